@@ -1,0 +1,1 @@
+"""Doorward: the doorbell camera that cannot see its own past."""

@@ -1,0 +1,78 @@
+"""What a camera hands over: encoded packets, whole GOPs, and the luma of the small stream.
+
+A packet is one H.264 access unit in Annex-B form (ISO/IEC 14496-10 annex B), the form picamera2's encoders give to an
+`Output`.  Keyframe packets carry SPS and PPS in front.  Times are the *sensor's*, on the boot clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.timebase import BootNs
+
+__all__ = ["EncodedPacket", "Gop", "Light", "Luma", "LumaFrame", "StreamDescription"]
+
+Luma = npt.NDArray[np.uint8]
+"""(H, W) uint8, 0 black .. 255 white."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDescription:
+    """What the camera really gives (not what was asked of it)."""
+
+    width_px: int
+    height_px: int
+    frames_per_s: float
+    luma_width_px: int
+    luma_height_px: int
+    live: bool
+    """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for its reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPacket:
+    """One access unit.  `data` is immutable and owned by whoever holds it; B-frames are never used, so order is time."""
+
+    data: bytes
+    keyframe: bool
+    sensor_ns: BootNs
+
+
+@dataclass(frozen=True, slots=True)
+class Gop:
+    """A keyframe and every packet up to the next one: the smallest piece that decodes by itself.
+
+    `end_ns` is the next keyframe's sensor time, or the last packet's plus one frame when the stream ended.
+    """
+
+    packets: tuple[EncodedPacket, ...]
+    end_ns: BootNs
+
+    @property
+    def start_ns(self) -> BootNs:
+        return self.packets[0].sensor_ns
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(packet.data) for packet in self.packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Per-frame exposure metadata, where the camera gives it (picamera2 does, a file does not)."""
+
+    exposure_us: float | None = None
+    analogue_gain: float | None = None
+    lux: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LumaFrame:
+    """Luma of the small stream.  `luma` is borrowed until the receiving call returns: copy it to keep it."""
+
+    luma: Luma
+    sensor_ns: BootNs
+    light: Light = field(default_factory=Light)

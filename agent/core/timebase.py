@@ -1,0 +1,52 @@
+"""Two kinds of time that never mix: the boot clock for order and duration, UTC with a quality for people and matching.
+
+A Pi before the 5 has no clock battery, so a wall time is worth only what is known about the clock that gave it.
+Every moment that is kept carries that quality, and matching says `possible` instead of `certain` when it is poor.
+Both clocks are integers in nanoseconds; nothing in `core` reads either, they come in as arguments.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NewType
+
+__all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "Moment", "UtcNs", "seconds"]
+
+BootNs = NewType("BootNs", int)
+"""Nanoseconds of CLOCK_BOOTTIME: monotonic within one boot, meaningless across boots."""
+
+UtcNs = NewType("UtcNs", int)
+"""Nanoseconds since 1970-01-01T00:00:00Z.  Never used for order or duration."""
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+def seconds(value: float) -> int:
+    """`value` seconds as whole nanoseconds."""
+    return round(value * NS_PER_S)
+
+
+class ClockQuality(enum.Enum):
+    """What is known about the wall clock at a moment."""
+
+    SYNCED = "synced"
+    """Disciplined by a time source at this moment: trust it to a second."""
+    HELD = "held"
+    """Set from a good source earlier in this boot or by a battery clock: it drifts by seconds a day at most."""
+    UNKNOWN = "unknown"
+    """Nobody vouches for it.  Order is right (the boot clock), the date may be anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant read from both clocks at once."""
+
+    boot_ns: BootNs
+    utc_ns: UtcNs
+    quality: ClockQuality
+
+    def at(self, boot_ns: BootNs) -> Moment:
+        """The moment of another boot-clock instant near this one, its UTC carried over by the difference."""
+        return Moment(boot_ns, UtcNs(self.utc_ns + boot_ns - self.boot_ns), self.quality)

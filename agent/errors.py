@@ -1,0 +1,67 @@
+"""Every error Doorward raises, in one tree ordered by whose fault it is.
+
+The person who reads an error needs to know two things: who has to act, and what to do.  So the class says who
+(operator, requester, the bytes, the disk, the hardware, the network, us), and every error carries a `remedy`.
+Parsers leak no `ValueError` or `KeyError`: at each layer's edge they become one of these, `raise … from` the cause.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "DeviceError",
+    "DoorwardError",
+    "FormatError",
+    "InternalError",
+    "NetworkError",
+    "OpenError",
+    "RequestError",
+    "StorageError",
+]
+
+
+class DoorwardError(Exception):
+    """Root of the tree.  `str()` is one sentence for a person; `remedy` is what to do next, empty if nothing."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip() if self.remedy else self.message
+
+
+class ConfigurationError(DoorwardError):
+    """The operator's: a configuration file, a command's argument, a key that is not where it should be."""
+
+
+class RequestError(DoorwardError):
+    """The requester's: a message that is malformed, unsigned, replayed, over a limit or from an unknown key."""
+
+
+class FormatError(DoorwardError):
+    """The bytes': a segment, poster, manifest, ledger or message is not what its format says."""
+
+
+class OpenError(FormatError):
+    """A cryptographic check failed.  One class, one message: which check it was helps nobody but an attacker."""
+
+    def __init__(self, message: str = "This cannot be opened with the keys given.", *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+
+
+class StorageError(DoorwardError):
+    """The disk's: full, read-only, failing, or holding less than it acknowledged."""
+
+
+class DeviceError(DoorwardError):
+    """The hardware's: a camera, encoder or panel that is missing, busy, stalled or gone."""
+
+
+class NetworkError(DoorwardError):
+    """The link's: a broker that is away, refuses a certificate, or stops answering."""
+
+
+class InternalError(DoorwardError):
+    """Ours: a state the code holds to be impossible.  Always a bug worth reporting."""

@@ -1,0 +1,1 @@
+"""Composition roots: each builds one process's graph and nothing else."""

@@ -1,0 +1,1 @@
+"""Loops that run the core against the ports; they decide nothing."""

@@ -1,0 +1,1 @@
+"""The doorbell's own hardware: button, lights, chime, switches.  Knows nothing of the agent."""
