@@ -1,0 +1,120 @@
+"""Who said these bytes: the DSSE envelope with exactly one Ed25519 signature.
+
+- The signature covers the payload's *bytes* and its type (pre-authentication encoding), so nothing is parsed before it
+  is verified, and what is parsed afterwards are those same bytes.
+- Exactly one signature, exactly one spelling of its base64: an envelope cannot be varied without breaking.
+- An unknown key, a wrong key and a wrong signature are one error with one message.
+
+Source: https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md), version 1.0.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import FormatError, OpenError
+from agent.wire import base64, strictjson
+from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
+
+__all__ = [
+    "REQUEST_ENVELOPE_LIMIT_BYTES",
+    "Opened",
+    "Unverified",
+    "open_envelope",
+    "pae",
+    "read_unverified",
+    "sign",
+]
+
+REQUEST_ENVELOPE_LIMIT_BYTES: Final = 12 * 1024
+"""A request of 8 KiB in base64 with its frame, below the 16 KiB of an inbound MQTT packet."""
+
+_KeyId = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{KEY_ID_DIGITS}}}$")]
+
+
+class _Signature(strictjson.Message, frozen=True):
+    keyid: _KeyId
+    sig: str
+
+
+class _Envelope(strictjson.Message, frozen=True):
+    payload: str
+    payload_type: str = msgspec.field(name="payloadType")
+    signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A payload and the trusted key whose signature over it verified."""
+
+    payload: bytes
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A payload nobody vouches for yet, and who claims to have signed it: for choosing the keys to open it with."""
+
+    payload: bytes
+    key_id: str
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: the bytes that are signed."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload_type: str, payload: bytes, private_key: Ed25519PrivateKey) -> bytes:
+    """The envelope, as bytes.  The same arguments always give the same bytes (Ed25519 is deterministic)."""
+    signature = _Signature(
+        keyid=public_key_of(private_key).id, sig=base64.encode(private_key.sign(pae(payload_type, payload)))
+    )
+    return strictjson.encode(
+        _Envelope(payload=base64.encode(payload), payload_type=payload_type, signatures=(signature,))
+    )
+
+
+def open_envelope(
+    data: bytes,
+    payload_type: str,
+    trusted: Mapping[str, PublicKey],
+    *,
+    limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES,
+) -> Opened:
+    """The payload of `data`, once a key in `trusted` (by key id) has been seen to sign it as a `payload_type`.
+
+    Raises `FormatError` for bytes that are no such envelope and `OpenError` for any failure to verify.
+    """
+    payload, signature, signer = _read(data, payload_type, limit_bytes)
+    public_key = trusted.get(signer)
+    # The mapping is the caller's; a key filed under another key's id must not verify for it.
+    if public_key is None or public_key.id != signer or not public_key.verifies(signature, pae(payload_type, payload)):
+        raise OpenError("No trusted key signed this.")
+    return Opened(payload, signer)
+
+
+def read_unverified(data: bytes, payload_type: str, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> Unverified:
+    """What the envelope claims, *not* verified.
+
+    Only to find the keys for `open_envelope` when the payload itself names them (an enrolment seen for the first time).
+    Raises `FormatError`.
+    """
+    payload, _signature, signer = _read(data, payload_type, limit_bytes)
+    return Unverified(payload, signer)
+
+
+def _read(data: bytes, payload_type: str, limit_bytes: int) -> tuple[bytes, bytes, str]:
+    """(payload, signature, claimed key id)"""
+    envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
+    if envelope.payload_type != payload_type:
+        raise FormatError(f"This envelope does not hold a {payload_type}.")
+    signature = base64.decode(envelope.signatures[0].sig)
+    if len(signature) != SIGNATURE_BYTES:
+        raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
+    return base64.decode(envelope.payload), signature, envelope.signatures[0].keyid
