@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
+from agent.core.bus import BusEvent
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import BootNs, Moment
 
-__all__ = ["Camera", "CameraEnd", "CameraSink", "Clock", "Entropy", "Notifier"]
+__all__ = ["Bus", "Camera", "CameraEnd", "CameraSink", "Clock", "Entropy", "Notifier"]
 
 
 class Clock(Protocol):
@@ -76,6 +77,61 @@ class Camera(Protocol):
 
     def stop(self) -> None:
         """Stop, join the thread, close the device.  Idempotent."""
+        ...
+
+
+class Bus(Protocol):
+    """One client's connection to a message broker, kept up by a thread of its own.
+
+    `publish`, `subscribe` and `hurry` return at once and may be called from any thread; one thread takes the events.
+    """
+
+    def start(self) -> None:
+        """Begin to connect, and to reconnect for ever with growing, jittered pauses.  Called once.
+
+        Raises `ConfigurationError` when our own certificate or key cannot be used.
+        """
+        ...
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        """Hand over one message (QoS 1).  True: taken, and exactly one event will settle `token`.
+
+        False: not taken, because there is no link or the window (messages and bytes not yet acknowledged) is full;
+        ask again after the next `Connected` or settled event.  `token` is any number not in flight.
+        An empty retained payload clears a retained message.
+        """
+        ...
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Want this filter from now on, on every connection.  Answered by `Subscribed` or `SubscriptionRefused`."""
+        ...
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Want it no more.  Messages already on their way may still arrive."""
+        ...
+
+    def hurry(self, pending: bool) -> None:
+        """Say whether work is pending: then pauses between attempts stay within 4 s instead of 5 min."""
+        ...
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        """The oldest event not yet taken, waiting at most `timeout_s`; None when there is none.
+
+        Inbound messages are acknowledged to the broker as they are taken here, so a slow taker slows the broker down.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Say goodbye to the broker, join the thread, settle what is in flight as `Lost`.  Idempotent."""
         ...
 
 
