@@ -1,0 +1,213 @@
+"""Makes the certificates a broker and its clients need: three authorities, one broker, any number of named clients.
+
+One authority for each role, because the authority *is* the role: the broker gives a client the rights of the listener
+whose authority signed it (`config/mosquitto/`).  Rules:
+
+- ECDSA P-256, because managed brokers take it and no Ed25519; SHA-256; serial numbers of 160 random bits.
+- An authority can sign end entities only (path length 0); a broker certificate cannot be a client's, nor the reverse.
+- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern.
+- Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
+
+Source: RFC 5280 §4.2 (extensions), RFC 8446 §4.4.2 (certificates in TLS 1.3).
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.errors import ConfigurationError
+
+__all__ = ["BrokerPki", "ClientFiles"]
+
+AUTHORITY_DAYS = 3650
+END_ENTITY_DAYS = 397
+BACKDATE = datetime.timedelta(days=1)
+"""Certificates begin a day early: the clock of whoever checks them may be slow."""
+
+_NAME = re.compile(r"(dev|req|root)-[a-z0-9]([a-z0-9-]{0,57}[a-z0-9])?")
+_ROLES = {"dev": "devices", "req": "requesters", "root": "requesters"}
+_CONFIGURATION = Path(__file__).parents[2] / "config" / "mosquitto"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFiles:
+    """What one client needs to connect: whom it trusts, its certificate and its private key, as PEM files."""
+
+    name: str
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+class BrokerPki:
+    """A directory with a broker's whole identity, laid out as `doorward.conf.template` expects it.
+
+    `authorities/{broker,devices,requesters}.{pem,key}` · `broker.{pem,key}` · `clients/<name>.{pem,key}` ·
+    `{devices,requesters}.acl` · `state/`
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Use what `create` made.  Raises `ConfigurationError` when it is not there."""
+        if not (directory / "broker.pem").is_file():
+            raise ConfigurationError(
+                f"{directory} holds no broker certificates.", remedy="Make them with BrokerPki.create first."
+            )
+        self.directory = directory.resolve()
+
+    @classmethod
+    def create(
+        cls, directory: Path, now: datetime.datetime, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+    ) -> BrokerPki:
+        """Make the authorities and the broker's certificate for `hosts` (DNS names and addresses).
+
+        `now` is aware.  Raises `ConfigurationError` when `directory` already has a file of the same name.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("authorities", "clients", "state"):
+            (directory / name).mkdir(mode=0o700, exist_ok=True)
+        for role in ("broker", "devices", "requesters"):
+            _write(directory / "authorities" / role, _authority(f"Doorward {role} authority", now))
+        alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        issuer = _read(directory / "authorities" / "broker")
+        _write(directory / "broker", _end_entity(issuer, hosts[0], alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
+        for acl in ("devices.acl", "requesters.acl"):
+            shutil.copyfile(_CONFIGURATION / acl, directory / acl)
+            (directory / acl).chmod(0o600)
+        return cls(directory)
+
+    def add_client(self, name: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+        """Sign a certificate for a device `dev-…`, a requester `req-…` or a trust root `root-…`.
+
+        Valid from a day before `now` until `days` after it.
+        Raises `ConfigurationError` for a name that is taken or not of that form.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ConfigurationError(
+                f"{name!r} is not a client's name.",
+                remedy="Use dev-, req- or root- and then up to 59 lowercase letters, digits and inner hyphens.",
+            )
+        issuer = _read(self.directory / "authorities" / _ROLES[match.group(1)])
+        alternatives = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"urn:doorward:{name}")])
+        pair = _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+        _write(self.directory / "clients" / name, pair)
+        return self.client(name)
+
+    def client(self, name: str) -> ClientFiles:
+        """The files of a client that `add_client` made."""
+        stem = self.directory / "clients" / name
+        return ClientFiles(
+            name,
+            self.directory / "authorities" / "broker.pem",
+            stem.with_name(f"{name}.pem"),
+            stem.with_name(f"{name}.key"),
+        )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _builder(name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, days: int) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _authority(name: str, now: datetime.datetime) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _builder(name, key, now, AUTHORITY_DAYS)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _Pair(certificate, key)
+
+
+def _end_entity(
+    issuer: _Pair,
+    name: str,
+    alternatives: x509.SubjectAlternativeName,
+    usage: x509.ObjectIdentifier,
+    now: datetime.datetime,
+    days: int = END_ENTITY_DAYS,
+) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    certificate = (
+        _builder(name, key, now, days)
+        .issuer_name(issuer.certificate.subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(alternatives, critical=False)
+        .add_extension(authority_key, critical=False)
+        .sign(issuer.key, hashes.SHA256())
+    )
+    return _Pair(certificate, key)
+
+
+def _write(stem: Path, pair: _Pair) -> None:
+    """Write `<stem>.key`, then `<stem>.pem`.  Never over a file: a lost authority key cannot be made again."""
+    key = pair.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate = pair.certificate.public_bytes(serialization.Encoding.PEM)
+    for path, content in ((stem.with_name(f"{stem.name}.key"), key), (stem.with_name(f"{stem.name}.pem"), certificate)):
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+        except FileExistsError as error:
+            raise ConfigurationError(
+                f"{path} exists already.", remedy="Choose another name, or remove it if it is no longer used."
+            ) from error
+
+
+def _read(stem: Path) -> _Pair:
+    certificate = x509.load_pem_x509_certificate(stem.with_name(f"{stem.name}.pem").read_bytes())
+    key = serialization.load_pem_private_key(stem.with_name(f"{stem.name}.key").read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"{stem}.key is not an ECDSA key.", remedy="Put back the key this tool made.")
+    return _Pair(certificate, key)
