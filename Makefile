@@ -1,0 +1,48 @@
+# Doorward's front door.  Each target does all of its own set-up; a second run finds it done.
+#
+#   make demo                     the main job, told in the terminal
+#   make demo VIDEO=my.mp4        … on your own footage
+#   make demo CAMERA=/dev/video0  … on a USB camera
+#   make test                     every check and every test
+
+# The system's own Python, because Debian's camera bindings are built for that one and no other.
+PYTHON ?= /usr/bin/python3
+VENV   := .venv
+export PYTHON VIDEO CAMERA
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint bench setup setup-test clean help
+
+demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
+	@sh scripts/system-packages.sh demo
+	@$(PYTHON) scripts/set_up.py demo
+	@$(VENV)/bin/python -m demo
+
+test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
+	@$(VENV)/bin/python scripts/check.py all $(ARGS)
+
+lint: setup-test ## Run the linter, the type checker and the import contracts
+	@$(VENV)/bin/python scripts/check.py static
+
+bench: setup-test ## Measure, each figure beside its limit (ARGS='weights' runs one)
+	@$(VENV)/bin/python -m bench $(ARGS)
+
+setup: ## Install what running Doorward needs, and nothing else
+	@sh scripts/system-packages.sh run
+	@$(PYTHON) scripts/set_up.py run
+
+setup-test:
+	@sh scripts/system-packages.sh test
+	@$(PYTHON) scripts/set_up.py test
+
+clean: ## Remove what set-up, tests and demo made (system packages stay)
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf demo/out demo/report.html demo/summary.json tests/interop/node_modules
+	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## Show this list
+	@echo "Doorward: the doorbell camera that cannot see its own past."
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+	    printf '%-14s %s\n' "$$target" "$$text"; done

@@ -1,0 +1,231 @@
+"""Prepares everything below the system packages: the virtual environment, real footage, the interop peers.
+
+Rules: standard library only (it runs before anything is installed, on the system's Python); every step is skipped when
+a stamp says that its pins have not changed; nothing is written outside the repository; each step says in plain words
+what it does, and a failed one says what to do next.
+
+The project itself is linked, not built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`.  A
+build would need setuptools in the environment, which Python 3.12 and later no longer bring, for the same result.
+
+Usage: `python3 scripts/set_up.py run|demo|test`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+CACHE = ROOT / ".cache"
+INTEROP = ROOT / "tests" / "interop"
+FOOTAGE = CACHE / "vtest.avi"
+FOOTAGE_PACKAGE = "opencv-doc"
+FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+OLDEST_PYTHON = (3, 11)
+
+
+def say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def fail(message: str, remedy: str) -> NoReturn:
+    print(f"\nError: {message}\n  What to do: {remedy}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def digest(*parts: bytes | str) -> str:
+    """One hash over all parts, each with its length so that no two lists collide."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()
+
+
+def is_stamped(stamp: Path, key: str) -> bool:
+    return stamp.is_file() and stamp.read_text().strip() == key
+
+
+# --- The environment
+
+
+def prepare_environment(purpose: str) -> None:
+    """`.venv` on the system's Python with exactly the pinned packages, and the project linked into it."""
+    pins = {name: (ROOT / "requirements" / f"{name}.txt").read_bytes() for name in ("run", "dev")}
+    keys = {name: digest(sys.version, str(ROOT), pins[name], Path(__file__).read_bytes()) for name in pins}
+    stamps = {name: VENV / f"doorward-{name}.stamp" for name in pins}
+    # dev.txt contains run.txt, so an environment for tests serves everything else too.
+    sufficient = ("dev",) if purpose == "test" else ("run", "dev")
+    if any(is_stamped(stamps[name], keys[name]) for name in sufficient):
+        return
+
+    wanted = sufficient[0]
+    if not _is_ours():
+        say(f"Making the virtual environment .venv on Python {sys.version.split()[0]} ({sys.executable})")
+        _run([sys.executable, "-m", "venv", "--clear", str(VENV)], "the virtual environment could not be made")
+    say(f"Installing the pinned packages of requirements/{wanted}.txt (each checked against its hash)")
+    _install(wanted)
+    _link_project()
+    for stamp in stamps.values():
+        stamp.unlink(missing_ok=True)
+    stamps[wanted].write_text(keys[wanted] + "\n")
+
+
+def _is_ours() -> bool:
+    """Whether `.venv` was made here, by this Python: a moved repository or a new Debian needs a new one."""
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        return False
+    question = "import sys; print(sys.version); print(sys.prefix)"
+    answer = subprocess.run([python, "-c", question], capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and answer.stdout == f"{sys.version}\n{VENV}\n"
+
+
+def _install(wanted: str) -> None:
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    command += ["--progress-bar", "off", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    command += ["-r", str(ROOT / "requirements" / f"{wanted}.txt")]
+    CACHE.mkdir(exist_ok=True)
+    log_path = CACHE / "pip.log"
+    count = 0
+    with (
+        log_path.open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip,
+    ):
+        for line in pip.stdout or ():
+            log.write(line)
+            if line.startswith("Collecting "):
+                count += 1
+                _progress(f"{count:3} {line.split()[1]}")
+    _progress("")
+    if pip.returncode:
+        print("".join(log_path.read_text().splitlines(keepends=True)[-5:]), file=sys.stderr)
+        fail(
+            f"pip could not install requirements/{wanted}.txt (all of its words are in .cache/pip.log).",
+            "check that this machine reaches a Python package index, then run the same command again.",
+        )
+
+
+def _progress(text: str) -> None:
+    """One line that is written over, on a terminal only."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K    {text}" if text else "\r\033[K", end="", flush=True)
+
+
+def _link_project() -> None:
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}, scheme="venv"))
+    (site / "doorward.pth").write_text(f"{ROOT}\n")
+    launcher = VENV / "bin" / "doorward"
+    # -P keeps the current folder off the import path: a stray `agent/` there must not become the program.
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV / "bin" / "python"))} -P -m agent.cli "$@"\n')
+    launcher.chmod(0o755)
+
+
+# --- Real footage
+
+
+def fetch_footage() -> None:
+    """`.cache/vtest.avi` out of Debian's opencv-doc, without installing its 280 MB; absence is no failure."""
+    if FOOTAGE.exists():
+        return
+    CACHE.mkdir(exist_ok=True)
+    if FOOTAGE_INSTALLED.exists():
+        shutil.copyfile(FOOTAGE_INSTALLED, FOOTAGE)
+        return
+    say(f"Fetching real footage, vtest.avi, out of the Debian package {FOOTAGE_PACKAGE} (98 MB, once)")
+    folder = CACHE / "apt"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        archive = _download(folder)
+        if archive is None or not _extract(archive):
+            say("That did not work: it goes on without, on a scene that the project draws itself.")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _download(folder: Path) -> Path | None:
+    """The package as a file in `folder`, first by the system's lists, then by lists of our own (needs no root)."""
+    quiet = ["-q", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
+    own_lists = ["-o", f"Dir::State={folder}/state", "-o", f"Dir::Cache={folder}/cache"]
+    (folder / "state" / "lists" / "partial").mkdir(parents=True)
+    (folder / "cache" / "archives" / "partial").mkdir(parents=True)
+    download = ["apt-get", *quiet, "download", FOOTAGE_PACKAGE]
+    attempts = (
+        [download],
+        [["apt-get", *quiet, *own_lists, "update"], [*download[:-2], *own_lists, *download[-2:]]],
+    )
+    for commands in attempts:
+        if all(subprocess.run(c, cwd=folder, capture_output=True, check=False).returncode == 0 for c in commands):
+            return next(folder.glob(f"{FOOTAGE_PACKAGE}_*.deb"), None)
+    return None
+
+
+def _extract(archive: Path) -> bool:
+    """Take the one file out of the package.  Written under another name first: a cut leaves no half a film."""
+    part = FOOTAGE.with_suffix(".part")
+    unpack = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+    pick = ["tar", "-x", "-O", "--wildcards", "*/examples/data/vtest.avi"]
+    with part.open("wb") as out, subprocess.Popen(unpack, stdout=subprocess.PIPE) as package:
+        picked = subprocess.run(pick, stdin=package.stdout, stdout=out, stderr=subprocess.DEVNULL, check=False)
+        if package.stdout:
+            package.stdout.close()
+    if picked.returncode or part.read_bytes()[:4] != b"RIFF":
+        part.unlink()
+        return False
+    part.replace(FOOTAGE)
+    return True
+
+
+# --- Other implementations to test against
+
+
+def install_interop_peers() -> None:
+    """`npm ci` for the second implementation that opens our segments, as tests/interop pins it."""
+    lock = INTEROP / "package-lock.json"
+    if not lock.exists():
+        return
+    stamp, key = INTEROP / "node_modules" / "doorward.stamp", digest(lock.read_bytes())
+    if is_stamped(stamp, key):
+        return
+    say("Installing the JavaScript age implementation that the tests compare with (npm ci)")
+    npm = shutil.which("npm") or fail("npm is missing.", "install it:  sudo apt-get install nodejs npm")
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    _run(command, "npm could not install tests/interop", cwd=INTEROP)
+    stamp.write_text(key + "\n")
+
+
+def _run(command: list[str], failure: str, cwd: Path = ROOT) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print((done.stdout + done.stderr)[-2000:], file=sys.stderr)
+        fail(f"{failure}.", f"read the lines above; the command was:  {shlex.join(command)}")
+
+
+def main(arguments: list[str]) -> None:
+    if sys.version_info < OLDEST_PYTHON:
+        fail(
+            f"{sys.executable} is Python {sys.version.split()[0]}, and Doorward needs 3.11 or newer.",
+            "use Debian 12 or 13 (or Raspberry Pi OS of the same), or set PYTHON to a newer one.",
+        )
+    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test"}:
+        fail("set_up.py wants one word.", "say what for: run, demo or test.")
+    purpose = arguments[0]
+    prepare_environment(purpose)
+    own_footage = os.environ.get("VIDEO") or os.environ.get("CAMERA")
+    if purpose == "test" or (purpose == "demo" and not own_footage):
+        fetch_footage()
+    if purpose == "test":
+        install_interop_peers()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,108 @@
+#!/bin/sh
+# Installs the Debian packages that a purpose (run, demo or test) lacks, and says so before it does.
+#
+# Rules: a package is asked for only when what it brings is missing, so a machine that has everything is not touched
+# and not slowed.  Without root and without sudo nothing is tried: the exact line to run is shown instead.
+# Works on Debian 12 and 13 and on Raspberry Pi OS of both, 64 bit.
+
+set -eu
+
+purpose=${1:?usage: system-packages.sh run|demo|test}
+python=${PYTHON:-/usr/bin/python3}
+PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
+
+say() { printf '  %s\n' "$*"; }
+fail() {
+    printf '\nError: %s\n' "$1" >&2
+    printf '  What to do: %s\n' "$2" >&2
+    exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# --- Is this a machine we can run on?
+
+has apt-get || fail "This machine has no apt-get; the set-up knows Debian and Raspberry Pi OS." \
+    "Use Debian 12 or 13, or install Python 3.11+, mosquitto and requirements/$purpose.txt by hand."
+case $(dpkg --print-architecture) in
+    amd64 | arm64) ;;
+    *) fail "This system is $(dpkg --print-architecture); the video and cryptography packages exist for 64 bit only." \
+        "Install the 64-bit Raspberry Pi OS: every Pi since the 3, and the Zero 2 W, runs it." ;;
+esac
+
+# --- What is missing?
+
+missing=""
+need() { missing="$missing $*"; }
+
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    [ "$python" = /usr/bin/python3 ] || fail "$python cannot make virtual environments." \
+        "Install its venv and ensurepip modules, or leave PYTHON unset to use the system's Python."
+    need python3 python3-venv
+fi
+if [ "$purpose" != run ]; then
+    has mosquitto || need mosquitto
+fi
+if [ "$purpose" = test ]; then
+    has age || need age
+    if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
+fi
+[ -n "$missing" ] || exit 0
+missing=${missing# }
+
+# --- Install it.
+
+command_line="apt-get install --no-install-recommends $missing"
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif has sudo; then
+    as_root=sudo
+else
+    fail "These Debian packages are missing: $missing." "As root, run:  apt-get update && $command_line"
+fi
+
+say "Missing Debian packages: $missing"
+say "Installing them:  $as_root${as_root:+ }$command_line"
+
+# Debian starts a service when it installs one.  A broker of the system's own on port 1883 is not what the person asked
+# for, and the demo runs a private one.  policy-rc.d is Debian's way to say so; ours speaks of mosquitto only, is there
+# only for this call, and would harm nothing if a power cut left it behind.
+policy=/usr/sbin/policy-rc.d
+our_policy=""
+quiet_mosquitto() {
+    [ -e $policy ] && return
+    our_policy=$policy
+    # shellcheck disable=SC2016 # the $* is for the file, not for us
+    printf '%s\n' '#!/bin/sh' '# Made by Doorward for one apt call; safe to delete.' \
+        'case " $* " in *" mosquitto"*) exit 101 ;; esac' 'exit 0' | $as_root tee $policy >/dev/null
+    $as_root chmod 755 $policy
+}
+tidy() { [ -z "$our_policy" ] || $as_root rm -f "$our_policy"; }
+trap tidy EXIT
+trap 'exit 130' INT TERM
+
+mkdir -p .cache
+log=.cache/apt.log
+: >"$log"
+apt_get() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q "$@" >>"$log" 2>&1; }
+# shellcheck disable=SC2086 # a list of package names is meant to be split
+install() { apt_get install -y --no-install-recommends $missing; }
+lists_are_empty() { [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' 2>/dev/null | head -n 1)" ]; }
+update() {
+    say "Fetching the package lists:  $as_root${as_root:+ }apt-get update"
+    apt_get update
+}
+
+case " $missing " in *" mosquitto "*) quiet_mosquitto ;; esac
+if lists_are_empty; then update || true; fi
+# Old lists name files that the mirror no longer has, so the second try comes after an update.
+install || { update && install; } || {
+    tail -n 5 "$log" >&2
+    fail "apt could not install: $missing (all of its words are in $log)." \
+        "As root, run:  apt-get update && $command_line"
+}
+
+if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
+    $as_root systemctl disable --quiet mosquitto.service 2>>"$log" || true
+    say "The system's own mosquitto service stays off.  To use it:  sudo systemctl enable --now mosquitto"
+fi
+say "Done."
