@@ -1,0 +1,49 @@
+"""The one thread in which a camera delivers: started once, ended once, joined by `stop`.
+
+Every camera of ours has the same life, so it is written once here: the camera brings a function that delivers until
+it is asked to stop, and this makes sure that `ended` is called exactly once and last, whatever happened.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent.errors import DoorwardError, InternalError
+from agent.ports import CameraEnd, CameraSink
+
+__all__ = ["Delivery", "Ending"]
+
+Ending = tuple[CameraEnd, str]
+
+
+class Delivery:
+    """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`."""
+
+    def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: CameraSink) -> None:
+        self._deliver = deliver
+        self._sink = sink
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to stop and wait for it, unless it is the one that asks.
+
+        Raises `InternalError` when the receiver blocks for half a minute: better a loud end than a silent leak.
+        """
+        self._stopping.set()
+        if threading.current_thread() is self._thread:
+            return
+        self._thread.join(30.0)
+        if self._thread.is_alive():
+            raise InternalError("A camera's receiver did not return for 30 s.")
+
+    def _run(self) -> None:
+        end, detail = CameraEnd.LOST, "The camera's receiver failed; its own error says why."
+        try:
+            end, detail = self._deliver(self._stopping)
+        except DoorwardError as error:
+            end, detail = CameraEnd.LOST, str(error)
+        finally:
+            self._sink.ended(end, detail)

@@ -1,0 +1,175 @@
+"""Turns raw pictures into what a camera hands over: masked H.264 packets and small luma frames.
+
+Every camera without an encoder of its own (files, USB, the drawn scene) feeds a `Pipeline`.  picamera2 has the
+hardware's encoder and needs none of this: its `Output` builds `EncodedPacket`s from the Annex-B bytes it is given.
+
+Rules:
+- One picture in, one packet out, in order: no B-frames, no look-ahead.  A packet's time is its picture's, exactly.
+- A keyframe about every second *of sensor time*, whatever the frame rate does, with SPS and PPS in front.
+- Privacy masks are black before anything sees the picture: encoder, detector, poster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import PictureType
+
+from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.errors import DeviceError
+from agent.ports import CameraSink
+
+__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "Polygon", "PrivacyMask", "describe", "luma_size"]
+
+Polygon = Sequence[tuple[float, float]]
+"""Corners (x, y) relative to the picture, 0..1 from the top left."""
+
+_LUMA_WIDTH_PX = 320
+_LUMA_STEP_PX = 16
+_BLACK_LUMA, _NEUTRAL_CHROMA = 16, 128
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSettings:
+    """How pictures become packets.  `quality` is x264's CRF: 18 looks like the source, 30 is rough."""
+
+    widest_px: int = 1280
+    quality: int = 25
+    preset: str = "superfast"
+    keyframe_every_ns: int = NS_PER_S
+    masks: tuple[Polygon, ...] = ()
+
+
+def describe(width_px: int, height_px: int, frames_per_s: float, *, widest_px: int, live: bool) -> StreamDescription:
+    """What a `Pipeline` makes of a source: never wider than `widest_px`, both sides even as 4:2:0 wants."""
+    scale = min(1.0, widest_px / width_px)
+    width_px, height_px = (max(2, round(side * scale / 2) * 2) for side in (width_px, height_px))
+    luma_width_px, luma_height_px = luma_size(width_px, height_px)
+    return StreamDescription(width_px, height_px, frames_per_s, luma_width_px, luma_height_px, live)
+
+
+def luma_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """Width and height of the small stream: 320 wide or less, the aspect kept as well as multiples of 16 can."""
+    width = max(_LUMA_STEP_PX, min(_LUMA_WIDTH_PX, width_px) // _LUMA_STEP_PX * _LUMA_STEP_PX)
+    height = max(_LUMA_STEP_PX, round(width * height_px / width_px / _LUMA_STEP_PX) * _LUMA_STEP_PX)
+    return width, height
+
+
+class PrivacyMask:
+    """Polygons that are black in every picture.  Shared with nobody; cheap to apply (a fill per polygon and plane)."""
+
+    def __init__(self, polygons: Sequence[Polygon], width_px: int, height_px: int) -> None:
+        self._size_px = (width_px, height_px)
+        self._luma = [_corners(polygon, width_px, height_px) for polygon in polygons]
+        self._chroma = [_corners(polygon, width_px // 2, height_px // 2) for polygon in polygons]
+
+    def __bool__(self) -> bool:
+        return bool(self._luma)
+
+    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """A masked copy of a yuv420p picture.  A copy, for the decoder may still predict from the original."""
+        width_px, height_px = self._size_px
+        pixels = picture.to_ndarray(format="yuv420p")
+        luma, chroma = pixels[:height_px], pixels[height_px:].reshape(2, height_px // 2, width_px // 2)
+        cv2.fillPoly(luma, self._luma, _BLACK_LUMA)
+        for plane in chroma:
+            cv2.fillPoly(plane, self._chroma, _NEUTRAL_CHROMA)
+        return av.VideoFrame.from_ndarray(pixels, format="yuv420p")
+
+
+def _corners(polygon: Polygon, width_px: int, height_px: int) -> npt.NDArray[np.int32]:
+    return np.rint(np.array(polygon, np.float64) * (width_px - 1, height_px - 1)).astype(np.int32)
+
+
+class H264Encoder:
+    """libx264 set up so that it answers every picture with its packet at once."""
+
+    def __init__(self, description: StreamDescription, settings: EncodingSettings) -> None:
+        rate = Fraction(max(1.0, description.frames_per_s)).limit_denominator(1001)
+        try:
+            codec = av.CodecContext.create("libx264", "w")
+        except av.error.FFmpegError as error:
+            raise DeviceError("This PyAV has no H.264 encoder.", remedy="Install PyAV from its own wheels.") from error
+        codec.width, codec.height, codec.pix_fmt = description.width_px, description.height_px, "yuv420p"
+        codec.framerate, codec.time_base = rate, 1 / rate
+        codec.thread_count = 1
+        codec.options = {
+            "preset": settings.preset,
+            "tune": "zerolatency",
+            "crf": str(settings.quality),
+            "forced-idr": "1",
+            "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1",
+        }
+        self._codec = codec
+        self._keyframe_every_ns = settings.keyframe_every_ns - NS_PER_S // math.ceil(rate) // 2
+        self._keyframe_ns: int | None = None
+        self._sensor_ns: deque[BootNs] = deque()
+        self._pictures = 0
+
+    def request_keyframe(self) -> None:
+        """The next picture becomes a keyframe.  Safe from any thread: it is one assignment."""
+        self._keyframe_ns = None
+
+    def encode(self, picture: av.VideoFrame, sensor_ns: BootNs) -> list[EncodedPacket]:
+        """A yuv420p picture of the described size → its packet (a list, for the codec decides when)."""
+        due = self._keyframe_ns is None or sensor_ns - self._keyframe_ns >= self._keyframe_every_ns
+        if due:
+            self._keyframe_ns = sensor_ns
+        picture.pict_type = PictureType.I if due else PictureType.NONE
+        # The codec counts pictures; the sensor's nanoseconds wait beside it, in the same order.
+        picture.pts, picture.time_base = self._pictures, self._codec.time_base
+        self._pictures += 1
+        self._sensor_ns.append(sensor_ns)
+        return self._packets(self._codec.encode(picture))
+
+    def flush(self) -> list[EncodedPacket]:
+        """What the codec still holds.  The encoder is spent."""
+        return self._packets(self._codec.encode(None))
+
+    def _packets(self, packets: Sequence[av.Packet[av.VideoStream]]) -> list[EncodedPacket]:
+        return [EncodedPacket(bytes(packet), packet.is_keyframe, self._sensor_ns.popleft()) for packet in packets]
+
+
+class Pipeline:
+    """Picture → mask → packet and luma → sink, on the caller's thread."""
+
+    def __init__(self, description: StreamDescription, settings: EncodingSettings, sink: CameraSink) -> None:
+        self._description = description
+        self._encoder = H264Encoder(description, settings)
+        self._mask = PrivacyMask(settings.masks, description.width_px, description.height_px)
+        self._sink = sink
+        self._luma = np.empty((description.luma_height_px, description.luma_width_px), np.uint8)
+
+    def request_keyframe(self) -> None:
+        self._encoder.request_keyframe()
+
+    def feed(self, picture: av.VideoFrame, sensor_ns: BootNs) -> None:
+        """Any picture at all; `sensor_ns` must increase from call to call."""
+        picture = picture.reformat(self._description.width_px, self._description.height_px, "yuv420p")
+        if self._mask:
+            picture = self._mask.applied(picture)
+        for packet in self._encoder.encode(picture, sensor_ns):
+            self._sink.packet(packet)
+        height_px, width_px = self._luma.shape
+        cv2.resize(_luma_plane(picture), (width_px, height_px), dst=self._luma, interpolation=cv2.INTER_AREA)
+        self._sink.luma(LumaFrame(self._luma, sensor_ns))
+
+    def flush(self) -> None:
+        """Deliver what the encoder still holds."""
+        for packet in self._encoder.flush():
+            self._sink.packet(packet)
+
+
+def _luma_plane(picture: av.VideoFrame) -> Luma:
+    """The Y plane without a copy and without its padding."""
+    plane = picture.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]

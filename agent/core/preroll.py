@@ -1,0 +1,68 @@
+"""Keeps the newest whole GOPs in memory, so that an event can begin before anybody knew of it.
+
+Rules:
+- The ring covers at least the last `span_ns` of what was pushed, unless `max_bytes` is reached first: memory is the
+  harder bound, and what it costs shows in `held_ns`.
+- GOPs leave oldest first and whole; the newest one always stays, however large it is, because the next event needs it.
+- Nothing is copied: a GOP in the ring and in a running clip is the same object.
+
+Whole GOPs because nothing smaller decodes; encoded because ten raw seconds would fill a small board's memory
+(467 MB at 1080p against 5 MB at 4 Mbit/s).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from agent.core.media import Gop
+from agent.errors import InternalError
+
+__all__ = ["PrerollRing"]
+
+
+class PrerollRing:
+    """The last seconds of video.  Belongs to one thread."""
+
+    def __init__(self, max_bytes: int, span_ns: int) -> None:
+        """`span_ns` is the pre-roll plus the longest time from a frame's capture to the decision made on it."""
+        if max_bytes <= 0 or span_ns < 0:
+            raise InternalError("A pre-roll ring needs room for at least one GOP.")
+        self._max_bytes = max_bytes
+        self._span_ns = span_ns
+        self._gops: deque[Gop] = deque()
+        self._size_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    @property
+    def held_ns(self) -> int:
+        """From the oldest frame to the end of the newest GOP; less than the span when memory was the bound."""
+        return self._gops[-1].end_ns - self._gops[0].start_ns if self._gops else 0
+
+    def push(self, gop: Gop) -> tuple[Gop, ...]:
+        """Take in the newest GOP; return those that had to leave, oldest first."""
+        if self._gops and gop.start_ns < self._gops[-1].end_ns:
+            raise InternalError("GOPs reached the pre-roll ring out of order.")
+        self._gops.append(gop)
+        self._size_bytes += gop.size_bytes
+        dropped = []
+        while len(self._gops) > 1 and (self._size_bytes > self._max_bytes or self._oldest_is_spare()):
+            oldest = self._gops.popleft()
+            self._size_bytes -= oldest.size_bytes
+            dropped.append(oldest)
+        return tuple(dropped)
+
+    def since(self, from_ns: int) -> tuple[Gop, ...]:
+        """Every GOP with something at or after `from_ns`, oldest first: the first may begin before it."""
+        return tuple(gop for gop in self._gops if gop.end_ns > from_ns)
+
+    def clear(self) -> None:
+        """Forget everything: the camera restarted, or the owner switched it off."""
+        self._gops.clear()
+        self._size_bytes = 0
+
+    def _oldest_is_spare(self) -> bool:
+        """Whether what is left without the oldest GOP still covers the span."""
+        return self._gops[-1].end_ns - self._gops[1].start_ns >= self._span_ns
