@@ -1,0 +1,231 @@
+"""Identities: the secret halves that unwrap a file key from the stanza made for them.
+
+Each identity is handed all stanzas of a header and answers with the file key, with None if none is its own, or with a
+FormatError if a stanza of its kind is malformed.  Rules that stop attacks:
+
+- The body's length is checked before it is decrypted.  ChaCha20-Poly1305 does not commit to its key: a long body can
+  be made to decrypt under many keys at once, which turns "it opened" into an oracle that halves the keys left to try.
+- A Diffie-Hellman share of low order is refused: it makes the shared secret zero, which everybody knows.
+- Work factors are bounded: the file chooses them, the reader pays.
+
+No `repr` shows a secret; `secret_text()` does, and says so by its name.
+
+Source: c2sp.org/age, "Native recipient types".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHAKE256, Hash
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
+
+from agent.core.vault.age import bech32, wrapping
+from agent.core.vault.age.canonical import from_base64
+from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
+from agent.core.vault.age.stanza import Stanza
+from agent.errors import FormatError, InternalError
+
+__all__ = [
+    "HybridIdentity",
+    "Identity",
+    "PassphraseIdentity",
+    "X25519Identity",
+    "parse_identity",
+    "parse_identity_file",
+]
+
+_HYBRID_PREFIX = "age-secret-key-pq-"
+_X25519_PREFIX = "age-secret-key-"
+_SEED_BYTES = 32
+_MLKEM_SEED_BYTES = 64
+_DECIMAL = re.compile(r"[1-9][0-9]*")
+
+
+class Identity(Protocol):
+    """Whatever can find its own stanza in a header and unwrap it."""
+
+    def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
+        """The 16-byte file key, not yet confirmed by the header's MAC; None if no stanza is for this identity."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HybridIdentity:
+    """The secret half of a hybrid key; `seed`: 32 fresh random bytes.  Text form `AGE-SECRET-KEY-PQ-1…`.
+
+    SHAKE-256(seed) gives 96 bytes: ML-KEM-768's seed (64, FIPS 203 d ‖ z), then the X25519 secret (32).
+    """
+
+    seed: bytes = field(repr=False)
+    _mlkem: MLKEM768PrivateKey = field(init=False, repr=False, compare=False)
+    _x25519: X25519PrivateKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require_seed(self.seed)
+        shake = Hash(SHAKE256(_MLKEM_SEED_BYTES + wrapping.X25519_BYTES))
+        shake.update(self.seed)
+        expanded = shake.finalize()
+        object.__setattr__(self, "_mlkem", MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES]))
+        object.__setattr__(self, "_x25519", X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_BYTES:]))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The identity that `text` spells; FormatError, without the text, if it spells none."""
+        return cls(_secret_bytes(text, _HYBRID_PREFIX))
+
+    def recipient(self) -> HybridRecipient:
+        """The public half."""
+        return HybridRecipient(
+            self._mlkem.public_key().public_bytes_raw() + self._x25519.public_key().public_bytes_raw()
+        )
+
+    def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
+        """See Identity.unwrap."""
+        key = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
+        for stanza in _of_kind(wrapping.HYBRID_KIND, stanzas, arguments=1):
+            encapsulation = _fixed_bytes(stanza.arguments[0], wrapping.HYBRID_ENCAPSULATION_BYTES)
+            # HPKE answers a low-order share and a foreign stanza alike; here the first is an attack, so ask first.
+            _shared_secret(self._x25519, encapsulation[wrapping.MLKEM_CIPHERTEXT_BYTES :])
+            try:
+                return wrapping.HYBRID_SUITE.decrypt(encapsulation + stanza.body, key, info=wrapping.HYBRID_INFO)
+            except InvalidTag:
+                continue
+        return None
+
+    def secret_text(self) -> str:
+        """The identity itself, for its owner's eyes or a file that only they can read."""
+        return bech32.encode(_HYBRID_PREFIX, self.seed).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class X25519Identity:
+    """An X25519 secret key; `seed`: 32 fresh random bytes.  Text form `AGE-SECRET-KEY-1…`."""
+
+    seed: bytes = field(repr=False)
+    _key: X25519PrivateKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _require_seed(self.seed)
+        object.__setattr__(self, "_key", X25519PrivateKey.from_private_bytes(self.seed))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The identity that `text` spells; FormatError, without the text, if it spells none."""
+        return cls(_secret_bytes(text, _X25519_PREFIX))
+
+    def recipient(self) -> X25519Recipient:
+        """The public half."""
+        return X25519Recipient(self._key.public_key().public_bytes_raw())
+
+    def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
+        """See Identity.unwrap."""
+        own = self._key.public_key().public_bytes_raw()
+        for stanza in _of_kind(wrapping.X25519_KIND, stanzas, arguments=1):
+            share = _fixed_bytes(stanza.arguments[0], wrapping.X25519_BYTES)
+            key = wrapping.x25519_wrap_key(_shared_secret(self._key, share), share, own)
+            file_key = _opened_body(key, stanza.body)
+            if file_key is not None:
+                return file_key
+        return None
+
+    def secret_text(self) -> str:
+        """The identity itself, for its owner's eyes or a file that only they can read."""
+        return bech32.encode(_X25519_PREFIX, self.seed).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseIdentity:
+    """A passphrase.  A file asking for more than 2**max_log2_work_factor KiB of memory is refused (20: 1 GiB)."""
+
+    passphrase: str = field(repr=False)
+    max_log2_work_factor: int = 20
+
+    def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
+        """See Identity.unwrap."""
+        for stanza in _of_kind(wrapping.SCRYPT_KIND, stanzas, arguments=2):
+            salt = _fixed_bytes(stanza.arguments[0], wrapping.SCRYPT_SALT_BYTES)
+            try:
+                key = wrapping.scrypt_wrap_key(self.passphrase, salt, self._work_factor(stanza.arguments[1]))
+            except MemoryError as error:
+                raise FormatError("There is not enough memory for the work factor of this file.") from error
+            file_key = _opened_body(key, stanza.body)
+            if file_key is not None:
+                return file_key
+        return None
+
+    def _work_factor(self, text: str) -> int:
+        # The length first: turning a line of 60 000 digits into a number is itself work that the file imposes.
+        if not _DECIMAL.fullmatch(text) or len(text) > 2 or int(text) > self.max_log2_work_factor:
+            raise FormatError("The work factor of this passphrase-sealed file is malformed or too high.")
+        return int(text)
+
+
+def parse_identity(text: str) -> HybridIdentity | X25519Identity:
+    """The identity that `text` (`AGE-SECRET-KEY-PQ-1…` or `AGE-SECRET-KEY-1…`) spells; FormatError if none."""
+    if text.startswith(f"{_HYBRID_PREFIX}1".upper()):
+        return HybridIdentity.parse(text)
+    return X25519Identity.parse(text)
+
+
+def parse_identity_file(text: str) -> tuple[HybridIdentity | X25519Identity, ...]:
+    """The identities of a file as `age-keygen` writes it: one a line, `#` comments; FormatError names the line."""
+    identities: list[HybridIdentity | X25519Identity] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            identities.append(parse_identity(line.strip()))
+        except FormatError as error:
+            raise FormatError(f"Line {number} of the identity file: {error.message}", remedy=error.remedy) from error
+    if not identities:
+        raise FormatError("The identity file holds no identity.", remedy="It has a line with `AGE-SECRET-KEY-…`.")
+    return tuple(identities)
+
+
+def _of_kind(kind: str, stanzas: Sequence[Stanza], *, arguments: int) -> list[Stanza]:
+    """The stanzas of one kind, all of them of the right shape; other kinds are none of this identity's business."""
+    own = [stanza for stanza in stanzas if stanza.kind == kind]
+    if any(len(stanza.arguments) != arguments or len(stanza.body) != wrapping.BODY_BYTES for stanza in own):
+        raise FormatError(f"An age stanza of kind {kind} has the wrong number of arguments or length of body.")
+    return own
+
+
+def _opened_body(key: bytes, body: bytes) -> bytes | None:
+    try:
+        return ChaCha20Poly1305(key).decrypt(wrapping.ZERO_NONCE, body, None)
+    except InvalidTag:
+        return None
+
+
+def _shared_secret(secret: X25519PrivateKey, share: bytes) -> bytes:
+    try:
+        return secret.exchange(X25519PublicKey.from_public_bytes(share))
+    except ValueError as error:
+        raise FormatError("An age stanza has a Diffie-Hellman share of low order.") from error
+
+
+def _fixed_bytes(text: str, length: int) -> bytes:
+    data = from_base64(text)
+    if len(data) != length:
+        raise FormatError("An argument of an age stanza has the wrong length.")
+    return data
+
+
+def _secret_bytes(text: str, prefix: str) -> bytes:
+    found, data = bech32.decode(text)
+    if found != prefix or len(data) != _SEED_BYTES or text != text.upper():
+        raise FormatError("This is not an age identity.", remedy="It starts with `AGE-SECRET-KEY-`.")
+    return data
+
+
+def _require_seed(seed: bytes) -> None:
+    if len(seed) != _SEED_BYTES:
+        raise InternalError("The seed of an identity is 32 bytes.")

@@ -1,0 +1,152 @@
+"""Who a file is sealed to: public keys, and passphrases, that wrap a file key into a stanza.
+
+This is all that a device has.  Nothing here can unwrap: that is `opening`, which device roles may not import.
+
+The fresh randomness of each stanza (HPKE's encapsulation, the X25519 ephemeral secret) is drawn inside `cryptography`:
+the one place where `core` is not a pure function.  Handing it in would only make it possible to hand it in twice.
+
+Source: c2sp.org/age, "Native recipient types".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
+
+from agent.core.vault.age import bech32, wrapping
+from agent.core.vault.age.canonical import to_base64
+from agent.core.vault.age.stanza import Stanza
+from agent.errors import FormatError, InternalError
+
+__all__ = ["HybridRecipient", "PassphraseRecipient", "Recipient", "X25519Recipient", "parse_recipient"]
+
+_HYBRID_PREFIX = "age1pq"
+_X25519_PREFIX = "age"
+
+
+class Recipient(Protocol):
+    """Whatever can wrap a file key so that only one holder of an identity unwraps it."""
+
+    def wrap(self, file_key: bytes) -> Stanza:
+        """A fresh stanza around the 16-byte `file_key`; two calls never give the same one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HybridRecipient:
+    """An ML-KEM-768 and an X25519 public key (1184 + 32 bytes, in this order); text form `age1pq1…`."""
+
+    public: bytes
+    _key: MLKEM768X25519PublicKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        mlkem, x25519 = self.public[: wrapping.MLKEM_PUBLIC_BYTES], self.public[wrapping.MLKEM_PUBLIC_BYTES :]
+        try:
+            key = MLKEM768X25519PublicKey(MLKEM768PublicKey.from_public_bytes(mlkem), _x25519_public(x25519))
+        except ValueError as error:
+            raise FormatError("This hybrid recipient is not a sound public key.") from error
+        object.__setattr__(self, "_key", key)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The recipient that `text` names; FormatError if it names none."""
+        return cls(_key_bytes(text, _HYBRID_PREFIX))
+
+    def wrap(self, file_key: bytes) -> Stanza:
+        """HPKE's single-shot seal, cut into encapsulation (the argument) and ciphertext (the body)."""
+        sealed = wrapping.HYBRID_SUITE.encrypt(file_key, self._key, info=wrapping.HYBRID_INFO)
+        encapsulation = sealed[: wrapping.HYBRID_ENCAPSULATION_BYTES]
+        body = sealed[wrapping.HYBRID_ENCAPSULATION_BYTES :]
+        return Stanza(wrapping.HYBRID_KIND, (to_base64(encapsulation),), body)
+
+    def __str__(self) -> str:
+        return bech32.encode(_HYBRID_PREFIX, self.public)
+
+
+@dataclass(frozen=True, slots=True)
+class X25519Recipient:
+    """An X25519 public key, 32 bytes; text form `age1…`.  Not safe against a later quantum computer."""
+
+    public: bytes
+    _key: X25519PublicKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", _x25519_public(self.public))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The recipient that `text` names; FormatError if it names none."""
+        return cls(_key_bytes(text, _X25519_PREFIX))
+
+    def wrap(self, file_key: bytes) -> Stanza:
+        """A stanza under a fresh ephemeral secret."""
+        return self.wrap_with(file_key, X25519PrivateKey.generate())
+
+    def wrap_with(self, file_key: bytes, ephemeral: X25519PrivateKey) -> Stanza:
+        """As `wrap`, for test vectors.  An `ephemeral` used twice wraps two file keys under one key and nonce."""
+        share = ephemeral.public_key().public_bytes_raw()
+        shared_secret = ephemeral.exchange(self._key)
+        key = wrapping.x25519_wrap_key(shared_secret, share, self.public)
+        body = ChaCha20Poly1305(key).encrypt(wrapping.ZERO_NONCE, file_key, None)
+        return Stanza(wrapping.X25519_KIND, (to_base64(share),), body)
+
+    def __str__(self) -> str:
+        return bech32.encode(_X25519_PREFIX, self.public)
+
+
+class PassphraseRecipient:
+    """A passphrase, for an owner's identity file.  `salt`: 16 fresh random bytes.  Wraps once.
+
+    The salt alone makes the wrap key, and the nonce is fixed: a second file key under the same salt would be sealed
+    with the same key stream, and the difference of the two file keys would lie open.
+    """
+
+    __slots__ = ("_log2_work_factor", "_passphrase", "_salt", "_used")
+
+    def __init__(self, passphrase: str, *, salt: bytes, log2_work_factor: int = 18) -> None:
+        if len(salt) != wrapping.SCRYPT_SALT_BYTES:
+            raise InternalError("The salt of a passphrase stanza is 16 bytes.")
+        self._passphrase, self._salt, self._log2_work_factor = passphrase, salt, log2_work_factor
+        self._used = False
+
+    def wrap(self, file_key: bytes) -> Stanza:
+        """The one stanza of this passphrase and salt; InternalError when asked for a second."""
+        if self._used:
+            raise InternalError("A passphrase recipient wraps one file key only: make a new one with a fresh salt.")
+        self._used = True
+        key = wrapping.scrypt_wrap_key(self._passphrase, self._salt, self._log2_work_factor)
+        body = ChaCha20Poly1305(key).encrypt(wrapping.ZERO_NONCE, file_key, None)
+        return Stanza(wrapping.SCRYPT_KIND, (to_base64(self._salt), str(self._log2_work_factor)), body)
+
+
+def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
+    """The public-key recipient that `text` (`age1pq1…` or `age1…`) names; FormatError if it names none."""
+    if text.upper().startswith("AGE-SECRET-KEY-"):
+        raise FormatError(
+            "This is an identity, the secret half of a key, where a recipient belongs.",
+            remedy="Give the text that starts with `age1`, and treat the identity as seen by whoever saw this file.",
+        )
+    return HybridRecipient.parse(text) if text.startswith(f"{_HYBRID_PREFIX}1") else X25519Recipient.parse(text)
+
+
+def _key_bytes(text: str, prefix: str) -> bytes:
+    found, data = bech32.decode(text)
+    # Recipients are lower case; an upper-case one would be a second name for the same key.
+    if found != prefix or text != text.lower():
+        raise FormatError("This is not an age recipient.", remedy="It starts with `age1pq1` or `age1`.")
+    return data
+
+
+def _x25519_public(data: bytes) -> X25519PublicKey:
+    """The key of 32 bytes that is no point of low order: to such a point every sender's shared secret is zero."""
+    try:
+        public = X25519PublicKey.from_public_bytes(data)
+        X25519PrivateKey.from_private_bytes(b"\x01" * wrapping.X25519_BYTES).exchange(public)
+    except ValueError as error:
+        raise FormatError("This X25519 recipient is not a sound public key.") from error
+    return public

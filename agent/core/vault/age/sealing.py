@@ -1,0 +1,108 @@
+"""Writes age files: a header that wraps the file key for every recipient, and a payload sealed as it grows.
+
+- Keys and nonces are arguments.  A file key and a nonce belong to one file: the same pair used for two plaintexts
+  gives both away, because each chunk's ChaCha20 key stream is then used twice.
+- A hybrid recipient is not mixed with an X25519 one: the file would be as weak as its weakest stanza, while its owner
+  believes otherwise.  A passphrase stands alone: opening with it is taken to prove who sealed.
+- There is no flush.  A chunk is sealed when it is full *and* a further byte has come, because the last one is sealed
+  differently; so up to 64 KiB of plaintext wait in memory, and a power cut loses them.
+
+Source: c2sp.org/age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from agent.core.vault.age.header import Header, header_mac
+from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.stanza import Stanza
+from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, chunk_nonce, payload_key
+from agent.core.vault.age.wrapping import FILE_KEY_BYTES, HYBRID_KIND, SCRYPT_KIND
+from agent.errors import ConfigurationError, InternalError
+
+__all__ = ["Sealer", "make_header", "seal_bytes"]
+
+
+def make_header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+    """The bytes of a header around `file_key` (16 bytes); ConfigurationError if `recipients` are none or a bad mix.
+
+    In front of an existing payload of the same file key it makes a valid age file: this is how footage is disclosed.
+    """
+    if len(file_key) != FILE_KEY_BYTES:
+        raise InternalError("A file key is 16 bytes.")
+    stanzas = tuple(recipient.wrap(file_key) for recipient in recipients)
+    _refuse_unsound_mix(stanzas)
+    return Header(stanzas, header_mac(file_key, stanzas)).serialise()
+
+
+class Sealer:
+    """Seals one file while its plaintext arrives: `header`, then what each `update` and at last `finish` return.
+
+    file_key, nonce: 16 fresh random bytes each, never used for another file.  Any call after `finish` is InternalError.
+    """
+
+    def __init__(self, file_key: bytes, recipients: Sequence[Recipient], *, nonce: bytes) -> None:
+        if len(nonce) != NONCE_BYTES:
+            raise InternalError("The nonce of a payload is 16 bytes.")
+        self._header = make_header(file_key, recipients)
+        self._aead: ChaCha20Poly1305 | None = ChaCha20Poly1305(payload_key(file_key, nonce))
+        self._unsent_nonce = nonce
+        self._waiting = bytearray()
+        self._counter = 0
+
+    @property
+    def header(self) -> bytes:
+        """The age header, the first bytes of the file; not part of what `update` returns."""
+        return self._header
+
+    def update(self, plaintext: bytes | bytearray | memoryview) -> bytes:
+        """The payload bytes that have become final: the nonce at the first call, then whole sealed chunks, or none."""
+        if self._aead is None:
+            raise InternalError("A sealed file was continued after its last chunk.")
+        self._waiting += plaintext
+        sealed = [self._take_nonce()]
+        # Not `>=`: a full chunk may still turn out to be the last one, whose nonce differs.
+        while len(self._waiting) > CHUNK_BYTES:
+            sealed.append(self._seal(bytes(self._waiting[:CHUNK_BYTES]), last=False))
+            del self._waiting[:CHUNK_BYTES]
+        return b"".join(sealed)
+
+    def finish(self) -> bytes:
+        """The rest of the payload with its last chunk.  The sealer then lets go of its key."""
+        sealed = self._take_nonce() + self._seal(bytes(self._waiting), last=True)
+        self._waiting.clear()
+        self._aead = None
+        return sealed
+
+    def _take_nonce(self) -> bytes:
+        nonce, self._unsent_nonce = self._unsent_nonce, b""
+        return nonce
+
+    def _seal(self, chunk: bytes, *, last: bool) -> bytes:
+        if self._aead is None:
+            raise InternalError("A sealed file was continued after its last chunk.")
+        sealed = self._aead.encrypt(chunk_nonce(self._counter, last=last), chunk, None)
+        self._counter += 1
+        return sealed
+
+
+def seal_bytes(plaintext: bytes, recipients: Sequence[Recipient], *, file_key: bytes, nonce: bytes) -> bytes:
+    """A whole age file around `plaintext`.  file_key, nonce: as for `Sealer`."""
+    sealer = Sealer(file_key, recipients, nonce=nonce)
+    return sealer.header + sealer.update(plaintext) + sealer.finish()
+
+
+def _refuse_unsound_mix(stanzas: Sequence[Stanza]) -> None:
+    kinds = [stanza.kind for stanza in stanzas]
+    if not kinds:
+        raise ConfigurationError("Nothing is sealed to nobody.", remedy="Enrol an owner first.")
+    if SCRYPT_KIND in kinds and len(kinds) > 1:
+        raise ConfigurationError("A passphrase cannot be mixed with other recipients.")
+    if HYBRID_KIND in kinds and any(kind != HYBRID_KIND for kind in kinds):
+        raise ConfigurationError(
+            "Hybrid recipients cannot be mixed with others: the file would be as weak as the weakest.",
+            remedy="Give every owner, and the recovery key, a hybrid key (`age1pq1…`).",
+        )
