@@ -26,8 +26,10 @@ from agent.errors import ConfigurationError, InternalError
 __all__ = ["Sealer", "make_header", "seal_bytes"]
 
 
-def make_header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+def make_header(file_key: bytes, recipients: Sequence[Recipient], *, remarks: Sequence[Stanza] = ()) -> bytes:
     """The bytes of a header around `file_key` (16 bytes); ConfigurationError if `recipients` are none or a bad mix.
+
+    `remarks` wrap no key and follow the recipients' stanzas: readers skip a kind they do not know.
 
     In front of an existing payload of the same file key it makes a valid age file: this is how footage is disclosed.
     """
@@ -35,6 +37,7 @@ def make_header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
         raise InternalError("A file key is 16 bytes.")
     stanzas = tuple(recipient.wrap(file_key) for recipient in recipients)
     _refuse_unsound_mix(stanzas)
+    stanzas += tuple(remarks)
     return Header(stanzas, header_mac(file_key, stanzas)).serialise()
 
 
@@ -44,10 +47,12 @@ class Sealer:
     file_key, nonce: 16 fresh random bytes each, never used for another file.  Any call after `finish` is InternalError.
     """
 
-    def __init__(self, file_key: bytes, recipients: Sequence[Recipient], *, nonce: bytes) -> None:
+    def __init__(
+        self, file_key: bytes, recipients: Sequence[Recipient], *, nonce: bytes, remarks: Sequence[Stanza] = ()
+    ) -> None:
         if len(nonce) != NONCE_BYTES:
             raise InternalError("The nonce of a payload is 16 bytes.")
-        self._header = make_header(file_key, recipients)
+        self._header = make_header(file_key, recipients, remarks=remarks)
         self._aead: ChaCha20Poly1305 | None = ChaCha20Poly1305(payload_key(file_key, nonce))
         self._unsent_nonce = nonce
         self._waiting = bytearray()

@@ -1,0 +1,79 @@
+"""What the index keeps of each stored segment: enough to match, list and evict it; the rest is one manifest line away.
+
+Source: FORMAT.md, "Index".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.names import FileKind, SegmentId, VaultFile
+from agent.core.vault.records import Segment, StoredRecord
+
+__all__ = ["Totals", "VaultEntry", "entry_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultEntry:
+    """One stored segment.  Times in UTC ms with the quality of the clock that gave them; `sequence` is the order.
+
+    `line_offset`, `line_size`: where its signed record lies in the manifest (without the line feed).
+    """
+
+    sequence: int
+    id: SegmentId
+    event: SegmentId
+    boot: str
+    ordinal: int
+    start_ms: int
+    end_ms: int
+    quality: ClockQuality
+    size_bytes: int
+    poster_bytes: int
+    whole: bool
+    """False: its writing was cut off, its tail may be missing."""
+    witnessed: bool
+    """False: adopted after a crash; `end_ms` is an upper bound."""
+    line_offset: int
+    line_size: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """What its eviction frees."""
+        return self.size_bytes + self.poster_bytes
+
+    @property
+    def file(self) -> VaultFile:
+        return VaultFile(self.id, FileKind.SEGMENT if self.whole else FileKind.CUT)
+
+    @property
+    def poster(self) -> VaultFile | None:
+        return VaultFile(self.id, FileKind.POSTER) if self.poster_bytes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many segments are stored and how many bytes they and their posters take."""
+
+    segments: int = 0
+    stored_bytes: int = 0
+
+
+def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: int) -> VaultEntry:
+    return VaultEntry(
+        sequence=sequence,
+        id=record.id,
+        event=record.event,
+        boot=record.span.boot,
+        ordinal=record.ordinal,
+        start_ms=record.span.start_ms,
+        end_ms=record.span.end_ms,
+        quality=record.quality,
+        size_bytes=record.file.size,
+        poster_bytes=record.poster_file.size if record.poster_file else 0,
+        whole=record.complete,
+        witnessed=isinstance(record, Segment),
+        line_offset=line_offset,
+        line_size=line_size,
+    )

@@ -1,0 +1,76 @@
+"""Says what a segment is called, and which files belong to it.
+
+- A segment's id is 16 random bytes in lowercase base32: it tells nothing, and order comes from the manifest.
+- The name of a file is its whole state: only a complete file bears a final name (FORMAT.md, invariant 1).
+
+Source: RFC 4648 section 6; FORMAT.md, "Files".
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+
+from agent.errors import InternalError
+
+__all__ = ["ID_BYTES", "SHARDS", "FileKind", "SegmentId", "VaultFile", "parse_name", "segment_id"]
+
+ID_BYTES: Final = 16
+_ID: Final = r"[a-z2-7]{25}[aeimquy4]"
+"""128 bits are 25 digits of five bits and one of three: the last digit has eight spellings, not 32."""
+
+SegmentId = Annotated[str, msgspec.Meta(pattern=rf"\A{_ID}\Z")]
+
+SHARDS: Final = "abcdefghijklmnopqrstuvwxyz234567"
+"""Directories below `segments/`: the first digit of the id.  They exist from set-up on, so no commit makes one."""
+
+
+def segment_id(token: bytes) -> SegmentId:
+    """The id made of 16 unpredictable bytes."""
+    if len(token) != ID_BYTES:
+        raise InternalError(f"A segment id is made of {ID_BYTES} bytes, not {len(token)}.")
+    return base64.b32encode(token).decode("ascii").rstrip("=").lower()
+
+
+class FileKind(enum.Enum):
+    """What a file in the vault is; the value is the end of its name."""
+
+    SEGMENT = ".age"
+    """A whole segment."""
+    POSTER = ".poster.age"
+    """The still of the clip that begins with this segment."""
+    PART = ".part"
+    """A segment being written, or one whose writing was cut off."""
+    POSTER_PART = ".poster.part"
+    CUT = ".cut"
+    """A `PART` found at start: an age file whose tail may be missing, kept and recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFile:
+    """One file, by meaning; adapters turn it into a path."""
+
+    id: SegmentId
+    kind: FileKind
+
+    @property
+    def shard(self) -> str:
+        return self.id[0]
+
+    @property
+    def name(self) -> str:
+        return self.id + self.kind.value
+
+
+_NAME: Final = re.compile(rf"({_ID})(\.poster\.age|\.poster\.part|\.age|\.part|\.cut)")
+
+
+def parse_name(name: str) -> VaultFile | None:
+    """The file `name` means, or None when the vault never writes such a name."""
+    found = _NAME.fullmatch(name)
+    return VaultFile(found[1], FileKind(found[2])) if found else None

@@ -1,0 +1,172 @@
+"""The five things a manifest can say, as frozen values: segment, adopted, evicted, gap, boot.
+
+Source: FORMAT.md, "Manifest".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final
+
+import msgspec
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.names import SegmentId
+from agent.core.vault.segment import Begin, DeviceId, Label
+from agent.core.vault.spans import Sha256, Size, Span, Stamp, bounded
+from agent.errors import FormatError
+from agent.wire import strictjson
+
+__all__ = [
+    "MOST_EVICTED",
+    "Adopted",
+    "Boot",
+    "Evicted",
+    "EvictionReason",
+    "Gap",
+    "GapReason",
+    "Poster",
+    "Record",
+    "Sealed",
+    "Segment",
+    "StoredRecord",
+]
+
+MOST_EVICTED: Final = 64
+"""Segments named by one tombstone; one line, so a cut leaves all of them or none."""
+
+
+class Sealed(strictjson.Message, frozen=True, kw_only=True):
+    """One age file, as bytes on the disk.
+
+    The hashes of header and payload stand apart because a disclosure replaces the header: who received the payload ties
+    it to this record by `sha256_payload`.
+    """
+
+    size: Annotated[int, msgspec.Meta(ge=1)]
+    header_size: Annotated[int, msgspec.Meta(ge=1)]
+    sha256: Sha256
+    sha256_header: Sha256
+    sha256_payload: Sha256
+
+    def __post_init__(self) -> None:
+        if self.header_size > self.size:
+            raise FormatError("A sealed file is shorter than its header.")
+
+
+class Poster(strictjson.Message, frozen=True, kw_only=True):
+    """The clip's still: its own age file, named after the clip's first segment."""
+
+    file: Sealed
+    sha256_image: Sha256
+
+
+class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
+    """A whole segment, written under this device's eyes.  `epoch` numbers the recipients it is sealed to."""
+
+    id: SegmentId
+    event: SegmentId
+    ordinal: Size
+    span: Span
+    epoch: Size
+    file: Sealed
+    media_size: Size
+    sha256_media: Sha256
+    poster: Poster | None = None
+    label: Label | None = None
+
+    def __post_init__(self) -> None:
+        bounded(self.span)
+
+    @property
+    def complete(self) -> bool:
+        return True
+
+    @property
+    def poster_file(self) -> Sealed | None:
+        return self.poster.file if self.poster else None
+
+    @property
+    def quality(self) -> ClockQuality:
+        return self.span.quality
+
+
+class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="adopted"):
+    """A file found at start without a record: kept, but nobody saw it end.
+
+    `complete` is whether it bore its final name; if not, its tail may be missing and only an owner's client can tell.
+    Its span is an upper bound, so it never makes a match certain.
+    """
+
+    begin: Begin
+    complete: bool
+    file: Sealed
+    poster_file: Sealed | None = None
+    at: Stamp
+
+    @property
+    def id(self) -> SegmentId:
+        return self.begin.segment
+
+    @property
+    def event(self) -> SegmentId:
+        return self.begin.event
+
+    @property
+    def ordinal(self) -> int:
+        return self.begin.ordinal
+
+    @property
+    def span(self) -> Span:
+        return self.begin.longest
+
+    @property
+    def quality(self) -> ClockQuality:
+        return ClockQuality.UNKNOWN
+
+
+class EvictionReason(enum.Enum):
+    """Why segments are gone."""
+
+    BYTES = "bytes"
+    AGE = "age"
+    FLOOR = "floor"
+    MISSING = "missing"
+    """Found missing at start: not by us."""
+
+
+class Evicted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
+    """A tombstone: durable before the first of these files is unlinked."""
+
+    segments: Annotated[tuple[SegmentId, ...], msgspec.Meta(min_length=1, max_length=MOST_EVICTED)]
+    reason: EvictionReason
+    at: Stamp
+
+
+class GapReason(enum.Enum):
+    """Why there is no footage though there was time."""
+
+    OFF = "switched off"
+    PRIVACY = "privacy switch"
+    CAMERA_LOST = "camera lost"
+    COVERED = "camera covered"
+    STORAGE = "storage failed"
+
+
+class Gap(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+    """A span without footage, and why.  It may be of any length."""
+
+    reason: GapReason
+    span: Span
+
+
+class Boot(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="boot"):
+    """The first record of a boot.  Between it and the last record before it the device was off."""
+
+    device: DeviceId
+    epoch: Size
+    at: Stamp
+
+
+StoredRecord = Segment | Adopted
+Record = Segment | Adopted | Evicted | Gap | Boot
