@@ -9,16 +9,15 @@ Source: c2sp.org/age.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from agent.core.vault.age.header import header_mac, parse_header, read_header, split
 from agent.core.vault.age.opening.identities import Identity
 from agent.core.vault.age.opening.payload import (
-    open_chunk,
+    OpenedChunk,
     open_chunks,
     read_sealed_chunks,
     read_up_to,
@@ -26,7 +25,7 @@ from agent.core.vault.age.opening.payload import (
 )
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import make_header
-from agent.core.vault.age.stream import NONCE_BYTES, SEALED_CHUNK_BYTES, payload_key
+from agent.core.vault.age.stream import NONCE_BYTES, payload_key
 from agent.core.vault.age.wrapping import SCRYPT_KIND
 from agent.errors import FormatError, OpenError
 
@@ -53,7 +52,7 @@ def open_file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
 def open_payload(payload: bytes, file_key: bytes) -> bytes:
     """The whole plaintext of a `payload` (nonce and chunks); OpenError if any of it is not authentic."""
     key = payload_key(file_key, _whole_nonce(payload[:NONCE_BYTES]))
-    return b"".join(open_chunks(key, sealed_chunks(payload, NONCE_BYTES)))
+    return b"".join(_whole(open_chunks(key, sealed_chunks(payload, NONCE_BYTES))))
 
 
 def open_bytes(data: bytes, identities: Sequence[Identity]) -> bytes:
@@ -70,7 +69,7 @@ def open_stream(reader: BinaryIO, identities: Sequence[Identity]) -> Iterator[by
     """
     file_key = open_file_key(read_header(reader), identities)
     nonce = _whole_nonce(read_up_to(reader, NONCE_BYTES))
-    yield from open_chunks(payload_key(file_key, nonce), read_sealed_chunks(reader))
+    yield from _whole(open_chunks(payload_key(file_key, nonce), read_sealed_chunks(reader)))
 
 
 class VerifiedPrefix:
@@ -87,27 +86,18 @@ class VerifiedPrefix:
         self.verified_bytes = len(header)
         """The file is authentic up to this byte: the end of the last good chunk, or of the header if there is none."""
         self.complete = False
-        """Whether the last chunk was reached, so that nothing is missing."""
+        """Whether the chunk sealed as last was reached and is the end of the file: nothing is missing or added."""
 
     def __iter__(self) -> Iterator[bytes]:
         nonce = read_up_to(self._reader, NONCE_BYTES)
         if len(nonce) < NONCE_BYTES:
             return
-        aead = ChaCha20Poly1305(payload_key(self._file_key, nonce))
-        # The nonce has no tag of its own: it counts as verified with the first chunk that opens under it.
+        # The nonce has no tag of its own: it counts as authentic with the first chunk that opens under it.
         position = self.verified_bytes + NONCE_BYTES
-        for counter, (sealed, at_end) in enumerate(read_sealed_chunks(self._reader)):
-            plaintext = open_chunk(aead, sealed, counter, last=at_end)
-            if plaintext is not None:
-                self.complete = at_end
-            elif at_end and len(sealed) == SEALED_CHUNK_BYTES:
-                # The file may have been cut exactly behind a chunk that was not its last.
-                plaintext = open_chunk(aead, sealed, counter, last=False)
-            if plaintext is None:
-                return
-            position += len(sealed)
-            self.verified_bytes = position
-            yield plaintext
+        for chunk in open_chunks(payload_key(self._file_key, nonce), read_sealed_chunks(self._reader)):
+            position += chunk.sealed_bytes
+            self.verified_bytes, self.complete = position, chunk.completes
+            yield chunk.plaintext
 
 
 def rewrap(header: bytes, identities: Sequence[Identity], recipients: Sequence[Recipient]) -> bytes:
@@ -122,3 +112,13 @@ def _whole_nonce(nonce: bytes) -> bytes:
     if len(nonce) != NONCE_BYTES:
         raise FormatError("The payload of this age file ends before its nonce.")
     return nonce
+
+
+def _whole(chunks: Iterable[OpenedChunk]) -> Iterator[bytes]:
+    """The plaintext of `chunks`; OpenError after them if they do not make a whole payload."""
+    complete = False
+    for chunk in chunks:
+        complete = chunk.completes
+        yield chunk.plaintext
+    if not complete:
+        raise OpenError

@@ -1,7 +1,7 @@
 """Opens a payload chunk by chunk: nothing is handed out before its tag is checked, nor out of its place.
 
-A chunk is decrypted as "last" exactly if no byte follows it in the source.  So appended bytes, a missing end and a last
-chunk in the middle all fail the same way, as a wrong tag.
+Whether a chunk is the last is told by its tag, never by where the bytes happen to end.  A payload is whole only if the
+chunk sealed as last is also the one that nothing follows: so bytes appended, and an end cut off, are both found.
 
 Source: c2sp.org/age, "Payload".
 """
@@ -9,55 +9,59 @@ Source: c2sp.org/age, "Payload".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from agent.core.vault.age.stream import SEALED_CHUNK_BYTES, chunk_nonce
-from agent.errors import OpenError
 
-__all__ = ["open_chunk", "open_chunks", "read_sealed_chunks", "read_up_to", "sealed_chunks"]
+__all__ = ["OpenedChunk", "open_chunks", "read_sealed_chunks", "read_up_to", "sealed_chunks"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedChunk:
+    """An authentic chunk; `completes`: it was sealed as the last one and nothing follows it."""
+
+    plaintext: bytes
+    sealed_bytes: int
+    completes: bool
+
+
+def open_chunks(key: bytes, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[OpenedChunk]:
+    """The authentic chunks under payload `key`, up to the first that is not, or the one sealed as last.
+
+    The payload is whole only if the final one `completes` it; the caller must look.
+    """
+    aead = ChaCha20Poly1305(key)
+    for counter, (sealed, at_end) in enumerate(chunks):
+        # The likely mark first.  Only a full chunk can have been sealed as either.
+        for last in (at_end, not at_end) if len(sealed) == SEALED_CHUNK_BYTES else (True,):
+            plaintext = _open_chunk(aead, sealed, counter, last=last)
+            if plaintext is not None:
+                yield OpenedChunk(plaintext, len(sealed), completes=last and at_end)
+                break
+        else:
+            return
+        if last:
+            return
 
 
 def sealed_chunks(payload: bytes, start: int) -> Iterator[tuple[bytes, bool]]:
-    """(sealed chunk, whether it ends the payload) of `payload` from byte `start` on; at least one, maybe empty."""
-    last = max(start, len(payload) - 1)
-    for begin in range(start, last + 1, SEALED_CHUNK_BYTES):
+    """(sealed chunk, whether nothing follows it) of `payload` from byte `start` on; at least one, maybe empty."""
+    for begin in range(start, max(start + 1, len(payload)), SEALED_CHUNK_BYTES):
         end = begin + SEALED_CHUNK_BYTES
         yield payload[begin:end], end >= len(payload)
 
 
 def read_sealed_chunks(reader: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """As `sealed_chunks`, from where `reader` stands; holds two chunks in memory, to know which is the last."""
+    """As `sealed_chunks`, from where `reader` stands; holds two chunks in memory, to know whether one follows."""
     chunk = read_up_to(reader, SEALED_CHUNK_BYTES)
     while following := read_up_to(reader, SEALED_CHUNK_BYTES):
         yield chunk, False
         chunk = following
     yield chunk, True
-
-
-def open_chunks(key: bytes, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[bytes]:
-    """The plaintext chunks under payload `key`; OpenError at the first that does not authenticate in its place.
-
-    What was yielded before an error is authentic, but the file was cut or damaged after it.
-    """
-    aead = ChaCha20Poly1305(key)
-    for counter, (sealed, last) in enumerate(chunks):
-        plaintext = open_chunk(aead, sealed, counter, last=last)
-        if plaintext is None:
-            raise OpenError
-        yield plaintext
-
-
-def open_chunk(aead: ChaCha20Poly1305, sealed: bytes, counter: int, *, last: bool) -> bytes | None:
-    """The plaintext of one chunk, or None if it is not authentic in this place."""
-    try:
-        plaintext = aead.decrypt(chunk_nonce(counter, last=last), sealed, None)
-    except InvalidTag:
-        return None
-    # An empty last chunk after others is a second spelling of the same plaintext.
-    return plaintext if plaintext or counter == 0 else None
 
 
 def read_up_to(reader: BinaryIO, length: int) -> bytes:
@@ -67,3 +71,13 @@ def read_up_to(reader: BinaryIO, length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
+
+
+def _open_chunk(aead: ChaCha20Poly1305, sealed: bytes, counter: int, *, last: bool) -> bytes | None:
+    """The plaintext of one chunk, or None if it is not authentic with this mark in this place."""
+    try:
+        plaintext = aead.decrypt(chunk_nonce(counter, last=last), sealed, None)
+    except InvalidTag:
+        return None
+    # An empty last chunk after others would be a second spelling of the same plaintext.
+    return plaintext if plaintext or counter == 0 else None
