@@ -1,0 +1,269 @@
+"""Groups motion and triggers into events, and says from when to when each event is kept as clips.
+
+The transition table is the machine.  `t` is the instant of an input, `last` the newest activity of the open event,
+`free` the end of the newest clip (nothing before it is free to be kept again).
+
+    state      input                                     effects                                        next
+    ---------  ----------------------------------------  ---------------------------------------------  ---------
+    IDLE       activity at t                             EventBegins(t)                                 RECORDING
+                                                         ClipBegins(from max(t - pre-roll, free))
+    RECORDING  activity at t                             -                        (last := t)           RECORDING
+    RECORDING  time reaches clip begin + longest clip    ClipEnds, ClipBegins at that same instant      RECORDING
+    RECORDING  time reaches last + post-roll             ClipEnds(last + post-roll)                     WAITING
+    WAITING    activity at t                             ClipBegins(from max(t - pre-roll, free))       RECORDING
+    WAITING    time reaches last + merge gap             EventEnds(last)                                IDLE
+    RECORDING  a trigger at t                            EventTriggered(t), then as activity            RECORDING
+    WAITING    a trigger at t                            EventTriggered(t), then as activity            RECORDING
+    any        closed at t                               ClipEnds(t) if recording, EventEnds(last)      IDLE
+
+A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
+
+*Activity* is a confirmed motion sample, a button press, a PIR pulse, or - this is the hysteresis - a weaker sample
+within `hold_s` after confirmed motion.  A trigger needs no motion: a press at night in a lightless porch makes an
+event.
+
+Invariants (held by `tests/properties/test_events.py`): clips never overlap; every activity lies in a clip; a clip
+reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the longest
+length goes on at the very instant at which it ended, so no frame is lost; each thing that begins ends once.
+
+Pure: instants are boot-clock nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
+An instant older than one already seen (a sample that was analysed late) is taken for the newest one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.core.motion.sample import MotionSample
+from agent.core.timebase import BootNs, seconds
+from agent.errors import ConfigurationError
+
+__all__ = [
+    "ClipBegins",
+    "ClipEnds",
+    "EventBegins",
+    "EventEffect",
+    "EventEnds",
+    "EventKind",
+    "EventMachine",
+    "EventSettings",
+    "EventTriggered",
+    "TriggerKind",
+]
+
+
+class EventKind(enum.Enum):
+    """What an event is known by: the strongest of its causes so far."""
+
+    MOTION = "motion"
+    PIR = "pir"
+    BUTTON = "button"
+
+
+class TriggerKind(enum.Enum):
+    """Something other than the picture that says somebody is there."""
+
+    PIR = "pir"
+    BUTTON = "button"
+
+    @property
+    def event_kind(self) -> EventKind:
+        return EventKind(self.value)
+
+
+_STRENGTH = (EventKind.MOTION, EventKind.PIR, EventKind.BUTTON)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """Durations in seconds.  Raises `ConfigurationError` when they cannot work together.
+
+    `hold_score` 0..1 and `hold_s`: a sample of at least this score keeps an event alive for so long after the last
+    confirmed one.  Half of the detector's `CONFIRMED_SCORE` is a track that is still there.
+    """
+
+    pre_roll_s: float = 5.0
+    post_roll_s: float = 10.0
+    merge_gap_s: float = 30.0
+    longest_clip_s: float = 120.0
+    hold_score: float = 0.2
+    hold_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("pre_roll_s", "post_roll_s", "merge_gap_s", "hold_s"):
+            if not 0 <= getattr(self, name) <= 3600:
+                raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds from 0 to 3600.")
+        if not 1 <= self.longest_clip_s <= 3600:
+            raise ConfigurationError(f"events.longest_clip_s is {self.longest_clip_s}; give seconds from 1 to 3600.")
+        if not 0 < self.hold_score <= 1:
+            raise ConfigurationError(f"events.hold_score is {self.hold_score}; give a number above 0, at most 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class EventBegins:
+    """`event` counts from 1 in the life of one machine."""
+
+    event: int
+    kind: EventKind
+    at_ns: BootNs
+
+
+@dataclass(frozen=True, slots=True)
+class EventTriggered:
+    """A button press or PIR pulse within an open event: worth an alert of its own, but not a clip."""
+
+    event: int
+    kind: TriggerKind
+    at_ns: BootNs
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnds:
+    """`at_ns` is the event's last activity; `peak_score` its strongest motion, 0 when there was none."""
+
+    event: int
+    at_ns: BootNs
+    peak_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBegins:
+    """Keep every frame from `from_ns` on, in the past by up to the pre-roll."""
+
+    event: int
+    kind: EventKind
+    from_ns: BootNs
+
+
+@dataclass(frozen=True, slots=True)
+class ClipEnds:
+    """Keep no frame from `until_ns` on (a clip is half open, so the next one may begin right there)."""
+
+    event: int
+    until_ns: BootNs
+
+
+EventEffect = EventBegins | EventTriggered | EventEnds | ClipBegins | ClipEnds
+
+
+@dataclass(slots=True)
+class _OpenEvent:
+    """The event in progress.  RECORDING while `clip_from_ns` is set, WAITING while it is None."""
+
+    ordinal: int
+    kind: EventKind
+    last_ns: BootNs
+    confirmed_ns: BootNs | None = None
+    clip_from_ns: BootNs | None = None
+    peak_score: float = 0.0
+
+
+class EventMachine:
+    """The table above.  Feed it every sample, every trigger, and the time at each `next_deadline_ns`."""
+
+    def __init__(self, settings: EventSettings | None = None) -> None:
+        self._settings = settings or EventSettings()
+        self._pre_roll_ns = seconds(self._settings.pre_roll_s)
+        self._post_roll_ns = seconds(self._settings.post_roll_s)
+        self._merge_gap_ns = max(seconds(self._settings.merge_gap_s), self._post_roll_ns)
+        self._longest_clip_ns = seconds(self._settings.longest_clip_s)
+        self._hold_ns = seconds(self._settings.hold_s)
+        self._event: _OpenEvent | None = None
+        self._events_begun = 0
+        self._now_ns = BootNs(0)
+        self._free_ns = BootNs(0)
+
+    @property
+    def next_deadline_ns(self) -> BootNs | None:
+        """When the machine next has something to do if nothing else happens; None while no event is open."""
+        event = self._event
+        if event is None:
+            return None
+        if event.clip_from_ns is None:
+            return BootNs(event.last_ns + self._merge_gap_ns)
+        return BootNs(min(event.clip_from_ns + self._longest_clip_ns, event.last_ns + self._post_roll_ns))
+
+    @property
+    def recording(self) -> bool:
+        """Is a clip open?"""
+        return self._event is not None and self._event.clip_from_ns is not None
+
+    def on_motion(self, sample: MotionSample) -> tuple[EventEffect, ...]:
+        """One sample of the detector, moving or not: it also brings the time."""
+        effects = [*self._reach(sample.sensor_ns)]
+        if sample.moving:
+            effects += self._activity(EventKind.MOTION)
+            if self._event is not None:
+                self._event.confirmed_ns = self._now_ns
+        elif self._holds(sample):
+            effects += self._activity(EventKind.MOTION)
+        if self._event is not None:
+            self._event.peak_score = max(self._event.peak_score, sample.score)
+        return tuple(effects)
+
+    def on_trigger(self, kind: TriggerKind, at_ns: BootNs) -> tuple[EventEffect, ...]:
+        """A button press or PIR pulse: always an event, whatever the picture shows."""
+        effects = [*self._reach(at_ns)]
+        if self._event is not None:
+            effects.append(EventTriggered(self._event.ordinal, kind, self._now_ns))
+        return (*effects, *self._activity(kind.event_kind))
+
+    def on_time(self, now_ns: BootNs) -> tuple[EventEffect, ...]:
+        """Time passed: ends, splits and closes whatever is due."""
+        return tuple(self._reach(now_ns))
+
+    def close(self, at_ns: BootNs) -> tuple[EventEffect, ...]:
+        """Stop, switch off, go dark: ends everything at `at_ns`.  No later clip reaches back behind it."""
+        effects = [*self._reach(at_ns)]
+        if self._event is not None:
+            if self._event.clip_from_ns is not None:
+                effects.append(ClipEnds(self._event.ordinal, self._now_ns))
+            effects.append(self._end_event(self._event))
+        self._free_ns = self._now_ns
+        return tuple(effects)
+
+    # The table's rows.
+
+    def _reach(self, now_ns: BootNs) -> Iterator[EventEffect]:
+        """Let time pass up to `now_ns`, doing what falls due on the way, in order and at its own instant."""
+        self._now_ns = max(self._now_ns, now_ns)
+        while self._event is not None and (deadline_ns := self.next_deadline_ns) is not None:
+            if deadline_ns > self._now_ns:
+                return
+            event = self._event
+            if event.clip_from_ns is None:
+                yield self._end_event(event)
+                continue
+            yield ClipEnds(event.ordinal, deadline_ns)
+            self._free_ns, event.clip_from_ns = deadline_ns, None
+            if deadline_ns < event.last_ns + self._post_roll_ns:
+                yield self._begin_clip(event, deadline_ns)
+
+    def _activity(self, kind: EventKind) -> Iterator[EventEffect]:
+        """Somebody is there now."""
+        if self._event is None:
+            self._events_begun += 1
+            self._event = _OpenEvent(self._events_begun, kind, self._now_ns)
+            yield EventBegins(self._event.ordinal, kind, self._now_ns)
+        event = self._event
+        event.kind = max(event.kind, kind, key=_STRENGTH.index)
+        event.last_ns = self._now_ns
+        if event.clip_from_ns is None:
+            yield self._begin_clip(event, BootNs(max(self._now_ns - self._pre_roll_ns, self._free_ns)))
+
+    def _begin_clip(self, event: _OpenEvent, from_ns: BootNs) -> ClipBegins:
+        event.clip_from_ns = from_ns
+        return ClipBegins(event.ordinal, event.kind, from_ns)
+
+    def _end_event(self, event: _OpenEvent) -> EventEnds:
+        self._event = None
+        return EventEnds(event.ordinal, event.last_ns, event.peak_score)
+
+    def _holds(self, sample: MotionSample) -> bool:
+        """Is this weaker sample still part of the motion that was confirmed just now?"""
+        event = self._event
+        if event is None or event.confirmed_ns is None or sample.score < self._settings.hold_score:
+            return False
+        return self._now_ns - event.confirmed_ns <= self._hold_ns

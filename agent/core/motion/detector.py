@@ -1,0 +1,227 @@
+"""Decides, frame by frame, whether something moves at the door.
+
+The algorithm, for a frame of luma of any size:
+
+0.  **Shrink** it by exact 2×2 means to a grid of about 80×60 and take the logarithm (`pyramid.py`).
+1.  **Quick look.**  Does any cell differ from the background by more than its threshold?  If not, and that is almost
+    every frame of a real day, the background follows a little and the frame is done: nine OpenCV calls on preallocated
+    arrays, nothing allocated but the sample.
+2.  **Full look.**  The difference without its local mean, against a threshold that each cell learns (`background.py`).
+3.  **Much at once?**  When the share of differing cells jumps, or the camera changed its exposure, judgement waits
+    until the scene has settled and then rests on structure (`lighting.py`): structure kept is light, and is learned;
+    structure lost while things still change is a person close to the lens, and fires.
+4.  **Track before detecting.**  Paths over differing cells grow only on new ground (`tracking.py`).
+5.  **Confirm.**  The regions with the longest paths must be large enough for their zone, have dwelt on their cells, and
+    not be light.  Only now is the frame `moving`.
+
+`moving` is a strict yes.  The `score` beside it sinks slowly, and keeping an event alive on a weaker score is the event
+machine's business (`agent/core/events.py`), as is everything that follows from it.
+
+The detector owns no clock: order and gaps come from the frames' sensor times.  It is deterministic: the same frames
+give the same samples.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from agent.core.media import Luma, LumaFrame
+from agent.core.motion.background import Background
+from agent.core.motion.grids import Cells
+from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
+from agent.core.motion.pyramid import Pyramid, grid_size
+from agent.core.motion.regions import CellBox, Region, around, tracked_regions
+from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
+from agent.core.motion.settings import MotionSettings
+from agent.core.motion.tracking import Tracks
+from agent.core.motion.zones import ZoneMap
+from agent.core.timebase import BootNs, seconds
+
+__all__ = ["Detector"]
+
+_SURELY_QUIET_CELLS = 3
+"""The quick look lets fewer differing cells pass than a 3×3 majority can be made of."""
+
+_QUIET_UPDATE_FRAMES = 4
+"""While quiet, the background follows every so many frames."""
+
+_FULL_LOOK_FRAMES = 8
+"""Every so many frames a full look is taken anyway, so that noise is learned."""
+
+_LOOK_ON_FRAMES = 3
+"""After the last difference the full look goes on for so many frames."""
+
+_CONTRAST_FRAMES = 16
+"""The scene's contrast is measured again every so many frames."""
+
+_LEARNING_HASTE = 3
+"""While learning, noise is learned so many times as fast: two seconds have to show how a tree sways."""
+
+_NIGHT_STEPS = 156.0
+"""Below this mean background (luma 80) it is night, lamps attract insects, and small things need a surer track."""
+
+_SMALLEST_CELLS_AT_NIGHT = 30
+
+
+class Detector:
+    """One camera's motion detector.  `step` each frame in order; not thread-safe, and it keeps no frame."""
+
+    def __init__(
+        self,
+        height_px: int,
+        width_px: int,
+        frames_per_s: float,
+        zones: ZoneMap | None = None,
+        settings: MotionSettings | None = None,
+    ) -> None:
+        settings = settings or MotionSettings()
+        self._settings = settings
+        self._frames_per_s = frames_per_s
+        self._rows, self._columns = grid_size(height_px, width_px)
+        self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
+        self._watched_cells = cv2.countNonZero(self._zones.watched)
+        self._pyramid = Pyramid(height_px, width_px)
+        self._background = Background(self._zones, frames_per_s, settings)
+        self._tracks = Tracks(self._rows, self._columns, frames_per_s, settings)
+        self._exposure = ExposureWatch(settings.exposure_jump)
+        self._sudden = SuddenChange(
+            self._rows,
+            self._columns,
+            share=settings.sudden_share,
+            settle_frames=self._frames(settings.settle_s, least=3),
+        )
+        self._gap_ns = seconds(settings.gap_s)
+        self._least_path = self._frames(settings.path_cells / 10, least=2)
+        self._least_dwell = self._frames(settings.dwell_s, least=2)
+        self._last_ns: BootNs | None = None
+        self._frame_number = 0
+        self._learning_frames = 0
+        self._look_on_frames = 0
+
+    def step(self, frame: LumaFrame) -> MotionSample:
+        """The verdict on one frame.  The luma is only read during the call; its stride is free.
+
+        Raises `DeviceError` when the frame has another size than was announced.
+        """
+        grid = self._pyramid.shrink(frame.luma)
+        if self._last_ns is None or not 0 <= frame.sensor_ns - self._last_ns <= self._gap_ns:
+            self._begin_learning(grid)
+        self._last_ns = frame.sensor_ns
+        self._frame_number += 1
+        exposure_jumped = self._exposure.jumped(frame.light)
+        if self._learning_frames > 0:
+            return self._learn(grid, frame.sensor_ns)
+        if self._may_look_quickly and not exposure_jumped and self._passes_quick_look(grid):
+            return _still(frame.sensor_ns, MotionState.QUIET)
+        return self._look(grid, frame.sensor_ns, exposure_jumped)
+
+    # Stages.
+
+    def _begin_learning(self, grid: Luma) -> None:
+        self._learning_frames = self._frames(self._settings.learning_s, least=2)
+        self._look_on_frames = 0
+        self._sudden.forget()
+        self._background.begin(grid)
+        self._tracks.clear(grid)
+
+    def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
+        self._learning_frames -= 1
+        self._background.differences(grid)
+        self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
+        self._tracks.clear(grid)
+        return _still(sensor_ns, MotionState.LEARNING)
+
+    @property
+    def _may_look_quickly(self) -> bool:
+        """Is nothing going on that needs every frame, nor the look due that learns the noise?"""
+        return not (self._look_on_frames or self._sudden.settling or self._frame_number % _FULL_LOOK_FRAMES == 0)
+
+    def _passes_quick_look(self, grid: Luma) -> bool:
+        if self._background.differs(grid) >= _SURELY_QUIET_CELLS:
+            return False
+        if self._frame_number % _QUIET_UPDATE_FRAMES == 0:
+            self._background.follow_quietly(grid, _QUIET_UPDATE_FRAMES)
+        return True
+
+    def _look(self, grid: Luma, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
+        differing = self._background.differences(grid)
+        cells = cv2.countNonZero(differing)
+        self._sudden.suspects(cells / self._watched_cells, exposure_jumped, self._background.mean)
+        if self._sudden.settling:
+            return self._settle(grid, differing, sensor_ns)
+        if not cells:
+            self._look_on_frames = max(0, self._look_on_frames - 1)
+            self._tracks.clear(grid)
+            self._follow(grid, confirmed=False)
+            return _still(sensor_ns, MotionState.QUIET)
+        self._look_on_frames = _LOOK_ON_FRAMES
+        longest = self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
+        box = self._confirm(grid, differing) if longest >= self._least_path else None
+        self._follow(grid, confirmed=box is not None)
+        return self._sample(sensor_ns, self._score(longest), box, MotionState.ACTIVE)
+
+    def _settle(self, grid: Luma, differing: Cells, sensor_ns: BootNs) -> MotionSample:
+        """Let the light settle; at the end decide between light and a person who fills the picture."""
+        self._look_on_frames = _LOOK_ON_FRAMES
+        self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
+        self._tracks.drop_paths()
+        self._sudden.observe(cv2.countNonZero(self._tracks.changing) / self._watched_cells)
+        self._background.relearn(grid, absorb_s=self._settings.settle_absorb_s, haste=1)
+        if self._sudden.settling or not self._sudden.kept_changing:
+            return _still(sensor_ns, MotionState.LIGHT_CHANGE)
+        hidden = hidden_structure(grid, self._sudden.before, self._zones.watched)
+        box = hidden.box if hidden.share >= self._settings.structure_lost_share else None
+        return self._sample(sensor_ns, 1.0 if box else 0.0, box, MotionState.LIGHT_CHANGE)
+
+    def _follow(self, grid: Luma, *, confirmed: bool) -> None:
+        """Let background and noise follow; on every second frame while busy: half the cost, the same equilibrium."""
+        busy = self._look_on_frames > 0
+        if busy and self._frame_number % 2:
+            return
+        self._background.follow(grid, self._tracks.settled(), 2 if busy else 1, spare_objects=confirmed)
+        if self._frame_number % _CONTRAST_FRAMES == 0:
+            self._background.measure_contrast()
+
+    # Confirmation.
+
+    def _confirm(self, grid: Luma, differing: Cells) -> CellBox | None:
+        """The box around the regions that are visitors, or None."""
+        boxes = [
+            region.box
+            for region in tracked_regions(differing, self._tracks, self._least_path)
+            if self._is_substantial(region) and not is_light(grid, self._background.mean, region.box)
+        ]
+        return around(boxes) if boxes else None
+
+    def _is_substantial(self, region: Region) -> bool:
+        """Large enough for its zone, and there long enough to be no insect, flake or drop."""
+        x0, y0, x1, y1 = region.box
+        if region.cells < int(np.min(self._zones.smallest_cells[y0:y1, x0:x1])):
+            return False
+        if region.longest_path >= 2 * self._least_path:
+            return region.longest_dwell >= 2
+        at_night = cv2.mean(self._background.mean)[0] < _NIGHT_STEPS
+        if at_night and region.cells < _SMALLEST_CELLS_AT_NIGHT:
+            return False
+        return region.longest_dwell >= self._least_dwell and region.mean_dwell >= 1.5
+
+    # Reporting.
+
+    def _score(self, longest_path: int) -> float:
+        return min(1.0, CONFIRMED_SCORE * longest_path / self._least_path)
+
+    def _sample(self, sensor_ns: BootNs, score: float, box: CellBox | None, state: MotionState) -> MotionSample:
+        """What is not confirmed scores below the threshold, however long its path."""
+        if box is None:
+            return MotionSample(sensor_ns, False, min(score, 0.9 * CONFIRMED_SCORE), None, state)
+        x0, y0, x1, y1 = box
+        relative: RelativeBox = (x0 / self._columns, y0 / self._rows, x1 / self._columns, y1 / self._rows)
+        return MotionSample(sensor_ns, True, score, relative, state)
+
+    def _frames(self, duration_s: float, *, least: int) -> int:
+        return max(least, round(duration_s * self._frames_per_s))
+
+
+def _still(sensor_ns: BootNs, state: MotionState) -> MotionSample:
+    return MotionSample(sensor_ns, moving=False, score=0.0, box=None, state=state)

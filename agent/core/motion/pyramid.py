@@ -1,0 +1,68 @@
+"""Shrinks luma by exact 2×2 means to about 80×60 and takes its logarithm: all later work is small and ratio-based.
+
+Means of whole blocks, not samples: every pixel counts, noise falls by half with each level, and the cost of everything
+after it does not depend on the camera.  (Burt & Adelson, *The Laplacian Pyramid as a Compact Image Code*, 1983, with
+the box kernel.)  On the logarithmic scale a lamp that doubles the light adds the same number everywhere (Weber–Fechner;
+the homomorphic model of Oppenheim, Schafer & Stockham, 1968), which is what `background.py` removes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.media import Luma
+from agent.errors import DeviceError
+
+__all__ = ["STEPS_PER_E", "Pyramid", "grid_size"]
+
+_DARK_OFFSET = 20.0
+"""Luma added before the logarithm, so that sensor noise near black is not blown up."""
+
+STEPS_PER_E = 255 / math.log((255 + _DARK_OFFSET) / _DARK_OFFSET)
+"""Steps of the logarithmic scale to a factor e of light: 97.3."""
+
+_LARGEST_GRID_PX = (120, 160)
+
+
+def grid_size(height_px: int, width_px: int) -> tuple[int, int]:
+    """(rows, columns) of the grid that a picture of this size is analysed on."""
+    while height_px >= _LARGEST_GRID_PX[0] or width_px >= _LARGEST_GRID_PX[1]:
+        height_px, width_px = height_px // 2, width_px // 2
+    return height_px, width_px
+
+
+class Pyramid:
+    """Preallocated levels for one frame size."""
+
+    def __init__(self, height_px: int, width_px: int) -> None:
+        self._shape = (height_px, width_px)
+        self._levels: list[npt.NDArray[np.uint8]] = []
+        rows, columns = grid_size(height_px, width_px)
+        while (height_px, width_px) != (rows, columns):
+            height_px, width_px = height_px // 2, width_px // 2
+            self._levels.append(np.zeros((height_px, width_px), np.uint8))
+        self._log_luma = np.zeros((rows, columns), np.uint8)
+        luma = np.arange(256)
+        scale = STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)
+        self._logarithm = np.rint(scale).astype(np.uint8)
+
+    def shrink(self, luma: Luma) -> Luma:
+        """The grid of `luma` (H, W; any row stride) in steps, (rows, columns) uint8, valid until the next call.
+
+        An odd last row or column of a level has no partner and is left out.  Raises `DeviceError` on another size.
+        """
+        if luma.shape != self._shape or luma.dtype != np.uint8:
+            raise DeviceError(
+                f"The camera gave luma of {luma.shape} {luma.dtype} where {self._shape} uint8 was announced.",
+                remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
+            )
+        for level in self._levels:
+            rows, columns = level.shape
+            whole = luma[: 2 * rows, : 2 * columns]
+            luma = cv2.resize(whole, (columns, rows), dst=level, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        cv2.LUT(luma, self._logarithm, self._log_luma)
+        return self._log_luma

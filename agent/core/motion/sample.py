@@ -1,0 +1,40 @@
+"""What the detector says about one frame."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from agent.core.timebase import BootNs
+
+__all__ = ["CONFIRMED_SCORE", "MotionSample", "MotionState", "RelativeBox"]
+
+RelativeBox = tuple[float, float, float, float]
+"""(x0, y0, x1, y1), each 0..1 of the picture, x0 < x1 and y0 < y1."""
+
+CONFIRMED_SCORE = 0.5
+"""The score from which a track may be confirmed as motion; half of it is still a track worth following."""
+
+
+class MotionState(enum.Enum):
+    """What the detector was doing with the frame."""
+
+    LEARNING = "learning"
+    """The first seconds, or after a gap: nothing is reported."""
+    QUIET = "quiet"
+    """Nothing differs from the background: the cheap path."""
+    ACTIVE = "active"
+    """Something differs; it may or may not be a visitor."""
+    LIGHT_CHANGE = "light change"
+    """Much of the picture changed at once: a lamp, the exposure, or a person filling it.  Decided within a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSample:
+    """One frame's verdict.  `score` is the strongest track's, 0..1, `CONFIRMED_SCORE` at the threshold."""
+
+    sensor_ns: BootNs
+    moving: bool
+    score: float
+    box: RelativeBox | None
+    state: MotionState

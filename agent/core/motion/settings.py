@@ -1,0 +1,74 @@
+"""Every number of the motion detector, with its unit and its meaning.
+
+An installer needs none of them: what to watch and how keenly is said per zone.  Times are seconds, rates are fractions
+a second, lengths are cells of the analysed grid (about 80×60, so a cell is some 1.3 % of the picture's width), and
+brightness is in *steps* of the logarithmic scale of `pyramid.py`: 255 steps from black to white, about 97 to a factor
+e. The values were chosen on the shared clips named in `bench/motion`; they are coarse on purpose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MotionSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSettings:
+    """The detector's parameters, grouped as the stages of `detector.py`."""
+
+    # What the empty scene looks like.
+    learning_s: float = 2.0
+    """After a start or a gap nothing is reported for so long."""
+    learning_absorb_s: float = 0.7
+    """Time constant of the background while it is learned."""
+    background_s: float = 5.0
+    """Time constant with which the background follows what lies below the threshold."""
+    covered_slowdown: float = 0.3
+    """Share of that speed where something stands in front: a visitor must not become the scene."""
+    settled_s: float = 1.5
+    """A cell that differs from the background but has stopped changing for so long is scenery: a parked car, a
+    parcel.""" settled_absorb_s: float = 0.7
+    """Time constant with which such scenery then becomes background."""
+    illumination_s: float = 1.2
+    """Time constant with which smooth changes of light (a cloud, the auto-exposure) become background."""
+
+    # When a cell differs.
+    smallest_step: float = 5.0
+    """Least difference, in steps, that counts anywhere: about 5 % of contrast."""
+    scene_noise_factor: float = 5.0
+    """… and at least so many times the typical noise of the whole scene (night gain)."""
+    cell_noise_factor: float = 4.0
+    """… and so many times the cell's own usual difference (leaves, rain, a street in the corner)."""
+    edge_factor: float = 0.12
+    """… plus this share of the local contrast, because edges jitter with compression, wind and focus."""
+    noise_rise_per_s: float = 0.6
+    """Relative growth of a cell's usual difference while it is exceeded."""
+    noise_fall_per_s: float = 0.05
+    """Relative decay otherwise.  Rise and fall balance where 8 % of frames exceed it: the 92 % quantile."""
+    illumination_cells: int = 11
+    """Side of the square whose mean difference counts as a change of light, not of things."""
+
+    # When differing cells are a visitor.
+    path_cells: int = 6
+    """A track confirms once its path has reached so many steps of new ground in succession."""
+    fresh_after_s: float = 5.0
+    """Ground is new again after so long without anything on it."""
+    path_fade_s: float = 0.9
+    """A path loses one step in so long: what does not advance is forgotten."""
+    dwell_s: float = 0.3
+    """Something real stays on a cell for so long; an insect or a snow flake does not."""
+
+    # When much changes at once.
+    sudden_share: float = 0.15
+    """Share of the watched picture that has to start to differ at once to suspect the light."""
+    settle_s: float = 0.6
+    """How long the scene may take to settle after that before it is judged."""
+    settle_absorb_s: float = 0.33
+    """Time constant of the background meanwhile: the new light is learned by the time of judgement."""
+    structure_lost_share: float = 0.3
+    """Share of the picture whose structure must be hidden for a close person; a lamp leaves structure where it is."""
+    exposure_jump: float = 0.15
+    """Relative change of exposure × gain from one frame to the next that counts as a change of light."""
+    gap_s: float = 2.0
+    """A hole in the frames' times longer than this (or time going backwards) starts the learning again."""
