@@ -1,0 +1,85 @@
+"""Finds the line of a key in a TOML text, so that an error can point at it.
+
+`tomllib` reads values and forgets where they stood.  This walks the same text and remembers only that.  It decides
+nothing: a text that it misreads costs a line number, never a setting.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["KeyPath", "Places"]
+
+KeyPath = tuple[str | int, ...]
+"""("motion", "zones", 0, "name"): table names, positions in arrays of tables, key."""
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_ASSIGNMENT = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[\w-]+|"([^"]*)"|'([^']*)'""")
+_TOKEN = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]')
+
+
+class Places:
+    """Key path → line number, both ways."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[KeyPath, int] = {}
+        self._tables: dict[tuple[str, ...], int] = {}
+        self._table: KeyPath = ()
+        self._open_string = ""
+        self._depth = 0
+        for number, line in enumerate(text.split("\n"), start=1):
+            self._read(number, line)
+
+    def line(self, path: KeyPath) -> int:
+        """The line of `path`, or of the nearest thing around it that has one."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._lines:
+                return self._lines[path[:length]]
+        return 1
+
+    def key(self, line: int) -> KeyPath:
+        """The last key that begins at or above `line`; empty before the first."""
+        above = [(number, path) for path, number in self._lines.items() if number <= line]
+        return max(above, key=lambda place: place[0])[1] if above else ()
+
+    def _read(self, number: int, line: str) -> None:
+        if self._open_string or self._depth:
+            self._skip_value(line)
+            return
+        if header := _HEADER.match(line):
+            self._enter(_parts(header[2]), is_array=header[1] == "[[")
+            self._lines.setdefault(self._table, number)
+        elif assignment := _ASSIGNMENT.match(line):
+            self._lines.setdefault(self._table + _parts(assignment[1]), number)
+            self._skip_value(line[assignment.end() :])
+
+    def _enter(self, names: tuple[str, ...], *, is_array: bool) -> None:
+        if is_array:
+            self._tables[names] = self._tables.get(names, -1) + 1
+        path: list[str | int] = []
+        for depth, name in enumerate(names, start=1):
+            path.append(name)
+            if names[:depth] in self._tables:
+                path.append(self._tables[names[:depth]])
+        self._table = tuple(path)
+
+    def _skip_value(self, rest: str) -> None:
+        """Follow brackets and multi-line strings to where the value ends."""
+        if self._open_string:
+            _, closed, rest = rest.partition(self._open_string)
+            if not closed:
+                return
+            self._open_string = ""
+        for token in _TOKEN.finditer(rest):
+            if token[0] in ('"""', "'''"):
+                self._open_string = token[0]
+                self._skip_value(rest[token.end() :])
+                return
+            self._depth += (token[0] in ("[", "{")) - (token[0] in ("]", "}"))
+        self._depth = max(self._depth, 0)
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    """The names in `a . "b c" . d`."""
+    return tuple(part[1] or part[2] or part[0].strip("\"'") for part in _PART.finditer(dotted))

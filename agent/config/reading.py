@@ -1,0 +1,192 @@
+"""Turns a TOML file into a `Configuration`, or into one error that names file, line, key and remedy.
+
+Rules: nothing is guessed and nothing is skipped, so an unknown key, a wrong type, a value out of range and a
+contradiction each refuse the whole file.  Relative paths are relative to the file, `~` is the home of who runs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import re
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.config.places import KeyPath, Places
+from agent.config.settings import Configuration, contradictions
+from agent.errors import ConfigurationError
+
+__all__ = ["load", "parse"]
+
+_MAX_BYTES = 1 << 20
+_PATH_IN_MESSAGE = re.compile(r" - at `(?P<path>[^`]*)`$")
+_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the file.  Raises `ConfigurationError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"The configuration {path} cannot be read: {reason}.",
+            remedy="Give its path with --config, or copy config/doorward.toml there.",
+        ) from error
+    if len(data) > _MAX_BYTES:
+        raise ConfigurationError(f"The configuration {path} is over 1 MiB.", remedy="Check that it is the right file.")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        places = Places(before)
+        line = before.count("\n") + 1
+        raise _error(path, line, places.key(line), "this line is not UTF-8.", "Save the file as UTF-8.") from error
+    return parse(text, path)
+
+
+def parse(text: str, source: Path) -> Configuration:
+    """The configuration in `text`.  `source` names it in errors and is what relative paths are relative to."""
+    places = Places(text)
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = _line_of(error, text)
+        remedy = "Compare the line with config/doorward.toml: text stands in quotes, a list in [ ], a comment after #."
+        raise _error(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
+    try:
+        configuration = msgspec.convert(tables, Configuration, dec_hook=lambda kind, value: _path(kind, value, source))
+    except msgspec.ValidationError as error:
+        key, message, remedy = _explain(str(error), tables)
+        raise _error(source, places.line(key), key, message, remedy) from error
+    problem = next(contradictions(configuration), None)
+    if problem:
+        raise _error(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
+    return configuration
+
+
+def _error(source: Path, line: int, key: KeyPath, message: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"{source}, line {line}, {_dotted(key) or 'the first key'}: {message}", remedy=remedy)
+
+
+def _dotted(key: KeyPath) -> str:
+    """("motion", "zones", 0, "name") → `motion.zones[1].name`: people count from one."""
+    return "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in key).lstrip(".")
+
+
+def _path(kind: type, value: object, source: Path) -> object:
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"Expected `path`, got `{type(value).__name__}`")
+    try:
+        return source.parent / Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value} names the home of nobody this machine knows") from error
+
+
+# --- Words for what tomllib and msgspec found
+
+
+def _line_of(error: Exception, text: str) -> int:
+    at = re.search(r"at line (\d+)", str(error))
+    return int(at[1]) if at else max(1, len(text.rstrip("\n").split("\n")))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "brackets are nested too deep"
+    words = re.sub(r" \(at (line \d+, column \d+|end of document)\)$", "", str(error))
+    return words[:1].lower() + words[1:].rstrip(".")
+
+
+def _explain(said: str, tables: dict[str, Any]) -> tuple[KeyPath, str, str]:
+    """(key, message, remedy) for a message of msgspec's."""
+    where = _PATH_IN_MESSAGE.search(said)
+    steps = _PATH_STEP.findall(where["path"]) if where else []
+    key: KeyPath = tuple(int(index) if index else name for name, index in steps)
+    said = _PATH_IN_MESSAGE.sub("", said)
+    if unknown := _UNKNOWN.fullmatch(said):
+        return (*key, unknown[1]), "nobody knows this key.", _suggestion(unknown[1], _type_at(key))
+    if missing := _MISSING.fullmatch(said):
+        whole = (*key, missing[1])
+        return whole, "this key is missing.", f"Add it; it is {_wanted(_type_at(whole))}."
+    value = _value_at(tables, key)
+    shown = f"{_short(value)} does not fit." if isinstance(value, str | int | float) else "this value does not fit."
+    return key, shown, f"Give {_wanted(_type_at(key))}."
+
+
+def _suggestion(name: str, section: Any) -> str:
+    known = [field.name for field in msgspec.structs.fields(section)]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"Known here: {', '.join(known)}."
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _value_at(tables: Any, key: KeyPath) -> object:
+    for step in key:
+        try:
+            tables = tables[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tables
+
+
+def _type_at(key: KeyPath) -> Any:
+    """The annotation that `settings.py` gives the key."""
+    kind: Any = Configuration
+    for step in key:
+        kind = _bare(kind)
+        if isinstance(step, int):
+            items = typing.get_args(kind)
+            kind = items[0] if items[-1] is ... else items[step]
+        else:
+            kind = typing.get_type_hints(kind, include_extras=True)[step]
+    return _bare(kind, keep_meta=True)
+
+
+def _bare(kind: Any, *, keep_meta: bool = False) -> Any:
+    """`kind` without `| None`, and without its ranges unless they are wanted."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        kind = next(one for one in typing.get_args(kind) if one is not type(None))
+    if not keep_meta and typing.get_origin(kind) is typing.Annotated:
+        return typing.get_args(kind)[0]
+    return kind
+
+
+def _wanted(kind: Any) -> str:
+    """What a person should write there: "a whole number from 1 to 60"."""
+    metas = [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, msgspec.Meta)]
+    meta = metas[0] if metas else msgspec.Meta()
+    kind = _bare(kind)
+    if meta.description:
+        return meta.description
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return "one of " + ", ".join(f'"{choice.value}"' for choice in kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return "a table with " + ", ".join(field.name for field in msgspec.structs.fields(kind))
+    if typing.get_origin(kind) is tuple:
+        return _wanted_list(typing.get_args(kind), meta)
+    words = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path in quotes"}
+    if kind is str:
+        return f"text in quotes, {meta.min_length or 0} to {meta.max_length} printable characters"
+    upper = meta.le if meta.le is not None else meta.lt
+    return words[kind] + (f" from {meta.ge} to {upper}" if upper is not None else "")
+
+
+def _wanted_list(items: tuple[Any, ...], meta: msgspec.Meta) -> str:
+    if items[-1] is not ...:
+        return "[" + ", ".join(_wanted(item) for item in items) + "]"
+    least = f"{meta.min_length} to " if meta.min_length else "at most "
+    return f"a list of {least}{meta.max_length}, each {_wanted(items[0])}"

@@ -1,0 +1,270 @@
+"""What may be configured: every section, key, type, range and default, and nothing else.
+
+Rules: a range stands in the type, so that a value out of it cannot be loaded; what concerns two keys at once stands in
+`contradictions`.  The owner may tighten the limits on requests, never loosen them: their hard bounds are the ranges
+here.  Units are in the names; ratios are 0..1; paths in a file are relative to that file.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+__all__ = [
+    "Broker",
+    "Camera",
+    "CameraKind",
+    "Clips",
+    "Configuration",
+    "Contradiction",
+    "Device",
+    "Log",
+    "LogFormat",
+    "LogLevel",
+    "Motion",
+    "Position",
+    "Requests",
+    "Vault",
+    "Zone",
+    "ZoneKind",
+    "contradictions",
+]
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the file.  A key nobody knows is refused: a typing mistake must not pass for a setting."""
+
+
+class Position(Section, frozen=True, kw_only=True):
+    """Where the camera is, in degrees (WGS 84).  It never leaves the device."""
+
+    latitude: Annotated[float, Meta(ge=-90, le=90)]
+    longitude: Annotated[float, Meta(ge=-180, le=180)]
+
+
+class Device(Section, frozen=True, kw_only=True):
+    """`[device]`"""
+
+    name: Name = "front-door"
+    state_dir: Path = Path("/var/lib/doorward")
+    position: Position | None = None
+    """Without it no footage request can match."""
+
+
+class CameraKind(enum.Enum):
+    """Which adapter delivers frames."""
+
+    USB = "usb"
+    FILE = "file"
+    SCRIPTED = "scripted"
+
+
+class Camera(Section, frozen=True, kw_only=True):
+    """`[camera]`"""
+
+    kind: CameraKind = CameraKind.USB
+    device: Path = Path("/dev/video0")
+    path: Path | None = None
+    realtime: bool = True
+    size: tuple[Annotated[int, Meta(ge=160, le=3840)], Annotated[int, Meta(ge=120, le=2160)]] = (1280, 720)
+    """Width and height, px, even."""
+    fps: Annotated[int, Meta(ge=1, le=60)] = 15
+    bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 2000
+
+
+class ZoneKind(enum.Enum):
+    """What a zone does to the area it encloses."""
+
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+    PRIVACY = "privacy"
+
+
+class Zone(Section, frozen=True, kw_only=True):
+    """`[[motion.zones]]`: one polygon, corners (x, y) from the top left, 0..1."""
+
+    name: Name
+    corners: Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=64)]
+    kind: ZoneKind = ZoneKind.INCLUDE
+    sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
+    smallest_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+class Motion(Section, frozen=True, kw_only=True):
+    """`[motion]`"""
+
+    sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
+    fps: Annotated[int, Meta(ge=1, le=30)] = 10
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] = ()
+
+
+class Clips(Section, frozen=True, kw_only=True):
+    """`[clips]`"""
+
+    pre_roll_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    post_roll_s: Annotated[float, Meta(ge=1, le=120)] = 10.0
+    merge_gap_s: Annotated[float, Meta(ge=0, le=600)] = 30.0
+    longest_clip_s: Annotated[float, Meta(ge=10, le=3600)] = 120.0
+    segment_s: Annotated[float, Meta(ge=2, le=30)] = 5.0
+    pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
+
+
+class Vault(Section, frozen=True, kw_only=True):
+    """`[vault]`"""
+
+    max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 20_000_000_000
+    max_age_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    free_floor: Annotated[float, Meta(ge=0.01, le=0.9)] = 0.05
+
+
+class Requests(Section, frozen=True, kw_only=True):
+    """`[requests]`: the hard bounds of the protocol are the ranges, so the owner can only tighten."""
+
+    shortest_window_minutes: Annotated[int, Meta(ge=15, le=720)] = 15
+    longest_window_minutes: Annotated[int, Meta(ge=15, le=720)] = 720
+    smallest_area_m2: Annotated[int, Meta(ge=64_750, le=1_294_994)] = 64_750
+    largest_area_m2: Annotated[int, Meta(ge=64_750, le=1_294_994)] = 1_294_994
+    longest_look_back_days: Annotated[int, Meta(ge=1, le=45)] = 45
+    longest_validity_days: Annotated[int, Meta(ge=1, le=30)] = 30
+    requests_per_case: Annotated[int, Meta(ge=1, le=2)] = 2
+    requests_per_day: Annotated[int, Meta(ge=1, le=50)] = 10
+
+
+class Broker(Section, frozen=True, kw_only=True):
+    """`[broker]`: without this section Doorward records and touches no network."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$", description="a host name or address in quotes"
+        ),
+    ]
+    ca: Path
+    certificate: Path
+    key: Path
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
+    keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
+    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 65_536
+
+
+class LogLevel(enum.Enum):
+    """The least important event that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(enum.Enum):
+    """How an event is written."""
+
+    AUTO = "auto"
+    """Console on a terminal, JSON elsewhere."""
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """`[log]`"""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class Configuration(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    device: Device = field(default_factory=Device)
+    camera: Camera = field(default_factory=Camera)
+    motion: Motion = field(default_factory=Motion)
+    clips: Clips = field(default_factory=Clips)
+    vault: Vault = field(default_factory=Vault)
+    requests: Requests = field(default_factory=Requests)
+    broker: Broker | None = None
+    log: Log = field(default_factory=Log)
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Keys that are fine each by itself and wrong together.  `key` is the path of the one to change first."""
+
+    key: tuple[str | int, ...]
+    message: str
+    remedy: str
+
+
+def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
+    """Everything in the file that cannot be true together, in the file's order."""
+    yield from _camera(configuration.camera)
+    yield from _zones(configuration.motion)
+    if configuration.motion.fps > configuration.camera.fps:
+        yield Contradiction(
+            ("motion", "fps"),
+            f"it wants {configuration.motion.fps} frames a second and the camera gives {configuration.camera.fps}.",
+            "Lower motion.fps or raise camera.fps.",
+        )
+    yield from _clips(configuration.clips, configuration.camera)
+    yield from _requests(configuration.requests)
+
+
+def _camera(camera: Camera) -> Iterator[Contradiction]:
+    if camera.kind is CameraKind.FILE and camera.path is None:
+        yield Contradiction(("camera", "path"), "a camera of kind 'file' has no file.", 'Give path = "footage.mp4".')
+    if camera.size[0] % 2 or camera.size[1] % 2:
+        even = [side + side % 2 for side in camera.size]
+        yield Contradiction(
+            ("camera", "size"), f"{camera.size[0]} × {camera.size[1]} is not even.", f"H.264 wants even sides: {even}."
+        )
+
+
+def _zones(motion: Motion) -> Iterator[Contradiction]:
+    seen: set[str] = set()
+    for number, zone in enumerate(motion.zones):
+        if zone.name in seen:
+            yield Contradiction(
+                ("motion", "zones", number, "name"),
+                f"'{zone.name}' names two zones.",
+                "Names say where motion was: give each zone its own.",
+            )
+        seen.add(zone.name)
+
+
+def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
+    if clips.longest_clip_s < clips.pre_roll_s + clips.segment_s:
+        yield Contradiction(
+            ("clips", "longest_clip_s"),
+            f"{clips.longest_clip_s:g} s cannot hold {clips.pre_roll_s:g} s of pre-roll and a segment.",
+            f"Give at least {clips.pre_roll_s + clips.segment_s:g}, or shorten pre_roll_s or segment_s.",
+        )
+    # An encoder may overshoot its bitrate for a while: room for twice the average keeps the start of an event.
+    room_bytes = round(camera.bitrate_kbps * 125 * clips.pre_roll_s * 2)
+    if room_bytes > clips.pre_roll_max_bytes:
+        yield Contradiction(
+            ("clips", "pre_roll_max_bytes"),
+            f"{clips.pre_roll_max_bytes} bytes cannot hold {clips.pre_roll_s:g} s at {camera.bitrate_kbps} kbit/s.",
+            f"Give at least {room_bytes}, or shorten pre_roll_s.",
+        )
+
+
+def _requests(requests: Requests) -> Iterator[Contradiction]:
+    if requests.shortest_window_minutes > requests.longest_window_minutes:
+        yield Contradiction(
+            ("requests", "shortest_window_minutes"),
+            "the shortest window is longer than the longest, so no request could ever be right.",
+            "To hear no requests at all, opt out; otherwise lower it.",
+        )
+    if requests.smallest_area_m2 > requests.largest_area_m2:
+        yield Contradiction(
+            ("requests", "smallest_area_m2"),
+            "the smallest area is larger than the largest, so no request could ever be right.",
+            "To hear no requests at all, opt out; otherwise lower it.",
+        )

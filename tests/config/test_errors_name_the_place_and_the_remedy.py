@@ -1,0 +1,119 @@
+"""What is wrong in a configuration comes back as file, line, key and remedy."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.config import load, parse
+from agent.errors import ConfigurationError
+
+SOURCE = Path("/etc/doorward/doorward.toml")
+
+WRONG = {
+    "a misspelt key": ("[camera]\n\nfsp = 3", 3, "camera.fsp", "Did you mean 'fps'?"),
+    "an unknown section": ("[device]\nname = 'x'\n[kamera]\nfps = 3", 3, "kamera", "Did you mean 'camera'?"),
+    "a key like no other": ("[log]\nzzz = 1", 2, "log.zzz", "Known here: level, format."),
+    "a number too small": ("[camera]\nfps = 0", 2, "camera.fps", "Give a whole number from 1 to 60."),
+    "text for a number": ("[camera]\nfps = 'many'", 2, "camera.fps", "Give a whole number from 1 to 60."),
+    "a fraction for a whole number": ("[camera]\nfps = 1.5", 2, "camera.fps", "Give a whole number from 1 to 60."),
+    "not a number": ("[motion]\nsensitivity = nan", 2, "motion.sensitivity", "Give a number from 0.1 to 10."),
+    "an unknown choice": ("[camera]\nkind = 'ubs'", 2, "camera.kind", 'Give one of "usb", "file", "scripted".'),
+    "a number for a path": ("[device]\nstate_dir = 3", 2, "device.state_dir", "Give a path in quotes."),
+    "a value for a table": ("camera = 3", 1, "camera", "Give a table with kind, device"),
+    "a corner outside the picture": (
+        "[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]\n[[motion.zones]]\nname='b'\ncorners=[[0,0],[1,2],[1,1]]",
+        6,
+        "motion.zones[2].corners[2][2]",
+        "Give a number from 0 to 1.",
+    ),
+    "two zones of one name": (
+        "[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]\n[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]",
+        5,
+        "motion.zones[2].name",
+        "give each zone its own",
+    ),
+    "a place off the Earth": (
+        "[device]\nposition = { latitude = 91, longitude = 0 }",
+        2,
+        "device.position.latitude",
+        "Give a number from -90 to 90.",
+    ),
+    "half a broker": ("[broker]\nhost = 'a'", 1, "broker.ca", "Add it; it is a path in quotes."),
+    "a host with a blank": (
+        "[broker]\nhost = 'a b'\nca='c'\ncertificate='c'\nkey='c'",
+        2,
+        "broker.host",
+        "Give a host name or address in quotes.",
+    ),
+    "a limit loosened past the protocol": (
+        "[requests]\nlongest_look_back_days = 46",
+        2,
+        "requests.longest_look_back_days",
+        "Give a whole number from 1 to 45.",
+    ),
+    "limits that let nothing through": (
+        "[requests]\nsmallest_area_m2 = 200000\nlargest_area_m2 = 100000",
+        2,
+        "requests.smallest_area_m2",
+        "opt out",
+    ),
+    "a file camera without a file": ('[camera]\nkind = "file"', 1, "camera.path", 'Give path = "footage.mp4".'),
+    "an odd picture": ("[camera]\nsize = [1281, 720]", 2, "camera.size", "[1282, 720]"),
+    "a pre-roll that does not fit its memory": (
+        "[clips]\npre_roll_s = 60",
+        1,
+        "clips.pre_roll_max_bytes",
+        "Give at least 30000000",
+    ),
+    "a clip shorter than its pre-roll": (
+        "[clips]\npre_roll_s = 8\nlongest_clip_s = 10",
+        3,
+        "clips.longest_clip_s",
+        "Give at least 13",
+    ),
+    "more frames than the camera gives": (
+        "[camera]\nfps = 5",
+        1,
+        "motion.fps",
+        "Lower motion.fps or raise camera.fps.",
+    ),
+    "an unfinished text": ("[device]\nname = 'x", 2, "device.name", "text stands in quotes"),
+    "a key given twice": ("[log]\nlevel='info'\nlevel='info'", 3, "log.level", "Compare the line"),
+    "an unfinished list": ("[camera]\nsize = [1, 2\n\n", 2, "camera.size", "Compare the line"),
+    "brackets without end": ("[camera]\nsize = " + "[" * 5000, 2, "camera.size", "Compare the line"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "key", "remedy"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_named_with_file_line_key_and_remedy(text: str, line: int, key: str, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse(text, SOURCE)
+    assert raised.value.message.startswith(f"{SOURCE}, line {line}, {key}: ")
+    assert remedy in raised.value.remedy
+
+
+def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"doorward\.toml cannot be read: No such file.*config/doorward\.toml"):
+        load(tmp_path / "doorward.toml")
+
+
+def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_bytes(b"[device]\nname = '\xff'\n")
+    with pytest.raises(ConfigurationError, match=re.escape(f"{path}, line 2, device.name: this line is not UTF-8.")):
+        load(path)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_bytes(b"#" * (1 << 21))
+    with pytest.raises(ConfigurationError, match="over 1 MiB"):
+        load(path)
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    text = "[device]\nstate_dir = 'state'\n[camera]\nkind='file'\npath='/footage/a.mp4'"
+    configuration = parse(text, tmp_path / "doorward.toml")
+    assert configuration.device.state_dir == tmp_path / "state"
+    assert configuration.camera.path == Path("/footage/a.mp4")
