@@ -64,7 +64,7 @@ class FileCamera:
             began_ns = time.monotonic_ns()
             for picture, offset_ns in footage.pictures():
                 wait_ns = began_ns + offset_ns - time.monotonic_ns() if self._paced else 0
-                if stopping.wait(max(0, wait_ns) / NS_PER_S) if wait_ns > 0 else stopping.is_set():
+                if stopping.wait(max(0, wait_ns) / NS_PER_S):
                     pipeline.flush()
                     return CameraEnd.STOPPED, "The camera was stopped."
                 pipeline.feed(picture, BootNs(first_ns + offset_ns))

@@ -1,0 +1,143 @@
+"""Joins the media of segments into one ordinary MP4 that starts playing at once, without encoding anything anew.
+
+Rules:
+- The pictures are the segments' own, bit for bit; only the container is new.
+- Gaps are closed (each segment follows the one before) or kept (each begins where it was captured, and the last
+  picture stands until then): the caller chooses by giving start times or not.
+- The output has its final name only when it is complete; it never replaces a file by half of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from agent.core.timebase import NS_PER_S
+from agent.errors import FormatError, StorageError
+from agent.media.fmp4 import TICKS_PER_S
+
+__all__ = ["Footage", "join_mp4", "probe"]
+
+Media = bytes | Path
+"""An MP4 in memory (a decrypted segment, its trailing `uuid` box included or not), or on disk."""
+
+_TICK = Fraction(1, TICKS_PER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What a file holds."""
+
+    frames: int
+    seconds: float
+    width_px: int
+    height_px: int
+    size_bytes: int
+
+
+def probe(media: Media) -> Footage:
+    """Count without decoding.  `seconds` runs to the end of the last frame.  Raises `FormatError` if it is no video."""
+    with _opened(media) as container:
+        size_bytes = len(media) if isinstance(media, bytes) else media.stat().st_size
+        stream = container.streams.video[0]
+        frames, end_ticks = 0, 0
+        for packet in _packets(container):
+            frames += 1
+            end_ticks = max(end_ticks, *_span_ticks(packet))
+        return Footage(frames, end_ticks / TICKS_PER_S, stream.width, stream.height, size_bytes)
+
+
+def join_mp4(segments: Sequence[Media], out: Path, *, starts_ns: Sequence[int] | None = None) -> Footage:
+    """Write `segments`, in order, as one faststart MP4 at `out`; say what it holds.
+
+    `starts_ns`, one per segment on one clock, keeps the gaps between them; without it they are closed.
+    Raises `FormatError` when a segment is no video, overlaps the one before, or has another picture format;
+    `StorageError` when `out` cannot be written.
+    """
+    if not segments or (starts_ns is not None and len(starts_ns) != len(segments)):
+        raise FormatError("Joining needs at least one segment, and a start time for each or for none.")
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        _write(segments, starts_ns, unfinished)
+        unfinished.replace(out)
+    except OSError as error:
+        raise StorageError(
+            f"'{out}' could not be written ({error.strerror or error}).", remedy="Check the folder and its free space."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return probe(out)
+
+
+def _write(segments: Sequence[Media], starts_ns: Sequence[int] | None, out: Path) -> None:
+    options = {"movflags": "faststart", "video_track_timescale": str(TICKS_PER_S)}
+    with (
+        _opened(segments[0]) as first,
+        av.open(str(out), mode="w", format="mp4", options=options) as joined,
+    ):
+        picture_format = bytes(first.streams.video[0].codec_context.extradata or b"")
+        # opaque: without it some PyAV releases write a track without samples
+        track = joined.add_stream_from_template(first.streams.video[0], opaque=True)
+        end_ticks = 0
+        for number, segment in enumerate(segments):
+            begin_ticks = end_ticks
+            if starts_ns is not None:
+                begin_ticks = round((starts_ns[number] - starts_ns[0]) * TICKS_PER_S / NS_PER_S)
+                # Two roundings may differ by a tick; more is an overlap.
+                if begin_ticks < end_ticks - 1:
+                    raise FormatError(f"Segment {number + 1} begins before the one in front of it ends.")
+                begin_ticks = max(begin_ticks, end_ticks)
+            with _opened(segment) as container:
+                if bytes(container.streams.video[0].codec_context.extradata or b"") != picture_format:
+                    raise FormatError(
+                        f"Segment {number + 1} has another picture format than the first.",
+                        remedy="Export the two separately.",
+                    )
+                for packet in _packets(container):
+                    from_ticks, until_ticks = _span_ticks(packet)
+                    packet.pts = packet.dts = begin_ticks + from_ticks
+                    packet.duration = until_ticks - from_ticks
+                    packet.time_base = _TICK
+                    packet.stream = track
+                    end_ticks = begin_ticks + until_ticks
+                    joined.mux(packet)
+
+
+def _span_ticks(packet: av.Packet[av.VideoStream]) -> tuple[int, int]:
+    """Begin and end of a packet that `_packets` let through."""
+    begin, base = packet.pts or 0, packet.time_base or _TICK
+    return round(begin * base / _TICK), round((begin + (packet.duration or 0)) * base / _TICK)
+
+
+def _packets(container: InputContainer) -> Iterator[av.Packet[av.VideoStream]]:
+    """The video packets that carry something (a demuxer ends with an empty one).  Raises `FormatError`."""
+    try:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.pts is not None and packet.size:
+                yield packet
+    except av.error.FFmpegError as error:
+        raise _no_video() from error
+
+
+@contextmanager
+def _opened(media: Media) -> Iterator[InputContainer]:
+    source = BytesIO(media) if isinstance(media, bytes) else str(media)
+    try:
+        container = av.open(source, mode="r", format="mp4")
+    except (av.error.FFmpegError, OSError) as error:
+        raise _no_video() from error
+    with container:
+        if not container.streams.video:
+            raise _no_video()
+        yield container
+
+
+def _no_video() -> FormatError:
+    return FormatError("This is not a segment's video.")
