@@ -22,6 +22,7 @@ from agent.wire import base64, strictjson
 from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
 
 __all__ = [
+    "NOT_SIGNED",
     "REQUEST_ENVELOPE_LIMIT_BYTES",
     "Opened",
     "Unverified",
@@ -29,12 +30,16 @@ __all__ = [
     "pae",
     "read_unverified",
     "sign",
+    "verify",
 ]
 
 REQUEST_ENVELOPE_LIMIT_BYTES: Final = 12 * 1024
 """A request of 8 KiB in base64 with its frame, below the 16 KiB of an inbound MQTT packet."""
 
-_KeyId = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{KEY_ID_DIGITS}}}$")]
+NOT_SIGNED: Final = "No trusted key signed this."
+"""The one message for an unknown key, a key not valid now and a wrong signature."""
+
+_KeyId = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{KEY_ID_DIGITS}}}\\Z")]
 
 
 class _Signature(strictjson.Message, frozen=True):
@@ -58,10 +63,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """A payload nobody vouches for yet, and who claims to have signed it: for choosing the keys to open it with."""
+    """What an envelope claims.  Nobody vouches for any of it: it only says which keys to try and as what to open it."""
 
+    payload_type: str
     payload: bytes
     key_id: str
+    signature: bytes
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -91,30 +98,29 @@ def open_envelope(
 
     Raises `FormatError` for bytes that are no such envelope and `OpenError` for any failure to verify.
     """
-    payload, signature, signer = _read(data, payload_type, limit_bytes)
-    public_key = trusted.get(signer)
-    # The mapping is the caller's; a key filed under another key's id must not verify for it.
-    if public_key is None or public_key.id != signer or not public_key.verifies(signature, pae(payload_type, payload)):
-        raise OpenError("No trusted key signed this.")
-    return Opened(payload, signer)
-
-
-def read_unverified(data: bytes, payload_type: str, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> Unverified:
-    """What the envelope claims, *not* verified.
-
-    Only to find the keys for `open_envelope` when the payload itself names them (an enrolment seen for the first time).
-    Raises `FormatError`.
-    """
-    payload, _signature, signer = _read(data, payload_type, limit_bytes)
-    return Unverified(payload, signer)
-
-
-def _read(data: bytes, payload_type: str, limit_bytes: int) -> tuple[bytes, bytes, str]:
-    """(payload, signature, claimed key id)"""
-    envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
-    if envelope.payload_type != payload_type:
+    claimed = read_unverified(data, limit_bytes=limit_bytes)
+    if claimed.payload_type != payload_type:
         raise FormatError(f"This envelope does not hold a {payload_type}.")
+    return verify(claimed, trusted)
+
+
+def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> Unverified:
+    """The envelope taken apart, *not* verified.  Raises `FormatError`."""
+    envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
     signature = base64.decode(envelope.signatures[0].sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
-    return base64.decode(envelope.payload), signature, envelope.signatures[0].keyid
+    return Unverified(envelope.payload_type, base64.decode(envelope.payload), envelope.signatures[0].keyid, signature)
+
+
+def verify(claimed: Unverified, trusted: Mapping[str, PublicKey]) -> Opened:
+    """The payload, if a key in `trusted` signed it as what it claims to be.  Raises `OpenError`."""
+    public_key = trusted.get(claimed.key_id)
+    # The mapping is the caller's; a key filed under another key's id must not verify for it.
+    if (
+        public_key is None
+        or public_key.id != claimed.key_id
+        or not public_key.verifies(claimed.signature, pae(claimed.payload_type, claimed.payload))
+    ):
+        raise OpenError(NOT_SIGNED)
+    return Opened(claimed.payload, claimed.key_id)

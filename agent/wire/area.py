@@ -1,0 +1,230 @@
+"""Where a request looks: a simple polygon or a circle of neighbourhood size, and whether a door stands in it.
+
+- A coordinate is a whole number of 1e-7 degrees (a centimetre), so the geometry below is exact integer arithmetic.
+- A polygon has 3–32 vertices, not closed by repeating the first, in either direction, and never touches itself.
+- An area spans at most 5 km, stays below 80° latitude and does not touch the antimeridian: there, and there only, the
+  plane it is measured in would lie.  Such an area is refused clearly, never measured wrongly.
+- A polygon is not thinner than `MIN_ROUNDNESS`: spikes and corridors would pick single doors out of a permitted size.
+- A door on the border is inside.
+
+Sizes are measured on the local equirectangular projection x = R·cos φ₀·(λ − λ₀), y = R·(φ − φ₀) with R = 6 371 008.8 m
+(IUGG mean radius) and φ₀ the middle latitude of the bounds (Snyder, "Map Projections: A Working Manual", USGS PP 1395,
+p. 90), the polygon by the shoelace formula; over 5 km below 80° it is true to 0.5 %, the ellipsoid aside.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+
+from agent.errors import FormatError
+from agent.wire.strictjson import Message
+
+__all__ = [
+    "MAX_EXTENT_M",
+    "MAX_LATITUDE",
+    "MAX_VERTICES",
+    "MIN_ROUNDNESS",
+    "Area",
+    "Bounds",
+    "Circle",
+    "Point",
+    "Polygon",
+]
+
+MAX_VERTICES: Final = 32
+MAX_LATITUDE: Final = 80.0
+MAX_EXTENT_M: Final = 5_000
+MIN_ROUNDNESS: Final = 0.05
+"""4π·area / perimeter²: a circle 1, a square 0.79, a strip of 20 to 1 0.14, of 60 to 1 0.05."""
+E7: Final = 10_000_000
+_EARTH_RADIUS_M: Final = 6_371_008.8
+_M_PER_DEGREE: Final = math.radians(1) * _EARTH_RADIUS_M
+
+Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
+Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
+
+
+def e7(degrees: float) -> int:
+    """Whole 1e-7 degrees."""
+    return round(degrees * E7)
+
+
+class Point(Message, frozen=True):
+    """A place, WGS 84 degrees."""
+
+    lat: Latitude
+    lon: Longitude
+
+    def __post_init__(self) -> None:
+        if self.lat != e7(self.lat) / E7 or self.lon != e7(self.lon) / E7:
+            raise FormatError("A coordinate has more than seven decimals.", remedy="Round it to seven.")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A rectangle of latitudes and longitudes in degrees, borders included, that does not cross the antimeridian."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+    def encloses(self, other: Bounds) -> bool:
+        return (
+            self.south <= other.south
+            and self.west <= other.west
+            and other.north <= self.north
+            and other.east <= self.east
+        )
+
+    @property
+    def middle_latitude(self) -> float:
+        return (self.south + self.north) / 2
+
+    @property
+    def extent_m(self) -> float:
+        """Length of the diagonal in metres."""
+        return _distance_m(self.middle_latitude, self.north - self.south, self.east - self.west)
+
+    def require_measurable(self) -> None:
+        """Raises `FormatError` where the local plane would not hold."""
+        if self.south < -MAX_LATITUDE or self.north > MAX_LATITUDE:
+            raise FormatError(
+                f"area: it reaches beyond {MAX_LATITUDE:.0f}° latitude.", remedy="Doorward does not serve the poles."
+            )
+        if self.east - self.west > 180 or self.west <= -180 or self.east >= 180:
+            raise FormatError("area: it touches the antimeridian.", remedy="Ask once on each side of it.")
+        if self.extent_m > MAX_EXTENT_M:
+            raise FormatError(f"area: it spans more than {MAX_EXTENT_M} m.", remedy="Draw it smaller and rounder.")
+
+
+class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
+    """Everything within `radius_m` metres of (`lat`, `lon`)."""
+
+    lat: Latitude
+    lon: Longitude
+    radius_m: Annotated[int, msgspec.Meta(ge=1, le=MAX_EXTENT_M)]
+
+    def __post_init__(self) -> None:
+        Point(lat=self.lat, lon=self.lon)
+        if abs(self.lat) > MAX_LATITUDE:
+            Bounds(self.lat, self.lon, self.lat, self.lon).require_measurable()
+        self.bounds.require_measurable()
+
+    @property
+    def size_m2(self) -> float:
+        return math.pi * self.radius_m**2
+
+    @property
+    def bounds(self) -> Bounds:
+        high = self.radius_m / _M_PER_DEGREE
+        wide = high / math.cos(math.radians(self.lat))
+        return Bounds(self.lat - high, self.lon - wide, self.lat + high, self.lon + wide)
+
+    def contains(self, lat: float, lon: float) -> bool:
+        return _distance_m(self.lat, lat - self.lat, lon - self.lon) <= self.radius_m
+
+
+class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
+    """What the closed line through `vertices` encloses."""
+
+    vertices: Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=MAX_VERTICES)]
+
+    def __post_init__(self) -> None:
+        self.bounds.require_measurable()
+        _require_simple(_corners(self))
+        if 4 * math.pi * self.size_m2 < MIN_ROUNDNESS * self._perimeter_m**2:
+            raise FormatError("area: the polygon is too thin.", remedy="Draw it rounder: no spikes, no narrow strip.")
+
+    @property
+    def size_m2(self) -> float:
+        doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in _edges(_corners(self)))
+        shrink = math.cos(math.radians(self.bounds.middle_latitude))
+        return abs(doubled) / 2 / E7**2 * _M_PER_DEGREE**2 * shrink
+
+    @property
+    def _perimeter_m(self) -> float:
+        middle = self.bounds.middle_latitude
+        return sum(_distance_m(middle, (y2 - y1) / E7, (x2 - x1) / E7) for (x1, y1), (x2, y2) in _edges(_corners(self)))
+
+    @property
+    def bounds(self) -> Bounds:
+        latitudes = [vertex.lat for vertex in self.vertices]
+        longitudes = [vertex.lon for vertex in self.vertices]
+        return Bounds(min(latitudes), min(longitudes), max(latitudes), max(longitudes))
+
+    def contains(self, lat: float, lon: float) -> bool:
+        """Even–odd rule on a ray to the east; the border counts as inside."""
+        at = (e7(lon), e7(lat))
+        inside = False
+        for a, b in _edges(_corners(self)):
+            side = _turn(a, b, at)
+            if side == 0 and _within_box(a, b, at):
+                return True
+            # Half-open in latitude, so a ray through a vertex crosses once, not twice.
+            if (a[1] > at[1]) != (b[1] > at[1]) and (side > 0) == (b[1] > a[1]):
+                inside = not inside
+        return inside
+
+
+Area = Polygon | Circle
+
+_Corner = tuple[int, int]  # (longitude, latitude) in 1e-7 degrees
+
+
+def _corners(polygon: Polygon) -> list[_Corner]:
+    return [(e7(vertex.lon), e7(vertex.lat)) for vertex in polygon.vertices]
+
+
+def _edges(corners: list[_Corner]) -> list[tuple[_Corner, _Corner]]:
+    return list(zip(corners, corners[1:] + corners[:1], strict=True))
+
+
+def _distance_m(middle_latitude: float, north_degrees: float, east_degrees: float) -> float:
+    return math.hypot(north_degrees, east_degrees * math.cos(math.radians(middle_latitude))) * _M_PER_DEGREE
+
+
+def _turn(a: _Corner, b: _Corner, c: _Corner) -> int:
+    """> 0 when c lies to the left of a → b, 0 on its line."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _within_box(a: _Corner, b: _Corner, c: _Corner) -> bool:
+    return min(a[0], b[0]) <= c[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= c[1] <= max(a[1], b[1])
+
+
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)
+
+
+def _touch(a: _Corner, b: _Corner, c: _Corner, d: _Corner) -> bool:
+    """Whether the segments a–b and c–d have a point in common (de Berg et al., "Computational Geometry", ch. 2)."""
+    turns = (_turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b))
+    if _sign(turns[0]) * _sign(turns[1]) < 0 and _sign(turns[2]) * _sign(turns[3]) < 0:
+        return True
+    ends = ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
+    return any(turn == 0 and _within_box(*end) for turn, end in zip(turns, ends, strict=True))
+
+
+def _require_simple(corners: list[_Corner]) -> None:
+    """Raises `FormatError` unless the closed line meets itself nowhere but where neighbouring edges join."""
+    remedy = "Draw the outline once around, without crossings."
+    if len(set(corners)) != len(corners):
+        raise FormatError("area: a vertex stands twice.", remedy=remedy)
+    edges = _edges(corners)
+    for i, j in itertools.combinations(range(len(edges)), 2):
+        (a, b), (c, d) = edges[i], edges[j]
+        if b == c or d == a:
+            before, joint, after = (a, b, d) if b == c else (c, d, b)
+            folds_back = _turn(before, joint, after) == 0 and (
+                _within_box(before, joint, after) or _within_box(joint, after, before)
+            )
+            if folds_back:
+                raise FormatError("area: the outline runs back on itself.", remedy=remedy)
+        elif _touch(a, b, c, d):
+            raise FormatError("area: the outline touches itself.", remedy=remedy)

@@ -1,0 +1,79 @@
+"""Frames the local talk between an owner's client and the device: one JSON head and one optional block of bytes.
+
+    frame = u32 length of head · head (UTF-8 JSON object) · u32 length of body · body
+
+Both lengths are big-endian and bounded before anything is read, so a broken or hostile peer costs at most one frame.
+The socket itself grants only looking at ciphertext and handing in *signed* statements: consent never rests on who
+could open the socket.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from agent.errors import FormatError
+
+__all__ = ["MAX_BODY_BYTES", "MAX_HEAD_BYTES", "Frame", "Reader", "read_frame", "write_frame"]
+
+MAX_HEAD_BYTES: Final = 4 << 20
+"""An approval of a twelve-hour window in five-second segments is about 2 MB."""
+MAX_BODY_BYTES: Final = 64 << 20
+"""The largest segment: 30 s at 16 Mbit/s."""
+
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Reader(Protocol):
+    """Anything with a blocking `read(n)` that returns fewer bytes only at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`head` is a JSON object; `body` is opaque."""
+
+    head: dict[str, Any]
+    body: bytes = b""
+
+
+def write_frame(frame: Frame) -> bytes:
+    head = json.dumps(frame.head, separators=(",", ":"), sort_keys=True).encode()
+    if len(head) > MAX_HEAD_BYTES or len(frame.body) > MAX_BODY_BYTES:
+        raise FormatError("This message is larger than the control socket carries.")
+    return b"".join((_LENGTH.pack(len(head)), head, _LENGTH.pack(len(frame.body)), frame.body))
+
+
+def read_frame(reader: Reader) -> Frame | None:
+    """The next frame, or None at a clean end.  Raises `FormatError` for anything else."""
+    start = reader.read(_LENGTH.size)
+    if not start:
+        return None
+    head = _exactly(reader, _bounded(start, MAX_HEAD_BYTES))
+    body = _exactly(reader, _bounded(_exactly(reader, _LENGTH.size), MAX_BODY_BYTES))
+    try:
+        value = json.loads(head)
+    except (ValueError, RecursionError) as error:
+        raise FormatError("A control message is not JSON.") from error
+    if not isinstance(value, dict):
+        raise FormatError("A control message is not a JSON object.")
+    return Frame(value, body)
+
+
+def _bounded(raw: bytes, limit: int) -> int:
+    if len(raw) != _LENGTH.size:
+        raise FormatError("A control message is cut short.")
+    size: int = _LENGTH.unpack(raw)[0]
+    if size > limit:
+        raise FormatError(f"A control message claims {size} bytes; at most {limit} are read.")
+    return size
+
+
+def _exactly(reader: Reader, size: int) -> bytes:
+    data = reader.read(size)
+    if len(data) != size:
+        raise FormatError("A control message is cut short.")
+    return data

@@ -1,0 +1,201 @@
+"""What an answer consists of: the disclosure's manifest from the device, the receipt from the requester.
+
+A disclosure is a numbered row of parts.  Part 0 is the manifest in its envelope, signed by the device; parts 1, 2, …
+are the age files it lists, in its order.  The manifest carries everything an outsider needs to check it: the owner's
+approval and enrolment as they were signed, and the device's capture-time records word for word.  A receipt names the
+manifest by hash, and with it every byte of every part; it is the only thing that marks a part as delivered.
+
+Source: PROTOCOL.md, "Disclosure" and "Receipt".
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from typing import Annotated, ClassVar, Final
+
+from msgspec import Meta
+
+from agent.errors import FormatError
+from agent.wire import text
+from agent.wire.fields import (
+    Count,
+    DeviceKeyText,
+    HexId,
+    KeyId,
+    RequesterId,
+    SegmentIdText,
+    Sequence,
+    Sha256,
+    UtcS,
+    Version1,
+    distinct,
+)
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
+from agent.wire.statements import MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
+from agent.wire.strictjson import Message
+
+__all__ = [
+    "DISCLOSURE_ENVELOPE_LIMIT_BYTES",
+    "DISCLOSURE_LIMIT_BYTES",
+    "MAX_PARTS",
+    "ContactCard",
+    "DisclosureManifest",
+    "Part",
+    "PartKind",
+    "PartMissing",
+    "PartRange",
+    "Receipt",
+    "ReceiptState",
+    "Span",
+]
+
+DISCLOSURE_LIMIT_BYTES: Final = 48 * 1024 * 1024
+DISCLOSURE_ENVELOPE_LIMIT_BYTES: Final = 64 * 1024 * 1024 + 1024
+MAX_PARTS: Final = 2 * MAX_SEGMENTS
+MAX_RECORD_CHARACTERS: Final = 16_384
+MAX_CARD_CHARACTERS: Final = 200
+_MAX_SPANS: Final = 64
+"""A receipt stays below 8 KiB: what does not fit is asked for by the next one."""
+
+
+class ContactCard(Message, frozen=True):
+    """What an owner chose to say about themselves.  Only ever inside an age file sealed to one request's `reply`."""
+
+    v: Version1
+    name: str | None = None
+    street: str | None = None
+    email: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        for field, limit in (("name", MAX_NAME_CHARACTERS), ("street", MAX_CARD_CHARACTERS), ("note", 500)):
+            value = getattr(self, field)
+            if value is not None:
+                text.check(field, value, limit)
+        if self.email is not None and not 3 <= len(self.email) <= MAX_CARD_CHARACTERS:
+            raise FormatError("email: too short or too long.")
+
+
+class PartKind(enum.Enum):
+    SEGMENT = "segment"
+    POSTER = "poster"
+
+
+class Part(Message, frozen=True):
+    """One age file as it is sent: new header ++ stored payload."""
+
+    kind: PartKind
+    id: SegmentIdText
+    size_bytes: Annotated[int, Meta(ge=1, le=2**40)]
+    sha256: Sha256
+
+
+class DisclosureManifest(Message, frozen=True):
+    """Part 0, signed by the device: what this disclosure is, and why each of its bytes may leave."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("disclosure-manifest")
+
+    v: Version1
+    disclosure: HexId
+    device: DeviceKeyText
+    request: Sha256
+    """SHA-256 of the request's payload bytes."""
+    approval: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
+    """The `statements.Approval` in its envelope, as the owner's client signed it."""
+    enrolment: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
+    """The `statements.Enrolment` in its envelope whose approver signed the approval."""
+    records: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
+    ]
+    """Lines of the device's manifest, word for word without their newline: one for each segment or poster sent."""
+    parts: Annotated[tuple[Part, ...], Meta(min_length=1, max_length=MAX_PARTS)]
+    """Part n of the transfer is `parts[n - 1]`."""
+
+    def __post_init__(self) -> None:
+        parse_public_key(self.device)
+        distinct("parts", tuple((part.kind, part.id) for part in self.parts))
+
+    @property
+    def device_key(self) -> PublicKey:
+        return parse_public_key(self.device)
+
+
+class Span(Message, frozen=True, array_like=True):
+    """Bytes `[start, end)` of a part, written `[start, end]`."""
+
+    start: Count
+    end: Count
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise FormatError("missing: a span ends before it begins.")
+
+
+class PartRange(Message, frozen=True, array_like=True):
+    """Parts `first` to `last`, both included, written `[first, last]`."""
+
+    first: Annotated[int, Meta(ge=0, le=MAX_PARTS)]
+    last: Annotated[int, Meta(ge=0, le=MAX_PARTS)]
+
+    def __post_init__(self) -> None:
+        if self.first > self.last:
+            raise FormatError("stored: a range of parts ends before it begins.")
+
+
+class PartMissing(Message, frozen=True):
+    """What is missing of a part of which something has been stored."""
+
+    part: Annotated[int, Meta(ge=0, le=MAX_PARTS)]
+    missing: Annotated[tuple[Span, ...], Meta(min_length=1, max_length=_MAX_SPANS)]
+
+    def __post_init__(self) -> None:
+        _require_ascending("missing", tuple((span.start, span.end) for span in self.missing))
+
+
+class ReceiptState(enum.Enum):
+    PARTIAL = "partial"
+    """Send the rest."""
+    COMPLETE = "complete"
+    """Everything is stored durably, verified and opened: closes the disclosure."""
+    REFUSED = "refused"
+    """Stop: it is not what was asked for, does not verify, or is not wanted any more."""
+
+
+class Receipt(Message, frozen=True):
+    """What the requester has stored durably of one disclosure, signed with its signing key."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("receipt")
+
+    v: Version1
+    disclosure: HexId
+    request: HexId
+    requester: RequesterId
+    audience: KeyId
+    seq: Sequence
+    """Grows with every message this requester signs with this key; a device ignores receipts older than the newest."""
+    state: ReceiptState
+    manifest: Sha256 | None = None
+    """SHA-256 of part 0 as received, and with it of every part; None while part 0 is incomplete."""
+    stored: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
+    incomplete: Annotated[tuple[PartMissing, ...], Meta(max_length=_MAX_SPANS)] = ()
+    """Parts that are neither stored nor incomplete have not begun to arrive."""
+    retention_days: Annotated[int, Meta(ge=0, le=36_525)] | None = None
+    """How long the requester states it will keep what it received."""
+    time_s: UtcS | None = None
+
+    def __post_init__(self) -> None:
+        _require_ascending("stored", tuple((span.first, span.last + 1) for span in self.stored))
+        distinct("incomplete", tuple(part.part for part in self.incomplete))
+        for part in self.incomplete:
+            if any(span.first <= part.part <= span.last for span in self.stored):
+                raise FormatError("incomplete: a part is both stored and incomplete.")
+        if self.state is ReceiptState.COMPLETE and (self.manifest is None or self.incomplete):
+            raise FormatError("state: complete needs the manifest's hash and leaves nothing incomplete.")
+
+
+def _require_ascending(field: str, spans: tuple[tuple[int, int], ...]) -> None:
+    """One spelling for any set: ascending, neither overlapping nor touching."""
+    if any(after[0] <= before[1] for before, after in itertools.pairwise(spans)):
+        raise FormatError(f"{field}: not ascending with gaps between.")

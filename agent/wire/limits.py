@@ -1,0 +1,160 @@
+"""How much may be asked: bounds the device enforces, which an owner or a root may tighten and nobody may loosen.
+
+- `Limits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in part.
+- A window and an area have a *minimum*, so that no moment and no home can be singled out.
+- Everything is inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
+- What needs the time of day is judged only when the clock is trusted (`now_s`); otherwise the owner's client judges it
+  at approval with its own clock.  A wrong clock must neither let an expired request through nor drop a good one.
+
+Source: the limits of neighbourhood request programmes in the field (0.025 – 0.5 square miles, 45 days, 12 hours).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.errors import ConfigurationError
+from agent.wire.messages import FootageRequest
+
+__all__ = ["HARD", "Earlier", "Limits", "OverLimit", "check"]
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 60 * _MINUTE_S
+_DAY_S: Final = 24 * _HOUR_S
+CLOCK_SLACK_S: Final = 5 * _MINUTE_S
+"""Two good clocks may disagree by this much before a window counts as lying in the future."""
+
+_HARD_BOUNDS: Final = {
+    "window_min_s": 15 * _MINUTE_S,
+    "window_max_s": 12 * _HOUR_S,
+    "look_back_max_s": 45 * _DAY_S,
+    "area_min_m2": 64_750,
+    "area_max_m2": 1_294_994,
+    "life_max_s": 30 * _DAY_S,
+    "requests_per_case": 2,
+    "requests_per_requester_per_day": 50,
+    "requests_per_day": 200,
+}
+
+
+class OverLimit(enum.Enum):
+    """Which limit a request is over."""
+
+    WINDOW_TOO_SHORT = "window too short"
+    WINDOW_TOO_LONG = "window too long"
+    WINDOW_IN_FUTURE = "window in the future"
+    LOOK_BACK_TOO_FAR = "look-back too far"
+    AREA_TOO_SMALL = "area too small"
+    AREA_TOO_LARGE = "area too large"
+    EXPIRED = "expired"
+    LIVES_TOO_LONG = "expires too late"
+    CASE = "too many requests for this case"
+    REQUESTER_RATE = "too many requests from this requester"
+    TOTAL_RATE = "too many requests"
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """How many *other* requests were accepted before: for this case by this requester, and in the last 24 hours."""
+
+    for_case: int = 0
+    from_requester: int = 0
+    in_all: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One set of bounds.  `*_min_*` tighten upwards, all others downwards; looser is a `ConfigurationError`."""
+
+    window_min_s: int = _HARD_BOUNDS["window_min_s"]
+    window_max_s: int = _HARD_BOUNDS["window_max_s"]
+    look_back_max_s: int = _HARD_BOUNDS["look_back_max_s"]
+    area_min_m2: int = _HARD_BOUNDS["area_min_m2"]
+    area_max_m2: int = _HARD_BOUNDS["area_max_m2"]
+    life_max_s: int = _HARD_BOUNDS["life_max_s"]
+    requests_per_case: int = _HARD_BOUNDS["requests_per_case"]
+    requests_per_requester_per_day: int = 10
+    requests_per_day: int = 30
+
+    def __post_init__(self) -> None:
+        for name, hard in _HARD_BOUNDS.items():
+            value: int = getattr(self, name)
+            loosened = value < hard if "_min_" in name else value > hard
+            if loosened or value < 0:
+                raise ConfigurationError(
+                    f"limits.{name}: {value} is looser than the hard bound {hard}.",
+                    remedy="Limits can be tightened, never loosened.",
+                )
+        if self.window_min_s > self.window_max_s or self.area_min_m2 > self.area_max_m2:
+            raise ConfigurationError(
+                "limits: a minimum is above its maximum, so no request could ever pass.",
+                remedy="To hear nothing at all, opt out instead.",
+            )
+
+    def tightened(self, **bounds: int | None) -> Limits:
+        """These limits and those `bounds`, the tighter of each; None leaves a bound alone."""
+        changed = {
+            name: max(value, getattr(self, name)) if "_min_" in name else min(value, getattr(self, name))
+            for name, value in bounds.items()
+            if value is not None
+        }
+        return replace(self, **changed)
+
+
+HARD: Final = Limits(**_HARD_BOUNDS)
+"""The loosest limits there can be; `Limits()` is what a device starts with."""
+
+
+def check(request: FootageRequest, limits: Limits, now_s: int | None, earlier: Earlier = Earlier()) -> OverLimit | None:
+    """The first limit `request` is over, or None.
+
+    `now_s`: UTC seconds, or None while nobody vouches for the clock; then nothing is judged that needs it.
+    """
+    return (
+        _of_window(request, limits)
+        or _of_area(request, limits)
+        or (None if now_s is None else _of_time(request, limits, now_s))
+        or _of_rate(limits, earlier)
+    )
+
+
+def _of_window(request: FootageRequest, limits: Limits) -> OverLimit | None:
+    if request.window_s < limits.window_min_s:
+        return OverLimit.WINDOW_TOO_SHORT
+    if request.window_s > limits.window_max_s:
+        return OverLimit.WINDOW_TOO_LONG
+    return None
+
+
+def _of_area(request: FootageRequest, limits: Limits) -> OverLimit | None:
+    size_m2 = request.area.size_m2
+    if size_m2 < limits.area_min_m2:
+        return OverLimit.AREA_TOO_SMALL
+    if size_m2 > limits.area_max_m2:
+        return OverLimit.AREA_TOO_LARGE
+    return None
+
+
+def _of_time(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit | None:
+    if request.to_s > now_s + CLOCK_SLACK_S:
+        # A request looks back.  One for what is yet to come would be surveillance to order.
+        return OverLimit.WINDOW_IN_FUTURE
+    if request.from_s < now_s - limits.look_back_max_s:
+        return OverLimit.LOOK_BACK_TOO_FAR
+    if request.not_after_s < now_s:
+        return OverLimit.EXPIRED
+    if request.not_after_s > now_s + limits.life_max_s:
+        return OverLimit.LIVES_TOO_LONG
+    return None
+
+
+def _of_rate(limits: Limits, earlier: Earlier) -> OverLimit | None:
+    if earlier.for_case >= limits.requests_per_case:
+        return OverLimit.CASE
+    if earlier.from_requester >= limits.requests_per_requester_per_day:
+        return OverLimit.REQUESTER_RATE
+    if earlier.in_all >= limits.requests_per_day:
+        return OverLimit.TOTAL_RATE
+    return None

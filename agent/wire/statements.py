@@ -1,0 +1,279 @@
+"""What owners state, signed with an approval key: who they are to a device, and what they decide.
+
+A device obeys a statement only when a key among the approvers of its newest enrolment signed it and it names the
+device.  The first enrolment is signed by one of the approvers it lists (set-up happens in the owner's hands); every
+later one by an approver of the one before, whose payload it names by hash: the owners are a chain that cannot be cut.
+
+`owner_time_ms` is the owner's clock, the only one fit to judge a request's expiry; `nonce` makes each statement unique.
+Source: PROTOCOL.md, "Statements of an owner".
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final
+
+from msgspec import Meta
+
+from agent.errors import FormatError
+from agent.wire import base64, envelope, strictjson
+from agent.wire.fields import (
+    Base64Text,
+    DeviceKeyText,
+    HexId,
+    HybridRecipientText,
+    Incident,
+    KeyText,
+    Kind,
+    Label,
+    RecipientText,
+    SegmentIdText,
+    Sequence,
+    Sha256,
+    UtcMs,
+    UtcS,
+    Version1,
+    distinct,
+)
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.messages import payload_type
+from agent.wire.strictjson import Message
+
+__all__ = [
+    "MAX_OWNERS",
+    "MAX_SEGMENTS",
+    "STATEMENT_ENVELOPE_LIMIT_BYTES",
+    "STATEMENT_LIMIT_BYTES",
+    "Approval",
+    "Enrolment",
+    "NamedKey",
+    "NamedRecipient",
+    "OptIn",
+    "OptOut",
+    "OwnerStatement",
+    "Refusal",
+    "Revocation",
+    "Scope",
+    "SealedItem",
+    "TrustChange",
+    "open_enrolment",
+]
+
+MAX_OWNERS: Final = 8
+MAX_SEGMENTS: Final = 10_000
+"""More than the twelve hours of the longest window hold at the usual five seconds."""
+MAX_CONTACT_CHARACTERS: Final = 16_384
+STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
+"""Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
+STATEMENT_ENVELOPE_LIMIT_BYTES: Final = 6 * 1024 * 1024
+
+_MAX_ROOTS_CHANGED: Final = 16
+
+
+class OwnerStatement(Message, frozen=True):
+    """What every owner's statement says besides its matter."""
+
+    v: Version1
+    device: DeviceKeyText
+    owner_time_ms: UtcMs
+    nonce: HexId
+
+    def __post_init__(self) -> None:
+        parse_public_key(self.device)
+
+    @property
+    def device_key(self) -> PublicKey:
+        return parse_public_key(self.device)
+
+
+class NamedRecipient(Message, frozen=True):
+    """An owner's age recipient."""
+
+    name: Label
+    recipient: RecipientText
+
+
+class NamedKey(Message, frozen=True):
+    """An owner's approval key."""
+
+    name: Label
+    key: KeyText
+
+
+class Enrolment(OwnerStatement, frozen=True):
+    """From `epoch` on, this device seals to these recipients and obeys these approvers."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("enrolment")
+
+    epoch: Sequence
+    recipients: Annotated[tuple[NamedRecipient, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
+    approvers: Annotated[tuple[NamedKey, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
+    recovery: RecipientText
+    previous: Sha256 | None = None
+    """SHA-256 of the previous enrolment's payload; None exactly in epoch 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct("recipients", tuple(recipient.name for recipient in self.recipients))
+        distinct("recipients", (*(recipient.recipient for recipient in self.recipients), self.recovery))
+        distinct("approvers", tuple(approver.name for approver in self.approvers))
+        distinct("approvers", (*(approver.key for approver in self.approvers), self.device))
+        for approver in self.approvers:
+            parse_public_key(approver.key)
+        if (self.previous is None) != (self.epoch == 1):
+            raise FormatError("previous: absent in epoch 1 and present in every later one.")
+
+    @property
+    def approver_keys(self) -> Mapping[str, PublicKey]:
+        """By key id, as `envelope.open_envelope` wants them."""
+        keys = (parse_public_key(approver.key) for approver in self.approvers)
+        return {key.id: key for key in keys}
+
+
+class SealedItem(Message, frozen=True):
+    """One segment or poster to hand over: which stored bytes, under which new header.
+
+    `payload_sha256` is of the age payload as the device stores it and signed it at capture; `header_sha256` of the new
+    age header, made for the requester by the owner's client.  New header ++ stored payload is what is sent.
+    """
+
+    id: SegmentIdText
+    payload_sha256: Sha256
+    header_sha256: Sha256
+
+
+class Approval(OwnerStatement, frozen=True):
+    """Yes: exactly these items, to exactly this reply key, for exactly this request."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("approval")
+
+    request: Sha256
+    """SHA-256 of the request's payload bytes."""
+    reply: HybridRecipientText
+    segments: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)]
+    posters: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
+    contact: Annotated[Base64Text, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
+    """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.segments and not self.posters:
+            raise FormatError("segments: an approval names at least one segment or poster.", remedy="Refuse instead.")
+        distinct("segments", tuple(item.id for item in self.segments))
+        distinct("posters", tuple(item.id for item in self.posters))
+        # Two items under one header would share a file key, and opening one would open the other.
+        distinct("segments and posters", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
+        if self.contact is not None:
+            base64.decode(self.contact)
+
+
+class Refusal(OwnerStatement, frozen=True):
+    """No.  It stays on the device; the requester hears nothing."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("refusal")
+
+    request: Sha256
+
+
+class Scope(enum.Enum):
+    """What an opt-out covers."""
+
+    ALL = "all"
+    REQUESTER = "requester"
+    KIND = "kind"
+    INCIDENT = "incident"
+
+
+_VALUES_OF: Final[Mapping[Scope, frozenset[str]]] = {
+    Scope.KIND: frozenset(kind.value for kind in Kind),
+    Scope.INCIDENT: frozenset(incident.value for incident in Incident),
+}
+
+
+def _require_scope(scope: Scope, value: str | None) -> None:
+    if (value is None) != (scope is Scope.ALL):
+        raise FormatError("value: absent for the scope all, present for every other.")
+    if value is not None and scope in _VALUES_OF and value not in _VALUES_OF[scope]:
+        raise FormatError(f"value: this is no {scope.value} that requests can have.")
+
+
+class OptOut(OwnerStatement, frozen=True):
+    """Do not ask me: anybody, this requester, this kind, or for this kind of incident; for a time or for good."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("opt-out")
+
+    scope: Scope
+    value: Label | None = None
+    until_s: UtcS | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_scope(self.scope, self.value)
+
+
+class OptIn(OwnerStatement, frozen=True):
+    """Lifts the opt-out of the same scope and value."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("opt-in")
+
+    scope: Scope
+    value: Label | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_scope(self.scope, self.value)
+
+
+class Revocation(OwnerStatement, frozen=True):
+    """Takes an approval back: nothing starts any more.  What has already left cannot be called back."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("revocation")
+
+    disclosure: HexId
+
+
+class TrustChange(OwnerStatement, frozen=True):
+    """Which roots may vouch for requesters at this door."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-change")
+
+    roots_added: Annotated[tuple[KeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
+    roots_removed: Annotated[tuple[KeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.roots_added and not self.roots_removed:
+            raise FormatError("roots_added: a trust change changes something.")
+        distinct("roots_added and roots_removed", (*self.roots_added, *self.roots_removed))
+        for root in self.roots_added:
+            parse_public_key(root)
+
+
+def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
+    """The enrolment in the envelope `data`, verified to follow the payload `previous` (None: to be the first).
+
+    Raises `FormatError` when it does not follow and `OpenError` when no approver entitled to it signed it.
+    """
+    # Read before it is verified, because an enrolment itself says which keys may sign the first of them.
+    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    enrolment = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if previous is None:
+        entitled = enrolment
+        follows = enrolment.epoch == 1
+    else:
+        entitled = strictjson.decode(previous, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+        follows = (
+            enrolment.epoch == entitled.epoch + 1
+            and enrolment.device == entitled.device
+            and enrolment.previous == hashlib.sha256(previous).hexdigest()
+        )
+    envelope.open_envelope(
+        data, Enrolment.PAYLOAD_TYPE, entitled.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+    )
+    if not follows:
+        raise FormatError(
+            "This enrolment does not follow the newest one of this device.", remedy="Make it from the device's newest."
+        )
+    return enrolment

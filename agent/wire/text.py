@@ -1,0 +1,67 @@
+"""Text a stranger wrote and an owner will read: plain words that cannot pretend to be something else.
+
+Clean text is in normal form C, has only single inner spaces, and holds no control, format (bidi overrides, zero-width),
+private or line-breaking characters, no pile of combining marks and nothing that looks like a link.  `fault` is the rule
+the device applies; `clean` is the courtesy the requester's client offers before it signs.
+
+The price: emoji sequences and scripts that need joiners lose them (U+200C and U+200D are format characters).
+Source: Unicode Standard Annex #9 and Technical Report #36 (bidirectional spoofing).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from agent.errors import FormatError
+
+__all__ = ["check", "clean", "fault"]
+
+_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_MOST_MARKS_IN_A_ROW: Final = 4
+# A scheme, "www.", or a word, a dot of any script and at least two letters: "3.5" and "a.m." pass, "bit.ly" does not.
+_LINK: Final = re.compile(
+    r"[a-z][a-z0-9+-]*://|\bwww\.|\b(mailto|tel|data|javascript):|\w[.。．｡][^\W\d_]{2}", re.IGNORECASE
+)
+
+
+def fault(text: str) -> str | None:
+    """What is wrong with `text`, as the end of a sentence, or None."""
+    if not unicodedata.is_normalized("NFC", text):
+        return "is not in Unicode normal form C"
+    if text != text.strip() or "  " in text:
+        return "has spaces at an end or two in a row"
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        if category in _FORBIDDEN_CATEGORIES or (category == "Zs" and character != " "):
+            return f"holds the character U+{ord(character):04X}"
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks > _MOST_MARKS_IN_A_ROW:
+            return "piles up combining marks"
+    if _LINK.search(text):
+        return "holds what looks like a link"
+    return None
+
+
+def check(field: str, text: str, most_characters: int, *, least_characters: int = 1) -> None:
+    """Raises `FormatError` naming `field` unless `text` is clean and its length is within the bounds."""
+    if not least_characters <= len(text) <= most_characters:
+        raise FormatError(f"{field}: {len(text)} characters, allowed are {least_characters} to {most_characters}.")
+    found = fault(text)
+    if found is not None:
+        raise FormatError(f"{field}: the text {found}.", remedy="Use plain words, no links, single spaces.")
+
+
+def clean(text: str) -> str:
+    """`text` with everything repaired that can be repaired without changing its words; links stay, and stay a fault."""
+    kept = []
+    for character in unicodedata.normalize("NFC", text):
+        category = unicodedata.category(character)
+        if category in ("Zs", "Zl", "Zp") or character in "\t\n\r":
+            kept.append(" ")
+        elif category not in _FORBIDDEN_CATEGORIES:
+            kept.append(character)
+    # Taking a character out may bring a base and its mark together, so the normal form is made again at the end.
+    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())

@@ -1,0 +1,202 @@
+"""Where things are published: four shapes of MQTT topic, none of which addresses one home.
+
+    doorward/v1/areas/<cell>/requests/<request id>                             requester → doors, retained
+    doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
+    doorward/v1/receipts/<disclosure>                                          requester → device
+    doorward/v1/bulletins/<root>                                               requester → doors
+
+- A cell is half a degree of latitude by half a degree of longitude, counted from 90° south and 180° west:
+  `<floor((lat + 90) · 2)>-<floor((lon + 180) · 2)>`, plain decimals, the exact arithmetic of 1e-7 degrees.  At 80°
+  latitude that is still 55 km by 9.6 km, 400 times the largest allowed area.  A device subscribes to the one cell it
+  stands in and filters locally; a requester publishes in each cell the bounds of its area touch (at most four).
+- A device subscribes to `receipts/<disclosure>` only while that disclosure is being sent.
+- `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
+- Never more than seven levels nor 256 bytes, so that managed brokers take them.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from agent.errors import FormatError
+from agent.wire.area import E7, Area, e7
+from agent.wire.disclosures import MAX_PARTS
+from agent.wire.strictjson import MAX_INTEGER
+
+__all__ = [
+    "MAX_TOPIC_BYTES",
+    "BulletinTopic",
+    "ChunkVerb",
+    "ReceiptTopic",
+    "RequestTopic",
+    "Topic",
+    "UploadTopic",
+    "Verb",
+    "cell_of",
+    "cells_of",
+    "parse_topic",
+    "requests_filter",
+]
+
+MAX_TOPIC_BYTES: Final = 256
+_ROOT: Final = "doorward/v1"
+_CELL_E7: Final = E7 // 2
+_ROWS: Final = 360
+_COLUMNS: Final = 720
+
+_NUMBER = r"(0|[1-9][0-9]{0,15})"
+_CELL: Final = re.compile(r"(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]{0,2})")
+_REQUESTER: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
+_HEX_ID: Final = re.compile(r"[0-9a-f]{32}")
+_CHUNK: Final = re.compile(_NUMBER + r"-([0-9a-f]{64})")
+_PART: Final = re.compile(r"([0-9a-f]{32})-" + _NUMBER)
+
+
+class Verb(enum.Enum):
+    """What an upload message without a chunk does."""
+
+    INIT = "init"
+    FIN = "fin"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkVerb:
+    """The payload is the chunk at `offset_bytes`, and this is its hash."""
+
+    offset_bytes: int
+    sha256: str
+
+    @property
+    def value(self) -> str:
+        return f"{self.offset_bytes}-{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTopic:
+    """A footage request or its withdrawal, in one cell."""
+
+    cell: str
+    request: str
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/areas/{self.cell}/requests/{self.request}", self)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTopic:
+    """One message of the transfer of one part."""
+
+    requester: str
+    device: str
+    disclosure: str
+    part: int
+    verb: Verb | ChunkVerb
+
+    def __str__(self) -> str:
+        path = f"{self.requester}/{self.device}/{self.disclosure}-{self.part}/{self.verb.value}"
+        return _checked(f"{_ROOT}/up/{path}", self)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptTopic:
+    """Receipts for one disclosure."""
+
+    disclosure: str
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/receipts/{self.disclosure}", self)
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinTopic:
+    """Bulletins of the requesters one root (key id) vouches for."""
+
+    root: str
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/bulletins/{self.root}", self)
+
+
+Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
+
+
+def cell_of(lat: float, lon: float) -> str:
+    """The cell a place lies in.  The north pole and 180° east belong to the last row and column."""
+    row = min((e7(lat) + 90 * E7) // _CELL_E7, _ROWS - 1)
+    column = min((e7(lon) + 180 * E7) // _CELL_E7, _COLUMNS - 1)
+    cell = f"{row}-{column}"
+    if not _is_cell(cell):
+        raise FormatError("This is no place on Earth.", remedy="Latitude is -90 to 90, longitude -180 to 180 degrees.")
+    return cell
+
+
+def cells_of(area: Area) -> tuple[str, ...]:
+    """Every cell the bounds of `area` touch, south-west first."""
+    bounds = area.bounds
+    corners = [(lat, lon) for lat in (bounds.south, bounds.north) for lon in (bounds.west, bounds.east)]
+    # An area is far smaller than a cell, so no cell lies between those of its corners.
+    return tuple(dict.fromkeys(cell_of(lat, lon) for lat, lon in corners))
+
+
+def requests_filter(cell: str) -> str:
+    """The MQTT topic filter for every request in `cell`."""
+    if not _is_cell(cell):
+        raise FormatError(f"{cell!r} is no cell.")
+    return f"{_ROOT}/areas/{cell}/requests/+"
+
+
+def parse_topic(topic: str) -> Topic:
+    """`topic` as one of the four shapes.  Raises `FormatError` for everything else; `str()` gives `topic` back."""
+    parsed = None
+    if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
+        parsed = _parse(topic.split("/"))
+    if parsed is None:
+        raise FormatError("This is none of Doorward's topics.")
+    return parsed
+
+
+def _parse(levels: list[str]) -> Topic | None:
+    match levels:
+        case ["doorward", "v1", "areas", cell, "requests", request] if _is_cell(cell) and _HEX_ID.fullmatch(request):
+            return RequestTopic(cell, request)
+        case ["doorward", "v1", "receipts", disclosure] if _HEX_ID.fullmatch(disclosure):
+            return ReceiptTopic(disclosure)
+        case ["doorward", "v1", "bulletins", root] if _KEY_ID.fullmatch(root):
+            return BulletinTopic(root)
+        case ["doorward", "v1", "up", requester, device, part, verb]:
+            return _parse_upload(requester, device, part, verb)
+    return None
+
+
+def _parse_upload(requester: str, device: str, part: str, verb: str) -> UploadTopic | None:
+    numbered = _PART.fullmatch(part)
+    action = _parse_verb(verb)
+    if not (_REQUESTER.fullmatch(requester) and _KEY_ID.fullmatch(device) and numbered and action):
+        return None
+    number = int(numbered[2])
+    return UploadTopic(requester, device, numbered[1], number, action) if number <= MAX_PARTS else None
+
+
+def _parse_verb(verb: str) -> Verb | ChunkVerb | None:
+    chunk = _CHUNK.fullmatch(verb)
+    if chunk:
+        offset = int(chunk[1])
+        return ChunkVerb(offset, chunk[2]) if offset <= MAX_INTEGER else None
+    return next((plain for plain in Verb if plain.value == verb), None)
+
+
+def _is_cell(text: str) -> bool:
+    numbers = _CELL.fullmatch(text)
+    return numbers is not None and int(numbers[1]) < _ROWS and int(numbers[2]) < _COLUMNS
+
+
+def _checked(topic: str, parts: Topic) -> str:
+    """`topic`, if it says `parts` and nothing else: a slash or a wildcard in a part must not become a level."""
+    if parse_topic(topic) != parts:
+        raise FormatError("This would be none of Doorward's topics.")
+    return topic
