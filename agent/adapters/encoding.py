@@ -40,10 +40,14 @@ _BLACK_LUMA, _NEUTRAL_CHROMA = 16, 128
 
 @dataclass(frozen=True, slots=True)
 class EncodingSettings:
-    """How pictures become packets.  `quality` is x264's CRF: 18 looks like the source, 30 is rough."""
+    """How pictures become packets.  `quality` is x264's CRF: 18 looks like the source, 30 is rough.
+
+    `ceiling_kbps` bounds what a second may take, whatever the quality asks for: night noise would fill the disk.
+    """
 
     widest_px: int = 1280
     quality: int = 25
+    ceiling_kbps: int = 4000
     preset: str = "superfast"
     keyframe_every_ns: int = NS_PER_S
     masks: tuple[Polygon, ...] = ()
@@ -106,6 +110,8 @@ class H264Encoder:
             "preset": settings.preset,
             "tune": "zerolatency",
             "crf": str(settings.quality),
+            "maxrate": f"{settings.ceiling_kbps}k",
+            "bufsize": f"{settings.ceiling_kbps}k",
             "forced-idr": "1",
             "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1",
         }

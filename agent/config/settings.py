@@ -77,7 +77,9 @@ class Camera(Section, frozen=True, kw_only=True):
     size: tuple[Annotated[int, Meta(ge=160, le=3840)], Annotated[int, Meta(ge=120, le=2160)]] = (1280, 720)
     """Width and height, px, even."""
     fps: Annotated[int, Meta(ge=1, le=60)] = 15
-    bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 2000
+    quality: Annotated[int, Meta(ge=15, le=35)] = 25
+    bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 4000
+    """The ceiling over any second; a quiet scene takes far less."""
 
 
 class ZoneKind(enum.Enum):
@@ -102,7 +104,6 @@ class Motion(Section, frozen=True, kw_only=True):
     """`[motion]`"""
 
     sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
-    fps: Annotated[int, Meta(ge=1, le=30)] = 10
     zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] = ()
 
 
@@ -135,7 +136,8 @@ class Requests(Section, frozen=True, kw_only=True):
     longest_look_back_days: Annotated[int, Meta(ge=1, le=45)] = 45
     longest_validity_days: Annotated[int, Meta(ge=1, le=30)] = 30
     requests_per_case: Annotated[int, Meta(ge=1, le=2)] = 2
-    requests_per_day: Annotated[int, Meta(ge=1, le=50)] = 10
+    requests_per_requester_per_day: Annotated[int, Meta(ge=1, le=50)] = 10
+    requests_per_day: Annotated[int, Meta(ge=1, le=200)] = 30
 
 
 class Broker(Section, frozen=True, kw_only=True):
@@ -206,12 +208,6 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     """Everything in the file that cannot be true together, in the file's order."""
     yield from _camera(configuration.camera)
     yield from _zones(configuration.motion)
-    if configuration.motion.fps > configuration.camera.fps:
-        yield Contradiction(
-            ("motion", "fps"),
-            f"it wants {configuration.motion.fps} frames a second and the camera gives {configuration.camera.fps}.",
-            "Lower motion.fps or raise camera.fps.",
-        )
     yield from _clips(configuration.clips, configuration.camera)
     yield from _requests(configuration.requests)
 
@@ -245,8 +241,8 @@ def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
             f"{clips.longest_clip_s:g} s cannot hold {clips.pre_roll_s:g} s of pre-roll and a segment.",
             f"Give at least {clips.pre_roll_s + clips.segment_s:g}, or shorten pre_roll_s or segment_s.",
         )
-    # An encoder may overshoot its bitrate for a while: room for twice the average keeps the start of an event.
-    room_bytes = round(camera.bitrate_kbps * 125 * clips.pre_roll_s * 2)
+    # The ring holds whole GOPs of about a second, so it needs room for one more than the pre-roll itself.
+    room_bytes = round(camera.bitrate_kbps * 125 * (clips.pre_roll_s + 1))
     if room_bytes > clips.pre_roll_max_bytes:
         yield Contradiction(
             ("clips", "pre_roll_max_bytes"),

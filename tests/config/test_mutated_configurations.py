@@ -23,7 +23,6 @@ JUNK = [
     "[a.b]\n",
     "[[motion]]\n",
     "[broker.host]\n",
-   
     "'''",
     "{",
     "#",
