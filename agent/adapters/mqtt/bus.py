@@ -1,0 +1,252 @@
+"""`MqttBus`: the `Bus` port on one thread of its own, which connects, reconnects and moves packets.
+
+Rules:
+- Callers never wait for the network: they leave publications, acknowledgements and wishes under one lock, and wake the
+  thread.  Events wait in one queue: news of the link and of publications are bounded by the window (a slot is free when
+  its event is *taken*); of inbound messages `inbound_queue` wait at most, more are dropped and counted.
+- A publication is accepted only while connected and within the window, so nothing piles up here.  What must not be
+  lost waits in its owner's outbox on disk.
+- A link that fails says so in an event each time, with the remedy, and pauses; it never gives up and never hides.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+
+from agent.adapters.mqtt import tls
+from agent.adapters.mqtt.connection import Connection, Delivered, Happening, Publication
+from agent.adapters.mqtt.pacing import Backoff, Window
+from agent.adapters.mqtt.settings import BusSettings
+from agent.adapters.mqtt.tls import LinkError
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Refused
+from agent.errors import ConfigurationError, InternalError
+
+__all__ = ["MqttBus"]
+
+_STEP_S = 5.0
+_PROVEN_S = 10.0
+"""A link that lived so long, or acknowledged anything, starts the back-off anew."""
+
+
+class MqttBus:
+    """See `agent.ports.Bus`."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._events: deque[tuple[BusEvent, int, int]] = deque()
+        """(event, packet id to acknowledge or 0, the connection it came by)"""
+        self._waiting_in = 0
+        self._window = Window(settings.window_messages, settings.window_bytes)
+        self._unsettled: set[int] = set()
+        self._outgoing: deque[Publication] = deque()
+        self._taken: deque[tuple[int, int]] = deque()
+        self._filters: dict[str, None] = {}
+        self._filter_changes: deque[tuple[str, bool]] = deque()
+        self._connected = False
+        self._connection_count = 0
+        self._pending = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._backoff = Backoff(random.SystemRandom().uniform)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self.dropped = 0
+        """Inbound messages dropped since the start: malformed, or nobody took them in time."""
+
+    # The port
+
+    def start(self) -> None:
+        tls.make_context(self._settings)
+        self._thread = threading.Thread(target=self._run, name=f"bus-{self._settings.name}", daemon=True)
+        self._thread.start()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        with self._changed:
+            if token in self._window:
+                raise InternalError(f"Publication {token} is in flight already.")
+            if not self._connected or not self._window.admits(len(payload)):
+                return False
+            self._window.add(token, len(payload))
+            self._unsettled.add(token)
+            self._outgoing.append(Publication(token, topic, payload, retain, expiry_s, properties))
+        self._wake()
+        return True
+
+    def subscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            self._filters[topic_filter] = None
+            if self._connected:
+                self._filter_changes.append((topic_filter, True))
+        self._wake()
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            self._filters.pop(topic_filter, None)
+            if self._connected:
+                self._filter_changes.append((topic_filter, False))
+        self._wake()
+
+    def hurry(self, pending: bool) -> None:
+        with self._changed:
+            self._pending = pending
+            self._changed.notify_all()
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._stopping, timeout_s)
+            if not self._events:
+                return None
+            event, packet_id, connection = self._events.popleft()
+            if isinstance(event, Acknowledged | Refused | Lost):
+                self._window.remove(event.token)
+            elif packet_id:
+                self._taken.append((packet_id, connection))
+            if connection:
+                self._waiting_in -= 1
+        if packet_id:
+            self._wake()
+        return event
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stopping:
+            started = time.monotonic()
+            self._acknowledged_any = False
+            try:
+                self._live_one_connection()
+            except LinkError as error:
+                if self._acknowledged_any or time.monotonic() - started >= _PROVEN_S:
+                    self._backoff.reset()
+                pause_s = self._backoff.next_s(error.fault, pending=self._pending)
+                self._end_of_link(Disconnected(error.fault, error, pause_s))
+                self._pause(error.fault, pause_s)
+        self._end_of_link(None)
+
+    def _live_one_connection(self) -> None:
+        """Connect and move packets until `stop`.  Raises `LinkError` when the connection ends before."""
+        connection = Connection(self._settings, self._context())
+        self._connection_count += 1
+        try:
+            connection.open(self._wake_reader)
+            while True:
+                self._drain_wake()  # first: a wake that comes after it cuts the step short
+                if self._stopping:
+                    return
+                self._hand_over(connection)
+                for happening in connection.step(_STEP_S):
+                    self._tell(happening, connection)
+        finally:
+            self.dropped += connection.dropped
+            connection.close()
+
+    def _context(self) -> ssl.SSLContext:
+        """Read the files anew for each connection, so that a renewed certificate needs no restart."""
+        try:
+            return tls.make_context(self._settings)
+        except ConfigurationError as error:
+            raise LinkError(LinkFault.CERTIFICATE_REFUSED, error.message, remedy=error.remedy) from error
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give the connection what callers left since the last time."""
+        with self._changed:
+            if not self._connected:
+                return
+            outgoing, self._outgoing = self._outgoing, deque()
+            taken, self._taken = self._taken, deque()
+            changes, self._filter_changes = self._filter_changes, deque()
+        for packet_id, number in taken:
+            if number == self._connection_count:
+                connection.acknowledge(packet_id)
+        for topic_filter, wanted in changes:
+            (connection.subscribe if wanted else connection.unsubscribe)(topic_filter)
+        for publication in outgoing:
+            connection.publish(publication)
+
+    def _tell(self, happening: Happening, connection: Connection) -> None:
+        with self._changed:
+            match happening:
+                case Delivered(message, packet_id):
+                    if self._waiting_in >= self._settings.inbound_queue:
+                        self.dropped += 1
+                        connection.acknowledge(packet_id)
+                        return
+                    self._waiting_in += 1
+                    self._events.append((message, packet_id, self._connection_count))
+                case Connected(_, window):
+                    self._connected = True
+                    self._window.messages = window
+                    self._filter_changes = deque((each, True) for each in self._filters)
+                    self._events.append((happening, 0, 0))
+                case Acknowledged(token) | Refused(token):
+                    self._acknowledged_any = True
+                    self._unsettled.discard(token)
+                    self._events.append((happening, 0, 0))
+                case _:
+                    self._events.append((happening, 0, 0))
+            self._changed.notify_all()
+
+    def _end_of_link(self, news: Disconnected | None) -> None:
+        with self._changed:
+            self._connected = False
+            self._outgoing.clear()
+            self._taken.clear()
+            self._filter_changes.clear()
+            self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
+            self._unsettled.clear()
+            if news is not None:
+                if self._events and isinstance(self._events[-1][0], Disconnected):
+                    self._events.pop()  # nobody took the last one: the newest says it all
+                self._events.append((news, 0, 0))
+            self._changed.notify_all()
+
+    def _pause(self, fault: LinkFault, pause_s: float) -> None:
+        """Wait, but no longer than a pending transfer allows when one turns up meanwhile."""
+        deadline = time.monotonic() + pause_s
+        with self._changed:
+            was_pending = self._pending
+            while not self._stopping and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+                if self._pending and not was_pending:
+                    was_pending = True
+                    deadline = min(deadline, time.monotonic() + self._backoff.next_s(fault, pending=True))
+
+    def _wake(self) -> None:
+        try:
+            self._wake_writer.send(b"\0")
+        except OSError:  # full: it is awake already; closed: it has stopped
+            return
+
+    def _drain_wake(self) -> None:
+        try:
+            while self._wake_reader.recv(4096):
+                pass
+        except BlockingIOError:
+            return

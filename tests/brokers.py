@@ -1,0 +1,62 @@
+"""A real mosquitto with certificates for named clients, for the tests marked `broker`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.adapters.broker_pki import BrokerPki
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.private_broker import PrivateBroker
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+class BrokerWithClients:
+    """One broker directory, its process, and buses made on demand and stopped at the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self.pki = BrokerPki.create(directory, NOW)
+        self.broker = PrivateBroker(directory)
+        self._buses: list[MqttBus] = []
+
+    def settings(self, name: str, **changes: Any) -> BusSettings:
+        known = self.pki.client(name)
+        if not known.certificate.exists():
+            self.pki.add_client(name, NOW)
+        port = self.broker.device_port if name.startswith("dev-") else self.broker.requester_port
+        given: dict[str, Any] = {
+            "host": "localhost",
+            "port": port,
+            "name": name,
+            "authority": known.authority,
+            "certificate": known.certificate,
+            "key": known.key,
+        }
+        return BusSettings(**(given | changes))
+
+    def bus(self, name: str, **changes: Any) -> MqttBus:
+        """A bus that is not started yet.  A requester takes large packets."""
+        if not name.startswith("dev-"):
+            changes = {"inbound_packet_bytes": 160 << 10} | changes
+        bus = MqttBus(self.settings(name, **changes))
+        self._buses.append(bus)
+        return bus
+
+    def close(self) -> None:
+        for bus in self._buses:
+            bus.stop()
+        self.broker.stop()
+
+
+@contextmanager
+def broker_with_clients(directory: Path) -> Iterator[BrokerWithClients]:
+    world = BrokerWithClients(directory)
+    try:
+        world.broker.start()
+        yield world
+    finally:
+        world.close()

@@ -1,0 +1,244 @@
+"""What every `Bus` keeps, the one over mosquitto and the one in memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pytest
+
+from agent.core.bus import (
+    Acknowledged,
+    BusEvent,
+    Connected,
+    Disconnected,
+    Lost,
+    Received,
+    Refused,
+    Subscribed,
+)
+from agent.errors import InternalError
+from agent.ports import Bus
+from tests.brokers import BrokerWithClients
+from tests.fake_bus import FakeBroker, FakeBus
+
+REQUESTER, OTHER_REQUESTER, DEVICE, OTHER_DEVICE = "req-springfield", "req-shelbyville", "dev-a1", "dev-b2"
+REQUESTS = "doorward/v1/areas/u09t/requests"
+UP = f"doorward/v1/up/{REQUESTER}/{DEVICE}"
+PATIENCE_S = 15.0
+
+Event = TypeVar("Event")
+
+
+class World(Protocol):
+    """A broker that can be hurt, and clients of it."""
+
+    def bus(self, name: str, **changes: int) -> Bus: ...
+    def freeze(self) -> None: ...
+    def kill(self) -> None: ...
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class RealWorld(BrokerWithClients):
+    def start(self) -> None:
+        self.broker.start()
+
+    def freeze(self) -> None:
+        assert self.broker.pid is not None
+        os.kill(self.broker.pid, signal.SIGSTOP)
+
+    def kill(self) -> None:
+        self.broker.kill()
+
+
+class FakeWorld(FakeBroker):
+    def bus(self, name: str, **changes: int) -> FakeBus:
+        return FakeBus(self, name, **changes)
+
+    def close(self) -> None:
+        for client in tuple(self.clients):
+            client.stop()
+
+
+@pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.broker), "memory"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    world: World
+    if request.param == "memory":
+        world = FakeWorld()
+    else:
+        world = RealWorld(tmp_path)
+        world.start()
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def connect(world: World) -> Callable[..., Bus]:
+    """Start a bus, subscribe it, and wait until both are answered."""
+
+    def connect(name: str, *filters: str, **changes: int) -> Bus:
+        bus = world.bus(name, **changes)
+        bus.hurry(True)
+        bus.start()
+        expect(bus, Connected)
+        for each in filters:
+            bus.subscribe(each)
+            assert expect(bus, Subscribed) == Subscribed(each)
+        return bus
+
+    return connect
+
+
+def expect(bus: Bus, kind: type[Event], *, skipping: type | tuple[type, ...] = ()) -> Event:
+    """The next event, which must be of this kind; news named in `skipping` may come before."""
+    while True:
+        event = bus.next_event(PATIENCE_S)
+        if isinstance(event, kind):
+            return event
+        assert isinstance(event, skipping), f"expected {kind.__name__}, got {event}"
+
+
+def test_what_one_publishes_the_other_receives_and_the_broker_says_it_was_heard(connect: Callable[..., Bus]) -> None:
+    requester, device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(DEVICE)
+    payload, properties = bytes(range(256)) * 256, (("sha256", "00ff"), ("sha256", "again"))
+    assert device.publish(f"{UP}/ab-1/0", payload, token=7, properties=properties)
+    assert expect(device, Acknowledged) == Acknowledged(7, heard=True)
+    assert expect(requester, Received) == Received(f"{UP}/ab-1/0", payload, retained=False, properties=properties)
+
+
+def test_the_broker_says_when_nobody_listens(connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE)
+    assert device.publish(f"{UP}/ab-0/init", b"x", token=1)
+    assert expect(device, Acknowledged) == Acknowledged(1, heard=False)
+
+
+def test_a_publication_the_acl_forbids_is_refused_and_not_called_published(connect: Callable[..., Bus]) -> None:
+    requester, other_device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(OTHER_DEVICE)
+    assert other_device.publish(f"{UP}/ab-0/init", b"forged", token=1)
+    refused = expect(other_device, Refused)
+    assert (refused.token, refused.code) == (1, 0x87)
+    assert requester.next_event(0.2) is None
+
+
+def test_a_retained_request_reaches_a_device_that_was_off(connect: Callable[..., Bus]) -> None:
+    requester = connect(REQUESTER)
+    assert requester.publish(f"{REQUESTS}/r1", b"request", token=1, retain=True, expiry_s=3600)
+    expect(requester, Acknowledged)
+    device = connect(DEVICE, "doorward/v1/areas/#")
+    assert expect(device, Received) == Received(f"{REQUESTS}/r1", b"request", retained=True)
+
+
+def test_an_empty_retained_payload_takes_a_request_back(connect: Callable[..., Bus]) -> None:
+    requester = connect(REQUESTER)
+    for token, payload in enumerate((b"request", b"")):
+        assert requester.publish(f"{REQUESTS}/r1", payload, token=token, retain=True)
+        expect(requester, Acknowledged)
+    device = connect(DEVICE, "doorward/v1/areas/#")
+    assert device.next_event(0.2) is None
+
+
+def test_a_message_published_while_we_listen_is_not_called_retained(connect: Callable[..., Bus]) -> None:
+    requester, device = connect(REQUESTER), connect(DEVICE, "doorward/v1/areas/u09t/#")
+    assert requester.publish(f"{REQUESTS}/r1", b"request", token=1, retain=True)
+    assert expect(device, Received).retained is False
+
+
+def test_nothing_is_accepted_before_there_is_a_link(world: World) -> None:
+    bus = world.bus(DEVICE)
+    assert not bus.publish(f"{UP}/ab-0/init", b"x", token=1)
+    bus.stop()
+
+
+def test_the_window_bounds_how_many_are_unsettled(connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE, window_messages=3)
+    assert [device.publish(f"{UP}/ab-1/{n}", b"x", token=n) for n in range(5)] == [True, True, True, False, False]
+    assert expect(device, Acknowledged).token == 0
+    assert device.publish(f"{UP}/ab-1/5", b"x", token=5)
+    assert [expect(device, Acknowledged).token for _ in range(3)] == [1, 2, 5]
+
+
+def test_the_brokers_receive_maximum_lowers_the_window(connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE, window_messages=100)
+    assert sum(device.publish(f"{UP}/ab-1/{n}", b"x", token=n) for n in range(100)) == 16
+
+
+def test_the_window_bounds_the_bytes_but_one_large_message_may_go_alone(connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE, window_bytes=1000)
+    assert device.publish(f"{UP}/ab-1/0", bytes(2000), token=0)
+    assert not device.publish(f"{UP}/ab-1/1", b"x", token=1)
+    expect(device, Acknowledged)
+    assert [device.publish(f"{UP}/ab-1/{n}", bytes(400), token=n) for n in (1, 2, 3)] == [True, True, False]
+
+
+def test_a_packet_larger_than_the_broker_takes_is_refused_and_the_link_lives(connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE)
+    assert device.publish(f"{UP}/ab-1/0", bytes(200_000), token=1)
+    refused = expect(device, Refused)
+    assert (refused.token, refused.code) == (1, 0x95)
+    assert device.publish(f"{UP}/ab-1/0", b"small", token=1)
+    expect(device, Acknowledged)
+
+
+def test_a_token_cannot_be_in_flight_twice(world: World, connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE)
+    world.freeze()
+    assert device.publish(f"{UP}/ab-1/0", b"x", token=1)
+    with pytest.raises(InternalError):
+        device.publish(f"{UP}/ab-1/0", b"x", token=1)
+    world.kill()
+
+
+def test_what_the_broker_did_not_answer_before_it_died_is_lost_and_never_sent_by_itself(
+    world: World, connect: Callable[..., Bus]
+) -> None:
+    requester, device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(DEVICE)
+    world.freeze()
+    for token in range(3):
+        assert device.publish(f"{UP}/ab-1/{token}", b"x", token=token)
+    world.kill()
+    assert [expect(device, Lost).token for _ in range(3)] == [0, 1, 2]
+    expect(device, Disconnected)
+    assert not device.publish(f"{UP}/ab-1/9", b"x", token=9)
+    world.start()
+    expect(device, Connected, skipping=Disconnected)
+    expect(requester, Connected, skipping=Disconnected)
+    expect(requester, Subscribed)
+    assert device.publish(f"{UP}/ab-1/0", b"again", token=0)
+    assert expect(requester, Received).payload == b"again"
+
+
+def test_a_filter_given_up_is_not_heard_any_more(connect: Callable[..., Bus]) -> None:
+    requester, device = connect(REQUESTER), connect(DEVICE, "doorward/v1/areas/#")
+    device.unsubscribe("doorward/v1/areas/#")
+    device.subscribe("doorward/v1/bulletins/#")
+    expect(device, Subscribed)  # answered in order, so the other is gone
+    assert requester.publish(f"{REQUESTS}/r1", b"request", token=1)
+    expect(requester, Acknowledged)
+    assert device.next_event(0.2) is None
+
+
+def test_a_slow_taker_loses_nothing_the_broker_waits_for_it(connect: Callable[..., Bus]) -> None:
+    requester, device = connect(REQUESTER, window_messages=16), connect(DEVICE, "doorward/v1/areas/#")
+    for token in range(100):
+        assert requester.publish(f"{REQUESTS}/r{token}", b"%d" % token, token=token)
+        expect(requester, Acknowledged)
+    assert [int(expect(device, Received).payload) for _ in range(100)] == list(range(100))
+
+
+def test_stop_settles_what_is_in_flight_as_lost_and_ends_the_events(world: World, connect: Callable[..., Bus]) -> None:
+    device = connect(DEVICE)
+    world.freeze()
+    assert device.publish(f"{UP}/ab-1/0", b"x", token=1)
+    device.stop()
+    device.stop()
+    assert expect(device, Lost) == Lost(1)
+    left: BusEvent | None = device.next_event(PATIENCE_S)
+    assert left is None
+    assert not device.publish(f"{UP}/ab-1/0", b"x", token=2)
+    world.kill()

@@ -1,0 +1,227 @@
+"""A broker in memory and the `Bus` that speaks to it: same contract suite as the real pair, no threads, no network.
+
+It enforces the very ACL files of `config/mosquitto/`.  `FakeBroker.lose` may drop deliveries the way a real broker
+does: after it has acknowledged them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.bus import (
+    Acknowledged,
+    BusEvent,
+    Connected,
+    Disconnected,
+    LinkFault,
+    Lost,
+    Received,
+    Refused,
+    Settled,
+    Subscribed,
+)
+from agent.errors import InternalError, NetworkError
+
+CONFIGURATION = Path(__file__).resolve().parents[1] / "config" / "mosquitto"
+PACKET_BYTES = 147456
+RECEIVE_MAXIMUM = 16
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """MQTT 5.0 §4.7.1."""
+    wanted, given = topic_filter.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(given) or level not in ("+", given[index]):
+            return False
+    return len(wanted) == len(given)
+
+
+def _rules(file_name: str) -> list[tuple[str, str]]:
+    lines = (CONFIGURATION / file_name).read_text().splitlines()
+    words = [line.split() for line in lines if line.startswith("pattern")]
+    return [(access, pattern) for _, access, pattern in words]
+
+
+class FakeBroker:
+    """Retained messages, subscriptions, rights.  All under one lock."""
+
+    def __init__(self, lose: Callable[[Received], bool] = lambda _: False) -> None:
+        self.lock = threading.RLock()
+        self.lose = lose
+        self.running = True
+        self.frozen = False
+        self.retained: dict[str, Received] = {}
+        self.clients: list[FakeBus] = []
+        self.published: list[tuple[str, str, bytes]] = []
+        """Everything anybody ever published: (who, topic, payload)."""
+        self._acl = {"dev": _rules("devices.acl"), "req": _rules("requesters.acl"), "root": _rules("requesters.acl")}
+
+    def may(self, name: str, access: str, topic: str) -> bool:
+        rules = self._acl[name.split("-")[0]]
+        return any(allowed == access and matches(rule.replace("%u", name), topic) for allowed, rule in rules)
+
+    def freeze(self) -> None:
+        """Stop answering, keep the connections."""
+        self.frozen = True
+
+    def kill(self) -> None:
+        """Die: every connection breaks, unacknowledged publications are lost."""
+        with self.lock:
+            self.running = self.frozen = False
+            for client in self.clients:
+                client.link_ended()
+
+    def start(self) -> None:
+        with self.lock:
+            self.running = True
+            for client in self.clients:
+                client.link_made()
+
+    def take(self, sender: FakeBus, token: int, message: Received, retain: bool) -> Settled:
+        """One PUBLISH, answered as mosquitto answers."""
+        if len(message.payload) + len(message.topic) > PACKET_BYTES:
+            return Refused(token, 0x95, "Packet too large")
+        if not self.may(sender.name, "write", message.topic):
+            return Refused(token, 0x87, "Not authorized")
+        self.published.append((sender.name, message.topic, message.payload))
+        if retain:
+            self.retained.pop(message.topic, None)
+            if message.payload:
+                self.retained[message.topic] = message
+        hearers = [each for each in self.clients if each.hears(message.topic)]
+        for hearer in hearers:
+            if not self.lose(message):
+                hearer.deliver(message)
+        return Acknowledged(token, heard=bool(hearers))
+
+
+class FakeBus:
+    """See `agent.ports.Bus`."""
+
+    def __init__(
+        self, broker: FakeBroker, name: str, window_messages: int = RECEIVE_MAXIMUM, window_bytes: int = 1 << 20
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        self._broker = broker
+        self._changed = threading.Condition(broker.lock)
+        self._limits = (min(window_messages, RECEIVE_MAXIMUM), window_bytes)
+        self._events: deque[BusEvent] = deque()
+        self._filters: list[str] = []
+        self._in_flight: dict[int, int] = {}
+        self._unanswered: list[int] = []
+        self._connected = False
+        self._stopped = False
+
+    def start(self) -> None:
+        with self._changed:
+            self._broker.clients.append(self)
+            if self._broker.running:
+                self.link_made()
+            else:
+                self.link_ended()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        with self._changed:
+            if token in self._in_flight:
+                raise InternalError(f"Publication {token} is in flight already.")
+            if not self._connected or not self._admits(len(payload)):
+                return False
+            self._in_flight[token] = len(payload)
+            if self._broker.frozen:
+                self._unanswered.append(token)
+            else:
+                message = Received(topic, payload, retained=False, properties=properties)
+                self._tell(self._broker.take(self, token, message, retain))
+            return True
+
+    def subscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            if topic_filter not in self._filters:
+                self._filters.append(topic_filter)
+            if self._connected:
+                self._subscribed(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            self._filters.remove(topic_filter)
+
+    def hurry(self, pending: bool) -> None:
+        """There are no pauses here."""
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._stopped, timeout_s)
+            if not self._events:
+                return None
+            event = self._events.popleft()
+            if isinstance(event, Acknowledged | Refused | Lost):
+                del self._in_flight[event.token]
+            return event
+
+    def stop(self) -> None:
+        with self._changed:
+            if not self._stopped:
+                self._stopped = True
+                self._lose_unanswered()
+                if self in self._broker.clients:
+                    self._broker.clients.remove(self)
+            self._connected = False
+
+    # The broker's side
+
+    def hears(self, topic: str) -> bool:
+        return (
+            self._connected
+            and self._broker.may(self.name, "read", topic)
+            and any(matches(each, topic) for each in self._filters)
+        )
+
+    def deliver(self, message: Received) -> None:
+        self._tell(message)
+
+    def link_made(self) -> None:
+        self._connected = True
+        self._tell(Connected(PACKET_BYTES, self._limits[0]))
+        for each in self._filters:
+            self._subscribed(each)
+
+    def link_ended(self) -> None:
+        self._connected = False
+        self._lose_unanswered()
+        error = NetworkError("Nobody listens.", remedy="Start the broker.")
+        self._tell(Disconnected(LinkFault.UNREACHABLE, error, retry_in_s=0.0))
+
+    def _admits(self, size_bytes: int) -> bool:
+        messages, limit_bytes = self._limits
+        fits = sum(self._in_flight.values()) + size_bytes <= limit_bytes
+        return len(self._in_flight) < messages and (fits or not self._in_flight)
+
+    def _lose_unanswered(self) -> None:
+        for token in self._unanswered:
+            self._tell(Lost(token))
+        self._unanswered.clear()
+
+    def _subscribed(self, topic_filter: str) -> None:
+        self._tell(Subscribed(topic_filter))
+        for topic, message in self._broker.retained.items():
+            if matches(topic_filter, topic) and self._broker.may(self.name, "read", topic):
+                self._tell(Received(topic, message.payload, retained=True, properties=message.properties))
+
+    def _tell(self, event: BusEvent) -> None:
+        self._events.append(event)
+        self._changed.notify_all()
