@@ -27,6 +27,9 @@ __all__ = ["HybridRecipient", "PassphraseRecipient", "Recipient", "X25519Recipie
 
 _HYBRID_PREFIX = "age1pq"
 _X25519_PREFIX = "age"
+_X25519_FIELD = 2**255 - 19
+_ANY_SECRET = bytes(wrapping.X25519_BYTES)
+"""Low order shows with any secret: X25519 makes each a multiple of 8, which takes every such point to zero."""
 
 
 class Recipient(Protocol):
@@ -143,10 +146,16 @@ def _key_bytes(text: str, prefix: str) -> bytes:
 
 
 def _x25519_public(data: bytes) -> X25519PublicKey:
-    """The key of 32 bytes that is no point of low order: to such a point every sender's shared secret is zero."""
+    """The key that `data` is, if an identity can have made it; else FormatError, before footage is sealed to nobody.
+
+    A point of low order makes every shared secret zero: everybody could open.  A number of 2²⁵⁵ - 19 or more is a
+    second spelling of a smaller one; as the wrap key covers the spelling, the owner of the key could not open.
+    """
     try:
         public = X25519PublicKey.from_public_bytes(data)
-        X25519PrivateKey.from_private_bytes(b"\x01" * wrapping.X25519_BYTES).exchange(public)
+        X25519PrivateKey.from_private_bytes(_ANY_SECRET).exchange(public)
     except ValueError as error:
         raise FormatError("This X25519 recipient is not a sound public key.") from error
+    if int.from_bytes(data, "little") >= _X25519_FIELD:
+        raise FormatError("This X25519 recipient is not in its canonical form.")
     return public
