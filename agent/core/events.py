@@ -22,7 +22,7 @@ A merge gap no longer than the post-roll leaves WAITING at once, so then event a
 within `hold_s` after confirmed motion.  A trigger needs no motion: a press at night in a lightless porch makes an
 event.
 
-Invariants (held by `tests/properties/test_events.py`): clips never overlap; every activity lies in a clip; a clip
+Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a clip
 reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the longest
 length goes on at the very instant at which it ended, so no frame is lost; each thing that begins ends once.
 
