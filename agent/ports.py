@@ -7,13 +7,32 @@ port's contract suite in `tests/contracts/`.  Nothing here does anything.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from agent.core.bus import BusEvent
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import BootNs, Moment
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import Tip
+from agent.core.vault.names import SegmentId, VaultFile
 
-__all__ = ["Bus", "Camera", "CameraEnd", "CameraSink", "Clock", "Entropy", "Notifier"]
+__all__ = [
+    "Bus",
+    "Camera",
+    "CameraEnd",
+    "CameraSink",
+    "Clock",
+    "Disk",
+    "DiskFile",
+    "Entropy",
+    "Index",
+    "ManifestLog",
+    "Notifier",
+    "SegmentFile",
+    "SegmentStore",
+]
 
 
 class Clock(Protocol):
@@ -139,3 +158,205 @@ class Notifier(Protocol):
     """Tells the owner, in neutral words, that something waits for them."""
 
     def notify(self, kind: str, text: str) -> None: ...
+
+
+class DiskFile(Protocol):
+    """A file open for appending.  Every method raises `OSError`, after which only `close` may be called."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`."""
+        ...
+
+    def sync_data(self) -> None:
+        """fdatasync: the bytes so far survive a power cut, if the file's name does."""
+        ...
+
+    def sync(self) -> None:
+        """fsync: `sync_data` and what the file system knows of the file."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """Every call the vault makes to a file system, so that a test can stop after each one.  All raise `OSError`."""
+
+    def make_directory(self, path: Path) -> None:
+        """With its parents; nothing happens when it exists."""
+        ...
+
+    def names(self, path: Path) -> list[str]:
+        """What lies in a directory, in any order."""
+        ...
+
+    def create(self, path: Path) -> DiskFile:
+        """A new file; `FileExistsError` if there is one."""
+        ...
+
+    def append_to(self, path: Path) -> DiskFile:
+        """The file at `path`, made when missing."""
+        ...
+
+    def rename(self, old: Path, new: Path) -> None: ...
+
+    def unlink(self, path: Path) -> None: ...
+
+    def truncate(self, path: Path, size_bytes: int) -> None:
+        """Cut the file off, and fsync it."""
+        ...
+
+    def sync_directory(self, path: Path) -> None:
+        """fsync of a directory: names made, changed and removed in it so far survive a power cut."""
+        ...
+
+    def size(self, path: Path) -> int | None:
+        """In bytes; None when there is no such file."""
+        ...
+
+    def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """Fewer bytes than asked for only at the end of the file."""
+        ...
+
+    def chunks(self, path: Path, offset: int = 0) -> Iterator[bytes]:
+        """The file from `offset` on, from the medium rather than from memory where the system can tell them apart."""
+        ...
+
+    def free_bytes(self, path: Path) -> int:
+        """What an unprivileged process may still write there."""
+        ...
+
+
+class SegmentFile(Protocol):
+    """A segment or poster being written.  After a `StorageError` only `abandon` may be called: no sync is retried."""
+
+    def append(self, data: bytes) -> None: ...
+
+    def sync(self) -> None:
+        """What was appended survives a power cut."""
+        ...
+
+    def finish(self) -> None:
+        """The file is complete, durable and closed; it still bears its `.part` name."""
+        ...
+
+    def abandon(self) -> None:
+        """Close and leave it lying: start-up will find it.  Idempotent, never raises."""
+        ...
+
+
+class SegmentStore(Protocol):
+    """The vault's files, named by meaning.  Everything raises `StorageError` with the remedy."""
+
+    def prepare(self) -> None:
+        """Make the directories, durably.  Idempotent."""
+        ...
+
+    def create(self, file: VaultFile) -> SegmentFile: ...
+
+    def rename(self, changes: Sequence[tuple[VaultFile, VaultFile]]) -> None:
+        """Give files of one shard new names, in order, and make the names durable."""
+        ...
+
+    def confirm(self, file: VaultFile) -> None:
+        """Make a file that was found, and its name, durable: nobody knows whether they are."""
+        ...
+
+    def remove(self, files: Sequence[VaultFile]) -> None:
+        """Unlink what of `files` is there.  Not made durable: what comes back, the next start removes again."""
+        ...
+
+    def set_aside(self, shard: str, name: str) -> None:
+        """Move what does not belong into `aside/`, durably, under a name not taken there."""
+        ...
+
+    def names(self, shard: str) -> list[str]:
+        """Every name in one shard, known or not, sorted."""
+        ...
+
+    def size(self, file: VaultFile) -> int | None:
+        """In bytes; None when it is missing."""
+        ...
+
+    def read(self, file: VaultFile, offset: int, size_bytes: int) -> bytes:
+        """Fewer bytes than asked for only at the end of the file."""
+        ...
+
+    def chunks(self, file: VaultFile) -> Iterator[bytes]:
+        """The whole file, from the medium."""
+        ...
+
+    def free_bytes(self) -> int: ...
+
+
+class ManifestLog(Protocol):
+    """The file of manifest lines: only its end ever changes.  Everything raises `StorageError` with the remedy.
+
+    After a failed `append` every further one fails until `settle`, because nobody knows what the file then holds.
+    """
+
+    def settle(self) -> None:
+        """Open the log (made when missing) and make durable what it holds now."""
+        ...
+
+    def append(self, line: bytes) -> None:
+        """Add `line` and its line feed; on return they are durable."""
+        ...
+
+    def cut(self, offset: int) -> None:
+        """Drop everything from byte `offset` on, durably."""
+        ...
+
+    def size(self) -> int: ...
+
+    def read(self, offset: int, size_bytes: int) -> bytes: ...
+
+    def lines(self, offset: int = 0) -> Iterator[bytes]:
+        """Raw lines from byte `offset` on, from the medium, each with its line feed; the last perhaps without."""
+        ...
+
+    def spend_reserve(self) -> None:
+        """Give the disk back the little space set aside for tombstones, so that a full disk can be relieved."""
+        ...
+
+    def keep_reserve(self) -> None:
+        """Set that space aside (again), if there is room.  Never raises."""
+        ...
+
+
+class Index(Protocol):
+    """A cache of the manifest: which segments are stored, quick to ask.  Losing it loses nothing.
+
+    Everything raises `StorageError` with the remedy.  Safe to ask from any thread.
+    """
+
+    def tip(self) -> Tip:
+        """The end of the manifest when `apply` was last called; `Tip()` when the index is empty."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything, and make the cache anew if it is damaged."""
+        ...
+
+    def apply(self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip) -> None:
+        """Remove, then add: all of it or nothing.  What is removed need not be there."""
+        ...
+
+    def get(self, segment: SegmentId) -> VaultEntry | None: ...
+
+    def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
+        """Segments with `start_ms < to_ms` and `end_ms > from_ms`, by start and then by sequence."""
+        ...
+
+    def oldest(self) -> Iterator[VaultEntry]:
+        """Every segment, by sequence; the index may be changed while it is read, which then shows or does not."""
+        ...
+
+    def newest(self) -> VaultEntry | None: ...
+
+    def shard(self, shard: str) -> tuple[VaultEntry, ...]:
+        """Every segment whose id starts with `shard`."""
+        ...
+
+    def totals(self) -> Totals: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,233 @@
+"""Keeps segments as files and the manifest as one log, below the vault's directory.
+
+    segments/<first digit of the id>/<id>.age · .part · .cut · .poster.age
+    manifest                  one line per record
+    reserve                   space for the tombstones that relieve a full disk
+    aside/                    what was found and does not belong: moved, never deleted
+
+Which call follows which, and why, is FORMAT.md's "Procedures"; the order *between* the files is the service's.  Every
+`OSError` becomes a `StorageError` that names the place and the remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from agent.core.vault.names import SHARDS, VaultFile
+from agent.errors import StorageError
+from agent.ports import Disk, DiskFile
+
+__all__ = ["DiskManifestLog", "DiskSegmentStore"]
+
+_RESERVE_BYTES: Final = 1 << 20
+"""Some hundred tombstones and the index pages they touch."""
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "Free space on this disk, or lower the vault's limits.",
+    errno.EDQUOT: "Raise the quota of the recorder's user, or lower the vault's limits.",
+    errno.EROFS: "The disk has become read-only, often because it is failing: check the system log, replace the card.",
+    errno.EIO: "The disk is failing: check the system log, replace the card.",
+    errno.EACCES: "Give this directory to the user that Doorward runs as.",
+    errno.EPERM: "Give this directory to the user that Doorward runs as.",
+}
+
+
+@contextmanager
+def _at(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "Check the disk and the system log.")
+        raise StorageError(f"{path}: {error.strerror or error}.", remedy=remedy) from error
+
+
+class _PartFile:
+    """A file that grows under its `.part` name."""
+
+    def __init__(self, disk: Disk, path: Path, file: DiskFile) -> None:
+        self._disk = disk
+        self._path = path
+        self._file = file
+        self._named = False
+
+    def append(self, data: bytes) -> None:
+        with _at(self._path):
+            self._file.write(data)
+
+    def sync(self) -> None:
+        with _at(self._path):
+            self._file.sync_data()
+            if not self._named:
+                # Once is enough, and only now is it worth it: a name without bytes is nothing to come back to.
+                self._disk.sync_directory(self._path.parent)
+                self._named = True
+
+    def finish(self) -> None:
+        with _at(self._path):
+            self._file.sync()
+            self._file.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+class DiskSegmentStore:
+    """The `SegmentStore` port on a `Disk`, below `root` (the vault's own directory)."""
+
+    def __init__(self, disk: Disk, root: Path) -> None:
+        self._disk = disk
+        self._root = root
+        self._segments = root / "segments"
+        self._aside = root / "aside"
+
+    def prepare(self) -> None:
+        with _at(self._root):
+            for directory in (*(self._segments / shard for shard in SHARDS), self._aside):
+                self._disk.make_directory(directory)
+            for parent in (self._segments, self._root, self._root.parent):
+                self._disk.sync_directory(parent)
+
+    def create(self, file: VaultFile) -> _PartFile:
+        path = self._path(file)
+        with _at(path):
+            return _PartFile(self._disk, path, self._disk.create(path))
+
+    def rename(self, changes: Sequence[tuple[VaultFile, VaultFile]]) -> None:
+        for old, new in changes:
+            with _at(self._path(new)):
+                self._disk.rename(self._path(old), self._path(new))
+        shard = self._segments / changes[0][1].shard
+        with _at(shard):
+            self._disk.sync_directory(shard)
+
+    def confirm(self, file: VaultFile) -> None:
+        path = self._path(file)
+        with _at(path):
+            opened = self._disk.append_to(path)
+            try:
+                opened.sync()
+            finally:
+                opened.close()
+            self._disk.sync_directory(path.parent)
+
+    def remove(self, files: Sequence[VaultFile]) -> None:
+        for file in files:
+            with _at(self._path(file)), suppress(FileNotFoundError):
+                self._disk.unlink(self._path(file))
+
+    def set_aside(self, shard: str, name: str) -> None:
+        old = self._segments / shard / name
+        with _at(old):
+            taken = set(self._disk.names(self._aside))
+            new = next(
+                candidate
+                for candidate in (name, *(f"{name}.{number}" for number in range(1, len(taken) + 2)))
+                if candidate not in taken
+            )
+            self._disk.rename(old, self._aside / new)
+            self._disk.sync_directory(self._aside)
+            self._disk.sync_directory(old.parent)
+
+    def names(self, shard: str) -> list[str]:
+        with _at(self._segments / shard):
+            return sorted(self._disk.names(self._segments / shard))
+
+    def size(self, file: VaultFile) -> int | None:
+        with _at(self._path(file)):
+            return self._disk.size(self._path(file))
+
+    def read(self, file: VaultFile, offset: int, size_bytes: int) -> bytes:
+        with _at(self._path(file)):
+            return self._disk.read(self._path(file), offset, size_bytes)
+
+    def chunks(self, file: VaultFile) -> Iterator[bytes]:
+        with _at(self._path(file)):
+            yield from self._disk.chunks(self._path(file))
+
+    def free_bytes(self) -> int:
+        with _at(self._root):
+            return self._disk.free_bytes(self._root)
+
+    def _path(self, file: VaultFile) -> Path:
+        return self._segments / file.shard / file.name
+
+
+class DiskManifestLog:
+    """The `ManifestLog` port on a `Disk`: the file `manifest` below `root`."""
+
+    def __init__(self, disk: Disk, root: Path) -> None:
+        self._disk = disk
+        self._path = root / "manifest"
+        self._reserve = root / "reserve"
+        self._file: DiskFile | None = None
+
+    def settle(self) -> None:
+        self.close()
+        with _at(self._path):
+            file = self._disk.append_to(self._path)
+            try:
+                file.sync()
+                self._disk.sync_directory(self._path.parent)
+            except OSError:
+                file.close()
+                raise
+        self._file = file
+
+    def append(self, line: bytes) -> None:
+        if self._file is None:
+            raise StorageError(f"{self._path}: an earlier write failed.", remedy="Recording resumes by itself.")
+        try:
+            with _at(self._path):
+                self._file.write(line + b"\n")
+                self._file.sync_data()
+        except StorageError:
+            self.close()
+            raise
+
+    def cut(self, offset: int) -> None:
+        with _at(self._path):
+            self._disk.truncate(self._path, offset)
+
+    def size(self) -> int:
+        with _at(self._path):
+            return self._disk.size(self._path) or 0
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        with _at(self._path):
+            return self._disk.read(self._path, offset, size_bytes)
+
+    def lines(self, offset: int = 0) -> Iterator[bytes]:
+        rest = b""
+        with _at(self._path):
+            for chunk in self._disk.chunks(self._path, offset):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line + b"\n" for line in whole)
+        if rest:
+            yield rest
+
+    def spend_reserve(self) -> None:
+        with _at(self._reserve), suppress(FileNotFoundError):
+            self._disk.unlink(self._reserve)
+
+    def keep_reserve(self) -> None:
+        with suppress(OSError):
+            if self._disk.size(self._reserve) == _RESERVE_BYTES:
+                return
+            file = self._disk.append_to(self._reserve)
+            try:
+                file.write(bytes(_RESERVE_BYTES - (self._disk.size(self._reserve) or 0)))
+                file.sync()
+            finally:
+                file.close()
+
+    def close(self) -> None:
+        """Let go of the file; `settle` opens it again."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None

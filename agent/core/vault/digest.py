@@ -1,0 +1,53 @@
+"""Hashes an age file while it passes by: as a whole, and its header and payload apart.
+
+Source: FORMAT.md, "Manifest", `file`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from agent.core.vault.records import Sealed
+
+__all__ = ["FileDigest", "digest"]
+
+
+class FileDigest:
+    """Give it the header, then the payload in pieces, then ask for `sealed()`."""
+
+    def __init__(self, header: bytes) -> None:
+        self._header_size = self._size = len(header)
+        self._header = hashlib.sha256(header)
+        self._file = self._header.copy()
+        self._payload = hashlib.sha256()
+
+    def update(self, payload: bytes) -> None:
+        self._size += len(payload)
+        self._file.update(payload)
+        self._payload.update(payload)
+
+    def sealed(self) -> Sealed:
+        """What a manifest says of the bytes so far."""
+        return Sealed(
+            size=self._size,
+            header_size=self._header_size,
+            sha256=self._file.hexdigest(),
+            sha256_header=self._header.hexdigest(),
+            sha256_payload=self._payload.hexdigest(),
+        )
+
+
+def digest(chunks: Iterable[bytes], header_size: int) -> Sealed:
+    """What a manifest says of the file that `chunks` make, whose first `header_size` bytes are its header."""
+    header = b""
+    whole: FileDigest | None = None
+    for chunk in chunks:
+        if whole is not None:
+            whole.update(chunk)
+            continue
+        header += chunk
+        if len(header) >= header_size:
+            whole = FileDigest(header[:header_size])
+            whole.update(header[header_size:])
+    return (whole or FileDigest(header)).sealed()

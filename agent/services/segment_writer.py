@@ -1,0 +1,202 @@
+"""Writes one segment: seals its media as it comes, keeps it durable, and has it acknowledged at the end.
+
+The steps are FORMAT.md's procedures C (create) and F (finish).  The file key is in memory from `begin` to `finish` and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.timebase import Moment, seconds
+from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.digest import FileDigest
+from agent.core.vault.manifest import Signer
+from agent.core.vault.names import FileKind, VaultFile
+from agent.core.vault.records import Poster, Segment
+from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
+from agent.core.vault.spans import Span, span_between
+from agent.errors import InternalError, StorageError
+from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
+
+__all__ = ["Sealing", "SegmentWriter"]
+
+_SYNC_NS: Final = seconds(2)
+"""The most footage that a power cut may take from a segment being written, apart from age's open 64 KiB chunk."""
+_SECRET_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """Whom segments are sealed to (`epoch` numbers the list), by which device, and who signs for it."""
+
+    recipients: tuple[Recipient, ...]
+    epoch: int
+    device: str
+    sign: Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a writer tells its vault what became of the segment."""
+
+    commit: Callable[[Segment], None]
+    failed: Callable[[Begin], None]
+
+
+class SegmentWriter:
+    """Made by `Vault.begin`.  A `StorageError` ends it: what it wrote is found by the vault's next start-up."""
+
+    def __init__(
+        self, begin: Begin, start: Moment, sealing: Sealing, store: SegmentStore, clock: Clock, entropy: Entropy,
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
+        self._begin = begin
+        self._start = start
+        self._sealing = sealing
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._outcome = outcome
+        self._media = hashlib.sha256()
+        self._media_size = 0
+        self._poster: tuple[Poster, bytes] | None = None
+        self._synced_ns = self._written_ns = clock.now().boot_ns
+        self._sealer: Sealer | None = self._new_sealer(begin)
+        self._digest = FileDigest(self._sealer.header)
+        self._file: SegmentFile | None = None
+        with self._or_die():
+            self._file = store.create(VaultFile(self.id, FileKind.PART))  # C1
+            self._file.append(self._sealer.header)  # C2
+
+    @property
+    def id(self) -> str:
+        return self._begin.segment
+
+    def write(self, media: bytes) -> None:
+        """Append whole fragments of media; durable within two seconds when calls come at least once a second."""
+        payload = self._alive().update(media)
+        self._media.update(media)
+        self._media_size += len(media)
+        with self._or_die():
+            self._append(payload)
+            self._sync_when_due()
+
+    def poster(self, image: bytes) -> None:
+        """Take the clip's still (JPEG), sealed at once and stored with this segment, the clip's first."""
+        self._alive()
+        sealer = self._new_sealer(None)
+        payload = sealer.update(image) + sealer.finish()
+        digest = FileDigest(sealer.header)
+        digest.update(payload)
+        self._poster = (
+            Poster(file=digest.sealed(), sha256_image=hashlib.sha256(image).hexdigest()),
+            (sealer.header + payload),
+        )
+
+    def finish(self, end: Moment) -> Segment:
+        """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it."""
+        sealer = self._alive()
+        span = span_between(self._begin.boot, self._start, end)
+        context = Context(
+            device=self._sealing.device,
+            segment=self.id,
+            event=self._begin.event,
+            ordinal=self._begin.ordinal,
+            span=span,
+            media_bytes=self._media_size,
+            sha256_media=self._media.hexdigest(),
+            label=self._begin.label,
+        )
+        with self._or_die():
+            self._append(sealer.update(context_box(context)) + sealer.finish())
+            self._sealer = None
+            record = self._record(span)
+            self._publish()
+            self._outcome.commit(record)  # F4, F5
+        return record
+
+    def abandon(self) -> None:
+        """Give up.  What was written so far is kept and recorded by the vault's next start-up.  Idempotent."""
+        if self._sealer is not None:
+            self._die()
+
+    def _record(self, span: Span) -> Segment:
+        return Segment(
+            id=self.id,
+            event=self._begin.event,
+            ordinal=self._begin.ordinal,
+            span=span,
+            epoch=self._sealing.epoch,
+            file=self._digest.sealed(),
+            media_size=self._media_size,
+            sha256_media=self._media.hexdigest(),
+            poster=self._poster[0] if self._poster else None,
+            label=self._begin.label,
+        )
+
+    def _new_sealer(self, begin: Begin | None) -> Sealer:
+        return Sealer(
+            self._entropy.token(_SECRET_BYTES),
+            self._sealing.recipients,
+            nonce=self._entropy.token(_SECRET_BYTES),
+            remarks=(begin_stanza(begin),) if begin else (),
+        )
+
+    def _append(self, payload: bytes) -> None:
+        self._digest.update(payload)
+        self._open_file().append(payload)
+
+    def _sync_when_due(self) -> None:
+        now_ns = self._clock.now().boot_ns
+        pause_ns, self._written_ns = now_ns - self._written_ns, now_ns
+        # Due when waiting for the next write, expected after the same pause, would be too late.
+        if now_ns + pause_ns - self._synced_ns > _SYNC_NS:
+            self._open_file().sync()  # C3
+            self._synced_ns = now_ns
+
+    def _publish(self) -> None:
+        self._open_file().finish()  # F1
+        changes = [(VaultFile(self.id, FileKind.PART), VaultFile(self.id, FileKind.SEGMENT))]
+        if self._poster:
+            changes.append((VaultFile(self.id, FileKind.POSTER_PART), VaultFile(self.id, FileKind.POSTER)))
+            self._write_poster(self._poster[1])  # F2
+        self._store.rename(changes)  # F3
+
+    def _write_poster(self, sealed: bytes) -> None:
+        file = self._store.create(VaultFile(self.id, FileKind.POSTER_PART))
+        try:
+            file.append(sealed)
+            file.finish()
+        except StorageError:
+            file.abandon()
+            raise
+
+    @contextmanager
+    def _or_die(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            self._die()
+            raise
+
+    def _die(self) -> None:
+        self._sealer = None
+        if self._file is not None:
+            self._file.abandon()
+        self._outcome.failed(self._begin)
+
+    def _alive(self) -> Sealer:
+        if self._sealer is None:
+            raise InternalError("A segment was continued after its end.")
+        return self._sealer
+
+    def _open_file(self) -> SegmentFile:
+        if self._file is None:
+            raise InternalError("A segment was continued before its beginning.")
+        return self._file

@@ -1,0 +1,64 @@
+"""Looks into a vault without being able to open anything in it: entries, signed records, ciphertext.
+
+Safe to use from several threads and, on the same directory, from other processes than the one that writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import SignedRecord, parse_line
+from agent.core.vault.names import SegmentId
+from agent.errors import FormatError, StorageError
+from agent.ports import Index, ManifestLog, SegmentStore
+
+__all__ = ["VaultReader"]
+
+
+class VaultReader:
+    """Everything raises `StorageError` with the remedy when the disk fails or a segment is not there."""
+
+    def __init__(self, store: SegmentStore, log: ManifestLog, index: Index) -> None:
+        self._store = store
+        self._log = log
+        self._index = index
+
+    def entries(self) -> Iterator[VaultEntry]:
+        """Every stored segment, oldest first."""
+        return self._index.oldest()
+
+    def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
+        """Segments that overlap [from_ms, to_ms) of UTC, by time."""
+        return self._index.overlapping(from_ms, to_ms)
+
+    def find(self, segment: SegmentId) -> VaultEntry | None:
+        return self._index.get(segment)
+
+    def totals(self) -> Totals:
+        return self._index.totals()
+
+    def record(self, segment: SegmentId) -> SignedRecord:
+        """The signed manifest line of a stored segment, as it can be shown to others."""
+        entry = self._entry(segment)
+        try:
+            return parse_line(self._log.read(entry.line_offset, entry.line_size))
+        except FormatError as error:
+            raise StorageError(
+                f"The manifest line of segment {segment} is damaged.", remedy="Run `doorward vault verify`."
+            ) from error
+
+    def read(self, segment: SegmentId, offset: int, size_bytes: int) -> bytes:
+        """Ciphertext of a segment; fewer bytes than asked for only at its end."""
+        return self._store.read(self._entry(segment).file, offset, size_bytes)
+
+    def read_poster(self, segment: SegmentId) -> bytes | None:
+        """The sealed poster of the clip that begins with `segment`; None when it begins no clip."""
+        entry = self._entry(segment)
+        return self._store.read(entry.poster, 0, entry.poster_bytes) if entry.poster else None
+
+    def _entry(self, segment: SegmentId) -> VaultEntry:
+        entry = self._index.get(segment)
+        if entry is None:
+            raise StorageError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
+        return entry
