@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,10 @@ from agent.adapters.private_broker import PrivateBroker
 NOW = datetime.datetime.now(datetime.UTC)
 
 
+def is_device(name: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{16}", name) is not None
+
+
 class BrokerWithClients:
     """One broker directory, its process, and buses made on demand and stopped at the end."""
 
@@ -24,10 +29,12 @@ class BrokerWithClients:
         self._buses: list[MqttBus] = []
 
     def settings(self, name: str, **changes: Any) -> BusSettings:
+        """A device is named by 16 hex digits, everybody else is a requester."""
+        device = is_device(name)
         known = self.pki.client(name)
         if not known.certificate.exists():
-            self.pki.add_client(name, NOW)
-        port = self.broker.device_port if name.startswith("dev-") else self.broker.requester_port
+            (self.pki.add_device if device else self.pki.add_requester)(name, NOW)
+        port = self.broker.device_port if device else self.broker.requester_port
         given: dict[str, Any] = {
             "host": "localhost",
             "port": port,
@@ -40,7 +47,7 @@ class BrokerWithClients:
 
     def bus(self, name: str, **changes: Any) -> MqttBus:
         """A bus that is not started yet.  A requester takes large packets."""
-        if not name.startswith("dev-"):
+        if not is_device(name):
             changes = {"inbound_packet_bytes": 160 << 10} | changes
         bus = MqttBus(self.settings(name, **changes))
         self._buses.append(bus)

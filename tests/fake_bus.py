@@ -6,6 +6,7 @@ does: after it has acknowledged them.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -59,10 +60,11 @@ class FakeBroker:
         self.clients: list[FakeBus] = []
         self.published: list[tuple[str, str, bytes]] = []
         """Everything anybody ever published: (who, topic, payload)."""
-        self._acl = {"dev": _rules("devices.acl"), "req": _rules("requesters.acl"), "root": _rules("requesters.acl")}
+        self._devices, self._requesters = _rules("devices.acl"), _rules("requesters.acl")
 
     def may(self, name: str, access: str, topic: str) -> bool:
-        rules = self._acl[name.split("-")[0]]
+        """A device is named by 16 hex digits, everybody else is a requester."""
+        rules = self._devices if re.fullmatch(r"[0-9a-f]{16}", name) else self._requesters
         return any(allowed == access and matches(rule.replace("%u", name), topic) for allowed, rule in rules)
 
     def freeze(self) -> None:

@@ -5,7 +5,8 @@ whose authority signed it (`config/mosquitto/`).  Rules:
 
 - ECDSA P-256, because managed brokers take it and no Ed25519; SHA-256; serial numbers of 160 random bits.
 - An authority can sign end entities only (path length 0); a broker certificate cannot be a client's, nor the reverse.
-- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern.
+- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester named
+  like a device could take over the device's MQTT session.  Devices and roots are named by their key id (`wire.topics`).
 - Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
 
 Source: RFC 5280 §4.2 (extensions), RFC 8446 §4.4.2 (certificates in TLS 1.3).
@@ -14,6 +15,7 @@ Source: RFC 5280 §4.2 (extensions), RFC 8446 §4.4.2 (certificates in TLS 1.3).
 from __future__ import annotations
 
 import datetime
+import enum
 import ipaddress
 import os
 import re
@@ -28,16 +30,24 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import ConfigurationError
 
-__all__ = ["BrokerPki", "ClientFiles"]
+__all__ = ["BrokerPki", "ClientFiles", "Role"]
 
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
 BACKDATE = datetime.timedelta(days=1)
 """Certificates begin a day early: the clock of whoever checks them may be slow."""
 
-_NAME = re.compile(r"(dev|req|root)-[a-z0-9]([a-z0-9-]{0,57}[a-z0-9])?")
-_ROLES = {"dev": "devices", "req": "requesters", "root": "requesters"}
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_REQUESTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _CONFIGURATION = Path(__file__).parents[2] / "config" / "mosquitto"
+
+
+class Role(enum.Enum):
+    """What a client is to the broker; the value names the authority that signs it."""
+
+    DEVICE = "devices"
+    REQUESTER = "requesters"
+    """Also a trust root, which publishes bulletins under its key id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +102,41 @@ class BrokerPki:
             (directory / acl).chmod(0o600)
         return cls(directory)
 
-    def add_client(self, name: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
-        """Sign a certificate for a device `dev-…`, a requester `req-…` or a trust root `root-…`.
+    def add_device(self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+        """Sign a certificate for the device with this key id, valid from a day before `now` until `days` after it.
 
-        Valid from a day before `now` until `days` after it.
         Raises `ConfigurationError` for a name that is taken or not of that form.
         """
-        match = _NAME.fullmatch(name)
-        if match is None:
+        if not _KEY_ID.fullmatch(key_id):
+            raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
+        return self._add(Role.DEVICE, key_id, now, days)
+
+    def add_root(self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+        """As `add_device`, for a trust root that publishes bulletins."""
+        if not _KEY_ID.fullmatch(key_id):
+            raise ConfigurationError(f"{key_id!r} is not a trust root's name.", remedy="Use its key id: 16 hex digits.")
+        return self._add(Role.REQUESTER, key_id, now, days)
+
+    def add_requester(self, requester: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+        """As `add_device`, for a requester by its id in the trust bundle."""
+        if not _REQUESTER.fullmatch(requester) or _KEY_ID.fullmatch(requester):
             raise ConfigurationError(
-                f"{name!r} is not a client's name.",
-                remedy="Use dev-, req- or root- and then up to 59 lowercase letters, digits and inner hyphens.",
+                f"{requester!r} is not a requester's name.",
+                remedy="Use up to 32 lowercase letters, digits and inner hyphens, and not the form of a key id.",
             )
-        issuer = _read(self.directory / "authorities" / _ROLES[match.group(1)])
-        alternatives = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"urn:doorward:{name}")])
+        return self._add(Role.REQUESTER, requester, now, days)
+
+    def _add(self, role: Role, name: str, now: datetime.datetime, days: int) -> ClientFiles:
+        issuer = _read(self.directory / "authorities" / role.value)
+        alternatives = x509.SubjectAlternativeName(
+            [x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")]
+        )
         pair = _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
         _write(self.directory / "clients" / name, pair)
         return self.client(name)
 
     def client(self, name: str) -> ClientFiles:
-        """The files of a client that `add_client` made."""
+        """The files of a client added before."""
         stem = self.directory / "clients" / name
         return ClientFiles(
             name,

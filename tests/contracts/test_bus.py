@@ -25,8 +25,8 @@ from agent.ports import Bus
 from tests.brokers import BrokerWithClients
 from tests.fake_bus import FakeBroker, FakeBus
 
-REQUESTER, OTHER_REQUESTER, DEVICE, OTHER_DEVICE = "req-springfield", "req-shelbyville", "dev-a1", "dev-b2"
-REQUESTS = "doorward/v1/areas/u09t/requests"
+REQUESTER, DEVICE, OTHER_DEVICE = "springfield-police", "a1" * 8, "b2" * 8
+REQUESTS = "doorward/v1/areas/283-375/requests"
 UP = f"doorward/v1/up/{REQUESTER}/{DEVICE}"
 PATIENCE_S = 15.0
 
@@ -144,7 +144,7 @@ def test_an_empty_retained_payload_takes_a_request_back(connect: Callable[..., B
 
 
 def test_a_message_published_while_we_listen_is_not_called_retained(connect: Callable[..., Bus]) -> None:
-    requester, device = connect(REQUESTER), connect(DEVICE, "doorward/v1/areas/u09t/#")
+    requester, device = connect(REQUESTER), connect(DEVICE, "doorward/v1/areas/283-375/#")
     assert requester.publish(f"{REQUESTS}/r1", b"request", token=1, retain=True)
     assert expect(device, Received).retained is False
 
