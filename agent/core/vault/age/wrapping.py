@@ -62,4 +62,5 @@ def x25519_wrap_key(shared_secret: bytes, share: bytes, recipient: bytes) -> byt
 def scrypt_wrap_key(passphrase: str, salt: bytes, log2_work_factor: int) -> bytes:
     """The wrap key of a passphrase; takes 2**log2_work_factor KiB of memory and time in proportion."""
     scrypt = Scrypt(salt=b"age-encryption.org/v1/scrypt" + salt, length=32, n=1 << log2_work_factor, r=8, p=1)
-    return scrypt.derive(passphrase.encode())
+    # Bytes that are no UTF-8, as a terminal may hand over, go in as they are: every tool then sees the same passphrase.
+    return scrypt.derive(passphrase.encode("utf-8", "surrogateescape"))
