@@ -9,7 +9,8 @@ Accepted is RFC 8259 JSON in UTF-8 without a byte-order mark, within a size limi
 - strings in Unicode normal form C and without lone surrogates, so that equal-looking names are equal.
 
 Decoding ends in a frozen `msgspec.Struct`; behind it everything trusts the type.  Errors name the field and never quote
-values: they are logged, and a request's text must not be.  `encode` is deterministic: sorted keys, no spaces, UTF-8.
+values: they are logged, and a request's text must not be.  `encode` is deterministic: sorted keys, no spaces, no
+defaults.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _FRACTION: Final = re.compile(r"-?(0|[1-9][0-9]{0,2})\.[0-9]{1,7}")
 _INTEGER_DIGITS: Final = len(str(MAX_INTEGER)) + 1
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of all that is said in JSON.  Subclasses check in `__post_init__` what types cannot (`FormatError`)."""
 
 

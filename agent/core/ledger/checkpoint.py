@@ -1,0 +1,157 @@
+"""The signed head of a ledger: a C2SP tlog-checkpoint in a C2SP signed note, with the device's Ed25519 key.
+
+    doorward/139e3940e64b5491
+    42
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+    — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ signature (64 bytes)>
+
+- The origin is `doorward/<device key id>`, and so is the name of the key; no extension lines are written or accepted.
+- Signatures of others (witnesses) may follow and are ignored; the device's own must stand exactly once and verify.
+- The owner's client remembers the newest checkpoint it saw: `check_progress` is how it refuses to go backwards.
+
+Source: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core.ledger import merkle
+from agent.errors import FormatError, OpenError
+from agent.wire import base64
+from agent.wire.identities import SIGNATURE_BYTES, PublicKey, public_key_of
+
+__all__ = [
+    "MAX_NOTE_BYTES",
+    "Checkpoint",
+    "check_progress",
+    "open_checkpoint",
+    "origin_of",
+    "sign_checkpoint",
+    "verifier_key",
+]
+
+MAX_NOTE_BYTES: Final = 16 * 1024
+MAX_SIGNATURES: Final = 16
+_ED25519: Final = b"\x01"
+_KEY_HASH_BYTES: Final = 4
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+_ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}")
+_SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A ledger at one size.  `root` is the 32-byte RFC 6962 root hash."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def __post_init__(self) -> None:
+        if (
+            not _ORIGIN.fullmatch(self.origin)
+            or not _SIZE.fullmatch(str(self.size))
+            or len(self.root) != merkle.HASH_BYTES
+        ):
+            raise FormatError("This is not a checkpoint of a Doorward ledger.")
+
+    @property
+    def text(self) -> str:
+        """The note's text: what is signed, final newline included."""
+        return f"{self.origin}\n{self.size}\n{base64.encode(self.root)}\n"
+
+
+def origin_of(device: PublicKey) -> str:
+    """The log's name, and the key's."""
+    return f"doorward/{device.id}"
+
+
+def verifier_key(device: PublicKey) -> str:
+    """The key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
+    name = origin_of(device)
+    return f"{name}+{_key_hash(name, device).hex()}+{base64.encode(_ED25519 + device.raw)}"
+
+
+def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -> bytes:
+    """The signed note for the ledger's present head."""
+    device = public_key_of(private_key)
+    name = origin_of(device)
+    text = Checkpoint(name, frontier.size, frontier.root).text
+    signature = _key_hash(name, device) + private_key.sign(text.encode("utf-8"))
+    return f"{text}\n— {name} {base64.encode(signature)}\n".encode()
+
+
+def open_checkpoint(note: bytes, device: PublicKey) -> Checkpoint:
+    """The checkpoint in `note`, once the device's signature on it has verified.
+
+    Raises `FormatError` for bytes that are no such note and `OpenError` for any failure to verify.
+    """
+    if len(note) > MAX_NOTE_BYTES:
+        raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes, this one has {len(note)}.")
+    try:
+        text, separator, signatures = note.decode("utf-8").rpartition("\n\n")
+    except UnicodeDecodeError as cause:
+        raise FormatError("This checkpoint is not UTF-8.") from cause
+    if not separator:
+        raise FormatError("This is not a signed note.")
+    text += "\n"
+    checkpoint = _parse(text)
+    signature = _own_signature(signatures, origin_of(device), device)
+    if checkpoint.origin != origin_of(device) or not device.verifies(signature, text.encode("utf-8")):
+        raise _unverified()
+    return checkpoint
+
+
+def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> None:
+    """Raises `OpenError` unless the ledger at `new` is the one at `old`, grown or equal: no rollback, no fork."""
+    if old.origin != new.origin:
+        raise OpenError("These are checkpoints of two different ledgers.")
+    try:
+        merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
+    except OpenError as cause:
+        raise OpenError(
+            f"The ledger of {new.origin} was rolled back or rewritten: its {new.size} entries do not continue the "
+            f"{old.size} seen before.",
+            remedy="Keep both checkpoints: together they are the evidence. Treat the device as tampered with.",
+        ) from cause
+
+
+def _key_hash(name: str, key: PublicKey) -> bytes:
+    return hashlib.sha256(name.encode("utf-8") + b"\n" + _ED25519 + key.raw).digest()[:_KEY_HASH_BYTES]
+
+
+def _parse(text: str) -> Checkpoint:
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3] or not _SIZE.fullmatch(lines[1]):
+        raise FormatError("This note is not a checkpoint of three lines.")
+    return Checkpoint(lines[0], int(lines[1]), base64.decode(lines[2]))
+
+
+def _own_signature(signatures: str, name: str, key: PublicKey) -> bytes:
+    """The one signature line that claims to be `key`'s, without its key hash."""
+    lines = signatures.split("\n")
+    if lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
+        raise FormatError(f"A checkpoint ends in 1 to {MAX_SIGNATURES} signature lines.")
+    own = []
+    for line in lines:
+        parsed = _SIGNATURE_LINE.fullmatch(line)
+        if parsed is None:
+            raise FormatError("A signature line of this checkpoint is malformed.")
+        signature = base64.decode(parsed["signature"])
+        if parsed["name"] == name and signature[:_KEY_HASH_BYTES] == _key_hash(name, key):
+            own.append(signature[_KEY_HASH_BYTES:])
+    if len(own) != 1 or len(own[0]) != SIGNATURE_BYTES:
+        raise _unverified()
+    return own[0]
+
+
+def _unverified() -> OpenError:
+    return OpenError("This checkpoint is not signed by the device's key.")

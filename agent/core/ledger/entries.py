@@ -1,0 +1,177 @@
+"""What the ledger can say: one small record per event, made of kinds, ids, hashes and numbers only.
+
+- No request text, no position, no name of a person, no key: an entry is what a stranger holding the disk may read.
+- Which fields stand in an entry depends on its kind and on nothing else: `FIELDS` is the whole grammar.
+- An entry has one spelling, `encode_entry`; its bytes are the Merkle leaf, so decoding refuses any other.
+
+Source: LEDGER.md, "Entries".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.errors import FormatError
+from agent.wire import strictjson
+from agent.wire.fields import Count, HexId, RequesterId, Sequence, Sha256, UtcMs, Version1
+
+__all__ = ["ENTRY_LIMIT_BYTES", "FIELDS", "EntryKind", "LedgerEntry", "decode_entry", "encode_entry", "entry"]
+
+ENTRY_LIMIT_BYTES: Final = 2048
+_NS_PER_US: Final = 1000
+_NS_PER_MS: Final = 1_000_000
+
+
+class EntryKind(enum.Enum):
+    """What happened."""
+
+    RECEIVED = "received"
+    BLOCKED = "blocked"
+    """By a trusted requester, but over a limit or replayed.  What no trusted key signed is only counted."""
+    NO_MATCH = "no-match"
+    MATCHED = "matched"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    OPTED_OUT = "opted-out"
+    """A request met a standing opt-out."""
+    WITHDRAWN = "withdrawn"
+    SEALED = "sealed"
+    """The outbox object is fixed: from here on every retry sends the same bytes."""
+    SENDING = "sending"
+    """Written before the first byte leaves."""
+    SENT = "sent"
+    REVOKED = "revoked"
+    STOPPED = "stopped"
+    RECEIPT = "receipt"
+    OPT_OUT = "opt-out"
+    OPT_IN = "opt-in"
+    TRUST_CHANGED = "trust-changed"
+    RECIPIENTS_CHANGED = "recipients-changed"
+    CONFIGURATION_CHANGED = "configuration-changed"
+    BOOT = "boot"
+    STORAGE_FAULT = "storage-fault"
+
+
+Reason = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9 -]{0,46}[a-z0-9])?\Z")]
+"""A word or a few of our own vocabulary (a limit, a cause, a fault); never anything a requester wrote."""
+
+
+class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
+    """One event.  `boot`, `boot_us` give order and duration, `utc_ms` the date, `clock` what that date is worth."""
+
+    v: Version1
+    kind: EntryKind
+    boot: HexId
+    boot_us: Count
+    utc_ms: UtcMs
+    clock: ClockQuality
+    request: HexId | None = None
+    requester: RequesterId | None = None
+    disclosure: HexId | None = None
+    subject: Sha256 | None = None
+    """SHA-256 of the payload this is about: the request, statement, receipt, bundle, enrolment or configuration."""
+    segments: Count | None = None
+    size_bytes: Count | None = None
+    version: Sequence | None = None
+    """Of the trust bundle, or the epoch of the recipients."""
+    reason: Reason | None = None
+
+    def __post_init__(self) -> None:
+        required, optional = FIELDS[self.kind]
+        present = {name for name in _MATTER if getattr(self, name) is not None}
+        for name in sorted(required - present):
+            raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} needs it.")
+        for name in sorted(present - required - optional):
+            raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} has no such field.")
+
+    @property
+    def moment(self) -> Moment:
+        """To the microsecond on the boot clock and the millisecond in UTC."""
+        return Moment(BootNs(self.boot_us * _NS_PER_US), UtcNs(self.utc_ms * _NS_PER_MS), self.clock)
+
+
+_MATTER: Final = ("request", "requester", "disclosure", "subject", "segments", "size_bytes", "version", "reason")
+
+
+def _fields(required: str, optional: str = "") -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(required.split()), frozenset(optional.split())
+
+
+FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
+    EntryKind.RECEIVED: _fields("request requester subject"),
+    EntryKind.BLOCKED: _fields("requester reason", "request subject"),
+    EntryKind.NO_MATCH: _fields("request requester"),
+    EntryKind.MATCHED: _fields("request requester segments", "reason"),
+    EntryKind.APPROVED: _fields("request requester disclosure subject segments"),
+    EntryKind.DENIED: _fields("request requester", "subject"),
+    EntryKind.EXPIRED: _fields("request requester"),
+    EntryKind.OPTED_OUT: _fields("request requester", "subject"),
+    EntryKind.WITHDRAWN: _fields("request requester", "subject disclosure"),
+    EntryKind.SEALED: _fields("request requester disclosure subject segments size_bytes"),
+    EntryKind.SENDING: _fields("request requester disclosure", "subject segments size_bytes"),
+    EntryKind.SENT: _fields("request requester disclosure size_bytes", "segments"),
+    EntryKind.REVOKED: _fields("request requester disclosure", "subject"),
+    EntryKind.STOPPED: _fields("request requester disclosure", "subject segments size_bytes reason"),
+    EntryKind.RECEIPT: _fields("request requester disclosure subject", "segments size_bytes reason"),
+    EntryKind.OPT_OUT: _fields("subject"),
+    EntryKind.OPT_IN: _fields("subject"),
+    EntryKind.TRUST_CHANGED: _fields("subject", "version reason"),
+    EntryKind.RECIPIENTS_CHANGED: _fields("subject version"),
+    EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),
+    EntryKind.BOOT: _fields("", "reason"),
+    EntryKind.STORAGE_FAULT: _fields("reason"),
+}
+"""By kind: the fields that must stand, and those that may."""
+
+
+def entry(
+    kind: EntryKind,
+    boot_id: str,
+    at: Moment,
+    *,
+    request: str | None = None,
+    requester: str | None = None,
+    disclosure: str | None = None,
+    subject: str | None = None,
+    segments: int | None = None,
+    size_bytes: int | None = None,
+    version: int | None = None,
+    reason: str | None = None,
+) -> LedgerEntry:
+    """The entry for what happened at `at` in the boot `boot_id`.  Raises `FormatError` for fields its kind has not."""
+    return LedgerEntry(
+        v=1,
+        kind=kind,
+        boot=boot_id,
+        boot_us=at.boot_ns // _NS_PER_US,
+        # A clock before 1970 is a broken clock; the quality says so, and the order is the boot clock's.
+        utc_ms=max(0, at.utc_ns // _NS_PER_MS),
+        clock=at.quality,
+        request=request,
+        requester=requester,
+        disclosure=disclosure,
+        subject=subject,
+        segments=segments,
+        size_bytes=size_bytes,
+        version=version,
+        reason=reason,
+    )
+
+
+def encode_entry(value: LedgerEntry) -> bytes:
+    """The leaf: strict JSON, sorted keys, absent fields left out.  Raises `FormatError`."""
+    return strictjson.encode(value)
+
+
+def decode_entry(leaf: bytes) -> LedgerEntry:
+    """The entry whose leaf is exactly `leaf`.  Raises `FormatError`."""
+    value = strictjson.decode(leaf, LedgerEntry, limit_bytes=ENTRY_LIMIT_BYTES)
+    if encode_entry(value) != leaf:
+        raise FormatError("This ledger entry is not in its one spelling.")
+    return value

@@ -1,0 +1,106 @@
+"""Checkpoints: what the device signs, what others accept, and what no change of a single byte gets past."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.ledger import checkpoint, merkle
+from agent.errors import DoorwardError, FormatError, OpenError
+from agent.wire import base64
+from agent.wire.identities import private_key_from_seed, public_key_of
+
+DEVICE_PRIVATE = private_key_from_seed(bytes(range(32)))
+DEVICE = public_key_of(DEVICE_PRIVATE)
+HASHES = [merkle.leaf_hash(bytes([number])) for number in range(9)]
+
+
+def frontier(size: int) -> merkle.Frontier:
+    grown = merkle.Frontier()
+    for hashed in HASHES[:size]:
+        grown = grown.append(hashed)
+    return grown
+
+
+NOTE = checkpoint.sign_checkpoint(frontier(5), DEVICE_PRIVATE)
+
+
+def test_a_signed_checkpoint_opens_to_what_was_signed() -> None:
+    opened = checkpoint.open_checkpoint(NOTE, DEVICE)
+    assert opened == checkpoint.Checkpoint(f"doorward/{DEVICE.id}", 5, frontier(5).root)
+
+
+def test_an_empty_ledger_has_a_checkpoint_too() -> None:
+    opened = checkpoint.open_checkpoint(checkpoint.sign_checkpoint(merkle.Frontier(), DEVICE_PRIVATE), DEVICE)
+    assert (opened.size, opened.root) == (0, merkle.EMPTY_ROOT)
+
+
+def test_the_same_head_is_always_the_same_bytes() -> None:
+    assert checkpoint.sign_checkpoint(frontier(5), DEVICE_PRIVATE) == NOTE
+
+
+@given(st.integers(0, len(NOTE) - 1), st.integers(1, 255))
+def test_no_changed_byte_survives(at: int, change: int) -> None:
+    mutated = NOTE[:at] + bytes([NOTE[at] ^ change]) + NOTE[at + 1 :]
+    with pytest.raises(DoorwardError):
+        checkpoint.open_checkpoint(mutated, DEVICE)
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_refused(noise: bytes) -> None:
+    with pytest.raises(DoorwardError):
+        checkpoint.open_checkpoint(noise, DEVICE)
+
+
+def test_another_device_cannot_sign_for_this_one() -> None:
+    other = private_key_from_seed(bytes(32))
+    with pytest.raises(OpenError):
+        checkpoint.open_checkpoint(checkpoint.sign_checkpoint(frontier(5), other), DEVICE)
+
+
+def test_a_witness_may_sign_below() -> None:
+    line = f"— witness.example/w1 {base64.encode(bytes(4 + 72))}\n".encode()
+    assert checkpoint.open_checkpoint(NOTE + line, DEVICE) == checkpoint.open_checkpoint(NOTE, DEVICE)
+    with pytest.raises(FormatError):
+        checkpoint.open_checkpoint(NOTE + line * 16, DEVICE)
+
+
+def test_two_signatures_of_the_device_are_one_too_many() -> None:
+    own = NOTE.rpartition(b"\n\n")[2]
+    with pytest.raises(OpenError):
+        checkpoint.open_checkpoint(NOTE + own, DEVICE)
+
+
+def test_extension_lines_are_refused() -> None:
+    text, _, signatures = NOTE.rpartition(b"\n\n")
+    with pytest.raises(FormatError):
+        checkpoint.open_checkpoint(text + b"\nmore\n\n" + signatures, DEVICE)
+
+
+def test_a_note_too_long_is_refused_before_it_is_read() -> None:
+    with pytest.raises(FormatError):
+        checkpoint.open_checkpoint(NOTE + bytes(checkpoint.MAX_NOTE_BYTES), DEVICE)
+
+
+def test_the_verifier_key_is_the_one_other_tools_take() -> None:
+    name, key_hash, key = checkpoint.verifier_key(DEVICE).split("+", 2)
+    assert name == f"doorward/{DEVICE.id}"
+    assert base64.decode(key) == b"\x01" + DEVICE.raw
+    assert base64.decode(NOTE.decode().split()[-1])[:4].hex() == key_hash
+
+
+def test_a_ledger_that_grew_continues_and_one_rolled_back_does_not() -> None:
+    three = checkpoint.open_checkpoint(checkpoint.sign_checkpoint(frontier(3), DEVICE_PRIVATE), DEVICE)
+    five = checkpoint.open_checkpoint(NOTE, DEVICE)
+    checkpoint.check_progress(three, five, merkle.consistency_proof(HASHES[:5], 3))
+    checkpoint.check_progress(five, five, ())
+    with pytest.raises(OpenError, match="rolled back or rewritten"):
+        checkpoint.check_progress(five, three, ())
+
+
+def test_the_checkpoint_of_another_ledger_is_no_progress() -> None:
+    other = private_key_from_seed(bytes(32))
+    theirs = checkpoint.open_checkpoint(checkpoint.sign_checkpoint(frontier(5), other), public_key_of(other))
+    with pytest.raises(OpenError, match="two different ledgers"):
+        checkpoint.check_progress(checkpoint.open_checkpoint(NOTE, DEVICE), theirs, ())
