@@ -1,0 +1,54 @@
+"""Reads this machine's two clocks at once, and says what the wall clock is worth.
+
+`adjtimex(2)` knows whether a time source disciplines the kernel clock; a battery clock in /sys/class/rtc means the date
+survived a power cut.  A Pi before the 5 has neither after boot, and then the quality is honestly `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Final
+
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+
+__all__ = ["SystemClock"]
+
+_TIME_ERROR: Final = 5
+_TIMEX_BYTES: Final = 256
+"""More than sizeof(struct timex) on every architecture; zeroed, so `modes` is 0 and nothing is set."""
+_PLAUSIBLE_FROM_NS: Final = 1_767_225_600 * 10**9
+"""2026-01-01: no copy of this program ran before it, so an earlier date is known to be wrong."""
+_ASK_AGAIN_NS: Final = 10 * 10**9
+
+
+class SystemClock:
+    """`ports.Clock` on CLOCK_BOOTTIME and CLOCK_REALTIME."""
+
+    def __init__(self) -> None:
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+        self._battery = any(Path("/sys/class/rtc").glob("rtc*")) if Path("/sys/class/rtc").is_dir() else False
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._quality = ClockQuality.UNKNOWN
+        self._asked_ns = -_ASK_AGAIN_NS
+        self._was_synced = False
+
+    @property
+    def boot_id(self) -> str:
+        return self._boot_id
+
+    def now(self) -> Moment:
+        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        utc_ns = time.time_ns()
+        if boot_ns - self._asked_ns >= _ASK_AGAIN_NS:
+            self._quality, self._asked_ns = self._ask(utc_ns), boot_ns
+        return Moment(BootNs(boot_ns), UtcNs(utc_ns), self._quality)
+
+    def _ask(self, utc_ns: int) -> ClockQuality:
+        if utc_ns < _PLAUSIBLE_FROM_NS:
+            return ClockQuality.UNKNOWN
+        if 0 <= self._libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) != _TIME_ERROR:
+            self._was_synced = True
+            return ClockQuality.SYNCED
+        return ClockQuality.HELD if self._was_synced or self._battery else ClockQuality.UNKNOWN

@@ -1,0 +1,115 @@
+"""Keeps outbox objects as files written once: `outbox/<disclosure>/<part number>`, whole before they count.
+
+One approval makes one object; every retry reads the same file, so it sends the same bytes.  The copy costs a few
+megabytes of card per approval and buys three things: eviction may go on, the uplink needs to see nothing but this
+folder, and "drop it" is deleting a folder.
+
+    begin → parts, each fsynced → rename(folder) → fsync(outbox) → the journal's row → may be sent
+
+A folder the journal does not name (a cut before the row, or after its removal) is swept at start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from agent.core.requests import OutboxPart
+from agent.errors import StorageError
+
+__all__ = ["DiskOutbox", "OutboxDraft"]
+
+
+class OutboxDraft:
+    """An object being written.  Leaving the `with` block without `commit` removes it."""
+
+    def __init__(self, folder: Path, disclosure: str) -> None:
+        self._folder = folder
+        self._final = folder / disclosure
+        self._making = folder / f"{disclosure}.making"
+        shutil.rmtree(self._making, ignore_errors=True)
+        with _told():
+            self._making.mkdir(mode=0o700)
+
+    def __enter__(self) -> OutboxDraft:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        shutil.rmtree(self._making, ignore_errors=True)
+
+    def write(self, number: int, segment: str, pieces: Iterable[bytes]) -> OutboxPart:
+        """Part `number`, synced.  Raises `StorageError`."""
+        digest, size = hashlib.sha256(), 0
+        with _told(), (self._making / str(number)).open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+                digest.update(piece)
+                size += len(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        return OutboxPart(number, segment, size, digest.hexdigest())
+
+    def commit(self) -> None:
+        """From here on it has its final name.  Raises `StorageError`."""
+        with _told():
+            _sync(self._making)
+            self._making.rename(self._final)
+            _sync(self._folder)
+
+
+class DiskOutbox:
+    """`ports.Outbox` under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def begin(self, disclosure: str) -> OutboxDraft:
+        """A new object.  Raises `StorageError`."""
+        return OutboxDraft(self._folder, disclosure)
+
+    def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
+        """Bytes of a part.  Raises `StorageError` when it is not (or no longer) there."""
+        try:
+            with (self._folder / disclosure / str(number)).open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise StorageError(f"Part {number} of disclosure {disclosure} is not in the outbox.") from error
+        if len(data) != size:
+            raise StorageError(f"Part {number} of disclosure {disclosure} is shorter than it was.")
+        return data
+
+    def remove(self, disclosure: str) -> None:
+        """Idempotent."""
+        shutil.rmtree(self._folder / disclosure, ignore_errors=True)
+
+    def sweep(self, known: frozenset[str]) -> None:
+        """Remove what no journal row names."""
+        for found in self._folder.iterdir():
+            if found.name not in known:
+                shutil.rmtree(found, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The approved footage cannot be copied to the outbox: {error.strerror or error}.",
+            remedy="Free some space and approve again; nothing was sent.",
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

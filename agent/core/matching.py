@@ -1,0 +1,83 @@
+"""Decides, on the device, whether a footage request concerns it: by window and by area, and how surely.
+
+- A segment matches when it overlaps the window; the camera matches when its own position lies in the area.  Both are
+  known only here: the requester asked everybody in the area and learns nothing from a device that stays silent.
+- `certain` when every matching segment's wall clock was vouched for; else `possible`, and the owner is told so, because
+  a Pi without a battery may have had any date.  Windows are widened by nothing: a doubtful clock is said, not guessed.
+
+Source: PROTOCOL.md, "Matching, prompt, approval"; ARCHITECTURE, invariants 6 and 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core.timebase import ClockQuality
+
+__all__ = ["Footage", "Match", "Window", "match"]
+
+_MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of UTC in milliseconds, start inclusive, end exclusive."""
+
+    from_ms: int
+    to_ms: int
+
+    @classmethod
+    def of_seconds(cls, from_s: int, to_s: int) -> Window:
+        return cls(from_s * _MS_PER_S, to_s * _MS_PER_S)
+
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        return start_ms < self.to_ms and end_ms > self.from_ms
+
+
+class Footage(Protocol):
+    """What matching needs to know of a stored segment."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def start_ms(self) -> int: ...
+    @property
+    def end_ms(self) -> int: ...
+    @property
+    def quality(self) -> ClockQuality: ...
+
+
+class Area(Protocol):
+    """The requested area (`agent.wire.area`)."""
+
+    def contains(self, lat: float, lon: float) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The match set, frozen: what may be released is a part of `segments` and never more."""
+
+    segments: tuple[str, ...]
+    certain: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.segments)
+
+
+def match(
+    window: Window, area: Area, position: tuple[float, float] | None, candidates: Sequence[Footage], *, most: int
+) -> Match:
+    """Which of `candidates` (in order of time) the request is about.
+
+    `position` is the camera's (lat, lon) in degrees; a device that does not know its own position matches nothing.
+    At most `most` segments, the earliest first, so that one request cannot hold the whole vault.
+    """
+    if position is None or not area.contains(*position):
+        return Match((), certain=False)
+    found = [footage for footage in candidates if window.overlaps(footage.start_ms, footage.end_ms)][:most]
+    return Match(
+        tuple(footage.id for footage in found),
+        certain=bool(found) and all(footage.quality is not ClockQuality.UNKNOWN for footage in found),
+    )

@@ -1,0 +1,128 @@
+"""Stands between a camera's thread and its two readers: bounded, and never a reason for the camera to stall.
+
+Two queues with two policies, because the two things are not equally precious:
+
+- **luma** (at most `LUMA_FRAMES`): a live camera never waits; when the analysis is late the *oldest* frame is dropped
+  and counted, for the newest one says more about what is happening now.
+- **packets** (at most `PACKET_BYTES`): a packet means nothing without those before it, so when the writer is late (a
+  slow card) the rest of the GOP is dropped, counted, and recording goes on at the next keyframe.
+
+A source that is not live (a file) has no frames to lose: it waits until there is room.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+from agent.core.media import EncodedPacket, LumaFrame
+from agent.ports import CameraEnd
+
+__all__ = ["LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
+
+LUMA_FRAMES: Final = 8
+PACKET_BYTES: Final = 16 << 20
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """A bounded queue by weight.  `put` waits for room, `offer` does not; closing wakes everybody."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._weight = 0
+        self._items: deque[tuple[T, int]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, item: T, weight: int = 1) -> None:
+        """Wait until there is room (an item heavier than everything still gets in alone), then add."""
+        with self._changed:
+            while self._items and self._weight + weight > self._capacity and not self._closed:
+                self._changed.wait()
+            self._add(item, weight)
+
+    def offer(self, item: T, weight: int = 1) -> bool:
+        """Add if there is room now."""
+        with self._changed:
+            if self._items and self._weight + weight > self._capacity:
+                return False
+            self._add(item, weight)
+            return True
+
+    def force(self, item: T) -> None:
+        """Add in any case: decisions and ends weigh nothing and must not be lost."""
+        with self._changed:
+            self._add(item, 0)
+
+    def drop_oldest(self) -> None:
+        with self._changed:
+            if self._items:
+                self._weight -= self._items.popleft()[1]
+
+    def take(self, timeout_s: float | None = None) -> T | None:
+        """The oldest item; None when closed and empty, or after `timeout_s`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items or self._closed, timeout_s) or not self._items:
+                return None
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """No one waits here any more; what is inside can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def _add(self, item: T, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._changed.notify_all()
+
+
+class Intake:
+    """`ports.CameraSink` with the policies above.  `packets` and `lumas` are read by one thread each."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._skipping = False
+        self.packets: Mailbox[object] = Mailbox(PACKET_BYTES)
+        self.lumas: Mailbox[object] = Mailbox(LUMA_FRAMES)
+        self.frames = 0
+        self.frames_dropped = 0
+        self.packets_dropped = 0
+        self.end: tuple[CameraEnd, str] | None = None
+        self.ended_event = threading.Event()
+
+    def packet(self, packet: EncodedPacket) -> None:
+        if not self._live:
+            self.packets.put(packet, len(packet.data))
+            return
+        if packet.keyframe:
+            self._skipping = False
+        if self._skipping or not self.packets.offer(packet, len(packet.data)):
+            self._skipping = True
+            self.packets_dropped += 1
+
+    def luma(self, frame: LumaFrame) -> None:
+        self.frames += 1
+        kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light)
+        if not self._live:
+            self.lumas.put(kept)
+        elif not self.lumas.offer(kept):
+            self.lumas.drop_oldest()
+            self.frames_dropped += 1
+            self.lumas.offer(kept)
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        self.end = (end, detail)
+        self.lumas.close()
+        self.ended_event.set()
