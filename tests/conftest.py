@@ -15,3 +15,17 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"the shared test data is not at {path}: set DOORWARD_SHARED")
     return path
+
+
+@pytest.fixture(scope="session")
+def footage() -> Path:
+    """vtest.avi: 768×576, 795 frames at 10 fps, pedestrians (from Debian's opencv-doc, or where DOORWARD_VTEST says)."""
+    places = [
+        Path(os.environ.get("DOORWARD_VTEST") or ""),
+        Path(__file__).resolve().parents[1] / ".cache" / "vtest.avi",
+        Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi"),
+    ]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        pytest.skip("real footage is missing: install opencv-doc, or set DOORWARD_VTEST to vtest.avi")
+    return found

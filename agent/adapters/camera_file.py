@@ -10,9 +10,10 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -58,23 +59,15 @@ class FileCamera:
         if self._container is None or self._description is None:
             raise InternalError("A camera was started before it was opened.")
         footage = _Footage(self._container, self._description.frames_per_s)
-        self._pipeline = pipeline = Pipeline(self._description, self._settings, sink)
+        pipeline = Pipeline(self._description, self._settings, sink)
 
         def deliver(stopping: threading.Event) -> Ending:
-            began_ns = time.monotonic_ns()
-            for picture, offset_ns in footage.pictures():
-                wait_ns = began_ns + offset_ns - time.monotonic_ns() if self._paced else 0
-                if stopping.wait(max(0, wait_ns) / NS_PER_S):
-                    pipeline.flush()
-                    return CameraEnd.STOPPED, "The camera was stopped."
-                pipeline.feed(picture, BootNs(first_ns + offset_ns))
-            pipeline.flush()
-            fault = footage.fault()
-            if fault:
-                return CameraEnd.LOST, f"The video '{self._path}' {fault}; what could be decoded was used."
-            return CameraEnd.END_OF_FOOTAGE, f"The video '{self._path}' has been played to its end."
+            with footage:
+                return self._deliver(footage, pipeline, first_ns, stopping)
 
+        self._container, self._pipeline = None, pipeline
         self._delivery = Delivery("camera-file", deliver, sink)
+        self._delivery.start()
 
     def request_keyframe(self) -> None:
         if self._pipeline is not None:
@@ -83,9 +76,24 @@ class FileCamera:
     def stop(self) -> None:
         if self._delivery is not None:
             self._delivery.stop()
-        if self._container is not None:
+        elif self._container is not None:
             self._container.close()
             self._container = None
+
+    def _deliver(self, footage: _Footage, pipeline: Pipeline, first_ns: int, stopping: threading.Event) -> Ending:
+        began_ns = time.monotonic_ns()
+        with contextlib.closing(footage.pictures()) as pictures:
+            for picture, offset_ns in pictures:
+                wait_ns = began_ns + offset_ns - time.monotonic_ns() if self._paced else 0
+                if stopping.wait(max(0, wait_ns) / NS_PER_S):
+                    pipeline.flush()
+                    return CameraEnd.STOPPED, "The camera was stopped."
+                pipeline.feed(picture, BootNs(first_ns + offset_ns))
+        pipeline.flush()
+        fault = footage.fault()
+        if fault:
+            return CameraEnd.LOST, f"The video '{self._path}' {fault}; what could be decoded was used."
+        return CameraEnd.END_OF_FOOTAGE, f"The video '{self._path}' has been played to its end."
 
 
 def _open_video(path: Path) -> InputContainer:
@@ -115,7 +123,7 @@ def _not_a_video(path: Path) -> ConfigurationError:
 
 
 class _Footage:
-    """The pictures of an open file with their offsets from the first, and what was wrong with it."""
+    """The pictures of an open file with their offsets from the first, and what was wrong with it.  Closes the file."""
 
     def __init__(self, container: InputContainer, frames_per_s: float) -> None:
         self._container = container
@@ -125,7 +133,13 @@ class _Footage:
         self._delivered = 0
         self._next_ns = 0
 
-    def pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
+    def __enter__(self) -> _Footage:
+        return self
+
+    def __exit__(self, *_cause: object) -> None:
+        self._container.close()
+
+    def pictures(self) -> Generator[tuple[av.VideoFrame, int]]:
         """(picture, offset in ns): offsets start at 0 and increase.  A clock that jumps back just goes on."""
         shift_ns: int | None = None
         last_ns = -1
@@ -147,13 +161,17 @@ class _Footage:
         at_s = self._next_ns / NS_PER_S
         if self._damaged:
             return f"is damaged in {self._damaged} places and was played to {at_s:.1f} s"
-        stream = self._stream
-        promised_ns = (
-            round(stream.duration * stream.time_base * NS_PER_S) if stream.duration and stream.time_base else 0
-        )
+        promised_ns = self._promised_ns()
         if self._next_ns + max(NS_PER_S, promised_ns // 50) < promised_ns:
             return f"ends at {at_s:.1f} s although it says {promised_ns / NS_PER_S:.1f} s"
         return ""
+
+    def _promised_ns(self) -> int:
+        """How long the file says its pictures go on; 0 if it does not say.  A sound track may outlast them."""
+        if self._stream.duration and self._stream.time_base:
+            return round(self._stream.duration * self._stream.time_base * NS_PER_S)
+        alone = len(self._container.streams) == 1
+        return (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0
 
     def _own_time(self, picture: av.VideoFrame) -> int | None:
         if picture.pts is None or picture.time_base is None:

@@ -70,6 +70,7 @@ class ScriptedCamera:
             return CameraEnd.END_OF_FOOTAGE, "The script has been played to its end."
 
         self._delivery = Delivery("camera-scripted", deliver, sink)
+        self._delivery.start()
 
     def request_keyframe(self) -> None:
         if self._pipeline is not None:

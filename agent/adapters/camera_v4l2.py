@@ -32,6 +32,8 @@ from agent.ports import CameraEnd, CameraSink
 __all__ = ["V4l2Camera", "V4l2Mode"]
 
 _QUEUED = 4
+_HANGING_READ_S = 5.0
+"""A read that takes longer will not return."""
 _PLAUSIBLE_AGE_NS = 2 * NS_PER_S
 """A capture time this far from now, either way, is on another clock."""
 _REMEDY = "Check the cable and power, that no other program uses it (`fuser`), and `v4l2-ctl --list-devices`."
@@ -81,7 +83,6 @@ class V4l2Camera:
         self._description: StreamDescription | None = None
         self._pipeline: Pipeline | None = None
         self._delivery: Delivery | None = None
-        self._reader: threading.Thread | None = None
         self.dropped = 0
         """Pictures that were overtaken because the receiver was slow."""
 
@@ -105,20 +106,23 @@ class V4l2Camera:
         if self._container is None or self._description is None:
             raise InternalError("A camera was started before it was opened.")
         container, arrivals = self._container, queue.Queue[_Arrival](_QUEUED)
-        self._pipeline = pipeline = Pipeline(self._description, self._settings, sink)
+        pipeline = Pipeline(self._description, self._settings, sink)
         stopped = threading.Event()
-        self._reader = threading.Thread(
+        reader = threading.Thread(
             target=self._read, args=(container, arrivals, stopped), name="camera-v4l2-reader", daemon=True
         )
-        self._reader.start()
 
         def deliver(stopping: threading.Event) -> Ending:
+            reader.start()
             try:
                 return self._deliver(pipeline, arrivals, stopping)
             finally:
                 stopped.set()
+                reader.join(_HANGING_READ_S)
 
+        self._container, self._pipeline = None, pipeline
         self._delivery = Delivery("camera-v4l2", deliver, sink)
+        self._delivery.start()
 
     def request_keyframe(self) -> None:
         if self._pipeline is not None:
@@ -127,11 +131,7 @@ class V4l2Camera:
     def stop(self) -> None:
         if self._delivery is not None:
             self._delivery.stop()
-        if self._reader is not None:
-            self._reader.join(self._stall_s)
-            if self._reader.is_alive():
-                return  # closing the device under a read that hangs would hang here as well
-        if self._container is not None:
+        elif self._container is not None:
             self._container.close()
             self._container = None
 
@@ -158,16 +158,18 @@ class V4l2Camera:
         return CameraEnd.STOPPED, "The camera was stopped."
 
     def _read(self, container: InputContainer, arrivals: queue.Queue[_Arrival], stopped: threading.Event) -> None:
+        """The reading thread: from the device to the queue until told to stop; it alone touches the device."""
         clock = _SensorClock()
         cause = "it ended its stream"
-        try:
-            for packet in container.demux(video=0):
-                if stopped.is_set():
-                    return
-                for picture in _decoded(packet):
-                    self._hand_over(arrivals, (picture, clock.boot_ns(picture)))
-        except (av.error.FFmpegError, OSError) as error:
-            cause = str(error)
+        with container:
+            try:
+                for packet in container.demux(video=0):
+                    if stopped.is_set():
+                        return
+                    for picture in _decoded(packet):
+                        self._hand_over(arrivals, (picture, clock.boot_ns(picture)))
+            except (av.error.FFmpegError, OSError) as error:
+                cause = str(error)
         lost = DeviceError(f"The camera '{self._device}' stopped sending pictures ({cause}).", remedy=_REMEDY)
         self._hand_over(arrivals, lost)
 

@@ -1,7 +1,9 @@
 """The one thread in which a camera delivers: started once, ended once, joined by `stop`.
 
 Every camera of ours has the same life, so it is written once here: the camera brings a function that delivers until
-it is asked to stop, and this makes sure that `ended` is called exactly once and last, whatever happened.
+it is asked to stop and closes its source before it returns, and this makes sure that `ended` is called exactly once
+and last, whatever happened.  Only that thread ever touches the source: to close a decoder under a running call from
+another one, or from the receiver's own call, crashes the process.
 """
 
 from __future__ import annotations
@@ -18,13 +20,18 @@ Ending = tuple[CameraEnd, str]
 
 
 class Delivery:
-    """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`."""
+    """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`.
+
+    `start` comes after the camera has put this away, for the first packet's receiver may already ask it to stop.
+    """
 
     def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: CameraSink) -> None:
         self._deliver = deliver
         self._sink = sink
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:

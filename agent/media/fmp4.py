@@ -23,7 +23,7 @@ from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, sample
 
-__all__ = ["TICKS_PER_S", "FragmentedMp4Writer"]
+__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "whole_fragments"]
 
 TICKS_PER_S = 90_000
 
@@ -45,6 +45,24 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 def _full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def whole_fragments(media: bytes) -> bytes:
+    """The longest prefix that ends with a whole fragment: what a segment cut short by a power failure still holds.
+
+    A player shows a torn fragment as well, up to its torn frame; joining wants clean ends.  Boxes behind the last
+    fragment (the context record) are left out too.  Raises `FormatError` when not even the first fragment is whole.
+    """
+    at = end = 0
+    while len(media) - at >= 8:
+        size, kind = struct.unpack_from(">I4s", media, at)
+        at += size
+        if size < 8 or at > len(media):
+            break
+        end = at if kind == b"mdat" else end
+    if not end:
+        raise FormatError("This segment was cut off before its first second was whole.")
+    return media[:end]
 
 
 class FragmentedMp4Writer:

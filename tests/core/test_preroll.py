@@ -1,0 +1,86 @@
+"""The pre-roll ring: whole GOPs, bounded in seconds and in bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.preroll import PrerollRing
+from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.errors import InternalError
+from tests.cameras import gop
+
+
+def test_the_ring_covers_its_span_with_whole_gops() -> None:
+    ring = PrerollRing(max_bytes=10**9, span_ns=5 * NS_PER_S)
+    gops = [gop(1000 * number) for number in range(20)]
+    for each in gops:
+        ring.push(each)
+    assert ring.since(0) == tuple(gops[-5:])
+    assert ring.held_ns == 5 * NS_PER_S
+
+
+def test_memory_is_the_harder_bound_and_shows_in_held_ns() -> None:
+    ring = PrerollRing(max_bytes=1000, span_ns=10 * NS_PER_S)
+    dropped = [each for number in range(10) for each in ring.push(gop(1000 * number))]
+    assert len(dropped) == 8
+    assert ring.size_bytes == 800
+    assert ring.held_ns == 2 * NS_PER_S
+
+
+def test_a_gop_larger_than_the_ring_is_kept_until_the_next_one_comes() -> None:
+    ring = PrerollRing(max_bytes=100, span_ns=NS_PER_S)
+    large, small = gop(0, size_bytes=500), gop(1000, size_bytes=5)
+    assert ring.push(large) == ()
+    assert ring.since(0) == (large,)
+    assert ring.push(small) == (large,)
+
+
+def test_since_gives_the_gop_that_holds_the_instant() -> None:
+    ring = PrerollRing(max_bytes=10**9, span_ns=60 * NS_PER_S)
+    gops = [gop(1000 * number) for number in range(6)]
+    for each in gops:
+        ring.push(each)
+    assert ring.since(2500 * NS_PER_MS) == tuple(gops[2:])
+    assert ring.since(3000 * NS_PER_MS) == tuple(gops[3:])
+    assert ring.since(6000 * NS_PER_MS) == ()
+
+
+def test_gops_out_of_order_are_our_own_fault() -> None:
+    ring = PrerollRing(max_bytes=1000, span_ns=NS_PER_S)
+    ring.push(gop(1000))
+    with pytest.raises(InternalError):
+        ring.push(gop(500))
+
+
+def test_a_cleared_ring_has_forgotten_everything() -> None:
+    ring = PrerollRing(max_bytes=1000, span_ns=NS_PER_S)
+    ring.push(gop(0))
+    ring.clear()
+    assert (ring.since(0), ring.size_bytes, ring.held_ns) == ((), 0, 0)
+
+
+@given(
+    lengths=st.lists(st.integers(200, 4000), max_size=60),
+    sizes=st.lists(st.integers(1, 400), min_size=60, max_size=60),
+    max_bytes=st.integers(1, 5000),
+    span_ms=st.integers(0, 12_000),
+)
+def test_both_bounds_hold_and_nothing_is_dropped_without_need(
+    lengths: list[int], sizes: list[int], max_bytes: int, span_ms: int
+) -> None:
+    ring = PrerollRing(max_bytes, span_ms * NS_PER_MS)
+    pushed, dropped, at_ms = [], [], 0
+    for length_ms, size_bytes in zip(lengths, sizes, strict=False):
+        each = gop(at_ms, length_ms, 2, size_bytes)
+        at_ms += length_ms
+        pushed.append(each)
+        dropped += ring.push(each)
+        kept = ring.since(-1)
+        assert dropped + list(kept) == pushed
+        assert ring.size_bytes == sum(other.size_bytes for other in kept)
+        assert ring.size_bytes <= max_bytes or len(kept) == 1
+        if dropped:
+            with_one_more = ring.size_bytes + dropped[-1].size_bytes
+            assert ring.held_ns >= span_ms * NS_PER_MS or with_one_more > max_bytes
