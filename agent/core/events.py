@@ -22,9 +22,9 @@ A merge gap no longer than the post-roll leaves WAITING at once, so then event a
 within `hold_s` after confirmed motion.  A trigger needs no motion: a press at night in a lightless porch makes an
 event.
 
-Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a clip
-reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the longest
-length goes on at the very instant at which it ended, so no frame is lost; each thing that begins ends once.
+Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
+clip reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the
+longest length goes on at the very instant at which it ended, so no frame is lost; each thing that begins ends once.
 
 Pure: instants are boot-clock nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
 An instant older than one already seen (a sample that was analysed late) is taken for the newest one.
@@ -92,11 +92,10 @@ class EventSettings:
     hold_s: float = 2.0
 
     def __post_init__(self) -> None:
-        for name in ("pre_roll_s", "post_roll_s", "merge_gap_s", "hold_s"):
-            if not 0 <= getattr(self, name) <= 3600:
-                raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds from 0 to 3600.")
-        if not 1 <= self.longest_clip_s <= 3600:
-            raise ConfigurationError(f"events.longest_clip_s is {self.longest_clip_s}; give seconds from 1 to 3600.")
+        least = {"pre_roll_s": 0, "post_roll_s": 1, "merge_gap_s": 0, "longest_clip_s": 1, "hold_s": 0}
+        for name, least_s in least.items():
+            if not least_s <= getattr(self, name) <= 3600:
+                raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds, {least_s} to 3600.")
         if not 0 < self.hold_score <= 1:
             raise ConfigurationError(f"events.hold_score is {self.hold_score}; give a number above 0, at most 1.")
 

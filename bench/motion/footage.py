@@ -6,7 +6,6 @@ packets are right, their clock is not).  `vtest.avi` is taken from Debian's `ope
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.motion.labels import Label, parse_labels
 from agent.core.motion.scoring import Interval
 
 __all__ = ["FRAMES_PER_S", "HEIGHT_PX", "WIDTH_PX", "Clip", "decode", "labelled", "load"]
@@ -34,23 +34,20 @@ class Clip:
     dont_care: tuple[Interval, ...]
 
 
-def labelled(folder: Path) -> dict[str, Path]:
-    """The labelled clips that are present, name to file."""
-    labels = json.loads((folder / "labels.json").read_text("utf-8"))
-    paths = {name: ELSEWHERE.get(name, folder / label["file"]) for name, label in labels.items()}
-    return {name: path for name, path in paths.items() if path.exists()}
+def labelled(folder: Path) -> tuple[Label, ...]:
+    """The labels of the clips that are present."""
+    labels = parse_labels((folder / "labels.json").read_text("utf-8"))
+    return tuple(label for label in labels if _file(folder, label).exists())
 
 
-def load(folder: Path, name: str) -> Clip:
+def load(folder: Path, label: Label) -> Clip:
     """Decode one labelled clip."""
-    label = json.loads((folder / "labels.json").read_text("utf-8"))[name]
-    return Clip(
-        name=name,
-        luma=decode(ELSEWHERE.get(name, folder / label["file"]), float(label["duration_s"])),
-        duration_s=float(label["duration_s"]),
-        events=tuple(Interval(*pair) for pair in label["events_s"]),
-        dont_care=tuple(Interval(*pair) for pair in label["dont_care_s"]),
-    )
+    luma = decode(_file(folder, label), label.duration_s)
+    return Clip(label.name, luma, label.duration_s, label.events, label.dont_care)
+
+
+def _file(folder: Path, label: Label) -> Path:
+    return ELSEWHERE.get(label.name, folder / label.file)
 
 
 def decode(path: Path, duration_s: float) -> npt.NDArray[np.uint8]:

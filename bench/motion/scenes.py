@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,8 @@ from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
 
 __all__ = ["KINDS", "draw"]
 
-Picture = npt.NDArray[np.float32]
-"""(240, 320) float32, 0..255 before rounding."""
+Picture = npt.NDArray[Any]
+"""(240, 320) floating point, 0..255 before rounding."""
 
 Disturbance = Callable[[Picture, float], Picture]
 """(undisturbed picture, seconds) -> picture."""
@@ -196,7 +197,7 @@ def _night(random: np.random.Generator, _duration_s: float) -> Disturbance:
 def _shake(random: np.random.Generator, _duration_s: float) -> Disturbance:
     def at(picture: Picture, _at_s: float) -> Picture:
         dx, dy = random.normal(0, 1.0, 2)
-        moved = cv2.warpAffine(picture, np.float32([[1, 0, dx], [0, 1, dy]]), (WIDTH_PX, HEIGHT_PX), borderMode=1)
+        moved = cv2.warpAffine(picture, np.array([[1, 0, dx], [0, 1, dy]], np.float32), (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(moved, np.float32)
 
     return at
@@ -212,7 +213,7 @@ def _compression(_random: np.random.Generator, _duration_s: float) -> Disturbanc
     def at(picture: Picture, at_s: float) -> Picture:
         quality = 35 if round(at_s * FRAMES_PER_S) % 10 == 0 else 20
         coded = cv2.imencode(".jpg", np.clip(picture, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        return cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+        return np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.float32)
 
     return at
 

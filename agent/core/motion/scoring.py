@@ -19,7 +19,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Interval", "Score", "ScoringRules", "merged", "score", "total"]
+from agent.core.events import EventBegins, EventEnds, EventMachine, EventSettings
+from agent.core.motion.sample import MotionSample
+from agent.core.timebase import NS_PER_S, BootNs
+
+__all__ = ["SCORED_EVENTS", "Interval", "Score", "ScoringRules", "events_in", "merged", "score", "total"]
+
+SCORED_EVENTS = EventSettings(pre_roll_s=0, post_roll_s=1, merge_gap_s=2, longest_clip_s=3600)
+"""Events as they are scored: short gaps joined, but no minute of quiet between two visits counted as seen."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,6 +130,23 @@ def total(scores: Iterable[Score]) -> Score:
         false_alarms=sum(each.false_alarms for each in listed),
         watched_s=sum(each.watched_s for each in listed),
         latencies_s=tuple(latency for each in listed for latency in each.latencies_s),
+    )
+
+
+def events_in(
+    samples: Iterable[MotionSample], origin_ns: BootNs, settings: EventSettings = SCORED_EVENTS
+) -> tuple[Interval, ...]:
+    """The events the device would make of `samples`, first to last activity, seconds from `origin_ns`."""
+    machine = EventMachine(settings)
+    effects = [effect for sample in samples for effect in machine.on_motion(sample)]
+    last_ns = machine.next_deadline_ns
+    if last_ns is not None:
+        effects += machine.close(last_ns)
+    begins = (effect.at_ns for effect in effects if isinstance(effect, EventBegins))
+    ends = (effect.at_ns for effect in effects if isinstance(effect, EventEnds))
+    return tuple(
+        Interval((begin_ns - origin_ns) / NS_PER_S, (end_ns - origin_ns) / NS_PER_S)
+        for begin_ns, end_ns in zip(begins, ends, strict=True)
     )
 
 

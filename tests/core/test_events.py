@@ -1,0 +1,152 @@
+"""The event machine, row by row of its table."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.events import (
+    ClipBegins,
+    ClipEnds,
+    EventBegins,
+    EventEnds,
+    EventKind,
+    EventMachine,
+    EventSettings,
+    EventTriggered,
+    TriggerKind,
+)
+from agent.core.motion.sample import MotionSample, MotionState
+from agent.core.timebase import BootNs, seconds
+from agent.errors import ConfigurationError
+
+SETTINGS = EventSettings(pre_roll_s=5, post_roll_s=10, merge_gap_s=30, longest_clip_s=60)
+
+
+def at(moment_s: float) -> BootNs:
+    return BootNs(seconds(1000 + moment_s))
+
+
+def moving(moment_s: float, score: float = 0.8) -> MotionSample:
+    return MotionSample(at(moment_s), True, score, (0, 0, 1, 1), MotionState.ACTIVE)
+
+
+def still(moment_s: float, score: float = 0.0) -> MotionSample:
+    return MotionSample(at(moment_s), False, score, None, MotionState.QUIET)
+
+
+def test_motion_begins_an_event_and_a_clip_that_reaches_back_the_pre_roll() -> None:
+    machine = EventMachine(SETTINGS)
+    assert machine.on_motion(moving(0)) == (
+        EventBegins(1, EventKind.MOTION, at(0)),
+        ClipBegins(1, EventKind.MOTION, at(-5)),
+    )
+
+
+def test_a_still_picture_begins_nothing() -> None:
+    assert EventMachine(SETTINGS).on_motion(still(0, score=0.45)) == ()
+
+
+def test_the_clip_ends_after_the_post_roll_and_the_event_after_the_merge_gap() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.next_deadline_ns == at(10)
+    assert machine.on_time(at(10)) == (ClipEnds(1, at(10)),)
+    assert machine.next_deadline_ns == at(30)
+    assert machine.on_time(at(30)) == (EventEnds(1, at(0), 0.8),)
+    assert machine.next_deadline_ns is None
+
+
+def test_motion_within_the_merge_gap_makes_a_second_clip_of_the_same_event() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.on_motion(moving(20)) == (ClipEnds(1, at(10)), ClipBegins(1, EventKind.MOTION, at(15)))
+
+
+def test_a_second_clip_never_reaches_back_into_the_first() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.on_motion(moving(12)) == (ClipEnds(1, at(10)), ClipBegins(1, EventKind.MOTION, at(10)))
+
+
+def test_motion_after_the_merge_gap_makes_another_event() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.on_motion(moving(31)) == (
+        ClipEnds(1, at(10)),
+        EventEnds(1, at(0), 0.8),
+        EventBegins(2, EventKind.MOTION, at(31)),
+        ClipBegins(2, EventKind.MOTION, at(26)),
+    )
+
+
+def test_a_merge_gap_within_the_post_roll_ends_event_and_clip_together() -> None:
+    machine = EventMachine(EventSettings(post_roll_s=10, merge_gap_s=3))
+    machine.on_motion(moving(0))
+    assert machine.on_time(at(9.9)) == ()
+    assert machine.on_time(at(10)) == (ClipEnds(1, at(10)), EventEnds(1, at(0), 0.8))
+
+
+def test_a_clip_split_at_its_longest_goes_on_at_the_same_instant() -> None:
+    machine = EventMachine(SETTINGS)
+    effects = [effect for second in range(70) for effect in machine.on_motion(moving(second))]
+    assert effects[2:] == [ClipEnds(1, at(55)), ClipBegins(1, EventKind.MOTION, at(55))]
+
+
+def test_a_clip_that_ends_by_itself_at_its_longest_is_not_split() -> None:
+    machine = EventMachine(EventSettings(pre_roll_s=5, post_roll_s=10, merge_gap_s=0, longest_clip_s=15))
+    machine.on_motion(moving(0))
+    assert machine.on_time(at(10)) == (ClipEnds(1, at(10)), EventEnds(1, at(0), 0.8))
+
+
+@pytest.mark.parametrize("kind", TriggerKind)
+def test_a_trigger_alone_makes_an_event(kind: TriggerKind) -> None:
+    machine = EventMachine(SETTINGS)
+    begins, clip = machine.on_trigger(kind, at(0))
+    assert begins == EventBegins(1, EventKind(kind.value), at(0))
+    assert clip == ClipBegins(1, EventKind(kind.value), at(-5))
+    assert machine.on_time(at(40))[-1] == EventEnds(1, at(0), 0.0)
+
+
+def test_a_press_within_an_event_is_told_and_names_the_clips_after_it() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.on_trigger(TriggerKind.BUTTON, at(4)) == (EventTriggered(1, TriggerKind.BUTTON, at(4)),)
+    machine.on_trigger(TriggerKind.PIR, at(5))
+    assert machine.on_motion(moving(20))[-1] == ClipBegins(1, EventKind.BUTTON, at(15))
+
+
+def test_a_weaker_score_keeps_an_event_alive_but_only_for_the_hold() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    machine.on_motion(still(1.5, score=0.3))
+    machine.on_motion(still(2.5, score=0.3))
+    assert machine.next_deadline_ns == at(11.5)
+
+
+def test_closing_ends_the_clip_at_once_and_the_event_at_its_last_activity() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_motion(moving(0))
+    assert machine.close(at(3)) == (ClipEnds(1, at(3)), EventEnds(1, at(0), 0.8))
+    assert machine.close(at(4)) == ()
+
+
+def test_no_clip_reaches_back_behind_a_closing() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.close(at(-2))
+    assert machine.on_motion(moving(0))[1] == ClipBegins(1, EventKind.MOTION, at(-2))
+
+
+def test_the_peak_score_is_the_strongest_sample_of_the_event() -> None:
+    machine = EventMachine(SETTINGS)
+    for second, score in enumerate((0.6, 0.95, 0.7)):
+        machine.on_motion(moving(second, score))
+    assert machine.close(at(9))[-1] == EventEnds(1, at(2), 0.95)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pre_roll_s": -1.0}, {"merge_gap_s": float("nan")}, {"longest_clip_s": 0.5}, {"hold_score": 0.0}],
+)
+def test_impossible_durations_are_refused_by_name(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        EventSettings(**wrong)
