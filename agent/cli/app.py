@@ -1,0 +1,62 @@
+"""The tool itself: its options, and the table that says where each command lives.
+
+A new command is one line in `COMMANDS`.  Nothing here imports a command's module.
+"""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from agent import __version__
+from agent.cli.frame import Invocation, LazyCommand, LazyGroup
+
+__all__ = ["COMMANDS", "doorward"]
+
+COMMANDS = {
+    "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
+    "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
+    "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),
+}
+
+_EPILOG = """
+\b
+Exit status: 0 done, 1 the answer is no, and otherwise who has to act:
+2 operator (configuration, arguments), 3 requester, 4 bytes that are not
+what they should be, 5 disk, 6 camera or board, 7 network, 70 a bug of ours.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.version_option(__version__, prog_name="doorward", message="%(prog)s %(version)s")
+@click.pass_obj
+def doorward(invocation: Invocation, debug: bool) -> None:
+    """The doorbell camera that cannot see its own past.
+
+    It records what happens at the door and seals it to keys that are not in the doorbell.  Footage leaves only when
+    its owner hands over the keys of exactly the segments they chose, to exactly the requester who asked.
+
+    Every command has its own --help.  Where a script would want it, a command has --json.
+    """
+    invocation.debug = invocation.debug or debug
+
+
+@doorward.command(short_help="Print the shell's completion script.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that teaches SHELL to complete doorward's commands.
+
+    \b
+    bash:  doorward completion bash > ~/.local/share/bash-completion/completions/doorward
+    zsh:   doorward completion zsh > ~/.zfunc/_doorward
+    fish:  doorward completion fish > ~/.config/fish/completions/doorward.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 (the choices above are the ones click has)
+    click.echo(kind(doorward, {}, "doorward", "_DOORWARD_COMPLETE").source())

@@ -1,0 +1,1 @@
+"""What `doorward doctor` looks at, one module for each thing; each check answers with findings and changes nothing."""

@@ -1,0 +1,81 @@
+"""Does the broker answer, is it the right one, does it take our certificate, and until when?
+
+The connection goes through the same TLS settings and the same words for faults as the uplink's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+
+from agent.adapters.mqtt.settings import BusSettings
+from agent.adapters.mqtt.tls import explain, make_context
+from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.config import Broker
+from agent.errors import ConfigurationError
+
+__all__ = ["check_broker"]
+
+_SOON = datetime.timedelta(days=30)
+_WAIT_S = 5.0
+_ALERT_S = 1.0
+
+
+def check_broker(broker: Broker | None, now: datetime.datetime) -> Iterator[Finding]:
+    """`now` judges the certificates' dates."""
+    if broker is None:
+        yield fine("broker", "None is configured: Doorward records and touches no network.")
+        return
+    settings = BusSettings(broker.host, broker.port, "", broker.ca, broker.certificate, broker.key, connect_s=_WAIT_S)
+    try:
+        context = make_context(settings)
+    except ConfigurationError as error:
+        yield bad("certificate", error.message, error.remedy)
+        return
+    yield _dates(
+        "certificate", f"{broker.certificate}", x509.load_pem_x509_certificate(broker.certificate.read_bytes()), now
+    )
+    yield from _permissions(broker.key)
+    yield from _connect(settings, context, now)
+
+
+def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begins:
+        return bad(subject, f"{name} is valid from {begins:%Y-%m-%d} on.", "Set the clock, or make a new certificate.")
+    if now >= ends:
+        return bad(subject, f"{name} expired on {ends:%Y-%m-%d}.", "Make a new certificate.")
+    if ends - now < _SOON:
+        return poor(subject, f"{name} expires on {ends:%Y-%m-%d}.", "Make a new certificate before that day.")
+    return fine(subject, f"{name} is valid until {ends:%Y-%m-%d}.")
+
+
+def _permissions(key: Path) -> Iterator[Finding]:
+    if stat.S_IMODE(key.stat().st_mode) & 0o077:
+        yield poor("key", f"Others on this machine can read {key}.", f"chmod 600 {key}")
+
+
+def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datetime) -> Iterator[Finding]:
+    """Connect, look at the broker's certificate, and wait a moment for it to refuse ours (TLS 1.3 tells that late)."""
+    try:
+        with (
+            socket.create_connection((settings.host, settings.port), timeout=settings.connect_s) as plain,
+            context.wrap_socket(plain, server_hostname=settings.host) as link,
+        ):
+            shown = x509.load_der_x509_certificate(link.getpeercert(binary_form=True) or b"")
+            link.settimeout(_ALERT_S)
+            with contextlib.suppress(TimeoutError):
+                link.recv(1)
+    except OSError as error:
+        fault = explain(error, settings)
+        yield bad("broker", fault.message, fault.remedy or "Look at the broker's log.")
+        return
+    yield fine("broker", f"{settings.host}:{settings.port} answers with TLS 1.3 and takes our certificate.")
+    yield _dates("broker's certificate", "It", shown, now)

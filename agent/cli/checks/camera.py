@@ -1,0 +1,143 @@
+"""Does the configured camera give pictures, and does the encoder keep up with them?
+
+The camera is really opened, by the adapter that would record from it.  For USB the node is looked at first, because
+"no such file", "no permission" and "this node is not a camera" need three different remedies.
+Source: `linux/videodev2.h` (VIDIOC_QUERYCAP).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
+from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
+from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.config import Camera, CameraKind
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.errors import DoorwardError
+from agent.ports import Camera as CameraPort
+
+__all__ = ["check_camera", "check_encoder"]
+
+_VIDIOC_QUERYCAP = 0x80685600
+_CAPABILITY = struct.Struct("16s32s32sIII3I")
+_HAS_DEVICE_CAPS = 0x80000000
+_VIDEO_CAPTURE = 0x00000001 | 0x00001000
+_SYSFS = Path("/sys/class/video4linux")
+_BOARD = Path("/proc/device-tree/model")
+_FRAMES = 20
+_COMFORTABLE = 0.6
+
+
+def check_camera(camera: Camera) -> Iterator[Finding]:
+    """Open what is configured and say what it gives."""
+    if camera.kind is CameraKind.SCRIPTED:
+        yield fine("camera", "A drawn scene: needs nothing, shows nothing real.")
+    elif camera.kind is CameraKind.FILE:
+        yield _opened(FileCamera(camera.path or Path()), f"{camera.path}")
+    else:
+        yield _check_node(camera.device) or _opened(
+            V4l2Camera(str(camera.device), V4l2Mode(*camera.size, camera.fps)), f"{camera.device}"
+        )
+
+
+def _opened(camera: CameraPort, name: str) -> Finding:
+    try:
+        gives = camera.open()
+    except DoorwardError as error:
+        return bad("camera", error.message, error.remedy)
+    finally:
+        camera.stop()
+    return fine(
+        "camera", f"{name} gives {gives.width_px} × {gives.height_px} at {gives.frames_per_s:g} frames a second."
+    )
+
+
+def _check_node(device: Path) -> Finding | None:
+    """What is wrong with the node itself; None when a camera may be behind it."""
+    if not device.exists():
+        return bad("camera", f"There is no {device}.", _where_cameras_are())
+    if not os.access(device, os.R_OK | os.W_OK):
+        return bad(
+            "camera",
+            f"{device} may not be opened by {getpass.getuser()}.",
+            f"sudo usermod -aG video {getpass.getuser()}, then log in again.",
+        )
+    if not _captures(device):
+        return bad("camera", f"{device} is not a camera.", _where_cameras_are())
+    return None
+
+
+def _captures(device: Path) -> bool:
+    """Whether the node says that pictures come out of it: cameras bring a second node for metadata."""
+    answer = bytearray(_CAPABILITY.size)
+    try:
+        with device.open("rb", buffering=0) as node:
+            fcntl.ioctl(node, _VIDIOC_QUERYCAP, answer)
+    except OSError:
+        return False
+    *_, capabilities, device_capabilities, _, _, _ = _CAPABILITY.unpack(answer)
+    here = device_capabilities if capabilities & _HAS_DEVICE_CAPS else capabilities
+    return bool(here & _VIDEO_CAPTURE)
+
+
+def _where_cameras_are() -> str:
+    nodes = sorted(_SYSFS.iterdir()) if _SYSFS.is_dir() else []
+    cameras = [f"/dev/{node.name} ({_name(node)})" for node in nodes if _captures(Path("/dev") / node.name)]
+    if cameras:
+        return f"Set camera.device to one of: {', '.join(cameras)}."
+    remedy = "No camera is found here: plug one in, or try another cable or port."
+    if _BOARD.exists():
+        remedy += " A ribbon camera: check both ends of the cable and camera_auto_detect=1 in config.txt."
+    return f'{remedy} To try without one, set camera.kind = "scripted" or "file".'
+
+
+def _name(node: Path) -> str:
+    try:
+        return (node / "name").read_text().strip()
+    except OSError:
+        return "unnamed"
+
+
+def check_encoder(camera: Camera) -> Iterator[Finding]:
+    """Encode a second or so at the configured size, and say how much of a core that takes."""
+    width_px, height_px = camera.size
+    settings = EncodingSettings(widest_px=width_px, quality=camera.quality, ceiling_kbps=camera.bitrate_kbps)
+    description = describe(width_px, height_px, camera.fps, widest_px=width_px, live=False)
+    try:
+        encoder = H264Encoder(description, settings)
+        began = time.thread_time()
+        for number, picture in enumerate(_pictures(width_px, height_px)):
+            encoder.encode(picture, BootNs(number * NS_PER_S // camera.fps))
+        encoder.flush()
+    except DoorwardError as error:
+        yield bad("encoder", error.message, error.remedy)
+        return
+    frame_s = (time.thread_time() - began) / _FRAMES
+    share = frame_s * camera.fps
+    message = f"H.264 at {width_px} × {height_px} takes {frame_s * 1000:.1f} ms a frame: {share:.0%} of a core."
+    if share < _COMFORTABLE:
+        yield fine("encoder", message)
+    else:
+        yield poor("encoder", message, "Lower camera.size or camera.fps, or frames will be dropped.")
+
+
+def _pictures(width_px: int, height_px: int) -> Iterator[av.VideoFrame]:
+    """A noisy scene with something that moves across it: what a porch costs, not what grey costs."""
+    chance = np.random.default_rng(1)
+    still = chance.integers(90, 130, (height_px * 3 // 2, width_px), np.uint8)
+    for number in range(_FRAMES):
+        pixels = still + chance.integers(0, 6, still.shape, np.uint8)
+        left = number * width_px // (2 * _FRAMES)
+        pixels[height_px // 4 : height_px * 3 // 4, left : left + width_px // 8] = 200
+        yield av.VideoFrame.from_ndarray(pixels, format="yuv420p")

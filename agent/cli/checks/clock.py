@@ -1,0 +1,28 @@
+"""What is this machine's idea of the time worth?  Matching says `possible` instead of `certain` when it is poor."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.core.timebase import NS_PER_S, ClockQuality, Moment
+
+__all__ = ["check_clock"]
+
+_FIRST_YEAR = 2026
+_REMEDY = "sudo timedatectl set-ntp true, and check that this machine reaches a time server."
+
+
+def check_clock(moment: Moment) -> Iterator[Finding]:
+    """Judge a reading of the clocks."""
+    shown = datetime.datetime.fromtimestamp(moment.utc_ns / NS_PER_S, datetime.UTC)
+    says = f"{shown:%Y-%m-%d %H:%M:%S} UTC"
+    if shown.year < _FIRST_YEAR:
+        yield bad("clock", f"It says {says}, which cannot be.", _REMEDY)
+    elif moment.quality is ClockQuality.SYNCED:
+        yield fine("clock", f"{says}, kept by a time source.")
+    elif moment.quality is ClockQuality.HELD:
+        yield poor("clock", f"{says}; no time source keeps it now.", _REMEDY)
+    else:
+        yield poor("clock", f"{says}; nobody vouches for it.", _REMEDY)

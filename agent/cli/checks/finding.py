@@ -1,0 +1,40 @@
+"""One thing that the doctor looked at, and what is to be done about it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["Finding", "Health", "bad", "fine", "poor"]
+
+
+class Health(enum.Enum):
+    """How bad it is."""
+
+    FINE = "fine"
+    POOR = "poor"
+    """It works, and will bite some day."""
+    BAD = "bad"
+    """Doorward cannot do its job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`subject` names the thing in a word or two; `remedy` is empty only when nothing is to be done."""
+
+    subject: str
+    health: Health
+    message: str
+    remedy: str = ""
+
+
+def fine(subject: str, message: str) -> Finding:
+    return Finding(subject, Health.FINE, message)
+
+
+def poor(subject: str, message: str, remedy: str) -> Finding:
+    return Finding(subject, Health.POOR, message, remedy)
+
+
+def bad(subject: str, message: str, remedy: str) -> Finding:
+    return Finding(subject, Health.BAD, message, remedy)

@@ -1,0 +1,85 @@
+"""`doorward config`: is a configuration right, and what does it mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from agent.cli.frame import config_option, emit_json, json_option
+from agent.config import CameraKind, Configuration, load
+from agent.errors import ConfigurationError
+
+__all__ = ["config"]
+
+
+@click.group()
+def config() -> None:
+    """Check a configuration and show what it says.
+
+    config/doorward.toml documents every key.
+    """
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@config_option
+@json_option
+def check(file: Path | None, config: Path, as_json: bool) -> None:
+    """Check FILE (or the configuration that `run` would use) and say in words what it means.
+
+    The first mistake is shown with its line, its key and what to write instead.  With --json a mistake is in the
+    document too.  Exit status 0 when the file is right, 2 when not.
+    """
+    path = file or config
+    try:
+        configuration = load(path)
+    except ConfigurationError as error:
+        if as_json:
+            emit_json({"ok": False, "file": path, "message": error.message, "remedy": error.remedy})
+            raise click.exceptions.Exit(2) from error
+        raise
+    notes = list(_notes(configuration))
+    if as_json:
+        values = msgspec.to_builtins(configuration, enc_hook=str)
+        emit_json({"ok": True, "file": path, "notes": notes, "configuration": values})
+        return
+    click.echo(f"{path} is right.\n")
+    for sentence in _meaning(configuration):
+        click.echo(f"  {sentence}")
+    for note in notes:
+        click.echo(click.style("  Note: ", fg="yellow") + note)
+
+
+def _meaning(configuration: Configuration) -> Iterator[str]:
+    camera, clips, vault = configuration.camera, configuration.clips, configuration.vault
+    source = {
+        CameraKind.USB: f"the USB camera {camera.device}",
+        CameraKind.FILE: f"the video {camera.path}",
+        CameraKind.SCRIPTED: "a drawn scene",
+    }[camera.kind]
+    yield f"'{configuration.device.name}' watches {source}."
+    yield (
+        f"An event keeps {clips.pre_roll_s:g} s from before it and {clips.post_roll_s:g} s after its last motion, "
+        f"in segments of about {clips.segment_s:g} s."
+    )
+    yield (
+        f"The oldest segments go after {vault.max_age_days} days, beyond {vault.max_bytes / 1e9:.3g} GB, "
+        f"or when less than {vault.free_floor:.0%} of the disk is free."
+    )
+    yield f"State is kept in {configuration.device.state_dir}."
+    if configuration.broker:
+        yield f"Footage requests come through {configuration.broker.host}:{configuration.broker.port}."
+
+
+def _notes(configuration: Configuration) -> Iterator[str]:
+    """What is right and yet may surprise."""
+    if configuration.broker is None:
+        yield "There is no [broker]: Doorward records and touches no network."
+    elif configuration.device.position is None:
+        yield "device.position is not set: no footage request can match."
+    camera = configuration.camera
+    if camera.kind is CameraKind.FILE and camera.path and not camera.path.exists():
+        yield f"{camera.path} does not exist now."

@@ -1,0 +1,112 @@
+"""`doorward doctor`: looks at everything a recording needs, and says for each fault what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from agent.adapters.clock_system import SystemClock
+from agent.cli.checks.broker import check_broker
+from agent.cli.checks.camera import check_camera, check_encoder
+from agent.cli.checks.clock import check_clock
+from agent.cli.checks.disk import check_disk
+from agent.cli.checks.finding import Finding, Health, bad, fine, poor
+from agent.cli.checks.software import check_software
+from agent.cli.frame import config_option, emit_json, json_option
+from agent.config import Configuration, load
+from agent.errors import DoorwardError
+
+__all__ = ["doctor"]
+
+_COLUMN = 22
+_MARKS = {Health.FINE: ("✓", "green"), Health.POOR: ("!", "yellow"), Health.BAD: ("✗", "red")}
+
+
+@click.command()
+@config_option
+@json_option
+def doctor(config: Path, as_json: bool) -> None:
+    """Check camera, encoder, disk, clock and broker; say what to do.
+
+    Opens the configured camera for a moment, writes and removes one file where the vault is, connects to the broker.
+    Changes nothing.  Exit status 0 when Doorward can do its job, 1 when not.
+    """
+    findings: list[Finding] = []
+    for finding in _examine(config):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    ok = all(finding.health is not Health.BAD for finding in findings)
+    if as_json:
+        emit_json({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]})
+    else:
+        click.echo(_verdict(findings))
+    raise click.exceptions.Exit(0 if ok else 1)
+
+
+def _examine(config: Path) -> Iterator[Finding]:
+    yield from check_software()
+    configuration, finding = _configuration(config)
+    yield finding
+    if configuration:
+        yield from _guarded("camera", lambda: check_camera(configuration.camera))
+        yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
+        yield from _guarded("disk", lambda: check_disk(configuration))
+    yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
+    if configuration:
+        now = datetime.datetime.now(datetime.UTC)
+        yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
+
+
+def _configuration(config: Path) -> tuple[Configuration | None, Finding]:
+    if not config.exists():
+        remedy = f"Copy config/doorward.toml to {config}, or give another with --config."
+        return Configuration(), poor("configuration", f"There is no {config}; looking at the defaults.", remedy)
+    try:
+        return load(config), fine("configuration", f"{config} is right.")
+    except DoorwardError as error:
+        return None, bad("configuration", error.message, error.remedy)
+
+
+def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """A check that trips over what it examines has found something: the others still run."""
+    try:
+        yield from check()
+    except DoorwardError as error:
+        yield bad(subject, error.message, error.remedy)
+    except OSError as error:
+        yield bad(subject, f"Looking at it failed: {error}.", "See what this says about the machine, then try again.")
+
+
+def _show(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.health]
+    click.echo(f"{click.style(mark, fg=colour, bold=True)} {finding.subject:{_COLUMN}}", nl=False)
+    click.echo(_beside(finding.message))
+    if finding.remedy:
+        click.echo(" " * (_COLUMN + 2) + _beside(f"What to do: {finding.remedy}"))
+
+
+def _beside(text: str) -> str:
+    """`text` wrapped into the column to the right of the subjects."""
+    indent = " " * (_COLUMN + 2)
+    width = max(40, shutil.get_terminal_size().columns)
+    filled = textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    return filled.removeprefix(indent)
+
+
+def _verdict(findings: list[Finding]) -> str:
+    faults = sum(finding.health is Health.BAD for finding in findings)
+    warnings = sum(finding.health is Health.POOR for finding in findings)
+    if faults:
+        return f"\n{_count(faults, 'fault')} to mend before Doorward can do its job."
+    return f"\nDoorward can do its job; {_count(warnings, 'thing')} could be better." if warnings else "\nAll is well."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,193 @@
+"""What every command shares: lazy loading, how errors read, exit statuses, and `--json`.
+
+Rules:
+- `doorward --help` imports click and nothing else of ours; a command's module is imported when the command runs.
+- An error is one sentence and a remedy, on standard error.  A stack trace appears only with `--debug`.
+- The exit status says whose turn it is, by the class of the error (`EXIT_STATUS`).
+- With `--json`, standard output is exactly one JSON document; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from agent import errors
+from agent.errors import DoorwardError
+
+__all__ = [
+    "DEFAULT_CONFIGURATION",
+    "EXIT_STATUS",
+    "Invocation",
+    "LazyCommand",
+    "LazyGroup",
+    "config_option",
+    "emit_json",
+    "json_option",
+    "run",
+]
+
+DEFAULT_CONFIGURATION = Path("/etc/doorward/doorward.toml")
+
+EXIT_STATUS: Mapping[type[DoorwardError], int] = {
+    errors.ConfigurationError: 2,
+    errors.RequestError: 3,
+    errors.FormatError: 4,
+    errors.StorageError: 5,
+    errors.DeviceError: 6,
+    errors.NetworkError: 7,
+    errors.InternalError: 70,
+}
+"""0 is success, 1 an answer of "no" (a check that failed, a verification that did not hold)."""
+
+_INTERRUPTED = 130
+_BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One call of the tool; `click.Context.obj`."""
+
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """Where a command lives, and the line that `--help` shows without importing it."""
+
+    target: str
+    """"package.module:attribute"."""
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run.  `lazy` maps names to where they live, in the order shown."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._lazy, *(name for name in super().list_commands(ctx) if name not in self._lazy)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self._lazy[cmd_name].target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 (a wrong line in the table, caught by a test)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, and a wrong name is answered with the nearest right one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table alone."""
+        rows = [
+            (name, self._lazy[name].summary)
+            if name in self._lazy
+            else (name, self.commands[name].get_short_help_str(limit=90))
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+# --- Running
+
+
+def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
+    """Run `tool` and return its exit status; every error becomes words here and nowhere else."""
+    invocation = Invocation(debug=bool(os.environ.get("DOORWARD_DEBUG")))
+    try:
+        outcome = tool.main(arguments, prog_name="doorward", standalone_mode=False, obj=invocation)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped.")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`).  Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except DoorwardError as error:
+        _trace(invocation)
+        _say_error(error.message, error.remedy)
+        return _status(error)
+    except Exception as error:  # noqa: BLE001 (the outermost edge: a person gets words, a developer --debug)
+        _trace(invocation)
+        _say_error(f"This is a bug in Doorward ({type(error).__name__}: {error}).", _BUG_REMEDY)
+        return EXIT_STATUS[errors.InternalError]
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _status(error: DoorwardError) -> int:
+    return next((EXIT_STATUS[kind] for kind in type(error).__mro__ if kind in EXIT_STATUS), 1)
+
+
+def _trace(invocation: Invocation) -> None:
+    if invocation.debug:
+        traceback.print_exc()
+
+
+def _say_error(message: str, remedy: str) -> None:
+    _say(click.style("Error: ", fg="red", bold=True) + message)
+    if remedy:
+        _say(click.style("  What to do: ", bold=True) + remedy)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+# --- Options that look the same everywhere
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def json_option(command: _Command) -> _Command:
+    """Adds `--json` as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")(command)
+
+
+def config_option(command: _Command) -> _Command:
+    """Adds `--config FILE` as the argument `config`, a path that need not exist yet."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="DOORWARD_CONFIG",
+        default=DEFAULT_CONFIGURATION,
+        show_default=True,
+        show_envvar=True,
+        help="The configuration to use.",
+    )(command)
+
+
+def emit_json(document: Mapping[str, Any]) -> None:
+    """Write the one JSON document of a `--json` command.  Paths and enums become text."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: object) -> object:
+    return value.value if isinstance(value, enum.Enum) else str(value)

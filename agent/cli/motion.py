@@ -1,0 +1,249 @@
+"""`doorward motion`: what the detector sees in a video, event by event, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.encoding import EncodingSettings
+from agent.cli.frame import emit_json, json_option
+from agent.config import Motion, load
+from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
+from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+from agent.core.motion.detector import Detector
+from agent.core.motion.scoring import Interval, Score, score, total
+from agent.core.motion.zones import ZoneMap
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.errors import ConfigurationError, FormatError
+from agent.ports import CameraEnd
+from agent.roles.translation import zone_map
+
+__all__ = ["motion"]
+
+_UNSEEN = EncodingSettings(preset="ultrafast", quality=51)
+"""The packets are thrown away: the cheapest encoding will do.  The luma is the same whatever they are."""
+
+
+class Label(msgspec.Struct, frozen=True):
+    """One entry of a labels file: in which seconds something really moves."""
+
+    events_s: list[tuple[float, float]]
+    file: str = ""
+    dont_care_s: list[tuple[float, float]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it."""
+
+    start_s: float
+    end_s: float
+    score: float
+
+
+@dataclass(slots=True)
+class Watch:
+    """A `CameraSink` that detects, groups, and keeps account.  Fed by the camera's thread, read when `over` is set."""
+
+    detector: Detector
+    machine: EventMachine
+    events: list[Event] = field(default_factory=list)
+    frames: int = 0
+    footage_s: float = 0.0
+    cpu_ns: int = 0
+    end: CameraEnd = CameraEnd.LOST
+    detail: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+    _began_s: float = 0.0
+
+    def packet(self, packet: EncodedPacket) -> None:
+        """Not wanted: only motion is looked at."""
+
+    def luma(self, frame: LumaFrame) -> None:
+        began_ns = time.thread_time_ns()
+        sample = self.detector.step(frame)
+        self.cpu_ns += time.thread_time_ns() - began_ns
+        self.frames += 1
+        self.footage_s = frame.sensor_ns / NS_PER_S
+        self._take(self.machine.on_motion(sample))
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        self._take(self.machine.close(BootNs(round(self.footage_s * NS_PER_S))))
+        self.end, self.detail = end, detail
+        self.over.set()
+
+    def _take(self, effects: Sequence[EventEffect]) -> None:
+        for effect in effects:
+            if isinstance(effect, EventBegins):
+                self._began_s = effect.at_ns / NS_PER_S
+            elif isinstance(effect, EventEnds):
+                self.events.append(Event(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score))
+
+
+@click.command()
+@click.argument("files", type=click.Path(path_type=Path, dir_okay=False), nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use the zones and sensitivity in there."
+)
+@click.option(
+    "--merge-gap",
+    "merge_gap_s",
+    type=click.FloatRange(0, 600),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Motion that returns within so many seconds is one event.",
+)
+@click.option("--labels", type=click.Path(path_type=Path, dir_okay=False), help="Truth to compare with (JSON).")
+@json_option
+def motion(
+    files: tuple[Path, ...], config: Path | None, merge_gap_s: float, labels: Path | None, as_json: bool
+) -> None:
+    """Show what the motion detector sees in a video.
+
+    For each FILE: its events with start, end and score, and what the detector cost per frame, as CPU time of its own
+    thread.  The detector sees exactly what it would see while recording.
+
+    LABELS is a JSON object.  Its entries are found by the FILE's name, with or without extension, and give "events_s"
+    and "dont_care_s" as lists of [start, end] in seconds.  Then hits, misses and false alarms are counted.
+    """
+    zones = zone_map(load(config).motion if config else Motion())
+    truth = _labels(labels) if labels else {}
+    watches: dict[Path, Watch] = {}
+    scores: dict[Path, Score] = {}
+    for file in files:
+        watches[file] = _watch(file, zones, merge_gap_s, quiet=as_json)
+        label = truth.get(file.name) or truth.get(file.stem)
+        if label:
+            scores[file] = _compare(watches[file], label)
+        if not as_json:
+            _show(file, watches[file], scores.get(file))
+    if as_json:
+        emit_json(_document(watches, scores))
+    elif len(scores) > 1:
+        click.echo(f"\nall {len(scores)} labelled files: {_in_words(total(scores.values()))}")
+    if any(watch.end is CameraEnd.LOST for watch in watches.values()):
+        raise click.exceptions.Exit(1)
+
+
+def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, *, quiet: bool) -> Watch:
+    """Play the file through the detector, as fast as it goes."""
+    camera = FileCamera(file, settings=_UNSEEN)
+    try:
+        gives = camera.open()
+        watch = Watch(_detector(gives, zones), EventMachine(_grouping(merge_gap_s)))
+        camera.start(watch, BootNs(0))
+        _wait(watch, file.name, _length_s(file), quiet=quiet)
+    finally:
+        camera.stop()
+    return watch
+
+
+def _detector(gives: StreamDescription, zones: ZoneMap) -> Detector:
+    return Detector(gives.luma_height_px, gives.luma_width_px, gives.frames_per_s, zones)
+
+
+def _grouping(merge_gap_s: float) -> EventSettings:
+    return EventSettings(pre_roll_s=0, post_roll_s=merge_gap_s, merge_gap_s=merge_gap_s, longest_clip_s=3600)
+
+
+def _wait(watch: Watch, name: str, length: float | None, *, quiet: bool) -> None:
+    console = Console(stderr=True, quiet=quiet)
+    shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=length)
+        while not watch.over.wait(0.1):
+            progress.update(task, completed=watch.footage_s)
+
+
+def _length_s(file: Path) -> float | None:
+    """What the file says of its own length, for the progress bar."""
+    with av.open(str(file)) as container:
+        return container.duration / av.time_base if container.duration else None
+
+
+def _labels(path: Path) -> dict[str, Label]:
+    """By file name and by stem.  Raises `ConfigurationError` or `FormatError`."""
+    try:
+        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Label])
+    except OSError as error:
+        message = f"The labels {path} cannot be read: {error.strerror}."
+        raise ConfigurationError(message, remedy="Check the path.") from error
+    except msgspec.MsgspecError as error:
+        remedy = 'Give {"NAME": {"events_s": [[start, end], …], "dont_care_s": []}}.'
+        raise FormatError(f"The labels {path} are not what they should be: {error}.", remedy=remedy) from error
+    return entries | {entry.file: entry for entry in entries.values() if entry.file}
+
+
+def _compare(watch: Watch, label: Label) -> Score:
+    return score(
+        [Interval(*event) for event in label.events_s],
+        [Interval(event.start_s, event.end_s) for event in watch.events],
+        duration_s=watch.footage_s,
+        dont_care=[Interval(*each) for each in label.dont_care_s],
+    )
+
+
+# --- Showing
+
+
+def _show(file: Path, watch: Watch, compared: Score | None) -> None:
+    frames = f"{watch.footage_s:.1f} s, {watch.frames} frames"
+    click.echo(f"{click.style(str(file), bold=True)}: {frames}, {_cpu_ms(watch):.3f} ms of CPU a frame")
+    for number, event in enumerate(watch.events, start=1):
+        click.echo(f"  event {number:3}   {_clock(event.start_s)} – {_clock(event.end_s)}   score {event.score:.2f}")
+    if not watch.events:
+        click.echo("  nothing moved")
+    if compared:
+        click.echo(f"  compared with the labels: {_in_words(compared)}")
+    if watch.end is CameraEnd.LOST:
+        click.echo(click.style("  Note: ", fg="yellow") + watch.detail)
+
+
+def _cpu_ms(watch: Watch) -> float:
+    return watch.cpu_ns / 1e6 / max(1, watch.frames)
+
+
+def _clock(at_s: float) -> str:
+    """63.25 → 1:03.2"""
+    tenths = int(at_s * 10)
+    return f"{tenths // 600:3}:{tenths % 600 / 10:04.1f}"
+
+
+def _in_words(compared: Score) -> str:
+    return (
+        f"{compared.hits} seen, {compared.misses} missed, {compared.false_alarms} false "
+        f"(F1 {compared.f1:.2f}, {compared.false_alarms_per_h:.0f} false an hour)"
+    )
+
+
+def _document(watches: dict[Path, Watch], scores: dict[Path, Score]) -> dict[str, Any]:
+    documents = []
+    for file, watch in watches.items():
+        document = {
+            "file": str(file),
+            "footage_s": round(watch.footage_s, 3),
+            "frames": watch.frames,
+            "cpu_ms_per_frame": round(_cpu_ms(watch), 4),
+            "end": watch.end.value,
+            "events": [dataclasses.asdict(event) for event in watch.events],
+        }
+        documents.append(document | ({"labels": _numbers(scores[file])} if file in scores else {}))
+    return {"files": documents} | ({"labels": _numbers(total(scores.values()))} if scores else {})
+
+
+def _numbers(compared: Score) -> dict[str, float]:
+    names = ("hits", "misses", "false_alarms", "precision", "recall", "f1", "false_alarms_per_h")
+    return {name: getattr(compared, name) for name in names}

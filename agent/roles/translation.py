@@ -1,0 +1,87 @@
+"""Turns the configuration's plain data into the values that `core`, `wire` and the adapters trust.
+
+Every range was checked when the file was read; what is left to say here is which key means which value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from agent import config
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_scripted import ScriptedCamera
+from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
+from agent.adapters.encoding import EncodingSettings
+from agent.config import CameraKind
+from agent.core.events import EventSettings
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.errors import ConfigurationError
+from agent.ports import Camera
+from agent.wire.limits import Limits
+
+__all__ = ["camera", "encoding_settings", "event_settings", "request_limits", "zone_map"]
+
+_SENSITIVITY = (0.1, 10.0)
+_WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+def zone_map(motion: config.Motion) -> ZoneMap:
+    """The zones, each as keen as its own sensitivity times the camera's."""
+    zones = [Zone(z.name, z.corners, ZoneKind(z.kind.value), z.sensitivity, z.smallest_share) for z in motion.zones]
+    if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
+        zones.append(Zone("everything", _WHOLE_PICTURE))
+    low, high = _SENSITIVITY
+    return ZoneMap(
+        tuple(
+            dataclasses.replace(zone, sensitivity=min(high, max(low, zone.sensitivity * motion.sensitivity)))
+            for zone in zones
+        )
+    )
+
+
+def event_settings(clips: config.Clips) -> EventSettings:
+    return EventSettings(
+        pre_roll_s=clips.pre_roll_s,
+        post_roll_s=clips.post_roll_s,
+        merge_gap_s=clips.merge_gap_s,
+        longest_clip_s=clips.longest_clip_s,
+    )
+
+
+def request_limits(requests: config.Requests) -> Limits:
+    return Limits(
+        window_min_s=requests.shortest_window_minutes * 60,
+        window_max_s=requests.longest_window_minutes * 60,
+        look_back_max_s=requests.longest_look_back_days * 86_400,
+        area_min_m2=requests.smallest_area_m2,
+        area_max_m2=requests.largest_area_m2,
+        life_max_s=requests.longest_validity_days * 86_400,
+        requests_per_case=requests.requests_per_case,
+        requests_per_requester_per_day=requests.requests_per_requester_per_day,
+        requests_per_day=requests.requests_per_day,
+    )
+
+
+def encoding_settings(settings: config.Camera, motion: config.Motion) -> EncodingSettings:
+    """With the privacy zones as masks: black before encoder, detector and poster see the picture."""
+    return EncodingSettings(
+        widest_px=settings.size[0],
+        quality=settings.quality,
+        ceiling_kbps=settings.bitrate_kbps,
+        masks=tuple(zone.corners for zone in motion.zones if zone.kind is config.ZoneKind.PRIVACY),
+    )
+
+
+def camera(settings: config.Camera, motion: config.Motion) -> Camera:
+    """The camera that is configured, not yet opened."""
+    encoding = encoding_settings(settings, motion)
+    if settings.kind is CameraKind.USB:
+        mode = V4l2Mode(settings.size[0], settings.size[1], settings.fps)
+        return V4l2Camera(str(settings.device), mode, settings=encoding)
+    if settings.kind is CameraKind.SCRIPTED:
+        return ScriptedCamera(
+            size_px=settings.size, frames_per_s=settings.fps, paced=settings.realtime, settings=encoding
+        )
+    if settings.path is None:
+        raise ConfigurationError("camera.path: a camera of kind 'file' has no file.", remedy="Give one.")
+    return FileCamera(settings.path, paced=settings.realtime, settings=encoding)

@@ -1,0 +1,191 @@
+"""The doctor finds each fault, and each fault says what to do."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.private_broker import PrivateBroker
+from agent.cli.checks.broker import check_broker
+from agent.cli.checks.camera import check_camera, check_encoder
+from agent.cli.checks.clock import check_clock
+from agent.cli.checks.disk import check_disk
+from agent.cli.checks.finding import Finding, Health
+from agent.config import Broker, Camera, CameraKind, Configuration, Device, Vault
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def moment(year: int, quality: ClockQuality) -> Moment:
+    at = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC).timestamp()
+    return Moment(BootNs(0), UtcNs(round(at) * NS_PER_S), quality)
+
+
+def faults(findings: Iterator[Finding]) -> list[Finding]:
+    found = [finding for finding in findings if finding.health is not Health.FINE]
+    assert all(finding.remedy for finding in found), "a fault without a remedy helps nobody"
+    return found
+
+
+def test_a_drawn_scene_on_a_writable_disk_is_well(tmp_path: Path, tool: Callable[..., Any]) -> None:
+    path = tmp_path / "doorward.toml"
+    camera = '[camera]\nkind = "scripted"\nsize = [320, 240]\n'
+    path.write_text(f'[device]\nstate_dir = "{tmp_path}"\n{camera}[vault]\nfree_floor = 0.01\n')
+    seen = tool("doctor", "--config", path, "--json")
+    report = json.loads(seen.out)
+    bad = [finding for finding in report["findings"] if finding["health"] == "bad"]
+    assert (seen.status, report["ok"], bad) == (0, True, [])
+
+
+def test_a_broken_configuration_is_one_fault_and_the_rest_is_still_looked_at(
+    tmp_path: Path, tool: Callable[..., Any]
+) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text("[camera]\nfsp = 3\n")
+    seen = tool("doctor", "--config", path)
+    assert seen.status == 1
+    assert "line 2, camera.fsp" in " ".join(seen.out.split())
+    assert "What to do: Did you mean 'fps'?" in seen.out
+    assert "clock" in seen.out
+
+
+def test_a_missing_camera_says_what_to_try() -> None:
+    [fault] = faults(check_camera(Camera(device=Path("/dev/no-such-camera"))))
+    assert fault.health is Health.BAD
+    assert "There is no /dev/no-such-camera" in fault.message
+
+
+def test_a_node_that_is_no_camera_is_called_that() -> None:
+    [fault] = faults(check_camera(Camera(device=Path("/dev/null"))))
+    assert "is not a camera" in fault.message
+
+
+def test_a_video_that_is_none_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "not.mp4"
+    path.write_text("words")
+    [fault] = faults(check_camera(Camera(kind=CameraKind.FILE, path=path)))
+    assert "not a video" in fault.message
+
+
+def test_the_encoder_is_timed_at_the_configured_size() -> None:
+    [finding] = check_encoder(Camera(size=(320, 240), fps=5))
+    assert "H.264 at 320 × 240 takes" in finding.message
+
+
+def test_an_encoder_that_cannot_keep_up_is_said_before_frames_are_lost() -> None:
+    [finding] = faults(check_encoder(Camera(size=(3840, 2160), fps=60)))
+    assert "Lower camera.size or camera.fps" in finding.remedy
+
+
+def test_a_state_dir_that_is_a_file_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path / "state" / "vault"))))
+    assert "is not a folder" in fault.message
+
+
+def test_a_read_only_disk_names_the_likely_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path))))
+    assert "read-only" in fault.remedy
+    assert "dmesg" in fault.remedy
+
+
+def test_a_disk_below_its_floor_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type("usage", (), {"total": 100 * 10**9, "free": 10**9})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path), vault=Vault(free_floor=0.05))))
+    assert "nothing is kept" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("year", "quality", "health"),
+    [
+        (2027, ClockQuality.SYNCED, Health.FINE),
+        (2027, ClockQuality.HELD, Health.POOR),
+        (2027, ClockQuality.UNKNOWN, Health.POOR),
+        (1970, ClockQuality.UNKNOWN, Health.BAD),
+    ],
+)
+def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality, health: Health) -> None:
+    [finding] = check_clock(moment(year, quality))
+    assert finding.health is health
+
+
+# --- The broker
+
+DEVICE = "00112233445566ff"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateBroker, BrokerPki]]:
+    pki = BrokerPki.create(tmp_path_factory.mktemp("broker"), NOW)
+    with PrivateBroker(pki.directory) as broker:
+        yield broker, pki
+
+
+def configured(files: ClientFiles, port: int) -> Broker:
+    return Broker(host="localhost", port=port, ca=files.authority, certificate=files.certificate, key=files.key)
+
+
+@pytest.mark.broker
+def test_a_broker_that_takes_our_certificate_is_well(running: tuple[PrivateBroker, BrokerPki]) -> None:
+    broker, pki = running
+    files = pki.add_device(DEVICE, NOW)
+    findings = list(check_broker(configured(files, broker.device_port), NOW))
+    assert [finding.health for finding in findings] == [Health.FINE] * 3
+    assert [finding.subject for finding in findings] == ["certificate", "broker", "broker's certificate"]
+
+
+@pytest.mark.broker
+def test_a_broker_that_refuses_our_certificate_is_a_fault(running: tuple[PrivateBroker, BrokerPki]) -> None:
+    broker, pki = running
+    files = pki.add_requester("a-requester", NOW)
+    *_, fault = faults(check_broker(configured(files, broker.device_port), NOW))
+    assert "refuses the certificate" in fault.message
+
+
+@pytest.mark.broker
+def test_certificates_near_their_end_are_seen_before_it(running: tuple[PrivateBroker, BrokerPki]) -> None:
+    broker, pki = running
+    files = pki.add_device("00112233445566aa", NOW, days=10)
+    [fault] = faults(check_broker(configured(files, broker.device_port), NOW))
+    assert fault.health is Health.POOR
+    assert "expires on" in fault.message
+    late = NOW + datetime.timedelta(days=11)
+    assert "expired on" in next(faults_in_order(configured(files, broker.device_port), late)).message
+
+
+def faults_in_order(broker: Broker, now: datetime.datetime) -> Iterator[Finding]:
+    return iter(faults(check_broker(broker, now)))
+
+
+def test_a_broker_that_is_away_is_a_fault(tmp_path: Path) -> None:
+    files = BrokerPki.create(tmp_path, NOW).add_device(DEVICE, NOW)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        [fault] = faults(check_broker(configured(files, unused.getsockname()[1]), NOW))
+    assert "Nobody listens" in fault.message
+
+
+def test_a_key_that_others_can_read_is_said(tmp_path: Path) -> None:
+    files = BrokerPki.create(tmp_path, NOW).add_device(DEVICE, NOW)
+    files.key.chmod(0o644)
+    found = faults(check_broker(configured(files, 1), NOW))
+    assert f"chmod 600 {files.key}" in [finding.remedy for finding in found]
+
+
+def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    [fault] = faults(check_broker(Broker(host="localhost", ca=missing, certificate=missing, key=missing), NOW))
+    assert str(missing) in fault.message

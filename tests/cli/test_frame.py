@@ -1,0 +1,131 @@
+"""What every command shares: help without loading, errors in words, statuses by whose turn it is."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from agent import errors
+from agent.cli.app import COMMANDS, doorward
+from agent.cli.frame import EXIT_STATUS, run
+
+
+def tool_that_raises(error: BaseException) -> click.Command:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    return failing
+
+
+def test_help_loads_no_command_and_no_library_but_click() -> None:
+    code = (
+        "import sys; from agent.cli import main; sys.argv = ['doorward', '--help']; status = main();"
+        "heavy = {'av', 'cv2', 'numpy', 'cryptography', 'msgspec', 'paho', 'rich', 'structlog', 'sqlite3'};"
+        "sys.exit(status or ' '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "cannot see its own past" in done.stdout
+
+
+def test_help_costs_less_than_a_third_of_a_second() -> None:
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "agent.cli", "--help"], capture_output=True, check=True)
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert cpu_s < 0.3
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_line_of_the_table_leads_to_a_command_with_the_same_words(name: str) -> None:
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].summary
+
+
+def test_every_error_class_has_its_own_status() -> None:
+    direct = [kind for kind in errors.DoorwardError.__subclasses__() if kind.__module__ == "agent.errors"]
+    statuses = [EXIT_STATUS[kind] for kind in direct]
+    assert len(set(statuses)) == len(statuses)
+    assert not {0, 1} & set(statuses)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.ConfigurationError("It is wrong.", remedy="Mend it."), 2),
+        (errors.OpenError(remedy="Mend it."), 4),
+        (errors.StorageError("It is full.", remedy="Mend it."), 5),
+        (errors.NetworkError("It is away.", remedy="Mend it."), 7),
+    ],
+)
+def test_an_error_is_a_sentence_a_remedy_and_a_status(
+    error: errors.DoorwardError, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tool_that_raises(error), []) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"Error: {error.message}\n  What to do: Mend it.\n"
+
+
+def test_a_bug_is_called_one_and_shows_no_stack_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tool_that_raises(ZeroDivisionError("division by zero")), []) == 70
+    err = capsys.readouterr().err
+    assert err.startswith("Error: This is a bug in Doorward (ZeroDivisionError: division by zero).")
+    assert "Traceback" not in err
+
+
+def test_debug_shows_where_an_error_comes_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOORWARD_DEBUG", "1")
+    assert run(tool_that_raises(errors.StorageError("It is full.")), []) == 5
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_key_press_stops_in_one_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tool_that_raises(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err.strip() == "Stopped."
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m agent.cli --help | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["docter"]) == 2
+    assert "Did you mean 'doctor'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["completion", shell]) == 0
+    assert "_DOORWARD_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_shell_completes_commands() -> None:
+    environment = os.environ | {"_DOORWARD_COMPLETE": "bash_complete", "COMP_WORDS": "doorward con", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.cli"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "plain,config\n"
+
+
+def test_json_is_one_document_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "doorward.toml"
+    broken.write_text("[camera]\nfsp = 3\n")
+    assert run(doorward, ["config", "check", "--json", str(broken)]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["remedy"] == "Did you mean 'fps'?"
+    assert err == ""
