@@ -1,0 +1,76 @@
+"""Carries one disclosure from a device's outbox to a requester's disk over a bus that may lose, repeat and reorder.
+
+A disclosure is a row of parts: part 0, the sealed manifest, then the segments it lists.  Two machines, both pure:
+
+    Sender                                         Receiver
+      init (retained: what part 0 is)      ──▶       answers with what it holds
+      chunks of part 0, fin                ──▶       writes, seals, shows the manifest to its client
+      waits until part 0 is *held*         ◀──       receipt
+      chunks of parts 1 … n, a fin each    ──▶       writes, seals; a receipt for every part
+      … init again whenever it is quiet    ◀──       receipt: held, or which bytes are missing
+      done                                 ◀──       receipt: complete, after the client verified and opened all
+
+Rules:
+- A broker's acknowledgement frees a place in the window and means nothing else.  Only a receipt marks bytes as done.
+- No footage leaves before the requester has said that it holds the manifest and means to have the rest.
+- The bytes at an offset of a part are the same on every retry, whatever the chunk size has become meanwhile.
+- `Sender.stop` (revocation, expiry) lets no further chunk leave, ever.  Before the first chunk nothing has happened.
+- What either side keeps in memory may be lost at any time: the sender asks and the receiver looks at its disk.
+
+Both are driven alike: inputs change state and return nothing; then `next_effect(now)` until it returns None; then wait
+for the next input or until `deadline_ns`.
+
+Source: PROTOCOL.md, "Disclosure over MQTT"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
+"""
+
+from agent.core.transfer.receiver import (
+    AllHeld,
+    Answer,
+    ManifestHeld,
+    Receiver,
+    ReceiverEffect,
+    ReceiverLimits,
+    SealPart,
+    Write,
+)
+from agent.core.transfer.reception import Reception
+from agent.core.transfer.sender import (
+    ClearInit,
+    Finished,
+    MarkBegun,
+    Outcome,
+    SendAbort,
+    SendChunk,
+    Sender,
+    SenderEffect,
+    SendFin,
+    SendInit,
+)
+from agent.core.transfer.spans import Spans
+from agent.core.transfer.values import Held, HeldState, PartSize
+
+__all__ = [
+    "AllHeld",
+    "Answer",
+    "ClearInit",
+    "Finished",
+    "Held",
+    "HeldState",
+    "ManifestHeld",
+    "MarkBegun",
+    "Outcome",
+    "PartSize",
+    "Receiver",
+    "ReceiverEffect",
+    "ReceiverLimits",
+    "Reception",
+    "SealPart",
+    "SendAbort",
+    "SendChunk",
+    "SendFin",
+    "SendInit",
+    "Sender",
+    "SenderEffect",
+    "Spans",
+    "Write",
+]

@@ -1,0 +1,51 @@
+"""Which disclosures a requester receives at all: the first step, and a cheap one, for everything that comes in.
+
+Rules: a disclosure begins with an init and belongs to the device that sent it; only so many are open at once; chunks of
+anything else cost a look-up and a count.
+"""
+
+from __future__ import annotations
+
+from agent.core.transfer.receiver import Receiver, ReceiverLimits
+from agent.core.transfer.values import PartSize
+
+__all__ = ["Reception"]
+
+
+class Reception:
+    """The open disclosures by id.  `most` bounds them; finished ones leave with `close`."""
+
+    def __init__(self, limits: ReceiverLimits, most: int = 256) -> None:
+        self._limits = limits
+        self._most = most
+        self._open: dict[str, tuple[str, Receiver]] = {}
+        self.dropped = 0
+        """Messages about disclosures that are not open, or are another device's."""
+
+    def reopen(self, device: str, disclosure: str, receiver: Receiver) -> None:
+        """One that was found on disk at the start."""
+        self._open[disclosure] = (device, receiver)
+
+    def init(self, device: str, disclosure: str, manifest: PartSize, parts: int) -> Receiver | None:
+        """The receiver this init is for, made when it is the first; None when it is dropped."""
+        if disclosure not in self._open:
+            if len(self._open) >= self._most:
+                self.dropped += 1
+                return None
+            self._open[disclosure] = (device, Receiver(manifest, parts, self._limits))
+        receiver = self.find(device, disclosure)
+        if receiver is not None:
+            receiver.init(manifest, parts)
+        return receiver
+
+    def find(self, device: str, disclosure: str) -> Receiver | None:
+        """The receiver of an open disclosure of this device; None, counted, for anything else."""
+        owner, receiver = self._open.get(disclosure, ("", None))
+        if receiver is None or owner != device:
+            self.dropped += 1
+            return None
+        return receiver
+
+    def close(self, disclosure: str) -> None:
+        """No more about this one.  Idempotent."""
+        self._open.pop(disclosure, None)

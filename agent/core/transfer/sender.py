@@ -1,0 +1,415 @@
+"""The device's half of a transfer: which bytes to send next, and when to ask what has arrived.
+
+    ASKING  ── receipt ──▶  SENDING  ── all sent, quiet for a while ──▶  ASKING …
+       └────────────── complete / refused / stop, from anywhere ──────────▶  ENDED
+
+Lists of missing bytes are believed only as the answer to a question asked while nothing was in flight: a receipt that
+crossed chunks on their way would have them sent twice.  Parts it says are *held* are believed always.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agent.core.bus import Acknowledged, LinkFault, Lost, Refused, Settled
+from agent.core.timebase import BootNs, seconds
+from agent.core.transfer.spans import Spans
+from agent.core.transfer.values import (
+    DEFAULT_CHUNK_BYTES,
+    LARGEST_CHUNK_BYTES,
+    SMALLEST_CHUNK_BYTES,
+    Held,
+    HeldState,
+    PartSize,
+)
+
+__all__ = [
+    "ClearInit",
+    "Finished",
+    "MarkBegun",
+    "Outcome",
+    "SendAbort",
+    "SendChunk",
+    "SendFin",
+    "SendInit",
+    "Sender",
+    "SenderEffect",
+]
+
+QUIET_NS = seconds(3)
+"""Everything is sent and no receipt came for so long: ask."""
+FIRST_ASK_NS = seconds(8)
+LONGEST_ASK_NS = seconds(120)
+_OVERHEAD_BYTES = 1024
+"""What a packet needs beside its chunk: topic and properties."""
+_GROW_AFTER = 64
+_TOO_LARGE = 0x95
+
+
+class Outcome(enum.Enum):
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    """By the requester."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkBegun:
+    """Make durable that the first byte is about to leave: from here on it cannot be taken back.  Comes before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendInit:
+    """Publish, retained, what part 0 is and how many parts there are.  It is also the question what has arrived."""
+
+    token: int
+    parts: int
+    manifest: PartSize
+
+
+@dataclass(frozen=True, slots=True)
+class SendChunk:
+    """Publish these bytes of a part."""
+
+    token: int
+    part: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendFin:
+    """Publish that all of a part was sent."""
+
+    token: int
+    part: int
+    size: PartSize
+
+
+@dataclass(frozen=True, slots=True)
+class SendAbort:
+    """Publish that no more will come."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearInit:
+    """Clear the retained init.  Comes before `Finished`."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end.  `begun`: whether any byte left."""
+
+    outcome: Outcome
+    begun: bool
+
+
+Send: TypeAlias = SendInit | SendChunk | SendFin | SendAbort | ClearInit
+SenderEffect: TypeAlias = MarkBegun | Finished | Send
+
+
+class _State(enum.Enum):
+    ASKING = enum.auto()
+    SENDING = enum.auto()
+    ENDED = enum.auto()
+
+
+class Sender:
+    """Sends `parts` (part 0 first).  `begun` as it was made durable; `first_token` starts this sender's bus tokens.
+
+    `window_bytes` bounds the chunks in flight; the bus has its own window and may say no to any send: `put_back`.
+    Starts without a link: call `connected` when there is one.
+    """
+
+    def __init__(
+        self,
+        parts: tuple[PartSize, ...],
+        *,
+        begun: bool = False,
+        first_token: int = 0,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        window_bytes: int = 1 << 20,
+    ) -> None:
+        self._parts = parts
+        self._begun = begun
+        self._wanted_chunk = max(SMALLEST_CHUNK_BYTES, min(chunk_bytes, LARGEST_CHUNK_BYTES))
+        self._chunk_bytes = self._wanted_chunk
+        self._packet_chunk = LARGEST_CHUNK_BYTES
+        self._smooth = 0
+        self._window_bytes = window_bytes
+        self._token = first_token
+        self._state = _State.ASKING
+        self._online = False
+        self._pending: dict[int, Spans] = {}
+        self._held: set[int] = set()
+        self._in_flight: dict[int, Send] = {}
+        self._bytes_in_flight = 0
+        self._queue: deque[Send | Finished] = deque()
+        self._asked = False
+        self._ask_again_ns: BootNs | None = None
+        self._patience_ns = FIRST_ASK_NS
+
+    # What is known
+
+    @property
+    def begun(self) -> bool:
+        """Whether a first byte may have left: if not, it can still be revoked without a trace."""
+        return self._begun
+
+    @property
+    def ended(self) -> bool:
+        return self._state is _State.ENDED and not self._queue
+
+    @property
+    def chunk_bytes(self) -> int:
+        return min(self._chunk_bytes, self._packet_chunk)
+
+    @property
+    def held_bytes(self) -> int:
+        """How much the requester has said it holds durably: whole parts."""
+        return sum(self._parts[part].size_bytes for part in self._held)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(part.size_bytes for part in self._parts)
+
+    @property
+    def deadline_ns(self) -> BootNs | None:
+        """When `next_effect` may have something without any input."""
+        return self._ask_again_ns if self._online and self._state is not _State.ENDED else None
+
+    # Inputs
+
+    def connected(self, packet_bytes: int) -> None:
+        """There is a link; its broker takes packets of this size.  Whatever was believed before is asked again."""
+        self._online = True
+        self._packet_chunk = max(1, min(LARGEST_CHUNK_BYTES, packet_bytes - _OVERHEAD_BYTES))
+        self._patience_ns = FIRST_ASK_NS
+        self._ask()
+
+    def disconnected(self, fault: LinkFault) -> None:
+        """The link ended; what was in flight has been settled as lost.  After a silent death chunks get smaller."""
+        self._online = False
+        if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _State.SENDING:
+            self._chunk_bytes = max(SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
+            self._smooth = 0
+
+    def settled(self, event: Settled, now: BootNs) -> None:
+        """What the broker said to one of our publications.  Tokens of others are ignored."""
+        send = self._forget(event.token)
+        if send is None:
+            return
+        match event:
+            case Acknowledged(heard=heard):
+                self._acknowledged(send, heard, now)
+            case Refused(code=code):
+                self._again(send)
+                if code == _TOO_LARGE and self.chunk_bytes > SMALLEST_CHUNK_BYTES:
+                    self._chunk_bytes = max(SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+                else:
+                    self._hold(now)
+            case Lost():
+                self._again(send)
+
+    def put_back(self, token: int) -> None:
+        """The bus did not take it: it will be offered again."""
+        send = self._forget(token)
+        if isinstance(send, SendAbort | ClearInit):
+            self._queue.appendleft(send)
+        elif send is not None:
+            self._again(send)
+
+    def receipt(self, held: Held, now: BootNs) -> None:
+        """A receipt whose signature, requester, disclosure and sequence have been checked by the caller.
+
+        One that names another manifest than ours is about something else and ignored.
+        """
+        if self._state is _State.ENDED or held.manifest_sha256 not in (None, self._parts[0].sha256):
+            return
+        if held.state is HeldState.REFUSED:
+            self._end(Outcome.REFUSED)
+        elif held.state is HeldState.COMPLETE:
+            if held.manifest_sha256 is not None:
+                self._held = set(range(len(self._parts)))
+                self._end(Outcome.DELIVERED)
+        else:
+            self._learn(held, now)
+
+    def stop(self) -> None:
+        """Revoked, withdrawn or expired: no chunk leaves from here on.  Idempotent."""
+        if self._state is not _State.ENDED:
+            self._end(Outcome.STOPPED)
+
+    # Output
+
+    def next_effect(self, now: BootNs) -> SenderEffect | None:
+        """The next thing to do, in order.  A send that the bus did not take goes to `put_back` before the next call."""
+        if self._online and self._ask_again_ns is not None and now >= self._ask_again_ns:
+            self._ask()
+        if self._queue:
+            return self._from_queue()
+        if self._state is _State.ENDED or not self._online:
+            return None
+        if self._state is _State.ASKING:
+            return self._question(now)
+        effect = self._next_send()
+        if effect is not None:
+            self._ask_again_ns = None
+        elif not self._in_flight and self._ask_again_ns is None:
+            self._ask_again_ns = BootNs(now + QUIET_NS)
+        return effect
+
+    # Asking
+
+    def _ask(self) -> None:
+        if self._state is not _State.ENDED:
+            self._state = _State.ASKING
+            self._asked = False
+            self._ask_again_ns = None
+
+    def _question(self, now: BootNs) -> SenderEffect | None:
+        if self._asked or self._in_flight:
+            return None  # a question in the middle of traffic gets an answer that is out of date
+        self._asked = True
+        self._pause(now)
+        return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0]))
+
+    def _hold(self, now: BootNs) -> None:
+        """Send nothing more before a receipt comes, or it is time to ask again."""
+        if self._state is not _State.ENDED:
+            self._state = _State.ASKING
+            self._asked = True
+            self._pause(now)
+
+    def _pause(self, now: BootNs) -> None:
+        self._ask_again_ns = BootNs(now + self._patience_ns)
+        self._patience_ns = min(self._patience_ns * 2, LONGEST_ASK_NS)
+
+    def _learn(self, held: Held, now: BootNs) -> None:
+        stored = {part for first, last in held.stored for part in range(first, min(last + 1, len(self._parts)))}
+        if self._state is _State.ASKING:
+            if self._asked and not self._bytes_in_flight:
+                self._held = stored
+                self._plan(held, stored)
+                self._state = _State.SENDING
+                self._ask_again_ns = None
+                self._patience_ns = FIRST_ASK_NS
+        else:
+            self._held |= stored
+            for part in stored:
+                self._pending.pop(part, None)
+            if self._ask_again_ns is not None:
+                self._ask_again_ns = BootNs(now + QUIET_NS)
+
+    def _plan(self, held: Held, stored: set[int]) -> None:
+        """Send what the receipt misses: the listed spans, and all of the parts it does not mention."""
+        listed = {part: Spans(spans) for part, spans in held.incomplete if part < len(self._parts)}
+        self._pending = {}
+        for part, size in enumerate(self._parts):
+            if part not in stored:
+                spans = listed.get(part) or Spans([(0, size.size_bytes)])
+                spans.remove(size.size_bytes, max(size.size_bytes, *(end for _, end in spans)))
+                self._pending[part] = spans
+
+    # Sending
+
+    def _next_send(self) -> SenderEffect | None:
+        part = self._open_part()
+        if part is None:
+            return None
+        spans = self._pending[part]
+        if not spans:
+            if self._flying(part):
+                return self._next_part_chunk(part)
+            del self._pending[part]
+            return self._send(SendFin(self._new_token(), part, self._parts[part]))
+        return self._chunk(part)
+
+    def _next_part_chunk(self, part: int) -> SenderEffect | None:
+        """While the last chunks of one part are on their way, those of the next may follow."""
+        later = next((other for other, spans in self._pending.items() if other > part and spans), None)
+        if later is None or not self._may_send(later):
+            return None
+        return self._chunk(later)
+
+    def _chunk(self, part: int) -> SenderEffect | None:
+        start, end = self._pending[part].first(self.chunk_bytes)
+        if self._bytes_in_flight and self._bytes_in_flight + end - start > self._window_bytes:
+            return None
+        if not self._begun:
+            self._begun = True
+            return MarkBegun()
+        self._pending[part].remove(start, end)
+        self._bytes_in_flight += end - start
+        return self._send(SendChunk(self._new_token(), part, start, end - start))
+
+    def _open_part(self) -> int | None:
+        part = min(self._pending, default=None)
+        return part if part is not None and self._may_send(part) else None
+
+    def _may_send(self, part: int) -> bool:
+        return part == 0 or 0 in self._held
+
+    def _flying(self, part: int) -> bool:
+        return any(isinstance(send, SendChunk) and send.part == part for send in self._in_flight.values())
+
+    def _acknowledged(self, send: Send, heard: bool, now: BootNs) -> None:
+        if isinstance(send, SendChunk):
+            self._smooth += 1
+            if self._smooth >= _GROW_AFTER:
+                self._smooth = 0
+                self._chunk_bytes = min(self._wanted_chunk, self._chunk_bytes * 2)
+        if not heard and isinstance(send, SendChunk | SendFin):
+            self._hold(now)  # the requester is away: the retained init waits for it, and we for its receipt
+
+    def _again(self, send: Send) -> None:
+        match send:
+            case SendChunk(_, part, offset, length):
+                if part not in self._held and self._state is not _State.ENDED:
+                    self._pending.setdefault(part, Spans()).add(offset, offset + length)
+            case SendFin(_, part, _):
+                if part not in self._held and self._state is not _State.ENDED:
+                    self._pending.setdefault(part, Spans())
+            case SendInit():
+                self._asked = False
+            case SendAbort() | ClearInit():
+                pass  # a courtesy: the init expires by itself
+
+    # Bookkeeping
+
+    def _end(self, outcome: Outcome) -> None:
+        self._state = _State.ENDED
+        self._pending.clear()
+        self._ask_again_ns = None
+        if self._online:
+            if outcome is Outcome.STOPPED and self._begun:
+                self._queue.append(SendAbort(self._new_token()))
+            self._queue.append(ClearInit(self._new_token()))
+        self._queue.append(Finished(outcome, self._begun))
+
+    def _from_queue(self) -> SenderEffect:
+        effect = self._queue.popleft()
+        while not self._online and not isinstance(effect, Finished):
+            effect = self._queue.popleft()  # Finished is always last
+        return effect if isinstance(effect, Finished) else self._send(effect)
+
+    def _send(self, send: Send) -> Send:
+        self._in_flight[send.token] = send
+        return send
+
+    def _forget(self, token: int) -> Send | None:
+        send = self._in_flight.pop(token, None)
+        if isinstance(send, SendChunk):
+            self._bytes_in_flight -= send.length
+        return send
+
+    def _new_token(self) -> int:
+        self._token += 1
+        return self._token
