@@ -97,22 +97,38 @@ class FileCamera:
 
 
 def _open_video(path: Path) -> InputContainer:
-    """Open it, prove that at least one picture decodes, and go back to the start."""
+    """Prove that some picture decodes, then open it anew: not every file can be wound back to its very start."""
+    with _opened(path) as container:
+        if not _any_picture(container):
+            raise _not_a_video(path)
+    return _opened(path)
+
+
+def _opened(path: Path) -> InputContainer:
     try:
         container = av.open(str(path), mode="r")
     except FileNotFoundError as error:
         raise ConfigurationError(f"There is no video at '{path}'.", remedy="Check the path.") from error
+    except PermissionError as error:
+        raise ConfigurationError(f"'{path}' may not be read.", remedy="Check who may read it.") from error
     except (av.error.FFmpegError, OSError) as error:
         raise _not_a_video(path) from error
-    try:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"  # frame threads hold pictures back when the file ends in a fault
-        next(container.decode(stream))
-        container.seek(0)
-    except (av.error.FFmpegError, IndexError, StopIteration) as error:
+    if not container.streams.video:
         container.close()
-        raise _not_a_video(path) from error
+        raise _not_a_video(path)
+    container.streams.video[0].thread_type = "NONE"  # frame threads hold pictures back when the file ends in a fault
     return container
+
+
+def _any_picture(container: InputContainer) -> bool:
+    with contextlib.suppress(av.error.FFmpegError):
+        for number, packet in enumerate(container.demux(video=0)):
+            with contextlib.suppress(av.error.FFmpegError):
+                if packet.decode():
+                    return True
+            if number >= _ERRORS_IN_A_ROW:
+                break
+    return False
 
 
 def _not_a_video(path: Path) -> ConfigurationError:
@@ -159,19 +175,21 @@ class _Footage:
     def fault(self) -> str:
         """In words what is wrong with the file, empty if nothing; to be asked when it has been played."""
         at_s = self._next_ns / NS_PER_S
-        if self._damaged:
-            return f"is damaged in {self._damaged} places and was played to {at_s:.1f} s"
         promised_ns = self._promised_ns()
         if self._next_ns + max(NS_PER_S, promised_ns // 50) < promised_ns:
             return f"ends at {at_s:.1f} s although it says {promised_ns / NS_PER_S:.1f} s"
+        if self._damaged:
+            return f"is damaged (packets that do not decode: {self._damaged})"
         return ""
 
     def _promised_ns(self) -> int:
         """How long the file says its pictures go on; 0 if it does not say.  A sound track may outlast them."""
-        if self._stream.duration and self._stream.time_base:
-            return round(self._stream.duration * self._stream.time_base * NS_PER_S)
+        stream = self._stream
+        counted_ns = stream.frames * self._frame_ns  # what a header says survives the file's being cut short
+        if stream.duration and stream.time_base:
+            return max(counted_ns, round(stream.duration * stream.time_base * NS_PER_S))
         alone = len(self._container.streams) == 1
-        return (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0
+        return max(counted_ns, (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0)
 
     def _own_time(self, picture: av.VideoFrame) -> int | None:
         if picture.pts is None or picture.time_base is None:
@@ -190,7 +208,7 @@ class _Footage:
                         self._damaged += 1
                         continue
                     errors_in_a_row = 0
-                    self._damaged += sum(picture.is_corrupt for picture in pictures)
+                    self._damaged += packet.is_corrupt or any(picture.is_corrupt for picture in pictures)
                     yield from pictures
             except av.error.EOFError:
                 return
