@@ -30,7 +30,7 @@ class ReceiverLimits:
 
     manifest_bytes: int = 64 << 20
     part_bytes: int = 1 << 30
-    parts: int = 4096
+    parts: int = 20_001
     total_bytes: int = 16 << 30
     spans: int = 64
     """Missing spans of a part, and incomplete parts, that one receipt has room for."""
