@@ -50,6 +50,8 @@ class OverLimit(enum.Enum):
     AREA_TOO_LARGE = "area too large"
     EXPIRED = "expired"
     LIVES_TOO_LONG = "expires too late"
+    OUTSIDE_REGIONS = "outside the requester's regions"
+    """Found by `trust.TrustedRequester.may_ask_about`, which knows the regions."""
     CASE = "too many requests for this case"
     REQUESTER_RATE = "too many requests from this requester"
     TOTAL_RATE = "too many requests"
@@ -87,11 +89,11 @@ class Limits:
                     f"limits.{name}: {value} is looser than the hard bound {hard}.",
                     remedy="Limits can be tightened, never loosened.",
                 )
-        if self.window_min_s > self.window_max_s or self.area_min_m2 > self.area_max_m2:
-            raise ConfigurationError(
-                "limits: a minimum is above its maximum, so no request could ever pass.",
-                remedy="To hear nothing at all, opt out instead.",
-            )
+
+    @property
+    def satisfiable(self) -> bool:
+        """Whether any request could pass.  Not required: the owner's and a root's limits may exclude each other."""
+        return self.window_min_s <= self.window_max_s and self.area_min_m2 <= self.area_max_m2
 
     def tightened(self, **bounds: int | None) -> Limits:
         """These limits and those `bounds`, the tighter of each; None leaves a bound alone."""

@@ -102,7 +102,7 @@ class OwnLimits(Message, frozen=True):
     requests_per_requester_per_day: _Bound | None = None
 
     def applied_to(self, limits: Limits) -> Limits:
-        """The tighter of each.  Raises `ConfigurationError` when nothing could pass any more."""
+        """The tighter of each."""
         return limits.tightened(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 

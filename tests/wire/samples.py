@@ -1,0 +1,302 @@
+"""One good value of every message, and how to draw more: for the tests of `wire` and whoever needs an example."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from hypothesis import strategies as st
+
+from agent.wire import base64, envelope, strictjson
+from agent.wire.area import Circle, Point, Polygon
+from agent.wire.disclosures import (
+    ContactCard,
+    DisclosureManifest,
+    Part,
+    PartKind,
+    PartMissing,
+    PartRange,
+    Receipt,
+    ReceiptState,
+    Span,
+)
+from agent.wire.fields import Incident, Kind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
+from agent.wire.statements import (
+    Approval,
+    Enrolment,
+    NamedKey,
+    NamedRecipient,
+    OptIn,
+    OptOut,
+    Refusal,
+    Revocation,
+    Scope,
+    SealedItem,
+    TrustChange,
+)
+from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
+
+
+def private_key(name: str) -> Any:
+    """The Ed25519 key whose seed is the SHA-256 of `name`."""
+    return private_key_from_seed(hashlib.sha256(name.encode()).digest())
+
+
+ROOT, REQUESTER, DEVICE, OWNER = (private_key(name) for name in ("root", "requester", "device", "owner"))
+ROOT_KEY, REQUESTER_KEY, DEVICE_KEY, OWNER_KEY = map(public_key_of, (ROOT, REQUESTER, DEVICE, OWNER))
+
+NOW_S = 1_800_000_000
+HOUR_S = 3600
+REPLY = "age1pq1" + "q" * 1952
+RECIPIENT = "age1pq1" + "p" * 1952
+RECOVERY = "age1pq1" + "z" * 1952
+X25519_RECIPIENT = "age1" + "q" * 58
+SHA = "ab" * 32
+
+
+def square(lat: float, lon: float, side_m: float = 600.0) -> Polygon:
+    """Roughly a square of `side_m` around a place at middle latitudes."""
+    high = side_m / 2 / 111_195.08
+    wide = high / 0.6
+    corners = ((-high, -wide), (-high, wide), (high, wide), (high, -wide))
+    return Polygon(
+        vertices=tuple(Point(lat=round(lat + north, 7), lon=round(lon + east, 7)) for north, east in corners)
+    )
+
+
+HARBOUR = square(53.5461, 9.9661)
+CIRCLE = Circle(lat=53.5461, lon=9.9661, radius_m=300)
+
+
+def request(**changes: Any) -> FootageRequest:
+    values: dict[str, Any] = {
+        "v": 1,
+        "id": "0123456789abcdef0123456789abcdef",
+        "requester": "harbour-police",
+        "seq": 7,
+        "audience": ROOT_KEY.id,
+        "kind": Kind.POLICE,
+        "case": "HH 2027/0815",
+        "incident": Incident.BURGLARY,
+        "description": "Two people left a cellar in Hafenstraße carrying a bicycle.",
+        "area": HARBOUR,
+        "from_s": NOW_S - 10 * HOUR_S,
+        "to_s": NOW_S - 8 * HOUR_S,
+        "not_after_s": NOW_S + 7 * 24 * HOUR_S,
+        "reply": REPLY,
+        "contact": Contact(name="Inspector Ada Krüger", email="krueger@police.example", phone="+49 40 1234"),
+    }
+    return FootageRequest(**{**values, **changes})
+
+
+def bundle(**changes: Any) -> TrustBundle:
+    values: dict[str, Any] = {
+        "v": 1,
+        "root": ROOT_KEY.id,
+        "version": 3,
+        "issued_s": NOW_S - 24 * HOUR_S,
+        "requesters": (requester(),),
+    }
+    return TrustBundle(**{**values, **changes})
+
+
+def requester(**changes: Any) -> RequesterEntry:
+    values: dict[str, Any] = {
+        "id": "harbour-police",
+        "name": "Harbour Police",
+        "kind": Kind.POLICE,
+        "keys": (RequesterKey(key=REQUESTER_KEY.text, from_s=NOW_S - 365 * 86400, until_s=NOW_S + 365 * 86400),),
+        "regions": (Region(south_west=Point(lat=53.0, lon=9.0), north_east=Point(lat=54.0, lon=11.0)),),
+        "limits": OwnLimits(window_max_s=6 * HOUR_S),
+    }
+    return RequesterEntry(**{**values, **changes})
+
+
+_STATED: dict[str, Any] = {
+    "v": 1,
+    "device": DEVICE_KEY.text,
+    "owner_time_ms": NOW_S * 1000 + 5,
+    "nonce": "00112233445566778899aabbccddeeff",
+}
+
+
+def item(number: int) -> SealedItem:
+    name = "abcdefghijklmnopqrstuvwxy" + "234567abcdefghij"[number]
+    return SealedItem(id=name, payload_sha256=f"{number:064x}", header_sha256=f"{number + 1000:064x}")
+
+
+def enrolment(**changes: Any) -> Enrolment:
+    values: dict[str, Any] = {
+        **_STATED,
+        "epoch": 1,
+        "recipients": (NamedRecipient(name="owner-1", recipient=RECIPIENT),),
+        "approvers": (NamedKey(name="owner-1", key=OWNER_KEY.text),),
+        "recovery": RECOVERY,
+    }
+    return Enrolment(**{**values, **changes})
+
+
+def approval(**changes: Any) -> Approval:
+    values: dict[str, Any] = {
+        **_STATED,
+        "request": SHA,
+        "reply": REPLY,
+        "segments": (item(0), item(1)),
+        "posters": (item(2),),
+        "contact": base64.encode(b"age-encryption.org/v1 and so on"),
+    }
+    return Approval(**{**values, **changes})
+
+
+def receipt(**changes: Any) -> Receipt:
+    values: dict[str, Any] = {
+        "v": 1,
+        "disclosure": "fedcba9876543210fedcba9876543210",
+        "request": request().id,
+        "requester": "harbour-police",
+        "audience": ROOT_KEY.id,
+        "seq": 9,
+        "state": ReceiptState.PARTIAL,
+        "manifest": SHA,
+        "stored": (PartRange(first=0, last=3), PartRange(first=5, last=5)),
+        "incomplete": (PartMissing(part=4, missing=(Span(start=65536, end=131072), Span(start=262144, end=300000))),),
+        "time_s": NOW_S,
+    }
+    return Receipt(**{**values, **changes})
+
+
+def disclosure_manifest() -> DisclosureManifest:
+    return DisclosureManifest(
+        v=1,
+        disclosure=receipt().disclosure,
+        device=DEVICE_KEY.text,
+        request=SHA,
+        approval=envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(approval()), OWNER).decode(),
+        enrolment=envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment()), OWNER).decode(),
+        records=('{"payload":"e30=","sig":""}',),
+        parts=(
+            Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),
+            Part(kind=PartKind.POSTER, id=item(0).id, size_bytes=40_000, sha256=SHA),
+        ),
+    )
+
+
+EVERY_MESSAGE: dict[str, strictjson.Message] = {
+    "footage-request": request(),
+    "footage-request-circle": request(area=CIRCLE),
+    "withdrawal": Withdrawal(
+        v=1, request=request().id, requester="harbour-police", audience=ROOT_KEY.id, seq=8, reason="Case closed"
+    ),
+    "bulletin": Bulletin(
+        v=1,
+        id="00" * 16,
+        requester="harbour-police",
+        audience=ROOT_KEY.id,
+        seq=10,
+        title="Storm tide tonight",
+        description="Keep cellars and the quay clear until morning.",
+        not_after_s=NOW_S + 12 * HOUR_S,
+        area=CIRCLE,
+    ),
+    "receipt": receipt(),
+    "receipt-complete": receipt(
+        state=ReceiptState.COMPLETE, stored=(PartRange(first=0, last=5),), incomplete=(), retention_days=180
+    ),
+    "receipt-refused": receipt(state=ReceiptState.REFUSED, stored=(), incomplete=(), manifest=None),
+    "enrolment": enrolment(),
+    "enrolment-second-epoch": enrolment(
+        epoch=2,
+        previous=SHA,
+        recipients=(
+            NamedRecipient(name="owner-1", recipient=RECIPIENT),
+            NamedRecipient(name="owner-2", recipient=X25519_RECIPIENT),
+        ),
+    ),
+    "approval": approval(),
+    "refusal": Refusal(**_STATED, request=SHA),
+    "opt-out": OptOut(**_STATED, scope=Scope.KIND, value="insurer", until_s=NOW_S + 86400),
+    "opt-in": OptIn(**_STATED, scope=Scope.ALL),
+    "revocation": Revocation(**_STATED, disclosure=receipt().disclosure),
+    "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),
+    "disclosure-manifest": disclosure_manifest(),
+    "contact-card": ContactCard(v=1, name="Mira", street="Hafenstraße 7", note="Please call in the evening"),
+    "trust-bundle": bundle(),
+}
+"""By the name of its vector."""
+
+PLAIN_WORDS = st.text("abcdefghij ÄÖéñ漢字0123456789-,!?", min_size=1, max_size=60).map(
+    lambda text: " ".join(text.split()) or "words"
+)
+
+
+def hexes(digits: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789abcdef", min_size=digits, max_size=digits)
+
+
+IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
+SEQUENCES = st.integers(1, 2**53 - 1)
+TIMES_S = st.integers(0, 4 * 10**9)
+
+
+@st.composite
+def areas(draw: st.DrawFn) -> Polygon | Circle:
+    lat = round(draw(st.floats(-79, 79)), 7)
+    lon = round(draw(st.floats(-179, 179)), 7)
+    if draw(st.booleans()):
+        return Circle(lat=lat, lon=lon, radius_m=draw(st.integers(1, 1700)))
+    return square(round(lat / 2, 7), lon, draw(st.floats(50, 900)))
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> FootageRequest:
+    begins = draw(st.integers(0, 4 * 10**9))
+    return request(
+        id=draw(hexes(32)),
+        requester=draw(IDS),
+        seq=draw(SEQUENCES),
+        audience=draw(hexes(16)),
+        kind=draw(st.sampled_from(Kind)),
+        incident=draw(st.sampled_from(Incident)),
+        case=draw(PLAIN_WORDS),
+        description=draw(PLAIN_WORDS),
+        area=draw(areas()),
+        from_s=begins,
+        to_s=begins + draw(st.integers(1, 10**6)),
+        not_after_s=draw(TIMES_S),
+    )
+
+
+@st.composite
+def receipts(draw: st.DrawFn) -> Receipt:
+    edges = sorted(draw(st.sets(st.integers(0, 10_000), max_size=12)))
+    pairs = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False) if b > a]
+    apart = [pair for number, pair in enumerate(pairs) if number == 0 or pair[0] > pairs[number - 1][1] + 1]
+    spans = tuple(Span(start=start, end=end) for start, end in pairs)
+    return receipt(
+        disclosure=draw(hexes(32)),
+        seq=draw(SEQUENCES),
+        state=draw(st.sampled_from([ReceiptState.PARTIAL, ReceiptState.REFUSED])),
+        stored=tuple(PartRange(first=first, last=last) for first, last in apart),
+        incomplete=(PartMissing(part=20_000, missing=spans),) if spans else (),
+        retention_days=draw(st.none() | st.integers(0, 36_525)),
+    )
+
+
+@st.composite
+def approvals(draw: st.DrawFn) -> Approval:
+    numbers = draw(st.sets(st.integers(0, 15), min_size=1, max_size=8))
+    return approval(
+        request=draw(hexes(64)),
+        nonce=draw(hexes(32)),
+        segments=tuple(item(number) for number in sorted(numbers)),
+        posters=(),
+        contact=draw(st.none() | st.binary(max_size=40).map(base64.encode)),
+        owner_time_ms=draw(st.integers(0, 10**13)),
+    )
+
+
+MESSAGES: st.SearchStrategy[strictjson.Message] = st.one_of(
+    requests(), receipts(), approvals(), st.sampled_from(list(EVERY_MESSAGE.values()))
+)

@@ -1,0 +1,175 @@
+"""Areas: sizes that can be checked by hand, doors inside and outside, and shapes that are refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from agent.errors import FormatError
+from agent.wire.area import MAX_VERTICES, Bounds, Circle, Point, Polygon
+from tests.wire import samples
+
+DEGREE_M = math.pi / 180 * 6_371_008.8
+
+
+def polygon(*corners: tuple[float, float]) -> Polygon:
+    """From (lat, lon) pairs in thousandths of a degree."""
+    return Polygon(vertices=tuple(Point(lat=round(lat / 1000, 7), lon=round(lon / 1000, 7)) for lat, lon in corners))
+
+
+SQUARE = polygon((-5, -5), (-5, 5), (5, 5), (5, -5))
+
+
+def test_a_square_at_the_equator_has_the_size_of_its_sides() -> None:
+    assert SQUARE.size_m2 == pytest.approx((0.01 * DEGREE_M) ** 2, rel=1e-9)
+
+
+def test_away_from_the_equator_a_degree_of_longitude_is_shorter() -> None:
+    north = polygon((60_000 - 5, -5), (60_000 - 5, 5), (60_000 + 5, 5), (60_000 + 5, -5))
+    assert north.size_m2 == pytest.approx(SQUARE.size_m2 * math.cos(math.radians(60)), rel=1e-6)
+
+
+def test_a_triangle_is_half_its_square_in_either_direction() -> None:
+    corners = ((-5, -5), (-5, 5), (5, 5))
+    assert polygon(*corners).size_m2 == pytest.approx(SQUARE.size_m2 / 2, rel=1e-9)
+    assert polygon(*reversed(corners)).size_m2 == pytest.approx(SQUARE.size_m2 / 2, rel=1e-9)
+
+
+def test_a_circle_has_the_size_of_its_radius() -> None:
+    assert Circle(lat=53.5, lon=10.0, radius_m=300).size_m2 == pytest.approx(math.pi * 90_000)
+
+
+@pytest.mark.parametrize(
+    ("at", "inside"),
+    [
+        ((0, 0), True),
+        ((4.9, 4.9), True),
+        ((5, 5), True),
+        ((5, 0), True),
+        ((0, -5), True),
+        ((5.0001, 0), False),
+        ((0, 5.0001), False),
+        ((0, -5.0001), False),
+        ((-5.0001, -5), False),
+        ((5, 6), False),
+        ((90_000, 0), False),
+    ],
+)
+def test_a_door_on_the_border_is_inside_and_one_beyond_is_not(at: tuple[float, float], inside: bool) -> None:
+    assert SQUARE.contains(at[0] / 1000, at[1] / 1000) is inside
+
+
+def test_a_hollow_is_outside_and_a_ray_through_a_vertex_counts_once() -> None:
+    arrow = polygon((0, 0), (10, 5), (0, 10), (3, 5))
+    assert not arrow.contains(0.001, 0.005)
+    assert arrow.contains(0.005, 0.005)
+    diamond = polygon((0, -5), (5, 0), (0, 5), (-5, 0))
+    assert diamond.contains(0.0, -0.002)
+    assert not diamond.contains(0.0, -0.006)
+    assert not diamond.contains(0.005, -0.001)
+
+
+def test_a_circle_holds_what_its_radius_reaches() -> None:
+    circle = Circle(lat=60.0, lon=10.0, radius_m=500)
+    reach = 500 / DEGREE_M
+    assert circle.contains(60.0 + reach * 0.999, 10.0)
+    assert not circle.contains(60.0 + reach * 1.001, 10.0)
+    assert circle.contains(60.0, 10.0 + reach * 1.99)
+    assert not circle.contains(60.0, 10.0 + reach * 2.01)
+    assert not circle.contains(-60.0, 10.0)
+
+
+@given(samples.areas())
+def test_bounds_enclose_the_area_and_nothing_outside_them_is_in_it(area: Polygon | Circle) -> None:
+    bounds = area.bounds
+    assert bounds.encloses(bounds)
+    step = 1e-6
+    assert not area.contains(bounds.north + step, (bounds.west + bounds.east) / 2)
+    assert not area.contains((bounds.south + bounds.north) / 2, bounds.west - step)
+    assert area.contains(round((bounds.south + bounds.north) / 2, 7), round((bounds.west + bounds.east) / 2, 7))
+
+
+def test_bounds_enclose_only_what_lies_wholly_within() -> None:
+    region = Bounds(0, 0, 10, 10)
+    assert region.encloses(Bounds(0, 0, 10, 10))
+    for outside in (Bounds(-1, 0, 5, 5), Bounds(0, -1, 5, 5), Bounds(0, 0, 11, 5), Bounds(0, 0, 5, 11)):
+        assert not region.encloses(outside)
+
+
+@pytest.mark.parametrize(
+    ("corners", "why"),
+    [
+        (((0, 0), (5, 5), (0, 5), (5, 0)), "touches itself"),
+        (((0, 0), (0, 10), (10, 10), (10, 0), (0, 5)), "touches itself"),
+        (((0, 0), (0, 10), (5, 5), (10, 10), (10, 0), (5, 5)), "stands twice"),
+        (((0, 0), (0, 10), (0, 5), (5, 5)), "runs back"),
+        (((0, 5), (0, 0), (0, 10), (5, 5)), "runs back"),
+        (((0, 0), (0, 5), (0, 10)), "runs back"),
+        (((0, 0), (0, 0), (5, 5)), "stands twice"),
+        (((0, 0), (0, 40), (0.1, 40), (0.1, 0)), "too thin"),
+        (((0, 0), (0, 50), (50, 0)), "spans more than"),
+        (((79_998, 0), (79_998, 5), (80_001, 0)), "80° latitude"),
+        (((-79_998, 0), (-79_998, 5), (-80_001, 0)), "80° latitude"),
+        (((0, 179_999), (0, -179_999), (5, 179_999)), "antimeridian"),
+        (((0, 179_995), (0, 180_000), (5, 180_000)), "antimeridian"),
+        (((0, -179_995), (0, -180_000), (5, -180_000)), "antimeridian"),
+    ],
+)
+def test_a_shape_that_cannot_be_measured_honestly_is_refused(
+    corners: tuple[tuple[float, float], ...], why: str
+) -> None:
+    with pytest.raises(FormatError, match=why):
+        polygon(*corners)
+
+
+@pytest.mark.parametrize(
+    ("circle", "why"),
+    [
+        ({"lat": 79.999, "lon": 0.0, "radius_m": 500}, "80° latitude"),
+        ({"lat": 90.0, "lon": 0.0, "radius_m": 500}, "80° latitude"),
+        ({"lat": 0.0, "lon": 179.999, "radius_m": 500}, "antimeridian"),
+        ({"lat": 0.0, "lon": -179.999, "radius_m": 500}, "antimeridian"),
+        ({"lat": 0.0, "lon": 0.0, "radius_m": 2500}, "spans more than"),
+        ({"lat": 0.12345678, "lon": 0.0, "radius_m": 500}, "seven decimals"),
+    ],
+)
+def test_a_circle_that_cannot_be_measured_honestly_is_refused(circle: dict[str, float], why: str) -> None:
+    with pytest.raises(FormatError, match=why):
+        Circle(**circle)  # type: ignore[arg-type]
+
+
+def test_a_vertex_in_the_middle_of_a_side_is_allowed() -> None:
+    assert polygon((0, 0), (0, 5), (0, 10), (10, 10), (10, 0)).size_m2 > 0
+
+
+def circle_of_corners(count: int) -> Polygon:
+    return polygon(
+        *((5 * math.cos(2 * math.pi * n / count), 5 * math.sin(2 * math.pi * n / count)) for n in range(count))
+    )
+
+
+def test_a_polygon_has_as_many_vertices_as_allowed_and_approaches_the_circle() -> None:
+    round_enough = circle_of_corners(MAX_VERTICES)
+    assert round_enough.size_m2 == pytest.approx(math.pi * (0.005 * DEGREE_M) ** 2, rel=0.01)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=3, max_size=7))
+def test_any_outline_is_measured_or_refused_and_agrees_with_a_count_of_squares(
+    corners: list[tuple[int, int]],
+) -> None:
+    try:
+        shape = polygon(*corners)
+    except FormatError:
+        assume(False)
+        return
+    # Pick's theorem on the grid of the vertices: area = inner points + border points / 2 - 1.
+    held = border = 0
+    for lat in range(13):
+        for lon in range(13):
+            held += shape.contains(lat / 1000, lon / 1000)
+    for (a, b), (c, d) in zip(corners, corners[1:] + corners[:1], strict=True):
+        border += math.gcd(abs(a - c), abs(b - d))
+    assert shape.size_m2 == pytest.approx((held - border / 2 - 1) * (0.001 * DEGREE_M) ** 2, rel=1e-6)

@@ -1,0 +1,82 @@
+"""Text for the owner's eyes: what a stranger may write, and what is repaired or refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import FormatError
+from agent.wire import text
+
+ALLOWED = [
+    "Two people left a cellar in Hafenstraße carrying a bicycle.",
+    "Between 3.30 and 4.15 a.m., about 12.5 m from the gate; reward: none!",
+    "漢字とかな、한글, кириллица, العربية",
+    "No. 7, e.g. the blue door",
+    "🚲 bicycle",
+]
+REFUSED = {
+    "two spaces": "a  b",
+    "space first": " a",
+    "space last": "a ",
+    "tab": "a\tb",
+    "newline": "a\nb",
+    "line separator": "a\u2028b",
+    "no-break space": "a\u00a0b",
+    "null": "a\x00b",
+    "delete": "a\x7fb",
+    "right-to-left override": "a\u202eb",
+    "bidi isolate": "a\u2066b",
+    "zero-width space": "a\u200bb",
+    "zero-width joiner": "a\u200db",
+    "soft hyphen": "a\u00adb",
+    "tag characters": "a\U000e0041b",
+    "private use": "a\ue000b",
+    "half a surrogate pair": "a\ud800b",
+    "not in form C": "e\u0301",
+    "piled marks": "x" + "\u0335\u0336\u0337\u0338\u0334",
+    "https": "see https://x",
+    "HTTP": "see HTTP://x",
+    "www": "see www.x",
+    "bare domain": "see bit.ly/abc",
+    "bare domain, fullwidth dot": "see example\uff0ecom",
+    "bare domain, ideographic dot": "see example\u3002com",
+    "mail address": "write to a@b.example",
+    "mailto": "mailto:x",
+    "javascript": "javascript:x",
+}
+
+
+@pytest.mark.parametrize("words", ALLOWED)
+def test_plain_words_pass(words: str) -> None:
+    assert text.fault(words) is None
+    assert text.clean(words) == words
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_words_that_pretend_are_refused(name: str) -> None:
+    with pytest.raises(FormatError, match="description"):
+        text.check("description", REFUSED[name], 500)
+
+
+def test_the_length_is_counted_in_characters_and_both_ends_are_allowed() -> None:
+    text.check("x", "é" * 500, 500)
+    text.check("x", "é", 500)
+    for words in ("", "é" * 501):
+        with pytest.raises(FormatError, match="characters, allowed are"):
+            text.check("x", words, 500)
+
+
+@given(st.text(max_size=60))
+def test_cleaning_leaves_nothing_but_what_only_words_can_mend(words: str) -> None:
+    cleaned = text.clean(words)
+    assert text.clean(cleaned) == cleaned
+    left = text.fault(cleaned)
+    assert left is None or "link" in left or "marks" in left
+
+
+@given(st.text(max_size=60))
+def test_clean_text_is_left_alone(words: str) -> None:
+    if text.fault(words) is None:
+        assert text.clean(words) == words
