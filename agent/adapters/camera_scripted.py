@@ -18,8 +18,8 @@ from agent.ports import CameraEnd, CameraSink
 
 __all__ = ["TWO_VISITS", "ScriptedCamera", "Visit"]
 
-TWO_VISITS = (Visit(from_s=6.0), Visit(from_s=38.0, walk_s=5.0, stand_s=2.0, coat=(150, 104, 46)))
-"""The demo's script, a minute long: two people, far enough apart to be two events."""
+TWO_VISITS = (Visit(from_s=6.0), Visit(from_s=52.0, walk_s=5.0, stand_s=2.0, coat=(150, 104, 46)))
+"""The demo's script, 80 s long: two people, further apart than the default merge gap, so they are two events."""
 
 
 class ScriptedCamera:
@@ -29,7 +29,7 @@ class ScriptedCamera:
         self,
         visits: Sequence[Visit] = TWO_VISITS,
         *,
-        duration_s: float = 60.0,
+        duration_s: float = 80.0,
         size_px: tuple[int, int] = (960, 540),
         frames_per_s: int = 10,
         paced: bool = False,

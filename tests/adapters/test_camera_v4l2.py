@@ -89,8 +89,8 @@ def test_a_drivers_monotonic_capture_time_is_believed() -> None:
     def opener(graph: str, mode: V4l2Mode) -> InputContainer:
         nonlocal captured_ns
         captured_ns = time.monotonic_ns() - NS_PER_S // 2
-        return lavfi(f"{graph},settb=1/1000000,setpts=PTS+{captured_ns // 1000},realtime", mode)
+        return lavfi(f"{graph},settb=1/1000000,setpts=PTS+{captured_ns // 1000}", mode)
 
-    _, receiver = play(V4l2Camera("testsrc=size=160x120:rate=20:duration=0.3", opener=opener))
+    _, receiver = play(V4l2Camera("testsrc=size=160x120:rate=20:duration=0.1", opener=opener))
     shift_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     assert abs(receiver.packets[0].sensor_ns - captured_ns - shift_ns) < NS_PER_S // 1000
