@@ -23,6 +23,7 @@ for the next input or until `deadline_ns`.
 Source: PROTOCOL.md, "Disclosure over MQTT"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
 """
 
+from agent.core.transfer.receipts import held_of, receipt_of
 from agent.core.transfer.receiver import (
     AllHeld,
     Answer,
@@ -73,4 +74,6 @@ __all__ = [
     "SenderEffect",
     "Spans",
     "Write",
+    "held_of",
+    "receipt_of",
 ]

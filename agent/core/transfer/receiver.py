@@ -33,7 +33,7 @@ class ReceiverLimits:
     parts: int = 20_001
     total_bytes: int = 16 << 30
     spans: int = 64
-    """Missing spans of a part, and incomplete parts, that one receipt has room for."""
+    """Missing spans, over all parts, that one receipt has room for within its 8 KiB; also ranges of stored parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +218,17 @@ class Receiver:
             stored = ((0, self._count - 1),) if self._state is HeldState.COMPLETE else ()
             return Held(self._state, self._sizes[0].sha256 if self._state is HeldState.COMPLETE else manifest, stored)
         ranges = tuple((start, end - 1) for start, end in Spans((part, part + 1) for part in self._sealed))
-        incomplete = tuple(
-            (part, tuple(have.missing(self._sizes[part].size_bytes))[: self._limits.spans])
-            for part, have in sorted(self._have.items())
-        )
-        return Held(self._state, manifest, ranges[: self._limits.spans], incomplete[: self._limits.spans])
+        return Held(self._state, manifest, ranges[: self._limits.spans], self._incomplete())
+
+    def _incomplete(self) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+        room = self._limits.spans
+        listed = []
+        for part, have in sorted(self._have.items()):
+            missing = tuple(have.missing(self._sizes[part].size_bytes))[:room]
+            if missing:
+                listed.append((part, missing))
+                room -= len(missing)
+        return tuple(listed)
 
     def _look_if_all(self) -> None:
         if len(self._sealed) == self._count and self._state is HeldState.PARTIAL:

@@ -1,0 +1,218 @@
+"""The requester's half, step by step."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from agent.core.transfer import (
+    AllHeld,
+    Answer,
+    Held,
+    HeldState,
+    ManifestHeld,
+    PartSize,
+    Receiver,
+    ReceiverEffect,
+    ReceiverLimits,
+    Reception,
+    SealPart,
+    Write,
+    held_of,
+    receipt_of,
+)
+from agent.wire import strictjson
+
+MANIFEST, SEGMENT = b"manifest" * 10, bytes(range(250)) * 4
+
+
+def size_of(data: bytes) -> PartSize:
+    return PartSize(len(data), hashlib.sha256(data).hexdigest())
+
+
+def effects(receiver: Receiver) -> list[ReceiverEffect]:
+    found = []
+    while (effect := receiver.next_effect()) is not None:
+        found.append(effect)
+    return found
+
+
+def give(receiver: Receiver, part: int, data: bytes, start: int = 0, end: int | None = None) -> None:
+    piece = data[start:end]
+    receiver.chunk(part, start, piece, hashlib.sha256(piece).hexdigest())
+
+
+def fresh(**limits: int) -> Receiver:
+    return Receiver(size_of(MANIFEST), 2, ReceiverLimits(**limits))
+
+
+def expecting(**limits: int) -> Receiver:
+    """A receiver whose manifest is held and read."""
+    receiver = fresh(**limits)
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect((size_of(SEGMENT),))
+    effects(receiver)
+    return receiver
+
+
+def test_a_part_is_written_sealed_and_only_then_named_in_an_answer() -> None:
+    receiver = fresh()
+    give(receiver, 0, MANIFEST)
+    assert effects(receiver) == [Write(0, 0, MANIFEST), SealPart(0, size_of(MANIFEST))]
+    receiver.fin(0)
+    assert effects(receiver) == []
+    receiver.sealed(0, matches=True)
+    assert effects(receiver) == [ManifestHeld()]
+    receiver.expect((size_of(SEGMENT),))
+    assert effects(receiver) == [Answer(Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))]
+
+
+def test_nothing_but_the_manifest_is_written_before_it_has_been_read() -> None:
+    receiver = fresh()
+    give(receiver, 1, SEGMENT)
+    assert effects(receiver) == []
+    assert receiver.dropped == 1
+
+
+def test_what_comes_twice_is_written_once() -> None:
+    receiver = expecting()
+    for start, end in ((0, 100), (0, 100), (20, 80)):
+        give(receiver, 1, SEGMENT, start, end)
+    assert effects(receiver) == [Write(1, 0, SEGMENT[:100])]
+
+
+def test_an_answer_lists_the_missing_bytes() -> None:
+    receiver = expecting()
+    give(receiver, 1, SEGMENT, 100, 200)
+    give(receiver, 1, SEGMENT, 900, 1000)
+    receiver.fin(1)
+    answer = effects(receiver)[-1]
+    assert answer == Answer(
+        Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "data"),
+    [(-1, b"x"), (1000, b"x"), (999, b"xy"), (0, b""), (0, bytes(129 << 10))],
+    ids=["before", "at end", "over end", "empty", "too long"],
+)
+def test_a_chunk_outside_its_part_is_dropped(offset: int, data: bytes) -> None:
+    receiver = expecting()
+    receiver.chunk(1, offset, data, hashlib.sha256(data).hexdigest())
+    assert effects(receiver) == []
+    assert receiver.dropped == 1
+
+
+def test_a_chunk_whose_hash_does_not_fit_is_dropped() -> None:
+    receiver = expecting()
+    receiver.chunk(1, 0, b"abc", hashlib.sha256(b"abd").hexdigest())
+    assert (effects(receiver), receiver.dropped) == ([], 1)
+
+
+def test_a_spoiled_part_is_asked_for_again_and_at_the_third_time_refused() -> None:
+    receiver = expecting()
+    for turn in range(3):
+        give(receiver, 1, SEGMENT)
+        effects(receiver)
+        receiver.sealed(1, matches=False)
+        answer = effects(receiver)[-1]
+        assert isinstance(answer, Answer)
+        assert answer.held.state is (HeldState.PARTIAL if turn < 2 else HeldState.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("parts", "limits"),
+    [((), {}), ((10, 10), {}), ((1001,), {"part_bytes": 1000}), ((900,), {"total_bytes": 800}), ((0,), {})],
+    ids=["too few", "too many", "part too large", "all too large", "empty part"],
+)
+def test_a_manifest_beyond_the_limits_is_refused_and_nothing_of_it_written(
+    parts: tuple[int, ...], limits: dict[str, int]
+) -> None:
+    receiver = fresh(**limits)
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect(tuple(PartSize(size, "00" * 32) for size in parts))
+    assert receiver.state is HeldState.REFUSED
+    give(receiver, 1, SEGMENT)
+    assert all(not isinstance(each, Write) for each in effects(receiver))
+
+
+def test_an_init_beyond_the_limits_is_refused_before_a_byte() -> None:
+    receiver = Receiver(PartSize(10**9, "00" * 32), 2, ReceiverLimits())
+    answer = receiver.next_effect()
+    assert isinstance(answer, Answer)
+    assert answer.held.state is HeldState.REFUSED
+
+
+def test_another_object_under_the_same_id_is_dropped() -> None:
+    receiver = fresh()
+    receiver.init(size_of(b"another"), 2)
+    assert (effects(receiver), receiver.dropped) == ([], 1)
+
+
+def test_all_held_is_said_once_and_complete_answers_ever_after() -> None:
+    receiver = expecting()
+    give(receiver, 1, SEGMENT)
+    effects(receiver)
+    receiver.sealed(1, matches=True)
+    assert AllHeld() in effects(receiver)
+    receiver.complete()
+    complete = Answer(Held(HeldState.COMPLETE, size_of(MANIFEST).sha256, ((0, 1),)))
+    assert effects(receiver) == [complete]
+    give(receiver, 1, SEGMENT)
+    receiver.init(size_of(MANIFEST), 2)
+    assert effects(receiver) == [complete]
+
+
+def test_after_a_restart_sealed_parts_are_not_asked_for_again() -> None:
+    receiver = Receiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0, 1}))
+    assert effects(receiver) == [ManifestHeld()]
+    receiver.expect((size_of(SEGMENT),))
+    assert AllHeld() in effects(receiver)
+
+
+def test_several_reasons_to_answer_make_one_answer() -> None:
+    receiver = expecting()
+    for _ in range(5):
+        receiver.init(size_of(MANIFEST), 2)
+        receiver.fin(1)
+    assert len(effects(receiver)) == 1
+
+
+def test_a_receipt_with_as_much_missing_as_it_has_room_for_stays_within_8_kib() -> None:
+    large = PartSize(10**9, "00" * 32)
+    receiver = Receiver(size_of(MANIFEST), 100, ReceiverLimits(total_bytes=10**12))
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect((large,) * 99)
+    for part in range(1, 100):
+        for offset in range(0, 20, 2):
+            give(receiver, part, bytes(10**6), 900_000 + offset, 900_001 + offset)
+    answer = effects(receiver)[-1]
+    assert isinstance(answer, Answer)
+    receipt = receipt_of(
+        answer.held, disclosure="ab" * 16, request="cd" * 16, requester="springfield", audience="ef" * 8, seq=2**53 - 1
+    )
+    assert len(strictjson.encode(receipt)) < 6 * 1024
+    assert held_of(receipt) == answer.held
+
+
+def test_a_disclosure_belongs_to_the_device_that_began_it_and_only_so_many_are_open() -> None:
+    reception = Reception(ReceiverLimits(), most=1)
+    assert reception.find("dev1", "d1") is None
+    assert reception.init("dev1", "d1", size_of(MANIFEST), 2) is not None
+    assert reception.init("dev2", "d1", size_of(MANIFEST), 2) is None
+    assert reception.init("dev1", "d2", size_of(MANIFEST), 2) is None
+    assert reception.find("dev1", "d1") is not None
+    assert reception.dropped == 3
+    reception.close("d1")
+    assert reception.init("dev1", "d2", size_of(MANIFEST), 2) is not None
