@@ -170,7 +170,8 @@ class Receipt(Message, frozen=True):
 
     v: Version1
     disclosure: HexId
-    request: HexId
+    request: HexId | None = None
+    """None until part 0 is opened: it alone says which request the disclosure answers."""
     requester: RequesterId
     audience: KeyId
     seq: Sequence
@@ -193,6 +194,8 @@ class Receipt(Message, frozen=True):
                 raise FormatError("incomplete: a part is both stored and incomplete.")
         if self.state is ReceiptState.COMPLETE and (self.manifest is None or self.incomplete):
             raise FormatError("state: complete needs the manifest's hash and leaves nothing incomplete.")
+        if self.state is not ReceiptState.PARTIAL and self.request is None:
+            raise FormatError("request: present in a receipt that closes a disclosure.")
 
 
 def _require_ascending(field: str, spans: tuple[tuple[int, int], ...]) -> None:
