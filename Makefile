@@ -25,8 +25,8 @@ test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pyt
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static
 
-bench: setup-test ## Measure, each figure beside its limit (ARGS='weights' runs one)
-	@$(VENV)/bin/python -m bench $(ARGS)
+bench: setup-test ## Measure, each figure beside its limit (ARGS=weights runs one)
+	@$(VENV)/bin/python -m bench $(or $(ARGS),all)
 
 setup: ## Install what running Doorward needs, and nothing else
 	@sh scripts/system-packages.sh run

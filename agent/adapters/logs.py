@@ -1,0 +1,185 @@
+"""Writes what happened as structured lines, and lets nothing through that a log must not have.
+
+An event is a past-tense phrase with fields: `log.info("segment_acknowledged", segment=…, bytes=…)`.  One line each, JSON
+for machines or plain text for a terminal.
+
+What never gets through, whoever logs it (`redact`):
+- bytes and arrays: only their size is written;
+- keys and passphrases, whether by the field's name or by the look of the text;
+- what a requester wrote, where a camera is, and how an owner is reached, by the field's name;
+- objects of any kind: their `repr` may hold all of these, so only the class is written;
+- the messages of foreign exceptions, which quote what they choked on.  Their class and place are written instead.
+Long text is cut: nothing that is worth logging is long.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from agent.config import Log, LogFormat
+from agent.errors import DoorwardError
+
+__all__ = ["redact", "set_up"]
+
+_WITHHELD = "<withheld>"
+_LONGEST = 200
+_DEEPEST = 4
+_MOST_ITEMS = 50
+
+_SECRET_FIELDS = frozenset(
+    {"key", "keys", "private_key", "file_key", "secret", "secrets", "seed", "identity", "identities", "passphrase"}
+    | {"password", "pin", "token", "nonce", "envelope", "payload", "message", "body", "text", "description"}
+    | {"incident", "case", "contact", "street", "email", "reply", "header", "topic"}
+    | {"area", "corners", "position", "latitude", "longitude"}
+    | {"plaintext", "luma", "frame", "packet", "poster", "media", "data"}
+)
+"""Fields whose value is written for nobody.  `key_id` is another name, and a request's id is no secret."""
+
+_SECRET_TEXT = re.compile(
+    r"AGE-SECRET-KEY-[0-9A-Z-]+|age1[0-9a-z]{20,}|ed25519:[\w-]{20,}|-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_OURS = Path(__file__).resolve().parents[2]
+
+
+def set_up(log: Log, stream: TextIO | None = None) -> None:
+    """Configure structlog and the standard library's logging for this process.  `stream` is standard error if None."""
+    out = stream or sys.stderr
+    as_json = log.format is LogFormat.JSON or (log.format is LogFormat.AUTO and not out.isatty())
+    structlog.configure(
+        processors=[_stamp, redact, _as_json if as_json else _as_line],
+        wrapper_class=structlog.make_filtering_bound_logger(log.level.value),
+        logger_factory=_Writer.factory(out),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(logging.WARNING)
+
+
+class _Writer:
+    """Writes whole lines, one at a time, whichever threads they come from."""
+
+    def __init__(self, out: TextIO, lock: threading.Lock, name: str) -> None:
+        self._out, self._lock, self.name = out, lock, name
+
+    @classmethod
+    def factory(cls, out: TextIO) -> Any:
+        lock = threading.Lock()
+        return lambda name="doorward", *_: cls(out, lock, str(name))
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            self._out.write(line + "\n")
+            self._out.flush()
+
+    debug = info = warning = error = critical = exception = msg = _write
+
+
+class _Forward(logging.Handler):
+    """Warnings of libraries, through the same rules.  Their text is theirs, so only its beginning is trusted."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = logging.getLevelName(record.levelno).lower()
+        log = structlog.get_logger(record.name)
+        getattr(log, level, log.warning)(
+            "library warned", template=str(record.msg), place=f"{record.module}:{record.lineno}"
+        )
+
+
+# --- Processors
+
+
+def _stamp(writer: Any, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Time, level and who, in front."""
+    now = datetime.datetime.now(datetime.UTC)
+    head = {"at": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z", "level": level}
+    return {**head, "part": getattr(writer, "name", "doorward"), "event": event.pop("event", ""), **event}
+
+
+def redact(_writer: object, _level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The event with everything taken out that the module docstring names."""
+    fault = _current_fault(event.pop("exc_info", None))
+    clean: dict[str, Any] = {str(name): _clean(value, str(name)) for name, value in event.items()}
+    return clean | ({"fault": _fault(fault)} if fault else {})
+
+
+def _current_fault(given: object) -> BaseException | None:
+    if isinstance(given, BaseException):
+        return given
+    if isinstance(given, tuple):
+        return next((one for one in given if isinstance(one, BaseException)), None)
+    return sys.exc_info()[1] if given else None
+
+
+def _clean(value: object, name: str = "", depth: int = 0) -> Any:
+    if name.lower() in _SECRET_FIELDS and value is not None:
+        return _WITHHELD
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, enum.Enum):
+        return _clean(value.value, depth=depth)
+    if isinstance(value, str | Path):
+        return _clean_text(str(value))
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, BaseException):
+        return _fault(value)
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return {_clean_text(str(key)): _clean(one, str(key), depth + 1) for key, one in [*value.items()][:_MOST_ITEMS]}
+    if depth < _DEEPEST and isinstance(value, Sequence | set | frozenset):
+        return [_clean(one, depth=depth + 1) for one in [*value][:_MOST_ITEMS]]
+    return f"<{type(value).__name__}>"
+
+
+def _clean_text(text: str) -> str:
+    text = _SECRET_TEXT.sub(_WITHHELD, text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _fault(error: BaseException) -> str:
+    """Our own errors say what they were written to say; of others, what happened and where."""
+    if isinstance(error, DoorwardError):
+        return _clean_text(f"{type(error).__name__}: {error}")
+    words = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{_short(frame.filename)}:{frame.lineno}" for frame in frames[-3:]]
+    return f"{type(error).__name__}{words}" + (f" at {' > '.join(places)}" if places else "")
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(_OURS)) if path.is_relative_to(_OURS) else path.name
+
+
+# --- Renderers
+
+
+def _as_json(_writer: object, _level: str, event: MutableMapping[str, Any]) -> str:
+    return json.dumps(event, ensure_ascii=False, allow_nan=True)
+
+
+def _as_line(_writer: object, _level: str, event: MutableMapping[str, Any]) -> str:
+    """`12:03:04.117 warning  recorder    camera lost  fault=…`, with line breaks made visible."""
+    head = f"{event.pop('at')[11:23]} {event.pop('level'):8} {event.pop('part'):11} {event.pop('event')}"
+    fields = "  ".join(f"{name}={_quoted(value)}" for name, value in event.items())
+    return f"{head}  {fields}".rstrip().replace("\n", "\\n").replace("\x1b", "\\x1b")
+
+
+def _quoted(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and " " in text else text
