@@ -7,16 +7,21 @@ port's contract suite in `tests/contracts/`.  Nothing here does anything.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from agent.core.bus import BusEvent
+from agent.core.consent import State
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+from agent.core.requests import BlockedRequest, History, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
 from agent.core.timebase import BootNs, Moment
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import SegmentId, VaultFile
+from agent.wire.statements import Scope
 
 __all__ = [
     "Bus",
@@ -28,8 +33,11 @@ __all__ = [
     "DiskFile",
     "Entropy",
     "Index",
+    "Journal",
     "ManifestLog",
     "Notifier",
+    "Outbox",
+    "OutboxDraft",
     "SegmentFile",
     "SegmentStore",
 ]
@@ -151,6 +159,79 @@ class Bus(Protocol):
 
     def stop(self) -> None:
         """Say goodbye to the broker, join the thread, settle what is in flight as `Lost`.  Idempotent."""
+        ...
+
+
+class Journal(History, Protocol):
+    """The custodian's durable truth.  Everything inside one `transaction()` is durable together or did not happen."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+    def get(self, name: str) -> bytes | None: ...
+    def put(self, name: str, value: bytes) -> None: ...
+    def remove(self, name: str) -> None: ...
+    def named(self, prefix: str) -> dict[str, bytes]:
+        """Values whose name starts with `prefix`, by the rest of the name."""
+        ...
+
+    def append_leaf(self, position: int, entry: bytes) -> None: ...
+    def leaves(self, start: int = 0, end: int | None = None) -> list[bytes]: ...
+    def add_request(self, request: StoredRequest) -> None: ...
+    def set_state(self, request: str, state: State, disclosure: str | None = None) -> None: ...
+    def request(self, request: str) -> StoredRequest | None: ...
+    def request_of(self, disclosure: str) -> StoredRequest | None: ...
+    def requests(self, *states: State) -> list[StoredRequest]:
+        """All of them, or those in `states`, oldest first."""
+        ...
+
+    def held_segments(self) -> frozenset[str]:
+        """Segments of every request that waits for its owner."""
+        ...
+
+    def use_sequence(self, key_id: str, seq: int) -> None: ...
+    def use_nonce(self, nonce: str) -> bool:
+        """False if it was used before."""
+        ...
+
+    def count(self, name: str) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def add_blocked(self, blocked: BlockedRequest, keep: int) -> bool:
+        """False if it was listed before.  The list keeps the newest `keep`."""
+        ...
+
+    def blocked(self) -> list[BlockedRequest]: ...
+    def add_opt_out(self, opt_out: StandingOptOut) -> None: ...
+    def remove_opt_out(self, scope: Scope, value: str) -> None: ...
+    def opt_outs(self) -> tuple[StandingOptOut, ...]: ...
+    def add_outbox(self, record: OutboxRecord) -> None: ...
+    def outbox(self) -> list[OutboxRecord]: ...
+    def remove_outbox(self, disclosure: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class OutboxDraft(Protocol):
+    """An outbox object being written.  Leaving its `with` block without `commit` removes it."""
+
+    def __enter__(self) -> OutboxDraft: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+    def write(self, number: int, segment: str, pieces: Iterable[bytes]) -> OutboxPart:
+        """Part `number`, durable when this returns.  Raises `StorageError`."""
+        ...
+
+    def commit(self) -> None:
+        """It is whole, and durable.  It counts once the journal names it."""
+        ...
+
+
+class Outbox(Protocol):
+    """The bytes of approved disclosures, each written once and whole before the journal names it."""
+
+    def begin(self, disclosure: str) -> OutboxDraft: ...
+    def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes: ...
+    def remove(self, disclosure: str) -> None: ...
+    def sweep(self, known: frozenset[str]) -> None:
+        """Remove what no journal row names."""
         ...
 
 
@@ -320,6 +401,10 @@ class ManifestLog(Protocol):
 
     def keep_reserve(self) -> None:
         """Set that space aside (again), if there is room.  Never raises."""
+        ...
+
+    def missing_reserve_bytes(self) -> int:
+        """What the reserve lacks: free space that is not free."""
         ...
 
 

@@ -215,15 +215,20 @@ class DiskManifestLog:
             self._disk.unlink(self._reserve)
 
     def keep_reserve(self) -> None:
-        with suppress(OSError):
-            if self._disk.size(self._reserve) == _RESERVE_BYTES:
+        with suppress(OSError, StorageError):
+            missing = self.missing_reserve_bytes()
+            if not missing:
                 return
             file = self._disk.append_to(self._reserve)
             try:
-                file.write(bytes(_RESERVE_BYTES - (self._disk.size(self._reserve) or 0)))
+                file.write(bytes(missing))
                 file.sync()
             finally:
                 file.close()
+
+    def missing_reserve_bytes(self) -> int:
+        with _at(self._reserve):
+            return max(0, _RESERVE_BYTES - (self._disk.size(self._reserve) or 0))
 
     def close(self) -> None:
         """Let go of the file; `settle` opens it again."""

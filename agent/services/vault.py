@@ -70,6 +70,7 @@ class Vault(VaultReader):
         """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
         with self._lock:
             self._sound = False
+            self._store.prepare()  # S1
             if self._store_is_low():
                 self._log.spend_reserve()
             now = stamp(self._clock.boot_id, self._clock.now())
@@ -118,7 +119,8 @@ class Vault(VaultReader):
         """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E)."""
         with self._writing():
             now = self._clock.now()
-            usage = Usage(self._index.totals().stored_bytes, self._store.free_bytes())
+            free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()
+            usage = Usage(self._index.totals().stored_bytes, free_bytes)
             decision = decide(self._index.oldest(), held, limits or self._limits, usage, now)
             for reason, group in groupby(decision.evict, key=lambda chosen: chosen[1]):
                 entries = [entry for entry, _reason in group]

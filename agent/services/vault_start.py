@@ -61,7 +61,7 @@ class _Found:
 
 
 class StartUp:
-    """One run of procedure S.  `being_written`: segments that this process has open, to be left alone."""
+    """One run of procedure S from S2 on.  `being_written`: segments that this process has open, to be left alone."""
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, writer: ManifestWriter, now: Stamp,
@@ -77,7 +77,6 @@ class StartUp:
 
     def run(self, device: str, epoch: int) -> StartReport:
         """Raises `StorageError` when the disk does not let it finish; running it again is safe."""
-        self._store.prepare()  # S1
         self._log.settle()  # S2
         self._catch_up()  # S3, S4
         self._note_boot(device, epoch)  # S5

@@ -125,6 +125,8 @@ def _check(value: Any, key: str, depth: int) -> None:
 
 
 def _check_text(text: str, what: str) -> None:
+    if text.isascii():  # nothing to find, and most of what is read at start: the manifest
+        return
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise FormatError(f"{what} holds half a surrogate pair.")
     if not unicodedata.is_normalized("NFC", text):

@@ -1,0 +1,181 @@
+"""A short life of a vault that touches every procedure, and what must hold of the vault after any of it is cut off."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+from agent.core.retention import Limits
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.header import parse_header
+from agent.core.vault.age.opening import VerifiedPrefix, open_bytes
+from agent.core.vault.digest import digest
+from agent.core.vault.manifest import read_chain, verify_chain
+from agent.core.vault.names import SHARDS, FileKind, parse_name
+from agent.core.vault.records import Adopted, Evicted, EvictionReason, GapReason, Segment
+from agent.core.vault.segment import split_media
+from agent.errors import StorageError
+from agent.wire.identities import public_key_of
+from tests.fake_disk import FakeDisk
+from tests.fake_index import FakeIndex
+from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault
+
+__all__ = ["Story", "check", "recover", "tell"]
+
+_PIECES = (box(b"ftyp", b"isom"), box(b"moof", b"m" * 66_000), box(b"mdat", b"d" * 66_000))
+
+
+@dataclass
+class Story:
+    """What the outside world was told, and so may rely on."""
+
+    media: dict[str, bytes] = field(default_factory=dict)
+    """Of acknowledged segments."""
+    held: set[str] = field(default_factory=set)
+    begun: dict[str, bytes] = field(default_factory=dict)
+    """Media written so far of segments not acknowledged, and of all others."""
+    errors: list[StorageError] = field(default_factory=list)
+
+
+def tell(disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = False) -> TestVault:
+    """Record, hold, evict, note a gap, record again, start again, evict again.  `bear_errors`: go on after each."""
+    tested = make_vault(disk, index=index, start=False)
+
+    def attempt(step: str, number: int = 0) -> None:
+        try:
+            _STEPS[step](tested, story, number)
+        except StorageError as error:
+            if not bear_errors:
+                raise
+            story.errors.append(error)
+
+    attempt("start")
+    for number in range(4):
+        attempt("record", number)
+    attempt("hold")
+    attempt("roll")
+    attempt("gap")
+    for number in range(4, 6):
+        attempt("record", number)
+    attempt("abandon", 6)
+    attempt("start")
+    attempt("record", 7)
+    attempt("roll")
+    return tested
+
+
+def _record(tested: TestVault, story: Story, number: int) -> None:
+    writer = tested.vault.begin(event_id(number // 2), tested.clock.now())
+    story.begun[writer.id] = b""
+    if number % 2 == 0:
+        writer.poster(b"a jpeg of event %d" % number)
+    for piece in _PIECES:
+        tested.clock.advance(1.5)
+        writer.write(piece)
+        story.begun[writer.id] += piece
+    writer.finish(tested.clock.now())
+    story.media[writer.id] = story.begun[writer.id]
+
+
+def _abandon(tested: TestVault, story: Story, number: int) -> None:
+    writer = tested.vault.begin(event_id(number), tested.clock.now())
+    story.begun[writer.id] = b"".join(_PIECES)
+    for piece in _PIECES:
+        tested.clock.advance(1.5)
+        writer.write(piece)
+    writer.abandon()
+
+
+def _hold(tested: TestVault, story: Story, number: int) -> None:
+    story.held.update(list(story.media)[1:2])
+
+
+def _roll(tested: TestVault, story: Story, number: int) -> None:
+    tested.vault.roll(story.held, Limits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2)))
+
+
+def _gap(tested: TestVault, story: Story, number: int) -> None:
+    tested.vault.gap(GapReason.OFF, tested.clock.now(), tested.clock.advance(100))
+
+
+_STEPS = {
+    "start": lambda tested, story, number: tested.vault.start(),
+    "record": _record,
+    "abandon": _abandon,
+    "hold": _hold,
+    "roll": _roll,
+    "gap": _gap,
+}
+
+
+def recover(disk: FakeDisk, index: FakeIndex) -> TestVault:
+    """The next boot: no network, and a clock that says 1970."""
+    return make_vault(
+        disk, index=index, clock=SteppedClock(boot=2, quality=ClockQuality.UNKNOWN, utc_offset_ns=0), seed=99
+    )
+
+
+def check(tested: TestVault, story: Story) -> None:
+    """FORMAT.md's invariants, after start-up."""
+    entries = {entry.id: entry for entry in tested.vault.entries()}
+    assert verify_chain(tested.log.lines(), public_key_of(DEVICE_KEY)) == ()
+    evicted = _evicted(tested, story.held)
+    for segment, media in story.media.items():
+        if segment in evicted:
+            continue
+        assert segment in entries, "I1: an acknowledged segment is lost"
+        assert entries[segment].whole, "I1: an acknowledged segment is cut"
+        assert split_media(open_bytes(tested.ciphertext(segment), [OWNER]))[0] == media, "I1: it is another one"
+    for entry in entries.values():
+        _check_stored(tested, entry.id)
+    _check_files(tested, story, set(entries))
+
+
+def _evicted(tested: TestVault, held: set[str]) -> set[str]:
+    """What the tombstones name, each checked against what was stored when it was written."""
+    stored: list[str] = []
+    gone: set[str] = set()
+    for step in read_chain(tested.log.lines()):
+        assert step.signed is not None
+        record = step.signed.record
+        if isinstance(record, Segment | Adopted):
+            stored.append(record.id)
+        if isinstance(record, Evicted):
+            assert record.reason is not EvictionReason.MISSING, "I2: a segment was missing"
+            unheld = [segment for segment in stored if segment not in held]
+            assert list(record.segments) == unheld[: len(record.segments)], "I3: not the oldest unheld first"
+            assert stored[-1] not in record.segments, "I3: the newest was evicted"
+            stored = [segment for segment in stored if segment not in record.segments]
+            gone.update(record.segments)
+    return gone
+
+
+def _check_stored(tested: TestVault, segment: str) -> None:
+    entry = tested.vault.find(segment)
+    assert entry is not None
+    record = tested.vault.record(segment).record
+    data = tested.ciphertext(segment)
+    assert not isinstance(record, Evicted)
+    assert digest([data], parse_header(data)[1]) == record.file, "I2: the file is not the recorded one"  # type: ignore[union-attr]
+    if isinstance(record, Segment):
+        assert entry.whole
+    poster = tested.vault.read_poster(segment)
+    if poster is not None:
+        assert open_bytes(poster, [OWNER]).startswith(b"a jpeg")
+
+
+def _check_files(tested: TestVault, story: Story, stored: set[str]) -> None:
+    for shard in SHARDS:
+        for name in tested.store.names(shard):
+            file = parse_name(name)
+            assert file is not None
+            assert file.id in stored, "I2: a file without a record"
+            data = tested.store.read(file, 0, 1 << 30)
+            if file.kind is FileKind.SEGMENT:
+                assert open_bytes(data, [OWNER]), "I1: a final name on an incomplete file"
+            elif file.kind is FileKind.CUT:
+                opened = b"".join(VerifiedPrefix(io.BytesIO(data), [OWNER]))
+                whole = story.begun[file.id]
+                assert whole.startswith(opened) or opened.startswith(whole), "a cut segment opens to something else"
+            else:
+                assert file.kind is FileKind.POSTER, "start-up left something undone"

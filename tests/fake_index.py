@@ -1,0 +1,56 @@
+"""An index in memory, which passes the contract of the one in SQLite and can be set back to an earlier state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import Tip
+
+__all__ = ["FakeIndex"]
+
+
+class FakeIndex:
+    """The `Index` port.  `history` holds every state it was in, oldest first."""
+
+    def __init__(self, state: tuple[Tip, dict[str, VaultEntry]] | None = None) -> None:
+        self._tip, self._entries = state or (Tip(), {})
+        self.history: list[tuple[Tip, dict[str, VaultEntry]]] = [(self._tip, dict(self._entries))]
+
+    def tip(self) -> Tip:
+        return self._tip
+
+    def clear(self) -> None:
+        self._tip, self._entries = Tip(), {}
+
+    def apply(self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip) -> None:
+        entries = dict(self._entries)
+        for segment in removed:
+            entries.pop(segment, None)
+        for entry in added:
+            assert entry.id not in entries
+            entries[entry.id] = entry
+        self._tip, self._entries = tip, entries
+        self.history.append((tip, dict(entries)))
+
+    def get(self, segment: str) -> VaultEntry | None:
+        return self._entries.get(segment)
+
+    def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
+        found = [entry for entry in self._entries.values() if entry.start_ms < to_ms and entry.end_ms > from_ms]
+        return tuple(sorted(found, key=lambda entry: (entry.start_ms, entry.sequence)))
+
+    def oldest(self) -> Iterator[VaultEntry]:
+        yield from sorted(self._entries.values(), key=lambda entry: entry.sequence)
+
+    def newest(self) -> VaultEntry | None:
+        return max(self._entries.values(), key=lambda entry: entry.sequence, default=None)
+
+    def shard(self, shard: str) -> tuple[VaultEntry, ...]:
+        return tuple(entry for entry in self._entries.values() if entry.id.startswith(shard))
+
+    def totals(self) -> Totals:
+        return Totals(len(self._entries), sum(entry.stored_bytes for entry in self._entries.values()))
+
+    def close(self) -> None:
+        pass
