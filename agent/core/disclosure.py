@@ -26,7 +26,7 @@ Source: PROTOCOL.md, "Disclosure"; ARCHITECTURE, invariants 4, 5 and 6.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -53,7 +53,24 @@ from agent.wire.statements import (
     SealedItem,
 )
 
-__all__ = ["Approved", "Disclosed", "Item", "Released", "agree", "check_part", "read_manifest", "release"]
+__all__ = [
+    "Approved",
+    "Disclosed",
+    "Item",
+    "Released",
+    "agree",
+    "check_part",
+    "device_said",
+    "enrolled",
+    "items_of",
+    "manifest_of",
+    "owner_said",
+    "read_manifest",
+    "release",
+    "require_answers",
+    "require_approves",
+    "require_within_window",
+]
 
 _HYBRID_KIND: Final = "mlkem768x25519"
 
@@ -205,26 +222,22 @@ class Disclosed:
 
 
 def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> Disclosed:
-    """The opened part 0, verified against the request it answers.
+    """The opened part 0, verified against the request it answers: the steps below, in this order.
 
     Raises `OpenError` when a signature does not verify and `FormatError` when two statements do not agree.
     """
-    manifest = _device_said(data)
-    if manifest.request != request_sha256:
-        raise FormatError("This disclosure answers another request.")
-    enrolment = _enrolled(manifest)
-    approval, approver = _owner_said(manifest, enrolment)
-    if approval.request != request_sha256 or approval.reply != request.reply:
-        raise FormatError("The owner's approval in this disclosure is for another request.")
-    items = tuple(_items(manifest, approval))
-    window = Window.of_seconds(request.from_s, request.to_s)
-    for item in items:
-        if not window.overlaps(item.record.span.start_ms, item.record.span.end_ms):
-            raise FormatError(f"Segment {item.part.id} lies outside the requested window.")
+    manifest = device_said(data)
+    require_answers(manifest, request_sha256)
+    enrolment = enrolled(manifest)
+    approval, approver = owner_said(manifest, enrolment)
+    require_approves(approval, request, request_sha256)
+    items = tuple(items_of(manifest, approval))
+    require_within_window(items, request)
     return Disclosed(manifest, approval, approver, enrolment, items)
 
 
-def _device_said(data: bytes) -> DisclosureManifest:
+def device_said(data: bytes) -> DisclosureManifest:
+    """The manifest, signed by the device it names.  Raises `OpenError` or `FormatError`, as all of these steps do."""
     kind, limit = DisclosureManifest.PAYLOAD_TYPE, DISCLOSURE_ENVELOPE_LIMIT_BYTES
     claimed = envelope.read_unverified(data, limit_bytes=limit)
     manifest = strictjson.decode(claimed.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
@@ -232,11 +245,17 @@ def _device_said(data: bytes) -> DisclosureManifest:
     return manifest
 
 
-def _enrolled(manifest: DisclosureManifest) -> Enrolment:
+def require_answers(manifest: DisclosureManifest, request_sha256: str) -> None:
+    if manifest.request != request_sha256:
+        raise FormatError("This disclosure answers another request.")
+
+
+def enrolled(manifest: DisclosureManifest) -> Enrolment:
     """The owners this device obeys, as it states under its own signature.
 
     A later epoch is signed by an owner of the one before, whom we need not know: the device's signature on the manifest
-    covers the enrolment, and the owner's on the approval names the device, so each vouches for the other.
+    covers the enrolment, and the owner's on the approval names the device, so each vouches for the other.  The first
+    enrolment is signed by an owner it names, which anybody can check.
     """
     claimed = envelope.read_unverified(manifest.enrolment.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.payload_type != Enrolment.PAYLOAD_TYPE:
@@ -244,10 +263,13 @@ def _enrolled(manifest: DisclosureManifest) -> Enrolment:
     enrolment = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if enrolment.device != manifest.device:
         raise FormatError("The owners named in this disclosure are another device's.")
+    if enrolment.epoch == 1 or claimed.key_id in enrolment.approver_keys:
+        envelope.verify(claimed, enrolment.approver_keys)
     return enrolment
 
 
-def _owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
+def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
+    """The approval, and the name of the owner's key that signed it."""
     opened = envelope.open_envelope(
         manifest.approval.encode(),
         Approval.PAYLOAD_TYPE,
@@ -261,13 +283,21 @@ def _owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[App
     return approval, next(approver.name for approver in enrolment.approvers if approver.key == key)
 
 
-def _items(manifest: DisclosureManifest, approval: Approval) -> Iterable[Item]:
+def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
+    if approval.request != request_sha256 or approval.reply != request.reply:
+        raise FormatError("The owner's approval in this disclosure is for another request.")
+
+
+def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]:
     """Parts, approved items and capture records, matched one to one: nothing more and nothing less than approved."""
     captured = {}
     for line in manifest.records:
         signed = open_line(line.encode(), manifest.device_key)
-        if isinstance(signed.record, Segment | Adopted):
-            captured[signed.record.id] = (signed, signed.record)
+        if not isinstance(signed.record, Segment | Adopted) or signed.record.id in captured:
+            raise FormatError("This disclosure carries a record that is none of a segment, or one twice.")
+        captured[signed.record.id] = (signed, signed.record)
+    if captured.keys() - {part.id for part in manifest.parts}:
+        raise FormatError("This disclosure carries records of segments that are not part of it.")
     approved = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
     approved |= {(PartKind.POSTER, item.id): item for item in approval.posters}
     if {(part.kind, part.id) for part in manifest.parts} != approved.keys():
@@ -283,6 +313,13 @@ def _items(manifest: DisclosureManifest, approval: Approval) -> Iterable[Item]:
         yield Item(part, item, record, signed)
 
 
+def require_within_window(items: Iterable[Item], request: FootageRequest) -> None:
+    window = Window.of_seconds(request.from_s, request.to_s)
+    for item in items:
+        if not window.overlaps(item.record.span.start_ms, item.record.span.end_ms):
+            raise FormatError(f"Segment {item.part.id} lies outside the requested window.")
+
+
 def check_part(item: Item, data: bytes) -> int:
     """Whether `data` is this part, byte for byte.  Returns where its payload starts; raises `OpenError`."""
     if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
@@ -294,12 +331,19 @@ def check_part(item: Item, data: bytes) -> int:
     return start
 
 
-def agree(record: Segment, context: Context, *, device: str) -> None:
+def agree(record: StoredRecord, context: Context, *, device: str) -> None:
     """Whether what a segment says of itself inside its seal is what the device signed outside.  Raises `FormatError`.
 
-    `device`: key id.  The context names the hash of the media, which `split_media` has compared.
+    `device`: key id.  The context names the hash of the media, which `split_media` has compared.  Of an adopted segment
+    the device signed the sealed bytes but neither its end nor its media: those are the context's word alone.
     """
-    said = (context.device, context.segment, context.event, context.ordinal, context.span)
-    signed = (device, record.id, record.event, record.ordinal, record.span)
-    if said != signed or context.sha256_media != record.sha256_media or context.media_bytes != record.media_size:
+    said = (context.device, context.segment, context.event, context.ordinal)
+    signed = (device, record.id, record.event, record.ordinal)
+    if isinstance(record, Segment):
+        whole = context.span == record.span and context.media_bytes == record.media_size
+        agrees = said == signed and whole and context.sha256_media == record.sha256_media
+    else:
+        begun, longest = context.span, record.span
+        agrees = said == signed and (begun.boot, begun.start_us) == (longest.boot, longest.start_us)
+    if not agrees:
         raise FormatError(f"Segment {record.id} does not say of itself what the device signed at capture.")
