@@ -163,7 +163,7 @@ class ReceiptState(enum.Enum):
     """Stop: it is not what was asked for, does not verify, or is not wanted any more."""
 
 
-class Receipt(Message, frozen=True):
+class Receipt(Message, frozen=True, kw_only=True):
     """What the requester has stored durably of one disclosure, signed with its signing key."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("receipt")

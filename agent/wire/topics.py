@@ -127,12 +127,11 @@ Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
 
 def cell_of(lat: float, lon: float) -> str:
     """The cell a place lies in.  The north pole and 180° east belong to the last row and column."""
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise FormatError("This is no place on Earth.", remedy="Latitude is -90 to 90, longitude -180 to 180 degrees.")
     row = min((e7(lat) + 90 * E7) // _CELL_E7, _ROWS - 1)
     column = min((e7(lon) + 180 * E7) // _CELL_E7, _COLUMNS - 1)
-    cell = f"{row}-{column}"
-    if not _is_cell(cell):
-        raise FormatError("This is no place on Earth.", remedy="Latitude is -90 to 90, longitude -180 to 180 degrees.")
-    return cell
+    return f"{row}-{column}"
 
 
 def cells_of(area: Area) -> tuple[str, ...]:

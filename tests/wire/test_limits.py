@@ -1,0 +1,114 @@
+"""Limits: each at its bound, one beyond on either side, and never looser than the hard ones."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from agent.errors import ConfigurationError
+from agent.wire import limits
+from agent.wire.area import Circle
+from agent.wire.limits import HARD, Earlier, Limits, OverLimit
+from agent.wire.trust import OwnLimits
+from tests.wire import samples
+
+NOW = samples.NOW_S
+DAY_S = 86_400
+NOTHING = Earlier()
+
+
+def verdict(*, now_s: int | None = NOW, by: Limits = HARD, earlier: Earlier = NOTHING, **changes: Any) -> Any:
+    return limits.check(samples.request(**changes), by, now_s, earlier)
+
+
+def window(length_s: int, ends_s: int = NOW - 3600) -> dict[str, int]:
+    return {"from_s": ends_s - length_s, "to_s": ends_s}
+
+
+def circle(radius_m: int) -> dict[str, Circle]:
+    return {"area": Circle(lat=0.0, lon=0.0, radius_m=radius_m)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        (window(15 * 60), None),
+        (window(15 * 60 - 1), OverLimit.WINDOW_TOO_SHORT),
+        (window(12 * 3600), None),
+        (window(12 * 3600 + 1), OverLimit.WINDOW_TOO_LONG),
+        ({"from_s": NOW - 45 * DAY_S, "to_s": NOW - 45 * DAY_S + 3600}, None),
+        ({"from_s": NOW - 45 * DAY_S - 1, "to_s": NOW - 45 * DAY_S + 3600}, OverLimit.LOOK_BACK_TOO_FAR),
+        (window(3600, NOW + limits.CLOCK_SLACK_S), None),
+        (window(3600, NOW + limits.CLOCK_SLACK_S + 1), OverLimit.WINDOW_IN_FUTURE),
+        (circle(143), OverLimit.AREA_TOO_SMALL),
+        (circle(144), None),
+        (circle(642), None),
+        (circle(643), OverLimit.AREA_TOO_LARGE),
+        ({"not_after_s": NOW}, None),
+        ({"not_after_s": NOW - 1}, OverLimit.EXPIRED),
+        ({"not_after_s": NOW + 30 * DAY_S}, None),
+        ({"not_after_s": NOW + 30 * DAY_S + 1}, OverLimit.LIVES_TOO_LONG),
+    ],
+)
+def test_each_limit_holds_at_its_bound_and_not_beyond(changes: dict[str, Any], expected: OverLimit | None) -> None:
+    assert verdict(**changes) is expected
+
+
+def test_the_bounds_of_the_area_are_inclusive_to_the_square_metre() -> None:
+    # A circle's size is exact, so a limit set to it lets it through and one a square metre off does not.
+    size_m2 = Circle(lat=0.0, lon=0.0, radius_m=400).size_m2
+    assert verdict(by=Limits(area_min_m2=int(size_m2)), **circle(400)) is None
+    assert verdict(by=Limits(area_min_m2=int(size_m2) + 1), **circle(400)) is OverLimit.AREA_TOO_SMALL
+    assert verdict(by=Limits(area_max_m2=int(size_m2) + 1), **circle(400)) is None
+    assert verdict(by=Limits(area_max_m2=int(size_m2)), **circle(400)) is OverLimit.AREA_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expected"),
+    [
+        (Earlier(for_case=1), None),
+        (Earlier(for_case=2), OverLimit.CASE),
+        (Earlier(from_requester=9), None),
+        (Earlier(from_requester=10), OverLimit.REQUESTER_RATE),
+        (Earlier(in_all=29), None),
+        (Earlier(in_all=30), OverLimit.TOTAL_RATE),
+    ],
+)
+def test_what_was_asked_before_counts(earlier: Earlier, expected: OverLimit | None) -> None:
+    assert verdict(by=Limits(), earlier=earlier) is expected
+
+
+def test_a_device_without_the_time_of_day_judges_only_what_needs_none() -> None:
+    assert verdict(now_s=None, not_after_s=5, **window(3600, 10_000)) is None
+    assert verdict(now_s=None, **window(60)) is OverLimit.WINDOW_TOO_SHORT
+    assert verdict(now_s=None, earlier=Earlier(for_case=2)) is OverLimit.CASE
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+def test_no_limit_can_be_built_looser_than_its_hard_bound(name: str) -> None:
+    hard = getattr(HARD, name)
+    looser, tighter = (hard - 1, hard + 1) if "_min_" in name else (hard + 1, hard - 1)
+    with pytest.raises(ConfigurationError, match=name):
+        Limits(**{name: looser})
+    assert getattr(Limits(**{name: tighter}), name) == tighter
+    with pytest.raises(ConfigurationError, match=name):
+        Limits(**{name: -1})
+
+
+def test_tightening_takes_the_tighter_of_each_and_never_loosens() -> None:
+    owner = Limits(window_max_s=4 * 3600, window_min_s=1800)
+    root = OwnLimits(window_max_s=6 * 3600, window_min_s=3600, life_max_s=DAY_S)
+    assert root.applied_to(owner) == Limits(window_max_s=4 * 3600, window_min_s=3600, life_max_s=DAY_S)
+    assert OwnLimits(window_max_s=2**40, area_min_m2=0).applied_to(owner) == owner
+    assert OwnLimits().applied_to(owner) == owner
+
+
+def test_limits_that_exclude_each_other_let_nothing_pass_and_raise_nothing() -> None:
+    nothing = OwnLimits(window_max_s=1800).applied_to(Limits(window_min_s=3600))
+    assert HARD.satisfiable
+    assert not nothing.satisfiable
+    assert verdict(by=nothing, **window(2700)) is OverLimit.WINDOW_TOO_SHORT
+    assert verdict(by=nothing, **window(3600)) is OverLimit.WINDOW_TOO_LONG

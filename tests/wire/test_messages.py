@@ -1,0 +1,197 @@
+"""What each message is: the fields it must have, and the contradictions it must not contain."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from agent.errors import FormatError, RequestError
+from agent.wire import strictjson
+from agent.wire.disclosures import (
+    ContactCard,
+    DisclosureManifest,
+    Part,
+    PartKind,
+    PartMissing,
+    PartRange,
+    Receipt,
+    ReceiptState,
+    Span,
+)
+from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
+from agent.wire.statements import Approval, OptIn, OptOut, Scope, TrustChange
+from tests.wire import samples
+
+
+def changed(message: strictjson.Message, **changes: Any) -> bytes:
+    value = json.loads(strictjson.encode(message))
+    for key, change in changes.items():
+        if change is ...:
+            del value[key]
+        else:
+            value[key] = change
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize("name", sorted(samples.EVERY_MESSAGE))
+def test_every_field_is_named_when_its_type_is_wrong(name: str) -> None:
+    message = samples.EVERY_MESSAGE[name]
+    for key in json.loads(strictjson.encode(message)):
+        with pytest.raises(FormatError):
+            strictjson.decode(changed(message, **{key: {"wrong": 1}}), type(message), limit_bytes=10**6)
+
+
+@pytest.mark.parametrize("key", sorted(json.loads(strictjson.encode(samples.request()))))
+def test_nothing_in_a_request_is_optional(key: str) -> None:
+    with pytest.raises(RequestError, match=key):
+        strictjson.decode(changed(samples.request(), **{key: ...}), FootageRequest, error=RequestError)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"v": 2},
+        {"v": True},
+        {"id": "0123456789ABCDEF0123456789abcdef"},
+        {"id": "0" * 31},
+        {"id": "0" * 32 + "\n"},
+        {"requester": "Harbour"},
+        {"requester": "a/b"},
+        {"requester": "-a"},
+        {"requester": "a" * 33},
+        {"requester": ""},
+        {"seq": 0},
+        {"seq": -1},
+        {"audience": "x"},
+        {"kind": "army"},
+        {"case": ""},
+        {"case": "x" * 65},
+        {"case": "a\u202eb"},
+        {"incident": "other "},
+        {"description": ""},
+        {"description": "x" * 501},
+        {"description": "see https://x.example"},
+        {"from": samples.NOW_S, "to": samples.NOW_S},
+        {"from": samples.NOW_S, "to": samples.NOW_S - 1},
+        {"from": -1},
+        {"to": 253402300800},
+        {"not_after": 1.5},
+        {"reply": samples.X25519_RECIPIENT},
+        {"reply": samples.REPLY[:-1]},
+        {"reply": samples.REPLY + "q"},
+        {"reply": samples.REPLY.replace("q1", "qb")},
+        {"area": {"shape": "star"}},
+        {"area": {"shape": "circle", "lat": 0, "lon": 0, "radius_m": 0}},
+        {"area": {"lat": 0, "lon": 0, "radius_m": 9}},
+        {"area": {"shape": "polygon", "vertices": [{"lat": 0, "lon": 0}] * 2}},
+        {"area": {"shape": "polygon", "vertices": [{"lat": 0, "lon": number / 1000} for number in range(33)]}},
+        {"contact": {"name": "Ada"}},
+        {"contact": {"name": "", "phone": "+49 40 1"}},
+        {"contact": {"name": "Ada", "email": "not a mail"}},
+        {"contact": {"name": "Ada", "email": "a@b\n.example"}},
+        {"contact": {"name": "Ada", "phone": "call me"}},
+        {"contact": "Ada"},
+    ],
+)
+def test_a_request_that_is_none_is_the_requesters_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=r"^FootageRequest: "):
+        strictjson.decode(changed(samples.request(), **changes), FootageRequest, error=RequestError)
+
+
+def test_the_longest_request_there_can_be_fits_its_limit() -> None:
+    message = samples.request(
+        case="漢" * 64,
+        description="字" * 500,
+        contact=Contact(name="名" * 100, email="a" * 64 + "@" + "b" * 63 + ".example", phone="+" + "1" * 31),
+    )
+    assert len(strictjson.encode(message)) < strictjson.REQUEST_LIMIT_BYTES
+
+
+def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing() -> None:
+    spans = tuple(Span(start=number * 2**17, end=number * 2**17 + 2**16) for number in range(64))
+    ranges = tuple(PartRange(first=number * 300, last=number * 300 + 1) for number in range(64))
+    for receipt in (
+        samples.receipt(stored=(), incomplete=(PartMissing(part=9, missing=spans),)),
+        samples.receipt(stored=ranges, incomplete=()),
+    ):
+        assert len(strictjson.encode(receipt)) < strictjson.REQUEST_LIMIT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "changes", "why"),
+    [
+        (Withdrawal, "withdrawal", {"reason": "see www.x"}, "reason"),
+        (Bulletin, "bulletin", {"title": "a\nb"}, "title"),
+        (Bulletin, "bulletin", {"description": ""}, "description"),
+        (Receipt, "receipt", {"stored": [[3, 2]]}, "stored"),
+        (Receipt, "receipt", {"stored": [[0, 3], [4, 5]]}, "stored"),
+        (Receipt, "receipt", {"stored": [[5, 6], [0, 3]]}, "stored"),
+        (Receipt, "receipt", {"stored": [[0, 3, 4]]}, "Receipt"),
+        (Receipt, "receipt", {"stored": [[0, 9]]}, "both stored and incomplete"),
+        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 5]]}]}, "missing"),
+        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9], [9, 12]]}]}, "missing"),
+        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": []}]}, "missing"),
+        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9]]}] * 2}, "twice"),
+        (Receipt, "receipt", {"state": "complete"}, "complete"),
+        (Receipt, "receipt-complete", {"manifest": ...}, "complete"),
+        (Receipt, "receipt", {"retention_days": -1}, "retention_days"),
+        (ContactCard, "contact-card", {"street": "a\u202eb"}, "street"),
+        (ContactCard, "contact-card", {"note": "x" * 501}, "note"),
+        (ContactCard, "contact-card", {"email": "x"}, "email"),
+        (DisclosureManifest, "disclosure-manifest", {"parts": []}, "parts"),
+        (DisclosureManifest, "disclosure-manifest", {"device": "ed25519:" + "A" * 43}, "sound"),
+        (OptOut, "opt-out", {"scope": "all"}, "value"),
+        (OptOut, "opt-out", {"value": ...}, "value"),
+        (OptOut, "opt-out", {"value": "army"}, "value"),
+        (OptOut, "opt-out", {"scope": "incident", "value": "police"}, "value"),
+        (OptIn, "opt-in", {"value": "police"}, "value"),
+        (OptIn, "opt-in", {"scope": "requester"}, "value"),
+        (TrustChange, "trust-change", {"roots_added": []}, "changes something"),
+        (TrustChange, "trust-change", {"roots_removed": [samples.ROOT_KEY.text]}, "twice"),
+        (TrustChange, "trust-change", {"roots_added": ["ed25519:" + "A" * 43]}, "sound"),
+        (Approval, "approval", {"segments": [], "posters": []}, "at least one"),
+        (Approval, "approval", {"contact": "e30"}, "base64"),
+        (Approval, "approval", {"device": "ed25519:" + "A" * 43}, "sound"),
+    ],
+)
+def test_a_contradiction_is_refused(
+    kind: type[strictjson.Message], message: str, changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(FormatError, match=why):
+        strictjson.decode(changed(samples.EVERY_MESSAGE[message], **changes), kind, limit_bytes=10**6)
+
+
+def test_an_approval_names_each_item_once_and_no_header_twice() -> None:
+    one, two = samples.item(0), samples.item(1)
+    twin = two.__class__(id=two.id, payload_sha256=two.payload_sha256, header_sha256=one.header_sha256)
+    for segments, posters in (((one, one), ()), ((one, twin), ()), ((one,), (twin,)), ((), (one, one))):
+        with pytest.raises(FormatError, match="twice"):
+            samples.approval(segments=segments, posters=posters)
+
+
+def test_a_disclosure_lists_each_part_once() -> None:
+    part = Part(kind=PartKind.SEGMENT, id=samples.item(0).id, size_bytes=1, sha256=samples.SHA)
+    value = json.loads(strictjson.encode(samples.disclosure_manifest()))
+    value["parts"] = [json.loads(strictjson.encode(part))] * 2
+    with pytest.raises(FormatError, match="twice"):
+        strictjson.decode(json.dumps(value).encode(), DisclosureManifest, limit_bytes=10**6)
+
+
+def test_a_receipt_is_written_in_the_order_of_its_keys_with_ranges_as_pairs() -> None:
+    assert b'"stored":[[0,3],[5,5]]' in strictjson.encode(samples.receipt())
+    assert samples.receipt(state=ReceiptState.REFUSED).state is ReceiptState.REFUSED
+
+
+def test_an_opt_out_may_name_a_requester() -> None:
+    assert samples.EVERY_MESSAGE["opt-out"].scope is Scope.KIND  # type: ignore[attr-defined]
+    stated = {name: getattr(samples.approval(), name) for name in ("v", "device", "owner_time_ms", "nonce")}
+    assert OptOut(**stated, scope=Scope.REQUESTER, value="harbour-police").value == "harbour-police"
+
+
+def test_every_payload_type_is_its_own() -> None:
+    kinds = {type(message) for message in samples.EVERY_MESSAGE.values()} - {ContactCard}
+    types = {kind.PAYLOAD_TYPE for kind in kinds}  # type: ignore[attr-defined]
+    assert len(types) == len(kinds)
+    assert all(name.startswith("application/vnd.doorward.") and name.endswith("+json") for name in types)

@@ -1,0 +1,105 @@
+"""The owners of a device are a chain: who may say who comes next."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import DoorwardError, FormatError, OpenError
+from agent.wire import envelope, strictjson
+from agent.wire.identities import public_key_of
+from agent.wire.statements import Approval, Enrolment, NamedKey, NamedRecipient, open_enrolment
+from tests.wire import samples
+
+SECOND_OWNER = samples.private_key("owner two")
+BOTH = (
+    NamedKey(name="owner-1", key=samples.OWNER_KEY.text),
+    NamedKey(name="owner-2", key=public_key_of(SECOND_OWNER).text),
+)
+
+
+def signed(enrolment: Enrolment, by: Ed25519PrivateKey) -> bytes:
+    return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment), by)
+
+
+def payload(enrolment: Enrolment) -> bytes:
+    return strictjson.encode(enrolment)
+
+
+FIRST = samples.enrolment()
+
+
+def following(**changes: Any) -> Enrolment:
+    values = {"epoch": 2, "previous": hashlib.sha256(payload(FIRST)).hexdigest(), "approvers": BOTH, **changes}
+    return samples.enrolment(**values)
+
+
+def test_the_first_enrolment_is_signed_by_one_of_its_own_approvers() -> None:
+    assert open_enrolment(signed(FIRST, samples.OWNER), None) == FIRST
+    with pytest.raises(OpenError):
+        open_enrolment(signed(FIRST, samples.ROOT), None)
+
+
+def test_a_later_enrolment_is_signed_by_an_approver_of_the_one_before() -> None:
+    second = following()
+    assert open_enrolment(signed(second, samples.OWNER), payload(FIRST)) == second
+    with pytest.raises(OpenError):
+        open_enrolment(signed(second, SECOND_OWNER), payload(FIRST))
+    third = samples.enrolment(epoch=3, previous=hashlib.sha256(payload(second)).hexdigest())
+    assert open_enrolment(signed(third, SECOND_OWNER), payload(second)) == third
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        following(epoch=3),
+        following(previous=samples.SHA),
+        following(device=public_key_of(samples.ROOT).text),
+        samples.enrolment(approvers=BOTH),
+    ],
+)
+def test_an_enrolment_that_skips_forks_or_changes_the_device_does_not_follow(wrong: Enrolment) -> None:
+    with pytest.raises(FormatError, match="does not follow"):
+        open_enrolment(signed(wrong, samples.OWNER), payload(FIRST))
+
+
+def test_a_later_enrolment_cannot_be_passed_off_as_the_first() -> None:
+    with pytest.raises(FormatError, match="does not follow"):
+        open_enrolment(signed(following(), samples.OWNER), None)
+
+
+def test_another_statement_is_no_enrolment() -> None:
+    data = envelope.sign(Approval.PAYLOAD_TYPE, payload(FIRST), samples.OWNER)
+    with pytest.raises(FormatError):
+        open_enrolment(data, None)
+
+
+def test_an_enrolment_that_lists_nobody_as_it_should_is_refused() -> None:
+    recipient = NamedRecipient(name="owner-1", recipient=samples.RECIPIENT)
+    twin = NamedRecipient(name="owner-2", recipient=samples.RECIPIENT)
+    attempts: list[dict[str, Any]] = [
+        {"epoch": 2},
+        {"previous": samples.SHA},
+        {"recipients": (recipient, twin)},
+        {"recipients": (recipient, recipient)},
+        {"recovery": samples.RECIPIENT},
+        {"approvers": (BOTH[0], NamedKey(name="owner-2", key=BOTH[0].key))},
+        {"approvers": (BOTH[0], NamedKey(name="owner-1", key=BOTH[1].key))},
+        {"approvers": (NamedKey(name="owner-1", key=samples.DEVICE_KEY.text),)},
+        {"approvers": (NamedKey(name="owner-1", key="ed25519:" + "A" * 43),)},
+    ]
+    for changes in attempts:
+        with pytest.raises(FormatError):
+            samples.enrolment(**changes)
+    for empty in ("recipients", "approvers"):
+        with pytest.raises(DoorwardError):
+            payload(samples.enrolment(**{empty: ()}))
+
+
+def test_an_enrolment_gives_its_approvers_keys_by_id() -> None:
+    assert samples.enrolment().approver_keys == {samples.OWNER_KEY.id: samples.OWNER_KEY}
+    assert samples.enrolment().device_key == samples.DEVICE_KEY
+    assert samples.disclosure_manifest().device_key == samples.DEVICE_KEY

@@ -1,0 +1,142 @@
+"""Topics: one text for each meaning, nothing that addresses a home, and nothing a part can smuggle in."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import FormatError
+from agent.wire import topics
+from agent.wire.area import Circle, Polygon
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, Topic, UploadTopic, Verb
+from tests.wire import samples
+
+VERBS = st.sampled_from(Verb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
+CELLS = st.builds("{}-{}".format, st.integers(0, 359), st.integers(0, 719))
+TOPICS: st.SearchStrategy[Topic] = st.one_of(
+    st.builds(RequestTopic, CELLS, samples.hexes(32)),
+    st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
+    st.builds(ReceiptTopic, samples.hexes(32)),
+    st.builds(BulletinTopic, samples.hexes(16)),
+)
+
+
+@given(TOPICS)
+def test_a_topic_survives_being_written_and_suits_every_broker(topic: Topic) -> None:
+    text = str(topic)
+    assert topics.parse_topic(text) == topic
+    assert text.count("/") <= 6
+    assert len(text.encode()) <= topics.MAX_TOPIC_BYTES
+
+
+@given(TOPICS, st.data())
+def test_a_changed_character_is_another_topic_or_none(topic: Topic, data: st.DataObject) -> None:
+    text = str(topic)
+    at = data.draw(st.integers(0, len(text) - 1))
+    changed = text[:at] + data.draw(st.sampled_from("abf019-/+#\x00 $é\ud800")) + text[at + 1 :]
+    with contextlib.suppress(FormatError):
+        assert str(topics.parse_topic(changed)) == changed
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_topic_or_an_error(text: str) -> None:
+    with pytest.raises(FormatError):
+        topics.parse_topic(text)
+
+
+HEX = "0" * 32
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        f"doorward/v1/areas/0-0/requests/{HEX}/",
+        f"/doorward/v1/areas/0-0/requests/{HEX}",
+        f"doorward/v2/areas/0-0/requests/{HEX}",
+        f"Doorward/v1/areas/0-0/requests/{HEX}",
+        f"doorward/v1/areas/00-0/requests/{HEX}",
+        f"doorward/v1/areas/360-0/requests/{HEX}",
+        f"doorward/v1/areas/0-720/requests/{HEX}",
+        f"doorward/v1/areas/+/requests/{HEX}",
+        "doorward/v1/areas/0-0/requests/+",
+        "doorward/v1/areas/0-0/requests/" + "0" * 31,
+        f"doorward/v1/receipts/{HEX}\n",
+        "doorward/v1/receipts/#",
+        "doorward/v1/bulletins/",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-01/init",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-20001/init",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/INIT",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/0-{'0' * 63}",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/9007199254740992-{'0' * 64}",
+        f"doorward/v1/up/pol ice/{'0' * 16}/{HEX}-1/fin",
+        f"doorward/v1/up/police/{'0' * 15}/{HEX}-1/fin",
+        "x" * 257,
+    ],
+)
+def test_what_is_almost_a_topic_is_none(topic: str) -> None:
+    with pytest.raises(FormatError):
+        topics.parse_topic(topic)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        RequestTopic("+", HEX),
+        RequestTopic("0-0", "#"),
+        UploadTopic("a/b", "0" * 16, HEX, 0, Verb.INIT),
+        UploadTopic("a", "0" * 16, HEX, -1, Verb.INIT),
+        UploadTopic("a", "0" * 16, HEX, 0, ChunkVerb(-1, "0" * 64)),
+        ReceiptTopic("x/y"),
+        BulletinTopic("+"),
+    ],
+)
+def test_a_part_that_is_more_than_a_level_is_refused(topic: Topic) -> None:
+    with pytest.raises(FormatError):
+        str(topic)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "cell"),
+    [
+        (-90.0, -180.0, "0-0"),
+        (90.0, 180.0, "359-719"),
+        (0.0, 0.0, "180-360"),
+        (-0.0000001, -0.0000001, "179-359"),
+        (53.4999999, 9.9999999, "286-379"),
+        (53.5, 10.0, "287-380"),
+    ],
+)
+def test_a_cell_begins_at_its_south_western_corner(lat: float, lon: float, cell: str) -> None:
+    assert topics.cell_of(lat, lon) == cell
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(90.6, 0.0), (-91.0, 0.0), (0.0, -181.0), (0.0, float("nan"))])
+def test_a_place_that_is_none_has_no_cell(lat: float, lon: float) -> None:
+    with pytest.raises(FormatError):
+        topics.cell_of(lat, lon)
+
+
+@given(samples.areas(), st.data())
+def test_every_door_in_an_area_lies_in_one_of_its_cells(area: Polygon | Circle, data: st.DataObject) -> None:
+    cells = topics.cells_of(area)
+    assert 1 <= len(cells) <= 4
+    bounds = area.bounds
+    lat = data.draw(st.floats(bounds.south, bounds.north))
+    lon = data.draw(st.floats(bounds.west, bounds.east))
+    if area.contains(lat, lon):
+        assert topics.cell_of(lat, lon) in cells
+
+
+def test_an_area_on_a_corner_of_cells_is_asked_in_all_four() -> None:
+    assert topics.cells_of(Circle(lat=53.5, lon=10.0, radius_m=300)) == ("286-379", "286-380", "287-379", "287-380")
+
+
+def test_a_device_hears_its_whole_cell_and_no_other() -> None:
+    assert topics.requests_filter("287-380") == "doorward/v1/areas/287-380/requests/+"
+    for cell in ("+", "#", "287", "360-0"):
+        with pytest.raises(FormatError):
+            topics.requests_filter(cell)
