@@ -144,6 +144,10 @@ class SqliteJournal:
         with self._lock:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
+    def remove(self, name: str) -> None:
+        with self._lock:
+            self._execute("DELETE FROM meta WHERE name = ?", (name,))
+
     def named(self, prefix: str) -> dict[str, bytes]:
         rows = self._rows("SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
         return {str(name)[len(prefix) :]: bytes(value) for name, value in rows}

@@ -1,0 +1,237 @@
+"""Everything in one process: for laptops, the demo, tests and very small boards.
+
+Builds the graph and starts its threads; decides nothing.  The parts are those of the separate roles, and speak to each
+other through the same few calls.
+
+    recorder ─ vault ─ custodian ─ uplink
+                          └ control socket (the owner's client)
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from agent.adapters.clock_system import SystemClock
+from agent.adapters.control_socket import ControlSocket
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.entropy_system import SystemEntropy
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.journal_sqlite import SqliteJournal
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.notify_log import LogNotifier
+from agent.adapters.outbox_disk import DiskOutbox
+from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.adapters.state_folder import StateFolder
+from agent.config import Broker, Configuration
+from agent.core.events import TriggerKind
+from agent.core.motion.settings import MotionSettings
+from agent.core.retention import Limits
+from agent.core.timebase import BootNs
+from agent.errors import DoorwardError
+from agent.ports import Bus, Camera, CameraEnd, Clock
+from agent.roles import translation
+from agent.services.clip_writer import WriterSettings
+from agent.services.custodian import Custodian, CustodianPorts
+from agent.services.inbox import InboxSettings
+from agent.services.recorder import Recorder, RecorderSettings
+from agent.services.uplink import Uplink
+from agent.services.vault import Sealing, Vault
+from agent.wire.identities import public_key_of
+
+__all__ = ["Solo"]
+
+_DAY_MS = 86_400_000
+_TICK_S = 5.0
+
+
+class Solo:
+    """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
+
+    `open_camera`, `bus` and `clock` replace what the configuration would build: for tests and the demo.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        open_camera: Callable[[], Camera] | None = None,
+        bus: Bus | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._log = structlog.get_logger("solo")
+        self._clock = clock or SystemClock()
+        self._entropy = SystemEntropy()
+        folder = StateFolder(configuration.device.state_dir)
+        key = folder.device_key()
+        self.device = public_key_of(key)
+        disk = RealDisk()
+        self._journal = SqliteJournal(folder.journal)
+        self._index = SqliteIndex(folder.index)
+        self._manifest = DiskManifestLog(disk, folder.vault)
+        self._enrolled = threading.Event()
+        self._stopping = threading.Event()
+        self.vault = Vault(
+            DiskSegmentStore(disk, folder.vault),
+            self._manifest,
+            self._index,
+            clock=self._clock,
+            entropy=self._entropy,
+            sealing=Sealing((), 0, self.device.id, key.sign),
+            limits=self._limits(),
+        )
+        outbox = DiskOutbox(folder.outbox)
+        place = configuration.device.position
+        position = (place.latitude, place.longitude) if place is not None else None
+        notifier = LogNotifier()
+        self.custodian = Custodian(
+            key,
+            CustodianPorts(self._journal, outbox, self.vault, self._clock, self._entropy, notifier),
+            InboxSettings(translation.request_limits(configuration.requests), position),
+            self._seal_to,
+            self.status,
+            broker_name=self.device.id if configuration.broker or bus else None,
+        )
+        self.recorder = Recorder(
+            open_camera or (lambda: translation.camera(configuration.camera, configuration.motion)),
+            self.vault,
+            self._clock,
+            self._entropy,
+            notifier,
+            RecorderSettings(
+                MotionSettings(),
+                translation.zone_map(configuration.motion),
+                translation.event_settings(configuration.clips),
+                WriterSettings(
+                    configuration.clips.segment_s,
+                    configuration.clips.pre_roll_s,
+                    configuration.clips.pre_roll_max_bytes,
+                ),
+            ),
+            self._journal.held_segments,
+        )
+        self.uplink: Uplink | None = None
+        if bus is None and configuration.broker is not None:
+            bus = MqttBus(_bus_settings(configuration.broker, self.device.id))
+        if bus is not None:
+            self.uplink = Uplink(
+                bus,
+                self.custodian,
+                outbox,
+                self._clock,
+                device=self.device.id,
+                position=position,
+                chunk_bytes=configuration.broker.chunk_bytes if configuration.broker else 64 << 10,
+            )
+            self.custodian.requests.wake_uplink = self.uplink.wake
+        self._control = ControlSocket(folder.control, self.custodian.control.answer)
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Bring back what a crash left, open the control socket, keep the link.  Raises `StorageError`."""
+        found = self.vault.start()
+        if found != type(found)():
+            self._log.warning(
+                "vault_recovered", **{name: repr(value) for name, value in asdict(found).items() if value}
+            )
+        self.custodian.start()
+        self._control.start()
+        self._threads = [threading.Thread(target=self._keep_time, name="time")]
+        if self.uplink is not None:
+            self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
+        for thread in self._threads:
+            thread.start()
+
+    def record(self, first_ns: BootNs | None = None) -> CameraEnd:
+        """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
+        if not self._enrolled.is_set():
+            self._log.info("waiting_for_owner", remedy="doorward owner enrol")
+        while not self._enrolled.wait(_TICK_S):
+            if self._stopping.is_set():
+                return CameraEnd.STOPPED
+        return CameraEnd.STOPPED if self._stopping.is_set() else self.recorder.run(first_ns)
+
+    def press_button(self) -> None:
+        """The doorbell's button."""
+        self.recorder.trigger(TriggerKind.BUTTON, self._clock.now().boot_ns)
+
+    def stop(self) -> None:
+        """End everything, finish what is open, join every thread.  Call it from another thread than `record`'s."""
+        self._stopping.set()
+        self._enrolled.set()
+        self.recorder.stop()
+        if self.uplink is not None:
+            self.uplink.stop()
+        self._control.stop()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def close(self) -> None:
+        """Close the files.  After `stop`, and after `record` has returned."""
+        self._manifest.close()
+        self._index.close()
+        self._journal.close()
+
+    def status(self) -> dict[str, Any]:
+        """What `doorward status` shows."""
+        totals = self.vault.totals()
+        enrolment = self.custodian.enrolments.current
+        now = self._clock.now()
+        return {
+            "device": self._configuration.device.name,
+            "device_id": self.device.id,
+            "owners": [owner.name for owner in enrolment.recipients] if enrolment else [],
+            "recorder": asdict(self.recorder.status()),
+            "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
+            "clock": now.quality.value,
+            "link": asdict(self.uplink.status())
+            if self.uplink
+            else {"link": "off", "remedy": "no [broker] configured"},
+            "messages": self._journal.counters(),
+        }
+
+    def _seal_to(self, recipients: Any, epoch: int) -> None:
+        self.vault.seal_to(recipients, epoch)
+        self._enrolled.set()
+
+    def _limits(self) -> Limits:
+        wanted = self._configuration.vault
+        state_dir = self._configuration.device.state_dir
+        return Limits(
+            most_bytes=wanted.max_bytes,
+            oldest_ms=wanted.max_age_days * _DAY_MS,
+            free_bytes=int(shutil.disk_usage(state_dir).total * wanted.free_floor),
+        )
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self.custodian.requests.on_time()
+            except DoorwardError as error:
+                self._log.warning("time_not_kept", error=error.message)
+
+    def _keep_link(self, uplink: Uplink) -> None:
+        try:
+            uplink.run()
+        except DoorwardError as error:
+            # Recording must not depend on the network: say it, and go on without.
+            self._log.error("link_failed", error=error.message, remedy=error.remedy)
+
+
+def _bus_settings(broker: Broker, name: str) -> BusSettings:
+    return BusSettings(
+        host=broker.host,
+        port=broker.port,
+        name=name,
+        authority=broker.ca,
+        certificate=broker.certificate,
+        key=broker.key,
+        keepalive_s=broker.keepalive_s,
+    )

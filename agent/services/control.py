@@ -1,0 +1,262 @@
+"""Answers the owner's client: a handful of operations, each looking at something or handing in something signed.
+
+No operation returns anything that is not ciphertext, public, or about requests; none changes anything without an
+owner's signature, except the first enrolment, which takes place in the owner's hands (PROTOCOL.md, "Control socket").
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from agent.core.requests import StoredRequest
+from agent.core.vault.entries import VaultEntry
+from agent.errors import RequestError
+from agent.ports import Journal
+from agent.services.enrolment import Enrolments
+from agent.services.ledger import Ledger
+from agent.services.statements import Statements
+from agent.services.trust import TrustKeeper
+from agent.services.vault_reader import VaultReader
+from agent.wire.control import Frame
+from agent.wire.identities import PublicKey
+
+__all__ = ["Control", "DeviceNames", "Status"]
+
+_MOST_LISTED: Final = 20_000
+
+Status = Callable[[], dict[str, Any]]
+Answer = tuple[dict[str, Any], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNames:
+    """How the device is called: its key, and its user name at the broker."""
+
+    key: PublicKey
+    broker_name: str | None
+
+
+class Control:
+    """`answer` is the socket's handler.  Raises the errors a client is to see."""
+
+    def __init__(
+        self,
+        device: DeviceNames,
+        enrolments: Enrolments,
+        statements: Statements,
+        trust: TrustKeeper,
+        ledger: Ledger,
+        journal: Journal,
+        vault: VaultReader,
+        status: Status,
+    ) -> None:
+        self._device = device
+        self._enrolments = enrolments
+        self._statements = statements
+        self._trust = trust
+        self._ledger = ledger
+        self._journal = journal
+        self._vault = vault
+        self._status = status
+        self._enrolling = threading.Lock()
+        self._operations: Mapping[str, Callable[[Frame], Answer]] = {
+            "device": self._describe,
+            "status": lambda _frame: (self._status(), b""),
+            "enrol": self._enrol,
+            "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
+            "enrol_confirm": self._confirm,
+            "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
+            "requests": self._list_requests,
+            "request": self._show_request,
+            "segment": self._segment,
+            "poster": self._poster,
+            "list": self._list,
+            "statement": self._statement,
+            "trust": self._show_trust,
+            "trust_bundle": self._take_bundle,
+            "checkpoint": self._checkpoint,
+            "ledger": self._leaves,
+        }
+
+    def answer(self, frame: Frame) -> Frame:
+        operation = self._operations.get(str(frame.head.get("op")))
+        if operation is None:
+            raise RequestError("This device does not know that operation.", remedy="Is the client newer than it?")
+        result, body = operation(frame)
+        return Frame({"ok": True, "result": result}, body)
+
+    def _describe(self, _frame: Frame) -> Answer:
+        current = self._enrolments.current
+        return {
+            "device": self._device.key.text,
+            "device_id": self._device.key.id,
+            "broker_name": self._device.broker_name,
+            "epoch": current.epoch if current else 0,
+            "enrolled": current is not None,
+            "pending": self._enrolments.pending,
+        }, b""
+
+    def _enrol(self, frame: Frame) -> Answer:
+        with self._enrolling:
+            epoch, tests = self._enrolments.propose(_text(frame, "envelope").encode())
+        return {
+            "epoch": epoch,
+            "tests": [{"name": name, "recipient": recipient} for name, recipient in tests.items()],
+        }, b""
+
+    def _confirm(self, frame: Frame) -> Answer:
+        tokens = frame.head.get("tokens")
+        if not isinstance(tokens, dict):
+            raise RequestError("tokens: a name and hex digits for each test.")
+        with self._enrolling:
+            return {"epoch": self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})}, b""
+
+    def _list_requests(self, frame: Frame) -> Answer:
+        wanted = self._journal.requests()
+        if not frame.head.get("all"):
+            wanted = [stored for stored in wanted if not stored.state.ended]
+        return {
+            "requests": [self._summary(stored) for stored in wanted],
+            "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
+            "counters": self._journal.counters(),
+            "opt_outs": [
+                {"scope": o.scope.value, "value": o.value, "until_s": o.until_s} for o in self._journal.opt_outs()
+            ],
+        }, b""
+
+    def _summary(self, stored: StoredRequest) -> dict[str, Any]:
+        asked = stored.request
+        return {
+            "id": stored.id,
+            "state": stored.state.value,
+            "requester": stored.requester,
+            "requester_name": self._trust.name_of(asked.audience, stored.requester),
+            "root": asked.audience,
+            "kind": asked.kind.value,
+            "case": asked.case,
+            "incident": asked.incident.value,
+            "description": asked.description,
+            "from": asked.from_s,
+            "to": asked.to_s,
+            "not_after": asked.not_after_s,
+            "certain": stored.certain,
+            "segments": len(stored.segments),
+            "received_ms": stored.received_ms,
+            "disclosure": stored.disclosure,
+            "trusted": self._statements.still_trusted(stored),
+        }
+
+    def _show_request(self, frame: Frame) -> Answer:
+        stored = self._journal.request(_text(frame, "id"))
+        if stored is None:
+            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        here = [segment for segment in stored.segments if self._vault.find(segment) is not None]
+        return {
+            "envelope": stored.envelope.decode(),
+            "payload_sha256": stored.payload_sha256,
+            "state": stored.state.value,
+            "certain": stored.certain,
+            "segments": here,
+            "records": [self._vault.record(segment).line.decode() for segment in here],
+            "disclosure": stored.disclosure,
+        }, b""
+
+    def _segment(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        entry = self._vault.find(segment)
+        if entry is None:
+            raise RequestError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
+        return {"record": self._vault.record(segment).line.decode()}, self._vault.read(segment, 0, entry.size_bytes)
+
+    def _poster(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        poster = self._vault.read_poster(segment)
+        if poster is None:
+            raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
+        return {"record": self._vault.record(segment).line.decode()}, poster
+
+    def _list(self, frame: Frame) -> Answer:
+        found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))[:_MOST_LISTED]
+        return {"segments": [_listed(entry) for entry in found]}, b""
+
+    def _statement(self, frame: Frame) -> Answer:
+        sizes = frame.head.get("sizes", [])
+        if not isinstance(sizes, list) or not all(isinstance(s, int) and s > 0 for s in sizes):
+            raise RequestError("sizes: the length of each header in the body.")
+        if sum(sizes) != len(frame.body):
+            raise RequestError("sizes: they do not add up to the body.")
+        headers, at = [], 0
+        for size in sizes:
+            headers.append(frame.body[at : at + size])
+            at += size
+        verdict = self._statements.take(_text(frame, "envelope").encode(), tuple(headers))
+        return {
+            "state": verdict.state.value if verdict.state else None,
+            "request": verdict.request,
+            "disclosure": verdict.disclosure,
+        }, b""
+
+    def _show_trust(self, _frame: Frame) -> Answer:
+        return {
+            "roots": self._trust.roots(),
+            "bundles": [bundle.decode() for bundle in self._trust.bundles()],
+        }, b""
+
+    def _take_bundle(self, frame: Frame) -> Answer:
+        changed = self._trust.accept(frame.body)
+        return {
+            "added": list(changed.added),
+            "removed": list(changed.removed),
+            "changed": list(changed.changed),
+        }, b""
+
+    def _checkpoint(self, frame: Frame) -> Answer:
+        with self._journal.transaction():
+            proof = self._ledger.proof(_number(frame, "old_size"))
+            return {"checkpoint": self._ledger.checkpoint().decode(), "proof": [h.hex() for h in proof]}, b""
+
+    def _leaves(self, frame: Frame) -> Answer:
+        leaves = self._ledger.leaves(_number(frame, "start"), _number(frame, "end"))
+        return {"entries": [leaf.decode() for leaf in leaves[:_MOST_LISTED]]}, b""
+
+
+def _listed(entry: VaultEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "event": entry.event,
+        "ordinal": entry.ordinal,
+        "start_ms": entry.start_ms,
+        "end_ms": entry.end_ms,
+        "quality": entry.quality.value,
+        "size_bytes": entry.size_bytes,
+        "poster": entry.poster is not None,
+        "whole": entry.whole,
+    }
+
+
+def _text(frame: Frame, name: str) -> str:
+    value = frame.head.get(name)
+    if not isinstance(value, str):
+        raise RequestError(f"{name}: text is missing.")
+    return value
+
+
+def _number(frame: Frame, name: str) -> int:
+    value = frame.head.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
+        raise RequestError(f"{name}: a number is missing.")
+    return value
+
+
+def _unhex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise RequestError("tokens: not hex digits.") from error
+
+
+def _ascii(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("ascii")

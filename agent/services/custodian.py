@@ -1,0 +1,101 @@
+"""The custodian: index, requests, consent, ledger and trust of one device, put together over their ports.
+
+It has the vault's ciphertext and the device's signing key.  It has no camera, no network, and no key that opens
+footage.  What the network may reach is `on_message`; what an owner's client may reach is `control`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core.ledger.entries import EntryKind
+from agent.core.requests import OutboxRecord
+from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
+from agent.services.control import Control, DeviceNames
+from agent.services.enrolment import Changed, Enrolments
+from agent.services.inbox import Inbox, InboxSettings
+from agent.services.ledger import Ledger
+from agent.services.outbox_maker import OutboxMaker
+from agent.services.requests import Requests
+from agent.services.statements import Statements
+from agent.services.trust import TrustKeeper
+from agent.services.vault_reader import VaultReader
+from agent.wire.disclosures import Receipt
+from agent.wire.identities import public_key_of
+
+__all__ = ["Custodian", "CustodianPorts"]
+
+
+@dataclass(frozen=True, slots=True)
+class CustodianPorts:
+    """The outside world, as far as the custodian sees it."""
+
+    journal: Journal
+    outbox: Outbox
+    vault: VaultReader
+    clock: Clock
+    entropy: Entropy
+    notifier: Notifier
+
+
+class Custodian:
+    """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows."""
+
+    def __init__(
+        self,
+        device_key: Ed25519PrivateKey,
+        ports: CustodianPorts,
+        settings: InboxSettings,
+        changed: Changed,
+        status: Callable[[], dict[str, Any]],
+        broker_name: str | None = None,
+    ) -> None:
+        device = public_key_of(device_key)
+        self._journal = ports.journal
+        self._outbox = ports.outbox
+        self._ledger = Ledger(ports.journal, ports.clock, device_key)
+        self._trust = TrustKeeper(ports.journal, self._ledger)
+        self.enrolments = Enrolments(ports.journal, self._ledger, ports.entropy, device, changed)
+        self.requests = Requests(ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier)
+        self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
+        statements = Statements(
+            self.enrolments,
+            self.requests,
+            OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key),
+            ports.journal,
+            self._ledger,
+            self._trust,
+            ports.vault,
+            ports.clock,
+            ports.entropy,
+        )
+        self.control = Control(
+            DeviceNames(device, broker_name),
+            self.enrolments,
+            statements,
+            self._trust,
+            self._ledger,
+            ports.journal,
+            ports.vault,
+            status,
+        )
+
+    def start(self) -> None:
+        """Note the boot, sweep the outbox of what no approval names, end what ran out meanwhile."""
+        self._ledger.write(EntryKind.BOOT)
+        self._outbox.sweep(frozenset(record.disclosure for record in self._journal.outbox()))
+        self.enrolments.announce()
+        self.requests.on_time()
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        return self._inbox.on_message(topic, data)
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return self.requests.outgoing()
+
+    def begin_sending(self, disclosure: str) -> bool:
+        return self.requests.begin_sending(disclosure)

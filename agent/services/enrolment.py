@@ -1,0 +1,134 @@
+"""Keeps who the owners are: takes a signed enrolment, and lets it count only when its keys have been seen to open.
+
+A list of recipients nobody can open for is the worst thing that can happen to footage, and it shows too late.  So for
+every *new* recipient, the recovery identity included, the device seals 32 random bytes; the enrolment takes effect when
+the owner's client has returned all of them.  Until the first one does, the device records nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.ledger.entries import EntryKind
+from agent.core.vault.age.recipients import Recipient, parse_recipient
+from agent.core.vault.age.sealing import make_header, seal_bytes
+from agent.errors import RequestError
+from agent.ports import Entropy, Journal
+from agent.services.ledger import Ledger
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
+
+__all__ = ["RECOVERY", "Enrolments"]
+
+RECOVERY: Final = "recovery"
+_TOKEN_BYTES: Final = 32
+_SECRET_BYTES: Final = 16
+_ENVELOPE: Final = "enrolment"
+
+Changed = Callable[[tuple[Recipient, ...], int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    envelope: bytes
+    enrolment: Enrolment
+    tokens: dict[str, bytes]
+    tests: dict[str, bytes]
+
+
+class Enrolments:
+    """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, a new one later."""
+
+    def __init__(self, journal: Journal, ledger: Ledger, entropy: Entropy, device: PublicKey, changed: Changed) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._entropy = entropy
+        self._device = device
+        self._changed = changed
+        self._pending: _Pending | None = None
+        self.envelope: bytes | None = journal.get(_ENVELOPE)
+        self.current: Enrolment | None = None
+        if self.envelope is not None:
+            self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+
+    @property
+    def pending(self) -> bool:
+        return self._pending is not None
+
+    def announce(self) -> None:
+        """Tell `changed` about the list in force, if there is one."""
+        if self.current is not None:
+            self._changed(_recipients(self.current), self.current.epoch)
+
+    def propose(self, data: bytes) -> tuple[int, dict[str, str]]:
+        """Take a signed enrolment and make its tests: (epoch, recipient by test name).
+
+        Raises `OpenError` when nobody entitled signed it, `FormatError` when it does not follow the newest one, and
+        `ConfigurationError` when its recipients cannot be used together.
+        """
+        previous = None if self.envelope is None else _payload(self.envelope)
+        enrolment = open_enrolment(data, previous)
+        if enrolment.device != self._device.text:
+            raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
+        make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
+        known = set(_named(self.current).values()) if self.current else set()
+        new = {name: text for name, text in _named(enrolment).items() if text not in known}
+        tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
+        tests = {name: self._test(tokens[name], text) for name, text in new.items()}
+        self._pending = _Pending(data, enrolment, tokens, tests)
+        return enrolment.epoch, new
+
+    def test(self, name: str) -> bytes:
+        """The age file that only the recipient called `name` opens."""
+        if self._pending is None or name not in self._pending.tests:
+            raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
+        return self._pending.tests[name]
+
+    def confirm(self, answers: dict[str, bytes]) -> int:
+        """Let the proposed enrolment take effect: every test was opened.  Returns its epoch; raises `RequestError`."""
+        pending = self._pending
+        if pending is None:
+            raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
+        unopened = [
+            name for name, token in pending.tokens.items() if not hmac.compare_digest(answers.get(name, b""), token)
+        ]
+        if unopened:
+            raise RequestError(
+                f"The test for {', '.join(sorted(unopened))} was not opened: this enrolment does not count.",
+                remedy="Check that these are the keys you have, and enrol again.",
+            )
+        with self._journal.transaction():
+            self._journal.put(_ENVELOPE, pending.envelope)
+            self._ledger.write(
+                EntryKind.RECIPIENTS_CHANGED,
+                subject=hashlib.sha256(_payload(pending.envelope)).hexdigest(),
+                version=pending.enrolment.epoch,
+            )
+        self.envelope, self.current, self._pending = pending.envelope, pending.enrolment, None
+        self.announce()
+        return pending.enrolment.epoch
+
+    def _test(self, token: bytes, recipient: str) -> bytes:
+        return seal_bytes(
+            token,
+            [parse_recipient(recipient)],
+            file_key=self._entropy.token(_SECRET_BYTES),
+            nonce=self._entropy.token(_SECRET_BYTES),
+        )
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _named(enrolment: Enrolment) -> dict[str, str]:
+    return {item.name: item.recipient for item in enrolment.recipients} | {RECOVERY: enrolment.recovery}
+
+
+def _recipients(enrolment: Enrolment) -> tuple[Recipient, ...]:
+    return tuple(parse_recipient(text) for text in _named(enrolment).values())

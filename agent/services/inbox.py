@@ -1,0 +1,184 @@
+"""Takes what arrives over the network: four kinds of message, and never an answer.
+
+No match, denied, opted out, expired, malformed, untrusted, over a limit: nothing here sends, raises, or takes a visible
+time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7 and 8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.consent import Cause, State
+from agent.core.ledger.entries import EntryKind
+from agent.core.matching import Match, Window, match
+from agent.core.requests import (
+    Blocked,
+    BlockedRequest,
+    Replayed,
+    StoredRequest,
+    admit,
+    is_replay,
+    opted_out,
+    trusted_seconds,
+)
+from agent.core.timebase import NS_PER_MS
+from agent.errors import DoorwardError, OpenError
+from agent.ports import Clock, Journal
+from agent.services.ledger import Ledger
+from agent.services.requests import Requests
+from agent.services.trust import TrustKeeper
+from agent.services.vault_reader import VaultReader
+from agent.wire.disclosures import Receipt, ReceiptState
+from agent.wire.inbound import Inbound, open_inbound
+from agent.wire.limits import Limits
+from agent.wire.messages import Bulletin, FootageRequest, Withdrawal
+from agent.wire.topics import parse_topic
+
+__all__ = ["Inbox", "InboxSettings"]
+
+_MOST_MATCHED: Final = 9_000
+"""Segments one request may hold: twelve hours at five seconds, and a little."""
+_BLOCKED_KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """`position` is (lat, lon) in degrees; it is compared here and leaves by no way."""
+
+    limits: Limits
+    position: tuple[float, float] | None
+
+
+class Inbox:
+    """What the uplink hands over, one message at a time."""
+
+    def __init__(
+        self,
+        settings: InboxSettings,
+        requests: Requests,
+        journal: Journal,
+        ledger: Ledger,
+        trust: TrustKeeper,
+        vault: VaultReader,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._requests = requests
+        self._journal = journal
+        self._ledger = ledger
+        self._trust = trust
+        self._vault = vault
+        self._clock = clock
+        self._newest_receipt: dict[str, int] = {}
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
+        with self._requests.deciding():
+            try:
+                at_s = trusted_seconds(self._clock.now())
+                inbound = open_inbound(data, parse_topic(topic), self._trust.store, at_s)
+            except OpenError:
+                self._journal.count("untrusted")
+                return None
+            except DoorwardError:
+                self._journal.count("malformed")
+                return None
+            match inbound.message:
+                case FootageRequest():
+                    self._on_request(inbound.message, inbound, data)
+                case Withdrawal():
+                    self._on_withdrawal(inbound.message, inbound)
+                case Receipt():
+                    return self._on_receipt(inbound.message, inbound)
+                case Bulletin():
+                    self._journal.count("bulletin")
+            return None
+
+    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> None:
+        now = self._clock.now()
+        verdict = admit(inbound, self._settings.limits, self._journal, now)
+        if isinstance(verdict, Replayed):
+            self._journal.count("replayed")
+            return
+        if isinstance(verdict, Blocked):
+            self._block(inbound, verdict, now.utc_ns // NS_PER_MS)
+            return
+        found = self._match(request)
+        stored = StoredRequest(
+            id=request.id,
+            envelope=data,
+            payload_sha256=inbound.payload_sha256,
+            requester=inbound.requester.id,
+            key_id=inbound.requester.key.id,
+            seq=request.seq,
+            case=request.case,
+            state=State.RECEIVED,
+            certain=found.certain,
+            received_ms=now.utc_ns // NS_PER_MS,
+            not_after_s=request.not_after_s,
+            segments=found.segments,
+        )
+        self._journal.use_sequence(stored.key_id, stored.seq)
+        self._journal.add_request(stored)
+        self._ledger.write(
+            EntryKind.RECEIVED, request=stored.id, requester=stored.requester, subject=stored.payload_sha256
+        )
+        if opted_out(request, self._journal.opt_outs(), now):
+            self._requests.advance(stored, Cause.OPTED_OUT)
+        elif found:
+            self._requests.advance(stored, Cause.MATCHED, segments=len(found.segments))
+        else:
+            self._requests.advance(stored, Cause.UNMATCHED)
+
+    def _match(self, request: FootageRequest) -> Match:
+        if self._settings.position is None:
+            return Match((), certain=False)
+        window = Window.of_seconds(request.from_s, request.to_s)
+        candidates = self._vault.overlapping(window.from_ms, window.to_ms)
+        return match(window, request.area, self._settings.position, candidates, most=_MOST_MATCHED)
+
+    def _block(self, inbound: Inbound, verdict: Blocked, at_ms: int) -> None:
+        """The broker repeats a retained request at every connection; the list and the ledger have it once."""
+        self._journal.count("blocked")
+        blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
+        if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
+            self._ledger.write(
+                EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason
+            )
+
+    def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> None:
+        stored = self._journal.request(withdrawal.request)
+        if stored is None or stored.requester != inbound.requester.id or stored.state.ended:
+            self._journal.count("unexpected")
+        elif is_replay(self._journal, inbound.requester, withdrawal.seq):
+            self._journal.count("replayed")
+        else:
+            self._journal.use_sequence(inbound.requester.key.id, withdrawal.seq)
+            self._requests.advance(stored, Cause.WITHDRAWN)
+
+    def _on_receipt(self, receipt: Receipt, inbound: Inbound) -> Receipt | None:
+        stored = self._journal.request_of(receipt.disclosure)
+        if (
+            stored is None
+            or stored.requester != inbound.requester.id
+            or receipt.request not in (None, stored.id)
+            or stored.state not in (State.APPROVED, State.SENDING)
+        ):
+            self._journal.count("unexpected")
+            return None
+        if receipt.seq <= self._newest_receipt.get(receipt.disclosure, 0):
+            self._journal.count("replayed")
+            return None
+        self._newest_receipt[receipt.disclosure] = receipt.seq
+        if stored.state is State.SENDING:
+            if receipt.state is ReceiptState.REFUSED:
+                self._requests.advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
+            elif receipt.state is ReceiptState.COMPLETE and self._names_ours(receipt):
+                self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
+        return receipt
+
+    def _names_ours(self, receipt: Receipt) -> bool:
+        """Whether it names the manifest we sent, and with it every byte of every part."""
+        ours = next((record for record in self._journal.outbox() if record.disclosure == receipt.disclosure), None)
+        return ours is not None and ours.parts[0].sha256 == receipt.manifest

@@ -1,0 +1,181 @@
+"""Obeys the owners: a statement counts for the approval key that signed it, wherever it came from.
+
+The local socket grants nothing: whoever reaches it may look at ciphertext and hand in statements, and a statement that
+no owner signed changes nothing.  A statement acts once; handing it in again is refused, not repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from agent.core.consent import Cause, State, step
+from agent.core.disclosure import release
+from agent.core.ledger.entries import EntryKind
+from agent.core.requests import OutboxRecord, StandingOptOut, StoredRequest, trusted_seconds
+from agent.core.timebase import NS_PER_S
+from agent.errors import RequestError
+from agent.ports import Clock, Entropy, Journal
+from agent.services.enrolment import Enrolments
+from agent.services.ledger import Ledger
+from agent.services.outbox_maker import OutboxMaker
+from agent.services.requests import Requests, Verdict
+from agent.services.trust import TrustKeeper
+from agent.services.vault_reader import VaultReader
+from agent.wire import envelope, strictjson
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Approval,
+    Enrolment,
+    OptIn,
+    OptOut,
+    OwnerStatement,
+    Refusal,
+    Revocation,
+    TrustChange,
+)
+
+__all__ = ["Statements"]
+
+_MS_PER_S: Final = 1000
+_ID_BYTES: Final = 16
+_KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
+    kind.PAYLOAD_TYPE: kind for kind in (Approval, Refusal, OptOut, OptIn, Revocation, TrustChange)
+}
+
+
+class Statements:
+    """`take` is the only way an owner's will gets in."""
+
+    def __init__(
+        self,
+        enrolments: Enrolments,
+        requests: Requests,
+        maker: OutboxMaker,
+        journal: Journal,
+        ledger: Ledger,
+        trust: TrustKeeper,
+        vault: VaultReader,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._enrolments = enrolments
+        self._requests = requests
+        self._maker = maker
+        self._journal = journal
+        self._ledger = ledger
+        self._trust = trust
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+
+    def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
+        """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
+
+        Raises `OpenError` when no owner signed it, `RequestError` when it cannot be done, in words for the owner.
+        """
+        enrolment = self._enrolments.current
+        if enrolment is None:
+            raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
+        statement, subject = self._open(data, enrolment)
+        try:
+            with self._requests.deciding():
+                self._use(statement.nonce)
+                return self._obey(statement, subject, data, headers)
+        except BaseException:
+            self._trust.reload()  # what was rolled back on the disk must not stay in memory
+            raise
+
+    def _use(self, nonce: str) -> None:
+        if not self._journal.use_nonce(nonce):
+            raise RequestError("This statement was handed in before.", remedy="Make a new one.")
+
+    def _open(self, data: bytes, enrolment: Enrolment) -> tuple[OwnerStatement, str]:
+        claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+        kind = _KINDS.get(claimed.payload_type)
+        if kind is None:
+            raise RequestError("This is no statement an owner can make.")
+        opened = envelope.verify(claimed, enrolment.approver_keys)
+        statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
+        if statement.device != enrolment.device:
+            raise RequestError("This statement is for another device.")
+        return statement, hashlib.sha256(opened.payload).hexdigest()
+
+    def _obey(self, statement: OwnerStatement, subject: str, data: bytes, headers: tuple[bytes, ...]) -> Verdict:
+        match statement:
+            case Approval():
+                return self._approve(statement, subject, data, headers)
+            case Refusal():
+                return self._requests.advance(self._named(statement.request), Cause.DENIED, subject=subject)
+            case Revocation():
+                return self._revoke(statement, subject)
+            case OptOut():
+                self._opt_out(statement, subject)
+            case OptIn():
+                self._journal.remove_opt_out(statement.scope, statement.value or "")
+                self._ledger.write(EntryKind.OPT_IN, subject=subject)
+            case TrustChange():
+                self._trust.change(statement, subject)
+        return Verdict()
+
+    def _approve(self, approval: Approval, subject: str, data: bytes, headers: tuple[bytes, ...]) -> Verdict:
+        stored = self._named(approval.request)
+        step(stored.state, Cause.APPROVED)
+        self._require_timely(approval, stored)
+        by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
+        wanted = {item.id for item in (*approval.segments, *approval.posters)}
+        records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
+        released = release(approval, by_hash, stored, records, approval.device)
+        disclosure = self._entropy.token(_ID_BYTES).hex()
+        parts = self._maker.make(disclosure, released, stored, data, self._enrolments.envelope or b"")
+        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
+        verdict = self._requests.advance(
+            stored, Cause.APPROVED, disclosure=disclosure, subject=subject, segments=len(approval.segments)
+        )
+        self._ledger.write(
+            EntryKind.SEALED,
+            request=stored.id,
+            requester=stored.requester,
+            disclosure=disclosure,
+            subject=parts[0].sha256,
+            segments=len(approval.segments),
+            size_bytes=sum(part.size_bytes for part in parts),
+        )
+        return verdict
+
+    def _require_timely(self, approval: Approval, stored: StoredRequest) -> None:
+        """Expiry by the owner's clock, which is a better one; trust as it is now, for a revocation counts at once."""
+        if approval.owner_time_ms // _MS_PER_S > stored.not_after_s:
+            raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
+        if not self.still_trusted(stored):
+            raise RequestError(
+                "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
+            )
+
+    def still_trusted(self, stored: StoredRequest) -> bool:
+        """Whether the key that signed the request would be believed now."""
+        at_s = trusted_seconds(self._clock.now())
+        return self._trust.store.resolve(stored.request.audience, stored.requester, stored.key_id, at_s) is not None
+
+    def _revoke(self, revocation: Revocation, subject: str) -> Verdict:
+        stored = self._journal.request_of(revocation.disclosure)
+        if stored is None:
+            raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
+        return self._requests.advance(stored, Cause.REVOKED, subject=subject)
+
+    def _opt_out(self, statement: OptOut, subject: str) -> None:
+        standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)
+        self._journal.add_opt_out(standing)
+        self._ledger.write(EntryKind.OPT_OUT, subject=subject)
+        now_s = self._clock.now().utc_ns // NS_PER_S
+        for stored in self._journal.requests(State.PENDING):
+            if standing.covers(stored.request, now_s):
+                self._requests.advance(stored, Cause.OPTED_OUT)
+
+    def _named(self, payload_sha256: str) -> StoredRequest:
+        for stored in self._journal.requests():
+            if stored.payload_sha256 == payload_sha256:
+                return stored
+        raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")

@@ -1,0 +1,250 @@
+"""Keeps the link: hands inbound messages to the custodian, carries outbox objects to their requesters.
+
+It decides nothing about consent and opens nothing: what may be sent is what the custodian lists, byte for byte, and a
+receipt counts when the custodian has verified it.  One thread takes the bus's events and runs every transfer.
+
+    bus event ──▶ custodian.on_message ──▶ (a receipt) ──▶ the transfer it belongs to ──▶ bus.publish
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused, SubscriptionRefused
+from agent.core.requests import OutboxRecord
+from agent.core.timebase import BootNs
+from agent.core.transfer import (
+    ClearInit,
+    Finished,
+    MarkBegun,
+    PartSize,
+    SendAbort,
+    SendChunk,
+    Sender,
+    SenderEffect,
+    SendFin,
+    SendInit,
+    held_of,
+)
+from agent.errors import StorageError
+from agent.ports import Bus, Clock, Outbox
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, cell_of, requests_filter
+from agent.wire.uploads import UploadNote
+
+__all__ = ["Custody", "Uplink", "UplinkStatus"]
+
+_IDLE_S: Final = 0.5
+_TOKENS_PER_TRANSFER: Final = 1 << 32
+_INIT_EXPIRY_S: Final = 30 * 86_400
+
+
+class Custody(Protocol):
+    """What the uplink may ask of the custodian."""
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None: ...
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]: ...
+    def begin_sending(self, disclosure: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """`link` is the word a person reads, `remedy` what to do when it is down."""
+
+    link: str
+    remedy: str
+    transfers: int
+    sent_bytes: int
+    received_messages: int
+
+
+@dataclass(slots=True)
+class _Transfer:
+    record: OutboxRecord
+    sender: Sender
+    topic: str
+
+
+class Uplink:
+    """`run` blocks until `stop`.  `device` is the device's user name at the broker."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        custody: Custody,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        device: str,
+        position: tuple[float, float] | None,
+        roots: tuple[str, ...] = (),
+        chunk_bytes: int = 64 << 10,
+    ) -> None:
+        self._bus = bus
+        self._custody = custody
+        self._outbox = outbox
+        self._clock = clock
+        self._device = device
+        self._chunk_bytes = chunk_bytes
+        self._filters = [requests_filter(cell_of(*position))] if position is not None else []
+        self._filters += [f"doorward/v1/bulletins/{root}" for root in roots]
+        self._log = structlog.get_logger("uplink")
+        self._transfers: dict[str, _Transfer] = {}
+        self._numbers = itertools.count()
+        self._stopping = threading.Event()
+        self._changed = threading.Event()
+        self._packet_bytes: int | None = None
+        self._link, self._remedy = "connecting", ""
+        self._sent_bytes = 0
+        self._received = 0
+
+    def wake(self) -> None:
+        """The custodian's list of outgoing disclosures changed.  From any thread."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def status(self) -> UplinkStatus:
+        return UplinkStatus(self._link, self._remedy, len(self._transfers), self._sent_bytes, self._received)
+
+    def run(self) -> None:
+        self._bus.start()
+        try:
+            for topic_filter in self._filters:
+                self._bus.subscribe(topic_filter)
+            self._changed.set()
+            while not self._stopping.is_set():
+                if self._changed.is_set():
+                    self._changed.clear()
+                    self._take_up()
+                self._pump()
+                event = self._bus.next_event(self._patience_s())
+                if event is not None:
+                    self._on_event(event)
+        finally:
+            self._bus.stop()
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: object) -> None:
+        now = self._now()
+        match event:
+            case Connected(packet_bytes=packet_bytes):
+                self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
+                for transfer in self._transfers.values():
+                    transfer.sender.connected(packet_bytes)
+            case Disconnected(fault=fault, error=error):
+                self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
+                self._log.warning("link_down", fault=fault.value, error=error.message)
+                for transfer in self._transfers.values():
+                    transfer.sender.disconnected(fault)
+            case Received(topic=topic, payload=payload):
+                self._received += 1
+                receipt = self._custody.on_message(topic, payload)
+                if receipt is not None and receipt.disclosure in self._transfers:
+                    self._transfers[receipt.disclosure].sender.receipt(held_of(receipt), now)
+            case Acknowledged() | Refused() | Lost():
+                for transfer in self._transfers.values():
+                    transfer.sender.settled(event, now)
+            case SubscriptionRefused(topic_filter=topic_filter, code=code):
+                self._log.warning("subscription_refused", filter=topic_filter, code=code)
+
+    # -- transfers -----------------------------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Begin what is new on the custodian's list, stop what is no longer on it."""
+        listed = {record.disclosure: (record, begun) for record, begun in self._custody.outgoing()}
+        for disclosure, transfer in self._transfers.items():
+            if disclosure not in listed:
+                transfer.sender.stop()
+        for disclosure, (record, begun) in listed.items():
+            if disclosure not in self._transfers:
+                self._begin(record, begun)
+        self._bus.hurry(bool(self._transfers))
+
+    def _begin(self, record: OutboxRecord, begun: bool) -> None:
+        sender = Sender(
+            tuple(PartSize(part.size_bytes, part.sha256) for part in record.parts),
+            begun=begun,
+            first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
+            chunk_bytes=self._chunk_bytes,
+        )
+        topic = str(ReceiptTopic(record.disclosure))
+        self._transfers[record.disclosure] = _Transfer(record, sender, topic)
+        self._bus.subscribe(topic)
+        if self._packet_bytes is not None:
+            sender.connected(self._packet_bytes)
+        self._log.info("transfer_begins", disclosure=record.disclosure, parts=len(record.parts))
+
+    def _pump(self) -> None:
+        for disclosure, transfer in list(self._transfers.items()):
+            while (effect := transfer.sender.next_effect(self._now())) is not None:
+                if not self._carry_out(disclosure, transfer, effect):
+                    break
+
+    def _carry_out(self, disclosure: str, transfer: _Transfer, effect: SenderEffect) -> bool:
+        """False when the bus is full for now, or the transfer is over."""
+        if isinstance(effect, MarkBegun):
+            if not self._custody.begin_sending(disclosure):
+                transfer.sender.stop()
+            return True
+        if isinstance(effect, Finished):
+            self._bus.unsubscribe(transfer.topic)
+            del self._transfers[disclosure]
+            self._bus.hurry(bool(self._transfers))
+            self._log.info("transfer_ends", disclosure=disclosure, outcome=effect.outcome.value)
+            return False
+        try:
+            taken = self._publish(transfer.record, effect)
+        except StorageError:
+            transfer.sender.stop()  # its folder is gone: it was revoked a moment ago
+            return True
+        if not taken:
+            transfer.sender.put_back(effect.token)
+        return taken
+
+    def _publish(self, record: OutboxRecord, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
+        token = effect.token
+        match effect:
+            case SendInit():
+                topic = self._topic(record, 0, Verb.INIT)
+                return self._bus.publish(
+                    topic, _note(record, effect.manifest), token=token, retain=True, expiry_s=_INIT_EXPIRY_S
+                )
+            case SendChunk(part=part, offset=offset, length=length):
+                data = self._outbox.read(record.disclosure, part, offset, length)
+                verb = ChunkVerb(offset, hashlib.sha256(data).hexdigest())
+                taken = self._bus.publish(self._topic(record, part, verb), data, token=token)
+                self._sent_bytes += length if taken else 0
+                return taken
+            case SendFin(part=part, size=size):
+                return self._bus.publish(self._topic(record, part, Verb.FIN), _note(record, size), token=token)
+            case SendAbort():
+                return self._bus.publish(self._topic(record, 0, Verb.ABORT), b"", token=token)
+            case ClearInit():
+                return self._bus.publish(self._topic(record, 0, Verb.INIT), b"", token=token, retain=True)
+
+    def _topic(self, record: OutboxRecord, part: int, verb: Verb | ChunkVerb) -> str:
+        return str(UploadTopic(record.requester, self._device, record.disclosure, part, verb))
+
+    def _patience_s(self) -> float:
+        """Until the next event, deadline, or look at the custodian's list."""
+        now = self._now()
+        deadlines = [d for t in self._transfers.values() if (d := t.sender.deadline_ns) is not None]
+        wait_s = min([(deadline - now) / 1e9 for deadline in deadlines], default=_IDLE_S)
+        return 0.0 if self._changed.is_set() else max(0.0, min(wait_s, _IDLE_S))
+
+    def _now(self) -> BootNs:
+        return self._clock.now().boot_ns
+
+
+def _note(record: OutboxRecord, part: PartSize) -> bytes:
+    return strictjson.encode(UploadNote(v=1, parts=len(record.parts), size_bytes=part.size_bytes, sha256=part.sha256))
