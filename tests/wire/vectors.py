@@ -1,0 +1,182 @@
+"""Everything in `tests/vectors/wire` and `tests/vectors/ledger`, made from fixed seeds: what PROTOCOL.md and LEDGER.md mean.
+
+`python -m tests.wire.vectors` writes the files again after a deliberate change of a format; a test holds them against this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.core.ledger import checkpoint, merkle
+from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.wire import envelope, strictjson, topics
+from agent.wire.area import Area, Circle
+from agent.wire.identities import dump_private_key, public_key_of
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, Verb
+from tests.wire import request_vectors, samples
+
+FOLDER = Path(__file__).resolve().parents[1] / "vectors"
+SIGNERS = {
+    "trust-bundle": "root",
+    "footage-request": "requester",
+    "withdrawal": "requester",
+    "bulletin": "requester",
+    "receipt": "requester",
+    "disclosure-manifest": "device",
+}
+"""By payload type; everything else is an owner's."""
+
+
+def files() -> dict[str, str]:
+    """By path below `tests/vectors`."""
+    made = {
+        "wire/keys.json": keys(),
+        "wire/topics.json": topic_table(),
+        "wire/areas.json": area_table(),
+        "wire/trust.json": trust(),
+        "ledger/entries.json": entries(),
+        "ledger/merkle.json": trees(),
+        "ledger/checkpoint.json": checkpoints(),
+    }
+    made |= {f"wire/messages/{name}.json": message(name) for name in samples.EVERY_MESSAGE}
+    made |= {f"wire/requests/{name}.json": vector for name, vector in request_vectors.vectors().items()}
+    return {path: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for path, value in made.items()}
+
+
+def keys() -> Any:
+    return [
+        {
+            "name": name,
+            "seed": hashlib.sha256(name.encode()).hexdigest(),
+            "public": public_key_of(samples.private_key(name)).text,
+            "key_id": public_key_of(samples.private_key(name)).id,
+            "private_pem": dump_private_key(samples.private_key(name)),
+        }
+        for name in ("root", "requester", "device", "owner")
+    ]
+
+
+def message(name: str) -> Any:
+    value = samples.EVERY_MESSAGE[name]
+    payload = strictjson.encode(value)
+    written = {"payload": payload.decode(), "payload_sha256": hashlib.sha256(payload).hexdigest()}
+    kind = getattr(value, "PAYLOAD_TYPE", None)
+    if kind is None:
+        return written
+    signer = SIGNERS.get(kind.removeprefix("application/vnd.doorward.").removesuffix("+json"), "owner")
+    return {
+        "payload_type": kind,
+        "signed_by": signer,
+        **written,
+        "pae_sha256": hashlib.sha256(envelope.pae(kind, payload)).hexdigest(),
+        "envelope": envelope.sign(kind, payload, samples.private_key(signer)).decode(),
+    }
+
+
+def trust() -> Any:
+    """The bundle that `wire/requests` is judged by."""
+    bundle = samples.bundle(requesters=(samples.requester(limits=samples.OwnLimits()),))
+    return {
+        "now_s": samples.NOW_S,
+        "root": samples.ROOT_KEY.text,
+        "envelope": envelope.sign(bundle.PAYLOAD_TYPE, strictjson.encode(bundle), samples.ROOT).decode(),
+    }
+
+
+def topic_table() -> Any:
+    requester, device, disclosure = "harbour-police", samples.DEVICE_KEY.id, samples.receipt().disclosure
+    verbs = (Verb.INIT, ChunkVerb(65536, samples.SHA), Verb.FIN, Verb.ABORT)
+    places = [(-90.0, -180.0), (90.0, 180.0), (0.0, 0.0), (-1e-7, -1e-7), (53.4999999, 9.9999999), (53.5, 10.0)]
+    return {
+        "request": str(RequestTopic("287-379", samples.request().id)),
+        "upload": [str(UploadTopic(requester, device, disclosure, number, verb)) for number, verb in enumerate(verbs)],
+        "receipt": str(ReceiptTopic(disclosure)),
+        "bulletin": str(BulletinTopic(samples.ROOT_KEY.id)),
+        "filter": topics.requests_filter("287-379"),
+        "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
+    }
+
+
+def area_table() -> Any:
+    areas: list[Area] = [
+        samples.HARBOUR,
+        samples.CIRCLE,
+        samples.square(0.0, 0.0),
+        samples.square(-45.0, 170.0, 400.0),
+        Circle(lat=53.5, lon=10.0, radius_m=642),
+    ]
+    return [
+        {
+            "area": msgspec.to_builtins(area),
+            "size_m2": round(area.size_m2, 2),
+            "cells": topics.cells_of(area),
+            "contains": [
+                {"lat": lat, "lon": lon, "inside": area.contains(lat, lon)}
+                for lat, lon in (
+                    (round((area.bounds.south + area.bounds.north) / 2, 7), round(area.bounds.west + 1e-5, 7)),
+                    (round(area.bounds.south + 1e-5, 7), round(area.bounds.west + 1e-5, 7)),
+                    (round(area.bounds.south - 1e-5, 7), round(area.bounds.west, 7)),
+                )
+            ],
+        }
+        for area in areas
+    ]
+
+
+def entries() -> Any:
+    moment = Moment(BootNs(61_000_000_000), UtcNs(samples.NOW_S * 10**9), ClockQuality.HELD)
+    about = {"request": samples.request().id, "requester": "harbour-police"}
+    disclosed = {**about, "disclosure": samples.receipt().disclosure, "subject": samples.SHA}
+    boot = "5eed" * 8
+    made = [
+        entry(EntryKind.BOOT, boot, moment),
+        entry(EntryKind.TRUST_CHANGED, boot, moment, subject=samples.SHA, version=3),
+        entry(EntryKind.RECEIVED, boot, moment, **about, subject=samples.SHA),
+        entry(EntryKind.MATCHED, boot, moment, **about, segments=12),
+        entry(EntryKind.APPROVED, boot, moment, **disclosed, segments=2),
+        entry(EntryKind.SEALED, boot, moment, **disclosed, segments=2, size_bytes=5_000_000),
+        entry(EntryKind.RECEIPT, boot, moment, **disclosed),
+        entry(EntryKind.BLOCKED, boot, moment, requester="harbour-police", reason="window too long"),
+        entry(EntryKind.STORAGE_FAULT, boot, moment, reason="disk full"),
+    ]
+    return [
+        {"leaf": encode_entry(value).decode(), "leaf_hash": merkle.leaf_hash(encode_entry(value)).hex()}
+        for value in made
+    ]
+
+
+def trees() -> Any:
+    """Every proof of a log of seven one-byte leaves."""
+    hashes = [merkle.leaf_hash(bytes([number])) for number in range(7)]
+    return {
+        "leaves": [f"{number:02x}" for number in range(7)],
+        "roots": [merkle.root_of(hashes[:size]).hex() for size in range(8)],
+        "inclusion": [[node.hex() for node in merkle.inclusion_proof(hashes, index)] for index in range(7)],
+        "consistency": [[node.hex() for node in merkle.consistency_proof(hashes, size)] for size in range(8)],
+    }
+
+
+def checkpoints() -> Any:
+    frontier = merkle.Frontier()
+    notes = []
+    for number in range(3):
+        notes.append(checkpoint.sign_checkpoint(frontier, samples.DEVICE).decode())
+        frontier = frontier.append(merkle.leaf_hash(bytes([number])))
+    return {"verifier_key": checkpoint.verifier_key(samples.DEVICE_KEY), "notes": notes}
+
+
+def write() -> None:
+    for path, content in files().items():
+        target = FOLDER / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
