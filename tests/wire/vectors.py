@@ -1,6 +1,6 @@
-"""Everything in `tests/vectors/wire` and `tests/vectors/ledger`, made from fixed seeds: what PROTOCOL.md and LEDGER.md mean.
+"""What lies in `tests/vectors/wire` and `tests/vectors/ledger`, from fixed seeds: PROTOCOL.md and LEDGER.md in bytes.
 
-`python -m tests.wire.vectors` writes the files again after a deliberate change of a format; a test holds them against this.
+`python -m tests.wire.vectors` writes the files again after a deliberate change of a format; a test holds them to this.
 """
 
 from __future__ import annotations
