@@ -12,6 +12,8 @@ from agent.core.vault.manifest import SignedRecord, parse_line
 from agent.core.vault.names import SegmentId
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
+from agent.services.vault_verify import Progress, VerifyReport, verify
+from agent.wire.identities import PublicKey
 
 __all__ = ["VaultReader"]
 
@@ -56,6 +58,10 @@ class VaultReader:
         """The sealed poster of the clip that begins with `segment`; None when it begins no clip."""
         entry = self._entry(segment)
         return self._store.read(entry.poster, 0, entry.poster_bytes) if entry.poster else None
+
+    def verify(self, device_key: PublicKey, progress: Progress | None = None) -> VerifyReport:
+        """Compare every file with its record, and every record with the device's signature."""
+        return verify(self._store, self._log, self._index, device_key, progress)
 
     def _entry(self, segment: SegmentId) -> VaultEntry:
         entry = self._index.get(segment)

@@ -1,0 +1,169 @@
+"""What the vault relies on of an index, kept by SQLite's and by the one in memory."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.core.timebase import ClockQuality
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import Tip
+from agent.core.vault.names import segment_id
+from agent.errors import StorageError
+from agent.ports import Index
+from tests.fake_index import FakeIndex
+
+
+@pytest.fixture(params=["in memory", "SQLite"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
+    made: Index = FakeIndex() if request.param == "in memory" else SqliteIndex(tmp_path / "index.sqlite")
+    yield made
+    made.close()
+
+
+def entry(number: int, start_ms: int = 0, duration_ms: int = 5000) -> VaultEntry:
+    return VaultEntry(
+        sequence=number,
+        id=segment_id(random.Random(number).randbytes(16)),
+        event=segment_id(bytes(16)),
+        boot="0" * 32,
+        ordinal=number,
+        start_ms=start_ms,
+        end_ms=start_ms + duration_ms,
+        quality=ClockQuality.HELD,
+        size_bytes=1000 + number,
+        poster_bytes=number % 2 * 10,
+        whole=number % 3 > 0,
+        witnessed=number % 5 > 0,
+        line_offset=number * 100,
+        line_size=99,
+    )
+
+
+def tip(number: int) -> Tip:
+    return Tip(number * 100, number, f"{number:064x}")
+
+
+def test_an_empty_index_knows_nothing(index: Index) -> None:
+    assert index.tip() == Tip()
+    assert index.totals() == Totals()
+    assert index.newest() is None
+    assert list(index.oldest()) == []
+    assert index.overlapping(0, 10**15) == ()
+    assert index.get(entry(1).id) is None
+
+
+def test_what_is_added_is_found_unchanged_and_in_order(index: Index) -> None:
+    entries = [entry(number, start_ms=10_000 - number) for number in range(700)]
+    for batch in itertools.batched(entries, 100) if hasattr(itertools, "batched") else [entries]:
+        index.apply(tuple(batch), (), tip(batch[-1].sequence + 1))
+    assert list(index.oldest()) == entries
+    assert index.newest() == entries[-1]
+    assert index.get(entries[5].id) == entries[5]
+    assert index.tip() == tip(700)
+    assert index.totals() == Totals(700, sum(one.stored_bytes for one in entries))
+    assert sorted(one.sequence for shard in "abcdefghijklmnopqrstuvwxyz234567" for one in index.shard(shard)) == list(
+        range(700)
+    )
+    assert all(one.id.startswith("q") for one in index.shard("q"))
+
+
+def test_what_is_removed_is_gone_and_need_not_have_been_there(index: Index) -> None:
+    index.apply([entry(1), entry(2)], (), tip(3))
+    index.apply((), [entry(1).id, entry(9).id], tip(4))
+    assert list(index.oldest()) == [entry(2)]
+    assert index.totals() == Totals(1, entry(2).stored_bytes)
+
+
+def test_one_change_may_remove_a_segment_and_add_it_again(index: Index) -> None:
+    index.apply([entry(1)], (), tip(2))
+    again = entry(1)
+    index.apply([again], [again.id], tip(3))
+    assert list(index.oldest()) == [again]
+
+
+def test_the_index_may_be_changed_while_it_is_read(index: Index) -> None:
+    index.apply([entry(number) for number in range(600)], (), tip(600))
+    seen = []
+    for one in index.oldest():
+        index.apply((), [one.id], tip(600 + one.sequence))
+        seen.append(one.sequence)
+    assert seen == list(range(600))
+
+
+def test_clearing_forgets_everything(index: Index) -> None:
+    index.apply([entry(1)], (), tip(2))
+    index.clear()
+    assert index.tip() == Tip()
+    assert list(index.oldest()) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    spans=st.lists(st.tuples(st.integers(-5000, 5000), st.integers(1, 3_600_000)), max_size=30),
+    window=st.tuples(st.integers(-10_000, 4_000_000), st.integers(1, 100_000)),
+)
+def test_a_window_finds_what_overlaps_it(
+    tmp_path_factory: pytest.TempPathFactory, spans: list[tuple[int, int]], window: tuple[int, int]
+) -> None:
+    entries = [entry(number, *span) for number, span in enumerate(spans)]
+    found = []
+    for index in (FakeIndex(), SqliteIndex(tmp_path_factory.mktemp("index") / "index.sqlite")):
+        index.apply(entries, (), tip(len(entries)))
+        found.append(index.overlapping(window[0], sum(window)))
+        index.close()
+    assert found[0] == found[1]
+    assert all(one.start_ms < sum(window) and one.end_ms > window[0] for one in found[0])
+
+
+def test_what_was_applied_is_there_after_opening_again(tmp_path: Path) -> None:
+    for number in range(3):
+        index = SqliteIndex(tmp_path / "index.sqlite")
+        index.apply([entry(number)], (), tip(number + 1))
+        index.close()
+    assert [one.sequence for one in index.oldest()] == [0, 1, 2]
+    index.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" + bytes(5000)])
+def test_a_file_that_is_no_index_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(content)
+    index = SqliteIndex(path)
+    with pytest.raises(StorageError, match="rebuilt"):
+        index.tip()
+    index.clear()
+    assert index.tip() == Tip()
+    index.close()
+
+
+def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    index = SqliteIndex(path)
+    index.apply([entry(1)], (), tip(2))
+    index.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert index.tip() == Tip()
+    index.close()
+
+
+def test_a_window_is_answered_from_the_index_alone_where_nothing_matches(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "index.sqlite")
+    index.apply([entry(1)], (), tip(2))
+    index.close()
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        (plan,) = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM segment WHERE start_ms > 1 AND start_ms < 2 AND end_ms > 1"
+        ).fetchall()
+    connection.close()
+    assert "SEARCH segment USING INDEX segment_by_time (start_ms>? AND start_ms<?)" in plan[3]
