@@ -75,7 +75,7 @@ def _disc(picture: Picture, centre: tuple[float, float], radius: float, luma: fl
 def _smooth(random: np.random.Generator, coarse: int, strength: float) -> Picture:
     """Smooth texture of about `coarse` blobs across."""
     small = random.normal(0, strength, (max(2, coarse * 3 // 4), coarse)).astype(np.float32)
-    return np.asarray(cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC), np.float32)
+    return cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
 
 
 def _yard(random: np.random.Generator, contrast: float) -> Picture:
@@ -90,7 +90,8 @@ def _yard(random: np.random.Generator, contrast: float) -> Picture:
     cv2.fillPoly(picture, [np.array([[60, 240], [210, 150], [255, 150], [200, 240]], np.int32)], 165)
     cv2.circle(picture, (60, 90), 42, 70, -1)
     picture += _smooth(random, 10, 8) + _smooth(random, 40, 8) + _smooth(random, 110, 7)
-    return np.clip(110 + contrast * (picture - 110), 5, 250).astype(np.float32)
+    yard: Picture = np.clip(110 + contrast * (picture - 110), 5, 250).astype(np.float32)
+    return yard
 
 
 # Disturbances: each a factory (random source, duration) -> function of the picture and the time.
@@ -101,11 +102,13 @@ def _nothing(_random: np.random.Generator, _duration_s: float) -> Disturbance:
 
 
 def _clouds(random: np.random.Generator, _duration_s: float) -> Disturbance:
-    shade = np.concatenate([_smooth(random, 5, 0.22)] * 2, axis=1)
+    tile = random.normal(0, 0.22, (4, 5)).astype(np.float32)
+    tiles = cv2.resize(np.concatenate([tile] * 4, axis=1), (4 * WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
+    shade = tiles[:, WIDTH_PX : 3 * WIDTH_PX]  # a whole period and more, without a seam
 
     def at(picture: Picture, at_s: float) -> Picture:
         shift = int(at_s * 14) % WIDTH_PX
-        return picture * (0.85 + np.clip(shade[:, shift : shift + WIDTH_PX], -0.4, 0.15))
+        return picture * (0.85 + 0.3 * np.tanh(shade[:, shift : shift + WIDTH_PX] / 0.3))
 
     return at
 
@@ -118,10 +121,10 @@ def _exposure_drift(random: np.random.Generator, _duration_s: float) -> Disturba
 def _lamp(random: np.random.Generator, duration_s: float) -> Disturbance:
     switches_s = np.sort(random.uniform(4, duration_s - 3, 3))
     y, x = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
-    pool = np.exp(-((x - 230) ** 2 + (y - 60) ** 2) / 120**2).astype(np.float32)
+    pool: Picture = np.exp(-((x - 230) ** 2 + (y - 60) ** 2) / 120**2).astype(np.float32)
 
     def at(picture: Picture, at_s: float) -> Picture:
-        lit = np.count_nonzero(switches_s < at_s) % 2
+        lit = int(np.count_nonzero(switches_s < at_s)) % 2
         return picture * (0.35 + 0.5 * lit * pool + 0.25 * lit)
 
     return at
@@ -197,7 +200,12 @@ def _night(random: np.random.Generator, _duration_s: float) -> Disturbance:
 def _shake(random: np.random.Generator, _duration_s: float) -> Disturbance:
     def at(picture: Picture, _at_s: float) -> Picture:
         dx, dy = random.normal(0, 1.0, 2)
-        moved = cv2.warpAffine(picture, np.array([[1, 0, dx], [0, 1, dy]], np.float32), (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.warpAffine(
+            picture,
+            np.array([[1, 0, dx], [0, 1, dy]], np.float32),
+            (WIDTH_PX, HEIGHT_PX),
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         return np.asarray(moved, np.float32)
 
     return at

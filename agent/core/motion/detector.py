@@ -98,6 +98,8 @@ class Detector:
         self._frame_number = 0
         self._learning_frames = 0
         self._look_on_frames = 0
+        self._confirmed: CellBox | None = None
+        self._judge_at_frame = 0
 
     def step(self, frame: LumaFrame) -> MotionSample:
         """The verdict on one frame.  The luma is only read during the call; its stride is free.
@@ -121,6 +123,7 @@ class Detector:
     def _begin_learning(self, grid: Luma) -> None:
         self._learning_frames = self._frames(self._settings.learning_s, least=2)
         self._look_on_frames = 0
+        self._confirmed = None
         self._sudden.forget()
         self._background.begin(grid)
         self._tracks.clear(grid)
@@ -152,18 +155,20 @@ class Detector:
             return self._settle(grid, differing, sensor_ns)
         if not cells:
             self._look_on_frames = max(0, self._look_on_frames - 1)
+            self._confirmed = None
             self._tracks.clear(grid)
             self._follow(grid, confirmed=False)
             return _still(sensor_ns, MotionState.QUIET)
         self._look_on_frames = _LOOK_ON_FRAMES
         longest = self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
-        box = self._confirm(grid, differing) if longest >= self._least_path else None
-        self._follow(grid, confirmed=box is not None)
-        return self._sample(sensor_ns, self._score(longest), box, MotionState.ACTIVE)
+        self._judge(grid, differing, longest)
+        self._follow(grid, confirmed=self._confirmed is not None)
+        return self._sample(sensor_ns, self._score(longest), self._confirmed, MotionState.ACTIVE)
 
     def _settle(self, grid: Luma, differing: Cells, sensor_ns: BootNs) -> MotionSample:
         """Let the light settle; at the end decide between light and a person who fills the picture."""
         self._look_on_frames = _LOOK_ON_FRAMES
+        self._confirmed = None
         self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
         self._tracks.drop_paths()
         self._sudden.observe(cv2.countNonZero(self._tracks.changing) / self._watched_cells)
@@ -185,12 +190,21 @@ class Detector:
 
     # Confirmation.
 
+    def _judge(self, grid: Luma, differing: Cells, longest_path: int) -> None:
+        """Confirm, now and then: a verdict stands for a few frames as long as its path is long enough."""
+        if longest_path < self._least_path:
+            self._confirmed = None
+        elif self._frame_number >= self._judge_at_frame:
+            self._confirmed = self._confirm(grid, differing)
+            stands_s = self._settings.refused_s if self._confirmed is None else self._settings.confirmed_s
+            self._judge_at_frame = self._frame_number + self._frames(stands_s, least=1)
+
     def _confirm(self, grid: Luma, differing: Cells) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
         boxes = [
             region.box
             for region in tracked_regions(differing, self._tracks, self._least_path)
-            if self._is_substantial(region) and not is_light(grid, self._background.mean, region.box)
+            if self._is_substantial(region) and not is_light(grid, self._background.mean, differing, region.box)
         ]
         return around(boxes) if boxes else None
 

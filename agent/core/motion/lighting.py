@@ -2,8 +2,9 @@
 
 Light changes brightness and leaves structure where it is; a thing hides the structure behind it.  So
 
-* a **region** is light when its ratio to the background is smooth, or its gradients are those of the background times
-  one factor (headlights, a cloud's edge, a shadow without an outline);
+* a **region** is a thing when it hides the background's gradients (a plain coat, however smooth); else it is light when
+  its ratio to the background is smooth, or its gradients are the background's times one factor (headlights, a cloud's
+  edge, a shadow without an outline);
 * a **picture** that changes all over has kept its structure (lamp, exposure step) or lost it (a person who fills the
   picture).  Block correlation decides: it does not see gain or offset.  Structure lost *and still changing* is a
   person; structure lost once and then still is a lens that was covered or turned, or an infrared lamp.
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.media import Light, Luma
 from agent.core.motion.grids import Cells, Grid
@@ -30,6 +32,17 @@ __all__ = ["ExposureWatch", "HiddenStructure", "SuddenChange", "hidden_structure
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
 """Standard deviation, in steps, from which a block has structure to compare."""
+
+_TEXTURED_GRADIENT = 3.0
+"""Root mean square step between neighbours from which a region's background has structure to compare."""
+
+_LEAST_KEPT = 0.3
+"""Light leaves more than this share of the background's gradients; a plain coat leaves none."""
+
+_SMOOTH = 0.2
+"""Light is smooth: its ratio deviates from its own 3×3 mean by less than this share of itself."""
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 _STILL_CHANGING_SHARE = 0.02
 """Share of the watched cells that has to change from frame to frame for a scene not to be settled."""
@@ -95,34 +108,57 @@ class SuddenChange:
         self._frames_left = 0
 
 
-def is_light(frame: Luma, background: Grid, box: CellBox) -> bool:
-    """Is what differs in `box` only light?  Both pictures in steps, (rows, columns)."""
-    x0, y0, x1, y1 = _widened(box, 3, frame.shape)
+def is_light(frame: Luma, background: Grid, differing: Cells, box: CellBox) -> bool:
+    """Is what differs in `box` only light?  All pictures (rows, columns), `differing` 255 where they differ.
+
+    Only differing cells and their neighbours are compared: the wall around a thing has kept its structure anyway.
+    """
+    x0, y0, x1, y1 = _widened(box, 2, frame.shape)
     now = frame[y0:y1, x0:x1].astype(np.float32)
     before = background[y0:y1, x0:x1]
-    ratio = (now - before) / STEPS_PER_E
-    roughness = float(np.abs(ratio - cv2.blur(ratio, (3, 3))).mean())
-    if roughness < 0.2 * (float(np.abs(ratio).mean()) + 0.02):
-        return True
-    return _same_gradients(now, before)
-
-
-def _same_gradients(now: Grid, before: Grid) -> bool:
-    """Are the gradients of `now` those of `before` times one factor?  False when there is nothing to compare."""
-    now_xy, before_xy = _gradients(now), _gradients(before)
-    energy_now, energy_before = float(now_xy @ now_xy), float(before_xy @ before_xy)
-    if energy_before < 1:
+    inside = cv2.dilate(differing[y0:y1, x0:x1], _NEIGHBOURS) > 0
+    kept = _kept_gradients(now, before, inside)
+    if kept.textured and kept.share < _LEAST_KEPT:
         return False
+    ratio = (now - before) / STEPS_PER_E
+    roughness = float(np.abs(ratio - cv2.blur(ratio, (3, 3)))[inside].mean())
+    is_smooth = roughness < _SMOOTH * (float(np.abs(ratio[inside]).mean()) + 0.02)
+    return is_smooth or kept.alone
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptGradients:
+    """How the background's gradients show in the frame.
+
+    `textured`: it has enough of them to tell; `share`: how much of them is still there, 1 for unchanged light;
+    `alone`: the frame shows nothing else but them.
+    """
+
+    textured: bool
+    share: float
+    alone: bool
+
+
+def _kept_gradients(now: Grid, before: Grid, inside: npt.NDArray[np.bool_]) -> _KeptGradients:
+    across, down = inside[:, 1:] & inside[:, :-1], inside[1:] & inside[:-1]
+    now_xy, before_xy = _gradients(now, across, down), _gradients(before, across, down)
+    energy_now, energy_before = float(now_xy @ now_xy), float(before_xy @ before_xy)
     shared = float(now_xy @ before_xy)
+    if energy_before < 1:
+        return _KeptGradients(textured=False, share=1.0, alone=False)
+    gain = min(3.0, max(0.3, shared / energy_before))
+    unexplained = energy_now - 2 * gain * shared + gain * gain * energy_before
     correlation = shared / math.sqrt(energy_now * energy_before + 1)
-    factor = min(3.0, max(0.3, shared / energy_before))
-    unexplained = energy_now - 2 * factor * shared + factor * factor * energy_before
-    return correlation > 0.93 and unexplained < 0.06 * (energy_now + energy_before)
+    return _KeptGradients(
+        textured=energy_before > _TEXTURED_GRADIENT**2 * len(before_xy),
+        share=shared / energy_before,
+        alone=correlation > 0.93 and unexplained < 0.06 * (energy_now + energy_before),
+    )
 
 
-def _gradients(picture: Grid) -> Grid:
-    """All horizontal and vertical differences as one vector."""
-    return np.concatenate((np.diff(picture, axis=1).ravel(), np.diff(picture, axis=0).ravel()))
+def _gradients(picture: Grid, across: npt.NDArray[np.bool_], down: npt.NDArray[np.bool_]) -> Grid:
+    """The horizontal and vertical differences between marked neighbours, as one vector."""
+    return np.concatenate(((picture[:, 1:] - picture[:, :-1])[across], (picture[1:] - picture[:-1])[down]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,13 @@ class Pyramid:
 
     def __init__(self, height_px: int, width_px: int) -> None:
         self._shape = (height_px, width_px)
-        self._levels: list[npt.NDArray[np.uint8]] = []
+        self._levels: list[tuple[npt.NDArray[np.uint8], tuple[int, int], bool]] = []
         rows, columns = grid_size(height_px, width_px)
         while (height_px, width_px) != (rows, columns):
+            has_odd_edge = bool(height_px % 2 or width_px % 2)
             height_px, width_px = height_px // 2, width_px // 2
-            self._levels.append(np.zeros((height_px, width_px), np.uint8))
+            level = np.zeros((height_px, width_px), np.uint8)
+            self._levels.append((level, (width_px, height_px), has_odd_edge))
         self._log_luma = np.zeros((rows, columns), np.uint8)
         luma = np.arange(256)
         scale = STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)
@@ -60,9 +62,9 @@ class Pyramid:
                 f"The camera gave luma of {luma.shape} {luma.dtype} where {self._shape} uint8 was announced.",
                 remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
             )
-        for level in self._levels:
-            rows, columns = level.shape
-            whole = luma[: 2 * rows, : 2 * columns]
-            luma = cv2.resize(whole, (columns, rows), dst=level, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        for level, size, has_odd_edge in self._levels:
+            whole = luma[: 2 * size[1], : 2 * size[0]] if has_odd_edge else luma
+            cv2.resize(whole, size, level, interpolation=cv2.INTER_AREA)
+            luma = level
         cv2.LUT(luma, self._logarithm, self._log_luma)
         return self._log_luma

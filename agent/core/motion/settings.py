@@ -59,6 +59,10 @@ class MotionSettings:
     """A path loses one step in so long: what does not advance is forgotten."""
     dwell_s: float = 0.3
     """Something real stays on a cell for so long; an insect or a snow flake does not."""
+    confirmed_s: float = 0.3
+    """A confirmation stands for so long, while its path lasts, before the regions are judged again."""
+    refused_s: float = 0.2
+    """A refusal stands for so long: judging costs ten times a quiet frame."""
 
     # When much changes at once.
     sudden_share: float = 0.15

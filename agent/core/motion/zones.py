@@ -69,10 +69,12 @@ class Zone:
         y = ((np.arange(height_px) + 0.5) / height_px)[:, None]
         x = ((np.arange(width_px) + 0.5) / width_px)[None, :]
         inside = np.zeros((height_px, width_px), np.bool_)
-        for (x0, y0), (x1, y1) in zip(self.corners, self.corners[1:] + self.corners[:1], strict=True):
+        for edge in zip(self.corners, self.corners[1:] + self.corners[:1], strict=True):
+            # Always from top to bottom: two zones that walk a shared edge in opposite ways must round alike.
+            (x0, y0), (x1, y1) = sorted(edge, key=lambda corner: corner[1])
             if y0 == y1:
                 continue
-            spanned = (y0 <= y) != (y1 <= y)
+            spanned = (y0 <= y) & (y < y1)
             inside ^= spanned & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
         return inside
 

@@ -14,6 +14,8 @@ from agent.core.motion.pyramid import Pyramid
 
 Draw = Callable[..., np.ndarray]
 BOX = (30, 20, 60, 50)
+DIFFERING = np.zeros((60, 80), np.uint8)
+DIFFERING[20:50, 30:60] = 255
 WATCHED = np.full((60, 80), 255, np.uint8)
 
 
@@ -30,11 +32,17 @@ def test_a_smooth_patch_of_light_is_light(gain: float, scene: Draw) -> None:
     patch = np.ones((240, 320))
     patch[80:200, 120:240] = gain
     patch = cv2.GaussianBlur(patch, (0, 0), 12)
-    assert is_light(steps(scene() * patch), background(scene()), BOX)
+    assert is_light(steps(scene() * patch), background(scene()), DIFFERING, BOX)
 
 
 def test_a_figure_is_not_light(scene: Draw, with_figure: Draw) -> None:
-    assert not is_light(steps(with_figure(scene(), 0.4, width=0.3)), background(scene()), BOX)
+    assert not is_light(steps(with_figure(scene(), 0.4, width=0.3)), background(scene()), DIFFERING, BOX)
+
+
+def test_a_plain_coat_is_not_light_though_it_is_smooth(scene: Draw) -> None:
+    coat = scene()
+    coat[76:204, 116:244] = 60
+    assert not is_light(steps(coat), background(scene()), DIFFERING, BOX)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.5, 0), (1.2, 0), (1.0, 40), (0.7, 20)])
