@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,10 +22,11 @@ from agent.config import Motion, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
+from agent.core.motion.labels import Label, parse_labels
 from agent.core.motion.scoring import Interval, Score, score, total
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import ConfigurationError, FormatError
+from agent.errors import ConfigurationError
 from agent.ports import CameraEnd
 from agent.roles.translation import zone_map
 
@@ -34,14 +34,6 @@ __all__ = ["motion"]
 
 _UNSEEN = EncodingSettings(preset="ultrafast", quality=51)
 """The packets are thrown away: the cheapest encoding will do.  The luma is the same whatever they are."""
-
-
-class Label(msgspec.Struct, frozen=True):
-    """One entry of a labels file: in which seconds something really moves."""
-
-    events_s: list[tuple[float, float]]
-    file: str = ""
-    dont_care_s: list[tuple[float, float]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +108,8 @@ def motion(
     For each FILE: its events with start, end and score, and what the detector cost per frame, as CPU time of its own
     thread.  The detector sees exactly what it would see while recording.
 
-    LABELS is a JSON object.  Its entries are found by the FILE's name, with or without extension, and give "events_s"
-    and "dont_care_s" as lists of [start, end] in seconds.  Then hits, misses and false alarms are counted.
+    LABELS is a JSON object whose entries say "file", "duration_s", and as lists of [start, end] in seconds "events_s"
+    and, where motion counts neither way, "dont_care_s".  Then what was seen, missed and false is counted.
     """
     zones = zone_map(load(config).motion if config else Motion())
     truth = _labels(labels) if labels else {}
@@ -125,7 +117,7 @@ def motion(
     scores: dict[Path, Score] = {}
     for file in files:
         watches[file] = _watch(file, zones, merge_gap_s, quiet=as_json)
-        label = truth.get(file.name) or truth.get(file.stem)
+        label = truth.get(file.name)
         if label:
             scores[file] = _compare(watches[file], label)
         if not as_json:
@@ -175,25 +167,18 @@ def _length_s(file: Path) -> float | None:
 
 
 def _labels(path: Path) -> dict[str, Label]:
-    """By file name and by stem.  Raises `ConfigurationError` or `FormatError`."""
+    """By file name.  Raises `ConfigurationError` or `FormatError`."""
     try:
-        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Label])
+        text = path.read_bytes()
     except OSError as error:
         message = f"The labels {path} cannot be read: {error.strerror}."
         raise ConfigurationError(message, remedy="Check the path.") from error
-    except msgspec.MsgspecError as error:
-        remedy = 'Give {"NAME": {"events_s": [[start, end], …], "dont_care_s": []}}.'
-        raise FormatError(f"The labels {path} are not what they should be: {error}.", remedy=remedy) from error
-    return entries | {entry.file: entry for entry in entries.values() if entry.file}
+    return {label.file: label for label in parse_labels(text)}
 
 
 def _compare(watch: Watch, label: Label) -> Score:
-    return score(
-        [Interval(*event) for event in label.events_s],
-        [Interval(event.start_s, event.end_s) for event in watch.events],
-        duration_s=watch.footage_s,
-        dont_care=[Interval(*each) for each in label.dont_care_s],
-    )
+    seen = [Interval(event.start_s, event.end_s) for event in watch.events]
+    return score(label.events, seen, duration_s=watch.footage_s, dont_care=label.dont_care)
 
 
 # --- Showing

@@ -62,7 +62,8 @@ def test_the_text_has_a_line_for_each_event(visit: Path, tool: Callable[..., Any
 
 def test_labels_turn_events_into_a_score(visit: Path, tmp_path: Path, tool: Callable[..., Any]) -> None:
     labels = tmp_path / "labels.json"
-    labels.write_text(json.dumps({"visit": {"events_s": [VISIT_S]}, "other": {"file": "other.mp4", "events_s": []}}))
+    truth = {"file": visit.name, "duration_s": DURATION_S, "events_s": [VISIT_S]}
+    labels.write_text(json.dumps({"visit": truth, "other": truth | {"file": "other.mp4", "events_s": []}}))
     assert json.loads(tool("motion", visit, "--labels", labels, "--json").out)["labels"]["f1"] == 1
     assert "1 seen, 0 missed, 0 false" in tool("motion", visit, "--labels", labels).out
 
@@ -100,4 +101,4 @@ def test_labels_that_are_none_are_refused_in_words(visit: Path, tmp_path: Path, 
     labels.write_text('{"visit": {"events_s": "soon"}}')
     seen = tool("motion", visit, "--labels", labels)
     assert seen.status == 4
-    assert "events_s" in seen.err
+    assert "The label of 'visit' is wrong" in seen.err
