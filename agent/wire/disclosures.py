@@ -1,9 +1,10 @@
 """What an answer consists of: the disclosure's manifest from the device, the receipt from the requester.
 
-A disclosure is a numbered row of parts.  Part 0 is the manifest in its envelope, signed by the device; parts 1, 2, …
-are the age files it lists, in its order.  The manifest carries everything an outsider needs to check it: the owner's
-approval and enrolment as they were signed, and the device's capture-time records word for word.  A receipt names the
-manifest by hash, and with it every byte of every part; it is the only thing that marks a part as delivered.
+A disclosure is a numbered row of parts.  Part 0 is the manifest in its envelope, signed by the device and sealed to the
+request's reply key, so that no broker reads who shares what; parts 1, 2, … are the age files it lists, in its order.
+The manifest carries everything an outsider needs to check it: the owner's approval and enrolment as they were signed,
+and the device's capture-time records word for word.  A receipt names part 0 by hash, and through it every byte of every
+part; it is the only thing that marks a part as delivered.
 
 Source: PROTOCOL.md, "Disclosure" and "Receipt".
 """

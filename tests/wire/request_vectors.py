@@ -5,8 +5,8 @@ A verdict is one of
   over limit: <which> well-formed and signed by a trusted requester, listed as blocked
   malformed           signed by a trusted requester or not, it is no footage request
   unsigned            no trusted key of the named requester under the named root signed it
-All are judged at the time and under the bundle of `wire/trust.json`, against the hard limits, by a device that heard the
-request on a topic naming its id.
+All are judged at the time and under the bundle of `wire/trust.json`, against the hard limits, by a device that heard
+the request on a topic naming its id.
 """
 
 from __future__ import annotations

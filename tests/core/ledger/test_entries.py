@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.ledger import entries as entries_module
 from agent.core.ledger.entries import FIELDS, EntryKind, LedgerEntry, decode_entry, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.errors import DoorwardError, FormatError
@@ -104,3 +106,13 @@ def test_what_a_requester_wrote_cannot_become_a_reason() -> None:
     leaf = encode_entry(value).replace(b"disk-full", "Call me: Ünal".encode())
     with pytest.raises(FormatError):
         decode_entry(leaf)
+
+
+def test_the_documents_table_of_kinds_is_the_codes() -> None:
+    document = (Path(entries_module.__file__).parent / "LEDGER.md").read_text(encoding="utf-8")
+    for kind, (required, optional) in FIELDS.items():
+        rows = [row for row in document.splitlines() if row.startswith(f"| `{kind.value}` |")]
+        assert len(rows) == 1
+        _, _, must, may, _ = rows[0].split("|")
+        assert set(must.replace("`", "").split()) == required
+        assert set(may.replace("`", "").split()) == optional
