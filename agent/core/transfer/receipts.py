@@ -22,7 +22,7 @@ def receipt_of(
     held: Held,
     *,
     disclosure: str,
-    request: str,
+    request: str | None,
     requester: str,
     audience: str,
     seq: int,

@@ -22,6 +22,10 @@ class Reception:
         self.dropped = 0
         """Messages about disclosures that are not open, or are another device's."""
 
+    def __contains__(self, disclosure: str) -> bool:
+        """Whether it is open, whoever sends it."""
+        return disclosure in self._open
+
     def reopen(self, device: str, disclosure: str, receiver: Receiver) -> None:
         """One that was found on disk at the start."""
         self._open[disclosure] = (device, receiver)

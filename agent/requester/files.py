@@ -1,0 +1,80 @@
+"""Reads and writes the requester's files, so that what was said to be stored is there after a power cut.
+
+A file appears under its name whole or not at all: temporary name, fsync, rename, fsync of the folder.  Secrets are
+readable by their owner alone from their first byte on.  A failed fsync is never tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.errors import ConfigurationError, StorageError
+
+__all__ = ["make_folder", "read", "require_private", "storage_errors", "sync_folder", "write"]
+
+_SECRET_MODE = 0o600
+_PLAIN_MODE = 0o644
+_FOLDER_MODE = 0o700
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns an `OSError` into a `StorageError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror or error}.", remedy="Check the path, its permissions and the free space."
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """The folder at `path`, for its owner alone, made durably when missing."""
+    with storage_errors(path):
+        if not path.is_dir():
+            path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            sync_folder(path.parent)
+    return path
+
+
+def write(path: Path, data: bytes, *, secret: bool = False) -> None:
+    """Put `data` at `path`, durably and as a whole, in place of what was there."""
+    unfinished = path.with_name(f"{path.name}.new")
+    with storage_errors(path):
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _SECRET_MODE if secret else _PLAIN_MODE)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        sync_folder(path.parent)
+
+
+def read(path: Path, limit_bytes: int) -> bytes:
+    """What is at `path`.  Raises `StorageError`, also for more than `limit_bytes`."""
+    with storage_errors(path), path.open("rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise StorageError(f"{path}: longer than {limit_bytes} bytes.", remedy="Check that it is the right file.")
+    return data
+
+
+def require_private(path: Path) -> None:
+    """Raises `ConfigurationError` when anybody but its owner may read the secret at `path`."""
+    with storage_errors(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(f"{path} can be read by others (mode {mode:04o}).", remedy=f"chmod 600 {path}")
+
+
+def sync_folder(path: Path) -> None:
+    """Make names made, changed and removed in `path` durable.  Raises `OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,325 @@
+"""One requester: who it is, the key it signs with, and what it has asked.
+
+- Every request has its own reply identity, made here and stored (0600) before the request can leave: whoever opens one
+  answer can open no other, and an answer can never arrive for which the key is lost.
+- A number is used up before it is signed (`sequence`); a request that fails afterwards leaves a gap, which is harmless.
+- A request is held against the limits that every device enforces before it is signed, so that an honest requester
+  learns early.  Nothing relies on that: the device checks for itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, Literal, Self
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core.vault.age.opening import HybridIdentity, parse_identity_file
+from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
+from agent.requester import files
+from agent.requester.asking import Question
+from agent.requester.keys import load_key, make_key
+from agent.requester.sequence import SequenceCounter
+from agent.wire import envelope, limits, strictjson, text
+from agent.wire.fields import KeyId, Kind, RequesterId
+from agent.wire.identities import PublicKey, public_key_of
+from agent.wire.messages import FootageRequest, Withdrawal
+from agent.wire.strictjson import Message
+from agent.wire.topics import RequestTopic, cells_of
+
+__all__ = ["Asked", "Profile", "Requester", "SignedRequest", "is_id"]
+
+_SEED_BYTES: Final = 32
+_ID_BYTES: Final = 16
+_PROFILE_LIMIT_BYTES: Final = 4096
+_IDENTITY_LIMIT_BYTES: Final = 16 * 1024
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` can be the id of a request or disclosure; nothing else becomes part of a path."""
+    return _ID.fullmatch(text) is not None
+
+
+class Profile(Message, frozen=True):
+    """`requester.json`.  Id and kind are what the root's bundle must say as well."""
+
+    FILE: ClassVar[str] = "requester.json"
+
+    v: Literal[1]
+    id: RequesterId
+    kind: Kind
+    audience: KeyId | None = None
+    """Key id of the root under whose bundle it asks, unless a request names another."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request, or its withdrawal: `envelope` is published, retained, on each of `topics`, until `not_after_s`."""
+
+    id: str
+    envelope: bytes
+    topics: tuple[str, ...]
+    not_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of ours as it was signed, and the identity that opens its answers."""
+
+    request: FootageRequest
+    envelope: bytes
+    payload: bytes
+    folder: Path
+
+    @property
+    def payload_sha256(self) -> str:
+        """What approvals and manifests call it."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+    @property
+    def withdrawn(self) -> bool:
+        return (self.folder / "withdrawal.dsse").exists()
+
+    def reply_identity(self) -> HybridIdentity:
+        """Raises `ConfigurationError` when the key is missing, damaged or readable by others."""
+        path = self.folder / "reply.identity"
+        files.require_private(path)
+        try:
+            identities = parse_identity_file(files.read(path, _IDENTITY_LIMIT_BYTES).decode("ascii", "replace"))
+        except FormatError as error:
+            raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+        if len(identities) != 1 or not isinstance(identities[0], HybridIdentity):
+            raise ConfigurationError(f"{path} holds no reply identity.", remedy="Restore it from a backup.")
+        return identities[0]
+
+
+class Requester:
+    """The requester whose folder this is."""
+
+    def __init__(self, folder: Path, profile: Profile, key: Ed25519PrivateKey) -> None:
+        self.folder = folder
+        self.profile = profile
+        self._key = key
+        self._sequence = SequenceCounter(folder)
+
+    @classmethod
+    def create(cls, folder: Path, requester_id: str, kind: Kind, audience: str | None = None) -> Self:
+        """Make a new requester in `folder`.  Raises `ConfigurationError` when one is there already."""
+        if (folder / Profile.FILE).exists():
+            raise ConfigurationError(f"{folder} holds a requester already.", remedy="Choose another folder.")
+        try:
+            data = strictjson.encode(Profile(v=1, id=requester_id, kind=kind, audience=audience))
+        except FormatError as error:
+            raise ConfigurationError(
+                error.message, remedy="An id is 1 to 32 of a-z, 0-9 and -; a root's key id is 16 hex digits."
+            ) from error
+        files.make_folder(folder)
+        make_key(folder / "signing.key")
+        SequenceCounter(folder).create()
+        # Last: a folder without a profile was never set up to its end, and says so.
+        files.write(folder / Profile.FILE, data)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The requester in `folder`.  Raises `ConfigurationError` with the remedy."""
+        path = folder / Profile.FILE
+        if not path.is_file():
+            raise ConfigurationError(
+                f"{folder} is no requester's folder.", remedy="Make one with 'doorward requester keygen'."
+            )
+        try:
+            profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), Profile)
+        except FormatError as error:
+            raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+        return cls(folder, profile, load_key(folder / "signing.key"))
+
+    @property
+    def id(self) -> str:
+        return self.profile.id
+
+    @property
+    def key(self) -> PublicKey:
+        return public_key_of(self._key)
+
+    def next_number(self) -> int:
+        """A sequence number for a message about to be signed: durable, never given twice."""
+        return self._sequence.next()
+
+    def sign(self, payload_type: str, message: Message) -> bytes:
+        """The envelope of `message`."""
+        return envelope.sign(payload_type, strictjson.encode(message), self._key)
+
+    # What was asked
+
+    def asked(self, request_id: str) -> Asked:
+        """The request of that id.  Raises `ConfigurationError` when it is not ours."""
+        folder = self.folder / "requests" / request_id
+        if not is_id(request_id) or not (folder / "request.dsse").is_file():
+            raise ConfigurationError(
+                f"There is no request {request_id} in {self.folder}.", remedy="Look into its folder requests/."
+            )
+        data = files.read(folder / "request.dsse", envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+        try:
+            opened = envelope.open_envelope(data, FootageRequest.PAYLOAD_TYPE, {self.key.id: self.key})
+            request = strictjson.decode(opened.payload, FootageRequest)
+        except FormatError as error:
+            raise ConfigurationError(
+                f"{folder / 'request.dsse'}: {error.message}", remedy="Restore it from a backup."
+            ) from error
+        return Asked(request, data, opened.payload, folder)
+
+    def asked_in(self, data: bytes) -> Asked:
+        """The request whose envelope `data` is a copy of.  Raises `FormatError` when it is not exactly that."""
+        claimed = strictjson.decode(envelope.read_unverified(data).payload, FootageRequest)
+        asked = self.asked(claimed.id)
+        if asked.envelope != data:
+            raise FormatError("The request kept beside the disclosure is not the one that was signed.")
+        return asked
+
+    def request_ids(self) -> Iterator[str]:
+        """Every request of ours, in no order."""
+        folder = self.folder / "requests"
+        for found in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if is_id(found.name):
+                yield found.name
+
+    def all_asked(self) -> Iterator[Asked]:
+        """Every request of ours, in no order."""
+        yield from map(self.asked, self.request_ids())
+
+    def audiences(self) -> frozenset[str]:
+        """Key ids of every root under which this requester has asked."""
+        return frozenset(asked.request.audience for asked in self.all_asked())
+
+    # Asking
+
+    def make_request(
+        self, question: Question, *, now_s: int, audience: str | None = None, checked: bool = True
+    ) -> SignedRequest:
+        """Sign `question` and store it with a fresh reply identity; it is not published yet.
+
+        `checked=False` leaves the limits to the device, which is for tests: it drops what is over them.
+        Raises `RequestError` for a question no device would consider, `ConfigurationError` without an audience.
+        """
+        identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
+        request = self._request(question, str(identity.recipient()), self._audience(audience))
+        if checked:
+            self._require_within_limits(request, now_s)
+        # Only now: a question that is refused uses up no number.
+        request = _numbered(request, self.next_number())
+        data = self.sign(FootageRequest.PAYLOAD_TYPE, request)
+        self._store(request.id, data, identity)
+        return _signed(request, data)
+
+    def withdraw(self, request_id: str, reason: str | None = None) -> SignedRequest:
+        """Take a request back: published where the request stands, it replaces it."""
+        request = self.asked(request_id).request
+        try:
+            withdrawal = Withdrawal(
+                v=1,
+                request=request_id,
+                requester=self.id,
+                audience=request.audience,
+                seq=self.next_number(),
+                reason=text.clean(reason) if reason else None,
+            )
+        except FormatError as error:
+            raise RequestError(error.message, remedy=error.remedy) from error
+        data = self.sign(Withdrawal.PAYLOAD_TYPE, withdrawal)
+        files.write(self.folder / "requests" / request_id / "withdrawal.dsse", data)
+        return _signed(request, data)
+
+    def signed(self, request_id: str) -> SignedRequest:
+        """What is to be published for this request: its withdrawal if there is one, else itself."""
+        asked = self.asked(request_id)
+        withdrawal = asked.folder / "withdrawal.dsse"
+        if withdrawal.is_file():
+            return _signed(asked.request, files.read(withdrawal, envelope.REQUEST_ENVELOPE_LIMIT_BYTES))
+        return _signed(asked.request, asked.envelope)
+
+    def _audience(self, audience: str | None) -> str:
+        chosen = audience or self.profile.audience
+        if chosen is None:
+            raise ConfigurationError(
+                "A request names the root that vouches for its requester.",
+                remedy="Give the root's key id with --audience; the root's 'keygen --root' printed it.",
+            )
+        return chosen
+
+    def _request(self, question: Question, reply: str, audience: str) -> FootageRequest:
+        try:
+            request = FootageRequest(
+                v=1,
+                id=secrets.token_hex(_ID_BYTES),
+                requester=self.id,
+                seq=1,
+                audience=audience,
+                kind=self.profile.kind,
+                case=text.clean(question.case),
+                incident=question.incident,
+                description=text.clean(question.description),
+                area=question.area,
+                from_s=question.from_s,
+                to_s=question.to_s,
+                not_after_s=question.not_after_s,
+                reply=reply,
+                contact=question.contact,
+            )
+            strictjson.decode(strictjson.encode(request), FootageRequest)
+        except FormatError as error:
+            raise RequestError(error.message, remedy=error.remedy) from error
+        return request
+
+    def _require_within_limits(self, request: FootageRequest, now_s: int) -> None:
+        earlier = sum(asked.request.case == request.case for asked in self.all_asked())
+        over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=earlier))
+        if over is not None:
+            raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
+
+    def _store(self, request_id: str, data: bytes, identity: HybridIdentity) -> None:
+        """Both files or none."""
+        folder = self.folder / "requests"
+        files.make_folder(folder)
+        unfinished = folder / f"{request_id}.making"
+        files.make_folder(unfinished)
+        try:
+            secret = f"# opens the answers to footage request {request_id}\n{identity.secret_text()}\n"
+            files.write(unfinished / "reply.identity", secret.encode("ascii"), secret=True)
+            files.write(unfinished / "request.dsse", data)
+            with files.storage_errors(folder):
+                unfinished.rename(folder / request_id)
+                files.sync_folder(folder)
+        except DoorwardError:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+
+def _numbered(request: FootageRequest, number: int) -> FootageRequest:
+    return msgspec.structs.replace(request, seq=number)
+
+
+def _signed(request: FootageRequest, data: bytes) -> SignedRequest:
+    topics = tuple(str(RequestTopic(cell, request.id)) for cell in cells_of(request.area))
+    return SignedRequest(request.id, data, topics, request.not_after_s)
+
+
+_REMEDIES: Final = {
+    limits.OverLimit.WINDOW_TOO_SHORT: "Ask for at least 15 minutes.",
+    limits.OverLimit.WINDOW_TOO_LONG: "Ask for at most 12 hours.",
+    limits.OverLimit.WINDOW_IN_FUTURE: "Ask about what has happened, not about what will.",
+    limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
+    limits.OverLimit.AREA_TOO_SMALL: "Draw the area larger: at least 64 750 m², a circle of 144 m radius.",
+    limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
+    limits.OverLimit.EXPIRED: "Give a later --not-after.",
+    limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
+    limits.OverLimit.CASE: "Two requests are the most for one case.",
+}

@@ -1,0 +1,399 @@
+"""Checks a disclosure from the requester's folder alone: no network, no clock, nobody's word but the signatures.
+
+The checks run in the order of `CheckKind` and stop at the first that fails: what comes after it was not looked at, and
+nothing of the disclosure is shown as if it were true.  What is *not* proven is said too (`report`): the device's key
+and the owner's vouch for each other, and nothing here ties them to a house.
+
+Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.core.disclosure import (
+    Disclosed,
+    Item,
+    agree,
+    check_part,
+    device_said,
+    enrolled,
+    items_of,
+    owner_said,
+    require_answers,
+    require_approves,
+    require_within_window,
+)
+from agent.core.transfer import HeldState
+from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
+from agent.core.vault.records import Segment
+from agent.core.vault.segment import Context, split_media
+from agent.errors import DoorwardError, FormatError, OpenError
+from agent.media.fmp4 import whole_fragments
+from agent.requester import files
+from agent.requester.answers import AnswerFolder, Origin
+from agent.requester.identity import Asked, Requester
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, DisclosureManifest, PartKind
+from agent.wire.messages import FootageRequest
+
+__all__ = [
+    "Check",
+    "CheckKind",
+    "CheckOutcome",
+    "Proof",
+    "Verification",
+    "VerifiedItem",
+    "examine",
+    "verify_disclosure",
+]
+
+MOST_PART_BYTES: Final = 256 << 20
+"""One part is held in memory while it is checked; a segment is seconds of video."""
+_SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
+
+
+class CheckKind(enum.Enum):
+    """What is checked, in order; the value is how a report says it."""
+
+    ARRIVED = "Everything that was announced has arrived"
+    SEALED = "The answer was sealed to this request's own key"
+    DEVICE = "One device signed the answer as a whole"
+    ANSWERS = "It answers exactly the request that was signed"
+    OWNERS = "The device names the owners it obeys"
+    APPROVAL = "One of these owners approved it, for this request and this key"
+    RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
+    WINDOW = "All of it lies in the time that was asked for"
+    PARTS = "Every file is bit for bit the one recorded and approved"
+    FOOTAGE = "What opens is what the device recorded"
+
+
+class CheckOutcome(enum.Enum):
+    PASSED = "holds"
+    FAILED = "does not hold"
+    NOT_REACHED = "not looked at"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A hash, key or signature that anyone can compare; `label` says of what."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check and its result.  `said`: one or two plain sentences."""
+
+    kind: CheckKind
+    outcome: CheckOutcome
+    said: str = ""
+    proofs: tuple[Proof, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedItem:
+    """A part after all its checks.  `opened_sha256`: of the video without its context box, or of the poster's JPEG."""
+
+    number: int
+    item: Item
+    opened_sha256: str
+    opened_bytes: int
+    context: Context | None
+    """What the segment says of itself; None for posters and for a segment cut off by a power failure."""
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
+        return isinstance(self.item.record, Segment)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on one disclosure.  Everything but the checks is None or empty unless `ok`."""
+
+    disclosure: str
+    checks: tuple[Check, ...]
+    request: FootageRequest | None = None
+    """What was asked; also known when a later check failed."""
+    request_sha256: str = ""
+    disclosed: Disclosed | None = None
+    items: tuple[VerifiedItem, ...] = ()
+    contact: ContactCard | None = None
+    statements: bytes = b""
+    """The signed manifest as it was opened."""
+
+    @property
+    def ok(self) -> bool:
+        return all(check.outcome is CheckOutcome.PASSED for check in self.checks)
+
+    @property
+    def failed(self) -> Check | None:
+        return next((check for check in self.checks if check.outcome is CheckOutcome.FAILED), None)
+
+    @property
+    def segments(self) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is PartKind.SEGMENT)
+
+    @property
+    def posters(self) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is PartKind.POSTER)
+
+
+Sink = Callable[[VerifiedItem, bytes], None]
+"""Takes the opened media or JPEG of each part as it is checked.  All of it is void unless the verification is `ok`."""
+
+
+def verify_disclosure(folder: Path, disclosure: str) -> Verification:
+    """Every check of one disclosure.  Raises only when it cannot even be looked at (`ConfigurationError`)."""
+    return examine(Requester.open(folder), disclosure)
+
+
+def _forget(_item: VerifiedItem, _data: bytes) -> None:
+    """The sink of a verification that writes nothing."""
+
+
+def examine(requester: Requester, disclosure: str, sink: Sink = _forget) -> Verification:
+    """As `verify_disclosure`; `sink` is given what opens on the way."""
+    answer = AnswerFolder(requester.folder, disclosure)
+    found = _Findings()
+    with suppress(_CheckFailedError):
+        _examine(requester, answer, found, sink)
+    return found.verification(disclosure)
+
+
+class _CheckFailedError(Exception):
+    """Ends the checks; what it was is in the findings."""
+
+
+@dataclass
+class _Findings:
+    """What the checks have brought so far."""
+
+    checks: list[Check] = field(default_factory=list)
+    request: FootageRequest | None = None
+    request_sha256: str = ""
+    disclosed: Disclosed | None = None
+    items: list[VerifiedItem] = field(default_factory=list)
+    contact: ContactCard | None = None
+    statements: bytes = b""
+
+    @contextmanager
+    def check(self, kind: CheckKind) -> Iterator[_Words]:
+        """Run one check: it holds unless the block raises."""
+        words = _Words()
+        try:
+            yield words
+        except DoorwardError as error:
+            self.checks.append(Check(kind, CheckOutcome.FAILED, error.message, tuple(words.proofs)))
+            raise _CheckFailedError from error
+        self.checks.append(Check(kind, CheckOutcome.PASSED, words.said, tuple(words.proofs)))
+
+    def verification(self, disclosure: str) -> Verification:
+        done = {check.kind for check in self.checks}
+        rest = [Check(kind, CheckOutcome.NOT_REACHED) for kind in CheckKind if kind not in done]
+        checks = (*self.checks, *rest)
+        if rest or any(check.outcome is not CheckOutcome.PASSED for check in checks):
+            return Verification(disclosure, checks, self.request, self.request_sha256)
+        return Verification(
+            disclosure,
+            checks,
+            self.request,
+            self.request_sha256,
+            self.disclosed,
+            tuple(self.items),
+            self.contact,
+            self.statements,
+        )
+
+
+@dataclass
+class _Words:
+    said: str = ""
+    proofs: list[Proof] = field(default_factory=list)
+
+    def prove(self, label: str, value: str) -> None:
+        self.proofs.append(Proof(label, value))
+
+
+def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink: Sink) -> None:
+    with found.check(CheckKind.ARRIVED) as words:
+        origin, sealed_manifest, asked = _arrived(requester, answer, words)
+        found.request, found.request_sha256 = asked.request, asked.payload_sha256
+    with found.check(CheckKind.SEALED) as words:
+        identity = asked.reply_identity()
+        found.statements = _opened_manifest(sealed_manifest, asked, identity, words)
+    manifest = _statements(found, origin, asked, answer.disclosure)
+    with found.check(CheckKind.PARTS) as words:
+        _require_all_parts(answer, manifest, found, words)
+    with found.check(CheckKind.FOOTAGE) as words:
+        for number, item in enumerate(_items(found), start=1):
+            found.items.append(_opened(answer, number, item, manifest, identity, sink))
+        found.contact = _contact(_disclosed(found), identity)
+        _say_footage(found, words)
+
+
+def _arrived(requester: Requester, answer: AnswerFolder, words: _Words) -> tuple[Origin, bytes, Asked]:
+    origin, envelope_bytes = answer.origin(), answer.request()
+    if origin is None or 0 not in answer.sealed():
+        raise FormatError("There is no such disclosure here, or nothing of it has arrived.")
+    if answer.state is HeldState.REFUSED and envelope_bytes is None:
+        raise FormatError("This disclosure was refused when it arrived.")
+    if envelope_bytes is None:
+        raise FormatError("This disclosure has not said yet which request it answers.")
+    missing = frozenset(range(origin.parts)) - answer.sealed()
+    if missing:
+        raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Go on receiving.")
+    data = files.read(answer.part(0), _SEALED_MANIFEST_LIMIT_BYTES)
+    if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
+        raise OpenError("Part 0 is not the one that was received.")
+    asked = requester.asked_in(envelope_bytes)
+    words.said = f"All {origin.parts} parts are here."
+    words.prove("Part 0 as received (SHA-256)", origin.sha256)
+    return origin, data, asked
+
+
+def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words: _Words) -> bytes:
+    if str(identity.recipient()) != asked.request.reply:
+        raise OpenError("The identity kept for this request is not the one the request names.")
+    opened = open_bytes(data, [identity])
+    words.said = "It opens with the key that was made for this request and used for no other."
+    words.prove("Reply key (SHA-256 of its text)", hashlib.sha256(asked.request.reply.encode()).hexdigest())
+    return opened
+
+
+def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str) -> DisclosureManifest:
+    """Checks 3 to 8: who said what, and whether it fits together."""
+    with found.check(CheckKind.DEVICE) as words:
+        manifest = device_said(found.statements)
+        if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
+            raise FormatError("This disclosure came under another name than the one it was signed with.")
+        words.said = f"Device {manifest.device_key.id} signed the list of everything it sent."
+        words.prove("Device's public key", manifest.device)
+        words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
+    with found.check(CheckKind.ANSWERS) as words:
+        require_answers(manifest, found.request_sha256)
+        words.said = f"The signed list names request {asked.request.id} by the hash of its signed bytes."
+        words.prove("Request (SHA-256)", found.request_sha256)
+    with found.check(CheckKind.OWNERS) as words:
+        enrolment = enrolled(manifest)
+        names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
+        words.said = f"The device obeys {names} (list of owners no. {enrolment.epoch})."
+        words.prove("List of owners (SHA-256 of the statement)", _sha256(manifest.enrolment))
+    with found.check(CheckKind.APPROVAL) as words:
+        approval, approver = owner_said(manifest, enrolment)
+        require_approves(approval, asked.request, found.request_sha256)
+        key = next(each.key for each in enrolment.approvers if each.name == approver)
+        words.said = f"“{approver}” signed the approval. It names this request, this reply key and each file."
+        words.prove("Owner's public key", key)
+        words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
+    with found.check(CheckKind.RECORDS) as words:
+        items = tuple(items_of(manifest, approval))
+        words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
+        for line in manifest.records:
+            words.prove("Capture record (SHA-256 of its line)", _sha256(line))
+    with found.check(CheckKind.WINDOW) as words:
+        require_within_window(items, asked.request)
+        words.said = "Every segment overlaps the requested window, by the device's clock."
+    found.disclosed = Disclosed(manifest, approval, approver, enrolment, items)
+    return manifest
+
+
+def _require_all_parts(answer: AnswerFolder, manifest: DisclosureManifest, found: _Findings, words: _Words) -> None:
+    if answer.sealed() != frozenset(range(len(manifest.parts) + 1)):
+        raise FormatError("The parts that arrived are not those of the signed list.")
+    for number, item in enumerate(_items(found), start=1):
+        check_part(item, _part(answer, number))
+        words.prove(f"Part {number}, {item.part.kind.value} {item.part.id} (SHA-256)", item.part.sha256)
+    words.said = (
+        f"{_count(len(manifest.parts), 'file')}: length and hash as the device announced, new header as the owner "
+        "made it, sealed content as it was recorded."
+    )
+
+
+def _part(answer: AnswerFolder, number: int) -> bytes:
+    return files.read(answer.part(number), MOST_PART_BYTES)
+
+
+def _opened(
+    answer: AnswerFolder,
+    number: int,
+    item: Item,
+    manifest: DisclosureManifest,
+    identity: HybridIdentity,
+    sink: Sink,
+) -> VerifiedItem:
+    data = _part(answer, number)
+    # Read again, so checked again: a disk that answers differently the second time must not go unseen.
+    check_part(item, data)
+    context = None
+    if item.part.kind is PartKind.POSTER:
+        opened = _poster(item, data, identity)
+    elif item.record.complete:
+        opened, context = split_media(open_bytes(data, [identity]))
+        agree(item.record, context, device=manifest.device_key.id)
+    else:
+        opened = whole_fragments(b"".join(VerifiedPrefix(io.BytesIO(data), [identity])))
+    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context)
+    sink(verified, opened)
+    return verified
+
+
+def _poster(item: Item, data: bytes, identity: HybridIdentity) -> bytes:
+    image = open_bytes(data, [identity])
+    record = item.record
+    if (
+        isinstance(record, Segment)
+        and record.poster
+        and hashlib.sha256(image).hexdigest() != record.poster.sha256_image
+    ):
+        raise FormatError(f"Poster {item.part.id} is not the picture that was signed at capture.")
+    return image
+
+
+def _say_footage(found: _Findings, words: _Words) -> None:
+    adopted = sum(not each.witnessed for each in found.items)
+    words.said = "Each file opens, and the video inside has the hash that the device signed when it recorded it."
+    if adopted:
+        words.said += (
+            f" {_count(adopted, 'file')} had been interrupted by a power failure: there the device signed the sealed "
+            "bytes when it found them again, not the video."
+        )
+    for each in found.items:
+        what = "Video" if each.item.part.kind is PartKind.SEGMENT else "Picture"
+        words.prove(f"{what} {each.item.part.id} (SHA-256)", each.opened_sha256)
+
+
+def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | None:
+    """What the owner says about themselves.  A card that cannot be read is none: it proves and disproves nothing."""
+    if disclosed.approval.contact is None:
+        return None
+    try:
+        return strictjson.decode(open_bytes(base64.decode(disclosed.approval.contact), [identity]), ContactCard)
+    except FormatError:
+        return None
+
+
+def _disclosed(found: _Findings) -> Disclosed:
+    assert found.disclosed is not None  # noqa: S101 (set by the checks before)
+    return found.disclosed
+
+
+def _items(found: _Findings) -> tuple[Item, ...]:
+    return _disclosed(found).items
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
