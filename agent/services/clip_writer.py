@@ -135,7 +135,7 @@ class ClipWriter:
             del self._events[old]
         self._events[begun.event] = _Event(name, begun.kind, begun.at_ns + _POSTER_AFTER_NS)
         self.events += 1
-        self._log.info("event_began", event=name, kind=begun.kind.value)
+        self._log.info("event_began", id=name, kind=begun.kind.value)
         if begun.kind is EventKind.BUTTON:
             self._notifier.notify("button", "Somebody pressed the button.")
         else:

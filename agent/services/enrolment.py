@@ -42,7 +42,7 @@ class _Pending:
 
 
 class Enrolments:
-    """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, a new one later."""
+    """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, new ones later."""
 
     def __init__(self, journal: Journal, ledger: Ledger, entropy: Entropy, device: PublicKey, changed: Changed) -> None:
         self._journal = journal

@@ -26,7 +26,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
-from agent.errors import DoorwardError, StorageError
+from agent.errors import DoorwardError, InternalError, StorageError
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Notifier
 from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
@@ -158,8 +158,9 @@ class Recorder:
 
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str]:
         intake = Intake(live=description.live)
-        analysis = threading.Thread(target=self._analyse, args=(intake, description), name="analysis")
-        writer = threading.Thread(target=self._writer.run, args=(intake.packets, description), name="writer")
+        faults: list[BaseException] = []
+        analysis = _worker("analysis", lambda: self._analyse(intake, description), intake, faults)
+        writer = _worker("writer", lambda: self._writer.run(intake.packets, description), intake, faults)
         self._intake = intake
         analysis.start()
         writer.start()
@@ -173,6 +174,8 @@ class Recorder:
             analysis.join()
             writer.join()
             self._intake = None
+        if faults:
+            raise InternalError("The recorder met a case it does not know.") from faults[0]
         return intake.end or (CameraEnd.STOPPED, "")
 
     def _analyse(self, intake: Intake, description: StreamDescription) -> None:
@@ -214,3 +217,16 @@ class Recorder:
             self._vault.gap(GapReason.CAMERA_LOST, now.at(lost_at), now)
         except StorageError as error:
             self._log.warning("gap_not_recorded", detail=error.message)
+
+
+def _worker(name: str, work: Callable[[], None], intake: Intake, faults: list[BaseException]) -> threading.Thread:
+    """A thread whose bug ends the recording in its maker's hands, instead of leaving a doorbell that looks well."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 — handed over, not swallowed
+            faults.append(error)
+            intake.ended(CameraEnd.LOST, "internal error")
+
+    return threading.Thread(target=guarded, name=name)
