@@ -1,7 +1,7 @@
 """Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
 
-One thread, one segment open at a time, its file key in memory for seconds.  The poster of an event is the picture half
-a second after it was noticed, stored with the segment it comes from.
+One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a second
+after its event was noticed, stored with the segment it comes from.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class ClipWriter:
                 gop = assembler.push(item)
                 return segmenter.push(gop) if gop is not None else ()
             case ClipBegins():
+                self._want_poster(item)
                 return segmenter.clip_begins(item.event, item.from_ns)
             case ClipEnds():
                 return segmenter.clip_ends(item.event, item.until_ns)
@@ -140,6 +141,12 @@ class ClipWriter:
             self._notifier.notify("button", "Somebody pressed the button.")
         else:
             self._notifier.notify("visitor", "Something moved at the door.")
+
+    def _want_poster(self, begins: ClipBegins) -> None:
+        """An event's later clips have a poster too, from behind their pre-roll; the first has the event's."""
+        event = self._events[begins.event]
+        if event.poster_ns is None:
+            event.poster_ns = begins.from_ns + seconds(self._settings.pre_roll_s) + _POSTER_AFTER_NS
 
     def _carry_out(self, effects: tuple[SegmentEffect, ...]) -> None:
         for effect in effects:
