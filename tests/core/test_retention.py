@@ -1,0 +1,148 @@
+"""Eviction: whatever is stored, held and asked for, the oldest unheld go first and no more than needed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.retention import Decision, Limits, Usage, decide
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import EvictionReason
+from agent.errors import ConfigurationError
+
+NOW_MS = 1_000_000_000
+NOW = Moment(BootNs(0), UtcNs(NOW_MS * 10**6), ClockQuality.SYNCED)
+
+
+def stored(
+    number: int, size_bytes: int = 100, age_ms: int = 0, quality: ClockQuality = ClockQuality.SYNCED
+) -> VaultEntry:
+    identifier = segment_id(random.Random(number).randbytes(16))
+    return VaultEntry(
+        sequence=number,
+        id=identifier,
+        event=identifier,
+        boot="0" * 32,
+        ordinal=number,
+        start_ms=NOW_MS - age_ms - 5000,
+        end_ms=NOW_MS - age_ms,
+        quality=quality,
+        size_bytes=size_bytes,
+        poster_bytes=0,
+        whole=True,
+        witnessed=True,
+        line_offset=0,
+        line_size=1,
+    )
+
+
+def decided(
+    entries: list[VaultEntry], held: frozenset[str] = frozenset(), now: Moment = NOW, **limits: int
+) -> tuple[list[int], Decision]:
+    usage = Usage(sum(entry.stored_bytes for entry in entries), 1 << 40)
+    decision = decide(entries, held, Limits(**{"most_bytes": 1 << 40, **limits}), usage, now)
+    return [entry.sequence for entry, _reason in decision.evict], decision
+
+
+entries_strategy = st.lists(
+    st.tuples(st.integers(1, 1000), st.integers(0, 10_000), st.sampled_from(ClockQuality)), max_size=12
+).map(lambda rows: [stored(number, *row) for number, row in enumerate(rows)])
+
+
+@given(
+    entries=entries_strategy,
+    holds=st.sets(st.integers(0, 11)),
+    most=st.integers(1, 6000),
+    oldest=st.none() | st.integers(1, 10_000),
+    free=st.integers(0, 3000),
+    floor=st.integers(0, 3000),
+)
+def test_the_oldest_unheld_go_first_and_neither_a_held_nor_the_newest(
+    entries: list[VaultEntry], holds: set[int], most: int, oldest: int | None, free: int, floor: int
+) -> None:
+    held = frozenset(entry.id for entry in entries if entry.sequence in holds)
+    usage = Usage(sum(entry.stored_bytes for entry in entries), free)
+    decision = decide(iter(entries), held, Limits(most, oldest, floor), usage, NOW)
+    evicted = [entry for entry, _reason in decision.evict]
+    assert not {entry.id for entry in evicted} & held
+    assert not entries or entries[-1] not in evicted
+    candidates = [entry for entry in entries[:-1] if entry.id not in held]
+    assert evicted == candidates[: len(evicted)]
+    freed = sum(entry.stored_bytes for entry in evicted)
+    wanted = max(0, usage.stored_bytes - most, floor - free)
+    assert decision.short_bytes == max(0, wanted - freed)
+    if decision.short_bytes:
+        assert evicted == candidates
+    # No more than needed: without the last one that was not too old, something would be missing.
+    for position, (entry, reason) in enumerate(decision.evict):
+        before = sum(earlier.stored_bytes for earlier in evicted[:position])
+        if reason is EvictionReason.BYTES:
+            assert before < usage.stored_bytes - most
+        elif reason is EvictionReason.FLOOR:
+            assert before < floor - free
+        else:
+            assert oldest is not None
+            assert entry.quality is ClockQuality.UNKNOWN or NOW_MS - entry.end_ms > oldest
+
+
+def test_nothing_goes_while_every_limit_is_kept() -> None:
+    assert decided([stored(number, age_ms=50) for number in range(5)], oldest_ms=50) == ([], Decision())
+
+
+def test_bytes_and_floor_take_just_enough() -> None:
+    entries = [stored(number) for number in range(6)]
+    assert decided(entries, most_bytes=350)[0] == [0, 1, 2]
+    decision = decide(entries, (), Limits(1 << 40, None, 150), Usage(600, 20), NOW)
+    assert [(entry.sequence, reason) for entry, reason in decision.evict] == [
+        (0, EvictionReason.FLOOR),
+        (1, EvictionReason.FLOOR),
+    ]
+
+
+def test_age_takes_the_old_ones_and_the_undated_before_them() -> None:
+    entries = [
+        stored(0, age_ms=900),
+        stored(1, quality=ClockQuality.UNKNOWN),
+        stored(2, age_ms=800),
+        stored(3, quality=ClockQuality.UNKNOWN),
+        stored(4, age_ms=10),
+        stored(5, age_ms=5),
+    ]
+    assert decided(entries, oldest_ms=500)[0] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_clock_nobody_vouches_for_ages_nothing(years: int) -> None:
+    shifted = Moment(NOW.boot_ns, UtcNs(NOW.utc_ns + years * 31_557_600 * 10**9), ClockQuality.UNKNOWN)
+    assert decided([stored(number, age_ms=100) for number in range(4)], now=shifted, oldest_ms=500)[0] == []
+
+
+def test_holds_that_forbid_what_the_limits_want_are_told() -> None:
+    entries = [stored(number) for number in range(4)]
+    evicted, decision = decided(entries, frozenset(entry.id for entry in entries[:3]), most_bytes=150)
+    assert evicted == []
+    assert decision.short_bytes == 250
+
+
+def test_a_million_segments_are_not_read_to_evict_one() -> None:
+    read = 0
+
+    def cursor():  # type: ignore[no-untyped-def]
+        nonlocal read
+        for number in range(1_000_000):
+            read += 1
+            yield stored(number)
+
+    decide(cursor(), (), Limits(99_999_950), Usage(100_000_000, 1 << 40), NOW)
+    assert read <= 3
+
+
+@pytest.mark.parametrize("limits", [(0, None, 0), (1, 0, 0), (1, None, -1)])
+def test_limits_that_make_no_sense_cannot_be_built(limits: tuple[int, int | None, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        Limits(*limits)

@@ -1,0 +1,137 @@
+"""Writes the vault's test vectors: `python -m tests.core.vault.make_vault_vectors`.  FORMAT.md says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import Tip, sign_record
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import (
+    Adopted,
+    Boot,
+    Evicted,
+    EvictionReason,
+    Gap,
+    GapReason,
+    Poster,
+    Record,
+    Sealed,
+    Segment,
+)
+from agent.core.vault.segment import Begin, Context, context_box
+from agent.core.vault.spans import Span, Stamp
+from agent.wire import base64
+from agent.wire.identities import private_key_from_seed, public_key_of
+
+__all__ = ["DEVICE", "PLACE", "RECORDS", "vectors"]
+
+PLACE = Path(__file__).resolve().parents[2] / "vectors" / "vault"
+_KEY = private_key_from_seed(b"d" * 32)
+DEVICE = public_key_of(_KEY)
+
+_BOOT = "00112233445566778899aabbccddeeff"
+_SEGMENT, _ADOPTED, _EVENT = (segment_id(bytes([number]) * 16) for number in (1, 2, 3))
+_SPAN = Span(
+    boot=_BOOT, start_us=100_000_000, end_us=105_040_000, utc_ms=1_760_000_100_000, quality=ClockQuality.SYNCED
+)
+_STAMP = Stamp(boot=_BOOT, at_us=90_000_000, utc_ms=1_760_000_090_000, quality=ClockQuality.HELD)
+_MEDIA = struct.pack(">I4s", 12, b"ftyp") + b"isom" + struct.pack(">I4s", 12, b"mdat") + b"\0\1\2\3"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file(name: str, size: int) -> Sealed:
+    return Sealed(
+        size=size, header_size=1000, sha256=_hash(name), sha256_header=_hash(name + " header"),
+        sha256_payload=_hash(name + " payload"),
+    )  # fmt: skip
+
+
+_CONTEXT = Context(
+    device=DEVICE.id, segment=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, media_bytes=len(_MEDIA),
+    sha256_media=hashlib.sha256(_MEDIA).hexdigest(), label="button",
+)  # fmt: skip
+_BEGIN = Begin(
+    segment=_ADOPTED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
+    utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
+)  # fmt: skip
+RECORDS: tuple[Record, ...] = (
+    Boot(device=DEVICE.id, epoch=1, at=_STAMP),
+    Segment(
+        id=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, epoch=1, file=_file("segment", 2_500_000),
+        media_size=len(_MEDIA), sha256_media=_CONTEXT.sha256_media,
+        poster=Poster(file=_file("poster", 30_000), sha256_image=_hash("image")), label="button",
+    ),
+    Gap(reason=GapReason.PRIVACY, span=_SPAN),
+    Adopted(begin=_BEGIN, complete=False, file=_file("adopted", 70_000), at=_STAMP),
+    Evicted(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
+)  # fmt: skip
+
+
+def vectors() -> dict[str, bytes]:
+    """Every vector: name → bytes."""
+    lines, tip = [], Tip()
+    for record in RECORDS:
+        signed = sign_record(record, tip, _KEY.sign)
+        lines.append(signed.line)
+        tip = tip.after(signed)
+    good = {
+        "device.pub": DEVICE.text.encode() + b"\n",
+        "manifest": b"".join(line + b"\n" for line in lines),
+        "plaintext.mp4": _MEDIA + context_box(_CONTEXT),
+    }
+    return good | {f"bad/{name}": content for name, content in _defects(lines).items()}
+
+
+def _defects(lines: list[bytes]) -> dict[str, bytes]:
+    def manifest(*chosen: bytes) -> bytes:
+        return b"".join(line + b"\n" for line in chosen)
+
+    payload = json.loads(base64.decode(json.loads(lines[0])["payload"]))
+    signature = json.loads(lines[0])["sig"]
+    box = context_box(_CONTEXT)
+
+    def first(changed: dict[str, object] | bytes, sig: str = signature) -> bytes:
+        data = changed if isinstance(changed, bytes) else json.dumps(changed, separators=(",", ":")).encode()
+        return manifest(json.dumps({"payload": base64.encode(data), "sig": sig}, separators=(",", ":")).encode())
+
+    stranger = sign_record(RECORDS[0], Tip(), private_key_from_seed(b"s" * 32).sign)
+    return {
+        "manifest_line_dropped": manifest(*lines[:2], *lines[3:]),
+        "manifest_lines_swapped": manifest(lines[0], lines[2], lines[1]),
+        "manifest_line_repeated": manifest(lines[0], lines[0]),
+        "manifest_first_line_missing": manifest(*lines[1:]),
+        "manifest_last_line_cut": manifest(*lines)[:-10],
+        "manifest_last_line_feed_missing": manifest(*lines)[:-1],
+        "manifest_signed_by_a_stranger": manifest(stranger.line),
+        "manifest_signature_of_another_line": first(payload, json.loads(lines[1])["sig"]),
+        "manifest_signature_too_short": first(payload, base64.encode(bytes(63))),
+        "manifest_payload_changed": first({**payload, "seq": 1}),
+        "manifest_version_2": first({**payload, "v": 2}),
+        "manifest_unknown_kind": first({**payload, "record": {**payload["record"], "kind": "rumour"}}),
+        "manifest_unknown_key": first({**payload, "note": "x"}),
+        "manifest_duplicate_key": first(b'{"seq":0,' + json.dumps(payload).encode()[1:]),
+        "manifest_not_base64": manifest(b'{"payload":"?","sig":"' + signature.encode() + b'"}'),
+        "manifest_unknown_outer_key": manifest(lines[0][:-1] + b',"keyid":"x"}'),
+        "plaintext_context_missing.mp4": _MEDIA,
+        "plaintext_context_cut.mp4": (_MEDIA + box)[:-1],
+        "plaintext_context_not_last.mp4": box + _MEDIA,
+        "plaintext_context_of_another_type.mp4": _MEDIA + box[:8] + bytes(16) + box[24:],
+        "plaintext_media_changed.mp4": _MEDIA[:-1] + b"\4" + box,
+        "plaintext_media_box_to_the_end.mp4": _MEDIA[:12] + bytes(4) + _MEDIA[16:] + box,
+        "plaintext_bytes_behind.mp4": _MEDIA + box + b"\0",
+        "plaintext_unknown_context_key.mp4": _MEDIA + struct.pack(">I", len(box) + 8) + box[4:-1] + b',"x":12}',
+    }
+
+
+if __name__ == "__main__":
+    for name, content in vectors().items():
+        path = PLACE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

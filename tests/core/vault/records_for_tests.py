@@ -1,0 +1,103 @@
+"""Hypothesis strategies for everything a manifest can say."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import Adopted, Boot, Evicted, EvictionReason, Gap, GapReason, Poster, Sealed, Segment
+from agent.core.vault.segment import Begin, Context
+from agent.core.vault.spans import LONGEST_SEGMENT_US, Span, Stamp
+
+__all__ = ["begins", "contexts", "records", "segment_ids"]
+
+_count = st.integers(0, 2**40)
+_utc_ms = st.integers(-(2**45), 2**45)
+_sha256 = st.binary(min_size=32, max_size=32).map(bytes.hex)
+_boot = st.binary(min_size=16, max_size=16).map(bytes.hex)
+_device = st.binary(min_size=8, max_size=8).map(bytes.hex)
+_quality = st.sampled_from(ClockQuality)
+_label = st.none() | st.sampled_from(["button", "Türe", "门", '"\\', "x" * 64])
+segment_ids = st.binary(min_size=16, max_size=16).map(segment_id)
+_stamps = st.builds(Stamp, boot=_boot, at_us=_count, utc_ms=_utc_ms, quality=_quality)
+
+
+@st.composite
+def _spans(draw: st.DrawFn, longest_us: int = LONGEST_SEGMENT_US) -> Span:
+    start_us = draw(_count)
+    return Span(
+        boot=draw(_boot),
+        start_us=start_us,
+        end_us=start_us + draw(st.integers(0, longest_us)),
+        utc_ms=draw(_utc_ms),
+        quality=draw(_quality),
+    )
+
+
+@st.composite
+def begins(draw: st.DrawFn) -> Begin:
+    span = draw(_spans())
+    return Begin(
+        segment=draw(segment_ids),
+        event=draw(segment_ids),
+        ordinal=draw(_count),
+        boot=span.boot,
+        start_us=span.start_us,
+        until_us=span.end_us,
+        utc_ms=span.utc_ms,
+        quality=span.quality,
+        label=draw(_label),
+    )
+
+
+@st.composite
+def _sealed(draw: st.DrawFn) -> Sealed:
+    header_size = draw(st.integers(1, 2**20))
+    return Sealed(
+        size=header_size + draw(_count),
+        header_size=header_size,
+        sha256=draw(_sha256),
+        sha256_header=draw(_sha256),
+        sha256_payload=draw(_sha256),
+    )
+
+
+contexts = st.builds(
+    Context,
+    device=_device,
+    segment=segment_ids,
+    event=segment_ids,
+    ordinal=_count,
+    span=_spans(),
+    media_bytes=_count,
+    sha256_media=_sha256,
+    label=_label,
+)
+_segments = st.builds(
+    Segment,
+    id=segment_ids,
+    event=segment_ids,
+    ordinal=_count,
+    span=_spans(),
+    epoch=_count,
+    file=_sealed(),
+    media_size=_count,
+    sha256_media=_sha256,
+    poster=st.none() | st.builds(Poster, file=_sealed(), sha256_image=_sha256),
+    label=_label,
+)
+records = st.one_of(
+    _segments,
+    st.builds(
+        Adopted, begin=begins(), complete=st.booleans(), file=_sealed(), poster_file=st.none() | _sealed(), at=_stamps
+    ),
+    st.builds(
+        Evicted,
+        segments=st.lists(segment_ids, min_size=1, max_size=64).map(tuple),
+        reason=st.sampled_from(EvictionReason),
+        at=_stamps,
+    ),
+    st.builds(Gap, reason=st.sampled_from(GapReason), span=_spans(2**45)),
+    st.builds(Boot, device=_device, epoch=_count, at=_stamps),
+)

@@ -1,0 +1,40 @@
+"""The vault's test vectors: the good ones are made again byte by byte, each bad one is refused for its defect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.core.vault.manifest import read_chain, verify_chain
+from agent.core.vault.segment import split_media
+from agent.errors import FormatError
+from agent.wire.identities import parse_public_key
+from tests.core.vault.make_vault_vectors import PLACE, RECORDS, vectors
+
+BAD = sorted(path.name for path in (PLACE / "bad").iterdir())
+
+
+def test_the_vectors_are_made_again_byte_by_byte() -> None:
+    made = vectors()
+    assert {name: (PLACE / name).read_bytes() for name in made} == made
+    assert sorted(name for name in made if name.startswith("bad/")) == [f"bad/{name}" for name in BAD]
+
+
+def test_the_good_ones_are_good() -> None:
+    device = parse_public_key((PLACE / "device.pub").read_text().strip())
+    lines = (PLACE / "manifest").read_bytes().splitlines(keepends=True)
+    assert verify_chain(lines, device) == ()
+    assert tuple(step.signed.record for step in read_chain(lines) if step.signed) == RECORDS
+    assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_one_is_refused(name: str) -> None:
+    path: Path = PLACE / "bad" / name
+    if name.endswith(".mp4"):
+        with pytest.raises(FormatError):
+            split_media(path.read_bytes())
+    else:
+        device = parse_public_key((PLACE / "device.pub").read_text().strip())
+        assert verify_chain(path.read_bytes().splitlines(keepends=True), device)
