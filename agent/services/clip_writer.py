@@ -1,7 +1,7 @@
 """Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
 
-One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a second
-after its event was noticed, stored with the segment it comes from.
+One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
+second after its event was noticed, stored with the segment it comes from.
 """
 
 from __future__ import annotations
