@@ -136,6 +136,8 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
         (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9]]}] * 2}, "twice"),
         (Receipt, "receipt", {"state": "complete"}, "complete"),
         (Receipt, "receipt-complete", {"manifest": ...}, "complete"),
+        (Receipt, "receipt-complete", {"request": ...}, "closes"),
+        (Receipt, "receipt-refused", {"request": ...}, "closes"),
         (Receipt, "receipt", {"retention_days": -1}, "retention_days"),
         (ContactCard, "contact-card", {"street": "a\u202eb"}, "street"),
         (ContactCard, "contact-card", {"note": "x" * 501}, "note"),
@@ -188,6 +190,21 @@ def test_an_opt_out_may_name_a_requester() -> None:
     assert samples.EVERY_MESSAGE["opt-out"].scope is Scope.KIND  # type: ignore[attr-defined]
     stated = {name: getattr(samples.approval(), name) for name in ("v", "device", "owner_time_ms", "nonce")}
     assert OptOut(**stated, scope=Scope.REQUESTER, value="harbour-police").value == "harbour-police"
+
+
+def test_what_is_optional_may_be_left_out() -> None:
+    for name, keys in {
+        "withdrawal": ["reason"],
+        "bulletin": ["area"],
+        "receipt": ["request", "manifest", "stored", "incomplete", "time_s"],
+        "receipt-complete": ["retention_days"],
+        "approval": ["posters", "contact"],
+        "opt-out": ["until_s"],
+        "contact-card": ["name", "street", "note"],
+    }.items():
+        message = samples.EVERY_MESSAGE[name]
+        data = changed(message, **dict.fromkeys(keys, ...))
+        assert strictjson.decode(data, type(message)) != message
 
 
 def test_every_payload_type_is_its_own() -> None:

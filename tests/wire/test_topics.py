@@ -65,6 +65,8 @@ HEX = "0" * 32
         "doorward/v1/areas/0-0/requests/" + "0" * 31,
         f"doorward/v1/receipts/{HEX}\n",
         "doorward/v1/receipts/#",
+        f"doorward/v1/receipts/{HEX}/more",
+        "doorward/v1/up/police",
         "doorward/v1/bulletins/",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-01/init",

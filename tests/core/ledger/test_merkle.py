@@ -101,6 +101,14 @@ def test_a_log_with_one_rewritten_entry_never_continues_the_old_one() -> None:
                 merkle.check_consistency(old, defined_root(HASHES[:old]), new, defined_root(forged), proof)
 
 
+def test_a_consistency_proof_with_more_than_the_tree_has_room_for_fails() -> None:
+    proof = (*merkle.consistency_proof(HASHES[:7], 3), HASHES[0], HASHES[1])
+    with pytest.raises(OpenError):
+        merkle.check_consistency(3, defined_root(HASHES[:3]), 7, defined_root(HASHES[:7]), proof)
+    with pytest.raises(OpenError):
+        merkle.check_consistency(3, defined_root(HASHES[:3]), 7, defined_root(HASHES[:7]), ())
+
+
 def test_a_shorter_log_never_continues_a_longer_one() -> None:
     with pytest.raises(OpenError):
         merkle.check_consistency(3, defined_root(HASHES[:3]), 2, defined_root(HASHES[:2]), ())
