@@ -14,6 +14,13 @@ from agent.cli.frame import Invocation, LazyCommand, LazyGroup
 __all__ = ["COMMANDS", "doorward"]
 
 COMMANDS = {
+    "init": LazyCommand("agent.cli.device:init", "Make this machine a device."),
+    "run": LazyCommand("agent.cli.device:run", "Watch, record, and answer the owner."),
+    "status": LazyCommand("agent.cli.device:status", "Show what the running device is doing."),
+    "requests": LazyCommand("agent.cli.device:requests", "List footage requests and where each stands."),
+    "vault": LazyCommand("agent.cli.vault:vault", "Look into the sealed buffer."),
+    "owner": LazyCommand("agent.cli.owner:owner", "The owner's keys, and everything they decide."),
+    "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),

@@ -1,0 +1,162 @@
+"""`doorward init`, `run`, `status` and `requests`: the device's own commands."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli.frame import config_option, emit_json, json_option
+from agent.config import load
+
+__all__ = ["init", "requests", "run", "status"]
+
+
+@click.command()
+@config_option
+@json_option
+def init(config: Path, as_json: bool) -> None:
+    """Make this machine a device: its state directory and its own signing key.
+
+    The key signs what the device records.  It opens nothing: until an owner enrols, nothing is recorded at all.
+    """
+    from agent.adapters.state_folder import StateFolder
+    from agent.wire.identities import private_key_from_seed, public_key_of
+
+    folder = StateFolder(load(config).device.state_dir)
+    key = private_key_from_seed(secrets.token_bytes(32))
+    folder.initialise(key)
+    device = public_key_of(key)
+    if as_json:
+        emit_json({"device": device.text, "device_id": device.id, "state_dir": folder.root})
+        return
+    click.echo(f"This is now the device {device.id}; its state is in {folder.root}.")
+    click.echo("\nNext:")
+    click.echo("  doorward run                                  start it; it waits for an owner")
+    click.echo("  doorward owner keygen                         make your keys, on your own computer")
+    click.echo(f"  doorward owner enrol --device {folder.control}")
+
+
+@click.command()
+@config_option
+@click.option(
+    "--role",
+    type=click.Choice(["solo"]),
+    default="solo",
+    show_default=True,
+    help="Which part to run.  'solo' is all of them in one process.",
+)
+def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so far
+    """Watch, record, and answer the owner, until stopped with Ctrl-C or SIGTERM.
+
+    What is open when it stops is finished and kept.
+    """
+    from agent.adapters import logs
+    from agent.roles.solo import Solo
+
+    configuration = load(config)
+    logs.set_up(configuration.log)
+    solo = Solo(configuration)
+    solo.start()
+    stopper = threading.Thread(target=solo.stop, name="stop")
+
+    def stop(_signal: int, _frame: object) -> None:
+        if not stopper.ident:
+            stopper.start()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        solo.record()
+    finally:
+        if not stopper.ident:
+            stopper.start()
+        stopper.join()
+        solo.close()
+
+
+@click.command()
+@config_option
+@json_option
+def status(config: Path, as_json: bool) -> None:
+    """Show what the running device is doing: camera, vault, link, and what waits for the owner."""
+    answer, waiting = _ask(config)
+    if as_json:
+        emit_json({**answer, "requests_waiting": len(waiting["requests"])})
+        return
+    recorder, link = answer["recorder"], answer["link"]
+    rows = [
+        ("device", f"{answer['device']} ({answer['device_id']})"),
+        ("owners", ", ".join(answer["owners"]) or "none yet: nothing is recorded.  doorward owner enrol"),
+        ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
+        (
+            "motion",
+            f"{recorder['events']} events, {recorder['frames']} frames, "
+            f"{recorder['analysis_ms_per_frame']:.2f} ms each, {recorder['frames_dropped']} dropped",
+        ),
+        (
+            "vault",
+            f"{answer['vault']['segments']} segments, {answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
+        ),
+        ("clock", answer["clock"]),
+        ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
+        ("requests", f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
+    ]
+    for name, text in rows:
+        click.echo(f"{click.style(name.rjust(9), bold=True)}  {text}")
+
+
+@click.command()
+@config_option
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@json_option
+def requests(config: Path, everything: bool, as_json: bool) -> None:
+    """List footage requests: who asks, about when, and where each one stands.
+
+    Names come from the trust bundle, never from the request.  Requests over a limit never reach you; they are
+    counted here.  To look at one and decide: doorward owner review.
+    """
+    from agent.owner.link import DeviceLink
+
+    with DeviceLink(_socket(config)) as link:
+        answer = link.ask("requests", all=everything)
+    if as_json:
+        emit_json(answer)
+        return
+    if not answer["requests"]:
+        click.echo("No request has come so far." if everything else "No request is waiting for you.")
+    for request in answer["requests"]:
+        click.echo(f"{request['id']}  {click.style(request['state'], bold=True)}")
+        click.echo(
+            f"    {request['requester_name']} ({request['kind']}), case {request['case']}, {request['incident']}"
+        )
+        click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {request['segments']} segments match")
+    if answer["blocked"]:
+        click.echo(f"\nBlocked, without bothering you: {len(answer['blocked'])}")
+        for blocked in answer["blocked"][:10]:
+            click.echo(f"    {blocked['requester']}: {blocked['reason']}")
+    counted = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
+    if counted:
+        click.echo(f"\nMessages without effect: {counted}.")
+
+
+def _ask(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from agent.owner.link import DeviceLink
+
+    with DeviceLink(_socket(config)) as link:
+        return link.ask("status"), link.ask("requests", all=False)
+
+
+def _socket(config: Path) -> Path:
+    from agent.adapters.state_folder import StateFolder
+
+    return StateFolder(load(config).device.state_dir).control
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
