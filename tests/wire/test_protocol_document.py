@@ -1,0 +1,75 @@
+"""PROTOCOL.md names every field, word and bound of the code, so that a second implementation misses none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import wire
+from agent.wire import area, envelope, strictjson, topics, uploads
+from agent.wire.fields import Incident, Kind
+from agent.wire.limits import HARD, Limits
+from agent.wire.statements import Scope
+from tests.wire import samples
+
+DOCUMENT = (Path(wire.__file__).parent / "PROTOCOL.md").read_text(encoding="utf-8")
+
+
+def keys_in(value: Any) -> set[str]:
+    """Every key of every object in `value`."""
+    if isinstance(value, dict):
+        return set(value) | {key for member in value.values() for key in keys_in(member)}
+    if isinstance(value, list):
+        return {key for member in value for key in keys_in(member)}
+    return set()
+
+
+@pytest.mark.parametrize("name", sorted(samples.EVERY_MESSAGE))
+def test_every_key_that_is_written_is_in_the_document(name: str) -> None:
+    for key in keys_in(json.loads(strictjson.encode(samples.EVERY_MESSAGE[name]))):
+        assert f"`{key}`" in DOCUMENT or f'"{key}"' in DOCUMENT, key
+
+
+@pytest.mark.parametrize("name", sorted(samples.EVERY_MESSAGE))
+def test_every_payload_type_is_in_the_document(name: str) -> None:
+    kind = getattr(samples.EVERY_MESSAGE[name], "PAYLOAD_TYPE", None)
+    if kind is not None:
+        assert f"`{kind.removeprefix('application/vnd.doorward.').removesuffix('+json')}`" in DOCUMENT
+
+
+@pytest.mark.parametrize("word", [word.value for words in (Kind, Incident, Scope) for word in words])
+def test_every_word_of_our_vocabulary_is_in_the_document(word: str) -> None:
+    assert f"`{word}`" in DOCUMENT
+
+
+def test_the_bounds_are_those_of_the_document() -> None:
+    words = DOCUMENT.replace("\N{NO-BREAK SPACE}", " ")
+    default = Limits()
+    for bound in (
+        f"{HARD.window_min_s} – {HARD.window_max_s:_} s",
+        f"{HARD.area_min_m2:_} – {HARD.area_max_m2:_} m²",
+        f"now − {HARD.look_back_max_s // 86400} days",
+        f"now + {HARD.life_max_s // 86400} days",
+        f"| {HARD.requests_per_case} |",
+        f"{HARD.requests_per_requester_per_day} / {HARD.requests_per_day}",
+        f"{default.requests_per_requester_per_day} / {default.requests_per_day}",
+        f"at most {strictjson.MAX_DEPTH} levels",
+        f"{strictjson.REQUEST_LIMIT_BYTES:_} bytes",
+        f"{envelope.REQUEST_ENVELOPE_LIMIT_BYTES:_} bytes",
+        f"{topics.MAX_TOPIC_BYTES} bytes or 7 levels",
+        f"3–{area.MAX_VERTICES} vertices",
+        f"at most {area.MAX_EXTENT_M:_} m",
+        f"≥ {area.MIN_ROUNDNESS}",
+        f"±{area.MAX_LATITUDE:.0f}° latitude",
+    ):
+        assert bound.replace("_", " ") in words, bound
+    assert len(fields(Limits)) == 9
+
+
+def test_the_notes_of_an_upload_are_in_the_document() -> None:
+    for key in uploads.UploadNote.__struct_encode_fields__:
+        assert f'"{key}"' in DOCUMENT
