@@ -77,6 +77,8 @@ class MqttBus:
         expiry_s: int | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
+        if not topic or any(character in topic for character in "+#\0"):
+            raise InternalError(f"{topic!r} is no topic to publish to.")
         with self._changed:
             if token in self._window:
                 raise InternalError(f"Publication {token} is in flight already.")
@@ -142,7 +144,8 @@ class MqttBus:
             self._acknowledged_any = False
             try:
                 self._live_one_connection()
-            except LinkError as error:
+            except Exception as raised:  # noqa: BLE001 (a bug must not end the thread: nobody would hear of it)
+                error = raised if isinstance(raised, LinkError) else _internal(raised)
                 if self._acknowledged_any or time.monotonic() - started >= _PROVEN_S:
                     self._backoff.reset()
                 pause_s = self._backoff.next_s(error.fault, pending=self._pending)
@@ -250,3 +253,9 @@ class MqttBus:
                 pass
         except BlockingIOError:
             return
+
+
+def _internal(error: Exception) -> LinkError:
+    made = LinkError(LinkFault.PROTOCOL, f"The bus failed ({error!r}).", remedy="This is a bug: please report it.")
+    made.__cause__ = error
+    return made

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -322,17 +322,21 @@ class Connection:
         events = ready.get(sock, 0)
         try:
             if events & selectors.EVENT_READ or sock.pending():
-                self._client.loop_read()
+                if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
+                    self._fault = self._fault or self._not_mqtt("")
                 self._check_size()
             if events & selectors.EVENT_WRITE:
                 self._client.loop_write()
             self._client.loop_misc()
         except Exception as error:
-            raise LinkError(
-                LinkFault.PROTOCOL,
-                f"The broker at {self._place} sent something that is not MQTT 5 ({type(error).__name__}).",
-                remedy=_REMEDIES[LinkFault.PROTOCOL],
-            ) from error
+            raise self._not_mqtt(f" ({type(error).__name__})") from error
+
+    def _not_mqtt(self, detail: str) -> LinkError:
+        return LinkError(
+            LinkFault.PROTOCOL,
+            f"The broker at {self._place} sent something that is not MQTT 5{detail}.",
+            remedy=_REMEDIES[LinkFault.PROTOCOL],
+        )
 
     def _check_size(self) -> None:
         """paho reads any packet into memory, up to 256 MB.  It has no public limit: a test holds this look inside."""

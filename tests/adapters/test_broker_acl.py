@@ -1,0 +1,131 @@
+"""The closed ACL of `config/mosquitto/` on a real mosquitto: what each role may do, and that it may do nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from agent.adapters.mqtt import MqttBus
+from agent.core.bus import Acknowledged, Connected, Received, Refused, Subscribed
+from tests.brokers import BrokerWithClients, broker_with_clients
+
+pytestmark = pytest.mark.broker
+
+DEVICE, NEIGHBOUR = "a1" * 8, "b2" * 8
+POLICE, INSURER = "springfield-police", "shelbyville-insurance"
+DISCLOSURE, REQUEST = "cd" * 16, "ef" * 16
+PATIENCE_S = 15.0
+
+REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{REQUEST}"
+RECEIPT = f"doorward/v1/receipts/{DISCLOSURE}"
+
+
+def up(requester: str, device: str) -> str:
+    return f"doorward/v1/up/{requester}/{device}/{DISCLOSURE}-0/init"
+
+
+ALLOWED = [
+    (DEVICE, up(POLICE, DEVICE)),
+    (DEVICE, up(INSURER, DEVICE)),
+    (POLICE, REQUEST_TOPIC),
+    (POLICE, RECEIPT),
+    (POLICE, f"doorward/v1/bulletins/{POLICE}"),
+]
+FORBIDDEN = [
+    (DEVICE, up(POLICE, NEIGHBOUR)),
+    (DEVICE, f"doorward/v1/up/{POLICE}/{DEVICE}"),
+    (DEVICE, f"{up(POLICE, DEVICE)}/deeper"),
+    (DEVICE, REQUEST_TOPIC),
+    (DEVICE, RECEIPT),
+    (DEVICE, f"doorward/v1/bulletins/{DEVICE}"),
+    (DEVICE, f"doorward/v1/devices/{DEVICE}/camera"),
+    (DEVICE, "anything/else"),
+    (DEVICE, "$SYS/broker/uptime"),
+    (POLICE, up(POLICE, DEVICE)),
+    (POLICE, up(INSURER, DEVICE)),
+    (POLICE, up(POLICE, POLICE)),
+    (POLICE, f"doorward/v1/bulletins/{INSURER}"),
+    (POLICE, "doorward/v1/areas/283-375"),
+    (POLICE, f"doorward/v1/areas/283-375/commands/{REQUEST}"),
+    (POLICE, f"doorward/v1/devices/{DEVICE}/camera"),
+    (POLICE, "anything/else"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerWithClients]:
+    with broker_with_clients(tmp_path_factory.mktemp("broker")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def buses(world: BrokerWithClients) -> dict[str, MqttBus]:
+    """One connected bus for each of the four, listening to everything it can think of."""
+    found = {}
+    for name in (DEVICE, NEIGHBOUR, POLICE, INSURER):
+        bus = world.bus(name)
+        bus.hurry(True)
+        bus.start()
+        assert isinstance(bus.next_event(PATIENCE_S), Connected)
+        for topic_filter in ("#", "doorward/v1/#", "+/+/+/+/+/+/+"):
+            bus.subscribe(topic_filter)
+            assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
+        found[name] = bus
+    return found
+
+
+TOKENS = count(1)
+
+
+def answer(buses: dict[str, MqttBus], sender: str, topic: str) -> tuple[Acknowledged | Refused, set[str]]:
+    """What the broker said, and who heard it."""
+    payload = str(next(TOKENS)).encode()
+    assert buses[sender].publish(topic, payload, token=int(payload))
+    answer, hearers = None, set()
+    for name, bus in buses.items():
+        while event := bus.next_event(PATIENCE_S if name == sender and answer is None else 0.05):
+            if isinstance(event, Acknowledged | Refused):
+                answer = event
+            elif isinstance(event, Received) and event.payload == payload:
+                hearers.add(name)
+    assert answer is not None
+    return answer, hearers
+
+
+@pytest.mark.parametrize(("sender", "topic"), ALLOWED)
+def test_what_a_role_needs_it_may_publish(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
+    assert isinstance(answer(buses, sender, topic)[0], Acknowledged)
+
+
+@pytest.mark.parametrize(("sender", "topic"), FORBIDDEN)
+def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
+    said, hearers = answer(buses, sender, topic)
+    assert isinstance(said, Refused)
+    assert said.code == 0x87
+    assert hearers == set()
+
+
+@pytest.mark.parametrize(
+    ("sender", "topic", "hearers"),
+    [
+        (DEVICE, up(POLICE, DEVICE), {POLICE}),
+        (DEVICE, up(INSURER, DEVICE), {INSURER}),
+        (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR}),
+        (POLICE, RECEIPT, {DEVICE, NEIGHBOUR}),
+        (POLICE, f"doorward/v1/bulletins/{POLICE}", {DEVICE, NEIGHBOUR, POLICE, INSURER}),
+    ],
+    ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin"],
+)
+def test_a_filter_for_everything_hears_only_what_concerns_its_role(
+    sender: str, topic: str, hearers: set[str], buses: dict[str, MqttBus]
+) -> None:
+    assert answer(buses, sender, topic)[1] == hearers
+
+
+def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWithClients) -> None:
+    bus = world.bus("c3" * 8)
+    bus.start()
+    event = bus.next_event(PATIENCE_S)
+    assert event == Connected(packet_bytes=147_456, window=16)

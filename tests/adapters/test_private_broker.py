@@ -1,0 +1,44 @@
+"""The broker the demo and the tests start for themselves."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.broker_pki import BrokerPki
+from agent.adapters.private_broker import PrivateBroker
+from agent.errors import ConfigurationError, NetworkError
+from tests.brokers import NOW
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return BrokerPki.create(tmp_path / "broker", NOW).directory
+
+
+@pytest.mark.broker
+def test_it_listens_on_loopback_while_it_runs_and_on_the_same_ports_again(directory: Path) -> None:
+    broker = PrivateBroker(directory)
+    for _ in range(2):
+        with broker:
+            for port in (broker.device_port, broker.requester_port):
+                socket.create_connection((broker.host, port), timeout=5).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((broker.host, broker.device_port), timeout=5)
+    assert broker.pid is None
+
+
+@pytest.mark.broker
+def test_a_broker_that_does_not_start_says_why(directory: Path) -> None:
+    (directory / "devices.acl").write_text("pattern fly doorward/#\n")
+    with pytest.raises(NetworkError, match="mosquitto did not start: .*Error") as caught, PrivateBroker(directory):
+        pass
+    assert str(directory / "mosquitto.log") in str(caught.value)
+
+
+def test_without_mosquitto_it_says_what_to_install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.adapters.private_broker.shutil.which", lambda *_args, **_options: None)
+    with pytest.raises(ConfigurationError, match="apt install mosquitto"):
+        PrivateBroker(directory).start()
