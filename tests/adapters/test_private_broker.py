@@ -33,7 +33,7 @@ def test_it_listens_on_loopback_while_it_runs_and_on_the_same_ports_again(direct
 @pytest.mark.broker
 def test_a_broker_that_does_not_start_says_why(directory: Path) -> None:
     (directory / "devices.acl").write_text("pattern fly doorward/#\n")
-    with pytest.raises(NetworkError, match="mosquitto did not start: .*Error") as caught, PrivateBroker(directory):
+    with pytest.raises(NetworkError, match=r"mosquitto did not start: .*Error") as caught, PrivateBroker(directory):
         pass
     assert str(directory / "mosquitto.log") in str(caught.value)
 
