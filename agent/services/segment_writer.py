@@ -21,7 +21,7 @@ from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import Poster, Segment
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, span_between
-from agent.errors import InternalError, StorageError
+from agent.errors import DoorwardError, InternalError, StorageError
 from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
 
 __all__ = ["Sealing", "SegmentWriter"]
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class SegmentWriter:
-    """Made by `Vault.begin`.  A `StorageError` ends it: what it wrote is found by the vault's next start-up."""
+    """Made by `Vault.begin`.  An error ends it: what it wrote is kept and recorded by the vault's next start-up."""
 
     def __init__(
         self, begin: Begin, start: Moment, sealing: Sealing, store: SegmentStore, clock: Clock, entropy: Entropy,
@@ -96,25 +96,15 @@ class SegmentWriter:
         digest.update(payload)
         self._poster = (
             Poster(file=digest.sealed(), sha256_image=hashlib.sha256(image).hexdigest()),
-            (sealer.header + payload),
+            sealer.header + payload,
         )
 
     def finish(self, end: Moment) -> Segment:
         """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it."""
         sealer = self._alive()
-        span = span_between(self._begin.boot, self._start, end)
-        context = Context(
-            device=self._sealing.device,
-            segment=self.id,
-            event=self._begin.event,
-            ordinal=self._begin.ordinal,
-            span=span,
-            media_bytes=self._media_size,
-            sha256_media=self._media.hexdigest(),
-            label=self._begin.label,
-        )
         with self._or_die():
-            self._append(sealer.update(context_box(context)) + sealer.finish())
+            span = span_between(self._begin.boot, self._start, end)
+            self._append(sealer.update(context_box(self._context(span))) + sealer.finish())
             self._sealer = None
             record = self._record(span)
             self._publish()
@@ -125,6 +115,18 @@ class SegmentWriter:
         """Give up.  What was written so far is kept and recorded by the vault's next start-up.  Idempotent."""
         if self._sealer is not None:
             self._die()
+
+    def _context(self, span: Span) -> Context:
+        return Context(
+            device=self._sealing.device,
+            segment=self.id,
+            event=self._begin.event,
+            ordinal=self._begin.ordinal,
+            span=span,
+            media_bytes=self._media_size,
+            sha256_media=self._media.hexdigest(),
+            label=self._begin.label,
+        )
 
     def _record(self, span: Span) -> Segment:
         return Segment(
@@ -181,7 +183,7 @@ class SegmentWriter:
     def _or_die(self) -> Iterator[None]:
         try:
             yield
-        except StorageError:
+        except DoorwardError:
             self._die()
             raise
 

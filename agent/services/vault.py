@@ -93,7 +93,7 @@ class Vault(VaultReader):
         """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
-            span = span_between(self._clock.boot_id, start, start.at(start.boot_ns))
+            span = span_between(self._clock.boot_id, start, start)
             begin = Begin(
                 segment=segment,
                 event=event,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.core.retention import Limits
-from agent.core.timebase import ClockQuality, seconds
+from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
 from agent.core.vault.manifest import open_line, verify_chain
 from agent.core.vault.records import GapReason, Segment
 from agent.core.vault.segment import split_media
-from agent.errors import InternalError, OpenError, StorageError
+from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_disk import FakeDisk
 from tests.vaults import DEVICE_KEY, OWNER, SEALING, TestVault, box, event_id, make_vault
@@ -208,3 +211,31 @@ def test_two_segments_may_be_open_at_once(tested: TestVault) -> None:
     second.finish(tested.clock.advance(1))
     first.finish(tested.clock.advance(1))
     assert [entry.id for entry in tested.vault.entries()] == [second.id, first.id]
+
+
+def test_a_segment_that_ends_before_it_starts_or_lasts_for_hours_is_kept_as_cut(tested: TestVault) -> None:
+    for shift_s in (-1, 3601):
+        writer = tested.vault.begin(event_id(1), tested.clock.now())
+        writer.write(MEDIA[1])
+        with pytest.raises(FormatError):
+            writer.finish(tested.clock.now().at(BootNs(tested.clock.boot_ns + seconds(shift_s))))
+        tested.vault.start()
+        kept = tested.vault.find(writer.id)
+        assert kept is not None
+        assert not kept.whole
+
+
+def test_a_player_plays_a_segment_as_it_is(tested: TestVault) -> None:
+    encoded = io.BytesIO()
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(encoded, "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=10, width=64, height=48, pix_fmt="yuv420p")
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 10, np.uint8))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    segment = tested.record(encoded.getvalue())
+    plaintext = open_bytes(tested.ciphertext(segment), [OWNER])
+    assert len(plaintext) > len(encoded.getvalue())
+    with av.open(io.BytesIO(plaintext)) as played:
+        assert sum(1 for _frame in played.decode(video=0)) == 20

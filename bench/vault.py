@@ -1,0 +1,225 @@
+"""The vault: seal-and-commit beside its limits, matching in a large index, start-up of 10 000 segments.
+
+`python -m bench.vault [DIRECTORY]` writes about 1 GB below DIRECTORY (default: the system's temporary one) and removes
+it.  Each figure stands beside what it cannot beat, measured in the same run, in turns, the median of five:
+
+- ChaCha20-Poly1305 on 64 KiB chunks: what age's payload costs at least;
+- SHA-256 over the same bytes three times: what the manifest's hashes cost at least (file, payload, media);
+- plain write + fsync + rename + fsync of the directory, one file a segment: what durable storage costs at least.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.core.retention import Limits
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.vault.age.opening import HybridIdentity
+from agent.core.vault.age.recipients import HybridRecipient
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import Tip
+from agent.core.vault.names import segment_id
+from agent.services.vault import Sealing, Vault
+from agent.wire.identities import private_key_from_seed, public_key_of
+
+SEGMENT_BYTES = 2_500_000
+GOP_BYTES = 500_000
+SEGMENTS = 16
+RUNS = 5
+MB = 1_000_000
+CHUNK_BYTES = 65_536
+START_MS = 1_760_000_000_000
+
+
+class RealClock:
+    boot_id = "0" * 32
+
+    def now(self) -> Moment:
+        return Moment(BootNs(time.monotonic_ns()), UtcNs(time.time_ns()), ClockQuality.SYNCED)
+
+
+class RealEntropy:
+    def token(self, size_bytes: int) -> bytes:
+        return os.urandom(size_bytes)
+
+
+def open_vault(place: Path, recipients: tuple[HybridRecipient, ...]) -> tuple[Vault, SqliteIndex, DiskManifestLog]:
+    key = private_key_from_seed(bytes(32))
+    log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")
+    vault = Vault(
+        DiskSegmentStore(RealDisk(), place / "vault"),
+        log,
+        index,
+        clock=RealClock(),
+        entropy=RealEntropy(),
+        sealing=Sealing(recipients, 1, public_key_of(key).id, key.sign),
+        limits=Limits(1 << 50),
+    )
+    return vault, index, log
+
+
+def three_owners() -> tuple[HybridRecipient, ...]:
+    return tuple(HybridIdentity(bytes([number]) * 32).recipient() for number in range(3))
+
+
+def record(vault: Vault, pieces: list[bytes]) -> None:
+    start = RealClock().now()
+    writer = vault.begin(segment_id(bytes(16)), start)
+    for piece in pieces:
+        writer.write(piece)
+    writer.finish(RealClock().now())
+
+
+def measure_sealing(place: Path) -> None:
+    pieces = [os.urandom(GOP_BYTES) for _ in range(SEGMENT_BYTES // GOP_BYTES)]
+    chunks = [os.urandom(CHUNK_BYTES) for _ in range(SEGMENT_BYTES // CHUNK_BYTES)]
+    aead, nonce = ChaCha20Poly1305(bytes(32)), bytes(12)
+    vault, index, log = open_vault(place / "sealing", three_owners())
+    vault.start()
+    numbers = iter(range(1 << 30))
+    plain = place / "plain"
+    plain.mkdir()
+
+    def seal_and_commit() -> None:
+        record(vault, pieces)
+
+    def encrypt() -> None:
+        for chunk in chunks:
+            aead.encrypt(nonce, chunk, None)
+
+    def hash_thrice() -> None:
+        for _ in range(3):
+            digest = hashlib.sha256()
+            for piece in pieces:
+                digest.update(piece)
+
+    def write_plainly() -> None:
+        name = plain / str(next(numbers))
+        file = RealDisk().create(name.with_suffix(".part"))
+        for piece in pieces:
+            file.write(piece)
+        file.sync()
+        file.close()
+        RealDisk().rename(name.with_suffix(".part"), name)
+        RealDisk().sync_directory(plain)
+
+    steps: dict[str, Callable[[], None]] = {
+        "seal and commit (3 hybrid recipients)": seal_and_commit,
+        "  limit: ChaCha20-Poly1305 alone": encrypt,
+        "  limit: SHA-256 three times alone": hash_thrice,
+        "  limit: plain write + fsync + rename + fsync": write_plainly,
+    }
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    cpu: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(RUNS):
+        for name, step in steps.items():
+            began, used = time.perf_counter(), time.process_time()
+            for _ in range(SEGMENTS):
+                step()
+            times[name].append(time.perf_counter() - began)
+            cpu[name].append(time.process_time() - used)
+    print(f"{SEGMENTS} segments of {SEGMENT_BYTES / MB} MB, median of {RUNS}:")
+    print(f"  {'':46}{'MB/s':>8}{'CPU-ms a segment':>18}")
+    for name in steps:
+        speed = SEGMENTS * SEGMENT_BYTES / MB / statistics.median(times[name])
+        print(f"  {name:46}{speed:8.0f}{1000 * statistics.median(cpu[name]) / SEGMENTS:18.1f}")
+    entry = next(vault.entries())
+    print(
+        f"  bytes stored beyond the media, a segment: {entry.size_bytes - SEGMENT_BYTES} + {entry.line_size} (manifest)"
+    )
+    index.close()
+    log.close()
+
+
+def many_entries(count: int) -> Iterator[VaultEntry]:
+    chance = random.Random(0)
+    for number in range(count):
+        identifier = segment_id(chance.randbytes(16))
+        start_ms = START_MS + number * 5000
+        yield VaultEntry(
+            number, identifier, identifier, "0" * 32, number, start_ms, start_ms + 5000, ClockQuality.SYNCED,
+            SEGMENT_BYTES, 0, True, True, number * 1500, 1500,
+        )  # fmt: skip
+
+
+def measure_matching(place: Path) -> None:
+    print("\nsegments overlapping a window, continuous segments of 5 s:")
+    print(f"  {'index':>10}{'window':>9}{'found':>8}{'median ms':>11}{'worst of 200':>14}{'file MB':>9}")
+    for count in (100_000, 1_000_000):
+        index = SqliteIndex(place / f"index{count}.sqlite")
+        batch: list[VaultEntry] = []
+        for entry in many_entries(count):
+            batch.append(entry)
+            if len(batch) == 20_000:
+                index.apply(batch, (), Tip())
+                batch.clear()
+        chance = random.Random(1)
+        for minutes in (0, 15, 120):
+            times: list[float] = []
+            for _ in range(200):
+                # Minutes 0: far from any segment, as most requests are.
+                base = START_MS + chance.randrange(count) * 5000 if minutes else START_MS - 10**9
+                began = time.perf_counter()
+                found = index.overlapping(base, base + (minutes or 120) * 60_000)
+                times.append(1000 * (time.perf_counter() - began))
+            size = sum(path.stat().st_size for path in place.glob(f"index{count}.sqlite*")) / MB
+            window = f"{minutes} min" if minutes else "no match"
+            print(f"  {count:10}{window:>9}{len(found):8}{statistics.median(times):11.3f}{max(times):14.3f}{size:9.0f}")
+        index.close()
+
+
+def measure_start(place: Path) -> None:
+    count = 10_000
+    vault, index, log = open_vault(place / "start", (HybridIdentity(bytes(32)).recipient(),))
+    vault.start()
+    began = time.perf_counter()
+    pieces = [os.urandom(1000)]
+    for _ in range(count):
+        record(vault, pieces)
+    print(f"\nstart-up with {count} segments (recorded in {time.perf_counter() - began:.0f} s):")
+    began = time.perf_counter()
+    vault.start()
+    print(f"  warm index {time.perf_counter() - began:.2f} s", end="")
+    index.clear()
+    began = time.perf_counter()
+    vault.start()
+    print(f", cold index {time.perf_counter() - began:.2f} s", end="")
+    began = time.perf_counter()
+    names = sum(len(files) for _, _, files in os.walk(place / "start" / "vault"))
+    print(f"; limit: walking {names} names {time.perf_counter() - began:.3f} s")
+    print(f"  peak resident memory of this whole run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+    index.close()
+    log.close()
+
+
+def main() -> int:
+    where = sys.argv[1] if len(sys.argv) > 1 else None
+    place = Path(tempfile.mkdtemp(prefix="doorward-bench-", dir=where))
+    try:
+        for folder in ("sealing", "start"):
+            (place / folder).mkdir()
+        measure_start(place)
+        measure_sealing(place)
+        measure_matching(place)
+    finally:
+        shutil.rmtree(place)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
