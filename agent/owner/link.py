@@ -43,14 +43,14 @@ class DeviceLink:
         self._reader.close()
         self._socket.close()
 
-    def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
         """The answer's `result`.  Raises the error the device gave, of the same class."""
-        return self.fetch(op, **arguments)[0]
+        return self.fetch(op, body=body, **arguments)[0]
 
-    def fetch(self, op: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
-        """Like `ask`, with the bytes that came along."""
+    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+        """Like `ask`, with the bytes that came along.  `body` goes along with the question."""
         try:
-            self._socket.sendall(write_frame(Frame({"op": op, **arguments})))
+            self._socket.sendall(write_frame(Frame({"op": op, **arguments}, body)))
             answer = read_frame(self._reader)
         except OSError as error:
             raise NetworkError("The device stopped answering.", remedy="Look at 'doorward status' there.") from error

@@ -1,0 +1,181 @@
+"""What an owner decides, and what each decision consists of.
+
+An approval is made of keys: for each chosen segment the file key, unwrapped with the owner's identity, is wrapped anew
+to the request's reply key.  Before that the segment is opened as a whole and held against its record, so the key that
+is handed over is the key of what the owner looked at, whatever the device says by then.
+
+The owner's clock judges whether a request is over.  There is no exception, and no way to say yes in advance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from agent.core.vault.age.header import split
+from agent.core.vault.age.opening import rewrap
+from agent.core.vault.age.recipients import HybridRecipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.owner.clock import Clock, wall_ms
+from agent.owner.keys import OwnerKeys
+from agent.owner.meeting import Link, field, meet
+from agent.owner.opening import open_captured
+from agent.owner.reviewing import Review, ReviewedSegment, request_payload
+from agent.owner.sources import DeviceVault
+from agent.owner.stating import state
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import ContactCard
+from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope, SealedItem
+
+__all__ = ["approve", "deny", "opt_in", "opt_out", "revoke"]
+
+_SECRET_BYTES = 16
+
+
+def approve(
+    link: Link,
+    keys: OwnerKeys,
+    review: Review,
+    segment_ids: Sequence[str],
+    contact: ContactCard | None = None,
+    *,
+    clock: Clock = wall_ms,
+) -> str:
+    """Share exactly these segments of the reviewed request; the id of the disclosure.
+
+    `contact` is sealed to the requester; without it they learn only the name of the owner's key.
+    Raises `RequestError` for a choice that cannot be made or a request that is over, `OpenError` when a segment is not
+    the one that was reviewed.  Then nothing was signed.
+    """
+    now_ms = clock()
+    chosen = _chosen(review, segment_ids)
+    if review.expired(now_ms):
+        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+    met = meet(link, keys)
+    if met.key != review.device:
+        raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
+    reply = HybridRecipient.parse(review.request.reply)
+    vault = DeviceVault(link, met.key)
+    items, headers = [], []
+    for each in chosen:
+        item, header = _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id)
+        items.append(item)
+        headers.append(header)
+    approval = Approval(
+        v=1,
+        device=met.known.key,
+        owner_time_ms=now_ms,
+        nonce=secrets.token_hex(16),
+        request=review.payload_sha256,
+        reply=review.request.reply,
+        segments=tuple(items),
+        contact=None if contact is None else _sealed_contact(contact, reply),
+    )
+    disclosure = field(state(link, keys, approval, headers), "disclosure", str)
+    meet(link, keys)
+    return disclosure
+
+
+def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
+    """Say no.  It stays on the device; to the requester it looks like every other silence.
+
+    Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too.
+    """
+    met = meet(link, keys)
+    payload, _ = request_payload(link.ask("request", id=request_id), request_id)
+    refusal = Refusal(
+        v=1,
+        device=met.known.key,
+        owner_time_ms=clock(),
+        nonce=secrets.token_hex(16),
+        request=hashlib.sha256(payload).hexdigest(),
+    )
+    state(link, keys, refusal)
+    meet(link, keys)
+
+
+def revoke(link: Link, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
+    """Take an approval back; the request's new state.  What has left already cannot be called back."""
+    met = meet(link, keys)
+    revocation = Revocation(
+        v=1, device=met.known.key, owner_time_ms=clock(), nonce=secrets.token_hex(16), disclosure=disclosure
+    )
+    answer = state(link, keys, revocation)
+    meet(link, keys)
+    return field(answer, "state", str)
+
+
+def opt_out(
+    link: Link,
+    keys: OwnerKeys,
+    scope: Scope = Scope.ALL,
+    value: str | None = None,
+    until_s: int | None = None,
+    *,
+    clock: Clock = wall_ms,
+) -> None:
+    """Do not ask me: anybody, or this requester, kind or incident; until a time, or for good."""
+    met = meet(link, keys)
+    if until_s is not None and until_s <= clock() // 1000:
+        raise ConfigurationError("This opt-out would be over already.", remedy="Give a later time.")
+    statement = OptOut(
+        v=1,
+        device=met.known.key,
+        owner_time_ms=clock(),
+        nonce=secrets.token_hex(16),
+        scope=scope,
+        value=value,
+        until_s=until_s,
+    )
+    state(link, keys, statement)
+    meet(link, keys)
+
+
+def opt_in(
+    link: Link, keys: OwnerKeys, scope: Scope = Scope.ALL, value: str | None = None, *, clock: Clock = wall_ms
+) -> None:
+    """Lift the opt-out of the same scope and value."""
+    met = meet(link, keys)
+    statement = OptIn(
+        v=1, device=met.known.key, owner_time_ms=clock(), nonce=secrets.token_hex(16), scope=scope, value=value
+    )
+    state(link, keys, statement)
+    meet(link, keys)
+
+
+def _chosen(review: Review, segment_ids: Sequence[str]) -> list[ReviewedSegment]:
+    """The chosen segments in the order of the review."""
+    if not segment_ids:
+        raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
+    matched = {each.id: each for each in review.segments}
+    for name in segment_ids:
+        if name not in matched:
+            raise RequestError(f"Segment {name} is not part of this request.", remedy="Choose from the review.")
+        if not matched[name].shareable:
+            raise RequestError(
+                f"The end of segment {matched[name].number} is missing, so a requester could not verify it.",
+                remedy="Share the others.  You can open it yourself: doorward owner open.",
+            )
+    return [each for each in review.segments if each.id in set(segment_ids)]
+
+
+def _handed_over(
+    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
+) -> tuple[SealedItem, bytes]:
+    opened = open_captured(each.signed, data, [keys.identity], device=device)
+    if not opened.whole:
+        raise OpenError(f"The end of segment {each.number} is missing.", remedy="Share the others.")
+    header = rewrap(data[: split(data)], [keys.identity], [reply])
+    item = SealedItem(
+        id=each.id,
+        payload_sha256=each.record.file.sha256_payload,
+        header_sha256=hashlib.sha256(header).hexdigest(),
+    )
+    return item, header
+
+
+def _sealed_contact(contact: ContactCard, reply: HybridRecipient) -> str:
+    file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
+    return base64.encode(seal_bytes(strictjson.encode(contact), [reply], file_key=file_key, nonce=nonce))

@@ -1,0 +1,244 @@
+"""Makes a device an owner's, and ends only when it is proven that the owner can open what the device will seal.
+
+The device seals a test to every recipient that is new, the recovery identity included.  This machine opens them with
+the identity in the owner's folder and with the recovery identity from its page; only then does the list take effect.
+A key that was mistyped, lost or never printed shows itself here and not in the week it is needed.
+
+The device is taken on trust once, at the first enrolment, which happens beside it; from then on it is known by its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.owner.clock import Clock, wall_ms
+from agent.owner.keys import RECOVERY_NAME, AgeIdentity, IdentityKind, OwnerCard, OwnerKeys
+from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, field, meet
+from agent.owner.remembered import KnownDevice
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Enrolment,
+    NamedKey,
+    NamedRecipient,
+)
+
+__all__ = ["Enrolled", "enrol"]
+
+_TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """How it stands.  `waiting` names those whose test only they can open: until then the list before is in force."""
+
+    device: PublicKey
+    epoch: int
+    opened: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+
+
+def enrol(
+    link: Link,
+    keys: OwnerKeys,
+    *,
+    add: Sequence[OwnerCard] = (),
+    remove: Sequence[str] = (),
+    recovery_kit: Path | None = None,
+    clock: Clock = wall_ms,
+) -> Enrolled:
+    """Enrol this owner, or change who the owners are: `add` others by their cards, `remove` by name.
+
+    An owner whom another has added answers their own test by calling this on their own machine.
+    Raises `ConfigurationError` for keys that do not go together, `OpenError` when a test does not open.
+    """
+    device = ask_device(link)
+    if keys.memory.device(device.id) is not None:
+        meet(link, keys)
+    shown = ask_enrolment(link)
+    before = None if shown is None else _first_seen(shown.encode(), device)
+    if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
+        return _answer_invitation(link, keys, device, recovery_kit)
+    wanted = _wanted(keys.card, before, shown, device, add=add, remove=remove, now_ms=clock())
+    if before is not None and _same_owners(before, wanted):
+        _remember(link, keys, device)
+        return Enrolled(device, before.epoch, ())
+    _require_one_kind(wanted)
+    # Before anything is signed: without the recovery page in hand there is nothing to enrol.
+    recovery = _recovery(keys, recovery_kit, wanted, before)
+    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), keys.approval)
+    tests = _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
+    if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
+        raise OpenError("The device does not prove that it seals to your keys.", remedy="Do not use this device.")
+    return _open_tests(link, keys, device, tests, recovery, proposed=wanted)
+
+
+def _answer_invitation(link: Link, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> Enrolled:
+    """Open the test of an enrolment that another owner proposed."""
+    if link.ask("device").get("pending") is not True:
+        raise ConfigurationError(
+            f"The device {device.id} has owners already, and you are not one of them.",
+            remedy=f"Ask one of them: doorward owner enrol --add {OwnerCard.FILE} (give them yours).",
+        )
+    recovery = keys.recovery(kit) if kit else None
+    return _open_tests(link, keys, device, {keys.name: keys.card.recipient}, recovery)
+
+
+def _open_tests(
+    link: Link,
+    keys: OwnerKeys,
+    device: PublicKey,
+    tests: dict[str, str],
+    recovery: AgeIdentity | None,
+    proposed: Enrolment | None = None,
+) -> Enrolled:
+    """Open every test that can be opened here, hand in what was inside, remember what is in force afterwards."""
+    identities = [identity for identity in (keys.identity, recovery) if identity is not None]
+    ours = {str(identity.recipient()): identity for identity in identities}
+    tokens = {
+        name: _token(link.fetch("enrol_test", name=name)[1], ours[recipient], name)
+        for name, recipient in sorted(tests.items())
+        if recipient in ours
+    }
+    answer = link.ask("enrol_confirm", tokens=tokens)
+    waiting = answer.get("waiting")
+    if isinstance(waiting, list) and waiting:
+        return Enrolled(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
+    _remember(link, keys, device, proposed)
+    return Enrolled(device, field(answer, "epoch", int), tuple(tokens))
+
+
+def _token(sealed: bytes, identity: AgeIdentity, name: str) -> str:
+    try:
+        token = open_bytes(sealed, [identity])
+    except FormatError as error:
+        raise OpenError(
+            f"The device's test for '{name}' does not open with the key you have; nothing was enrolled.",
+            remedy="Check that the key is the one this folder names, and enrol again.",
+        ) from error
+    if len(token) != _TOKEN_BYTES:
+        # Anything else would make this machine open, and hand back, whatever the device wants opened.
+        raise OpenError(f"The device's test for '{name}' is not a test.", remedy="Do not use this device.")
+    return token.hex()
+
+
+def _wanted(
+    card: OwnerCard,
+    before: Enrolment | None,
+    shown: str | None,
+    device: PublicKey,
+    *,
+    add: Sequence[OwnerCard],
+    remove: Sequence[str],
+    now_ms: int,
+) -> Enrolment:
+    """The enrolment to propose: everybody of before, but those removed, and those added."""
+    recipients = {item.name: item.recipient for item in before.recipients} if before else {}
+    approvers = {item.name: item.key for item in before.approvers} if before else {}
+    for name in remove:
+        if name not in recipients:
+            raise ConfigurationError(f"No owner of this device is called '{name}'.")
+        del recipients[name]
+        approvers.pop(name, None)
+    for each in (card, *add):
+        if recipients.get(each.name, each.recipient) != each.recipient:
+            raise ConfigurationError(
+                f"Another owner of this device is called '{each.name}'.",
+                remedy="Remove that one in the same step (--remove), or make keys with another name.",
+            )
+        recipients[each.name], approvers[each.name] = each.recipient, each.approver
+    if card.name in remove:
+        raise ConfigurationError("You cannot remove yourself.", remedy="Another owner can.")
+    try:
+        return Enrolment(
+            v=1,
+            device=device.text,
+            owner_time_ms=now_ms,
+            nonce=secrets.token_hex(16),
+            epoch=before.epoch + 1 if before else 1,
+            recipients=tuple(NamedRecipient(name=name, recipient=text) for name, text in recipients.items()),
+            approvers=tuple(NamedKey(name=name, key=text) for name, text in approvers.items()),
+            recovery=before.recovery if before else card.recovery,
+            previous=None if shown is None else hashlib.sha256(_payload(shown.encode())).hexdigest(),
+        )
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy="Each owner has a name and keys of their own.") from error
+
+
+def _same_owners(before: Enrolment, wanted: Enrolment) -> bool:
+    return (before.recipients, before.approvers, before.recovery) == (
+        wanted.recipients,
+        wanted.approvers,
+        wanted.recovery,
+    )
+
+
+def _require_one_kind(wanted: Enrolment) -> None:
+    texts = [*(item.recipient for item in wanted.recipients), wanted.recovery]
+    if len({IdentityKind.of(parse_recipient(text)) for text in texts}) > 1:
+        raise ConfigurationError(
+            "These owners' keys are of two kinds; footage sealed to both would be as weak as the weaker.",
+            remedy="Make them all alike: doorward owner keygen, all with --x25519 or all without.",
+        )
+
+
+def _recovery(keys: OwnerKeys, kit: Path | None, wanted: Enrolment, before: Enrolment | None) -> AgeIdentity | None:
+    """The recovery identity when it is new to the device, and therefore tested."""
+    if before is not None and before.recovery == wanted.recovery:
+        return None
+    identity = keys.recovery(kit)
+    if str(identity.recipient()) != wanted.recovery:
+        raise ConfigurationError(
+            "This recovery kit belongs to other keys.", remedy="Take the page that was made together with this folder."
+        )
+    return identity
+
+
+def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
+    """The enrolment a device shows, signed by one of its own approvers.  Whether it follows is `meet`'s question."""
+    enrolment = strictjson.decode(_payload(data), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if enrolment.device != device.text:
+        raise OpenError("The device shows the owners of another device.", remedy="Do not use this device.")
+    return enrolment
+
+
+def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> None:
+    """Note what is now in force; for a known device through `meet`, which lets it go forwards only."""
+    shown = ask_enrolment(link)
+    if shown is None:
+        raise OpenError("The device does not show the enrolment it just took.", remedy="Do not use this device.")
+    enrolment = _first_seen(shown.encode(), device)
+    # A device that shows other owners than were just signed would have slipped in one of its own.
+    if (proposed is not None and enrolment != proposed) or keys.card.recipient not in {
+        item.recipient for item in enrolment.recipients
+    }:
+        raise OpenError("The device shows other owners than the ones just enrolled.", remedy="Do not use this device.")
+    if keys.memory.device(device.id) is not None:
+        meet(link, keys)
+        return
+    _, note = ask_checkpoint(link, None, device)
+    payload_sha256 = hashlib.sha256(_payload(shown.encode())).hexdigest()
+    keys.memory.remember(
+        KnownDevice(key=device.text, enrolment_sha256=payload_sha256, enrolment=shown, checkpoint=note)
+    )
+
+
+def _named_tests(tests: object) -> dict[str, str]:
+    """Recipient by test name."""
+    if not isinstance(tests, list):
+        return {}
+    return {str(test.get("name")): str(test.get("recipient")) for test in tests if isinstance(test, dict)}
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload

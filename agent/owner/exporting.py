@@ -1,0 +1,107 @@
+"""Makes ordinary files of opened footage: an MP4 and a JPEG for each clip, or for each segment.
+
+One segment that does not open costs itself: the others are written, and the problem is told with what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.errors import DoorwardError, FormatError
+from agent.media.join import join_mp4
+from agent.media.poster import poster_of_media
+from agent.owner import files
+from agent.owner.keys import AgeIdentity
+from agent.owner.opening import OpenedSegment
+from agent.owner.sources import Listed, Source
+
+__all__ = ["Exported", "clips_of", "export_clip", "write_still", "write_video"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of one clip.  `notes` say, segment by segment, what is missing and why."""
+
+    event: str
+    start_ms: int
+    video: Path | None
+    still: Path | None
+    seconds: float
+    segments: tuple[OpenedSegment, ...] = field(repr=False)
+    notes: tuple[str, ...]
+
+
+def clips_of(listed: Iterable[Listed]) -> tuple[tuple[Listed, ...], ...]:
+    """Segments grouped by event, in order."""
+    events: dict[str, list[Listed]] = {}
+    for item in listed:
+        events.setdefault(item.event, []).append(item)
+    return tuple(tuple(members) for members in events.values())
+
+
+def export_clip(
+    source: Source,
+    identities: Sequence[AgeIdentity],
+    clip: Sequence[Listed],
+    out: Path,
+    opened_one: Callable[[], None] = lambda: None,
+) -> Exported:
+    """Open the segments of one clip and write them as `<UTC time>-<event>.mp4`, with a still beside it.
+
+    Gaps between segments that follow each other are closed.  Raises `StorageError` when `out` cannot be written.
+    """
+    opened, notes = [], []
+    for item in clip:
+        try:
+            segment = source.open(item.id, identities)
+        except FormatError as error:
+            notes.append(f"segment {item.id} is left out: {error}")
+            continue
+        finally:
+            opened_one()
+        opened.append(segment)
+        if not segment.whole:
+            notes.append(f"segment {item.id} has no end: verified to byte {segment.verified_bytes}")
+    if not opened:
+        return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
+    stem = f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
+    video, seconds = write_video([segment.media for segment in opened], files.make_folder(out) / f"{stem}.mp4")
+    still = write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
+    return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
+
+
+def write_video(media: Sequence[bytes], out: Path) -> tuple[Path, float]:
+    """One MP4 that plays anywhere; its path and seconds.  Raises `FormatError` for what is no video."""
+    footage = join_mp4(media, out)
+    return out, footage.seconds
+
+
+def write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
+    """The clip's poster, or a picture of its beginning."""
+    if poster is None:
+        try:
+            poster = poster_of_media(media)
+        except FormatError:
+            return None
+    files.write_private(out, poster)
+    return out
+
+
+def _poster(
+    source: Source, identities: Sequence[AgeIdentity], clip: Sequence[Listed], notes: list[str]
+) -> bytes | None:
+    first = next((item.id for item in clip if item.poster), None)
+    if first is None:
+        return None
+    try:
+        return source.poster(first, identities)
+    except DoorwardError as error:
+        notes.append(f"the poster is left out: {error}")
+        return None
+
+
+def _stamp(utc_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(utc_ms // 1000))

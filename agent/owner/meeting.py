@@ -1,0 +1,167 @@
+"""Begins every talk with a device: is it the one this machine knows, and has it only gone forwards?
+
+- The device is known by its key.  A first meeting is `enrolling`'s; anybody else at the socket is refused.
+- Its owners are those of the newest enrolment remembered, or of one that follows it, signed by an owner of that one.
+- Its ledger is the one remembered, or that one grown (RFC 6962 consistency), under a checkpoint it signed.
+
+Whatever was new is remembered at once.  What went backwards raises `OpenError`, in words that name both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from msgspec.structs import replace
+
+from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError
+from agent.owner.keys import OwnerKeys
+from agent.owner.remembered import KnownDevice
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Enrolment,
+    open_enrolment,
+)
+
+__all__ = ["Link", "Met", "ask_checkpoint", "ask_device", "ask_enrolment", "field", "meet"]
+
+Value = TypeVar("Value")
+
+_EVIDENCE = (
+    "Stop here: share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
+    "or tampered with.  If you restored it yourself from a backup, enrol it again as a new device."
+)
+
+
+@runtime_checkable
+class Link(Protocol):
+    """What `link.DeviceLink` offers, and tests imitate."""
+
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]: ...
+
+    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A device that is what it was, or that grown.  `grown` counts ledger entries new to this machine."""
+
+    known: KnownDevice
+    grown: int
+
+    @property
+    def key(self) -> PublicKey:
+        return self.known.device_key
+
+
+def meet(link: Link, keys: OwnerKeys) -> Met:
+    """The device at the other end, held against what is remembered of it.
+
+    Raises `ConfigurationError` for a device never met, `OpenError` for one that went backwards.
+    """
+    key = ask_device(link)
+    known = keys.memory.device(key.id)
+    if known is None:
+        raise ConfigurationError(
+            f"This machine has never met the device {key.id}.",
+            remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
+        )
+    enrolment = _followed(known, ask_enrolment(link))
+    ledger, note = ask_checkpoint(link, known.ledger, key)
+    grown = replace(
+        known,
+        enrolment=enrolment,
+        enrolment_sha256=hashlib.sha256(_payload(enrolment.encode())).hexdigest(),
+        checkpoint=note,
+    )
+    if grown != known:
+        keys.memory.remember(grown)
+    return Met(grown, ledger.size - known.ledger.size)
+
+
+def ask_device(link: Link) -> PublicKey:
+    """The key the device says it has; what it signs proves it."""
+    return parse_public_key(field(link.ask("device"), "device", str))
+
+
+def ask_enrolment(link: Link) -> str | None:
+    """The envelope of the newest enrolment in force; None before the first."""
+    found = link.ask("enrolment").get("envelope")
+    return found if isinstance(found, str) else None
+
+
+def ask_checkpoint(link: Link, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
+    """The device's newest checkpoint, which continues `old`, and the note it stands in."""
+    old_size = old.size if old else 0
+    try:
+        answer = link.ask("checkpoint", old_size=old_size)
+    except RequestError:
+        # A ledger that has become shorter can give no proof.  Its own head says by how much.
+        answer = link.ask("checkpoint", old_size=0)
+    note = field(answer, "checkpoint", str)
+    new = open_checkpoint(note.encode(), key)
+    if old is not None:
+        check_progress(old, new, _hashes(answer.get("proof")))
+    return new, note
+
+
+def field(answer: dict[str, Any], name: str, kind: type[Value]) -> Value:
+    """`answer[name]`, if it is there and of that type.  Raises `NetworkError`: the other end speaks otherwise."""
+    value = answer.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise NetworkError(
+            f"The device's answer has no usable '{name}'.", remedy="Update the device and this machine to one version."
+        )
+    return value
+
+
+def _followed(known: KnownDevice, shown: str | None) -> str:
+    """The envelope in force: the one remembered or one that follows it."""
+    if shown is None:
+        raise OpenError(
+            f"The device {known.device_key.id} says it has no owner, but it had: epoch {known.enrolled.epoch}.",
+            remedy=_EVIDENCE,
+        )
+    data = shown.encode()
+    payload = _payload(data)
+    if hashlib.sha256(payload).hexdigest() == known.enrolment_sha256:
+        return known.enrolment
+    claimed = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    before = known.enrolled
+    try:
+        if claimed.epoch == before.epoch + 1:
+            open_enrolment(data, known.enrolment_payload)
+        else:
+            # Several changes since this machine last looked: the newest must be by an owner known from before.
+            envelope.open_envelope(
+                data, Enrolment.PAYLOAD_TYPE, before.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+            )
+    except FormatError as error:
+        raise _does_not_follow(before, claimed) from error
+    if claimed.epoch <= before.epoch or claimed.device != known.key:
+        raise _does_not_follow(before, claimed)
+    return shown
+
+
+def _does_not_follow(before: Enrolment, claimed: Enrolment) -> OpenError:
+    return OpenError(
+        f"The device {before.device_key.id} shows owners of epoch {claimed.epoch} that do not follow from epoch "
+        f"{before.epoch}, which this machine remembers.",
+        remedy=_EVIDENCE,
+    )
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _hashes(proof: object) -> list[bytes]:
+    try:
+        return [bytes.fromhex(step) for step in proof] if isinstance(proof, list) else []
+    except (TypeError, ValueError) as error:
+        raise FormatError("The device's proof that its ledger only grew is not made of hashes.") from error

@@ -1,0 +1,213 @@
+"""A footage request as its owner sees it, checked by this machine and not by the device that shows it.
+
+- The requester's signature is verified with the roots and bundles this owner chose; name and kind come from there.
+- The request is the one asked for, and keeps the limits nobody may loosen.
+- Every segment has a record that the device signed at capture and that overlaps the requested window.  Whether the
+  match is certain is read from those records.
+- A segment is opened only when it is looked at, and its bytes must be the recorded ones each time.
+
+Reviewing changes nothing anywhere: the requester never learns whether anybody looked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.core.matching import Window
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import SignedRecord
+from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.errors import InternalError, OpenError, RequestError
+from agent.owner.clock import Clock, wall_ms
+from agent.owner.keys import OwnerKeys
+from agent.owner.meeting import Link, field, meet
+from agent.owner.opening import OpenedSegment, open_captured, open_poster
+from agent.owner.sources import DeviceVault, record_of
+from agent.owner.trusting import Trusted, trusted_at
+from agent.wire import envelope, limits, strictjson
+from agent.wire.identities import PublicKey
+from agent.wire.messages import FootageRequest
+from agent.wire.trust import TrustedRequester
+
+__all__ = ["Clip", "Review", "ReviewedSegment", "request_payload"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedSegment:
+    """One matched segment.  `number` counts from 1 through the review, and is what an owner types."""
+
+    number: int
+    record: StoredRecord
+    signed: SignedRecord
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def start_ms(self) -> int:
+        return self.record.span.start_ms
+
+    @property
+    def end_ms(self) -> int:
+        return self.record.span.end_ms
+
+    @property
+    def shareable(self) -> bool:
+        """False for one whose end a power cut took: a requester could not verify it as a whole."""
+        return self.record.complete
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The matched segments of one event, in order.  `number` counts from 1."""
+
+    number: int
+    event: str
+    segments: tuple[ReviewedSegment, ...]
+
+    @property
+    def start_ms(self) -> int:
+        return self.segments[0].start_ms
+
+    @property
+    def end_ms(self) -> int:
+        return self.segments[-1].end_ms
+
+    @property
+    def poster_of(self) -> ReviewedSegment | None:
+        """The segment whose poster stands for the clip; None when its first segment did not match."""
+        return next((each for each in self.segments if each.record.poster_file is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A verified request and what it matched.  Whoever holds one may show it and decide on it."""
+
+    request: FootageRequest
+    payload_sha256: str
+    requester: TrustedRequester
+    device: PublicKey
+    state: str
+    disclosure: str | None
+    segments: tuple[ReviewedSegment, ...]
+    clips: tuple[Clip, ...]
+    _link: Link
+    _keys: OwnerKeys
+
+    @classmethod
+    def fetch(cls, link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> Review:
+        """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
+        met = meet(link, keys)
+        answer = link.ask("request", id=request_id)
+        payload, claimed = request_payload(answer, request_id)
+        request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
+        segments = tuple(_segments(answer, request, met.key))
+        disclosure = answer.get("disclosure")
+        return cls(
+            request=request,
+            payload_sha256=hashlib.sha256(payload).hexdigest(),
+            requester=requester,
+            device=met.key,
+            state=field(answer, "state", str),
+            disclosure=disclosure if isinstance(disclosure, str) else None,
+            segments=segments,
+            clips=tuple(_clips(segments)),
+            _link=link,
+            _keys=keys,
+        )
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for an answer."""
+        return self.state == "pending"
+
+    @property
+    def certain(self) -> bool:
+        """Whether somebody vouched for the clock behind every matched segment."""
+        return all(each.record.quality is not ClockQuality.UNKNOWN for each in self.segments)
+
+    def expired(self, now_ms: int) -> bool:
+        return now_ms // 1000 > self.request.not_after_s
+
+    def open(self, segment: str, link: Link | None = None) -> OpenedSegment:
+        """A matched segment, opened and held against its record; through `link` if the first one is closed."""
+        signed = self._find(segment).signed
+        data = DeviceVault(link or self._link, self.device).sealed(segment)
+        return open_captured(signed, data, [self._keys.identity], device=self.device.id)
+
+    def poster(self, clip: Clip, link: Link | None = None) -> bytes | None:
+        """The JPEG of a clip, opened and checked; None when it has none."""
+        first = clip.poster_of
+        if first is None:
+            return None
+        data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
+        return open_poster(first.signed, data, [self._keys.identity])
+
+    def _find(self, segment: str) -> ReviewedSegment:
+        for each in self.segments:
+            if each.id == segment:
+                return each
+        raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
+
+
+def request_payload(answer: dict[str, object], request_id: str) -> tuple[bytes, envelope.Unverified]:
+    """The payload of the request in the device's answer, once it is the one asked for; not verified otherwise."""
+    claimed = envelope.read_unverified(field(answer, "envelope", str).encode())
+    if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
+        raise OpenError("The device shows something that is no footage request.")
+    request = strictjson.decode(claimed.payload, FootageRequest)
+    if request.id != request_id or answer.get("payload_sha256") != hashlib.sha256(claimed.payload).hexdigest():
+        raise OpenError(
+            f"The device shows another request than {request_id}.", remedy="Share nothing; look at the device."
+        )
+    return claimed.payload, claimed
+
+
+def _verified(
+    claimed: envelope.Unverified, payload: bytes, trusted: Trusted, now_ms: int
+) -> tuple[FootageRequest, TrustedRequester]:
+    """The request and who really asks.  Judged by the owner's clock."""
+    request = strictjson.decode(payload, FootageRequest)
+    requester = trusted.store.resolve(request.audience, request.requester, claimed.key_id, now_ms // 1000)
+    if requester is None:
+        if request.audience in {root.id for root in trusted.unconfirmed}:
+            raise OpenError(
+                f"This request comes under the root {request.audience}, which you have not confirmed on this machine.",
+                remedy="If it was you or another owner who chose it: doorward owner trust add-root KEY.",
+            )
+        raise OpenError(
+            "This request is from nobody you trust now.", remedy="Deny it, or see: doorward owner trust show."
+        )
+    envelope.verify(claimed, {requester.key.id: requester.key})
+    over = limits.check(request, requester.limits.applied_to(limits.HARD), None)
+    if request.kind is not requester.kind or over is not None or not requester.may_ask_about(request.area):
+        raise OpenError("The device shows a request that it had to block.", remedy="Share nothing; look at the device.")
+    return request, requester
+
+
+def _segments(answer: dict[str, object], request: FootageRequest, device: PublicKey) -> Iterable[ReviewedSegment]:
+    names, lines = field(answer, "segments", list), field(answer, "records", list)
+    window = Window.of_seconds(request.from_s, request.to_s)
+    if len(names) != len(lines) or len(set(map(str, names))) != len(names):
+        raise OpenError("The device's records do not fit the segments it lists.", remedy="Share nothing.")
+    for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
+        signed = record_of(str(line), str(name), device)
+        record = signed.record
+        if not isinstance(record, Segment | Adopted):
+            raise InternalError("record_of let through what is no segment.")
+        if not window.overlaps(record.span.start_ms, record.span.end_ms):
+            raise OpenError(
+                f"The device lists segment {name}, which lies outside the requested window.", remedy="Share nothing."
+            )
+        yield ReviewedSegment(number, record, signed)
+
+
+def _clips(segments: Iterable[ReviewedSegment]) -> Iterable[Clip]:
+    events: dict[str, list[ReviewedSegment]] = {}
+    for each in segments:
+        events.setdefault(each.record.event, []).append(each)
+    for number, (event, members) in enumerate(events.items(), start=1):
+        yield Clip(number, event, tuple(members))

@@ -1,0 +1,106 @@
+"""Where segments come from: a device that is asked, or (in `folder`) the copied disk of one that no longer answers.
+
+A source only fetches.  Records come back with their signature checked; the bytes are checked when they are opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import SignedRecord, open_line
+from agent.core.vault.records import Adopted, Segment
+from agent.errors import FormatError, NetworkError, OpenError
+from agent.owner.keys import AgeIdentity, OwnerKeys
+from agent.owner.meeting import Link, field, meet
+from agent.owner.opening import OpenedSegment, open_captured, open_poster
+from agent.wire.identities import PublicKey
+
+__all__ = ["DeviceVault", "Listed", "Source", "open_segment", "record_of"]
+
+EVERYTHING_MS = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One stored segment, as the source lists it.  Times in UTC ms."""
+
+    id: str
+    event: str
+    ordinal: int
+    start_ms: int
+    end_ms: int
+    quality: ClockQuality
+    size_bytes: int
+    poster: bool
+    whole: bool
+
+
+class Source(Protocol):
+    """Anything segments can be fetched from."""
+
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+        """Segments that overlap [from_ms, to_ms), oldest first."""
+        ...
+
+    def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
+        """The segment, opened and checked."""
+        ...
+
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        """The JPEG of the clip that begins with `segment`, opened and checked."""
+        ...
+
+
+class DeviceVault:
+    """The vault of a device, through its control socket.  `device` must have been met (`meeting.meet`)."""
+
+    def __init__(self, link: Link, device: PublicKey) -> None:
+        self._link = link
+        self._device = device
+
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+        answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
+        try:
+            return tuple(msgspec.convert(item, Listed) for item in field(answer, "segments", list))
+        except msgspec.ValidationError as error:
+            raise NetworkError("The device's list of segments cannot be read.") from error
+
+    def record(self, segment: str) -> SignedRecord:
+        """The signed record of a stored segment."""
+        lines = field(self._link.ask("records", ids=[segment]), "records", list)
+        if len(lines) != 1 or not isinstance(lines[0], str):
+            raise FormatError(f"The device has no record of segment {segment}.")
+        return record_of(lines[0], segment, self._device)
+
+    def sealed(self, segment: str) -> bytes:
+        """The age file, unchecked."""
+        return self._link.fetch("segment", id=segment)[1]
+
+    def sealed_poster(self, segment: str) -> bytes:
+        return self._link.fetch("poster", id=segment)[1]
+
+    def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
+        return open_captured(self.record(segment), self.sealed(segment), identities, device=self._device.id)
+
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        return open_poster(self.record(segment), self.sealed_poster(segment), identities)
+
+
+def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> OpenedSegment:
+    """One segment from a device, or from the folder of one, opened with the owner's identity and checked."""
+    if isinstance(source, Link):
+        source = DeviceVault(source, meet(source, keys).key)
+    return source.open(segment, [keys.identity])
+
+
+def record_of(line: str, segment: str, device: PublicKey) -> SignedRecord:
+    """The record in the manifest line, if `device` signed it and it is about `segment`.  Raises `OpenError`."""
+    signed = open_line(line.encode(), device)
+    if not isinstance(signed.record, Segment | Adopted) or signed.record.id != segment:
+        raise OpenError(f"The device's record for segment {segment} is about something else.")
+    return signed

@@ -1,0 +1,413 @@
+"""An honest device in this process, made of the pieces of `core` and `wire`, with places where a test can make it lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.core.consent import Cause, State, step
+from agent.core.disclosure import Released, release
+from agent.core.ledger.checkpoint import sign_checkpoint
+from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
+from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.age.sealing import Sealer, seal_bytes
+from agent.core.vault.digest import digest
+from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.names import FileKind, VaultFile, segment_id
+from agent.core.vault.records import Adopted, Boot, Poster, Segment
+from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
+from agent.core.vault.spans import Span, Stamp
+from agent.errors import FormatError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Approval,
+    Enrolment,
+    OptIn,
+    OptOut,
+    Refusal,
+    Revocation,
+    TrustChange,
+    open_enrolment,
+)
+from agent.wire.trust import TrustStore
+
+BOOT = "b0" * 16
+BOOT_US = 50_000_000
+JPEG = b"\xff\xd8\xff\xe0 a poster"
+
+
+@dataclass
+class Stored:
+    """One file of the vault and its record."""
+
+    sealed: bytes
+    signed: SignedRecord
+    poster: bytes | None = None
+
+
+@dataclass
+class Asked:
+    """A request as the device keeps it."""
+
+    envelope: bytes
+    state: State
+    segments: tuple[str, ...]
+    disclosure: str | None = None
+
+    @property
+    def payload(self) -> bytes:
+        return envelope.read_unverified(self.envelope).payload
+
+    @property
+    def payload_sha256(self) -> str:
+        return hashlib.sha256(self.payload).hexdigest()
+
+    @property
+    def request(self) -> FootageRequest:
+        return strictjson.decode(self.payload, FootageRequest)
+
+
+Lie = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
+
+
+@dataclass
+class FakeDevice:
+    """Answers as `services.control` does.  `lies[op]` changes an answer; `now_ms` moves when the test moves it."""
+
+    now_ms: int
+    seed: bytes = b"d" * 32
+    lies: dict[str, Lie] = field(default_factory=dict)
+    asked_ops: list[str] = field(default_factory=list)
+    stored: dict[str, Stored] = field(default_factory=dict)
+    requests: dict[str, Asked] = field(default_factory=dict)
+    leaves: list[bytes] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    statements: list[Any] = field(default_factory=list)
+    released: tuple[Released, ...] = ()
+    outbox: dict[str, bytes] = field(default_factory=dict)
+    trust: TrustStore = field(default_factory=TrustStore)
+    bundles: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.private = private_key_from_seed(self.seed)
+        self.key = public_key_of(self.private)
+        self.enrolled: bytes | None = None
+        self.proposed: tuple[bytes, dict[str, tuple[str, bytes]]] | None = None
+        self.tip = Tip()
+        self._drawn = 0
+        self.write(EntryKind.BOOT)
+        stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
+        self._record(Boot(device=self.key.id, epoch=1, at=stamp))
+
+    # -- what happens on the device ------------------------------------------------------------------------------------
+
+    def token(self, size: int = 16) -> bytes:
+        self._drawn += 1
+        return hashlib.shake_256(self.seed + self._drawn.to_bytes(4, "big")).digest(size)
+
+    def write(self, kind: EntryKind, **fields: Any) -> None:
+        at = Moment(BootNs(BOOT_US * 1000), UtcNs(self.now_ms * NS_PER_MS), ClockQuality.SYNCED)
+        self.leaves.append(encode_entry(entry(kind, BOOT, at, **fields)))
+
+    @property
+    def enrolment(self) -> Enrolment:
+        assert self.enrolled is not None
+        return strictjson.decode(_payload(self.enrolled), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+
+    def record(
+        self,
+        media: bytes,
+        start_ms: int,
+        *,
+        event: int = 0,
+        poster: bool = False,
+        quality: ClockQuality = ClockQuality.SYNCED,
+        length_ms: int = 2000,
+    ) -> str:
+        """Seal one segment as the recorder does; its id."""
+        begin = self._begin(start_ms, event, quality, length_ms)
+        span = Span(
+            boot=BOOT, start_us=begin.start_us, end_us=begin.start_us + length_ms * 1000, utc_ms=start_ms,
+            quality=quality,
+        )  # fmt: skip
+        media_sha256 = hashlib.sha256(media).hexdigest()
+        context = Context(
+            device=self.key.id, segment=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span,
+            media_bytes=len(media), sha256_media=media_sha256,
+        )  # fmt: skip
+        sealed, size = self._seal(media + context_box(context), begin)
+        image = self._seal(JPEG, None) if poster else None
+        segment = Segment(
+            id=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span, epoch=1,
+            file=digest((sealed,), size), media_size=len(media), sha256_media=media_sha256,
+            poster=None if image is None else Poster(
+                file=digest((image[0],), image[1]), sha256_image=hashlib.sha256(JPEG).hexdigest()
+            ),
+        )  # fmt: skip
+        self.stored[segment.id] = Stored(sealed, self._record(segment), image and image[0])
+        return segment.id
+
+    def cut_short(self, media: bytes, start_ms: int, kept: float, *, recorded: bool = True) -> str:
+        """A segment whose writing a power cut ended after the share `kept` of its bytes."""
+        begin = self._begin(start_ms, 9, ClockQuality.SYNCED, 30_000)
+        sealed, size = self._seal(media, begin)
+        sealed = sealed[: int(len(sealed) * kept)]
+        stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
+        record = Adopted(begin=begin, complete=False, file=digest((sealed,), size), at=stamp)
+        signed = self._record(record) if recorded else sign_record(record, self.tip, self.private.sign)
+        self.stored[begin.segment] = Stored(sealed, signed)
+        return begin.segment
+
+    def ask_for(self, data: bytes, segments: Sequence[str]) -> str:
+        """A request that came in and matched."""
+        asked = Asked(data, State.PENDING, tuple(segments))
+        request = asked.request
+        self.requests[request.id] = asked
+        self.write(
+            EntryKind.RECEIVED, request=request.id, requester=request.requester, subject=asked.payload_sha256
+        )
+        return request.id
+
+    def copy_to(self, folder: Path, *, part: str | None = None) -> Path:
+        """The state directory as a thief finds it; `part`: a segment that still has its unfinished name."""
+        for name, stored in self.stored.items():
+            whole = not isinstance(stored.signed.record, Adopted)
+            kind = FileKind.PART if name == part else FileKind.SEGMENT if whole else FileKind.CUT
+            for file, data in ((VaultFile(name, kind), stored.sealed), (VaultFile(name, FileKind.POSTER), stored.poster)):
+                if data is not None:
+                    path = folder / "vault" / "segments" / file.shard / file.name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(data)
+        (folder / "vault" / "manifest").write_bytes(b"".join(line + b"\n" for line in self.lines))
+        return folder
+
+    def _begin(self, start_ms: int, event: int, quality: ClockQuality, length_ms: int) -> Begin:
+        start_us = BOOT_US + (start_ms - self.now_ms) * 1000 + 10**12
+        return Begin(
+            segment=segment_id(self.token()), event=segment_id(hashlib.sha256(b"%d" % event).digest()[:16]),
+            ordinal=len(self.stored), boot=BOOT, start_us=start_us, until_us=start_us + length_ms * 1000,
+            utc_ms=start_ms, quality=quality,
+        )  # fmt: skip
+
+    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, int]:
+        named = (*(item.recipient for item in self.enrolment.recipients), self.enrolment.recovery)
+        recipients = [parse_recipient(text) for text in named]
+        remarks = (begin_stanza(begin),) if begin else ()
+        sealer = Sealer(self.token(), recipients, nonce=self.token(), remarks=remarks)
+        return sealer.header + sealer.update(plaintext) + sealer.finish(), len(sealer.header)
+
+    def _record(self, record: Any) -> SignedRecord:
+        signed = sign_record(record, self.tip, self.private.sign)
+        self.tip = self.tip.after(signed)
+        self.lines.append(signed.line)
+        return signed
+
+    # -- what the control socket answers -------------------------------------------------------------------------------
+
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
+        return self.fetch(op, body=body, **arguments)[0]
+
+    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+        self.asked_ops.append(op)
+        answer = getattr(self, f"on_{op}")(body=body, **arguments)
+        result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
+        return self.lies[op](result, data) if op in self.lies else (result, data)
+
+    def on_device(self, body: bytes) -> dict[str, Any]:
+        return {
+            "device": self.key.text, "device_id": self.key.id, "epoch": self.enrolment.epoch if self.enrolled else 0,
+            "enrolled": self.enrolled is not None, "pending": self.proposed is not None, "broker_name": self.key.id,
+        }  # fmt: skip
+
+    def on_enrolment(self, body: bytes) -> dict[str, Any]:
+        return {"envelope": self.enrolled and self.enrolled.decode()}
+
+    def on_enrol(self, body: bytes, envelope: str) -> dict[str, Any]:
+        data = envelope.encode()
+        wanted = open_enrolment(data, self.enrolled and _payload(self.enrolled))
+        known = set(_named(self.enrolment).values()) if self.enrolled else set()
+        tests = {name: (text, self.token(32)) for name, text in _named(wanted).items() if text not in known}
+        self.proposed = (data, tests)
+        return {"epoch": wanted.epoch, "tests": [{"name": name, "recipient": text} for name, (text, _) in tests.items()]}
+
+    def on_enrol_test(self, body: bytes, name: str) -> bytes:
+        assert self.proposed is not None
+        text, token = self.proposed[1][name]
+        return seal_bytes(token, [parse_recipient(text)], file_key=self.token(), nonce=self.token())
+
+    def on_enrol_confirm(self, body: bytes, tokens: dict[str, str]) -> dict[str, Any]:
+        assert self.proposed is not None
+        data, tests = self.proposed
+        epoch = strictjson.decode(_payload(data), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES).epoch
+        for name, token in tokens.items():
+            if tests.pop(name)[1].hex() != token:
+                raise RequestError("wrong token")
+        if tests:
+            return {"epoch": epoch, "waiting": sorted(tests)}
+        self.enrolled, self.proposed = data, None
+        subject = hashlib.sha256(_payload(data)).hexdigest()
+        self.write(EntryKind.RECIPIENTS_CHANGED, subject=subject, version=epoch)
+        return {"epoch": epoch}
+
+    def on_status(self, body: bytes) -> dict[str, Any]:
+        return {"recording": True, "vault": {"segments": len(self.stored), "bytes": 1}}
+
+    def on_requests(self, body: bytes, all: bool = False) -> dict[str, Any]:  # noqa: A002
+        shown = [
+            {
+                "id": name, "state": asked.state.value, "requester": asked.request.requester,
+                "requester_name": "what the device says", "segments": len(asked.segments), "trusted": True,
+                "kind": asked.request.kind.value, "case": asked.request.case, "from": asked.request.from_s,
+                "to": asked.request.to_s, "not_after": asked.request.not_after_s, "certain": True,
+                "disclosure": asked.disclosure, "description": asked.request.description,
+                "incident": asked.request.incident.value, "received_ms": self.now_ms, "root": asked.request.audience,
+            }
+            for name, asked in self.requests.items()
+            if all or asked.state is State.PENDING
+        ]  # fmt: skip
+        return {"requests": shown, "blocked": [], "counters": {}, "opt_outs": []}
+
+    def on_request(self, body: bytes, id: str) -> dict[str, Any]:  # noqa: A002
+        asked = self.requests[id]
+        return {
+            "envelope": asked.envelope.decode(), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
+            "certain": True, "segments": list(asked.segments), "disclosure": asked.disclosure,
+            "records": [self.stored[name].signed.line.decode() for name in asked.segments],
+        }  # fmt: skip
+
+    def on_segment(self, body: bytes, id: str) -> bytes:  # noqa: A002
+        return self.stored[id].sealed
+
+    def on_poster(self, body: bytes, id: str) -> bytes:  # noqa: A002
+        poster = self.stored[id].poster
+        if poster is None:
+            raise RequestError("no poster")
+        return poster
+
+    def on_records(self, body: bytes, ids: list[str]) -> dict[str, Any]:
+        return {"records": [self.stored[name].signed.line.decode() for name in ids]}
+
+    def on_list(self, body: bytes, from_ms: int, to_ms: int) -> dict[str, Any]:
+        found = []
+        for name, stored in self.stored.items():
+            record = stored.signed.record
+            assert isinstance(record, Segment | Adopted)
+            if record.span.start_ms < to_ms and record.span.end_ms > from_ms:
+                found.append(
+                    {
+                        "id": name, "event": record.event, "ordinal": record.ordinal,
+                        "start_ms": record.span.start_ms, "end_ms": record.span.end_ms,
+                        "quality": record.quality.value, "size_bytes": len(stored.sealed),
+                        "poster": stored.poster is not None, "whole": record.complete,
+                    }
+                )  # fmt: skip
+        return {"segments": found}
+
+    def on_statement(self, body: bytes, envelope: str, sizes: list[int]) -> dict[str, Any]:
+        statement, subject = self._open_statement(envelope.encode())
+        self.statements.append(statement)
+        match statement:
+            case Approval():
+                return self._approve(statement, subject, body, sizes)
+            case Refusal():
+                return {"state": self._advance(self._named(statement.request), Cause.DENIED)}
+            case Revocation():
+                asked = next(each for each in self.requests.values() if each.disclosure == statement.disclosure)
+                return {"state": self._advance(asked, Cause.REVOKED, disclosure=statement.disclosure)}
+            case OptOut() | OptIn():
+                self.write(EntryKind.OPT_OUT if isinstance(statement, OptOut) else EntryKind.OPT_IN, subject=subject)
+            case TrustChange():
+                for text in statement.roots_added:
+                    self.trust = self.trust.with_root(_key(text))
+                for text in statement.roots_removed:
+                    self.trust = self.trust.without_root(_key(text).id)
+                    self.bundles.pop(_key(text).id, None)
+                self.write(EntryKind.TRUST_CHANGED, subject=subject)
+        return {}
+
+    def on_trust(self, body: bytes) -> dict[str, Any]:
+        return {
+            "roots": [root.text for root in self.trust.roots.values()],
+            "bundles": [data.decode() for data in self.bundles.values()],
+        }
+
+    def on_trust_bundle(self, body: bytes) -> dict[str, Any]:
+        self.trust, change = self.trust.accept(body)
+        self.bundles[envelope.read_unverified(body, limit_bytes=1 << 21).key_id] = body
+        self.write(EntryKind.TRUST_CHANGED, subject=hashlib.sha256(body).hexdigest(), version=1)
+        return {"added": change.added, "removed": change.removed, "changed": change.changed}
+
+    def on_checkpoint(self, body: bytes, old_size: int) -> dict[str, Any]:
+        hashes = [leaf_hash(leaf) for leaf in self.leaves]
+        if old_size > len(hashes):
+            raise RequestError("This ledger is shorter.")
+        frontier = Frontier()
+        for each in hashes:
+            frontier = frontier.append(each)
+        proof = consistency_proof(hashes, old_size) if old_size else ()
+        note = sign_checkpoint(frontier, self.private)
+        return {"checkpoint": note.decode(), "proof": [each.hex() for each in proof]}
+
+    def on_ledger(self, body: bytes, start: int, end: int) -> dict[str, Any]:
+        return {"entries": [leaf.decode() for leaf in self.leaves[start:end]]}
+
+    def _open_statement(self, data: bytes) -> tuple[Any, str]:
+        claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+        opened = envelope.verify(claimed, self.enrolment.approver_keys)
+        kinds = (Approval, Refusal, OptOut, OptIn, Revocation, TrustChange)
+        kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
+        statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
+        if statement.device != self.key.text:
+            raise FormatError("another device")
+        return statement, hashlib.sha256(opened.payload).hexdigest()
+
+    def _approve(self, approval: Approval, subject: str, body: bytes, sizes: list[int]) -> dict[str, Any]:
+        asked = self._named(approval.request)
+        step(asked.state, Cause.APPROVED)
+        headers, at = {}, 0
+        for size in sizes:
+            header = body[at : at + size]
+            headers[hashlib.sha256(header).hexdigest()] = header
+            at += size
+        records = {name: stored.signed for name, stored in self.stored.items()}
+        self.released = release(approval, headers, asked, records, self.key.text)
+        self.outbox = {
+            item.id: item.header + self.stored[item.id].sealed[item.stored.header_size :] for item in self.released
+        }
+        asked.disclosure = self.token().hex()
+        state = self._advance(
+            asked, Cause.APPROVED, disclosure=asked.disclosure, subject=subject, segments=len(approval.segments)
+        )
+        return {"state": state, "disclosure": asked.disclosure, "request": asked.request.id}
+
+    def _named(self, payload_sha256: str) -> Asked:
+        return next(each for each in self.requests.values() if each.payload_sha256 == payload_sha256)
+
+    def _advance(self, asked: Asked, cause: Cause, **fields: Any) -> str:
+        line = step(asked.state, cause)
+        self.write(line.entry, request=asked.request.id, requester=asked.request.requester, **fields)
+        asked.state = line.to
+        return line.to.value
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _named(enrolment: Enrolment) -> dict[str, str]:
+    return {item.name: item.recipient for item in enrolment.recipients} | {"recovery": enrolment.recovery}
+
+
+def _key(text: str) -> Any:
+    from agent.wire.identities import parse_public_key
+
+    return parse_public_key(text)
