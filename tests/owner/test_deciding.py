@@ -1,0 +1,185 @@
+"""A yes is made of keys, of exactly the chosen segments, to exactly the requester who asked; everything else is a no."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.consent import State
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.segment import split_media
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.owner.deciding import approve, deny, opt_in, opt_out, revoke
+from agent.owner.reviewing import Review
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import ContactCard
+from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope
+from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
+from tests.owner.fake_device import FakeDevice
+
+
+@pytest.fixture
+def review(home: Home) -> Review:
+    return Review.fetch(home.device, home.keys, home.request, clock=now)
+
+
+def last(home: Home) -> object:
+    return home.device.statements[-1]
+
+
+def test_the_requester_opens_exactly_what_was_approved(home: Home, review: Review, media: list[bytes]) -> None:
+    chosen = [home.segments[2], home.segments[0]]
+    disclosure = approve(home.device, home.keys, review, chosen, clock=now)
+    assert home.device.requests[home.request].disclosure == disclosure
+    assert [item.id for item in home.device.released] == [home.segments[0], home.segments[2]]
+    for name, number in ((home.segments[0], 0), (home.segments[2], 2)):
+        assert split_media(open_bytes(home.device.outbox[name], [REPLY]))[0] == media[number]
+
+
+def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: Review) -> None:
+    approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    for name in home.segments:
+        with pytest.raises(OpenError):
+            open_bytes(home.device.stored[name].sealed, [REPLY])
+    assert list(home.device.outbox) == [home.segments[0]]
+
+
+def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(home: Home, review: Review) -> None:
+    approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    approval = last(home)
+    assert isinstance(approval, Approval)
+    assert approval.request == home.device.requests[home.request].payload_sha256
+    assert approval.reply == str(REPLY.recipient())
+    assert approval.owner_time_ms == NOW_MS
+    assert approval.contact is None
+    assert approval.posters == ()
+
+
+def test_a_contact_card_is_for_the_requester_alone(home: Home, review: Review) -> None:
+    card = ContactCard(v=1, name="Anna Müller", street="Hafenstraße 1")
+    approve(home.device, home.keys, review, [home.segments[0]], card, clock=now)
+    approval = last(home)
+    assert isinstance(approval, Approval)
+    assert approval.contact is not None
+    sealed = base64.decode(approval.contact)
+    assert b"Anna" not in sealed
+    assert strictjson.decode(open_bytes(sealed, [REPLY]), ContactCard) == card
+
+
+def test_choosing_nothing_is_not_a_yes(home: Home, review: Review) -> None:
+    with pytest.raises(RequestError, match="Nothing was chosen"):
+        approve(home.device, home.keys, review, [], clock=now)
+    assert "statement" not in home.device.asked_ops[-3:]
+
+
+def test_a_segment_that_is_not_part_of_the_request_cannot_be_shared(
+    home: Home, review: Review, media: list[bytes]
+) -> None:
+    other = home.device.record(media[0], NOW_MS)
+    with pytest.raises(RequestError, match="not part of this request"):
+        approve(home.device, home.keys, review, [other], clock=now)
+
+
+def test_a_request_that_is_over_is_not_answered_by_the_owners_clock(home: Home, review: Review) -> None:
+    late = (review.request.not_after_s + 1) * 1000
+    with pytest.raises(RequestError, match="time to answer this request is over"):
+        approve(home.device, home.keys, review, [home.segments[0]], clock=lambda: late)
+    assert home.device.requests[home.request].state is State.PENDING
+
+
+def test_a_segment_swapped_after_the_review_is_not_handed_over(home: Home, review: Review) -> None:
+    """The key of B must not leave under the name of A, whatever the device shows after A was looked at."""
+    a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
+    a.sealed, a.signed = b.sealed, home.device._record(a.signed.record)
+    with pytest.raises(OpenError, match="not the ones the device signed"):
+        approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    assert not any(isinstance(statement, Approval) for statement in home.device.statements)
+
+
+def test_a_header_swapped_alone_is_not_handed_over(home: Home, review: Review) -> None:
+    a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
+    head_a, head_b = (each.signed.record.file.header_size for each in (a, b))  # type: ignore[union-attr]
+    a.sealed = b.sealed[:head_b] + a.sealed[head_a:]
+    with pytest.raises(OpenError):
+        approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+
+
+def test_forged_records_do_not_trick_a_key_out_of_the_owner(home: Home) -> None:
+    """A device that re-signs B's header, with A's payload, under A's name still gets no key of B."""
+    a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
+    from agent.core.vault.digest import digest
+
+    head_a, head_b = (each.signed.record.file.header_size for each in (a, b))  # type: ignore[union-attr]
+    a.sealed = b.sealed[:head_b] + a.sealed[head_a:]
+    record = a.signed.record
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    a.signed = home.device._record(type(record)(**values | {"file": digest((a.sealed,), head_b)}))
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    with pytest.raises(FormatError):
+        approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    assert not any(isinstance(statement, Approval) for statement in home.device.statements)
+
+
+def test_a_device_other_than_the_reviewed_one_gets_no_keys(home: Home, review: Review) -> None:
+    impostor = FakeDevice(NOW_MS, seed=b"i" * 32)
+    impostor.enrolled = home.device.enrolled
+    impostor.stored = home.device.stored
+    with pytest.raises(ConfigurationError, match="never met"):
+        approve(impostor, home.keys, review, [home.segments[0]], clock=now)
+
+
+def test_a_rolled_back_device_gets_no_keys(home: Home, review: Review) -> None:
+    del home.device.leaves[-1:]
+    with pytest.raises(OpenError, match="rolled back"):
+        approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+
+
+def test_a_segment_without_its_end_is_not_shared(home: Home, media: list[bytes]) -> None:
+    cut = home.device.cut_short(media[0], WINDOW_MS, 0.7)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, cut])
+    review = Review.fetch(home.device, home.keys, request, clock=now)
+    with pytest.raises(RequestError, match="could not verify it"):
+        approve(home.device, home.keys, review, [cut], clock=now)
+
+
+def test_a_no_stays_on_the_device(home: Home) -> None:
+    deny(home.device, home.keys, home.request, clock=now)
+    assert isinstance(last(home), Refusal)
+    assert home.device.requests[home.request].state is State.DENIED
+    assert not home.device.outbox
+
+
+def test_a_no_for_another_request_is_not_given(home: Home) -> None:
+    other = home.device.ask_for(signed_request(id="f" * 32, seq=8), home.segments)
+    swapped = home.device.on_request(b"", id=other)
+    home.device.lies["request"] = lambda result, data: (swapped, data)
+    with pytest.raises(OpenError, match="another request"):
+        deny(home.device, home.keys, home.request, clock=now)
+
+
+def test_a_yes_can_be_taken_back(home: Home, review: Review) -> None:
+    disclosure = approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    assert revoke(home.device, home.keys, disclosure, clock=now) == "revoked"
+    assert isinstance(last(home), Revocation)
+
+
+def test_opting_out_and_in_again(home: Home) -> None:
+    opt_out(home.device, home.keys, Scope.REQUESTER, "harbour-police", NOW_MS // 1000 + 60, clock=now)
+    statement = last(home)
+    assert isinstance(statement, OptOut)
+    assert (statement.scope, statement.value) == (Scope.REQUESTER, "harbour-police")
+    opt_in(home.device, home.keys, Scope.REQUESTER, "harbour-police", clock=now)
+    assert isinstance(last(home), OptIn)
+    with pytest.raises(ConfigurationError, match="over already"):
+        opt_out(home.device, home.keys, until_s=NOW_MS // 1000, clock=now)
+    with pytest.raises(FormatError, match="no kind that requests can have"):
+        opt_out(home.device, home.keys, Scope.KIND, "dentist", clock=now)
+
+
+def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home, review: Review) -> None:
+    approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    opt_out(home.device, home.keys, clock=now)
+    nonces = [statement.nonce for statement in home.device.statements]
+    assert len(set(nonces)) == len(nonces)
+    known = home.keys.memory.device(home.device.key.id)
+    assert known is not None
+    assert known.ledger.size == len(home.device.leaves)

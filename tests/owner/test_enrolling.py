@@ -1,0 +1,178 @@
+"""A device becomes an owner's only when every key has been seen to open; from then on it is known by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.core.vault.age.sealing import seal_bytes
+from agent.errors import ConfigurationError, OpenError
+from agent.owner.enrolling import enrol
+from agent.owner.keys import KIT, IdentityKind, OwnerKeys
+from agent.owner.kit import recovery_kit
+from agent.owner.meeting import meet
+from agent.wire import envelope, strictjson
+from agent.wire.statements import Enrolment, NamedKey
+from tests.owner.conftest import NOW_MS, now, seeds
+from tests.owner.fake_device import FakeDevice
+from tests.wire import samples
+
+MakeOwner = Callable[[str], OwnerKeys]
+
+
+def test_enrolling_opens_a_test_with_the_identity_and_with_the_recovery_key(
+    device: FakeDevice, keys: OwnerKeys
+) -> None:
+    done = enrol(device, keys, clock=now)
+    assert (done.device, done.epoch, done.opened, done.waiting) == (device.key, 1, ("anna", "recovery"), ())
+    assert [item.recipient for item in device.enrolment.recipients] == [keys.card.recipient]
+    assert device.enrolment.recovery == keys.card.recovery
+    assert meet(device, keys).key == device.key
+
+
+def test_without_the_recovery_page_nothing_is_enrolled(device: FakeDevice, keys: OwnerKeys) -> None:
+    (keys.folder / KIT).unlink()
+    with pytest.raises(ConfigurationError, match="recovery kit is not at"):
+        enrol(device, keys, clock=now)
+    assert device.enrolled is None
+    assert "enrol" not in device.asked_ops
+
+
+def test_a_typed_recovery_line_will_do(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
+    typed = tmp_path / "typed.txt"
+    (keys.folder / KIT).rename(typed)
+    typed.write_text(typed.read_text().splitlines()[-1] + "\n")
+    assert enrol(device, keys, recovery_kit=typed, clock=now).epoch == 1
+
+
+def test_the_page_of_other_keys_is_refused(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
+    other = OwnerKeys.create(tmp_path / "other", seeds=seeds("other"))
+    with pytest.raises(ConfigurationError, match="belongs to other keys"):
+        enrol(device, keys, recovery_kit=other.folder / KIT, clock=now)
+    assert device.enrolled is None
+
+
+def test_a_test_sealed_to_somebody_else_ends_it(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
+    stranger = OwnerKeys.create(tmp_path / "stranger", seeds=seeds("stranger")).identity.recipient()
+    sealed = seal_bytes(bytes(32), [stranger], file_key=bytes(16), nonce=bytes(16))
+    device.lies["enrol_test"] = lambda result, data: ({}, sealed)
+    with pytest.raises(OpenError, match="nothing was enrolled"):
+        enrol(device, keys, clock=now)
+    assert device.enrolled is None
+    assert not keys.memory.devices()
+
+
+def test_a_test_that_is_footage_is_not_opened_for_the_device(device: FakeDevice, keys: OwnerKeys) -> None:
+    footage = seal_bytes(b"secret " * 10, [keys.identity.recipient()], file_key=bytes(16), nonce=bytes(16))
+    device.lies["enrol_test"] = lambda result, data: ({}, footage)
+    with pytest.raises(OpenError, match="is not a test"):
+        enrol(device, keys, clock=now)
+    assert "enrol_confirm" not in device.asked_ops
+
+
+def test_a_device_that_skips_the_tests_is_refused(device: FakeDevice, keys: OwnerKeys) -> None:
+    device.lies["enrol"] = lambda result, data: ({**result, "tests": []}, data)
+    with pytest.raises(OpenError, match="does not prove"):
+        enrol(device, keys, clock=now)
+
+
+def test_a_device_that_slips_in_an_owner_of_its_own_is_found_out(device: FakeDevice, keys: OwnerKeys) -> None:
+    def slip(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
+        if device.enrolled is None:
+            return result, data
+        mine = device.enrolment
+        evil = Enrolment(
+            v=1, device=mine.device, owner_time_ms=mine.owner_time_ms, nonce=mine.nonce, epoch=1,
+            recipients=mine.recipients, recovery=mine.recovery,
+            approvers=(*mine.approvers, NamedKey(name="evil", key=samples.OWNER_KEY.text)),
+        )  # fmt: skip
+        signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(evil), samples.OWNER)
+        return {"envelope": signed.decode()}, data
+
+    device.lies["enrolment"] = slip
+    with pytest.raises(OpenError, match="other owners than the ones just enrolled"):
+        enrol(device, keys, clock=now)
+    assert not keys.memory.devices()
+
+
+def test_enrolling_again_changes_nothing(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, clock=now)
+    assert enrol(device, keys, clock=now).epoch == 1
+    assert device.asked_ops.count("enrol") == 1
+
+
+def test_a_second_owner_counts_once_they_opened_their_own_test(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    bob = make_owner("bob")
+    enrol(device, keys, clock=now)
+    asked = enrol(device, keys, add=[bob.card], clock=now)
+    assert asked.waiting == ("bob",)
+    assert device.enrolment.epoch == 1
+    assert enrol(device, bob, clock=now).epoch == 2
+    assert [item.name for item in device.enrolment.recipients] == ["anna", "bob"]
+    assert device.enrolment.recovery == keys.card.recovery
+    for each in (keys, bob):
+        assert meet(device, each).known.enrolled.epoch == 2
+
+
+def test_an_owner_can_be_taken_out_but_not_by_themselves(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    bob = make_owner("bob")
+    enrol(device, keys, clock=now)
+    enrol(device, keys, add=[bob.card], clock=now)
+    enrol(device, bob, clock=now)
+    with pytest.raises(ConfigurationError, match="cannot remove yourself"):
+        enrol(device, bob, remove=["bob"], clock=now)
+    assert enrol(device, bob, remove=["anna"], clock=now).epoch == 3
+    assert [item.name for item in device.enrolment.approvers] == ["bob"]
+
+
+def test_a_stranger_cannot_enrol_beside_the_owner(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    enrol(device, keys, clock=now)
+    with pytest.raises(ConfigurationError, match="has owners already"):
+        enrol(device, make_owner("mallory"), clock=now)
+
+
+def test_two_kinds_of_keys_do_not_mix(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
+    enrol(device, keys, clock=now)
+    other = OwnerKeys.create(tmp_path / "bob", name="bob", kind=IdentityKind.X25519, seeds=seeds("bob"))
+    with pytest.raises(ConfigurationError, match="two kinds"):
+        enrol(device, keys, add=[other.card], clock=now)
+    assert device.proposed is None
+
+
+def test_an_owner_may_have_keys_that_stock_age_opens(device: FakeDevice, tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path / "owner", kind=IdentityKind.X25519, seeds=seeds("anna"))
+    assert enrol(device, keys, clock=now).epoch == 1
+    assert device.enrolment.recovery.startswith("age1")
+
+
+def test_another_owner_of_the_same_name_is_not_replaced_by_accident(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    enrol(device, keys, clock=now)
+    twin = OwnerKeys.create(tmp_path / "twin", name="anna", seeds=seeds("twin"))
+    with pytest.raises(ConfigurationError, match="Another owner of this device is called 'anna'"):
+        enrol(device, keys, add=[twin.card], clock=now)
+
+
+def test_a_machine_that_lost_its_memory_meets_its_device_again(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, clock=now)
+    (keys.folder / "remembered.json").unlink()
+    with pytest.raises(ConfigurationError, match="never met the device"):
+        meet(device, keys)
+    assert enrol(device, keys, clock=now).epoch == 1
+    assert meet(device, keys).key == device.key
+
+
+def test_the_kit_says_which_key_it_belongs_to(keys: OwnerKeys) -> None:
+    page = recovery_kit("anna", keys.recovery(), "2027-01-15")
+    assert keys.card.recovery[:16] in page
+    assert "2027-01-15" in page
+    assert NOW_MS

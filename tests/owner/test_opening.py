@@ -1,0 +1,150 @@
+"""Footage opens on the owner's machine, from the device or from the copied disk of one that no longer answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.media.join import probe
+from agent.owner.exporting import clips_of, export_clip
+from agent.owner.folder import FolderVault
+from agent.owner.keys import OwnerKeys
+from agent.owner.meeting import meet
+from agent.owner.sources import DeviceVault, open_segment
+from tests.owner.conftest import WINDOW_MS, Home, seeds
+from tests.owner.fake_device import JPEG, FakeDevice
+
+
+def known(device: FakeDevice) -> dict[str, object]:
+    return {device.key.id: device.key}
+
+
+def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
+    opened = open_segment(home.device, home.keys, home.segments[0])
+    assert opened.media == media[0]
+    assert opened.record is not None
+    assert opened.record.signed_by(home.device.key)
+
+
+def test_a_list_cannot_make_a_segment_be_another(home: Home) -> None:
+    home.device.lies["records"] = lambda result, data: (home.device.on_records(b"", [home.segments[1]]), data)
+    with pytest.raises(OpenError, match="about something else"):
+        open_segment(home.device, home.keys, home.segments[0])
+
+
+def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: Path) -> None:
+    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    clips = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
+    assert [len(clip) for clip in clips] == [2]
+    done = export_clip(vault, [home.keys.identity], clips[0], tmp_path / "out")
+    assert done.video is not None
+    assert done.still is not None
+    assert (probe(done.video).frames, done.seconds) == (40, 4.0)
+    assert done.still.read_bytes() == JPEG
+    assert done.notes == ()
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_damaged_segment_costs_only_itself(home: Home, tmp_path: Path) -> None:
+    stored = home.device.stored[home.segments[1]]
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, [home.keys.identity], clips_of(vault.listed())[0], tmp_path)
+    assert done.seconds == 2.0
+    assert len(done.notes) == 1
+    assert home.segments[1] in done.notes[0]
+
+
+def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
+    home: Home, tmp_path: Path, media: list[bytes]
+) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert vault.signed
+    assert vault.faults == ()
+    assert [item.id for item in vault.listed()] == list(home.segments)
+    assert open_segment(vault, home.keys, home.segments[2]).media == media[2]
+    assert vault.poster(home.segments[0], [home.keys.identity]) == JPEG
+
+
+def test_it_opens_with_the_recovery_page_on_a_borrowed_machine(
+    home: Home, tmp_path: Path, media: list[bytes]
+) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {})
+    assert not vault.signed
+    assert vault.open(home.segments[0], [home.keys.recovery()]).media == media[0]
+
+
+def test_it_opens_for_nobody_else(home: Home, tmp_path: Path) -> None:
+    stranger = OwnerKeys.create(tmp_path / "stranger", seeds=seeds("stranger"))
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {})
+    for name in home.segments:
+        with pytest.raises(OpenError):
+            vault.open(name, [stranger.identity, stranger.recovery()])
+
+
+def test_the_vaults_own_folder_will_do_and_any_other_will_not(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    assert len(FolderVault(copy / "vault", {}).listed()) == 3
+    with pytest.raises(ConfigurationError, match="holds no vault"):
+        FolderVault(tmp_path, {})
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_segment_cut_by_a_power_failure_opens_to_its_last_whole_fragment(
+    home: Home, tmp_path: Path, media: list[bytes], recorded: bool
+) -> None:
+    # Three chunks of 64 KiB and a bit, of which the last is torn.
+    long = media[0] + b"".join(media[1:])
+    long = long * (1 + 200_000 // len(long))
+    name = home.device.cut_short(long, WINDOW_MS, 0.9, recorded=recorded)
+    if not recorded:
+        home.device.lines = home.device.lines[:]
+    part = None if recorded else name
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy", part=part), {home.device.key.id: home.device.key})
+    opened = vault.open(name, [home.keys.identity])
+    assert not opened.whole
+    assert opened.context is None
+    assert (opened.record is not None) is recorded
+    assert 0 < opened.verified_bytes < len(home.device.stored[name].sealed)
+    assert long.startswith(opened.media)
+    assert opened.media
+    listed = next(item for item in vault.listed() if item.id == name)
+    assert not listed.whole
+
+
+def test_a_cut_segment_is_exported_as_far_as_it_is_authentic_and_says_so(
+    home: Home, tmp_path: Path, media: list[bytes]
+) -> None:
+    long = media[0] + bytes(0)
+    name = home.device.cut_short(long + b"\0" * 200_000, WINDOW_MS, 0.8)
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    clip = next(clip for clip in clips_of(vault.listed()) if clip[0].id == name)
+    done = export_clip(vault, [home.keys.identity], clip, tmp_path / "out")
+    assert done.seconds == 2.0
+    assert "verified to byte" in done.notes[0]
+
+
+def test_a_cut_segment_under_another_record_is_betrayed_by_its_header(home: Home, media: list[bytes]) -> None:
+    cut = [home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS + n * 1000, 0.8) for n in (0, 1)]
+    a, b = (home.device.stored[name] for name in cut)
+    values = {name: getattr(a.signed.record, name) for name in a.signed.record.__struct_fields__}
+    a.signed = home.device._record(type(a.signed.record)(**values | {"file": b.signed.record.file}))  # type: ignore[union-attr]
+    a.sealed = b.sealed
+    with pytest.raises(FormatError, match="began otherwise"):
+        open_segment(home.device, home.keys, cut[0])
+
+
+def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    manifest = copy / "vault" / "manifest"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"sig":"', b'"sig":"AAAA', 1)
+    manifest.write_bytes(b"".join(lines))
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    assert vault.faults
+    # Still listed, from the header of the file, and still opened: only nobody vouches for it.
+    opened = vault.open(home.segments[0], [home.keys.identity])
+    assert opened.record is None
+    assert opened.whole

@@ -1,0 +1,190 @@
+"""What an owner is shown was checked here: the requester, the request, and every segment against its signed record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.core.timebase import ClockQuality
+from agent.errors import FormatError, OpenError
+from agent.owner.reviewing import Review
+from agent.owner.trusting import untrust_root
+from agent.wire import envelope, strictjson
+from agent.wire.fields import Kind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import FootageRequest
+from agent.wire.trust import TrustBundle
+from tests.owner.conftest import NOW_MS, WINDOW_MS, Home, now, signed_bundle, signed_request
+from tests.owner.fake_device import JPEG
+from tests.wire import samples
+
+
+def review(home: Home, request: str | None = None) -> Review:
+    return Review.fetch(home.device, home.keys, request or home.request, clock=now)
+
+
+def test_a_review_shows_who_asks_what_for_and_which_clips_match(home: Home) -> None:
+    seen = review(home)
+    assert (seen.requester.name, seen.requester.kind) == ("Harbour Police", Kind.POLICE)
+    assert seen.request.case == "HH 2027/0815"
+    assert [[each.id for each in clip.segments] for clip in seen.clips] == [
+        list(home.segments[:2]),
+        list(home.segments[2:]),
+    ]
+    assert [each.number for each in seen.segments] == [1, 2, 3]
+    assert (seen.clips[0].start_ms, seen.clips[0].end_ms) == (WINDOW_MS, WINDOW_MS + 4000)
+    assert seen.pending
+    assert seen.certain
+
+
+def test_nothing_is_opened_until_it_is_looked_at(home: Home) -> None:
+    home.device.asked_ops.clear()
+    review(home)
+    assert not {"segment", "poster", "statement"} & set(home.device.asked_ops)
+
+
+def test_posters_and_segments_open(home: Home, media: list[bytes]) -> None:
+    seen = review(home)
+    assert seen.poster(seen.clips[0]) == JPEG
+    opened = seen.open(home.segments[1])
+    assert opened.media == media[1]
+    assert opened.whole
+    assert opened.context is not None
+    assert opened.context.segment == home.segments[1]
+
+
+def test_a_match_is_certain_only_if_somebody_vouched_for_every_clock(home: Home, media: list[bytes]) -> None:
+    doubtful = home.device.record(media[0], WINDOW_MS, event=3, quality=ClockQuality.UNKNOWN)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, doubtful])
+    assert not review(home, request).certain  # although the device says that it is
+
+
+def test_the_requesters_name_comes_from_the_bundle_and_never_from_the_request(home: Home) -> None:
+    text = "This is the Federal Bureau speaking."
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8, description=text), home.segments)
+    assert review(home, request).requester.name == "Harbour Police"
+
+
+def test_a_request_swapped_for_another_is_found_out(home: Home) -> None:
+    other = home.device.ask_for(signed_request(id="f" * 32, seq=8), home.segments)
+    swapped = home.device.on_request(b"", id=other)
+    home.device.lies["request"] = lambda result, data: (swapped, data)
+    with pytest.raises(OpenError, match="shows another request"):
+        review(home)
+
+
+def test_a_request_altered_by_the_device_is_not_the_requesters(home: Home) -> None:
+    claimed = envelope.read_unverified(home.device.requests[home.request].envelope)
+    altered = strictjson.decode(claimed.payload, FootageRequest)
+    payload = strictjson.encode(samples.request(reply=samples.REPLY, description="Anything at all."))
+    assert strictjson.decode(payload, FootageRequest) != altered
+    forged = envelope.sign(FootageRequest.PAYLOAD_TYPE, payload, private_key_from_seed(b"x" * 32))
+    forged = forged.replace(
+        public_key_of(private_key_from_seed(b"x" * 32)).id.encode(), samples.REQUESTER_KEY.id.encode()
+    )
+    home.device.requests[home.request] = replace(home.device.requests[home.request], envelope=forged)
+    with pytest.raises(OpenError, match="No trusted key signed this"):
+        review(home)
+
+
+def test_a_root_the_device_made_up_vouches_for_nobody(home: Home) -> None:
+    evil = private_key_from_seed(b"evil".ljust(32, b"."))
+    root = public_key_of(evil)
+    entry = samples.requester(id="city-police", name="City Police", keys=(_key_of(evil),))
+    bundle = TrustBundle(v=1, root=root.id, version=1, issued_s=samples.NOW_S, requesters=(entry,))
+    signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), evil)
+    home.device.trust, _ = home.device.trust.with_root(root).accept(signed)
+    home.device.bundles[root.id] = signed
+    message = samples.request(requester="city-police", audience=root.id)
+    data = envelope.sign(FootageRequest.PAYLOAD_TYPE, strictjson.encode(message), evil)
+    home.device.requests.pop(home.request)
+    request = home.device.ask_for(data, home.segments)
+    with pytest.raises(OpenError, match="have not confirmed on this machine"):
+        review(home, request)
+
+
+def _key_of(private: object) -> object:
+    held = samples.requester().keys[0]
+    return type(held)(key=public_key_of(private).text, from_s=held.from_s, until_s=held.until_s)  # type: ignore[arg-type]
+
+
+def test_a_requester_no_longer_trusted_is_not_shown_as_one(home: Home) -> None:
+    untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
+    with pytest.raises(OpenError, match="nobody you trust now"):
+        review(home)
+
+
+def test_a_device_that_brings_back_an_older_bundle_is_found_out(home: Home) -> None:
+    review(home)
+    home.device.bundles[samples.ROOT_KEY.id] = signed_bundle(version=2)
+    with pytest.raises(OpenError, match="older trust bundle"):
+        review(home)
+
+
+def test_a_request_the_device_had_to_block_is_not_shown_as_sound(home: Home) -> None:
+    # The root allows this requester six hours; the device let eight through.
+    wide = signed_request(id="e" * 32, seq=9, from_s=samples.NOW_S - 16 * samples.HOUR_S)
+    request = home.device.ask_for(wide, home.segments)
+    with pytest.raises(OpenError, match="had to block"):
+        review(home, request)
+
+
+def test_a_record_of_another_segment_is_refused(home: Home) -> None:
+    def lie(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
+        return {**result, "records": list(reversed(result["records"]))}, data  # type: ignore[call-overload]
+
+    home.device.lies["request"] = lie
+    with pytest.raises(OpenError, match="about something else"):
+        review(home)
+
+
+def test_a_record_signed_by_somebody_else_is_refused(home: Home) -> None:
+    stored = home.device.stored[home.segments[0]]
+    home.device.private = private_key_from_seed(b"z" * 32)
+    stored.signed = home.device._record(stored.signed.record)
+    home.device.private = private_key_from_seed(home.device.seed)
+    with pytest.raises(OpenError, match="No trusted key signed this manifest record"):
+        review(home)
+
+
+def test_a_segment_outside_the_window_cannot_be_slipped_in(home: Home, media: list[bytes]) -> None:
+    private = home.device.record(media[0], NOW_MS - 60_000, event=5)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, private])
+    with pytest.raises(OpenError, match="outside the requested window"):
+        review(home, request)
+
+
+def test_a_segment_swapped_for_another_does_not_open(home: Home) -> None:
+    seen = review(home)
+    first, second = (home.device.stored[name] for name in home.segments[:2])
+    first.sealed, second.sealed = second.sealed, first.sealed
+    with pytest.raises(OpenError, match="not the ones the device signed"):
+        seen.open(home.segments[0])
+
+
+def test_old_footage_under_a_new_record_is_betrayed_by_its_inside(home: Home) -> None:
+    """An altered device signs what it likes, but it cannot change what old footage says of itself inside its seal."""
+    old, shown = (home.device.stored[name] for name in (home.segments[2], home.segments[0]))
+    forged = type(shown.signed.record)(
+        **{name: getattr(shown.signed.record, name) for name in shown.signed.record.__struct_fields__}
+        | {"file": old.signed.record.file, "sha256_media": old.signed.record.sha256_media}  # type: ignore[union-attr]
+    )
+    shown.signed, shown.sealed = home.device._record(forged), old.sealed
+    seen = review(home)
+    with pytest.raises(FormatError, match="does not say of itself"):
+        seen.open(home.segments[0])
+
+
+def test_a_poster_swapped_for_another_does_not_open(home: Home) -> None:
+    home.device.stored[home.segments[0]].poster = home.device.stored[home.segments[2]].poster
+    seen = review(home)
+    with pytest.raises(OpenError, match="poster of segment"):
+        seen.poster(seen.clips[0])
+
+
+def test_the_owners_clock_says_when_a_request_is_over(home: Home) -> None:
+    seen = review(home)
+    end_ms = seen.request.not_after_s * 1000
+    assert not seen.expired(end_ms)
+    assert seen.expired(end_ms + 1000)
