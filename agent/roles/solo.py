@@ -159,7 +159,7 @@ class Solo:
 
     def press_button(self) -> None:
         """The doorbell's button."""
-        self.recorder.trigger(TriggerKind.BUTTON, self._clock.now().boot_ns)
+        self.recorder.trigger(TriggerKind.BUTTON)
 
     def stop(self) -> None:
         """End everything, finish what is open, join every thread.  Call it from another thread than `record`'s."""

@@ -97,5 +97,8 @@ class Custodian:
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
         return self.requests.outgoing()
 
+    def roots(self) -> tuple[str, ...]:
+        return tuple(self._trust.store.roots)
+
     def begin_sending(self, disclosure: str) -> bool:
         return self.requests.begin_sending(disclosure)

@@ -92,7 +92,7 @@ class Intake:
     """`ports.CameraSink` with the policies above.  `packets` and `lumas` are read by one thread each."""
 
     def __init__(self, *, live: bool) -> None:
-        self._live = live
+        self.live = live
         self._skipping = False
         self.packets: Mailbox[object] = Mailbox(PACKET_BYTES)
         self.lumas: Mailbox[object] = Mailbox(LUMA_FRAMES)
@@ -103,7 +103,7 @@ class Intake:
         self.ended_event = threading.Event()
 
     def packet(self, packet: EncodedPacket) -> None:
-        if not self._live:
+        if not self.live:
             self.packets.put(packet, len(packet.data))
             return
         if packet.keyframe:
@@ -115,7 +115,7 @@ class Intake:
     def luma(self, frame: LumaFrame) -> None:
         self.frames += 1
         kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light)
-        if not self._live:
+        if not self.live:
             self.lumas.put(kept)
         elif not self.lumas.offer(kept):
             self.lumas.drop_oldest()

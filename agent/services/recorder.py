@@ -64,8 +64,10 @@ class RecorderStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
+    """`at_ns`: None is the moment of the newest frame, for footage whose time is not the present."""
+
     kind: TriggerKind
-    at_ns: BootNs
+    at_ns: BootNs | None
 
 
 class Recorder:
@@ -130,10 +132,11 @@ class Recorder:
         if self._intake is not None:
             self._intake.ended_event.set()
 
-    def trigger(self, kind: TriggerKind, at_ns: BootNs) -> None:
+    def trigger(self, kind: TriggerKind) -> None:
         """Somebody pressed the button or passed the PIR: always an event, whatever the picture shows."""
-        if self._intake is not None:
-            self._intake.lumas.force(_Trigger(kind, at_ns))
+        intake = self._intake
+        if intake is not None:
+            intake.lumas.force(_Trigger(kind, self._clock.now().boot_ns if intake.live else None))
 
     def status(self) -> RecorderStatus:
         intake = self._intake
@@ -197,7 +200,7 @@ class Recorder:
                     self._analysed += 1
                     last_ns = item.sensor_ns
                 elif isinstance(item, _Trigger):
-                    effects = machine.on_trigger(item.kind, item.at_ns)
+                    effects = machine.on_trigger(item.kind, item.at_ns if item.at_ns is not None else last_ns)
                 else:
                     continue
                 for effect in effects:

@@ -83,10 +83,12 @@ class Statements:
         try:
             with self._requests.deciding():
                 self._use(statement.nonce)
-                return self._obey(statement, subject, data, headers)
+                verdict = self._obey(statement, subject, data, headers)
         except BaseException:
             self._trust.reload()  # what was rolled back on the disk must not stay in memory
             raise
+        self._requests.wake_uplink()
+        return verdict
 
     def _use(self, nonce: str) -> None:
         if not self._journal.use_nonce(nonce):

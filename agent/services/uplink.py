@@ -36,7 +36,7 @@ from agent.errors import StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, cell_of, requests_filter
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, UploadTopic, Verb, cell_of, requests_filter
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -52,6 +52,9 @@ class Custody(Protocol):
     def on_message(self, topic: str, data: bytes) -> Receipt | None: ...
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]: ...
     def begin_sending(self, disclosure: str) -> bool: ...
+    def roots(self) -> tuple[str, ...]:
+        """Key ids of the roots the owner trusts: their bulletins are listened to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,6 @@ class Uplink:
         *,
         device: str,
         position: tuple[float, float] | None,
-        roots: tuple[str, ...] = (),
         chunk_bytes: int = 64 << 10,
     ) -> None:
         self._bus = bus
@@ -93,8 +95,8 @@ class Uplink:
         self._clock = clock
         self._device = device
         self._chunk_bytes = chunk_bytes
-        self._filters = [requests_filter(cell_of(*position))] if position is not None else []
-        self._filters += [f"doorward/v1/bulletins/{root}" for root in roots]
+        self._cell_filter = requests_filter(cell_of(*position)) if position is not None else None
+        self._bulletins: set[str] = set()
         self._log = structlog.get_logger("uplink")
         self._transfers: dict[str, _Transfer] = {}
         self._numbers = itertools.count()
@@ -118,8 +120,8 @@ class Uplink:
     def run(self) -> None:
         self._bus.start()
         try:
-            for topic_filter in self._filters:
-                self._bus.subscribe(topic_filter)
+            if self._cell_filter is not None:
+                self._bus.subscribe(self._cell_filter)
             self._changed.set()
             while not self._stopping.is_set():
                 if self._changed.is_set():
@@ -160,7 +162,13 @@ class Uplink:
     # -- transfers -----------------------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
-        """Begin what is new on the custodian's list, stop what is no longer on it."""
+        """Begin what is new on the custodian's list, stop what is no longer on it; listen to the roots' bulletins."""
+        wanted = {str(BulletinTopic(root)) for root in self._custody.roots()}
+        for topic in wanted - self._bulletins:
+            self._bus.subscribe(topic)
+        for topic in self._bulletins - wanted:
+            self._bus.unsubscribe(topic)
+        self._bulletins = wanted
         listed = {record.disclosure: (record, begun) for record, begun in self._custody.outgoing()}
         for disclosure, transfer in self._transfers.items():
             if disclosure not in listed:
