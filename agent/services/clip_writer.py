@@ -7,6 +7,7 @@ second after its event was noticed, stored with the segment it comes from.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -156,6 +157,9 @@ class ClipWriter:
                 self.fault = str(error)
                 self._log.error("segment_lost", error=error.message)
                 self._drop()
+                # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.
+                with suppress(StorageError):
+                    self._roll()
 
     def _do(self, effect: SegmentEffect) -> None:
         match effect:
@@ -211,6 +215,9 @@ class ClipWriter:
         self.acknowledged += 1
         self.fault = ""
         self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
+        self._roll()
+
+    def _roll(self) -> None:
         rolled = self._vault.roll(self._held())
         if rolled.evicted:
             self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
