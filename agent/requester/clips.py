@@ -1,0 +1,81 @@
+"""What a verified disclosure shows, in order: clips of segments, with their times and how good the clock was.
+
+Order is the device's own (the number of each record in its manifest), never its wall clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.core.timebase import ClockQuality
+from agent.requester.verifying import Verification, VerifiedItem
+
+__all__ = ["Clip", "Shown", "clips_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One segment: the `number`-th of the disclosure, counted from 1."""
+
+    number: int
+    verified: VerifiedItem
+
+    @property
+    def id(self) -> str:
+        return self.verified.item.part.id
+
+    @property
+    def start_ms(self) -> int:
+        """UTC, by the device's clock."""
+        return self.verified.item.record.span.start_ms
+
+    @property
+    def end_ms(self) -> int:
+        """UTC; of a segment that a power failure cut off, the latest it can be."""
+        context = self.verified.context
+        return (context.span if context else self.verified.item.record.span).end_ms
+
+    @property
+    def quality(self) -> ClockQuality:
+        return self.verified.item.record.quality
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What was shared of one event, the `number`-th of the disclosure.  It may be a picture alone."""
+
+    number: int
+    event: str
+    segments: tuple[Shown, ...]
+    poster: VerifiedItem | None
+
+    @property
+    def start_ms(self) -> int:
+        return self.segments[0].start_ms if self.segments else self._poster_span_ms[0]
+
+    @property
+    def end_ms(self) -> int:
+        return self.segments[-1].end_ms if self.segments else self._poster_span_ms[1]
+
+    @property
+    def _poster_span_ms(self) -> tuple[int, int]:
+        assert self.poster is not None  # noqa: S101 (a clip is made of at least one item)
+        span = self.poster.item.record.span
+        return span.start_ms, span.end_ms
+
+
+def clips_of(verification: Verification) -> tuple[Clip, ...]:
+    """The clips of a verification that is `ok`; none of any other."""
+    ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
+    events = dict.fromkeys(each.item.record.event for each in ordered)
+    videos = [each for each in ordered if each in verification.segments]
+    shown = [Shown(number, each) for number, each in enumerate(videos, start=1)]
+    return tuple(
+        Clip(
+            number,
+            event,
+            tuple(each for each in shown if each.verified.item.record.event == event),
+            next((each for each in verification.posters if each.item.record.event == event), None),
+        )
+        for number, event in enumerate(events, start=1)
+    )

@@ -1,0 +1,266 @@
+"""Says what a disclosure is, to a person: one HTML file without scripts, links or anything from elsewhere.
+
+Every word that came from outside goes through Jinja2's escaping; the file's own policy forbids it to load or run
+anything.  Times are told in one time zone, named, with UTC beside them; what a clock was worth is said next to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from agent import __version__
+from agent.core.timebase import ClockQuality
+from agent.requester.clips import Clip, Shown
+from agent.requester.sketch import Sketch, sketch
+from agent.requester.verifying import Check, CheckKind, CheckOutcome, Verification
+from agent.wire.area import Area, Circle
+from agent.wire.messages import FootageRequest
+
+__all__ = ["Picture", "render"]
+
+_MOST_PROOFS: Final = 4
+"""More stand in the table of files at the end."""
+_NARROWEST_PERCENT: Final = 0.6
+
+_CLOCK_WORDS: Final = {
+    ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
+    ClockQuality.HELD: "set by a good source earlier and running on since: it may be off by seconds",
+    ClockQuality.UNKNOWN: "vouched for by nobody: order and length are right, the date and the hour may be wrong",
+}
+_CLOCK_SHORT: Final = {
+    ClockQuality.SYNCED: "clock synchronised",
+    ClockQuality.HELD: "clock held",
+    ClockQuality.UNKNOWN: "clock not vouched for",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A clip with its still (JPEG, empty if nothing decodes); `video`: whether there is an MP4 of it."""
+
+    clip: Clip
+    jpeg: bytes
+    seconds: float
+    video: bool
+
+    @property
+    def data_uri(self) -> str:
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode("ascii") if self.jpeg else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A clip on the time line, in percent of the window."""
+
+    number: int
+    left: float
+    width: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    left: float
+    label: str
+
+
+def render(
+    verification: Verification,
+    pictures: Sequence[Picture],
+    merged: bool,
+    *,
+    now_s: int,
+    zone: datetime.tzinfo | None = None,
+) -> str:
+    """The report.  `merged`: whether `all.mp4` exists; `zone`: this machine's by default."""
+    told = _Told(zone, verification.request.from_s if verification.request else now_s)
+    request = verification.request
+    return _template().render(
+        verification=verification,
+        request=request,
+        disclosed=verification.disclosed,
+        contact=verification.contact,
+        failed=verification.failed,
+        checks=[_shown(check) for check in verification.checks],
+        CheckOutcome=CheckOutcome,
+        pictures=pictures,
+        merged=merged,
+        area=_area_in_words(request.area) if request else "",
+        sketch=_sketch(request),
+        blocks=_blocks(request, pictures, told),
+        ticks=_ticks(request, told),
+        offsets=_offsets(pictures),
+        clocks=[(_CLOCK_SHORT[quality], _CLOCK_WORDS[quality]) for quality in _qualities(pictures)],
+        clock_is_doubtful=ClockQuality.UNKNOWN in _qualities(pictures),
+        shared_s=sum(each.seconds for each in pictures),
+        segments=[segment for each in pictures for segment in each.clip.segments],
+        adopted=[each for each in verification.items if not each.witnessed],
+        example=_example(pictures),
+        told=told,
+        clock_short=lambda shown: _CLOCK_SHORT[shown.quality],
+        length=_length,
+        size=_size,
+        grouped=_grouped,
+        version=__version__,
+        now_s=now_s,
+    )
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("agent.requester", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Tells instants in one zone."""
+
+    zone: datetime.tzinfo | None
+    about_s: int
+
+    def _at(self, at_ms: float) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).astimezone(self.zone)
+
+    @property
+    def zone_name(self) -> str:
+        at = self._at(self.about_s * 1000)
+        offset = at.strftime("%z")
+        return f"UTC{offset[:3]}:{offset[3:]}"
+
+    def day(self, at_ms: float) -> str:
+        at = self._at(at_ms)
+        return f"{at:%A} {at.day} {at:%B %Y}"
+
+    def clock(self, at_ms: float) -> str:
+        return f"{self._at(at_ms):%H:%M:%S}"
+
+    def minute(self, at_ms: float) -> str:
+        return f"{self._at(at_ms):%H:%M}"
+
+    def both(self, at_ms: float) -> str:
+        at = self._at(at_ms)
+        return f"{at:%Y-%m-%d %H:%M:%S %z}"
+
+    def utc(self, at_ms: float) -> str:
+        return f"{datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _shown(check: Check) -> dict[str, Any]:
+    many = len(check.proofs) > _MOST_PROOFS
+    return {
+        "title": check.kind.value,
+        "outcome": check.outcome,
+        "said": check.said,
+        "proofs": () if many else check.proofs,
+        "in_table": many,
+        "aside": _ASIDES.get(check.kind, ""),
+    }
+
+
+_ASIDES: Final = {
+    CheckKind.ARRIVED: "Counts the parts and compares the first with what was announced.",
+    CheckKind.SEALED: "Only the holder of that key could read it on the way: not the broker, not the network.",
+    CheckKind.DEVICE: "An Ed25519 signature over every byte of the list.",
+    CheckKind.ANSWERS: "An answer to one request cannot be passed off as an answer to another.",
+    CheckKind.OWNERS: "The device obeys nobody else, and no approval by anybody else counts.",
+    CheckKind.APPROVAL: "Consent was given with a key that is not in the device.",
+    CheckKind.RECORDS: "Made when the segment was recorded, long before anybody asked.",
+    CheckKind.WINDOW: "Nothing was handed over that had not been asked for.",
+    CheckKind.PARTS: "Not a byte was lost, added or changed on the way.",
+    CheckKind.FOOTAGE: "Not a frame was cut, added or altered since.",
+}
+
+
+def _blocks(request: FootageRequest | None, pictures: Sequence[Picture], told: _Told) -> list[_Block]:
+    if request is None:
+        return []
+    from_ms, span_ms = request.from_s * 1000, request.window_s * 1000
+
+    def percent(at_ms: int) -> float:
+        return min(100.0, max(0.0, (at_ms - from_ms) * 100 / span_ms))
+
+    blocks = []
+    for each in pictures:
+        left, right = percent(each.clip.start_ms), percent(each.clip.end_ms)
+        width = max(_NARROWEST_PERCENT, right - left)
+        label = f"Clip {each.clip.number}: {told.clock(each.clip.start_ms)} to {told.clock(each.clip.end_ms)}"
+        blocks.append(_Block(each.clip.number, min(left, 100 - width), width, label))
+    return blocks
+
+
+def _ticks(request: FootageRequest | None, told: _Told) -> list[_Tick]:
+    """The two ends, and round times between them, four to eight in all."""
+    if request is None:
+        return []
+    steps_s = (300, 600, 900, 1800, 3600, 7200)
+    step_s = next((step for step in steps_s if request.window_s / step <= 6), steps_s[-1])
+    first_s = -(-request.from_s // step_s) * step_s
+    inner = range(first_s, request.to_s, step_s)
+    ends = (request.from_s, request.to_s)
+    apart = [at for at in inner if all(abs(at - end) > request.window_s / 12 for end in ends)]
+    return [
+        _Tick((at - request.from_s) * 100 / request.window_s, told.minute(at * 1000)) for at in sorted({*apart, *ends})
+    ]
+
+
+def _offsets(pictures: Sequence[Picture]) -> dict[int, str]:
+    """Where each clip begins in `all.mp4`, by its number."""
+    at, offsets = 0.0, {}
+    for each in pictures:
+        if each.video:
+            offsets[each.clip.number] = f"{int(at // 60)}:{at % 60:04.1f}"
+            at += each.seconds
+    return offsets
+
+
+def _qualities(pictures: Sequence[Picture]) -> list[ClockQuality]:
+    found = {segment.quality for each in pictures for segment in each.clip.segments}
+    found |= {each.clip.poster.item.record.quality for each in pictures if each.clip.poster}
+    return [quality for quality in ClockQuality if quality in found]
+
+
+def _example(pictures: Sequence[Picture]) -> Shown | None:
+    """The first whole segment, for the commands that repeat a check by hand."""
+    return next((shown for each in pictures for shown in each.clip.segments if shown.verified.context), None)
+
+
+def _area_in_words(area: Area) -> str:
+    size = f"{_grouped(round(area.size_m2))} m²"
+    if isinstance(area, Circle):
+        return f"{area.radius_m} m around {area.lat:.5f}, {area.lon:.5f} ({size})"
+    bounds = area.bounds
+    return (
+        f"a polygon of {len(area.vertices)} corners ({size}), between {bounds.south:.5f}, {bounds.west:.5f} "
+        f"and {bounds.north:.5f}, {bounds.east:.5f}"
+    )
+
+
+def _sketch(request: FootageRequest | None) -> Sketch | None:
+    return sketch(request.area) if request else None
+
+
+def _length(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
