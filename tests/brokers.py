@@ -36,7 +36,7 @@ class BrokerWithClients:
             (self.pki.add_device if device else self.pki.add_requester)(name, NOW)
         port = self.broker.device_port if device else self.broker.requester_port
         given: dict[str, Any] = {
-            "host": "localhost",
+            "host": "127.0.0.1",
             "port": port,
             "name": name,
             "authority": known.authority,

@@ -19,7 +19,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def footage() -> Path:
-    """vtest.avi: 768×576, 795 frames at 10 fps, pedestrians (from Debian's opencv-doc, or where DOORWARD_VTEST says)."""
+    """vtest.avi: 768×576, 795 frames at 10 fps, pedestrians; from Debian's opencv-doc, or where DOORWARD_VTEST says."""
     places = [
         Path(os.environ.get("DOORWARD_VTEST") or ""),
         Path(__file__).resolve().parents[1] / ".cache" / "vtest.avi",

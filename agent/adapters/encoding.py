@@ -178,4 +178,4 @@ class Pipeline:
 def _luma_plane(picture: av.VideoFrame) -> Luma:
     """The Y plane without a copy and without its padding."""
     plane = picture.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]

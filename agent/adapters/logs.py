@@ -1,7 +1,7 @@
 """Writes what happened as structured lines, and lets nothing through that a log must not have.
 
-An event is a past-tense phrase with fields: `log.info("segment_acknowledged", segment=…, bytes=…)`.  One line each, JSON
-for machines or plain text for a terminal.
+An event is a past-tense name with fields, `log.info("segment_acknowledged", segment=…, bytes=…)`, on one line: JSON for
+machines, plain text for a terminal.
 
 What never gets through, whoever logs it (`redact`):
 - bytes and arrays: only their size is written;

@@ -29,12 +29,12 @@ class StreamDescription:
     luma_width_px: int
     luma_height_px: int
     live: bool
-    """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for its reader."""
+    """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPacket:
-    """One access unit.  `data` is immutable and owned by whoever holds it; B-frames are never used, so order is time."""
+    """One access unit.  `data` is immutable and owned by whoever holds it.  No B-frames, so order is time."""
 
     data: bytes
     keyframe: bool

@@ -84,7 +84,7 @@ def start() -> Iterator[StartBus]:
 
 def settings_for(pki: BrokerPki, port: int, **changes: object) -> BusSettings:
     files = pki.client(DEVICE)
-    settings = BusSettings("localhost", port, DEVICE, files.authority, files.certificate, files.key)
+    settings = BusSettings("127.0.0.1", port, DEVICE, files.authority, files.certificate, files.key)
     return replace(settings, **changes)  # type: ignore[arg-type]
 
 
@@ -212,7 +212,7 @@ def test_nobody_on_the_port_is_unreachable_and_tried_again_soon_while_work_is_pe
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     event = expect_fault(start(settings_for(pki, port)), LinkFault.UNREACHABLE)
-    assert f"localhost:{port}" in str(event.error)
+    assert f"127.0.0.1:{port}" in str(event.error)
     assert event.retry_in_s <= 4
 
 

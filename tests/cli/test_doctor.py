@@ -135,7 +135,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateB
 
 
 def configured(files: ClientFiles, port: int) -> Broker:
-    return Broker(host="localhost", port=port, ca=files.authority, certificate=files.certificate, key=files.key)
+    return Broker(host="127.0.0.1", port=port, ca=files.authority, certificate=files.certificate, key=files.key)
 
 
 @pytest.mark.broker
@@ -187,5 +187,5 @@ def test_a_key_that_others_can_read_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
     missing = tmp_path / "ca.pem"
-    [fault] = faults(check_broker(Broker(host="localhost", ca=missing, certificate=missing, key=missing), NOW))
+    [fault] = faults(check_broker(Broker(host="127.0.0.1", ca=missing, certificate=missing, key=missing), NOW))
     assert str(missing) in fault.message

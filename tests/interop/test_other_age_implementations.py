@@ -74,7 +74,8 @@ def test_stock_age_opens_what_we_seal_to_x25519(age: str, tmp_path: Path, length
     sealed.write_bytes(seal_bytes(plaintext_of(length), recipients, file_key=FILE_KEY, nonce=NONCE))
     keys.write_text(f"# owner\n{identity.secret_text()}\n")
     run(age, "-d", "-i", keys, "-o", opened, sealed)
-    assert opened.read_bytes() == plaintext_of(length)
+    # age before 1.2 makes no file for an empty plaintext.
+    assert (opened.read_bytes() if opened.exists() else b"") == plaintext_of(length)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
