@@ -37,8 +37,10 @@ class PrivateBroker:
     stay the same when the broker is stopped and started again.  Its log is `<directory>/mosquitto.log`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, witness: bool = False) -> None:
+        """`witness`: log every message with its sender, topic and size."""
         self.host = HOST
+        self._witness = witness
         self.directory = directory.resolve()
         self.log_path = self.directory / "mosquitto.log"
         self.device_port, self.requester_port = _free_ports(2)
@@ -103,7 +105,7 @@ class PrivateBroker:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def _configuration(self) -> str:
-        return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        configuration = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
             user=pwd.getpwuid(
                 os.getuid()
             ).pw_name,  # started as root it would become "mosquitto", who cannot read our keys
@@ -112,6 +114,7 @@ class PrivateBroker:
             device_port=self.device_port,
             requester_port=self.requester_port,
         )
+        return configuration + ("\nlog_type debug\n" if self._witness else "")
 
     def _await_running(self, log_offset: int) -> None:
         deadline = time.monotonic() + _START_S

@@ -1,0 +1,1 @@
+"""The main job, played for real: a camera, a broker, an owner, two requesters and a thief."""

@@ -1,0 +1,71 @@
+"""What the demo leaves behind: the film, the report, the picture, and `summary.json` for machines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from demo.story import Outcome, Story
+from demo.telling import Teller
+
+__all__ = ["leave"]
+
+
+def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
+    """Write everything into `folder`, and say where it is."""
+    shared = [(outcome.opened.merged, "shared.mp4"), (outcome.opened.report, "report.html")] if outcome.opened else []
+    tell.act("See for yourself")
+    for source, name in shared:
+        if source is not None and source.exists():
+            shutil.copyfile(source, folder / name)
+    (folder / "contact-sheet.png").write_bytes(outcome.picture)
+    (folder / "summary.json").write_text(json.dumps(_summary(story, outcome, folder), indent=2) + "\n")
+    tell.file("the film", folder / "shared.mp4")
+    tell.file("the report", folder / "report.html")
+    tell.file("the picture", folder / "contact-sheet.png")
+    tell.file("for machines", folder / "summary.json")
+    tell.file("one by hand", "age -d -i OWNER SEGMENT | mpv -   (paths in summary.json; age 1.3 or later)")
+
+
+def _summary(story: Story, outcome: Outcome, folder: Path) -> dict[str, object]:
+    state_dir = story.stage.state_dir
+    sealed = sorted((state_dir / "vault" / "segments").rglob("*.age"))
+    opened = outcome.opened
+    loot = outcome.loot
+    return {
+        "ok": not outcome.failed,
+        "failed": outcome.failed,
+        "device": {"id": story.device.id, "key": story.device.text, "state_dir": str(state_dir)},
+        "owner_identity": str(story.owner.folder / "identity.txt"),
+        "recovery_identity": str(story.owner.folder / "recovery-kit.txt"),
+        "segments": [str(path) for path in sealed if not path.name.endswith(".poster.age")],
+        "posters": [str(path) for path in sealed if path.name.endswith(".poster.age")],
+        "matched": list(outcome.matched),
+        "approved": list(outcome.approved),
+        "disclosure": outcome.disclosure,
+        "requests": [
+            {
+                "id": asked.signed.id,
+                "what": asked.title,
+                "outcome": asked.outcome,
+                "bytes_sent": asked.bytes_sent,
+            }
+            for asked in outcome.requests
+        ],
+        "published": [{"topic": message.topic, "bytes": message.size_bytes} for message in outcome.published],
+        "opened": [str(path) for path in opened.mp4s] if opened else [],
+        "film": str(folder / "shared.mp4"),
+        "report": str(folder / "report.html"),
+        "picture": str(folder / "contact-sheet.png"),
+        "thief": {
+            "files": loot.files,
+            "segments": loot.segments,
+            "posters": loot.posters,
+            "opened": list(loot.opened),
+            "secrets": list(loot.secrets),
+        }
+        if loot
+        else None,
+        "timings_s": outcome.timings_s,
+    }

@@ -1,0 +1,146 @@
+"""Sets the scene: a broker, a device, an owner, two requesters, each with their own folder and their own keys."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.private_broker import PrivateBroker
+from agent.adapters.state_folder import StateFolder
+from agent.config import Configuration, load
+from agent.owner.keys import IdentityKind, OwnerKeys
+from agent.requester.bundles import make_bundle
+from agent.requester.identity import Requester
+from agent.requester.keys import load_key, make_key
+from agent.wire.fields import Kind
+from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
+
+__all__ = ["DOOR", "Asker", "Stage"]
+
+DOOR = (52.0902, 5.1115)
+"""Where the demo's door is, in degrees.  Only the device's configuration has it."""
+
+_CONFIGURATION = """\
+# Made by the demo.  Every key is explained in config/doorward.toml.
+[device]
+name = "demo-door"
+state_dir = "{state}"
+position = {{ latitude = {lat}, longitude = {lon} }}
+
+[camera]
+{camera}
+
+[clips]
+longest_clip_s = 20.0
+
+[broker]
+host = "127.0.0.1"
+port = {port}
+ca = "{ca}"
+certificate = "{certificate}"
+key = "{key}"
+
+[log]
+format = "json"
+"""
+
+_BUNDLE = """\
+version = 1
+
+[[requesters]]
+id = "{id}"
+name = "{name}"
+kind = "{kind}"
+regions = [{{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }}]
+
+[[requesters.keys]]
+key = "{key}"
+from = {start}
+until = {end}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A requester, the root that vouches for it, and its connection."""
+
+    name: str
+    requester: Requester
+    root: PublicKey
+    bundle: bytes
+    bus: MqttBus
+
+
+class Stage:
+    """Everything below `folder`, which is made anew."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.state_dir = folder / "device"
+        self._now = datetime.datetime.now(datetime.UTC)
+        self._pki = BrokerPki.create(folder / "broker", self._now)
+        self.broker = PrivateBroker(folder / "broker", witness=True)
+
+    def device(self, camera: str) -> tuple[Configuration, PublicKey]:
+        """Initialise the device; its configuration is read from the file it is written to, like everybody's."""
+        key = private_key_from_seed(secrets.token_bytes(32))
+        StateFolder(self.state_dir).initialise(key)
+        device = public_key_of(key)
+        files = self._pki.add_device(device.id, self._now)
+        path = self.folder / "doorward.toml"
+        path.write_text(
+            _CONFIGURATION.format(
+                state=self.state_dir,
+                lat=DOOR[0],
+                lon=DOOR[1],
+                camera=camera,
+                port=self.broker.device_port,
+                ca=files.authority,
+                certificate=files.certificate,
+                key=files.key,
+            )
+        )
+        return load(path), device
+
+    def owner(self, kind: IdentityKind) -> OwnerKeys:
+        return OwnerKeys.create(self.folder / "owner", name="owner-1", kind=kind)
+
+    def asker(self, requester_id: str, name: str, kind: Kind) -> Asker:
+        """A requester and its own root, not trusted by anybody yet."""
+        root_file = self.folder / f"{requester_id}-root" / "root.key"
+        root = make_key(root_file)
+        requester = Requester.create(self.folder / requester_id, requester_id, kind, audience=root.id)
+        listed = self.folder / f"{requester_id}-root" / "requesters.toml"
+        listed.write_text(
+            _BUNDLE.format(
+                id=requester_id,
+                name=name,
+                kind=kind.value,
+                key=requester.key.text,
+                start=(self._now - datetime.timedelta(days=1)).date(),
+                end=(self._now + datetime.timedelta(days=365)).date(),
+            )
+        )
+        bundle = make_bundle(listed, load_key(root_file), issued_s=int(self._now.timestamp()))
+        files = self._pki.add_requester(requester_id, self._now)
+        return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
+
+    def _requester_settings(self, name: str, files: ClientFiles) -> BusSettings:
+        return BusSettings(
+            host=self.broker.host,
+            port=self.broker.requester_port,
+            name=name,
+            authority=files.authority,
+            certificate=files.certificate,
+            key=files.key,
+            inbound_packet_bytes=160 << 10,
+            inbound_window=32,
+            inbound_queue=256,
+        )

@@ -1,0 +1,420 @@
+"""The eight acts.  Each does its part for real, checks it, and says what happened."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_scripted import ScriptedCamera
+from agent.adapters.clock_system import SystemClock
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.media.contact_sheet import Tile, TileState, contact_sheet
+from agent.media.join import probe
+from agent.media.poster import poster_of_media
+from agent.owner.deciding import approve
+from agent.owner.enrolling import enrol
+from agent.owner.keys import IdentityKind, OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.reviewing import Review
+from agent.owner.trusting import offer_bundle, trust_root
+from agent.ports import Camera
+from agent.requester.asking import Question
+from agent.requester.identity import SignedRequest
+from agent.requester.opening import OpenedDisclosure, open_disclosure
+from agent.requester.publishing import publish
+from agent.requester.receiving import News, NewsKind, Receiver
+from agent.requester.verifying import CheckOutcome
+from agent.roles.solo import Solo
+from agent.wire.area import Circle
+from agent.wire.fields import Incident, Kind
+from agent.wire.messages import Contact
+from demo.evidence import Loot, Published, published_by, steal
+from demo.stage import DOOR, Asker, Stage
+from demo.telling import Teller
+
+T = TypeVar("T")
+
+__all__ = ["Footage", "Outcome", "Story"]
+
+_MINUTE_S = 60
+_HOUR_S = 3600
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What the camera plays.  `path` is None for the drawn scene; `seconds` None for a live camera."""
+
+    words: str
+    path: Path | None
+    device: str | None
+    seconds: float | None
+
+    @property
+    def configuration(self) -> str:
+        if self.device is not None:
+            return f'kind = "usb"\ndevice = "{self.device}"'
+        if self.path is not None:
+            return f'kind = "file"\npath = "{self.path}"\nrealtime = false'
+        return 'kind = "scripted"\nrealtime = false'
+
+    def camera(self) -> Camera | None:
+        """None: the configuration's own."""
+        if self.device is not None:
+            return None
+        return FileCamera(self.path) if self.path is not None else ScriptedCamera()
+
+
+@dataclass(slots=True)
+class Asked:
+    """One of the four requests, and what became of it as the device and the broker say."""
+
+    title: str
+    signed: SignedRequest
+    outcome: str = "nothing: not even a trace"
+    bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything the summary tells."""
+
+    failed: list[str] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list)
+    approved: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
+    disclosure: str = ""
+    opened: OpenedDisclosure | None = None
+    published: list[Published] = field(default_factory=list)
+    loot: Loot | None = None
+    picture: bytes = b""
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+class Story:
+    """One performance.  `play` returns what happened; `outcome.failed` lists what did not hold."""
+
+    def __init__(self, teller: Teller, folder: Path, footage: Footage, kind: IdentityKind) -> None:
+        self._tell = teller
+        self._footage = footage
+        self._kind = kind
+        self._clock = SystemClock()
+        self.stage = Stage(folder)
+        self.outcome = Outcome()
+
+    def play(self) -> Outcome:
+        with ExitStack() as stack:
+            self._timed("broker", lambda: self._start_broker(stack))
+            self._timed("cast", self._meet_the_cast)
+            self._timed("enrolment", lambda: self._enrol(stack))
+            self._timed("recording", self._record)
+            self._timed("requests", self._ask)
+            review = self._timed("review", self._decide)
+            self._timed("upload", lambda: self._upload(stack))
+            self._listed(everything=True)
+            self._solo.stop()
+            self._timed("evidence", lambda: self._show(review))
+            self._timed("thief", self._thief)
+        return self.outcome
+
+    # -- the acts ------------------------------------------------------------------------------------------------------
+
+    def _start_broker(self, stack: ExitStack) -> None:
+        self._tell.act("A broker of our own")
+        stack.enter_context(self.stage.broker)
+        self._tell.say("mosquitto runs on loopback: TLS 1.3, a certificate for everybody, a closed access list.")
+
+    def _meet_the_cast(self) -> None:
+        self._tell.act("A device, its owner, and two requesters")
+        self._configuration, self.device = self.stage.device(self._footage.configuration)
+        self.owner: OwnerKeys = self.stage.owner(self._kind)
+        self.police = self.stage.asker("rijnstad-police", "Rijnstad Police", Kind.POLICE)
+        self.stranger = self.stage.asker("quick-claims", "Quick Claims Insurance", Kind.INSURER)
+        self._tell.say(f"The device {self.device.id} has one key, which signs.  It has none that opens footage.")
+        self._tell.say("The owner has an identity that opens, an approval key that decides, a recovery kit to print.")
+
+    def _enrol(self, stack: ExitStack) -> None:
+        structlog.configure(processors=[_swallow])
+        camera = self._footage.camera()
+        self._solo = Solo(self._configuration, open_camera=(lambda: camera) if camera is not None else None)
+        stack.callback(self._solo.close)
+        stack.callback(self._solo.stop)
+        self._solo.start()
+        self._link = stack.enter_context(DeviceLink(self.stage.state_dir / "control.sock"))
+        enrolled = enrol(self._link, self.owner)
+        self._check(
+            set(enrolled.opened) >= {"owner-1", "recovery"},
+            "a test file from the device was opened with the owner's identity and with the recovery kit",
+        )
+        trust_root(self._link, self.owner, self.police.root.text)
+        offer_bundle(self._link, self.owner, self.police.bundle)
+        self._tell.say("The owner trusts the root of one requester, Rijnstad Police.  Out of the box: nobody.")
+
+    def _record(self) -> None:
+        self._tell.act(f"Footage: {self._footage.words}")
+        if self._footage.seconds is None:
+            self._record_live(30.0)
+        else:
+            self._record_played(self._footage.seconds)
+        status = self._solo.status()
+        recorder, vault = status["recorder"], status["vault"]
+        self.posters = sum(1 for entry in self._solo.vault.entries() if entry.poster is not None)
+        self._tell.say(
+            f"{recorder['events']} events, kept with what came before them: {vault['segments']} segments and "
+            f"{self.posters} posters, {vault['stored_bytes'] / 1e6:.1f} MB."
+        )
+        self._check(recorder["segments"] > 0, "each one sealed as it was written, to the owner and the recovery kit")
+
+    def _record_played(self, length_s: float) -> None:
+        ended = threading.Event()
+        faults: list[BaseException] = []
+        self._from_ns = self._clock.now().boot_ns - seconds(length_s)
+
+        def play() -> None:
+            try:
+                self._solo.record(BootNs(self._from_ns))
+            except BaseException as error:  # noqa: BLE001 — raised again below, on the thread that tells
+                faults.append(error)
+            ended.set()
+
+        thread = threading.Thread(target=play, name="camera-run")
+        thread.start()
+        with self._tell.progress("watching, as fast as this machine can", length_s) as bar:
+            while not ended.wait(0.1):
+                newest = max((entry.end_ms for entry in self._solo.vault.entries()), default=0)
+                done_s = (newest - self._utc_ms(self._from_ns)) / 1000
+                bar.update(bar.task_ids[0], completed=max(0.0, done_s))
+        thread.join()
+        if faults:
+            raise faults[0]
+
+    def _record_live(self, length_s: float) -> None:
+        self._from_ns = self._clock.now().boot_ns
+        thread = threading.Thread(target=self._solo.record, name="camera-run")
+        thread.start()
+        with self._tell.progress("watching; move in front of the camera", length_s) as bar:
+            for second in range(int(length_s)):
+                bar.update(bar.task_ids[0], completed=second)
+                if second == 5:
+                    self._solo.press_button()
+                time.sleep(1)
+        self._solo.recorder.stop()
+        thread.join()
+
+    def _ask(self) -> None:
+        self._tell.act("Four requests for footage, over MQTT, to everybody in an area")
+        for asker in (self.police, self.stranger):
+            asker.bus.start()
+        try:
+            here, elsewhere = _circle(0.0), _circle(0.02)
+            self._send(self.police, "Rijnstad Police, this street", self._question("2026-1177", here))
+            self._send(self.police, "Rijnstad Police, another neighbourhood", self._question("2026-1178", elsewhere))
+            self._send(self.stranger, "an insurer the owner does not trust", self._question("QC-5", here))
+            too_long = self._question("2026-1179", here, hours=13)
+            self._send(self.police, "Rijnstad Police, 13 hours at once", too_long, checked=False)
+        finally:
+            self.stranger.bus.stop()
+        heard = self._wait(lambda: sum(self._messages().values()) >= 2 and len(self._listed(everything=True)) >= 2)
+        self._check(heard, "the device heard them all and answered none: only it knows whether it has anything")
+        waiting = self._listed()
+        self._check(
+            [request["id"] for request in waiting] == [self.outcome.requests[0].signed.id],
+            "the owner is asked about one of them, the other three never reach a person",
+        )
+
+    def _send(self, asker: Asker, title: str, question: Question, *, checked: bool = True) -> None:
+        now_s = self._now_s()
+        signed = asker.requester.make_request(question, now_s=now_s, checked=checked)
+        publish(asker.requester, signed, asker.bus, now_s=now_s)
+        self.outcome.requests.append(Asked(title, signed))
+        self._tell.say(f"sent: {title}")
+
+    def _decide(self) -> Review:
+        self._tell.act("The owner looks, and decides")
+        review = Review.fetch(self._link, self.owner, self.outcome.requests[0].signed.id)
+        self._tell.say(
+            f"{review.requester.name} ({review.requester.kind.value}), case {review.request.case}, "
+            f"{review.request.incident.value}: {len(review.segments)} segments match"
+            f"{'' if review.certain else '; nobody vouches for the clock, so they match possibly'}."
+        )
+        self.media = {segment.id: review.open(segment.id).media for segment in review.segments}
+        count = len(review.segments)
+        chosen = tuple(segment.id for segment in review.segments[count // 4 : max(count // 4 + 1, count * 5 // 8)])
+        self.outcome.matched = tuple(segment.id for segment in review.segments)
+        self.outcome.approved = chosen
+        self.outcome.disclosure = approve(self._link, self.owner, review, chosen)
+        self._tell.say(
+            f"All were opened and watched in the owner's own client.  {len(chosen)} are shared, {count - len(chosen)} "
+            "are not: their client opened those file keys and wrapped each one anew, to this requester alone."
+        )
+        return review
+
+    def _upload(self, stack: ExitStack) -> None:
+        self._tell.act("The upload, until the requester's own receipt")
+        done = threading.Event()
+        news: list[News] = []
+
+        def tell(item: News) -> None:
+            news.append(item)
+            if item.kind in (NewsKind.COMPLETE, NewsKind.REFUSED):
+                done.set()
+
+        stop = threading.Event()
+        receiver = Receiver(self.police.requester, self.police.bus, self._clock, tell=tell)
+        thread = threading.Thread(target=receiver.run, args=(stop,), name="requester")
+        stack.callback(self.police.bus.stop)
+        thread.start()
+        try:
+            with self._tell.progress("receiving", 1.0) as bar:
+                deadline = time.monotonic() + _PATIENCE_S
+                while not done.wait(0.1) and time.monotonic() < deadline:
+                    at = next((item for item in reversed(news) if item.expected_bytes), None)
+                    if at is not None:
+                        bar.update(bar.task_ids[0], completed=at.held_bytes, total=at.expected_bytes)
+            sent = self._wait(lambda: self._state() == "sent")
+        finally:
+            stop.set()
+            thread.join()
+        self._check(sent, "everything arrived, verified and opened; the device has the signed receipt in its ledger")
+        self._tell.say("The requester checks it again, offline, from the folder alone:")
+        opened = open_disclosure(self.police.requester.folder, self.outcome.disclosure, now_s=self._now_s())
+        self.outcome.opened = opened
+        for check in opened.verification.checks:
+            self._check(check.outcome is CheckOutcome.PASSED, check.said)
+
+    def _show(self, review: Review) -> None:
+        self._tell.act("What left the device, and to whom")
+        self.outcome.published = published_by(self.device.id, self.stage.broker.log())
+        approved = set(self.outcome.approved)
+        for asked, listed in self._outcomes():
+            asked.outcome = listed
+        for asked in self.outcome.requests:
+            mine = asked is self.outcome.requests[0]
+            asked.bytes_sent = sum(
+                message.size_bytes
+                for message in self.outcome.published
+                if mine and f"/{self.outcome.disclosure}-" in message.topic
+            )
+            self._tell.say(f"{asked.bytes_sent:>10,} bytes   {asked.title}: {asked.outcome}")
+        total = sum(message.size_bytes for message in self.outcome.published)
+        self._check(
+            total == self.outcome.requests[0].bytes_sent and total > 0,
+            f"the broker's own log has {len(self.outcome.published)} messages from the device, all of this disclosure",
+        )
+        opened = self.outcome.opened
+        received = {item.item.part.id for item in opened.verification.segments} if opened else set()
+        self._check(received == approved, "the requester has exactly the segments the owner chose")
+        tiles = [
+            Tile(
+                poster_of_media(self.media[segment.id]),
+                time.strftime("%H:%M:%S", time.gmtime(segment.start_ms / 1000)),
+                f"{(segment.end_ms - segment.start_ms) / 1000:.0f} s",
+                TileState.SHARED if segment.id in approved else TileState.KEPT,
+            )
+            for segment in review.segments
+        ]
+        self.outcome.picture = contact_sheet(
+            "What was shared, what stayed",
+            f"{review.requester.name}, case {review.request.case}: {len(approved)} of {len(tiles)} segments",
+            tiles,
+        )
+        if opened is not None and opened.merged is not None:
+            film = probe(opened.merged)
+            self._check(film.frames > 0, f"the requester's film plays: {film.frames} frames, {film.seconds:.0f} s")
+
+    def _thief(self) -> None:
+        self._tell.act("The thief, with everything on the device's disk")
+        self.outcome.loot = loot = steal(self.stage.state_dir)
+        self._check(
+            loot.nothing and loot.segments > 0,
+            f"{loot.files} files: of {loot.segments} segments and {loot.posters} posters, {len(loot.opened)} open",
+        )
+        self._check(
+            len(self.media) == len(self.outcome.matched) > 0, "… while the owner's identity opened every matching one"
+        )
+
+    # -- small helpers -------------------------------------------------------------------------------------------------
+
+    def _question(self, case: str, area: Circle, *, hours: float = 0) -> Question:
+        start_s = self._utc_ms(self._from_ns) // 1000
+        end_s = self._now_s()
+        return Question(
+            area=area,
+            from_s=end_s - int(hours * _HOUR_S) if hours else start_s - 15 * _MINUTE_S,
+            to_s=end_s + 1,
+            not_after_s=end_s + 7 * 24 * _HOUR_S,
+            case=case,
+            incident=Incident.VANDALISM,
+            description="A parked car was damaged. Footage of the street may show when.",
+            contact=Contact(name="Desk Rijnstad", email="desk@rijnstad.example"),
+        )
+
+    def _outcomes(self) -> list[tuple[Asked, str]]:
+        answer = self._final
+        states = {request["id"]: request["state"] for request in answer["requests"]}
+        reasons = [blocked["reason"] for blocked in answer["blocked"]]
+        found = []
+        for asked in self.outcome.requests:
+            if asked.signed.id in states:
+                found.append((asked, states[asked.signed.id]))
+            elif "13 hours" in asked.title:
+                found.append((asked, f"blocked: {', '.join(reasons)}"))
+            else:
+                found.append((asked, f"counted ({answer['counters'].get('untrusted', 0)} untrusted) and forgotten"))
+        return found
+
+    def _state(self) -> str:
+        """Where the request that matched stands."""
+        first = self.outcome.requests[0].signed.id
+        return next((str(r["state"]) for r in self._listed(everything=True) if r["id"] == first), "")
+
+    def _listed(self, *, everything: bool = False) -> list[dict[str, Any]]:
+        self._final = self._link.ask("requests", all=True)
+        return [r for r in self._final["requests"] if everything or r["state"] == "pending"]
+
+    def _messages(self) -> dict[str, int]:
+        counters: dict[str, int] = self._link.ask("requests", all=True)["counters"]
+        return counters
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _check(self, holds: bool, claim: str) -> None:
+        self._tell.proof(holds, claim)
+        if not holds:
+            self.outcome.failed.append(claim)
+
+    def _timed(self, name: str, act: Callable[[], T]) -> T:
+        begun = time.monotonic()
+        result = act()
+        self.outcome.timings_s[name] = round(time.monotonic() - begun, 3)
+        return result
+
+    def _utc_ms(self, boot_ns: int) -> int:
+        now = self._clock.now()
+        return (now.utc_ns + boot_ns - now.boot_ns) // 1_000_000
+
+    def _now_s(self) -> int:
+        return self._clock.now().utc_ns // NS_PER_S
+
+
+def _swallow(_logger: Any, _method: str, _event: Any) -> Any:
+    """The device's log would tell the story twice."""
+    raise structlog.DropEvent
+
+
+def _circle(north_degrees: float) -> Circle:
+    return Circle(lat=round(DOOR[0] + north_degrees, 4), lon=DOOR[1], radius_m=400)

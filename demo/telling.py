@@ -1,0 +1,50 @@
+"""How the demo speaks: numbered acts, plain sentences, a bar where something takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+__all__ = ["Teller"]
+
+
+class Teller:
+    """Writes the story.  Everything it says was done a moment ago."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._act = 0
+
+    def title(self, text: str, under: str) -> None:
+        self.console.print()
+        self.console.print(Text(text, style="bold"))
+        self.console.print(Text(under, style="dim"))
+
+    def act(self, text: str) -> None:
+        self._act += 1
+        self.console.print()
+        self.console.print(Text(f"{self._act}  {text}", style="bold cyan"))
+
+    def say(self, text: str) -> None:
+        self.console.print(Padding(text, (0, 0, 0, 3)))
+
+    def proof(self, holds: bool, text: str) -> None:
+        """A claim that was checked just now."""
+        mark = Text.assemble(("✓ ", "bold green") if holds else ("✗ ", "bold red"), text)
+        self.console.print(Padding(mark, (0, 0, 0, 3)))
+
+    def file(self, what: str, path: object) -> None:
+        self.console.print(Padding(Text.assemble((f"{what:<16}", "dim"), str(path)), (0, 0, 0, 3)), soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str, total: float) -> Iterator[Progress]:
+        """A bar with one task; it leaves nothing behind when it is done."""
+        columns = (TextColumn("   {task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            bar.add_task(what, total=total)
+            yield bar
