@@ -136,6 +136,15 @@ def test_no_clip_reaches_back_behind_a_closing() -> None:
     assert machine.on_motion(moving(0))[1] == ClipBegins(1, EventKind.MOTION, at(-2))
 
 
+def test_a_late_sample_counts_as_now() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_time(at(3))
+    assert machine.on_motion(moving(1)) == (
+        EventBegins(1, EventKind.MOTION, at(3)),
+        ClipBegins(1, EventKind.MOTION, at(-2)),
+    )
+
+
 def test_the_peak_score_is_the_strongest_sample_of_the_event() -> None:
     machine = EventMachine(SETTINGS)
     for second, score in enumerate((0.6, 0.95, 0.7)):

@@ -150,7 +150,7 @@ class Detector:
     def _look(self, grid: Luma, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
         differing = self._background.differences(grid)
         cells = cv2.countNonZero(differing)
-        self._sudden.suspects(cells / self._watched_cells, exposure_jumped, self._background.mean)
+        self._sudden.suspects(self._frame_number, cells / self._watched_cells, exposure_jumped, self._background.mean)
         if self._sudden.settling:
             return self._settle(grid, differing, sensor_ns)
         if not cells:

@@ -42,6 +42,12 @@ _LEAST_KEPT = 0.3
 _SMOOTH = 0.2
 """Light is smooth: its ratio deviates from its own 3×3 mean by less than this share of itself."""
 
+_EXPOSURE_DIVISOR = 5
+"""After an exposure jump the light is suspected at this fraction of the usual share."""
+
+_EXPOSURE_REST = 5
+"""After the light was suspected, exposure jumps say nothing for so many settling times."""
+
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 _STILL_CHANGING_SHARE = 0.02
@@ -76,6 +82,7 @@ class SuddenChange:
         self._settle_frames = settle_frames
         self._usual_share = 0.0
         self._frames_left = 0
+        self._exposure_counts_from_frame = 0
         self._changing_frames = 0
 
     @property
@@ -87,14 +94,21 @@ class SuddenChange:
         """Did the scene go on changing in at least half of the settling time?  A lamp does not, a person does."""
         return 2 * self._changing_frames >= self._settle_frames
 
-    def suspects(self, differing_share: float, exposure_jumped: bool, background: Grid) -> None:
-        """Begin to settle when much more differs from the background than did lately, or the exposure jumped."""
-        jumped = differing_share - self._usual_share > self._share
+    def suspects(self, frame_number: int, differing_share: float, exposure_jumped: bool, background: Grid) -> None:
+        """Begin to settle when much more differs from the background than did lately.
+
+        After an exposure jump a smaller share suffices.  The jump alone is no reason, for its gain is taken out anyway;
+        and it counts once in a while only, or an auto-exposure that hunts would blind the detector.
+        """
+        exposure_counts = exposure_jumped and frame_number >= self._exposure_counts_from_frame
+        least = self._share / _EXPOSURE_DIVISOR if exposure_counts else self._share
+        jumped = differing_share - self._usual_share > least
         self._usual_share += 0.3 * (differing_share - self._usual_share)
-        if (jumped or exposure_jumped) and not self.settling:
+        if jumped and not self.settling:
             self.before[:] = background
             self._frames_left = self._settle_frames
             self._changing_frames = 0
+            self._exposure_counts_from_frame = frame_number + _EXPOSURE_REST * self._settle_frames
 
     def observe(self, changing_share: float) -> None:
         """One more frame of settling, in which this share of the watched cells changed since the frame before."""

@@ -118,15 +118,24 @@ def test_a_lens_covered_at_once_and_then_still_does_not_fire(scene: Draw, watch:
     assert not fired(watch(detector(), [scene()] * EMPTY_FRAMES + [covered] * 60))
 
 
-def test_an_exposure_jump_in_the_metadata_is_learned_and_does_not_fire(scene: Draw, watch: Watch) -> None:
+def test_an_exposure_jump_that_changes_a_corner_is_learned_and_does_not_fire(scene: Draw, watch: Watch) -> None:
     def light(number: int) -> Light:
         return Light(exposure_us=10_000.0 if number < EMPTY_FRAMES else 20_000.0, analogue_gain=2.0)
 
-    brighter = np.clip(scene() * 1.12, 0, 255).astype(np.uint8)
-    samples = watch(detector(), [scene()] * EMPTY_FRAMES + [brighter] * 40, light=light)
+    washed_out = scene()
+    washed_out[:80, :100] = 240
+    pictures = [scene()] * EMPTY_FRAMES + [washed_out] * 60
+    samples = watch(detector(), pictures, light=light)
     assert samples[EMPTY_FRAMES].state is MotionState.LIGHT_CHANGE
     assert samples[-1].state is MotionState.QUIET
     assert not fired(samples)
+    assert watch(detector(), pictures)[EMPTY_FRAMES].state is MotionState.ACTIVE
+
+
+def test_an_exposure_that_hunts_in_every_frame_blinds_nobody(walk: list[np.ndarray], watch: Watch) -> None:
+    samples = watch(detector(), walk, light=lambda number: Light(1000.0 * (1 + number % 2), 1.0))
+    first = next(number for number, sample in enumerate(samples) if sample.moving)
+    assert EMPTY_FRAMES < first <= EMPTY_FRAMES + 20
 
 
 @pytest.mark.parametrize("nonsense", [math.nan, math.inf, -1.0, 0.0, None])

@@ -40,9 +40,10 @@ def test_a_figure_is_not_light(scene: Draw, with_figure: Draw) -> None:
 
 
 def test_a_plain_coat_is_not_light_though_it_is_smooth(scene: Draw) -> None:
-    coat = scene()
-    coat[76:204, 116:244] = 60
-    assert not is_light(steps(coat), background(scene()), DIFFERING, BOX)
+    coat, differing = scene(), np.zeros((60, 80), np.uint8)
+    coat[24:216, 24:296] = 40
+    differing[8:52, 8:72] = 255
+    assert not is_light(steps(coat), background(scene()), differing, (8, 8, 72, 52))
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.5, 0), (1.2, 0), (1.0, 40), (0.7, 20)])
@@ -74,15 +75,15 @@ def test_the_exposure_watch_sees_jumps_and_not_drift() -> None:
 
 def test_a_change_that_stays_below_the_share_is_not_sudden() -> None:
     sudden = SuddenChange(6, 8, share=0.15, settle_frames=6)
-    for share in np.linspace(0, 0.6, 60):
-        sudden.suspects(float(share), False, np.zeros((6, 8), np.float32))
+    for number, share in enumerate(np.linspace(0, 0.6, 60)):
+        sudden.suspects(number, float(share), False, np.zeros((6, 8), np.float32))
     assert not sudden.settling
 
 
 def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_went_on() -> None:
     for changing, expected in ((0.0, False), (0.5, True)):
         sudden = SuddenChange(6, 8, share=0.15, settle_frames=6)
-        sudden.suspects(0.5, False, np.zeros((6, 8), np.float32))
+        sudden.suspects(0, 0.5, False, np.zeros((6, 8), np.float32))
         for _ in range(6):
             assert sudden.settling
             sudden.observe(changing)

@@ -1,0 +1,78 @@
+"""Paths grow on new ground only, and counts tell what lingers from what passes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from agent.core.motion.settings import MotionSettings
+from agent.core.motion.tracking import Tracks
+
+ROWS, COLUMNS = 20, 60
+SETTINGS = MotionSettings(fresh_after_s=5, path_fade_s=0.9, settled_s=1.5)
+CHANGES = np.full((ROWS, COLUMNS), 10, np.uint8)
+
+
+def tracks() -> Tracks:
+    return Tracks(ROWS, COLUMNS, 10.0, SETTINGS)
+
+
+def block(x: int, width: int = 4) -> np.ndarray:
+    """255 in a block of four rows that begins at column `x`."""
+    mask = np.zeros((ROWS, COLUMNS), np.uint8)
+    mask[8:12, max(0, x) : max(0, x + width)] = 255
+    return mask
+
+
+def advance(tracked: Tracks, masks: list[np.ndarray], first_frame: int = 100) -> list[int]:
+    """The longest path after each frame; the picture is the mask itself, so what moves also changes."""
+    return [tracked.advance(mask, mask, CHANGES, first_frame + number) for number, mask in enumerate(masks)]
+
+
+def test_a_path_gains_a_cell_a_frame_while_it_advances() -> None:
+    longest = advance(tracks(), [block(x) for x in range(20)])
+    assert longest[-1] >= 0.8 * len(longest)
+    assert all(after - before in (-1, 0, 1) for before, after in itertools.pairwise(longest))
+
+
+def test_a_path_that_jumps_further_than_its_reach_begins_anew() -> None:
+    assert max(advance(tracks(), [block(10 * (step % 5)) for step in range(20)])) <= 2
+
+
+def test_swaying_over_the_same_ground_runs_dry() -> None:
+    longest = advance(tracks(), [block(20 + [0, 1, 2, 3, 2, 1][step % 6]) for step in range(60)])
+    assert max(longest) <= 5
+    assert longest[-1] == 0
+
+
+def test_ground_is_new_again_after_it_was_clear_for_long_enough() -> None:
+    tracked = tracks()
+    advance(tracked, [block(x) for x in range(10)])
+    tracked.clear(np.zeros((ROWS, COLUMNS), np.uint8))
+    assert max(advance(tracked, [block(x) for x in range(10)], first_frame=120)) <= 2
+    tracked.clear(np.zeros((ROWS, COLUMNS), np.uint8))
+    assert max(advance(tracked, [block(x) for x in range(10)], first_frame=200)) >= 8
+
+
+def test_dwell_counts_frames_in_succession_and_starts_again() -> None:
+    tracked = tracks()
+    advance(tracked, [block(5), block(5), block(30), block(5)])
+    assert tracked.dwell[9, 6] == 1
+    advance(tracked, [block(5)])
+    assert tracked.dwell[9, 6] == 2
+
+
+@pytest.mark.parametrize(("frames", "settled"), [(14, False), (18, True)])
+def test_what_differs_without_changing_is_settled_after_its_time(frames: int, settled: bool) -> None:
+    tracked = tracks()
+    advance(tracked, [block(5)] * frames)
+    assert bool(tracked.settled()[9, 6]) is settled
+
+
+def test_what_keeps_changing_never_settles() -> None:
+    tracked, mask = tracks(), block(5)
+    for number in range(60):
+        tracked.advance(np.full_like(mask, 100 + 50 * (number % 2)), mask, CHANGES, number)
+    assert not tracked.settled().any()
