@@ -13,6 +13,7 @@ Driven from one thread: `run`, or `step` by step.  Source: PROTOCOL.md, "Upload"
 from __future__ import annotations
 
 import enum
+import functools
 import shutil
 import threading
 from collections import OrderedDict
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.core.bus import BusEvent, Connected, Disconnected, Received
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Received, Refused
 from agent.core.disclosure import read_manifest
 from agent.core.timebase import NS_PER_S
 from agent.core.transfer import (
@@ -107,10 +108,15 @@ def _ignore(_news: News) -> None:
     """Nobody watches."""
 
 
+def _count_not(_disclosures: int) -> None:
+    """Nobody counts."""
+
+
 class Receiver:
     """The receiving service of one requester over `bus`, which is started and stopped by whoever made it.
 
     Nobody else may take the bus's events meanwhile.  Requests signed but not yet published are published on the way.
+    `answered` is told how many disclosures are complete and their receipts with the broker.
     """
 
     def __init__(
@@ -121,6 +127,7 @@ class Receiver:
         limits: ReceivingLimits | None = None,
         *,
         tell: Callable[[News], None] = _ignore,
+        answered: Callable[[int], None] = _count_not,
         retention_days: int | None = None,
     ) -> None:
         self._requester = requester
@@ -128,6 +135,8 @@ class Receiver:
         self._clock = clock
         self._limits = limits or ReceivingLimits()
         self._tell = tell
+        self._answered = answered
+        self._complete: set[str] = set()
         self._retention_days = retention_days
         self._outgoing = Outgoing(bus)
         self._reception = Reception(self._limits.transfer)
@@ -356,7 +365,12 @@ class Receiver:
             for audience in (asked.request.audience,) if asked else self._requester.audiences():
                 receipt = self._receipt(disclosure, held, asked, audience)
                 data = self._requester.sign(Receipt.PAYLOAD_TYPE, receipt)
-                self._outgoing.put(str(ReceiptTopic(disclosure)), data, slot=f"{disclosure} {audience}")
+                self._outgoing.put(
+                    str(ReceiptTopic(disclosure)),
+                    data,
+                    slot=f"{disclosure} {audience}",
+                    done=functools.partial(self._receipt_sent, disclosure, held.state),
+                )
         if held.state is HeldState.REFUSED and asked is None:
             # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
             self._forget(disclosure)
@@ -365,6 +379,11 @@ class Receiver:
             if self._folder(disclosure).outcome() is None:
                 self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
             self._close(disclosure)  # answered from the disk if it is asked again
+
+    def _receipt_sent(self, disclosure: str, state: HeldState, answer: Acknowledged | Refused) -> None:
+        if state is HeldState.COMPLETE and isinstance(answer, Acknowledged):
+            self._complete.add(disclosure)
+            self._answered(len(self._complete))
 
     def _receipt(self, disclosure: str, held: Held, asked: Asked | None, audience: str) -> Receipt:
         return receipt_of(
