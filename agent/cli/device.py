@@ -54,9 +54,10 @@ def init(config: Path, as_json: bool) -> None:
 def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so far
     """Watch, record, and answer the owner, until stopped with Ctrl-C or SIGTERM.
 
-    What is open when it stops is finished and kept.
+    What is open when it stops is finished and kept.  When footage from a file is over, it goes on answering.
     """
     from agent.adapters import logs
+    from agent.ports import CameraEnd
     from agent.roles.solo import Solo
 
     configuration = load(config)
@@ -72,7 +73,8 @@ def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so fa
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     try:
-        solo.record()
+        if solo.record() is not CameraEnd.STOPPED:
+            solo.wait()
     finally:
         if not stopper.ident:
             stopper.start()

@@ -157,6 +157,10 @@ class Solo:
                 return CameraEnd.STOPPED
         return CameraEnd.STOPPED if self._stopping.is_set() else self.recorder.run(first_ns)
 
+    def wait(self) -> None:
+        """Go on without a camera until `stop`."""
+        self._stopping.wait()
+
     def press_button(self) -> None:
         """The doorbell's button."""
         self.recorder.trigger(TriggerKind.BUTTON)

@@ -12,6 +12,7 @@ the state says so (ARCHITECTURE, invariant 12).
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
-from agent.errors import DoorwardError, InternalError, StorageError
+from agent.errors import DeviceError, DoorwardError, InternalError, StorageError
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Notifier
 from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
@@ -98,33 +99,28 @@ class Recorder:
     def run(self, first_ns: BootNs | None = None) -> CameraEnd:
         """Play the camera until `stop` or the end of its footage; a live camera that is lost is sought again.
 
-        `first_ns`: boot-clock time of the first frame, for footage (default: now).  Raises `ConfigurationError` or
-        `DeviceError` when the camera cannot even be opened the first time.
+        `first_ns`: boot-clock time of the first frame, for footage (default: now).  Raises `ConfigurationError` for a
+        camera that cannot exist as configured; one that is merely missing is waited for.
         """
-        attempt = 0
-        lost_at = None
-        while True:
+        lost_ns: BootNs | None = None
+        for pause_s in itertools.chain(_RETRY_S, itertools.repeat(_RETRY_S[-1])):
             camera = self._open_camera()
             try:
                 description = camera.open()
-            except DoorwardError as error:
-                if lost_at is None:
-                    raise
-                self._camera_fault = error.message
+            except DeviceError as error:
+                self._camera_fault = str(error)
             else:
-                if lost_at is not None:
-                    self._note_gap(lost_at)
-                attempt = 0
-                end, detail = self._play(camera, description, first_ns or self._clock.now().boot_ns)
-                self._camera_fault = detail
+                if lost_ns is not None:
+                    self._note_gap(lost_ns)
+                    lost_ns = None
+                end, self._camera_fault = self._play(camera, description, first_ns or self._clock.now().boot_ns)
                 if self._stopping.is_set() or not description.live:
                     return end
-            lost_at = lost_at or self._clock.now().boot_ns
+            lost_ns = lost_ns or self._clock.now().boot_ns
             self._log.warning("camera_lost", detail=self._camera_fault)
-            if self._stopping.wait(_RETRY_S[min(attempt, len(_RETRY_S) - 1)]):
-                return CameraEnd.STOPPED
-            attempt += 1
-            first_ns = None
+            if self._stopping.wait(pause_s):
+                break
+        return CameraEnd.STOPPED
 
     def stop(self) -> None:
         """Ask `run` to finish what is open and return.  From any thread; idempotent."""
