@@ -1,24 +1,30 @@
 """Decides, frame by frame, whether something moves at the door.
 
-The algorithm, for a frame of luma of any size:
+Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, with `q` the frame in logarithmic steps,
+`B` the background and `mean` the mean over 11×11 cells:
 
-0.  **Shrink** it by exact 2×2 means to a grid of about 80×60 and take the logarithm (`pyramid.py`).
-1.  **Quick look.**  Does any cell differ from the background by more than its threshold?  If not, and that is almost
-    every frame of a real day, the background follows a little and the frame is done: nine OpenCV calls on preallocated
-    arrays, nothing allocated but the sample.
-2.  **Full look.**  The difference without its local mean, against a threshold that each cell learns (`background.py`).
-3.  **Much at once?**  When the share of differing cells jumps, or the camera changed its exposure, judgement waits
-    until the scene has settled and then rests on structure (`lighting.py`): structure kept is light, and is learned;
-    structure lost while things still change is a person close to the lens, and fires.
-4.  **Track before detecting.**  Paths over differing cells grow only on new ground (`tracking.py`).
-5.  **Confirm.**  The regions with the longest paths must be large enough for their zone, have dwelt on their cells, and
-    not be light.  Only now is the frame `moving`.
+0.  **Shrink.**  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).
+1.  **Quick look.**  Is `|q - B|` above 80 % of the threshold `T` in three cells or more?  If not, and that is almost
+    every frame of a real day, `B` follows a little and the frame is done: seven OpenCV calls on preallocated arrays.
+2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T` and two neighbours do too.  Taking the local mean
+    out makes light vanish.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by
+    sign, plus a share of the local contrast (`background.py`).
+3.  **Much at once?**  When the share of differing cells jumps by 15 %, judgement waits 0.6 s and then rests on
+    structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
+    still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
+4.  **Track before detecting.**  A path is a sequence of differing cells, each within two of the one before, that gains
+    length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
+5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone, have dwelt on their cells
+    (insects and flakes do not), and not be light.  Only now is the frame `moving`.
+6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
+    noise follows except around a confirmed visitor.
 
-`moving` is a strict yes.  The `score` beside it sinks slowly, and keeping an event alive on a weaker score is the event
-machine's business (`agent/core/events.py`), as is everything that follows from it.
+`moving` is a strict yes.  Keeping an event alive on a weaker `score` is the event machine's business
+(`agent/core/events.py`), and so is a visitor who stands still for longer than the background takes to follow.
 
-The detector owns no clock: order and gaps come from the frames' sensor times.  It is deterministic: the same frames
-give the same samples.
+The detector owns no clock: order and gaps come from the frames' sensor times, and a gap or a step backwards starts the
+learning again.  It is deterministic: the same frames give the same samples.  Its memory is a few dozen grids, whatever
+the frame size and however long it runs.
 """
 
 from __future__ import annotations
@@ -92,7 +98,7 @@ class Detector:
             settle_frames=self._frames(settings.settle_s, least=3),
         )
         self._gap_ns = seconds(settings.gap_s)
-        self._least_path = self._frames(settings.path_cells / 10, least=2)
+        self._least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
         self._least_dwell = self._frames(settings.dwell_s, least=2)
         self._last_ns: BootNs | None = None
         self._frame_number = 0

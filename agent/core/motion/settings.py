@@ -52,7 +52,8 @@ class MotionSettings:
 
     # When differing cells are a visitor.
     path_cells: int = 6
-    """A track confirms once its path has reached so many steps of new ground in succession."""
+    """A track confirms once its path has reached so many cells of new ground in succession.  It gains at most one a
+    frame, so a slow camera (below 10 frames a second) asks for fewer, down to 0.6 of it, a fast one for up to 1.2."""
     fresh_after_s: float = 5.0
     """Ground is new again after so long without anything on it."""
     path_fade_s: float = 0.9
