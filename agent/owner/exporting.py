@@ -16,9 +16,10 @@ from agent.media.poster import poster_of_media
 from agent.owner import files
 from agent.owner.keys import AgeIdentity
 from agent.owner.opening import OpenedSegment
+from agent.owner.reviewing import Clip, Review
 from agent.owner.sources import Listed, Source
 
-__all__ = ["Exported", "clips_of", "export_clip", "write_still", "write_video"]
+__all__ = ["ClipFiles", "Exported", "clips_of", "export_clip", "export_review"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,17 @@ class Exported:
     still: Path | None
     seconds: float
     segments: tuple[OpenedSegment, ...] = field(repr=False)
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFiles:
+    """One clip of a review as files to look at; `segments` by number."""
+
+    clip: Clip
+    video: Path | None
+    still: Path | None
+    segments: dict[int, Path]
     notes: tuple[str, ...]
 
 
@@ -68,18 +80,41 @@ def export_clip(
     if not opened:
         return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
     stem = f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
-    video, seconds = write_video([segment.media for segment in opened], files.make_folder(out) / f"{stem}.mp4")
-    still = write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
+    video = files.make_folder(out) / f"{stem}.mp4"
+    seconds = join_mp4([segment.media for segment in opened], video).seconds
+    still = _write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
     return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
 
 
-def write_video(media: Sequence[bytes], out: Path) -> tuple[Path, float]:
-    """One MP4 that plays anywhere; its path and seconds.  Raises `FormatError` for what is no video."""
-    footage = join_mp4(media, out)
-    return out, footage.seconds
+def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[], None] = lambda: None) -> ClipFiles:
+    """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
+    files.make_folder(out)
+    media, segments, notes = [], {}, []
+    for each in clip.segments:
+        try:
+            opened = review.open(each.id)
+            path = out / f"segment-{each.number:03}.mp4"
+            join_mp4([opened.media], path)
+        except FormatError as error:
+            notes.append(f"segment {each.number} is left out: {error}")
+            continue
+        finally:
+            opened_one()
+        media.append(opened.media)
+        segments[each.number] = path
+    if not media:
+        return ClipFiles(clip, None, None, segments, tuple(notes))
+    video = out / f"clip-{clip.number}.mp4"
+    join_mp4(media, video)
+    try:
+        poster = review.poster(clip)
+    except FormatError as error:
+        poster = None
+        notes.append(f"the poster is left out: {error}")
+    return ClipFiles(clip, video, _write_still(poster, media[0], video.with_suffix(".jpg")), segments, tuple(notes))
 
 
-def write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
+def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
     """The clip's poster, or a picture of its beginning."""
     if poster is None:
         try:

@@ -14,7 +14,7 @@ import msgspec
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import Adopted, Segment
-from agent.errors import FormatError, NetworkError, OpenError
+from agent.errors import NetworkError, OpenError
 from agent.owner.keys import AgeIdentity, OwnerKeys
 from agent.owner.meeting import Link, field, meet
 from agent.owner.opening import OpenedSegment, open_captured, open_poster
@@ -70,25 +70,21 @@ class DeviceVault:
         except msgspec.ValidationError as error:
             raise NetworkError("The device's list of segments cannot be read.") from error
 
-    def record(self, segment: str) -> SignedRecord:
-        """The signed record of a stored segment."""
-        lines = field(self._link.ask("records", ids=[segment]), "records", list)
-        if len(lines) != 1 or not isinstance(lines[0], str):
-            raise FormatError(f"The device has no record of segment {segment}.")
-        return record_of(lines[0], segment, self._device)
-
     def sealed(self, segment: str) -> bytes:
-        """The age file, unchecked."""
+        """The age file, unchecked: for those who hold its record already."""
         return self._link.fetch("segment", id=segment)[1]
 
     def sealed_poster(self, segment: str) -> bytes:
         return self._link.fetch("poster", id=segment)[1]
 
     def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
-        return open_captured(self.record(segment), self.sealed(segment), identities, device=self._device.id)
+        answer, data = self._link.fetch("segment", id=segment)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_captured(signed, data, identities, device=self._device.id)
 
     def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
-        return open_poster(self.record(segment), self.sealed_poster(segment), identities)
+        answer, data = self._link.fetch("poster", id=segment)
+        return open_poster(record_of(field(answer, "record", str), segment, self._device), data, identities)
 
 
 def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> OpenedSegment:

@@ -1,4 +1,4 @@
-"""An honest device in this process, made of the pieces of `core` and `wire`, with places where a test can make it lie."""
+"""An honest device in this process, made of pieces of `core` and `wire`, and the places where a test makes it lie."""
 
 from __future__ import annotations
 
@@ -172,9 +172,7 @@ class FakeDevice:
         asked = Asked(data, State.PENDING, tuple(segments))
         request = asked.request
         self.requests[request.id] = asked
-        self.write(
-            EntryKind.RECEIVED, request=request.id, requester=request.requester, subject=asked.payload_sha256
-        )
+        self.write(EntryKind.RECEIVED, request=request.id, requester=request.requester, subject=asked.payload_sha256)
         return request.id
 
     def copy_to(self, folder: Path, *, part: str | None = None) -> Path:
@@ -182,7 +180,10 @@ class FakeDevice:
         for name, stored in self.stored.items():
             whole = not isinstance(stored.signed.record, Adopted)
             kind = FileKind.PART if name == part else FileKind.SEGMENT if whole else FileKind.CUT
-            for file, data in ((VaultFile(name, kind), stored.sealed), (VaultFile(name, FileKind.POSTER), stored.poster)):
+            for file, data in (
+                (VaultFile(name, kind), stored.sealed),
+                (VaultFile(name, FileKind.POSTER), stored.poster),
+            ):
                 if data is not None:
                     path = folder / "vault" / "segments" / file.shard / file.name
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +221,8 @@ class FakeDevice:
         self.asked_ops.append(op)
         answer = getattr(self, f"on_{op}")(body=body, **arguments)
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
+        if op in ("segment", "poster"):
+            result = {"record": self.stored[arguments["id"]].signed.line.decode()}
         return self.lies[op](result, data) if op in self.lies else (result, data)
 
     def on_device(self, body: bytes) -> dict[str, Any]:
@@ -237,7 +240,10 @@ class FakeDevice:
         known = set(_named(self.enrolment).values()) if self.enrolled else set()
         tests = {name: (text, self.token(32)) for name, text in _named(wanted).items() if text not in known}
         self.proposed = (data, tests)
-        return {"epoch": wanted.epoch, "tests": [{"name": name, "recipient": text} for name, (text, _) in tests.items()]}
+        return {
+            "epoch": wanted.epoch,
+            "tests": [{"name": name, "recipient": text} for name, (text, _) in tests.items()],
+        }
 
     def on_enrol_test(self, body: bytes, name: str) -> bytes:
         assert self.proposed is not None
@@ -261,7 +267,7 @@ class FakeDevice:
     def on_status(self, body: bytes) -> dict[str, Any]:
         return {"recording": True, "vault": {"segments": len(self.stored), "bytes": 1}}
 
-    def on_requests(self, body: bytes, all: bool = False) -> dict[str, Any]:  # noqa: A002
+    def on_requests(self, body: bytes, all: bool = False) -> dict[str, Any]:
         shown = [
             {
                 "id": name, "state": asked.state.value, "requester": asked.request.requester,
@@ -276,7 +282,7 @@ class FakeDevice:
         ]  # fmt: skip
         return {"requests": shown, "blocked": [], "counters": {}, "opt_outs": []}
 
-    def on_request(self, body: bytes, id: str) -> dict[str, Any]:  # noqa: A002
+    def on_request(self, body: bytes, id: str) -> dict[str, Any]:
         asked = self.requests[id]
         return {
             "envelope": asked.envelope.decode(), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
@@ -284,17 +290,14 @@ class FakeDevice:
             "records": [self.stored[name].signed.line.decode() for name in asked.segments],
         }  # fmt: skip
 
-    def on_segment(self, body: bytes, id: str) -> bytes:  # noqa: A002
+    def on_segment(self, body: bytes, id: str) -> bytes:
         return self.stored[id].sealed
 
-    def on_poster(self, body: bytes, id: str) -> bytes:  # noqa: A002
+    def on_poster(self, body: bytes, id: str) -> bytes:
         poster = self.stored[id].poster
         if poster is None:
             raise RequestError("no poster")
         return poster
-
-    def on_records(self, body: bytes, ids: list[str]) -> dict[str, Any]:
-        return {"records": [self.stored[name].signed.line.decode() for name in ids]}
 
     def on_list(self, body: bytes, from_ms: int, to_ms: int) -> dict[str, Any]:
         found = []

@@ -1,4 +1,4 @@
-"""A yes is made of keys, of exactly the chosen segments, to exactly the requester who asked; everything else is a no."""
+"""A yes is made of the keys of exactly the chosen segments, for exactly the requester who asked; the rest is a no."""
 
 from __future__ import annotations
 

@@ -131,9 +131,7 @@ def test_an_owner_can_be_taken_out_but_not_by_themselves(
     assert [item.name for item in device.enrolment.approvers] == ["bob"]
 
 
-def test_a_stranger_cannot_enrol_beside_the_owner(
-    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
-) -> None:
+def test_a_stranger_cannot_enrol_beside_the_owner(device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner) -> None:
     enrol(device, keys, clock=now)
     with pytest.raises(ConfigurationError, match="has owners already"):
         enrol(device, make_owner("mallory"), clock=now)

@@ -14,11 +14,7 @@ from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import meet
 from agent.owner.sources import DeviceVault, open_segment
 from tests.owner.conftest import WINDOW_MS, Home, seeds
-from tests.owner.fake_device import JPEG, FakeDevice
-
-
-def known(device: FakeDevice) -> dict[str, object]:
-    return {device.key.id: device.key}
+from tests.owner.fake_device import JPEG
 
 
 def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
@@ -29,7 +25,8 @@ def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None
 
 
 def test_a_list_cannot_make_a_segment_be_another(home: Home) -> None:
-    home.device.lies["records"] = lambda result, data: (home.device.on_records(b"", [home.segments[1]]), data)
+    other = home.device.stored[home.segments[1]]
+    home.device.lies["segment"] = lambda result, data: ({"record": other.signed.line.decode()}, other.sealed)
     with pytest.raises(OpenError, match="about something else"):
         open_segment(home.device, home.keys, home.segments[0])
 
@@ -68,9 +65,7 @@ def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
     assert vault.poster(home.segments[0], [home.keys.identity]) == JPEG
 
 
-def test_it_opens_with_the_recovery_page_on_a_borrowed_machine(
-    home: Home, tmp_path: Path, media: list[bytes]
-) -> None:
+def test_it_opens_with_the_recovery_page_on_a_borrowed_machine(home: Home, tmp_path: Path, media: list[bytes]) -> None:
     vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {})
     assert not vault.signed
     assert vault.open(home.segments[0], [home.keys.recovery()]).media == media[0]

@@ -1,0 +1,42 @@
+"""`doorward owner`: the owner's keys, and everything they decide.
+
+`agent.owner` does it; here it is only asked for and said.  A new command is one line in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from agent.cli.frame import LazyCommand, LazyGroup
+
+__all__ = ["COMMANDS", "owner"]
+
+COMMANDS = {
+    "keygen": LazyCommand("agent.cli.owner.keys:keygen", "Make your keys, and a recovery page to print."),
+    "enrol": LazyCommand("agent.cli.owner.keys:enrol", "Become the owner of a device; prove that your keys open."),
+    "status": LazyCommand("agent.cli.owner.keys:status", "Show how a device is, and that it only went forwards."),
+    "review": LazyCommand("agent.cli.owner.review:review", "Look at a footage request and what it matches."),
+    "approve": LazyCommand("agent.cli.owner.decide:approve", "Share the segments you choose, and no others."),
+    "deny": LazyCommand("agent.cli.owner.decide:deny", "Say no to a footage request."),
+    "revoke": LazyCommand("agent.cli.owner.decide:revoke", "Take a yes back, as far as nothing has left yet."),
+    "opt-out": LazyCommand("agent.cli.owner.opting:opt_out", "Do not be asked: by anybody, or by some."),
+    "opt-in": LazyCommand("agent.cli.owner.opting:opt_in", "Be asked again."),
+    "open": LazyCommand("agent.cli.owner.opening:open_footage", "Open your own footage, on a device or a copied disk."),
+    "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
+    "ledger": LazyCommand("agent.cli.owner.ledger:ledger", "Read what happened, verified from the first entry on."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+def owner() -> None:
+    """The owner's keys, and everything they decide.
+
+    Your keys are on this machine and nowhere else.  The device has their public halves only: it can seal footage to
+    you, and cannot open it.  What you share leaves as new keys for exactly the segments you choose.
+
+    The device may be this machine or another.  For another, forward its control socket:
+
+    \b
+    ssh -N -L /tmp/doorward.sock:/var/lib/doorward/control.sock HOST &
+    doorward owner status --device /tmp/doorward.sock
+    """

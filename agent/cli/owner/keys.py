@@ -1,0 +1,151 @@
+"""`doorward owner keygen`, `enrol` and `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.cli.owner.words import plain
+from agent.errors import ConfigurationError, FormatError
+from agent.owner import enrolling, files
+from agent.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.meeting import ask_device, meet
+
+__all__ = ["enrol", "keygen", "status"]
+
+_CARD_LIMIT_BYTES: Final = 16 * 1024
+
+
+@click.command()
+@keys_option
+@click.option("--name", default="owner", show_default=True, help="What your keys are called; requesters see it.")
+@click.option("--x25519", is_flag=True, help="Keys that every version of stock 'age' opens; not safe for ever.")
+@click.option("--passphrase", "wants_passphrase", is_flag=True, help="Seal the keys with a passphrase; it is asked.")
+@json_option
+def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_json: bool) -> None:
+    """Make your keys, and a recovery page to print.
+
+    The keys open footage and sign your decisions.  The recovery page opens footage when everything else is lost.
+    """
+    kind = IdentityKind.X25519 if x25519 else IdentityKind.HYBRID
+    passphrase: str | None = None
+    if wants_passphrase:
+        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    keys = OwnerKeys.create(folder.expanduser(), name=name, kind=kind, passphrase=passphrase)
+    kit = keys.folder / KIT
+    if as_json:
+        card = keys.card
+        emit_json(
+            {"folder": keys.folder, "name": card.name, "recipient": card.recipient, "approver": card.approver,
+             "recovery": card.recovery, "recovery_kit": kit}
+        )  # fmt: skip
+        return
+    click.echo(f"Your keys are in {keys.folder}.  Keep a backup of that folder where only you can read it.")
+    click.echo(f"\nPrint this page now, and take it off this machine once you have enrolled:\n  {kit}")
+    click.echo("\nNext:\n  doorward owner enrol")
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option(
+    "--add", "cards", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+    help="Another owner's owner.json: from then on the device seals to them too.",
+)  # fmt: skip
+@click.option("--remove", multiple=True, metavar="NAME", help="An owner who is none any more.")
+@click.option(
+    "--recovery-kit", type=click.Path(path_type=Path, dir_okay=False),
+    help="The recovery page, when it is no longer in the folder with your keys.",
+)  # fmt: skip
+@yes_option
+@json_option
+def enrol(
+    folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], recovery_kit: Path | None,
+    sure: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Become the owner of a device; prove that your keys open.
+
+    Do this beside the device, once.  It seals a test to your key and to the recovery key; only when both have been
+    opened here does it begin to record.  Another owner joins with --add, and then runs this on their own machine.
+    """
+    keys = load_keys(folder)
+    added = [_read_card(path) for path in cards]
+    with DeviceLink(device) as link:
+        key = ask_device(link)
+    if keys.memory.device(key.id) is None and not sure:
+        click.echo(f"This is your first meeting with the device {key.id}; 'doorward init' showed that id.", err=True)
+        click.confirm("Is it yours?", abort=True, err=True)
+    # A fresh connection: the device does not wait while somebody reads.
+    with DeviceLink(device) as link:
+        done = enrolling.enrol(link, keys, add=added, remove=remove, recovery_kit=recovery_kit)
+    if as_json:
+        emit_json(
+            {"device": done.device.text, "device_id": done.device.id, "epoch": done.epoch,
+             "opened": list(done.opened), "waiting": list(done.waiting)}
+        )  # fmt: skip
+        return
+    _say_enrolled(keys, done)
+
+
+def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
+    for name in done.opened:
+        click.echo(f"  the test for {'the recovery key' if name == 'recovery' else f'{name}'} opened")
+    if done.waiting:
+        names = ", ".join(map(plain, done.waiting))
+        click.echo(f"Waiting for {names}: run 'doorward owner enrol' on their machine.  Until then nothing changes.")
+        return
+    click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
+    if (keys.folder / KIT).exists():
+        click.echo(f"\nThe recovery key is still on this machine.  Print it, then delete it:\n  {keys.folder / KIT}")
+
+
+def _read_card(path: Path) -> OwnerCard:
+    try:
+        return OwnerCard.parse(files.read(path, _CARD_LIMIT_BYTES))
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Ask them for their owner.json.") from error
+
+
+@click.command()
+@keys_option
+@device_option
+@json_option
+def status(folder: Path, device: Path, as_json: bool) -> None:
+    """Show how a device is, and that it only went forwards.
+
+    Its key, its owners and its ledger are compared with what this machine remembers.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        met = meet(link, keys)
+        said = link.ask("status")
+        waiting = [item for item in link.ask("requests", all=False).get("requests", []) if isinstance(item, dict)]
+    enrolment, ledger = met.known.enrolled, met.known.ledger
+    pending = sum(item.get("state") == "pending" for item in waiting)
+    if as_json:
+        emit_json(
+            {"device_id": met.key.id, "epoch": enrolment.epoch, "owners": [item.name for item in enrolment.approvers],
+             "ledger": {"size": ledger.size, "grown": met.grown}, "requests_waiting": pending, "status": said}
+        )  # fmt: skip
+        return
+    click.echo(f"The device {met.key.id} is the one you enrolled.")
+    click.echo(f"  owners    {', '.join(item.name for item in enrolment.approvers)} (list number {enrolment.epoch})")
+    click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
+    click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
+    click.echo("\nWhat the device says of itself:")
+    _say_tree(said, "  ")
+
+
+def _say_tree(values: dict[str, Any], indent: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{plain(name)}")
+            _say_tree(value, indent + "  ")
+        else:
+            shown = ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
+            click.echo(f"{indent}{plain(name).replace('_', ' ')}: {shown}")

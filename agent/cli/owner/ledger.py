@@ -1,0 +1,64 @@
+"""`doorward owner ledger`: what happened on the device, and the proof that nothing is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.owner import words
+from agent.cli.owner.options import device_option, keys_option, load_keys
+from agent.core.ledger.entries import LedgerEntry
+from agent.core.timebase import ClockQuality
+from agent.owner.link import DeviceLink
+from agent.owner.reading_ledger import read_ledger
+
+__all__ = ["ledger"]
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many entries to show.")
+@click.option("--all", "everything", is_flag=True, help="Show all of them.")
+@json_option
+def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: bool) -> None:
+    """Read what happened, verified from the first entry on.
+
+    The device signed the whole of it, and it continues what this machine saw before.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        view = read_ledger(link, keys)
+    first = 0 if everything else max(0, view.checkpoint.size - last)
+    if as_json:
+        entries = [msgspec.to_builtins(entry) for entry in view.entries[first:]]
+        emit_json(
+            {"size": view.checkpoint.size, "root": view.checkpoint.root.hex(), "grown": view.grown, "first": first,
+             "entries": entries}
+        )  # fmt: skip
+        return
+    for number, entry in enumerate(view.entries[first:], start=first):
+        click.echo(f"{number:>6}  {_when(entry)}  {_what(entry)}")
+    click.echo(f"\n{view.checkpoint.size} entries, all there, signed by the device; {view.grown} new to this machine.")
+
+
+def _when(entry: LedgerEntry) -> str:
+    # A date that nobody vouches for is marked; the order never depends on it.
+    doubt = "?" if entry.clock is ClockQuality.UNKNOWN else " "
+    return f"{words.day(entry.utc_ms)}{doubt}"
+
+
+def _what(entry: LedgerEntry) -> str:
+    details = [
+        entry.requester,
+        entry.request and f"request {entry.request[:8]}",
+        entry.disclosure and f"disclosure {entry.disclosure[:8]}",
+        entry.segments is not None and f"{entry.segments} segments",
+        entry.size_bytes is not None and f"{entry.size_bytes:,} bytes",
+        entry.version is not None and f"version {entry.version}",
+        entry.reason,
+    ]
+    return f"{entry.kind.value:<20}  {', '.join(str(each) for each in details if each)}".rstrip()

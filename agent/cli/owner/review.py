@@ -1,0 +1,219 @@
+"""`doorward owner review`, and how a request reads: neutral words, no countdown, nothing ticked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.owner import words
+from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
+from agent.errors import FormatError
+from agent.owner.clock import wall_ms
+from agent.owner.exporting import ClipFiles, export_review
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.meeting import Link
+from agent.owner.reviewing import Review, ReviewedSegment
+
+__all__ = ["as_document", "find_request", "opening_progress", "review", "show"]
+
+
+@click.command()
+@click.argument("request_id", metavar="[REQUEST]", required=False)
+@keys_option
+@device_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Open posters and segments into this folder, to look at them.",
+)  # fmt: skip
+@json_option
+def review(request_id: str | None, folder: Path, device: Path, out: Path | None, as_json: bool) -> None:
+    """Look at a footage request and what it matches.
+
+    REQUEST is its id or the beginning of it; without one, the requests waiting for you are listed.  Looking changes
+    nothing, and nobody learns that you looked.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        if request_id is None:
+            _list(link, keys, as_json)
+            return
+        seen = Review.fetch(link, keys, find_request(link, request_id))
+        written = tuple(_open_all(seen, out)) if out is not None else ()
+    if as_json:
+        emit_json(as_document(seen, written))
+        return
+    show(seen, written)
+    if out is None:
+        click.echo(f"\nTo look at it:  doorward owner review {seen.request.id[:8]} --out FOLDER")
+    if seen.pending and not seen.expired(wall_ms()):
+        click.echo(f"\nTo share some of it:  doorward owner approve {seen.request.id[:8]}")
+        click.echo(f"To say no:            doorward owner deny {seen.request.id[:8]}")
+        click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
+
+
+def find_request(link: Link, start: str) -> str:
+    """The id of the request that `start` begins, or whose disclosure it begins."""
+    listed = _listed(link, everything=True)
+    by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
+    names = [str(item.get("id")) for item in listed]
+    found = the_one("request", start, [*names, *by_disclosure])
+    return by_disclosure.get(found, found)
+
+
+def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
+    """Print the review.  Everything a requester wrote is printed as text, never as markup."""
+    console = Console(highlight=False)
+    request, requester = seen.request, seen.requester
+    console.print(Text.assemble((requester.name, "bold"), f" ({requester.kind.value}) asks for footage"))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", justify="right")
+    facts.add_column()
+    for name, value in _facts(seen):
+        facts.add_row(name, Text(value))
+    console.print(facts)
+    files = {each.clip.number: each for each in written}
+    for clip in seen.clips:
+        length = words.duration(sum(each.end_ms - each.start_ms for each in clip.segments))
+        console.print(
+            Text.assemble("\n", (f"Clip {clip.number}", "bold"), f"  {words.day(clip.start_ms)} UTC, {length}")
+        )
+        shown = files.get(clip.number)
+        if shown is not None:
+            for path in filter(None, (shown.still, shown.video)):
+                console.print(Text(f"    {path}"), soft_wrap=True)
+        for each in clip.segments:
+            console.print(Text(f"  {each.number:>4}  {_segment_line(each)}"))
+        for note in shown.notes if shown is not None else ():
+            console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
+    console.print(Text(f"\nRequest {request.id}: {seen.state}."))
+
+
+def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, Any]:
+    """The review as `--json` gives it."""
+    request, requester = seen.request, seen.requester
+    files = {each.clip.number: each for each in written}
+    return {
+        "request": request.id,
+        "state": seen.state,
+        "expired": seen.expired(wall_ms()),
+        "requester": {"id": requester.id, "name": requester.name, "kind": requester.kind, "root": requester.root},
+        "case": request.case,
+        "incident": request.incident,
+        "description": request.description,
+        "from_s": request.from_s,
+        "to_s": request.to_s,
+        "not_after_s": request.not_after_s,
+        "certain": seen.certain,
+        "disclosure": seen.disclosure,
+        "clips": [
+            {
+                "number": clip.number,
+                "event": clip.event,
+                "start_ms": clip.start_ms,
+                "end_ms": clip.end_ms,
+                "video": files[clip.number].video if clip.number in files else None,
+                "still": files[clip.number].still if clip.number in files else None,
+                "notes": list(files[clip.number].notes) if clip.number in files else [],
+                "segments": [
+                    {
+                        "number": each.number,
+                        "id": each.id,
+                        "start_ms": each.start_ms,
+                        "end_ms": each.end_ms,
+                        "clock": each.record.quality,
+                        "shareable": each.shareable,
+                        "video": files[clip.number].segments.get(each.number) if clip.number in files else None,
+                    }
+                    for each in clip.segments
+                ],
+            }
+            for clip in seen.clips
+        ],
+    }
+
+
+def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
+    """A progress bar on standard error, and what to call for each segment opened."""
+    progress = Progress(
+        TextColumn("Opening"), BarColumn(), TextColumn("{task.completed}/{task.total} segments"),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = progress.add_task("", total=total)
+    return progress, lambda: progress.advance(task)
+
+
+def _open_all(seen: Review, out: Path) -> Iterator[ClipFiles]:
+    progress, advance = opening_progress(len(seen.segments))
+    with progress:
+        for clip in seen.clips:
+            yield export_review(seen, clip, out, advance)
+
+
+def _facts(seen: Review) -> Iterator[tuple[str, str]]:
+    request = seen.request
+    from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
+    yield "case", f"{request.case}, {request.incident.value}"
+    yield "they write", request.description
+    yield "window", words.window(from_ms, to_ms)
+    local = words.local_window(from_ms, to_ms)
+    if local:
+        yield "", local
+    yield "area", words.area(request.area)
+    reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
+    yield "contact", f"{request.contact.name}, {reach}"
+    over = seen.expired(wall_ms())
+    yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
+    length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
+    yield "matches", f"{len(seen.clips)} clips, {len(seen.segments)} segments, {length}"
+    if not seen.certain:
+        yield "", "the device's clock was not certain: look at the times with care"
+
+
+def _segment_line(each: ReviewedSegment) -> str:
+    line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
+    return line if each.shareable else f"{line}  (its end is missing: it cannot be shared)"
+
+
+def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
+    """Every waiting request: reviewed, or why it cannot be."""
+    rows: list[dict[str, Any]] = []
+    for item in _listed(link, everything=False):
+        if item.get("state") != "pending":
+            continue
+        try:
+            rows.append(as_document(Review.fetch(link, keys, str(item.get("id")))))
+        except FormatError as error:
+            rows.append({"request": str(item.get("id")), "problem": str(error)})
+    if as_json:
+        emit_json({"requests": rows})
+        return
+    if not rows:
+        click.echo("No request is waiting for you.")
+    for row in rows:
+        name = words.plain(row["request"])[:8]
+        if "problem" in row:
+            click.echo(f"{name}  cannot be shown as sound: {row['problem']}")
+            continue
+        who = row["requester"]
+        segments = sum(len(clip["segments"]) for clip in row["clips"])
+        click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
+        click.echo(
+            f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
+            f"{len(row['clips'])} clips, {segments} segments"
+        )
+    if rows:
+        click.echo("\nTo look at one:  doorward owner review REQUEST")
+
+
+def _listed(link: Link, *, everything: bool) -> list[dict[str, Any]]:
+    found = link.ask("requests", all=everything).get("requests")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

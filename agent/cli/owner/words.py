@@ -1,0 +1,67 @@
+"""How times, spans and texts of others read in a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from agent.wire.area import Area, Circle
+
+__all__ = ["area", "clock", "day", "duration", "local_window", "plain", "window"]
+
+_MS_PER_S = 1000
+
+
+def plain(value: object) -> str:
+    """`value` as text without anything that steers a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
+
+
+def day(utc_ms: int) -> str:
+    """`Fri 15 Jan 2027, 06:00`."""
+    return f"{_moment(utc_ms):%a %d %b %Y, %H:%M}"
+
+
+def clock(utc_ms: int) -> str:
+    """`06:00:12`."""
+    return f"{_moment(utc_ms):%H:%M:%S}"
+
+
+def window(from_ms: int, to_ms: int) -> str:
+    """Both ends in UTC, the date once when it is the same."""
+    start, end = _moment(from_ms), _moment(to_ms)
+    until = f"{end:%H:%M}" if start.date() == end.date() else day(to_ms)
+    return f"{day(from_ms)} – {until} UTC"
+
+
+def local_window(from_ms: int, to_ms: int) -> str:
+    """The same in this machine's time zone; empty where that is UTC."""
+    start, end = _moment(from_ms).astimezone(), _moment(to_ms).astimezone()
+    if not start.utcoffset() and not end.utcoffset():
+        return ""
+    return f"{start:%a %H:%M} – {end:%a %H:%M} where you are"
+
+
+def duration(ms: int) -> str:
+    """`8.0 s`, `4 min 10 s`, `2 h 5 min`."""
+    seconds = ms / _MS_PER_S
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def area(asked: Area) -> str:
+    """Shape, place and size."""
+    size = f"{asked.size_m2 / 1e6:.2f} km²"
+    if isinstance(asked, Circle):
+        return f"{size}: within {asked.radius_m} m of {asked.lat:.4f}, {asked.lon:.4f}"
+    bounds = asked.bounds
+    middle = f"{(bounds.south + bounds.north) / 2:.4f}, {(bounds.west + bounds.east) / 2:.4f}"
+    return f"{size}: {len(asked.vertices)} corners around {middle}"
+
+
+def _moment(utc_ms: int) -> datetime:
+    return datetime.fromtimestamp(utc_ms / _MS_PER_S, UTC)

@@ -1,0 +1,346 @@
+"""The owner's commands, in this process, against an honest device behind a real control socket."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from agent.adapters.control_socket import ControlSocket
+from agent.cli.owner import COMMANDS
+from agent.core.consent import State
+from agent.media.join import probe
+from agent.owner.keys import KIT, OwnerKeys
+from agent.wire.control import Frame
+from tests.owner.conftest import NOW_MS, WINDOW_MS, seeds, signed_bundle, signed_request
+from tests.owner.conftest import media as media  # the same three segments
+from tests.owner.fake_device import FakeDevice
+from tests.wire import samples
+
+Tool = Callable[..., object]
+
+
+@dataclass
+class Doorstep:
+    """A device that listens, an owner's folder, and the tool with both filled in."""
+
+    device: FakeDevice
+    keys: Path
+    socket: Path
+    run: Callable[..., object]
+
+    def __call__(self, *arguments: object) -> object:
+        return self.run("owner", *arguments, "--keys", self.keys, "--device", self.socket)
+
+
+@pytest.fixture
+def door(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doorstep]:
+    monkeypatch.setattr("agent.owner.clock.time.time_ns", lambda: NOW_MS * 1_000_000)
+    device = FakeDevice(NOW_MS)
+
+    def handler(frame: Frame) -> Frame:
+        arguments = {name: value for name, value in frame.head.items() if name != "op"}
+        result, body = device.fetch(frame.head["op"], body=frame.body, **arguments)
+        return Frame({"ok": True, "result": json.loads(json.dumps(result))}, body)
+
+    with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
+        socket = Path(short) / "control.sock"
+        control = ControlSocket(socket, handler)
+        control.start()
+        OwnerKeys.create(tmp_path / "owner", name="anna", seeds=seeds("anna"))
+        yield Doorstep(device, tmp_path / "owner", socket, tool)
+        control.stop()
+
+
+@pytest.fixture
+def asked(door: Doorstep, media: list[bytes], tmp_path: Path) -> tuple[Doorstep, str, tuple[str, ...]]:
+    """Enrolled, one root trusted, one request for three segments in two clips."""
+    assert door("enrol", "--yes").status == 0
+    bundle = tmp_path / "bundle.dsse"
+    bundle.write_bytes(signed_bundle())
+    assert door("trust", "add-root", samples.ROOT_KEY.text, "--yes").status == 0
+    assert door("trust", "bundle", bundle, "--yes").status == 0
+    segments = (
+        door.device.record(media[0], WINDOW_MS, event=1, poster=True),
+        door.device.record(media[1], WINDOW_MS + 2000, event=1),
+        door.device.record(media[2], WINDOW_MS + 60_000, event=2),
+    )
+    request = door.device.ask_for(signed_request(description="[bold red]Urgent[/] A bicycle was taken."), segments)
+    return door, request, segments
+
+
+def test_help_of_every_command_is_the_line_in_the_table() -> None:
+    for lazy in COMMANDS.values():
+        module, _, attribute = lazy.target.partition(":")
+        command = getattr(__import__(module, fromlist=[attribute]), attribute)
+        assert isinstance(command, click.Command)
+        assert command.get_short_help_str(limit=200) == lazy.summary
+
+
+def test_keygen_says_to_print_the_page(tool: Tool, tmp_path: Path) -> None:
+    done = tool("owner", "keygen", "--keys", tmp_path / "new", "--name", "bob")
+    assert done.status == 0
+    assert "Print this page now" in done.out
+    assert "AGE-SECRET-KEY" not in done.out + done.err
+    assert (tmp_path / "new" / KIT).exists()
+
+
+def test_keygen_for_a_script_names_public_halves_only(tool: Tool, tmp_path: Path) -> None:
+    done = tool("owner", "keygen", "--keys", tmp_path / "new", "--x25519", "--json")
+    assert json.loads(done.out)["recipient"].startswith("age1")
+    assert "SECRET" not in done.out
+
+
+def test_a_passphrase_is_asked_for_and_never_an_argument(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "click.prompt", lambda text, **options: asked.append((text, options.get("hide_input"))) or "correct horse"
+    )
+    assert tool("owner", "keygen", "--keys", tmp_path / "new", "--passphrase").status == 0
+    assert asked == [("Passphrase", True)]
+    assert (tmp_path / "new" / "identity.age").read_bytes().startswith(b"age-encryption.org/v1\n-> scrypt ")
+
+
+def test_enrolling_says_what_was_proven_and_reminds_of_the_page(door: Doorstep) -> None:
+    done = door("enrol", "--yes")
+    assert done.status == 0
+    assert "the test for the recovery key opened" in done.out
+    assert "Print it, then delete it" in done.out
+    assert door.device.enrolled is not None
+
+
+def test_a_first_meeting_is_asked_about(door: Doorstep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    done = door("enrol")
+    assert done.status == 130
+    assert door.device.key.id in done.err
+    assert door.device.enrolled is None
+
+
+def test_status_says_that_the_device_only_went_forwards(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    done = door("status")
+    assert "is the one you enrolled" in done.out
+    assert "1 waiting for you" in done.out
+    assert json.loads(door("status", "--json").out)["ledger"]["grown"] == 0
+
+
+def test_a_rolled_back_device_is_an_alarm_with_a_status(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    door("status")
+    del door.device.leaves[-2:]
+    done = door("status")
+    assert done.status == 4
+    assert "rolled back or rewritten" in done.err
+
+
+def test_a_review_reads_neutrally_and_shows_texts_as_texts(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    done = door("review", request[:6])
+    assert done.status == 0
+    assert "Harbour Police (police) asks for footage" in done.out
+    assert "[bold red]Urgent[/]" in done.out
+    assert "2 clips, 3 segments" in done.out
+    assert "they hear nothing" in done.out
+    assert not {"urgent!", "left to answer", "hurry", "emergency"} & set(done.out.lower().split("\n"))
+
+
+def test_the_list_of_requests_says_who_asks(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    done = door("review")
+    assert request[:8] in done.out
+    assert "Harbour Police (police)" in done.out
+    door.device.bundles.clear()
+    assert "cannot be shown as sound" in door("review").out
+
+
+def test_a_review_opens_clips_and_segments_to_look_at(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, request, segments = asked
+    done = door("review", request, "--out", tmp_path / "look", "--json")
+    seen = json.loads(done.out)
+    assert [len(clip["segments"]) for clip in seen["clips"]] == [2, 1]
+    assert [item["id"] for clip in seen["clips"] for item in clip["segments"]] == list(segments)
+    assert probe(Path(seen["clips"][0]["video"])).frames == 40
+    assert probe(Path(seen["clips"][1]["segments"][0]["video"])).frames == 20
+    for clip in seen["clips"]:
+        assert Path(clip["still"]).read_bytes().startswith(b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--segments", "1,3"), (0, 2)),
+        (("--segments", "2-3"), (1, 2)),
+        (("--clips", "1"), (0, 1)),
+        (("--clips", "2", "--segments", "1"), (0, 2)),
+    ],
+)
+def test_exactly_the_chosen_segments_are_shared(
+    asked: tuple[Doorstep, str, tuple[str, ...]], arguments: tuple[str, ...], expected: tuple[int, ...]
+) -> None:
+    door, request, segments = asked
+    done = door("approve", request, *arguments, "--yes", "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["segments"] == [segments[number] for number in expected]
+    assert [item.id for item in door.device.released] == [segments[number] for number in expected]
+
+
+def test_segments_can_be_named_by_their_ids(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, segments = asked
+    assert door("approve", request, "--segments", segments[1], "--yes").status == 0
+    assert [item.id for item in door.device.released] == [segments[1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "status"),
+    [
+        (("--segments", "4"), "There is no segment 4", 2),
+        (("--segments", "3-1"), "runs backwards", 2),
+        (("--clips", "9"), "There is no clip 9", 2),
+        (("--segments", ""), "Nothing was chosen", 3),
+        (("--clips", "1", "--email", "x"), "too short", 4),
+    ],
+)
+def test_a_wrong_choice_shares_nothing_and_says_why(
+    asked: tuple[Doorstep, str, tuple[str, ...]], arguments: tuple[str, ...], words: str, status: int
+) -> None:
+    door, request, _ = asked
+    done = door("approve", request, *arguments, "--yes")
+    assert done.status == status
+    assert words in done.err
+    assert door.device.requests[request].state is State.PENDING
+
+
+def test_nothing_is_ticked_for_the_owner(
+    asked: tuple[Doorstep, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, request, _ = asked
+    monkeypatch.setattr("click.prompt", lambda text, **options: options["default"])
+    done = door("approve", request)
+    assert done.status == 3
+    assert "Nothing was chosen" in done.err
+    assert "Harbour Police" in done.out
+
+
+def test_without_a_last_yes_nothing_is_shared(
+    asked: tuple[Doorstep, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, request, _ = asked
+    questions = []
+
+    def no(text: str, **options: object) -> bool:
+        questions.append(text)
+        raise click.Abort
+
+    monkeypatch.setattr("click.confirm", no)
+    assert door("approve", request, "--segments", "1").status == 130
+    assert "Share 1 of 3 segments (1; 2.0 s) with Harbour Police, and nothing about you?" in questions
+    assert door.device.requests[request].state is State.PENDING
+
+
+def test_a_no_and_a_yes_taken_back(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, segments = asked
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    done = door("revoke", request[:8])
+    assert "before anything had left" in done.out
+    other = door.device.ask_for(signed_request(id="f" * 32, seq=8), segments)
+    assert door("deny", other, "--yes").status == 0
+    assert door.device.requests[other].state is State.DENIED
+    assert door("deny", other, "--yes").status == 3
+
+
+def test_a_request_that_is_over_cannot_be_approved(
+    asked: tuple[Doorstep, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, request, _ = asked
+    monkeypatch.setattr("agent.owner.clock.time.time_ns", lambda: (NOW_MS + 8 * 86_400_000) * 1_000_000)
+    done = door("approve", request, "--segments", "1", "--yes")
+    assert (done.status, door.device.requests[request].state) == (3, State.PENDING)
+    assert "time to answer this request is over" in done.err
+    assert "the time to answer is over" in door("review", request).out
+
+
+def test_opting_out_and_in(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    assert "all requests, for good" in door("opt-out").out
+    done = door("opt-out", "--requester", "harbour-police", "--until", "2030-01-01")
+    assert "requests of the requester 'harbour-police', until" in done.out
+    assert "is lifted" in door("opt-in", "--requester", "harbour-police").out
+    assert door("opt-out", "--requester", "a", "--kind", "police").status == 2
+    assert door("opt-out", "--until", "soon").status == 2
+
+
+def test_trust_shows_who_may_ask_and_what_a_bundle_changes(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, _ = asked
+    assert "Harbour Police (police), harbour-police" in door("trust", "show").out
+    newer = tmp_path / "newer.dsse"
+    newer.write_bytes(signed_bundle(version=4, requesters=()))
+    assert "gone     harbour-police" in door("trust", "diff", newer).out
+    assert door.device.trust.bundles[samples.ROOT_KEY.id].version == 3
+    assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
+    assert "nobody may ask" in door("trust", "show").out
+
+
+def test_the_ledger_reads_from_the_first_entry_on(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    done = door("ledger")
+    assert "received" in done.out
+    assert "all there, signed by the device" in done.out
+    assert json.loads(door("ledger", "--all", "--json").out)["size"] == len(door.device.leaves)
+
+
+def test_footage_opens_from_the_device_by_id_and_by_time(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, segments = asked
+    done = door("open", segments[0][:8], "--out", tmp_path / "one", "--json")
+    assert done.status == 0, done.err
+    (clip,) = json.loads(done.out)["clips"]
+    assert probe(Path(clip["video"])).frames == 20
+    done = door("open", "--from", "2027-01-01", "--out", tmp_path / "all", "--json")
+    assert [each["seconds"] for each in json.loads(done.out)["clips"]] == [4.0, 2.0]
+    assert door("open", "zzzz", "--out", tmp_path).status == 2
+    assert door("open", "--out", tmp_path).status == 2
+    assert len(json.loads(door("open", "--list", "--json").out)["segments"]) == 3
+
+
+def test_a_copied_disk_opens_with_the_recovery_page_alone(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path, media: list[bytes]
+) -> None:
+    door, _, _ = asked
+    door.device.cut_short(media[0] + bytes(200_000), WINDOW_MS + 120_000, 0.8)
+    copy = door.device.copy_to(tmp_path / "copy")
+    nobody = tmp_path / "nobody"
+    arguments = ("--vault", copy, "--identity", door.keys / KIT, "--from", "2027-01-01", "--json")
+    done = door.run("owner", "open", *arguments, "--out", tmp_path / "out", "--keys", nobody)
+    document = json.loads(done.out)
+    assert done.status == 1  # something is missing, and it says what
+    assert [each["seconds"] for each in document["clips"]] == [4.0, 2.0, 2.0]
+    assert "verified to byte" in document["clips"][2]["notes"][0]
+    assert "signatures were not checked" in document["notes"][0]
+    signed = door.run("owner", "open", *arguments, "--out", tmp_path / "out", "--signed-by", door.device.key.text)
+    assert json.loads(signed.out)["notes"] == []
+
+
+def test_a_device_that_is_away_is_a_matter_of_the_link(tool: Tool, door: Doorstep, tmp_path: Path) -> None:
+    done = tool("owner", "status", "--keys", door.keys, "--device", tmp_path / "none.sock")
+    assert done.status == 7
+    assert "ssh -L" in done.err
+
+
+def test_without_keys_the_remedy_is_keygen(tool: Tool, door: Doorstep, tmp_path: Path) -> None:
+    done = tool("owner", "status", "--keys", tmp_path / "none", "--device", door.socket)
+    assert done.status == 2
+    assert "doorward owner keygen" in done.err
