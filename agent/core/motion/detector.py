@@ -12,8 +12,8 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 3.  **Much at once?**  When the share of differing cells jumps by 15 %, judgement waits 0.6 s and then rests on
     structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
     still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
-4.  **Track before detecting.**  A path is a sequence of differing cells, each within two of the one before, that gains
-    length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
+4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
+    gains length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone, have dwelt on their cells
     (insects and flakes do not), and not be light.  Only now is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;

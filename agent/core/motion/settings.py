@@ -54,6 +54,8 @@ class MotionSettings:
     path_cells: int = 6
     """A track confirms once its path has reached so many cells of new ground in succession.  It gains at most one a
     frame, so a slow camera (below 10 frames a second) asks for fewer, down to 0.6 of it, a fast one for up to 1.2."""
+    fastest_cells_per_s: float = 20.0
+    """A path follows nothing faster: a quarter of the picture's width a second, beyond a thing's own length."""
     fresh_after_s: float = 5.0
     """Ground is new again after so long without anything on it."""
     path_fade_s: float = 0.9

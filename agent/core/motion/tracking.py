@@ -1,8 +1,9 @@
 """Tells a visitor from a branch: follows what differs, and scores a track only while it reaches new ground.
 
 This is track-before-detect (Tonissen & Evans, 1996) as a dynamic program on the grid.  Each cell holds the length of
-the best path that ends there now.  Per frame: a path may step up to two cells in any direction (a 5×5 maximum), must
-land on a differing cell, and grows by one if that cell has been clear for `fresh_after_s`.  Paths fade slowly.  So
+the best path that ends there now.  Per frame: a path may step a little in any direction (a 5×5 maximum at ten frames a
+second), must land on a differing cell, and grows by one if that cell has been clear for `fresh_after_s`.  Paths fade
+slowly.  So
 
 * someone who walks gains a step a frame and is confirmed within a second,
 * a swaying branch, a flag or a flickering lamp covers the same ground again and runs dry,
@@ -14,6 +15,8 @@ flakes (one frame a cell) from people; a third, for how long it has differed *wi
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -23,7 +26,6 @@ from agent.core.motion.settings import MotionSettings
 
 __all__ = ["Tracks"]
 
-_STEP_REACH = np.ones((5, 5), np.uint8)
 _NEVER = -1e9
 
 
@@ -41,6 +43,8 @@ class Tracks:
         self._fresh = np.zeros(shape, np.uint8)
         self._covered_at: Grid = np.full(shape, _NEVER, np.float32)
         self._one = np.ones(shape, np.uint8)
+        reach_cells = math.ceil(settings.fastest_cells_per_s / frames_per_s)
+        self._step_reach = np.ones((2 * reach_cells + 1, 2 * reach_cells + 1), np.uint8)
         self._fresh_after_frames = settings.fresh_after_s * frames_per_s
         self._fade_frames = max(2, round(settings.path_fade_s * frames_per_s))
         self._settled_frames = min(250, round(settings.settled_s * frames_per_s))
@@ -78,7 +82,7 @@ class Tracks:
         self._previous[:] = frame
 
     def _extend_paths(self, differing: Cells, frame_number: int) -> None:
-        cv2.dilate(self.path, _STEP_REACH, self.path)
+        cv2.dilate(self.path, self._step_reach, self.path)
         mark_below(self._covered_at, frame_number - self._fresh_after_frames, self._fresh)
         cv2.bitwise_and(self._fresh, self._one, self._fresh)
         cv2.add(self.path, self._fresh, self.path)
