@@ -162,13 +162,12 @@ class Connection:
         if publication.retain and not self._retains:
             self._happened.append(Refused(publication.token, _NO_RETAIN, "the broker retains nothing"))
             return
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if publication.expiry_s is not None:
-            properties.MessageExpiryInterval = publication.expiry_s
-        if publication.properties:
-            properties.UserProperty = list(publication.properties)
         info = self._client.publish(
-            publication.topic, publication.payload, qos=1, retain=publication.retain, properties=properties
+            publication.topic,
+            publication.payload,
+            qos=1,
+            retain=publication.retain,
+            properties=_publish_properties(publication),
         )
         self._tokens[info.mid] = publication.token
 
@@ -390,4 +389,15 @@ def _connect_properties(settings: BusSettings) -> Properties:
     properties.ReceiveMaximum = settings.inbound_window
     properties.MaximumPacketSize = settings.inbound_packet_bytes
     properties.TopicAliasMaximum = 0
+    return properties
+
+
+def _publish_properties(publication: Publication) -> Properties | None:
+    if publication.expiry_s is None and not publication.properties:
+        return None  # as for every chunk: paho packs nothing as slowly as something
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if publication.expiry_s is not None:
+        properties.MessageExpiryInterval = publication.expiry_s
+    if publication.properties:
+        properties.UserProperty = list(publication.properties)
     return properties

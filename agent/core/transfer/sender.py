@@ -45,6 +45,7 @@ FIRST_ASK_NS = seconds(8)
 LONGEST_ASK_NS = seconds(120)
 _OVERHEAD_BYTES = 1024
 """What a packet needs beside its chunk: topic and properties."""
+_WINDOW = 16
 _GROW_AFTER = 64
 _TOO_LARGE = 0x95
 
@@ -144,6 +145,7 @@ class Sender:
         self._packet_chunk = LARGEST_CHUNK_BYTES
         self._smooth = 0
         self._window_bytes = window_bytes
+        self._window = _WINDOW
         self._token = first_token
         self._state = _State.ASKING
         self._online = False
@@ -187,10 +189,14 @@ class Sender:
 
     # Inputs
 
-    def connected(self, packet_bytes: int) -> None:
-        """There is a link; its broker takes packets of this size.  Whatever was believed before is asked again."""
+    def connected(self, packet_bytes: int, window: int = _WINDOW) -> None:
+        """There is a link; its broker takes packets of this size, and so many of them unacknowledged.
+
+        Whatever was believed before is asked again.
+        """
         self._online = True
         self._packet_chunk = max(1, min(LARGEST_CHUNK_BYTES, packet_bytes - _OVERHEAD_BYTES))
+        self._window = window
         self._patience_ns = FIRST_ASK_NS
         self._ask()
 
@@ -340,6 +346,8 @@ class Sender:
         return self._chunk(later)
 
     def _chunk(self, part: int) -> SenderEffect | None:
+        if len(self._in_flight) >= self._window:
+            return None  # the bus would say no, after the bytes were read and hashed for nothing
         start, end = self._pending[part].first(self.chunk_bytes)
         if self._bytes_in_flight and self._bytes_in_flight + end - start > self._window_bytes:
             return None

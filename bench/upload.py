@@ -1,0 +1,291 @@
+"""Measures our upload path over mutual TLS to a mosquitto on loopback beside bare paho sending the same bytes.
+
+`python -m bench upload [MEGABYTES] [ROUNDS]` (default 96 and 5).  Both send 64 KiB chunks, QoS 1, 16 in flight, to the
+same broker, and the same requester takes them.  The two take turns; the table gives medians.
+
+- *bare paho*: `publish` from memory, timed to the last PUBACK.  Nothing else: no hash, no file, no receipt.
+- *Doorward*: `services.uplink` as it runs on a device: reads the outbox from disk, hashes each chunk into its topic,
+  sends the manifest first and waits for its receipt, and is timed to the requester's final receipt.
+
+CPU is user and system time of the sending process only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import resource
+import ssl
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.adapters.broker_pki import BrokerPki
+from agent.adapters.clock_system import SystemClock
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.private_broker import PrivateBroker
+from agent.core.bus import Received, Subscribed
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.transfer import (
+    AllHeld,
+    Answer,
+    ManifestHeld,
+    PartSize,
+    Receiver,
+    ReceiverLimits,
+    SealPart,
+    held_of,
+    receipt_of,
+)
+from agent.services.uplink import Uplink
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, parse_topic
+from agent.wire.uploads import UploadNote
+
+CHUNK_BYTES = 64 << 10
+SEGMENT_BYTES = 2 << 20
+IN_FLIGHT = 16
+DEVICE, REQUESTER, DISCLOSURE = "a1" * 8, "springfield", "cd" * 16
+PATIENCE_S = 120.0
+BARE_PREFIX = f"doorward/v1/up/{REQUESTER}/{DEVICE}/bare"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    wall_s: float
+    cpu_s: float
+
+
+def main() -> int:
+    megabytes, rounds = (int(text) for text in (*sys.argv[1:], "96", "5")[:2])
+    if len(sys.argv) == 2:
+        rounds = 5
+    size_bytes = megabytes << 20
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="doorward-bench-") as name:
+        folder = Path(name)
+        pki = BrokerPki.create(folder / "broker", datetime.now(UTC))
+        pki.add_device(DEVICE, datetime.now(UTC))
+        pki.add_requester(REQUESTER, datetime.now(UTC))
+        sizes = _fill_outbox(folder / "outbox", size_bytes)
+        results: dict[str, list[Result]] = {"bare paho": [], "Doorward": []}
+        with PrivateBroker(folder / "broker") as broker:
+            for _ in range(rounds):
+                for label, send in (("bare paho", _send_bare), ("Doorward", _send_ours)):
+                    results[label].append(_turn(spawn, folder, broker, sizes, send))
+    _print(results, size_bytes)
+    return 0
+
+
+def _print(results: dict[str, list[Result]], size_bytes: int) -> None:
+    print(f"{size_bytes >> 20} MiB in {CHUNK_BYTES >> 10} KiB chunks, {IN_FLIGHT} in flight, medians:\n")
+    print("| path | MB/s | CPU-s per 100 MB |\n|---|---|---|")
+    for label, turns in results.items():
+        rate = statistics.median(size_bytes / turn.wall_s / 1e6 for turn in turns)
+        cpu = statistics.median(turn.cpu_s / size_bytes * 1e8 for turn in turns)
+        print(f"| {label} | {rate:.0f} | {cpu:.2f} |")
+
+
+def _fill_outbox(folder: Path, size_bytes: int) -> list[int]:
+    """A manifest and segments of random bytes as an outbox holds them; their sizes."""
+    (folder / DISCLOSURE).mkdir(parents=True)
+    sizes = [50_000] + [SEGMENT_BYTES] * (size_bytes // SEGMENT_BYTES)
+    for number, size in enumerate(sizes):
+        (folder / DISCLOSURE / str(number)).write_bytes(os.urandom(size))
+    return sizes
+
+
+def _turn(spawn: Any, folder: Path, broker: PrivateBroker, sizes: list[int], send: Callable[..., None]) -> Result:
+    """One upload: a fresh requester process, a fresh sending process."""
+    ready, requester_end = spawn.Pipe()
+    done, sender_end = spawn.Pipe()
+    requester = spawn.Process(target=_receive, args=(folder, broker.requester_port, sizes, requester_end), daemon=True)
+    sender = spawn.Process(target=send, args=(folder, broker.device_port, sizes, sender_end), daemon=True)
+    requester.start()
+    try:
+        _await(ready)
+        sender.start()
+        result: Result = _await(done)
+        sender.join(PATIENCE_S)
+        ready.send("stop")
+        requester.join(PATIENCE_S)
+    finally:
+        for process in (requester, sender):
+            if process.is_alive():
+                process.kill()
+    return result
+
+
+def _await(pipe: Connection) -> Any:
+    if not pipe.poll(PATIENCE_S):
+        raise SystemExit("Error: a process of the benchmark has not answered; see above.")
+    return pipe.recv()
+
+
+def _settings(folder: Path, name: str, port: int, **changes: Any) -> BusSettings:
+    files = BrokerPki(folder / "broker").client(name)
+    return BusSettings("localhost", port, name, files.authority, files.certificate, files.key, **changes)
+
+
+# The requester: takes everything, answers ours.
+
+
+def _receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
+    parts = tuple(_part_sizes(folder, sizes))
+    bus = MqttBus(_settings(folder, REQUESTER, port, inbound_packet_bytes=160 << 10, inbound_window=64))
+    bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
+    bus.start()
+    while not isinstance(bus.next_event(10), Subscribed):
+        pass
+    pipe.send("ready")
+    receiver, token = Receiver(parts[0], len(parts), ReceiverLimits()), 0
+    while not pipe.poll():
+        event = bus.next_event(0.1)
+        if isinstance(event, Received) and not event.topic.startswith(BARE_PREFIX) and event.payload:
+            for answer in _assemble(receiver, event, parts):
+                token += 1
+                bus.publish(str(ReceiptTopic(DISCLOSURE)), answer, token=token)
+    bus.stop()
+
+
+def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...]) -> list[bytes]:
+    topic = parse_topic(event.topic)
+    assert isinstance(topic, UploadTopic)
+    match topic.verb:
+        case ChunkVerb(offset, sha256):
+            receiver.chunk(topic.part, offset, event.payload, sha256)
+        case Verb.FIN:
+            receiver.fin(topic.part)
+        case Verb.INIT:
+            note = strictjson.decode(event.payload, UploadNote)
+            receiver.init(PartSize(note.size_bytes, note.sha256), note.parts)
+    answers = []
+    while (effect := receiver.next_effect()) is not None:
+        match effect:
+            case SealPart(part):
+                receiver.sealed(part, matches=True)
+            case ManifestHeld():
+                receiver.expect(parts[1:])
+            case AllHeld():
+                receiver.complete()
+            case Answer(held):
+                receipt = receipt_of(
+                    held, disclosure=DISCLOSURE, request="ef" * 16, requester=REQUESTER, audience="0a" * 8, seq=1
+                )
+                answers.append(strictjson.encode(receipt))
+    return answers
+
+
+def _part_sizes(folder: Path, sizes: list[int]) -> list[PartSize]:
+    paths = [folder / "outbox" / DISCLOSURE / str(number) for number in range(len(sizes))]
+    return [PartSize(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
+
+
+# The senders
+
+
+def _clocked(work: Callable[[], None]) -> Result:
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    work()
+    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    return Result(wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _send_ours(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
+    parts = tuple(
+        OutboxPart(number, "", part.size_bytes, part.sha256) for number, part in enumerate(_part_sizes(folder, sizes))
+    )
+    custody = _Custody(OutboxRecord(DISCLOSURE, "ef" * 16, REQUESTER, parts))
+    bus = MqttBus(_settings(folder, DEVICE, port, window_messages=IN_FLIGHT))
+    uplink = Uplink(bus, custody, _Outbox(folder / "outbox"), SystemClock(), device=DEVICE, position=None)  # type: ignore[arg-type]
+    thread = threading.Thread(target=uplink.run, name="uplink")
+
+    def work() -> None:
+        thread.start()
+        custody.delivered.wait()
+
+    pipe.send(_clocked(work))
+    uplink.stop()
+    thread.join()
+
+
+class _Custody:
+    """Lists one disclosure, and takes receipts unverified."""
+
+    def __init__(self, record: OutboxRecord) -> None:
+        self._record = record
+        self.delivered = threading.Event()
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return [(self._record, False)]
+
+    def begin_sending(self, _disclosure: str) -> bool:
+        return True
+
+    def roots(self) -> tuple[str, ...]:
+        return ()
+
+    def on_message(self, _topic: str, data: bytes) -> Receipt | None:
+        receipt = strictjson.decode(data, Receipt)
+        if held_of(receipt).state.value == "complete":
+            self.delivered.set()
+        return receipt
+
+
+class _Outbox:
+    """`adapters.outbox_disk` as the uplink uses it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
+        with (self._folder / disclosure / str(number)).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+def _send_bare(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
+    files = BrokerPki(folder / "broker").client(DEVICE)
+    context = ssl.create_default_context(cafile=str(files.authority))
+    context.load_cert_chain(files.certificate, files.key)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=DEVICE, protocol=MQTTProtocolVersion.MQTTv5)
+    client.tls_set_context(context)
+    client.max_inflight_messages = IN_FLIGHT
+    chunk, count = os.urandom(CHUNK_BYTES), -(-sum(sizes) // CHUNK_BYTES)
+    left, done = count, threading.Event()
+
+    def on_publish(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set()
+
+    client.on_publish = on_publish
+
+    def work() -> None:
+        client.connect("localhost", port)
+        client.loop_start()
+        for number in range(count):
+            client.publish(f"{BARE_PREFIX}/{number}", chunk, qos=1)
+        done.wait()
+
+    pipe.send(_clocked(work))
+    client.disconnect()
+    client.loop_stop()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
