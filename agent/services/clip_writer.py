@@ -128,6 +128,7 @@ class ClipWriter:
             case EventBegins():
                 self._begin_event(item)
             case EventTriggered(kind=TriggerKind.BUTTON):
+                self._events[item.event].kind = EventKind.BUTTON
                 self._notifier.notify("button", "Somebody pressed the button.")
         return ()
 

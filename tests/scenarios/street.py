@@ -1,0 +1,351 @@
+"""A street for the scenarios: a real broker, a device in its own process, an owner, requesters, and a slow link."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import av
+
+from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.clock_system import SystemClock
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.private_broker import PrivateBroker
+from agent.adapters.state_folder import StateFolder
+from agent.config import load
+from agent.core.media import LumaFrame
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.errors import DoorwardError
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.trusting import offer_bundle, trust_root
+from agent.ports import Camera, CameraEnd, CameraSink
+from agent.requester.asking import Question
+from agent.requester.bundles import make_bundle
+from agent.requester.identity import Requester, SignedRequest
+from agent.requester.keys import load_key, make_key
+from agent.requester.publishing import publish
+from agent.requester.receiving import News, Receiver
+from agent.roles.solo import Solo
+from agent.wire.area import Circle
+from agent.wire.fields import Incident, Kind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import Contact
+from demo.evidence import Published, published_by
+
+ROOT = Path(__file__).resolve().parents[2]
+DOOR = (52.0902, 5.1115)
+PATIENCE_S = 40.0
+
+CONFIGURATION = """\
+[device]
+name = "scenario"
+state_dir = "{state}"
+position = {{ latitude = {lat}, longitude = {lon} }}
+[camera]
+{camera}
+[clips]
+longest_clip_s = 20.0
+[broker]
+host = "127.0.0.1"
+port = {port}
+ca = "{ca}"
+certificate = "{certificate}"
+key = "{key}"
+chunk_bytes = 16384
+"""
+
+NO_CAMERA = 'kind = "usb"\ndevice = "/dev/video-that-is-not-there"'
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that another process does; fail in words when it does not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s in vain for {what}"
+        time.sleep(0.02)
+
+
+class SlowLink:
+    """A TCP relay that lets `bytes_per_s` through towards the broker, and says how many it has let through."""
+
+    def __init__(self, port: int, bytes_per_s: int) -> None:
+        self._target = port
+        self._rate = bytes_per_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.upward_bytes = 0
+        self._sockets: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, name="slow-link")]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for each in list(self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            self._sockets += [near, far]
+            for source, target, counts in ((near, far, True), (far, near, False)):
+                thread = threading.Thread(target=self._relay, args=(source, target, counts), name="slow-link")
+                self._threads.append(thread)
+                thread.start()
+
+    def _relay(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(16 << 10):
+                target.sendall(data)
+                if counts:
+                    self.upward_bytes += len(data)
+                    time.sleep(len(data) / self._rate)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+class Asker:
+    """A requester and the root that vouches for it."""
+
+    def __init__(self, street: Street, name: str, kind: Kind) -> None:
+        self._street = street
+        now = street.now
+        root_file = street.folder / f"{name}-root" / "root.key"
+        self.root = make_key(root_file)
+        self.requester = Requester.create(street.folder / name, name, kind, audience=self.root.id)
+        listed = street.folder / f"{name}-root" / "list.toml"
+        listed.write_text(
+            f'version = 1\n[[requesters]]\nid = "{name}"\nname = "The {name}"\nkind = "{kind.value}"\n'
+            "regions = [{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }]\n"
+            f'[[requesters.keys]]\nkey = "{self.requester.key.text}"\n'
+            f"from = {(now - datetime.timedelta(days=1)).date()}\nuntil = {(now + datetime.timedelta(days=9)).date()}\n"
+        )
+        self.bundle = make_bundle(listed, load_key(root_file), issued_s=int(now.timestamp()))
+        self._files = street.pki.add_requester(name, now)
+
+    @contextmanager
+    def connected(self) -> Iterator[MqttBus]:
+        bus = MqttBus(
+            BusSettings(
+                host="127.0.0.1",
+                port=self._street.broker.requester_port,
+                name=self.requester.id,
+                authority=self._files.authority,
+                certificate=self._files.certificate,
+                key=self._files.key,
+                inbound_packet_bytes=160 << 10,
+                inbound_window=32,
+                inbound_queue=256,
+            )
+        )
+        bus.start()
+        try:
+            yield bus
+        finally:
+            bus.stop()
+
+    def ask(self, case: str, *, north: float = 0.0, hours: float = 1.0, checked: bool = True) -> SignedRequest:
+        """Sign and publish a request about the last `hours` around the door, or so many degrees north of it."""
+        now_s = SystemClock().now().utc_ns // NS_PER_S
+        question = Question(
+            area=Circle(lat=round(DOOR[0] + north, 4), lon=DOOR[1], radius_m=400),
+            from_s=now_s - int(hours * 3600),
+            to_s=now_s + 1,
+            not_after_s=now_s + 7 * 86_400,
+            case=case,
+            incident=Incident.THEFT,
+            description="A bicycle was taken.",
+            contact=Contact(name="The desk", email="desk@example.org"),
+        )
+        signed = self.requester.make_request(question, now_s=now_s, checked=checked)
+        with self.connected() as bus:
+            publish(self.requester, signed, bus, now_s=now_s)
+        return signed
+
+    @contextmanager
+    def receiving(self, news: list[News]) -> Iterator[None]:
+        stop = threading.Event()
+        with self.connected() as bus:
+            receiver = Receiver(self.requester, bus, SystemClock(), tell=news.append)
+            thread = threading.Thread(target=receiver.run, args=(stop,), name="requester")
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
+
+
+class Street:
+    """One broker, one door with its owner, and whoever asks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = datetime.datetime.now(datetime.UTC)
+        self.pki = BrokerPki.create(folder / "broker", self.now)
+        self.broker = PrivateBroker(folder / "broker", witness=True)
+        self.state_dir = folder / "device"
+        key = private_key_from_seed(secrets.token_bytes(32))
+        StateFolder(self.state_dir).initialise(key)
+        self.device = public_key_of(key)
+        self._files: ClientFiles = self.pki.add_device(self.device.id, self.now)
+        self.owner = OwnerKeys.create(folder / "owner", name="owner-1")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # the door's agent, as a process of its own
+
+    def configuration(self, camera: str, port: int | None = None) -> Path:
+        path = self.folder / "doorward.toml"
+        path.write_text(
+            CONFIGURATION.format(
+                state=self.state_dir,
+                lat=DOOR[0],
+                lon=DOOR[1],
+                camera=camera,
+                port=port or self.broker.device_port,
+                ca=self._files.authority,
+                certificate=self._files.certificate,
+                key=self._files.key,
+            )
+        )
+        return path
+
+    def start_agent(self, configuration: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with (self.folder / "agent.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent.cli", "run", "--config", str(configuration)],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        until(self._answers, "the agent to answer its owner")
+
+    def kill_agent(self) -> None:
+        """As a power cut: no chance to finish anything."""
+        self._end(signal.SIGKILL)
+
+    def stop_agent(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.wait(timeout=PATIENCE_S)
+
+    def _answers(self) -> bool:
+        assert self._process is None or self._process.poll() is None, (self.folder / "agent.log").read_text()[-2000:]
+        try:
+            with self.owners_link() as link:
+                return bool(link.ask("device"))
+        except DoorwardError:
+            return False
+
+    def record(self, footage: Path, *, ring_at_frame: int, trusting: Sequence[Asker] = ()) -> None:
+        """Enrol the owner, then play `footage` to its end as if it had been now; somebody rings on the way."""
+        camera = FileCamera(footage)
+        solo = Solo(load(self.configuration(NO_CAMERA)), open_camera=lambda: _Ringing(camera, ring_at_frame, solo))
+        solo.start()
+        try:
+            self.enrol_and_trust(*trusting)
+            length_ns = seconds(probe_seconds(footage))
+            assert solo.record(BootNs(SystemClock().now().boot_ns - length_ns)) is CameraEnd.END_OF_FOOTAGE
+        finally:
+            solo.stop()
+            solo.close()
+
+    def outbox_bytes(self, disclosure: str) -> list[bytes]:
+        """The parts of an approved disclosure as they lie on the device, in order."""
+        folder = self.state_dir / "outbox" / disclosure
+        return [(folder / str(number)).read_bytes() for number in range(len(list(folder.iterdir())))]
+
+    # the owner
+
+    def owners_link(self) -> DeviceLink:
+        return DeviceLink(self.state_dir / "control.sock")
+
+    def enrol_and_trust(self, *askers: Asker) -> None:
+        with self.owners_link() as link:
+            enrol(link, self.owner)
+            for asker in askers:
+                trust_root(link, self.owner, asker.root.text)
+                offer_bundle(link, self.owner, asker.bundle)
+
+    def state_of(self, signed: SignedRequest) -> str:
+        """What the device says of a request; "" when it knows none."""
+        with self.owners_link() as link:
+            listed = link.ask("requests", all=True)["requests"]
+        return next((str(each["state"]) for each in listed if each["id"] == signed.id), "")
+
+    def counted(self) -> dict[str, int]:
+        with self.owners_link() as link:
+            return dict(link.ask("requests", all=True)["counters"])
+
+    # the witness
+
+    def published(self) -> list[Published]:
+        """Everything the broker ever received from the device, by its own log."""
+        return published_by(self.device.id, self.broker.log())
+
+    def published_bytes(self) -> int:
+        return sum(message.size_bytes for message in self.published())
+
+
+class _Ringing:
+    """A camera at whose `frame`-th picture somebody presses the doorbell."""
+
+    def __init__(self, camera: Camera, frame: int, solo: Solo) -> None:
+        self._camera = camera
+        self._frame = frame
+        self._solo = solo
+        self.open, self.request_keyframe, self.stop = camera.open, camera.request_keyframe, camera.stop
+
+    def start(self, sink: CameraSink, first_ns: BootNs) -> None:
+        self._sink = sink
+        self.packet, self.ended = sink.packet, sink.ended
+        self._camera.start(self, first_ns)
+
+    def luma(self, frame: LumaFrame) -> None:
+        self._sink.luma(frame)
+        self._frame -= 1
+        if self._frame == 0:
+            self._solo.press_button()
+
+
+def probe_seconds(footage: Path) -> float:
+    with av.open(str(footage), mode="r") as container:
+        return (container.duration or 0) / av.time_base
+
+
+@contextmanager
+def a_street(folder: Path) -> Iterator[Street]:
+    street = Street(folder)
+    with street.broker:
+        try:
+            yield street
+        finally:
+            street.kill_agent()

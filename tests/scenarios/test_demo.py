@@ -1,0 +1,130 @@
+"""The demo, run as a newcomer runs it: what it leaves is whole, and other people's programs open its footage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from agent.media.join import probe
+from tests.scenarios.street import ROOT
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
+
+INTEROP = ROOT / "tests" / "interop"
+
+
+def play(out: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and what the terminal showed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", "--out", str(out), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=ROOT,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.returncode, done.stdout
+
+
+def summary_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return found
+
+
+def decoded_frames(path: Path) -> int:
+    with av.open(str(path), mode="r") as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, footage: Path) -> Path:
+    """The first twenty seconds of the pedestrians, as somebody's own file."""
+    path = tmp_path_factory.mktemp("footage") / "mine.mp4"
+    with av.open(str(footage), mode="r") as source, av.open(str(path), mode="w") as target:
+        stream = target.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
+        for number, picture in enumerate(source.decode(video=0)):
+            if number == 200:
+                break
+            target.mux(stream.encode(picture.reformat(format="yuv420p")))
+        target.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory: pytest.TempPathFactory, short: Path) -> Path:
+    out = tmp_path_factory.mktemp("hybrid")
+    status, told = play(out, "--video", str(short))
+    assert status == 0, told
+    return out
+
+
+def test_the_demo_tells_its_story_and_leaves_everything_it_names(hybrid: Path) -> None:
+    summary = summary_of(hybrid)
+    assert summary["ok"] is True
+    assert summary["failed"] == []
+    assert [request["outcome"].split()[0] for request in summary["requests"]] == ["sent", "no", "counted", "blocked:"]
+    assert summary["requests"][0]["bytes_sent"] == sum(message["bytes"] for message in summary["published"]) > 0
+    assert [request["bytes_sent"] for request in summary["requests"][1:]] == [0, 0, 0]
+    assert 0 < len(summary["approved"]) < len(summary["matched"])
+    assert summary["thief"]["segments"] == len(summary["segments"]) > 0
+    assert summary["thief"]["posters"] == len(summary["posters"]) > 0
+    for path in [*summary["segments"], *summary["posters"], *summary["opened"], summary["report"], summary["picture"]]:
+        assert Path(path).stat().st_size > 0
+    assert sum(decoded_frames(Path(path)) for path in summary["opened"]) == decoded_frames(Path(summary["film"])) > 0
+
+
+def test_npm_age_encryption_opens_a_segment_the_demo_wrote(hybrid: Path, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None or not (INTEROP / "node_modules/age-encryption").is_dir():
+        pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+    summary = summary_of(hybrid)
+    for identity in (summary["owner_identity"], summary["recovery_identity"]):
+        opened = tmp_path / f"{Path(identity).name}.mp4"
+        done = subprocess.run(
+            [node, "open.mjs", _identity_file(Path(identity), tmp_path), summary["segments"][0], opened],
+            cwd=INTEROP,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert decoded_frames(opened) == probe(opened).frames > 0
+
+
+def test_stock_age_opens_a_segment_of_an_owner_who_chose_x25519(short: Path, tmp_path: Path) -> None:
+    age = shutil.which("age")
+    if age is None:
+        pytest.skip("stock age is not installed: apt-get install age")
+    status, told = play(tmp_path / "demo", "--video", str(short), "--owner", "x25519")
+    assert status == 0, told
+    summary = summary_of(tmp_path / "demo")
+    opened = tmp_path / "opened.mp4"
+    subprocess.run([age, "-d", "-i", summary["owner_identity"], "-o", opened, summary["segments"][0]], check=True)
+    assert decoded_frames(opened) == probe(opened).frames > 0
+
+
+def test_a_demo_on_something_that_is_no_video_says_so_and_what_to_do(tmp_path: Path) -> None:
+    text = tmp_path / "holiday.mp4"
+    text.write_text("this is no video")
+    status, told = play(tmp_path / "demo", "--video", str(text))
+    assert status == 1
+    assert "is not a video" in told
+    assert "make demo VIDEO=" in told
+
+
+def _identity_file(path: Path, folder: Path) -> Path:
+    """The key alone: a recovery kit is a page for people with the key as its last line."""
+    key = next(line for line in reversed(path.read_text().split()) if line.startswith("AGE-SECRET-KEY-"))
+    plain = folder / f"{path.stem}.key"
+    plain.write_text(f"{key}\n")
+    return plain

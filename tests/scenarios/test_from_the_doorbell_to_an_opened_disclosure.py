@@ -1,0 +1,101 @@
+"""The whole of Doorward, for real: from a press of the doorbell to footage opened by exactly the one who may.
+
+Nothing here is pretended.  The broker is mosquitto with TLS 1.3 and certificates, the footage is people walking, the
+device is a process of its own that is killed without warning in the middle of its work, and the witness to what was
+published is the broker's own log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.errors import OpenError
+from agent.media.join import probe
+from agent.owner.deciding import approve
+from agent.owner.opening import open_captured
+from agent.owner.reading_ledger import read_ledger
+from agent.owner.reviewing import Review
+from agent.requester.opening import open_disclosure
+from agent.requester.receiving import News, NewsKind
+from agent.wire.fields import Kind
+from tests.scenarios.street import NO_CAMERA, Asker, SlowLink, Street, a_street, until
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
+
+KILLED_AFTER_BYTES = (30_000, 700_000, 1_500_000)
+"""How much of the upload has left each time the device loses its power: in the manifest, and within two segments."""
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    with a_street(tmp_path) as found:
+        yield found
+
+
+def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path) -> None:
+    police = Asker(street, "rijnstad-police", Kind.POLICE)
+
+    # Somebody rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
+    street.record(footage, ring_at_frame=100, trusting=[police])
+
+    # A request comes, to everybody in the area, signed by someone the owner trusts.  Only this door knows it matches.
+    street.start_agent(street.configuration(NO_CAMERA))
+    request = police.ask("2026-1177")
+    until(lambda: street.state_of(request) == "pending", "the request to match")
+    assert street.published() == []
+
+    # The owner looks at exactly what matches, in their own client, and chooses some of it.
+    with street.owners_link() as link:
+        review = Review.fetch(link, street.owner, request.id)
+        assert review.requester.name == "The rijnstad-police"
+        assert any(review.open(each.id).context.label == "button" for each in review.segments)
+        chosen = [each.id for each in review.segments[3:7]]
+    street.stop_agent()
+
+    # The owner says yes, over a slow line; and three times the power goes while it uploads.
+    slow = SlowLink(street.broker.device_port, bytes_per_s=800_000)
+    try:
+        line = street.configuration(NO_CAMERA, port=slow.port)
+        street.start_agent(line)
+        with street.owners_link() as link:
+            disclosure = approve(link, street.owner, Review.fetch(link, street.owner, request.id), chosen)
+        approved = street.outbox_bytes(disclosure)
+        news: list[News] = []
+        for bytes_sent in KILLED_AFTER_BYTES:
+            with police.receiving(news):  # the requester restarts every time as well
+                until(lambda least=bytes_sent: street.published_bytes() >= least, f"{bytes_sent} bytes to leave")  # type: ignore[misc]
+                street.kill_agent()
+            assert street.outbox_bytes(disclosure) == approved  # what is sent again is what was sent before
+            street.start_agent(line)
+        with police.receiving(news):
+            until(lambda: street.state_of(request) == "sent", "the requester's receipt")
+    finally:
+        slow.close()
+
+    # The requester has it: once, and byte for byte what the owner's approval fixed.
+    assert [each.kind for each in news].count(NewsKind.COMPLETE) == 1
+    received = police.requester.folder / "disclosures" / disclosure
+    assert street.published_bytes() > sum(map(len, approved))  # the cuts did hit the upload: some of it left twice
+    assert [(received / f"{number}.age").read_bytes() for number in range(len(approved))] == approved
+    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    assert opened.verification.ok
+    assert [each.item.part.id for each in opened.verification.segments] == chosen
+    assert opened.merged is not None
+    assert probe(opened.merged).frames == sum(probe(path).frames for path in opened.mp4s) > 0
+
+    # It opens what was chosen and nothing else: a segment that stayed is as closed to the police as to a thief.
+    reply: HybridIdentity = police.requester.asked(request.id).reply_identity()
+    with street.owners_link() as link:
+        stayed = next(each for each in review.segments if each.id not in chosen)
+        _, sealed = link.fetch("segment", id=stayed.id)
+        with pytest.raises(OpenError):
+            open_bytes(sealed, [reply])
+        open_captured(stayed.signed, sealed, [street.owner.identity], device=street.device.id)
+
+        # And the ledger tells it in the order in which it happened, once each, to whoever remembers how it began.
+        told = [entry.kind.value for entry in read_ledger(link, street.owner).entries if entry.request == request.id]
+    assert told == ["received", "matched", "approved", "sealed", "sending", "receipt"]
