@@ -475,6 +475,14 @@ def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBu
 # The socket
 
 
+@pytest.mark.parametrize(
+    "error",
+    [TimeoutError("user timeout"), ConnectionResetError("reset"), ssl.SSLError(1, "[SYS] unknown error"), OSError()],
+)
+def test_a_link_that_breaks_on_its_way_is_lost_and_soon_tried_again(error: OSError, pki: BrokerPki) -> None:
+    assert tls.explain(error, settings_for(pki, 1), established=True).fault is LinkFault.LOST
+
+
 def test_the_socket_is_tuned_where_the_kernel_can_and_silently_not_where_it_cannot(pki: BrokerPki) -> None:
     settings = settings_for(pki, 1)
     with socket.socket() as sock:

@@ -359,7 +359,7 @@ class Connection:
         if self._fault is not None:
             return self._fault
         cause = None if self._sock is None else self._sock.failure
-        found = None if cause is None else tls.explain(cause, self._settings)
+        found = None if cause is None else tls.explain(cause, self._settings, established=True)
         if self._connected or (found is not None and found.fault is LinkFault.CERTIFICATE_REFUSED):
             return found or LinkError(LinkFault.LOST, f"The broker at {self._place} closed the connection.")
         refusal = tls.probe(self._settings, self._context)

@@ -24,6 +24,7 @@ __all__ = ["LinkError", "TidySocket", "explain", "make_context", "probe", "tune"
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _WRONG_NAME = frozenset({62, 64})
 _REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
@@ -130,13 +131,16 @@ def probe(settings: BusSettings, context: ssl.SSLContext) -> LinkError | None:
     return None
 
 
-def explain(error: OSError, settings: BusSettings) -> LinkError:
-    """The fault behind an error of the socket or of TLS."""
+def explain(error: OSError, settings: BusSettings, *, established: bool = False) -> LinkError:
+    """The fault behind an error of the socket or of TLS, `established` when the handshake was over before."""
     place = f"{settings.host}:{settings.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_verification(error, place, settings)
     if isinstance(error, ssl.SSLError):
-        return _explain_tls(error, place, settings)
+        return _explain_tls(error, place, settings, established)
+    if established or isinstance(error, ConnectionResetError | BrokenPipeError):
+        # TCP_USER_TIMEOUT comes as a time-out, which before the connection would mean that nobody is there.
+        return LinkError(LinkFault.LOST, f"The connection to {place} broke ({error}).")
     if isinstance(error, socket.gaierror):
         return LinkError(
             LinkFault.UNREACHABLE,
@@ -155,8 +159,6 @@ def explain(error: OSError, settings: BusSettings) -> LinkError:
             f"The broker at {place} does not answer.",
             remedy="Check the network, host and port, and any firewall between.",
         )
-    if isinstance(error, ConnectionError):
-        return LinkError(LinkFault.LOST, f"The connection to {place} broke ({error}).")
     return LinkError(
         LinkFault.UNREACHABLE, f"The broker at {place} cannot be reached ({error}).", remedy="Check the network."
     )
@@ -188,7 +190,7 @@ def _explain_verification(error: ssl.SSLCertVerificationError, place: str, setti
     )
 
 
-def _explain_tls(error: ssl.SSLError, place: str, settings: BusSettings) -> LinkError:
+def _explain_tls(error: ssl.SSLError, place: str, settings: BusSettings, established: bool) -> LinkError:
     reason = error.reason or str(error)
     words = reason.lower().replace("_", " ")
     if "ALERT" in reason and any(word in reason for word in _REFUSALS):
@@ -197,8 +199,9 @@ def _explain_tls(error: ssl.SSLError, place: str, settings: BusSettings) -> Link
             f"The broker at {place} refuses the certificate {settings.certificate} ({words}).",
             remedy="It must be valid now and signed by the authority this port of the broker trusts.",
         )
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return LinkError(LinkFault.LOST, f"The broker at {place} closed the connection.")
+    if established or isinstance(error, _CUT_OFF) or error.reason in (None, "SYS"):
+        # A reset in the middle of TLS: OpenSSL and Python word it differently with each of their versions.
+        return LinkError(LinkFault.LOST, f"The connection to {place} broke.")
     return LinkError(
         LinkFault.PROTOCOL,
         f"There is no TLS 1.3 with {place} ({words}).",
