@@ -34,7 +34,7 @@ from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.requester import files
 from agent.wire import envelope, strictjson
 from agent.wire.area import E7, Point, e7
-from agent.wire.fields import Kind
+from agent.wire.fields import KeyText, Kind, RequesterId
 from agent.wire.identities import public_key_of
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
@@ -52,7 +52,11 @@ _FILE_LIMIT_BYTES: Final = 1024 * 1024
 _PATH: Final = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
-_Date = datetime.datetime | datetime.date
+_FORMS: Final = {
+    "id": "1 to 32 of a-z, 0-9 and -, neither first nor last a -.",
+    "key": "It is the line ed25519:… that 'doorward requester keygen' printed.",
+    "kind": f"One of {', '.join(kind.value for kind in Kind)}.",
+}
 
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,14 +71,14 @@ class _Rectangle(_Form, frozen=True, forbid_unknown_fields=True):
 
 
 class _Key(_Form, frozen=True, forbid_unknown_fields=True):
-    key: str
+    key: KeyText
     from_: Any = msgspec.field(name="from")
     until: Any
     revoked: bool = False
 
 
 class _Requester(_Form, frozen=True, forbid_unknown_fields=True):
-    id: str
+    id: RequesterId
     name: str
     kind: Kind
     keys: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
@@ -136,7 +140,10 @@ def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
         listed = msgspec.convert(tables, _List)
     except msgspec.ValidationError as error:
         key = _key_in(str(error))
-        raise _mistake(source, places, key, _PATH.sub("", str(error)).replace("`", "'")) from error
+        said = _PATH.sub("", str(error)).replace("`", "'")
+        if "matching regex" in said:
+            said = "this has not the right form."
+        raise _mistake(source, places, key, said, _FORMS.get(str(key[-1]) if key else "", "")) from error
     entries = tuple(_entry(source, places, number, each) for number, each in enumerate(listed.requesters))
     _require_distinct(source, places, entries)
     return listed.version, entries

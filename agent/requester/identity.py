@@ -319,7 +319,7 @@ _REMEDIES: Final = {
     limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
     limits.OverLimit.AREA_TOO_SMALL: "Draw the area larger: at least 64 750 m², a circle of 144 m radius.",
     limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
-    limits.OverLimit.EXPIRED: "Give a later --not-after.",
+    limits.OverLimit.EXPIRED: "Let it live longer: --days.",
     limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
     limits.OverLimit.CASE: "Two requests are the most for one case.",
 }

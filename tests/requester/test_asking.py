@@ -1,0 +1,119 @@
+"""From a person's words to the values of a request: times, circles, polygons."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.errors import ConfigurationError
+from agent.requester.asking import parse_circle, parse_time, read_polygon
+from agent.wire.area import Circle, Point, Polygon
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+SQUARE = ((52.37, 4.89), (52.37, 4.9), (52.376, 4.9), (52.376, 4.89))
+POLYGON = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in SQUARE))
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("2026-03-09T14:30", "2026-03-09T13:30:00+00:00"),
+        ("2026-07-09 14:30:05", "2026-07-09T12:30:05+00:00"),
+        ("2026-03-09T14:30Z", "2026-03-09T14:30:00+00:00"),
+        ("2026-03-09T14:30-05:00", "2026-03-09T19:30:00+00:00"),
+        (" 2026-03-09T14:30 ", "2026-03-09T13:30:00+00:00"),
+    ],
+)
+def test_a_time_is_local_unless_it_says_otherwise(text: str, iso: str) -> None:
+    assert parse_time(text, AMSTERDAM) == datetime.datetime.fromisoformat(iso).timestamp()
+
+
+def test_without_a_zone_a_time_is_this_machines() -> None:
+    here = datetime.datetime(2026, 3, 9, 14, 30).astimezone()
+    assert parse_time("2026-03-09T14:30") == here.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("2026-03-29T02:30", "did not happen"), ("2026-10-25T02:30", "happened twice")]
+)
+def test_an_hour_that_the_clocks_skipped_or_repeated_needs_its_offset(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        parse_time(text, AMSTERDAM)
+    assert parse_time(f"{text}+01:00", AMSTERDAM)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "14:30", "2026-13-01T00:00", "2026-03-09T14:30:00.5"])
+def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="Write 2026-03-09T14:30"):
+        parse_time(text, AMSTERDAM)
+
+
+def test_a_circle_is_a_place_and_a_radius() -> None:
+    assert parse_circle("52.3702, 4.8952, 300") == Circle(lat=52.3702, lon=4.8952, radius_m=300)
+    assert parse_circle("-33.86,151.2,200m") == Circle(lat=-33.86, lon=151.2, radius_m=200)
+    assert parse_circle("52.123456789,4.1,200").lat == 52.1234568
+
+
+@pytest.mark.parametrize("text", ["", "52,4", "52;4;300", "52,4,300km", "91,4,300", "52,181,300", "52,4,9999", "a,b,c"])
+def test_what_is_no_circle_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_circle(text)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def ring(closed: bool = True) -> list[list[float]]:
+    positions = [[lon, lat] for lat, lon in SQUARE]
+    return positions + positions[:1] if closed else positions
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"type": "Polygon", "coordinates": [ring()]},
+        {"type": "Polygon", "coordinates": [ring(closed=False)]},
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring()]}},
+        {
+            "type": "FeatureCollection",
+            "features": [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring()]}}],
+        },
+    ],
+)
+def test_a_polygon_comes_from_geojson_longitude_first(shape: object, tmp_path: Path) -> None:
+    assert read_polygon(written(tmp_path / "area.geojson", json.dumps(shape))) == POLYGON
+
+
+def test_a_polygon_comes_from_lines_latitude_first(tmp_path: Path) -> None:
+    lines = "# the block\n" + "".join(f"{lat}, {lon}   # corner\n" for lat, lon in SQUARE)
+    assert read_polygon(written(tmp_path / "area.txt", lines)) == POLYGON
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("52.37, 4.89\nsomewhere\n", "line 2"),
+        ("52.37, 4.89\n\n95.0, 4.9\n", "line 3"),
+        ("52.37, 4.89\n52.37, 4.90\n", "2 corners"),
+        ('{"type": "Polygon",\n"coordinates": [[[4.89,', "line 2"),
+        ('{"type": "Point", "coordinates": [4, 52]}', "not one GeoJSON polygon"),
+        ('{"type": "Polygon", "coordinates": [[["a", 1]]]}', "longitude, latitude"),
+        (json.dumps({"type": "Polygon", "coordinates": [ring(), ring()]}), "without holes"),
+        ("52.37,4.89\n52.376,4.9\n52.37,4.9\n52.376,4.89\n", "touches itself"),
+    ],
+)
+def test_what_is_no_polygon_is_named_with_file_and_place(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words) as raised:
+        read_polygon(written(tmp_path / "area.txt", text))
+    assert "area.txt" in raised.value.message
+
+
+def test_a_polygon_file_that_is_not_there_is_the_operators_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        read_polygon(tmp_path / "nowhere")

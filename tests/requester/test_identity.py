@@ -1,0 +1,276 @@
+"""A requester's keys, numbers and requests: secret where they must be, never used twice, never lost half-way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigurationError, RequestError, StorageError
+from agent.requester import files
+from agent.requester.identity import Asked, Requester
+from agent.requester.keys import load_key, make_key
+from agent.requester.sequence import SequenceCounter
+from agent.wire import envelope, strictjson
+from agent.wire.area import Circle
+from agent.wire.fields import Kind
+from agent.wire.messages import FootageRequest, Withdrawal
+from agent.wire.topics import cells_of, parse_topic
+from tests.requester.conftest import NOW_S, ROOT_ID, question
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    public = make_key(tmp_path / "keys" / "root.key")
+    assert load_key(tmp_path / "keys" / "root.key").public_key().public_bytes_raw() == public.raw
+    assert stat.S_IMODE((tmp_path / "keys" / "root.key").stat().st_mode) == 0o600
+    with pytest.raises(ConfigurationError, match="exists already"):
+        make_key(tmp_path / "keys" / "root.key")
+
+
+def test_a_key_that_others_may_read_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    make_key(tmp_path / "root.key")
+    (tmp_path / "root.key").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        load_key(tmp_path / "root.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_what_is_no_key_is_refused_without_being_quoted(content: bytes, tmp_path: Path) -> None:
+    files.write(tmp_path / "root.key", content, secret=True)
+    with pytest.raises(ConfigurationError, match=r"root\.key") as raised:
+        load_key(tmp_path / "root.key")
+    assert "AAAA" not in str(raised.value)
+
+
+def test_a_folder_holds_one_requester_and_keeps_what_it_is(requester: Requester) -> None:
+    again = Requester.open(requester.folder)
+    assert (again.id, again.profile.kind, again.key) == ("rijnstad-police", Kind.POLICE, requester.key)
+    with pytest.raises(ConfigurationError, match="holds a requester already"):
+        Requester.create(requester.folder, "other", Kind.FIRE)
+
+
+def test_a_folder_without_a_requester_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="keygen"):
+        Requester.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "Police", "a/b", "a+", "-a", "x" * 33, "a\n"])
+def test_a_name_that_could_not_be_a_topic_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        Requester.create(tmp_path / "requester", name, Kind.POLICE)
+    assert not (tmp_path / "requester").exists()
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_grow_and_outlive_restarts(tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    numbers = [SequenceCounter(tmp_path).next() for _ in range(5)]
+    assert numbers == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("damage", [b"", b"-1\n", b"07\n", b"3", b"9007199254740991\n", b"x\n"])
+def test_a_damaged_counter_is_an_error_and_never_a_fresh_start(damage: bytes, tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    (tmp_path / "sequence").write_bytes(damage)
+    with pytest.raises(StorageError, match="must not be used again"):
+        SequenceCounter(tmp_path).next()
+
+
+def test_a_missing_counter_is_an_error_too(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="must not be used again"):
+        SequenceCounter(tmp_path).next()
+
+
+STEPS = ["os.fsync", "pathlib.Path.replace", "agent.requester.files.sync_folder"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_number_is_durable_before_it_is_used(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever step fails: either the number was never handed out, or it is not handed out again."""
+    counter = SequenceCounter(tmp_path)
+    counter.create()
+    used = [counter.next()]
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(step, fails)
+    with pytest.raises(StorageError):
+        used.append(counter.next())
+    monkeypatch.undo()
+    used += [SequenceCounter(tmp_path).next() for _ in range(3)]
+    assert len(set(used)) == len(used) == 4
+    assert used == sorted(used)
+
+
+def _take(folder: Path, count: int, numbers: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
+    for _ in range(count):
+        numbers.put(SequenceCounter(folder).next())
+
+
+def test_two_processes_never_get_the_same_number(tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    context = multiprocessing.get_context("spawn")
+    numbers = context.SimpleQueue()
+    workers = [context.Process(target=_take, args=(tmp_path, 20, numbers)) for _ in range(2)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    taken = [numbers.get() for _ in range(40)]
+    numbers.close()
+    assert sorted(taken) == list(range(1, 41))
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_says_what_was_asked_and_is_signed(requester: Requester) -> None:
+    signed = requester.make_request(question(), now_s=NOW_S)
+    opened = envelope.open_envelope(signed.envelope, FootageRequest.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    request = strictjson.decode(opened.payload, FootageRequest)
+    assert (request.id, request.requester, request.audience) == (signed.id, "rijnstad-police", ROOT_ID)
+    assert (request.kind, request.seq, request.case) == (Kind.POLICE, 1, "2027-0114")
+    assert (request.from_s, request.to_s) == (NOW_S - 7200, NOW_S - 3600)
+
+
+def test_a_request_is_published_in_every_cell_its_area_touches(requester: Requester) -> None:
+    area = Circle(lat=52.5, lon=5.0, radius_m=300)
+    signed = requester.make_request(question(area=area), now_s=NOW_S)
+    assert len(signed.topics) == len(cells_of(area)) == 4
+    assert all(parse_topic(topic).request == signed.id for topic in signed.topics)  # type: ignore[union-attr]
+
+
+def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(requester: Requester) -> None:
+    asked = [requester.asked(requester.make_request(question(case=f"c{n}"), now_s=NOW_S).id) for n in range(3)]
+    assert len({each.request.reply for each in asked}) == 3
+    for each in asked:
+        assert str(each.reply_identity().recipient()) == each.request.reply
+        assert stat.S_IMODE((each.folder / "reply.identity").stat().st_mode) == 0o600
+        assert stat.S_IMODE(each.folder.stat().st_mode) == 0o700
+
+
+def test_a_reply_key_that_others_may_read_is_not_used(asked: Asked) -> None:
+    (asked.folder / "reply.identity").chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        asked.reply_identity()
+
+
+OVER: dict[str, tuple[dict[str, object], str]] = {
+    "short": ({"from_s": NOW_S - 4000}, "at least 15 minutes"),
+    "long": ({"from_s": NOW_S - 3600 - 12 * 3600 - 1}, "at most 12 hours"),
+    "future": ({"to_s": NOW_S + 600}, "not about what will"),
+    "old": ({"from_s": NOW_S - 46 * 86_400, "to_s": NOW_S - 46 * 86_400 + 3600}, "last 45 days"),
+    "small": ({"area": Circle(lat=52.0, lon=4.0, radius_m=143)}, "larger"),
+    "large": ({"area": Circle(lat=52.0, lon=4.0, radius_m=643)}, "smaller"),
+    "expired": ({"not_after_s": NOW_S - 1}, "--days"),
+    "lives long": ({"not_after_s": NOW_S + 31 * 86_400}, "within 30 days"),
+}
+
+
+@pytest.mark.parametrize("limit", OVER)
+def test_an_honest_requester_learns_early_which_limit_a_request_is_over(limit: str, requester: Requester) -> None:
+    changes, remedy = OVER[limit]
+    with pytest.raises(RequestError, match=remedy):
+        requester.make_request(question(**changes), now_s=NOW_S)
+    assert list(requester.request_ids()) == []
+    assert requester.next_number() == 1, "a refused question uses up no number"
+
+
+def test_a_third_request_for_one_case_is_refused(requester: Requester) -> None:
+    for _ in range(2):
+        requester.make_request(question(), now_s=NOW_S)
+    with pytest.raises(RequestError, match="Two requests are the most"):
+        requester.make_request(question(), now_s=NOW_S)
+    requester.make_request(question(case="2027-0115"), now_s=NOW_S)
+
+
+def test_a_test_may_sign_what_no_device_will_consider(requester: Requester) -> None:
+    signed = requester.make_request(question(from_s=NOW_S - 3660), now_s=NOW_S, checked=False)
+    assert requester.asked(signed.id).request.window_s == 60
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"description": ""}, "description"),
+        ({"description": "x" * 501}, "description"),
+        ({"description": "see https://evil.example"}, "link"),
+        ({"case": ""}, "case"),
+        ({"from_s": NOW_S, "to_s": NOW_S - 1}, "ends before it begins"),
+    ],
+)
+def test_what_no_request_may_say_is_refused_with_the_field(
+    changes: dict[str, object], words: str, requester: Requester
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        requester.make_request(question(**changes), now_s=NOW_S)
+
+
+def test_harmless_blemishes_of_a_text_are_repaired(requester: Requester) -> None:
+    signed = requester.make_request(question(description="  A  burglary\n in the cafe\u0301 "), now_s=NOW_S)
+    assert requester.asked(signed.id).request.description == "A burglary in the café"
+
+
+def test_without_an_audience_a_request_says_where_to_get_one(tmp_path: Path) -> None:
+    requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
+    with pytest.raises(ConfigurationError, match="--audience"):
+        requester.make_request(question(), now_s=NOW_S)
+    signed = requester.make_request(question(), now_s=NOW_S, audience=ROOT_ID)
+    assert requester.asked(signed.id).request.audience == ROOT_ID
+
+
+@pytest.mark.parametrize("step", ["reply.identity", "request.dsse", "rename"])
+def test_a_crash_while_a_request_is_stored_leaves_the_whole_of_it_or_nothing(
+    step: str, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write: Callable[..., None] = files.write
+
+    def dies(path: Path, data: bytes, *, secret: bool = False) -> None:
+        if path.name == step:
+            raise KeyboardInterrupt
+        write(path, data, secret=secret)
+
+    def dies_at_rename(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write", dies)
+    if step == "rename":
+        monkeypatch.setattr("pathlib.Path.rename", dies_at_rename)
+    with pytest.raises(KeyboardInterrupt):
+        requester.make_request(question(), now_s=NOW_S)
+    monkeypatch.undo()
+    assert list(requester.request_ids()) == []
+    assert requester.asked(requester.make_request(question(), now_s=NOW_S).id).request.seq == 2
+
+
+def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(requester: Requester, asked: Asked) -> None:
+    signed = requester.withdraw(asked.request.id, "Solved.")
+    opened = envelope.open_envelope(signed.envelope, Withdrawal.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    withdrawal = strictjson.decode(opened.payload, Withdrawal)
+    assert (withdrawal.request, withdrawal.reason) == (asked.request.id, "Solved.")
+    assert withdrawal.seq > asked.request.seq
+    assert signed.topics == requester.signed(asked.request.id).topics
+    assert requester.asked(asked.request.id).withdrawn
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 31, "0" * 32, "g" * 32])
+def test_a_request_that_is_not_ours_is_not_found(name: str, requester: Requester) -> None:
+    with pytest.raises(ConfigurationError, match="no request"):
+        requester.asked(name)
+
+
+def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: Asked) -> None:
+    path = asked.folder / "request.dsse"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"request\.dsse"):
+        requester.asked(asked.request.id)
