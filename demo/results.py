@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from agent.owner.keys import IdentityKind
 from demo.story import Outcome, Story
 from demo.telling import Teller
 
@@ -25,7 +26,17 @@ def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     tell.file("the report", folder / "report.html")
     tell.file("the picture", folder / "contact-sheet.png")
     tell.file("for machines", folder / "summary.json")
-    tell.file("one by hand", "age -d -i OWNER SEGMENT | mpv -   (paths in summary.json; age 1.3 or later)")
+    tell.say("And by hand, as the owner, from the copied disk:")
+    tell.command(_by_hand(story, outcome, folder))
+
+
+def _by_hand(story: Story, outcome: Outcome, folder: Path) -> str:
+    """What opens one segment without us where the owner's keys are of the kind that stock `age` reads."""
+    owner, state_dir = story.owner.folder, story.stage.state_dir
+    segment = outcome.matched[0] if outcome.matched else "SEGMENT"
+    if story.owner.card.kind is IdentityKind.X25519:
+        return f"age -d -i {owner / 'identity.txt'} {state_dir}/vault/segments/{segment[0]}/{segment}.age | mpv -"
+    return f".venv/bin/doorward owner open {segment} --keys {owner} --vault {state_dir} --out {folder / 'out' / 'mine'}"
 
 
 def _summary(story: Story, outcome: Outcome, folder: Path) -> dict[str, object]:

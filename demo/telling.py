@@ -41,6 +41,10 @@ class Teller:
     def file(self, what: str, path: object) -> None:
         self.console.print(Padding(Text.assemble((f"{what:<16}", "dim"), str(path)), (0, 0, 0, 3)), soft_wrap=True)
 
+    def command(self, text: str) -> None:
+        """Something to copy: never wrapped."""
+        self.console.print(Padding(Text(text, style="dim"), (0, 0, 0, 3)), soft_wrap=True)
+
     @contextmanager
     def progress(self, what: str, total: float) -> Iterator[Progress]:
         """A bar with one task; it leaves nothing behind when it is done."""
