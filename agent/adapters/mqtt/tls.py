@@ -191,7 +191,8 @@ def _explain_verification(error: ssl.SSLCertVerificationError, place: str, setti
 
 
 def _explain_tls(error: ssl.SSLError, place: str, settings: BusSettings, established: bool) -> LinkError:
-    reason = error.reason or str(error)
+    known: str | None = getattr(error, "reason", None)  # Python sets it only on errors it makes itself
+    reason = known or str(error)
     words = reason.lower().replace("_", " ")
     if "ALERT" in reason and any(word in reason for word in _REFUSALS):
         return LinkError(
@@ -199,7 +200,7 @@ def _explain_tls(error: ssl.SSLError, place: str, settings: BusSettings, establi
             f"The broker at {place} refuses the certificate {settings.certificate} ({words}).",
             remedy="It must be valid now and signed by the authority this port of the broker trusts.",
         )
-    if established or isinstance(error, _CUT_OFF) or error.reason in (None, "SYS"):
+    if established or isinstance(error, _CUT_OFF) or known in (None, "SYS"):
         # A reset in the middle of TLS: OpenSSL and Python word it differently with each of their versions.
         return LinkError(LinkFault.LOST, f"The connection to {place} broke.")
     return LinkError(
