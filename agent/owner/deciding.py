@@ -63,19 +63,20 @@ def approve(
         item, header = _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id)
         items.append(item)
         headers.append(header)
-    approval = Approval(
-        v=1,
-        device=met.known.key,
-        owner_time_ms=now_ms,
-        nonce=secrets.token_hex(16),
+    answer = state(
+        link,
+        keys,
+        met,
+        Approval,
+        now_ms=now_ms,
+        headers=headers,
         request=review.payload_sha256,
         reply=review.request.reply,
         segments=tuple(items),
         contact=None if contact is None else _sealed_contact(contact, reply),
     )
-    disclosure = field(state(link, keys, approval, headers), "disclosure", str)
     meet(link, keys)
-    return disclosure
+    return field(answer, "disclosure", str)
 
 
 def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
@@ -85,24 +86,14 @@ def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms
     """
     met = meet(link, keys)
     payload, _ = request_payload(link.ask("request", id=request_id), request_id)
-    refusal = Refusal(
-        v=1,
-        device=met.known.key,
-        owner_time_ms=clock(),
-        nonce=secrets.token_hex(16),
-        request=hashlib.sha256(payload).hexdigest(),
-    )
-    state(link, keys, refusal)
+    state(link, keys, met, Refusal, now_ms=clock(), request=hashlib.sha256(payload).hexdigest())
     meet(link, keys)
 
 
 def revoke(link: Link, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
     """Take an approval back; the request's new state.  What has left already cannot be called back."""
     met = meet(link, keys)
-    revocation = Revocation(
-        v=1, device=met.known.key, owner_time_ms=clock(), nonce=secrets.token_hex(16), disclosure=disclosure
-    )
-    answer = state(link, keys, revocation)
+    answer = state(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
     meet(link, keys)
     return field(answer, "state", str)
 
@@ -120,16 +111,7 @@ def opt_out(
     met = meet(link, keys)
     if until_s is not None and until_s <= clock() // 1000:
         raise ConfigurationError("This opt-out would be over already.", remedy="Give a later time.")
-    statement = OptOut(
-        v=1,
-        device=met.known.key,
-        owner_time_ms=clock(),
-        nonce=secrets.token_hex(16),
-        scope=scope,
-        value=value,
-        until_s=until_s,
-    )
-    state(link, keys, statement)
+    state(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, until_s=until_s)
     meet(link, keys)
 
 
@@ -138,10 +120,7 @@ def opt_in(
 ) -> None:
     """Lift the opt-out of the same scope and value."""
     met = meet(link, keys)
-    statement = OptIn(
-        v=1, device=met.known.key, owner_time_ms=clock(), nonce=secrets.token_hex(16), scope=scope, value=value
-    )
-    state(link, keys, statement)
+    state(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value)
     meet(link, keys)
 
 

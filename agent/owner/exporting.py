@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.errors import DoorwardError, FormatError
+from agent.errors import DoorwardError, FormatError, NetworkError
 from agent.media.join import join_mp4
 from agent.media.poster import poster_of_media
 from agent.owner import files
@@ -69,7 +69,9 @@ def export_clip(
     for item in clip:
         try:
             segment = source.open(item.id, identities)
-        except FormatError as error:
+        except NetworkError:
+            raise
+        except DoorwardError as error:
             notes.append(f"segment {item.id} is left out: {error}")
             continue
         finally:
@@ -80,8 +82,7 @@ def export_clip(
     if not opened:
         return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
     stem = f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
-    video = files.make_folder(out) / f"{stem}.mp4"
-    seconds = join_mp4([segment.media for segment in opened], video).seconds
+    video, seconds = _join([segment.media for segment in opened], files.make_folder(out) / f"{stem}.mp4", notes)
     still = _write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
     return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
 
@@ -94,7 +95,7 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
         try:
             opened = review.open(each.id)
             path = out / f"segment-{each.number:03}.mp4"
-            join_mp4([opened.media], path)
+            _write_video([opened.media], path)
         except FormatError as error:
             notes.append(f"segment {each.number} is left out: {error}")
             continue
@@ -104,14 +105,31 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
         segments[each.number] = path
     if not media:
         return ClipFiles(clip, None, None, segments, tuple(notes))
-    video = out / f"clip-{clip.number}.mp4"
-    join_mp4(media, video)
+    video, _ = _join(media, out / f"clip-{clip.number}.mp4", notes)
     try:
         poster = review.poster(clip)
     except FormatError as error:
         poster = None
         notes.append(f"the poster is left out: {error}")
     return ClipFiles(clip, video, _write_still(poster, media[0], video.with_suffix(".jpg")), segments, tuple(notes))
+
+
+def _join(media: Sequence[bytes], out: Path, notes: list[str]) -> tuple[Path, float]:
+    """The video, or the first of several where the segments do not go into one."""
+    try:
+        return out, _write_video(media, out)
+    except FormatError as error:
+        notes.append(f"written segment by segment: {error.message}")
+    names = [out.with_name(f"{out.stem}-{number:03}{out.suffix}") for number in range(1, len(media) + 1)]
+    return names[0], sum(_write_video([each], name) for each, name in zip(media, names, strict=True))
+
+
+def _write_video(media: Sequence[bytes], out: Path) -> float:
+    """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
+    seconds = join_mp4(media, out).seconds
+    with files.storage_errors(out):
+        out.chmod(0o600)
+    return seconds
 
 
 def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:

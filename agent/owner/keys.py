@@ -138,8 +138,11 @@ class OwnerKeys:
         log2_work_factor: int = 18,
     ) -> Self:
         """Make an owner in `folder`, recovery kit included.  Raises `ConfigurationError` when one is there already."""
-        if (folder / OwnerCard.FILE).exists():
-            raise ConfigurationError(f"{folder} holds an owner's keys already.", remedy="Choose another folder.")
+        names = (OwnerCard.FILE, KIT, "identity.txt", "identity.age", "approval.pem", "approval.age")
+        # Each by itself is a reason to stop: a lost card must not cost the identity beside it.
+        found = next((name for name in names if (folder / name).exists()), None)
+        if found is not None:
+            raise ConfigurationError(f"{folder} holds keys already: {found}.", remedy="Choose another folder.")
         seeds = seeds or OwnerSeeds()
         identity, recovery = kind.identity(seeds.identity), kind.identity(seeds.recovery)
         approval = private_key_from_seed(seeds.approval)

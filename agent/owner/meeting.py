@@ -34,7 +34,7 @@ Value = TypeVar("Value")
 
 _EVIDENCE = (
     "Stop here: share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
-    "or tampered with.  If you restored it yourself from a backup, enrol it again as a new device."
+    "or tampered with.  If you restored it yourself from a backup, make it a new device (doorward init) and enrol that."
 )
 
 

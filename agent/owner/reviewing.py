@@ -101,10 +101,10 @@ class Review:
     def fetch(cls, link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> Review:
         """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
         met = meet(link, keys)
-        answer = link.ask("request", id=request_id)
+        answer, lines = link.fetch("request", id=request_id)
         payload, claimed = request_payload(answer, request_id)
         request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
-        segments = tuple(_segments(answer, request, met.key))
+        segments = tuple(_segments(answer, lines, request, met.key))
         disclosure = answer.get("disclosure")
         return cls(
             request=request,
@@ -188,8 +188,12 @@ def _verified(
     return request, requester
 
 
-def _segments(answer: dict[str, object], request: FootageRequest, device: PublicKey) -> Iterable[ReviewedSegment]:
-    names, lines = field(answer, "segments", list), field(answer, "records", list)
+def _segments(
+    answer: dict[str, object], body: bytes, request: FootageRequest, device: PublicKey
+) -> Iterable[ReviewedSegment]:
+    # The records of a long window are more than a head carries: then they are the body, a line each.
+    names = field(answer, "segments", list)
+    lines = body.decode("ascii", "replace").splitlines() if body else field(answer, "records", list)
     window = Window.of_seconds(request.from_s, request.to_s)
     if len(names) != len(lines) or len(set(map(str, names))) != len(names):
         raise OpenError("The device's records do not fit the segments it lists.", remedy="Share nothing.")

@@ -64,11 +64,19 @@ class DeviceVault:
         self._device = device
 
     def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
-        answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
-        try:
-            return tuple(msgspec.convert(item, Listed) for item in field(answer, "segments", list))
-        except msgspec.ValidationError as error:
-            raise NetworkError("The device's list of segments cannot be read.") from error
+        found: dict[str, Listed] = {}
+        while True:
+            answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
+            try:
+                page = [msgspec.convert(item, Listed) for item in field(answer, "segments", list)]
+            except msgspec.ValidationError as error:
+                raise NetworkError("The device's list of segments cannot be read.") from error
+            fresh = [item for item in page if item.id not in found]
+            found |= {item.id: item for item in fresh}
+            # A long list comes in pages; a page without anything new is the end, whatever the device says.
+            if answer.get("more") is not True or not fresh:
+                return tuple(found.values())
+            from_ms = page[-1].start_ms
 
     def sealed(self, segment: str) -> bytes:
         """The age file, unchecked: for those who hold its record already."""

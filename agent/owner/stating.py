@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from agent.errors import ConfigurationError, FormatError
 from agent.owner.keys import OwnerKeys
-from agent.owner.meeting import Link
+from agent.owner.meeting import Link, Met
 from agent.wire import envelope, strictjson
 from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, TrustChange
 
@@ -15,8 +17,25 @@ __all__ = ["state"]
 Statement = Approval | Refusal | OptOut | OptIn | Revocation | TrustChange
 
 
-def state(link: Link, keys: OwnerKeys, statement: Statement, headers: Sequence[bytes] = ()) -> dict[str, Any]:
-    """The device's answer to `statement`; `headers` are an approval's new age headers.  Raises the device's refusal."""
-    signed = envelope.sign(statement.PAYLOAD_TYPE, strictjson.encode(statement), keys.approval)
+def state(
+    link: Link,
+    keys: OwnerKeys,
+    met: Met,
+    kind: type[Statement],
+    *,
+    now_ms: int,
+    headers: Sequence[bytes] = (),
+    **matter: Any,
+) -> dict[str, Any]:
+    """The device's answer to a statement of that kind and `matter`; `headers` are an approval's new age headers.
+
+    Raises `ConfigurationError` for what no statement can say, and the device's refusal.
+    """
+    try:
+        statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=secrets.token_hex(16), **matter)
+        payload = strictjson.encode(statement)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error
+    signed = envelope.sign(kind.PAYLOAD_TYPE, payload, keys.approval)
     sizes = [len(header) for header in headers]
     return link.ask("statement", body=b"".join(headers), envelope=signed.decode("ascii"), sizes=sizes)

@@ -6,7 +6,6 @@ invents a root, or shows an older bundle in which a revoked key still counts, is
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 
 from agent.errors import ConfigurationError, OpenError, RequestError
@@ -49,7 +48,7 @@ def trust_root(link: Link, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms
     met = meet(link, keys)
     key = parse_public_key(root)
     if key.text not in field(link.ask("trust"), "roots", list):
-        _change(link, keys, met, clock, added=(key.text,))
+        state(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Met again: what the change has put into the ledger is remembered with it.
     known = meet(link, keys).known
     keys.memory.remember(known.with_trust(known.trust.with_root(key)))
@@ -61,7 +60,7 @@ def untrust_root(link: Link, keys: OwnerKeys, root: str, *, clock: Clock = wall_
     met = meet(link, keys)
     key = parse_public_key(root)
     if key.text in field(link.ask("trust"), "roots", list):
-        _change(link, keys, met, clock, removed=(key.text,))
+        state(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
     elif key.id not in met.known.trust.roots:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="See: doorward owner trust show.")
     known = meet(link, keys).known
@@ -109,17 +108,3 @@ def _with_bundle(store: TrustStore, data: bytes) -> TrustStore:
             f"The device shows an older trust bundle than it had: {error.message}",
             remedy="Give it the newest one (doorward owner trust bundle FILE) before you share anything.",
         ) from error
-
-
-def _change(
-    link: Link, keys: OwnerKeys, met: Met, clock: Clock, added: tuple[str, ...] = (), removed: tuple[str, ...] = ()
-) -> None:
-    change = TrustChange(
-        v=1,
-        device=met.known.key,
-        owner_time_ms=clock(),
-        nonce=secrets.token_hex(16),
-        roots_added=added,
-        roots_removed=removed,
-    )
-    state(link, keys, change)

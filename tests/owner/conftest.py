@@ -48,6 +48,14 @@ def media() -> list[bytes]:
     return made[:3]
 
 
+@pytest.fixture(scope="session")
+def other_media() -> bytes:
+    """A segment of another picture format."""
+    gops = gops_of(play(ScriptedCamera([Visit(0.5)], duration_s=2, size_px=(640, 360)))[1])
+    writer = FragmentedMp4Writer(StreamDescription(640, 360, 10, 320, 176, False))
+    return writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:]))
+
+
 @pytest.fixture
 def make_owner(tmp_path: Path) -> Callable[[str], OwnerKeys]:
     return lambda name: OwnerKeys.create(tmp_path / name, name=name, seeds=seeds(name))

@@ -10,11 +10,13 @@ from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.owner.deciding import approve, deny, opt_in, opt_out, revoke
 from agent.owner.reviewing import Review
+from agent.owner.trusting import untrust_root
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope
 from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
 from tests.owner.fake_device import FakeDevice
+from tests.wire import samples
 
 
 @pytest.fixture
@@ -156,6 +158,12 @@ def test_a_no_for_another_request_is_not_given(home: Home) -> None:
         deny(home.device, home.keys, home.request, clock=now)
 
 
+def test_a_request_from_somebody_no_longer_trusted_can_be_denied(home: Home) -> None:
+    untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
+    deny(home.device, home.keys, home.request, clock=now)
+    assert home.device.requests[home.request].state is State.DENIED
+
+
 def test_a_yes_can_be_taken_back(home: Home, review: Review) -> None:
     disclosure = approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     assert revoke(home.device, home.keys, disclosure, clock=now) == "revoked"
@@ -171,8 +179,9 @@ def test_opting_out_and_in_again(home: Home) -> None:
     assert isinstance(last(home), OptIn)
     with pytest.raises(ConfigurationError, match="over already"):
         opt_out(home.device, home.keys, until_s=NOW_MS // 1000, clock=now)
-    with pytest.raises(FormatError, match="no kind that requests can have"):
-        opt_out(home.device, home.keys, Scope.KIND, "dentist", clock=now)
+    for scope, value in ((Scope.KIND, "dentist"), (Scope.REQUESTER, "Nobody!"), (Scope.ALL, "x"), (Scope.KIND, None)):
+        with pytest.raises(ConfigurationError):
+            opt_out(home.device, home.keys, scope, value, clock=now)
 
 
 def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home, review: Review) -> None:

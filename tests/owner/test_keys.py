@@ -48,8 +48,10 @@ def test_a_secret_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path
 
 def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     OwnerKeys.create(tmp_path, seeds=seeds("anna"))
-    with pytest.raises(ConfigurationError, match="already"):
-        OwnerKeys.create(tmp_path, seeds=seeds("bob"))
+    for name in ("nothing", "owner.json", "recovery-kit.txt", "identity.txt"):
+        (tmp_path / name).unlink(missing_ok=True)
+        with pytest.raises(ConfigurationError, match="already"):
+            OwnerKeys.create(tmp_path, seeds=seeds("bob"))
 
 
 def test_an_identity_that_does_not_fit_is_said_to_not_fit(tmp_path: Path) -> None:

@@ -54,6 +54,25 @@ def test_a_damaged_segment_costs_only_itself(home: Home, tmp_path: Path) -> None
     assert home.segments[1] in done.notes[0]
 
 
+def test_segments_that_do_not_go_into_one_video_are_written_one_by_one(
+    home: Home, tmp_path: Path, other_media: bytes
+) -> None:
+    home.device.record(other_media, WINDOW_MS + 4000, event=1)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, [home.keys.identity], clips_of(vault.listed())[0], tmp_path)
+    assert done.seconds == pytest.approx(6.0)
+    assert "segment by segment" in done.notes[0]
+    assert len(list(tmp_path.glob("2027*.mp4"))) == 3
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.glob("2027*"))
+
+
+def test_a_list_in_pages_is_read_to_its_end_and_no_further(home: Home) -> None:
+    everything = home.device.on_list(b"", 0, 2**53)["segments"]
+    pages = iter([everything[:2], everything[1:], everything[2:]])
+    home.device.lies["list"] = lambda result, data: ({"segments": next(pages), "more": True}, data)
+    assert [item.id for item in DeviceVault(home.device, home.device.key).listed()] == list(home.segments)
+
+
 def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
     home: Home, tmp_path: Path, media: list[bytes]
 ) -> None:

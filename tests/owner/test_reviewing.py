@@ -38,6 +38,15 @@ def test_a_review_shows_who_asks_what_for_and_which_clips_match(home: Home) -> N
     assert seen.certain
 
 
+def test_the_records_of_a_long_window_may_come_as_the_body(home: Home) -> None:
+    def as_body(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
+        lines = result.pop("records")
+        return result, "".join(f"{line}\n" for line in lines).encode()  # type: ignore[attr-defined]
+
+    home.device.lies["request"] = as_body
+    assert [each.id for each in review(home).segments] == list(home.segments)
+
+
 def test_nothing_is_opened_until_it_is_looked_at(home: Home) -> None:
     home.device.asked_ops.clear()
     review(home)

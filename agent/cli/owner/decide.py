@@ -12,7 +12,7 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.owner import words
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
 from agent.cli.owner.review import find_request, show
-from agent.errors import ConfigurationError, RequestError
+from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
 from agent.owner.link import DeviceLink
@@ -181,4 +181,7 @@ def _summary(seen: Review, chosen: Sequence[ReviewedSegment], contact: ContactCa
 def _contact(name: str | None, street: str | None, email: str | None, note: str | None) -> ContactCard | None:
     if not any((name, street, email, note)):
         return None
-    return ContactCard(v=1, name=name, street=street, email=email, note=note)
+    try:
+        return ContactCard(v=1, name=name, street=street, email=email, note=note)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error

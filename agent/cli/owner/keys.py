@@ -137,6 +137,8 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
     click.echo(f"  owners    {', '.join(item.name for item in enrolment.approvers)} (list number {enrolment.epoch})")
     click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
     click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
+    if (keys.folder / KIT).exists():
+        click.echo(f"  The recovery key is still on this machine: print it, then delete {keys.folder / KIT}")
     click.echo("\nWhat the device says of itself:")
     _say_tree(said, "  ")
 
@@ -146,6 +148,6 @@ def _say_tree(values: dict[str, Any], indent: str) -> None:
         if isinstance(value, dict):
             click.echo(f"{indent}{plain(name)}")
             _say_tree(value, indent + "  ")
-        else:
+        elif value not in (None, "", []):
             shown = ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
             click.echo(f"{indent}{plain(name).replace('_', ' ')}: {shown}")

@@ -131,8 +131,8 @@ def _doubts(source: Source) -> list[str]:
     notes = [f"manifest, line {fault.line}: {fault.problem}" for fault in source.faults]
     if not source.signed:
         notes.append(
-            "The device's signatures were not checked: this machine does not know its key.  The footage opened with "
-            "your key, which proves that the device sealed it to you; not that nobody else did.  Give --signed-by."
+            "The device's signatures were not checked: this machine does not know its key.  That the footage opened "
+            "shows that it is sealed to you, not who sealed it.  Give the device's key with --signed-by."
         )
     return notes
 
