@@ -39,11 +39,11 @@ class Teller:
         self.console.print(Padding(mark, (0, 0, 0, 3)))
 
     def file(self, what: str, path: object) -> None:
-        self.console.print(Padding(Text.assemble((f"{what:<16}", "dim"), str(path)), (0, 0, 0, 3)), soft_wrap=True)
+        self.console.print(Text.assemble((f"   {what:<16}", "dim"), str(path)), soft_wrap=True)
 
     def command(self, text: str) -> None:
         """Something to copy: never wrapped."""
-        self.console.print(Padding(Text(text, style="dim"), (0, 0, 0, 3)), soft_wrap=True)
+        self.console.print(Text(f"   {text}", style="dim"), soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: float) -> Iterator[Progress]:
