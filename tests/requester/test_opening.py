@@ -3,19 +3,355 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from agent.adapters.camera_scripted import ScriptedCamera
+from agent.core.media import Gop, StreamDescription
+from agent.core.timebase import ClockQuality
+from agent.errors import ConfigurationError
+from agent.media.join import probe
 from agent.requester.identity import Asked, Requester
-from agent.requester.opening import open_disclosure
-from tests.requester.conftest import NOW_S
-from tests.requester.house import House
-from tests.requester.test_verifying import lay_down
+from agent.requester.opening import OpenedDisclosure, open_disclosure
+from agent.wire.area import Point, Polygon
+from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire.messages import Contact
+from tests.cameras import gops_of, play
+from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
+from tests.requester.house import Changes, Disclosure, House
+from tests.requester.test_verifying import STRANGER, last_of, lay_down
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 
-def test_an_opened_disclosure_is_mp4s_a_report_and_a_bundle(requester: Requester, asked: Asked, house: House) -> None:
-    disclosure = house.disclose(asked)
+def opened(requester: Requester, asked: Asked, disclosure: Disclosure, out: Path | None = None) -> OpenedDisclosure:
     lay_down(requester, asked, disclosure)
-    opened = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=datetime.UTC)
-    assert opened.verification.ok
-    assert len(opened.mp4s) == 3
-    assert opened.merged is not None
-    assert opened.report.is_file()
+    return open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
+
+
+@pytest.fixture
+def good(requester: Requester, asked: Asked, house: House) -> OpenedDisclosure:
+    return opened(requester, asked, house.disclose(asked, contact=ContactCard(v=1, name="M. Jansen")))
+
+
+# -- footage -----------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_an_mp4_for_each_segment_each_clip_and_the_whole(good: OpenedDisclosure) -> None:
+    assert [probe(path).seconds for path in good.mp4s] == [3.0, 2.0, 3.0]
+    assert [(clip.seconds, probe(clip.mp4).seconds) for clip in good.clips if clip.mp4] == [(5.0, 5.0), (3.0, 3.0)]
+    assert good.merged is not None
+    assert (probe(good.merged).seconds, probe(good.merged).frames) == (8.0, 80)
+
+
+def test_a_segments_file_is_exactly_the_bytes_the_device_signed(good: OpenedDisclosure, house: House) -> None:
+    signed = [each.record.record.sha256_media for each in house.stored if each.kind is PartKind.SEGMENT]
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in good.mp4s] == signed
+
+
+def test_a_clips_picture_is_its_poster_or_else_the_first_frame(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    segments = [each for each in house.stored if each.kind is PartKind.SEGMENT]
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    made = opened(requester, asked, house.disclose(asked, [*segments, poster]))
+    first, second = (clip.picture for clip in made.clips)
+    assert first is not None
+    assert second is not None
+    assert hashlib.sha256(first.read_bytes()).hexdigest() == poster.record.record.poster.sha256_image
+    picture = cv2.imdecode(np.frombuffer(second.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[:2] == (180, 320)
+
+
+def test_a_picture_alone_makes_a_clip_without_video(requester: Requester, asked: Asked, house: House) -> None:
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    made = opened(requester, asked, house.disclose(asked, [poster]))
+    assert (made.mp4s, made.merged) == ((), None)
+    assert [clip.mp4 for clip in made.clips] == [None]
+    assert "picture only" in made.report.read_text()
+
+
+def test_clips_of_different_picture_formats_stand_on_their_own(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    small = gops_of(play(ScriptedCamera([], duration_s=2, size_px=(160, 96)))[1])
+    house.record(StreamDescription(160, 96, 10, 160, 96, False), small)
+    made = opened(requester, asked, house.disclose(asked))
+    assert made.merged is None
+    assert len(made.clips) == 3
+    assert "differ in picture format" in made.report.read_text()
+
+
+def test_order_is_the_devices_and_not_its_clocks(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    first = house.record(DESCRIPTION, gops[8:10])
+    house.start_ms -= 600_000  # the clock is set back
+    second = house.record(DESCRIPTION, gops[0:2])
+    made = opened(requester, asked, house.disclose(asked, [*second, *first]))
+    assert [clip.segments[0].id for clip in (each.clip for each in made.clips)] == [first[0].id, second[0].id]
+
+
+def test_a_cut_segment_opens_and_the_report_says_what_is_not_known(
+    requester: Requester, asked: Asked, house: House, gops: list[Gop]
+) -> None:
+    last = house.record(DESCRIPTION, gops, poster=False)[0]
+    house.power_cut(last, len(last.data) * 2 // 3)
+    made = opened(requester, asked, house.disclose(asked, [last_of(house, last.id)]))
+    assert 0 < probe(made.mp4s[0]).seconds < 12
+    text = made.report.read_text()
+    assert "interrupted by a power failure" in text
+    assert "date and time are in doubt" in text
+
+
+# -- nothing half-believed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(approval_key=STRANGER),
+        Changes(record=lambda record: msgspec.structs.replace(record, sha256_media="5e" * 32)),
+    ],
+    ids=["forged approval", "last segment wrong"],
+)
+def test_when_a_check_fails_there_is_a_verdict_and_not_one_frame(
+    changes: Changes, requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    made = opened(requester, asked, filmed(gops, changes).disclose(asked))
+    assert not made.verification.ok
+    assert (made.mp4s, made.clips, made.merged) == ((), (), None)
+    assert sorted(path.name for path in made.folder.rglob("*") if path.is_file()) == [
+        "SHA256SUMS",
+        "bundle.json",
+        "report.html",
+        "request.dsse",
+    ]
+    text = made.report.read_text()
+    assert "This disclosure does not verify. Do not rely on it." in text
+    assert "data:image" not in text
+    assert json.loads((made.bundle / "bundle.json").read_text())["verdict"]["ok"] is False
+
+
+def test_opening_again_replaces_what_it_wrote_and_nothing_else(
+    requester: Requester, good: OpenedDisclosure, tmp_path: Path
+) -> None:
+    (good.folder / "all.mp4").write_bytes(b"spoiled")
+    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S)
+    assert again.merged is not None
+    assert probe(again.merged).frames == 80
+    mine = tmp_path / "holiday"
+    mine.mkdir()
+    (mine / "film.mp4").write_bytes(b"mine")
+    with pytest.raises(ConfigurationError, match="--out"):
+        open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, out=mine)
+    assert (mine / "film.mp4").read_bytes() == b"mine"
+
+
+def test_an_interrupted_opening_leaves_no_half_folder(
+    requester: Requester, asked: Asked, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agent.requester.opening.render", dies)
+    with pytest.raises(KeyboardInterrupt):
+        opened(requester, asked, house.disclose(asked))
+    assert list((requester.folder / "opened").iterdir()) == []
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def words_of(text: str) -> str:
+    return " ".join(Tags(text).text.split())
+
+
+def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclosure, asked: Asked) -> None:
+    said = words_of(good.report.read_text())
+    for words in (
+        "Footage disclosed in case 2027-0114",
+        "Every check holds.",
+        "rijnstad-police (police)",
+        "Friday 15 January 2027, 07:00:00 (2027-01-15 06:00:00 UTC)",
+        "300 m around 52.37020, 4.89520 (282 743 m²)",
+        "A burglary in the street; somebody may have passed your door.",
+        "shared 3 segments in 2 clips, 8.0 s of video in all",
+        "Times are told in UTC+01:00",
+        "Clip 1 5.0 s Friday 15 January 2027 07:20:00 to 07:20:05",
+        "from 0:05.0 in all.mp4",
+        "M. Jansen",
+        "Clock synchronised: set by a time source",
+        "What this does not prove",
+        asked.request.id,
+    ):
+        assert words in said, words
+    for check in good.verification.checks:
+        assert check.kind.value in said
+        assert check.said in said
+
+
+def test_every_hash_that_matters_stands_in_the_report(good: OpenedDisclosure, house: House) -> None:
+    text = good.report.read_text()
+    for each in good.verification.items:
+        assert each.item.part.sha256 in text
+        assert each.item.approved.payload_sha256 in text
+        assert each.opened_sha256 in text
+        assert each.item.captured.sha256 in text
+
+
+def test_the_report_is_one_file_that_loads_and_runs_nothing(good: OpenedDisclosure) -> None:
+    text = good.report.read_text()
+    seen = Tags(text)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base", "a", "video"} & set(seen.tags)
+    assert "default-src 'none'" in text
+    for name, value in seen.attributes:
+        assert not name.startswith("on")
+        assert name not in ("href", "action", "srcset")
+        assert name != "src" or (value or "").startswith("data:image/jpeg;base64,")
+    assert not re.search(r"https?:|@import|url\(", text)
+
+
+HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(1)> {{ 7*7 }} {% raw %} \" ' & </dd></main>"
+
+
+def test_hostile_texts_are_text(requester: Requester, gops: list[Gop]) -> None:
+    asked = requester.asked(
+        requester.make_request(
+            question(case=HOSTILE[:64], description=HOSTILE, contact=Contact(name=HOSTILE[:90], phone="0123456")),
+            now_s=NOW_S,
+        ).id
+    )
+    card = ContactCard(v=1, name=HOSTILE, street=HOSTILE, email='"><svg onload=alert(1)>@x', note=HOSTILE)
+    made = opened(requester, asked, filmed(gops).disclose(asked, contact=card))
+    assert made.verification.contact == card
+    text = made.report.read_text()
+    seen = Tags(text)
+    assert "script" not in seen.tags
+    assert not any(name.startswith("on") for name, _ in seen.attributes)
+    assert seen.text.count(HOSTILE) == 4
+
+
+@pytest.mark.parametrize(
+    ("quality", "words"),
+    [
+        (ClockQuality.SYNCED, "right to about a second"),
+        (ClockQuality.HELD, "it may be off by seconds"),
+        (ClockQuality.UNKNOWN, "the date and the hour may be wrong"),
+    ],
+)
+def test_the_report_says_what_the_clock_was_worth(
+    quality: ClockQuality, words: str, requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    text = words_of(opened(requester, asked, filmed(gops, quality=quality).disclose(asked)).report.read_text())
+    assert words in text
+    assert ("date and time are in doubt" in text) is (quality is ClockQuality.UNKNOWN)
+
+
+def test_a_polygon_is_described_and_drawn(requester: Requester, gops: list[Gop]) -> None:
+    corners = ((52.368, 4.89), (52.368, 4.9), (52.374, 4.9), (52.374, 4.89))
+    area = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in corners))
+    asked = requester.asked(requester.make_request(question(area=area), now_s=NOW_S).id)
+    text = opened(requester, asked, filmed(gops).disclose(asked)).report.read_text()
+    assert "a polygon of 4 corners" in text
+    assert 'polygon points="' in text
+
+
+def test_the_same_disclosure_makes_the_same_report(requester: Requester, good: OpenedDisclosure) -> None:
+    before = good.report.read_bytes()
+    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=AMSTERDAM)
+    assert again.report.read_bytes() == before
+
+
+# -- the evidence ------------------------------------------------------------------------------------------------------
+
+
+def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: Asked, house: House) -> None:
+    document = json.loads((good.bundle / "bundle.json").read_text())
+    assert document["format"] == "doorward-evidence/1"
+    assert document["verdict"] == {"ok": True, "failed": None}
+    assert document["request"]["id"] == asked.request.id
+    assert [len(clip["segments"]) for clip in document["clips"]] == [2, 1]
+    for clip in document["clips"]:
+        for segment in clip["segments"]:
+            media = (good.folder / segment["mp4"]).read_bytes()
+            assert hashlib.sha256(media).hexdigest() == segment["sha256_opened"]
+            part = (good.bundle / segment["part"]).read_bytes()
+            assert hashlib.sha256(part).hexdigest() == segment["sha256_part"]
+
+
+def test_the_bundle_holds_no_secret_and_not_what_the_owner_said_of_themselves(
+    good: OpenedDisclosure, asked: Asked
+) -> None:
+    secret = asked.reply_identity().secret_text().encode()
+    for path in good.bundle.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert secret not in data
+            assert b"Jansen" not in data
+            assert b"PRIVATE" not in data
+
+
+def test_the_sums_cover_every_other_file(good: OpenedDisclosure) -> None:
+    lines = (good.bundle / "SHA256SUMS").read_text().splitlines()
+    listed = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in lines}
+    found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
+    assert found - {"SHA256SUMS"} == listed.keys()
+    for name, digest in listed.items():
+        assert hashlib.sha256((good.bundle / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_every_signature_repeats_by_hand_with_openssl_as_the_report_says(good: OpenedDisclosure) -> None:
+    text = Tags(good.report.read_text()).text
+    commands = text[text.index("cd bundle") : text.index("The signed bytes are readable")]
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands], cwd=good.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Signature Verified Successfully") == 3 + 3
+    assert "FAILED" not in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_changed_statement_fails_by_hand_too(good: OpenedDisclosure) -> None:
+    folder = good.bundle / "by-hand"
+    data = bytearray((folder / "manifest.signed").read_bytes())
+    data[-2] ^= 1
+    (folder / "manifest.signed").write_bytes(data)
+    command = "openssl pkeyutl -verify -pubin -inkey device.pem -rawin -in manifest.signed -sigfile manifest.signature"
+    done = subprocess.run(command.split(), cwd=folder, capture_output=True, timeout=60, check=False)
+    assert done.returncode != 0
+
+
+def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, good: OpenedDisclosure) -> None:
+    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
+    assert "Times are told in UTC+00:00" in words_of(again.report.read_text())
