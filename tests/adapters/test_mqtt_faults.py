@@ -408,6 +408,7 @@ def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None
     "bytes_sent",
     [
         publish("", b"x", 7, b"\x23\x00\x01"),
+        packet(PUBLISH | 4, b"\x00\x01t\x00\x07\x00x"),
         publish("some/topic", b"x", 7, b"\x23\x00\x01"),
         packet(PUBLISH, b"\x00\x01t\x00", length=100 << 20) + bytes(1000),
         packet(PUBLISH, b"\xff\xff"),
@@ -422,7 +423,7 @@ def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None
         b"\x00" * 64,
     ],
     ids=[
-        "alias without topic", "alias with topic", "100 MB announced", "topic beyond the end", "empty publish",
+        "alias without topic", "QoS 2", "alias with topic", "100 MB announced", "topic beyond the end", "empty publish",
         "properties beyond the end", "empty puback", "short suback", "connect", "auth", "short connack",
         "endless length", "zeros",
     ],

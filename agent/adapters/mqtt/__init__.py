@@ -7,7 +7,9 @@ in `loop_stop()`, and shows a refused certificate as an endless reconnect.
 
 - `bus`         `MqttBus`: the thread, the events, the reconnecting
 - `connection`  one connection, one paho client, used once; a fresh client is what cures paho's memory
+- `packets`     one message out, one message in
 - `tls`         the context, and what a failed handshake means in a person's words
+- `faults`      what the broker's reason codes mean
 - `pacing`      the window and the back-off, without I/O
 - `settings`    limits and files
 """

@@ -19,10 +19,11 @@ import time
 from collections import deque
 
 from agent.adapters.mqtt import tls
-from agent.adapters.mqtt.connection import Connection, Delivered, Happening, Publication
+from agent.adapters.mqtt.connection import Connection, Happening
+from agent.adapters.mqtt.faults import LinkError
 from agent.adapters.mqtt.pacing import Backoff, Window
+from agent.adapters.mqtt.packets import Delivered, Publication
 from agent.adapters.mqtt.settings import BusSettings
-from agent.adapters.mqtt.tls import LinkError
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Refused
 from agent.errors import ConfigurationError, InternalError
 

@@ -16,18 +16,17 @@ import selectors
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.adapters.mqtt import tls
+from agent.adapters.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
+from agent.adapters.mqtt.packets import Delivered, Publication, connect_properties
 from agent.adapters.mqtt.settings import BusSettings
-from agent.adapters.mqtt.tls import LinkError
 from agent.core.bus import (
     Acknowledged,
     Connected,
@@ -39,63 +38,11 @@ from agent.core.bus import (
     SubscriptionRefused,
 )
 
-__all__ = ["Connection", "Delivered", "Publication"]
+__all__ = ["Connection", "Happening"]
 
 LARGEST_PACKET_BYTES = 268_435_455
+_HEADER_BYTES = 5
 _NO_SUBSCRIBERS, _FAILURE, _TOO_LARGE, _NO_RETAIN = 0x10, 0x80, 0x95, 0x9A
-_FAULTS = {
-    0x81: LinkFault.PROTOCOL,
-    0x82: LinkFault.PROTOCOL,
-    0x84: LinkFault.PROTOCOL,
-    0x85: LinkFault.NOT_AUTHORISED,
-    0x86: LinkFault.NOT_AUTHORISED,
-    0x87: LinkFault.NOT_AUTHORISED,
-    0x8A: LinkFault.NOT_AUTHORISED,
-    0x8C: LinkFault.NOT_AUTHORISED,
-    0x88: LinkFault.BUSY,
-    0x89: LinkFault.BUSY,
-    0x8B: LinkFault.BUSY,
-    0x8E: LinkFault.TAKEN_OVER,
-    0x93: LinkFault.PROTOCOL,
-    0x94: LinkFault.PROTOCOL,
-    0x95: LinkFault.PROTOCOL,
-    0x96: LinkFault.BUSY,
-    0x97: LinkFault.BUSY,
-    0x9F: LinkFault.BUSY,
-}
-_REMEDIES = {
-    LinkFault.NOT_AUTHORISED: "Ask who runs the broker to admit this name.",
-    LinkFault.TAKEN_OVER: "Two clients use one certificate: give each its own.",
-    LinkFault.BUSY: "Nothing to do: it is tried again.",
-    LinkFault.PROTOCOL: "Check that the broker speaks MQTT 5 and what its limits are.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One message on its way out."""
-
-    token: int
-    topic: str
-    payload: bytes
-    retain: bool
-    expiry_s: int | None
-    properties: tuple[tuple[str, str], ...]
-
-    def packet_bytes(self) -> int:
-        """An upper bound of its PUBLISH packet, at most a dozen bytes too high."""
-        text = sum(len(key.encode()) + len(value.encode()) + 5 for key, value in self.properties)
-        return len(self.payload) + len(self.topic.encode()) + text + 20
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One message on its way in, not yet acknowledged to the broker; `packet_id` 0 needs no acknowledgement."""
-
-    message: Received
-    packet_id: int
-
-
 Happening = Connected | Settled | Subscribed | SubscriptionRefused | Delivered
 
 
@@ -128,7 +75,7 @@ class Connection:
                 settings.port,
                 settings.keepalive_s,
                 clean_start=True,
-                properties=_connect_properties(settings),
+                properties=connect_properties(settings),
             )
         except OSError as error:
             raise tls.explain(error, settings) from error
@@ -167,7 +114,7 @@ class Connection:
             publication.payload,
             qos=1,
             retain=publication.retain,
-            properties=_publish_properties(publication),
+            properties=publication.mqtt_properties(),
         )
         self._tokens[info.mid] = publication.token
 
@@ -224,14 +171,10 @@ class Connection:
         self, _client: paho.Client, _userdata: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._fault = self._told("refuses us", code, properties)
+            self._fault = refused_by_broker(self._place, "refuses us", code, properties)
             return
         if getattr(properties, "MaximumQoS", 1) < 1:
-            self._fault = LinkError(
-                LinkFault.PROTOCOL,
-                f"The broker at {self._place} acknowledges nothing (its maximum QoS is 0).",
-                remedy="Use a broker that offers QoS 1.",
-            )
+            self._fault = broken_protocol(self._place, "acknowledges nothing: its maximum QoS is 0")
             return
         self._connected = True
         self._tick()
@@ -249,7 +192,7 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server and self._fault is None:
-            self._fault = self._told("ended the connection", code, properties)
+            self._fault = refused_by_broker(self._place, "ended the connection", code, properties)
 
     def _on_publish(
         self, _client: paho.Client, _userdata: object, packet_id: int, code: ReasonCode, _properties: object
@@ -279,9 +222,7 @@ class Connection:
         packet_id = message.mid if message.qos else 0
         properties = message.properties
         if getattr(properties, "TopicAlias", None) is not None:
-            self._fault = LinkError(
-                LinkFault.PROTOCOL, f"The broker at {self._place} sends topic aliases, which we said we do not take."
-            )
+            self._fault = broken_protocol(self._place, "sends topic aliases, which we said we do not take")
             return
         try:
             topic = message.topic
@@ -322,27 +263,24 @@ class Connection:
         try:
             if events & selectors.EVENT_READ or sock.pending():
                 if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
-                    self._fault = self._fault or self._not_mqtt("")
-                self._check_size()
+                    self._fault = self._fault or broken_protocol(self._place, "sent something that is not MQTT 5")
+                self._look_inside()
             if events & selectors.EVENT_WRITE:
                 self._client.loop_write()
             self._client.loop_misc()
         except Exception as error:
-            raise self._not_mqtt(f" ({type(error).__name__})") from error
+            what = f"sent something that is not MQTT 5 ({type(error).__name__})"
+            raise broken_protocol(self._place, what) from error
 
-    def _not_mqtt(self, detail: str) -> LinkError:
-        return LinkError(
-            LinkFault.PROTOCOL,
-            f"The broker at {self._place} sent something that is not MQTT 5{detail}.",
-            remedy=_REMEDIES[LinkFault.PROTOCOL],
-        )
+    def _look_inside(self) -> None:
+        """paho takes any packet into memory, up to 256 MB, and any number of QoS 2 messages that are never released.
 
-    def _check_size(self) -> None:
-        """paho reads any packet into memory, up to 256 MB.  It has no public limit: a test holds this look inside."""
-        if self._client._in_packet["remaining_length"] > self._settings.inbound_packet_bytes + 4:
-            self._fault = LinkError(
-                LinkFault.PROTOCOL, f"The broker at {self._place} sends packets larger than we said we take."
-            )
+        It has no public limit on either: tests hold this look into version 2.2.
+        """
+        if self._client._in_packet["remaining_length"] > self._settings.inbound_packet_bytes + _HEADER_BYTES:
+            self._fault = broken_protocol(self._place, "sends packets larger than we said we take")
+        elif self._client._in_messages:
+            self._fault = broken_protocol(self._place, "sends with QoS 2, which we did not subscribe to")
 
     def _check(self) -> None:
         if self._fault is not None:
@@ -351,9 +289,7 @@ class Connection:
             raise self._why_it_ended()
         if self._waiting and time.monotonic() >= self._deadline:
             what = "answers no publication" if self._connected else "accepts the connection and then says nothing"
-            raise LinkError(
-                LinkFault.STALLED, f"The broker at {self._place} {what}.", remedy="Nothing to do: it is tried again."
-            )
+            raise stalled(self._place, what)
 
     def _why_it_ended(self) -> LinkError:
         if self._fault is not None:
@@ -372,32 +308,3 @@ class Connection:
                 remedy="Look at its log: it may not know this client.",
             )
         )
-
-    def _told(self, what: str, code: ReasonCode, properties: Properties | None) -> LinkError:
-        fault = _FAULTS.get(code.value, LinkFault.LOST)
-        words = getattr(properties, "ReasonString", "") or code.getName()
-        return LinkError(
-            fault,
-            f"The broker at {self._place} {what}: {words} (0x{code.value:02x}).",
-            remedy=_REMEDIES.get(fault, ""),
-        )
-
-
-def _connect_properties(settings: BusSettings) -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = 0
-    properties.ReceiveMaximum = settings.inbound_window
-    properties.MaximumPacketSize = settings.inbound_packet_bytes
-    properties.TopicAliasMaximum = 0
-    return properties
-
-
-def _publish_properties(publication: Publication) -> Properties | None:
-    if publication.expiry_s is None and not publication.properties:
-        return None  # as for every chunk: paho packs nothing as slowly as something
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if publication.expiry_s is not None:
-        properties.MessageExpiryInterval = publication.expiry_s
-    if publication.properties:
-        properties.UserProperty = list(publication.properties)
-    return properties

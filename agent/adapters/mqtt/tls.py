@@ -13,14 +13,15 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from agent.adapters.mqtt.faults import LinkError
 from agent.adapters.mqtt.settings import BusSettings
 from agent.core.bus import LinkFault
-from agent.errors import ConfigurationError, NetworkError
+from agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["LinkError", "TidySocket", "explain", "make_context", "probe", "tune"]
+__all__ = ["TidySocket", "explain", "make_context", "probe", "tune"]
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -29,14 +30,6 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 _WRONG_NAME = frozenset({62, 64})
 _REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
 _PROBE_S = 2.0
-
-
-class LinkError(NetworkError):
-    """A `NetworkError` that knows its fault."""
-
-    def __init__(self, fault: LinkFault, message: str, *, remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
-        self.fault = fault
 
 
 class TidySocket(ssl.SSLSocket):
