@@ -23,6 +23,17 @@ for the next input or until `deadline_ns`.
 Source: PROTOCOL.md, "Disclosure over MQTT"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
 """
 
+from agent.core.transfer.effects import (
+    ClearInit,
+    Finished,
+    MarkBegun,
+    Outcome,
+    SendAbort,
+    SendChunk,
+    SenderEffect,
+    SendFin,
+    SendInit,
+)
 from agent.core.transfer.receipts import held_of, receipt_of
 from agent.core.transfer.receiver import (
     AllHeld,
@@ -35,18 +46,7 @@ from agent.core.transfer.receiver import (
     Write,
 )
 from agent.core.transfer.reception import Reception
-from agent.core.transfer.sender import (
-    ClearInit,
-    Finished,
-    MarkBegun,
-    Outcome,
-    SendAbort,
-    SendChunk,
-    Sender,
-    SenderEffect,
-    SendFin,
-    SendInit,
-)
+from agent.core.transfer.sender import Sender
 from agent.core.transfer.spans import Spans
 from agent.core.transfer.values import Held, HeldState, PartSize
 

@@ -11,11 +11,21 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from agent.core.bus import Acknowledged, LinkFault, Lost, Refused, Settled
 from agent.core.timebase import BootNs, seconds
+from agent.core.transfer.effects import (
+    ClearInit,
+    Finished,
+    MarkBegun,
+    Outcome,
+    Send,
+    SendAbort,
+    SendChunk,
+    SenderEffect,
+    SendFin,
+    SendInit,
+)
 from agent.core.transfer.spans import Spans
 from agent.core.transfer.values import (
     DEFAULT_CHUNK_BYTES,
@@ -26,18 +36,7 @@ from agent.core.transfer.values import (
     PartSize,
 )
 
-__all__ = [
-    "ClearInit",
-    "Finished",
-    "MarkBegun",
-    "Outcome",
-    "SendAbort",
-    "SendChunk",
-    "SendFin",
-    "SendInit",
-    "Sender",
-    "SenderEffect",
-]
+__all__ = ["Sender"]
 
 QUIET_NS = seconds(3)
 """Everything is sent and no receipt came for so long: ask."""
@@ -48,72 +47,6 @@ _OVERHEAD_BYTES = 1024
 _WINDOW = 16
 _GROW_AFTER = 64
 _TOO_LARGE = 0x95
-
-
-class Outcome(enum.Enum):
-    DELIVERED = "delivered"
-    REFUSED = "refused"
-    """By the requester."""
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class MarkBegun:
-    """Make durable that the first byte is about to leave: from here on it cannot be taken back.  Comes before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendInit:
-    """Publish, retained, what part 0 is and how many parts there are.  It is also the question what has arrived."""
-
-    token: int
-    parts: int
-    manifest: PartSize
-
-
-@dataclass(frozen=True, slots=True)
-class SendChunk:
-    """Publish these bytes of a part."""
-
-    token: int
-    part: int
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendFin:
-    """Publish that all of a part was sent."""
-
-    token: int
-    part: int
-    size: PartSize
-
-
-@dataclass(frozen=True, slots=True)
-class SendAbort:
-    """Publish that no more will come."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClearInit:
-    """Clear the retained init.  Comes before `Finished`."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end.  `begun`: whether any byte left."""
-
-    outcome: Outcome
-    begun: bool
-
-
-Send: TypeAlias = SendInit | SendChunk | SendFin | SendAbort | ClearInit
-SenderEffect: TypeAlias = MarkBegun | Finished | Send
 
 
 class _State(enum.Enum):
