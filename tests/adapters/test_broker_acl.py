@@ -129,3 +129,22 @@ def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWit
     bus.start()
     event = bus.next_event(PATIENCE_S)
     assert event == Connected(packet_bytes=147_456, window=16)
+
+
+def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_restart(
+    world: BrokerWithClients,
+) -> None:
+    requester = world.bus("ogdenville-fire")
+    requester.start()
+    assert isinstance(requester.next_event(PATIENCE_S), Connected)
+    assert requester.publish(REQUEST_TOPIC, b"still here", token=1, retain=True, expiry_s=3600)
+    assert isinstance(requester.next_event(PATIENCE_S), Acknowledged)
+    requester.stop()
+    world.broker.stop()
+    world.broker.start()
+    device = world.bus("d4" * 8)
+    device.subscribe("doorward/v1/areas/283-375/requests/+")
+    device.start()
+    assert isinstance(device.next_event(PATIENCE_S), Connected)
+    assert isinstance(device.next_event(PATIENCE_S), Subscribed)
+    assert device.next_event(PATIENCE_S) == Received(REQUEST_TOPIC, b"still here", retained=True)

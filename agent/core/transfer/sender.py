@@ -327,7 +327,6 @@ class Sender:
 
     def _end(self, outcome: Outcome) -> None:
         self._state = _State.ENDED
-        self._pending.clear()
         self._ask_again_ns = None
         if self._online:
             if outcome is Outcome.STOPPED and self._begun:

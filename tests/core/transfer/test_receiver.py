@@ -71,6 +71,20 @@ def test_a_part_is_written_sealed_and_only_then_named_in_an_answer() -> None:
     assert effects(receiver) == [Answer(Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))]
 
 
+def test_no_answer_is_given_while_a_part_is_sealed_or_the_manifest_is_read() -> None:
+    receiver = fresh()
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.init(size_of(MANIFEST), 2)
+    assert effects(receiver) == []
+    receiver.sealed(0, matches=True)
+    assert effects(receiver) == [ManifestHeld()]
+    receiver.init(size_of(MANIFEST), 2)
+    assert effects(receiver) == []
+    receiver.expect((size_of(SEGMENT),))
+    assert len(effects(receiver)) == 1
+
+
 def test_nothing_but_the_manifest_is_written_before_it_has_been_read() -> None:
     receiver = fresh()
     give(receiver, 1, SEGMENT)
@@ -118,7 +132,7 @@ def test_a_spoiled_part_is_asked_for_again_and_at_the_third_time_refused() -> No
     receiver = expecting()
     for turn in range(3):
         give(receiver, 1, SEGMENT)
-        effects(receiver)
+        assert effects(receiver) == [Write(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
         receiver.sealed(1, matches=False)
         answer = effects(receiver)[-1]
         assert isinstance(answer, Answer)

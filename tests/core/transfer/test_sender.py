@@ -265,6 +265,17 @@ def test_a_receipt_that_crossed_chunks_on_their_way_does_not_have_them_sent_twic
     assert chunks(effects(sender)) == []
 
 
+def test_an_answer_is_not_believed_while_chunks_are_still_on_their_way() -> None:
+    sender = sending(window_bytes=128 * KIB)
+    gone, flying = [each for each in effects(sender) if isinstance(each, SendChunk)]
+    sender.settled(Acknowledged(gone.token, heard=False), START)
+    sender.receipt(MANIFEST_ONLY, START)
+    assert effects(sender) == []
+    acknowledge(sender, [flying])
+    sender.receipt(MANIFEST_ONLY, START)
+    assert chunks(effects(sender)) == [(1, 0, 64 * KIB), (1, 64 * KIB, 64 * KIB)]
+
+
 def test_after_a_restart_it_asks_and_sends_only_the_rest() -> None:
     sender = Sender((MANIFEST, SEGMENT, OTHER), begun=True)
     sender.connected(PACKET_BYTES)
