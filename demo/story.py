@@ -32,11 +32,13 @@ from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.requester.publishing import publish
 from agent.requester.receiving import News, NewsKind, Receiver
 from agent.requester.verifying import CheckOutcome
+from agent.roles import translation
 from agent.roles.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
 from demo.evidence import Loot, Published, published_by, steal
+from demo.ringing import RingingCamera
 from demo.stage import DOOR, Asker, Stage
 from demo.telling import Teller
 
@@ -47,6 +49,7 @@ __all__ = ["Footage", "Outcome", "Story"]
 _MINUTE_S = 60
 _HOUR_S = 3600
 _PATIENCE_S = 60.0
+_RINGS_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,8 @@ class Footage:
             return f'kind = "file"\npath = "{self.path}"\nrealtime = false'
         return 'kind = "scripted"\nrealtime = false'
 
-    def camera(self) -> Camera | None:
-        """None: the configuration's own."""
-        if self.device is not None:
-            return None
+    def camera(self) -> Camera:
+        """What plays footage that is not live."""
         return FileCamera(self.path) if self.path is not None else ScriptedCamera()
 
 
@@ -143,8 +144,7 @@ class Story:
 
     def _enrol(self, stack: ExitStack) -> None:
         structlog.configure(processors=[_swallow])
-        camera = self._footage.camera()
-        self._solo = Solo(self._configuration, open_camera=(lambda: camera) if camera is not None else None)
+        self._solo = Solo(self._configuration, open_camera=self._camera if self._footage.seconds else None)
         stack.callback(self._solo.close)
         stack.callback(self._solo.stop)
         self._solo.start()
@@ -168,10 +168,15 @@ class Story:
         recorder, vault = status["recorder"], status["vault"]
         self.posters = sum(1 for entry in self._solo.vault.entries() if entry.poster is not None)
         self._tell.say(
-            f"{recorder['events']} events, kept with what came before them: {vault['segments']} segments and "
-            f"{self.posters} posters, {vault['stored_bytes'] / 1e6:.1f} MB."
+            f"Somebody rang.  {_count(recorder['events'], 'event')}, kept with what came before: "
+            f"{_count(vault['segments'], 'segment')} and {_count(self.posters, 'poster')}, "
+            f"{vault['stored_bytes'] / 1e6:.1f} MB."
         )
         self._check(recorder["segments"] > 0, "each one sealed as it was written, to the owner and the recovery kit")
+
+    def _camera(self) -> Camera:
+        """The footage, and somebody who rings soon after it begins."""
+        return RingingCamera(self._footage.camera(), seconds(_RINGS_AFTER_S), self._solo.press_button)
 
     def _record_played(self, length_s: float) -> None:
         ended = threading.Event()
@@ -197,6 +202,9 @@ class Story:
             raise faults[0]
 
     def _record_live(self, length_s: float) -> None:
+        probe_camera = translation.camera(self._configuration.camera, self._configuration.motion)
+        probe_camera.open()  # a camera that is not there is said now, not after half a minute
+        probe_camera.stop()
         self._from_ns = self._clock.now().boot_ns
         thread = threading.Thread(target=self._solo.record, name="camera-run")
         thread.start()
@@ -335,7 +343,8 @@ class Story:
         self.outcome.loot = loot = steal(self.stage.state_dir)
         self._check(
             loot.nothing and loot.segments > 0,
-            f"{loot.files} files: of {loot.segments} segments and {loot.posters} posters, {len(loot.opened)} open",
+            f"{loot.files} files were tried: of {_count(loot.segments, 'segment')} and {_count(loot.posters, 'poster')}, "
+            f"{len(loot.opened) or 'none'} opens",
         )
         self._check(
             len(self.media) == len(self.outcome.matched) > 0, "… while the owner's identity opened every matching one"
@@ -414,6 +423,10 @@ class Story:
 def _swallow(_logger: Any, _method: str, _event: Any) -> Any:
     """The device's log would tell the story twice."""
     raise structlog.DropEvent
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _circle(north_degrees: float) -> Circle:

@@ -24,14 +24,13 @@ from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.adapters.private_broker import PrivateBroker
 from agent.adapters.state_folder import StateFolder
 from agent.config import load
-from agent.core.media import LumaFrame
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.errors import DoorwardError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.trusting import offer_bundle, trust_root
-from agent.ports import Camera, CameraEnd, CameraSink
+from agent.ports import CameraEnd
 from agent.requester.asking import Question
 from agent.requester.bundles import make_bundle
 from agent.requester.identity import Requester, SignedRequest
@@ -44,6 +43,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Contact
 from demo.evidence import Published, published_by
+from demo.ringing import RingingCamera
 
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = (52.0902, 5.1115)
@@ -265,10 +265,13 @@ class Street:
         except DoorwardError:
             return False
 
-    def record(self, footage: Path, *, ring_at_frame: int, trusting: Sequence[Asker] = ()) -> None:
+    def record(self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = ()) -> None:
         """Enrol the owner, then play `footage` to its end as if it had been now; somebody rings on the way."""
         camera = FileCamera(footage)
-        solo = Solo(load(self.configuration(NO_CAMERA)), open_camera=lambda: _Ringing(camera, ring_at_frame, solo))
+        solo = Solo(
+            load(self.configuration(NO_CAMERA)),
+            open_camera=lambda: RingingCamera(camera, seconds(ring_after_s), solo.press_button),
+        )
         solo.start()
         try:
             self.enrol_and_trust(*trusting)
@@ -313,27 +316,6 @@ class Street:
 
     def published_bytes(self) -> int:
         return sum(message.size_bytes for message in self.published())
-
-
-class _Ringing:
-    """A camera at whose `frame`-th picture somebody presses the doorbell."""
-
-    def __init__(self, camera: Camera, frame: int, solo: Solo) -> None:
-        self._camera = camera
-        self._frame = frame
-        self._solo = solo
-        self.open, self.request_keyframe, self.stop = camera.open, camera.request_keyframe, camera.stop
-
-    def start(self, sink: CameraSink, first_ns: BootNs) -> None:
-        self._sink = sink
-        self.packet, self.ended = sink.packet, sink.ended
-        self._camera.start(self, first_ns)
-
-    def luma(self, frame: LumaFrame) -> None:
-        self._sink.luma(frame)
-        self._frame -= 1
-        if self._frame == 0:
-            self._solo.press_button()
 
 
 def probe_seconds(footage: Path) -> float:

@@ -40,7 +40,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     police = Asker(street, "rijnstad-police", Kind.POLICE)
 
     # Somebody rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
-    street.record(footage, ring_at_frame=100, trusting=[police])
+    street.record(footage, ring_after_s=10, trusting=[police])
 
     # A request comes, to everybody in the area, signed by someone the owner trusts.  Only this door knows it matches.
     street.start_agent(street.configuration(NO_CAMERA))

@@ -40,7 +40,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
 ) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
     stranger = Asker(street, "quick-claims", Kind.INSURER)
-    street.record(footage, ring_at_frame=10, trusting=[police])
+    street.record(footage, ring_after_s=1, trusting=[police])
     street.start_agent(street.configuration(NO_CAMERA))
 
     # Nothing here: another area; or this area at a time the door has nothing of is the same to whoever asks.
