@@ -92,10 +92,10 @@ class Outgoing:
         if not isinstance(event, Acknowledged | Refused | Lost) or event.token not in self._in_flight:
             return
         slot, message = self._in_flight.pop(event.token)
-        if isinstance(event, Lost):
-            self._waiting.setdefault(slot, message)  # unless a newer one waits already
-        else:
+        if not isinstance(event, Lost):
             message.done(event)
+        elif not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
+            self._waiting.setdefault(slot, message)  # unless a newer one waits, or is on its way
 
 
 Refusal = Callable[[str, NetworkError], None]

@@ -20,6 +20,7 @@ from agent.core.transfer import (
     SendInit,
     held_of,
 )
+from agent.ports import Bus, Clock
 from agent.requester.identity import Requester
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt
@@ -50,13 +51,19 @@ class Door:
     """Sends `disclosure` to `requester`.  `step` does what is due now; the clock is the test's."""
 
     def __init__(
-        self, broker: FakeBroker, requester: Requester, disclosure: Disclosure, clock: TestClock, window: int = 16
+        self,
+        broker: FakeBroker | None,
+        requester: Requester,
+        disclosure: Disclosure,
+        clock: Clock,
+        window: int = 16,
+        bus: Bus | None = None,
     ) -> None:
         self.disclosure = disclosure
         self.clock = clock
         self.requester_id = requester.id
         self.key = requester.key
-        self.bus = FakeBus(broker, disclosure.device, window_messages=window)
+        self.bus: Bus = bus or FakeBus(broker or FakeBroker(), disclosure.device, window_messages=window)
         self.sender = Sender(disclosure.sizes, first_token=0, chunk_bytes=16 << 10)
         self.receipts: list[Receipt] = []
         self.chunks: list[SendChunk] = []

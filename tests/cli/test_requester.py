@@ -1,0 +1,297 @@
+"""`doorward requester`: from two new keys to an opened disclosure, over a real broker; and what a person reads else."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.adapters.camera_scripted import ScriptedCamera, Visit
+from agent.adapters.clock_system import SystemClock
+from agent.core.media import StreamDescription
+from agent.requester.identity import Asked, Requester
+from agent.requester.publishing import connection_lock
+from agent.wire import strictjson
+from agent.wire.envelope import read_unverified
+from agent.wire.messages import FootageRequest
+from agent.wire.topics import requests_filter
+from tests.brokers import BrokerWithClients
+from tests.cameras import gops_of, play
+from tests.requester.doors import Door
+from tests.requester.house import Disclosure, House
+from tests.requester.test_verifying import lay_down
+
+DESCRIPTION = StreamDescription(160, 96, 10, 160, 96, False)
+ASK = (
+    "--circle", "52.3702,4.8952,300", "--case", "2027-0114", "--incident", "burglary",
+    "--description", "A burglary in the street.", "--contact-name", "Det. Visser", "--contact-phone", "+31 20 1234567",
+)  # fmt: skip
+
+
+@pytest.fixture
+def made(tool: Callable[..., Any], tmp_path: Path) -> Path:
+    """A requester's folder, made with the tool."""
+    root = json.loads(tool("requester", "keygen", "--root", "--key", tmp_path / "root.key", "--json").out)
+    made = tool(
+        "requester", "keygen", "--folder", tmp_path / "police", "--id", "rijnstad-police", "--kind", "police",
+        "--audience", root["key_id"], "--json",
+    )  # fmt: skip
+    assert made.status == 0, made.err
+    return tmp_path / "police"
+
+
+def window() -> tuple[str, ...]:
+    """The last full hour but one, as the tool takes it."""
+    end = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+    return ("--from", (end - datetime.timedelta(hours=1)).isoformat(), "--to", end.isoformat())
+
+
+def house_of(request: FootageRequest) -> House:
+    gops = gops_of(play(ScriptedCamera([Visit(0.2)], duration_s=4, size_px=(160, 96)))[1])
+    house = House((request.from_s + 600) * 1000)
+    house.record(DESCRIPTION, gops[:2])
+    house.record(DESCRIPTION, gops[2:], event=house.stored[0].record.record.event, poster=False)
+    return house
+
+
+def signed_only(tool: Callable[..., Any], folder: Path) -> Asked:
+    said = tool("requester", "request", "--folder", folder, *window(), *ASK, "--sign-only", "--json")
+    assert said.status == 0, said.err
+    return Requester.open(folder).asked(json.loads(said.out)["request"])
+
+
+def received(folder: Path, asked: Asked, disclosure: Disclosure) -> str:
+    lay_down(Requester.open(folder), asked, disclosure)
+    return disclosure.id
+
+
+# -- with a broker -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerWithClients]:
+    if shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") is None:
+        pytest.skip("mosquitto is not installed")
+    broker = BrokerWithClients(tmp_path_factory.mktemp("broker"))
+    broker.broker.start()
+    yield broker
+    broker.close()
+
+
+def broker_options(broker: BrokerWithClients) -> tuple[object, ...]:
+    settings = broker.settings("rijnstad-police")
+    return (
+        "--broker", f"{settings.host}:{settings.port}", "--authority", settings.authority,
+        "--certificate", settings.certificate, "--tls-key", settings.key,
+    )  # fmt: skip
+
+
+class Street:
+    """One door that listens, and answers with everything it filmed, in a thread of its own."""
+
+    def __init__(self, broker: BrokerWithClients, folder: Path) -> None:
+        self.requester = Requester.open(folder)
+        self.house = House(0)
+        self.bus = broker.bus(self.house.device_id)
+        self.answered = threading.Event()
+        self.stop = threading.Event()
+        self.door: Door | None = None
+        self.thread = threading.Thread(target=self._run, name="street")
+
+    def listen(self, topic: str) -> None:
+        self.bus.start()
+        self.bus.subscribe(requests_filter(topic.split("/")[3]))
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.stop.is_set() and self.door is None:
+            payload = getattr(self.bus.next_event(0.1), "payload", None)
+            if payload:
+                self._answer(payload)
+        while not self.stop.is_set() and self.door is not None and self.door.finished is None:
+            if not self.door.step():
+                self.stop.wait(0.02)
+        self.answered.set()
+
+    def _answer(self, payload: bytes) -> None:
+        request = strictjson.decode(read_unverified(payload).payload, FootageRequest)
+        asked = self.requester.asked(request.id)
+        bus = self.bus
+        bus.start = lambda: None  # type: ignore[method-assign]  # it runs already
+        self.door = Door(None, self.requester, house_of(request).disclose(asked), SystemClock(), bus=bus)
+        self.door.sender.connected(147_456)
+
+    def close(self) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.bus.stop()
+
+
+@pytest.mark.broker
+def test_from_a_request_to_an_opened_disclosure(
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients, tmp_path: Path
+) -> None:
+    asked = tool("requester", "request", "--folder", made, *window(), *ASK, *broker_options(broker), "--json")
+    assert asked.status == 0, asked.err
+    published = json.loads(asked.out)
+    street = Street(broker, made)
+    street.listen(published["topics"][0])
+    try:
+        got = tool("requester", "receive", "--folder", made, "--count", "1", *broker_options(broker))
+        assert got.status == 0, got.err
+        assert street.answered.wait(20), "the door was told that everything is here"
+    finally:
+        street.close()
+    assert f"answers request {published['request']}" in got.out
+    assert "is complete and verified" in got.out
+    opened = tool("requester", "open", "--folder", made, "--out", tmp_path / "opened", "--json")
+    assert opened.status == 0, opened.err
+    document = json.loads(opened.out)
+    assert document["ok"]
+    assert document["request"] == published["request"]
+    assert len(document["segments"]) == 2
+    assert all(Path(path).is_file() for path in [*document["segments"], document["merged"], document["report"]])
+
+
+@pytest.mark.broker
+def test_a_broker_that_does_not_know_us_ends_in_words(
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients
+) -> None:
+    settings = broker.settings("ab" * 8)  # a device's certificate at the requesters' door
+    said = tool(
+        "requester", "request", "--folder", made, *window(), *ASK, "--timeout", "3",
+        "--broker", f"localhost:{broker.broker.requester_port}", "--authority", settings.authority,
+        "--certificate", settings.certificate, "--tls-key", settings.key,
+    )  # fmt: skip
+    assert said.status == 7
+    assert "Error:" in said.err
+    assert "What to do:" in said.err
+
+
+# -- without one -------------------------------------------------------------------------------------------------------
+
+
+def test_keygen_prints_what_the_root_needs(tool: Callable[..., Any], tmp_path: Path) -> None:
+    said = tool("requester", "keygen", "--folder", tmp_path / "r", "--id", "fire-brigade", "--kind", "fire")
+    assert said.status == 0
+    assert Requester.open(tmp_path / "r").key.text in said.out
+    assert "PRIVATE" not in said.out
+    again = tool("requester", "keygen", "--folder", tmp_path / "r", "--id", "fire-brigade", "--kind", "fire")
+    assert again.status == 2
+
+
+def test_a_bundle_is_signed_and_its_version_only_grows(tool: Callable[..., Any], made: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "requesters.toml"
+    listed.write_text(
+        '[[requesters]]\nid = "rijnstad-police"\nname = "Rijnstad Police"\nkind = "police"\n'
+        "regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]\n"
+        f'[[requesters.keys]]\nkey = "{Requester.open(made).key.text}"\nfrom = 2026-01-01\nuntil = 2030-12-31\n'
+    )
+    options = ("--root-key", tmp_path / "root.key", "--out", tmp_path / "bundle.dsse")
+    missing = tool("requester", "bundle", listed, *options)
+    assert missing.status == 2
+    assert "version" in missing.err
+    listed.write_text("version = 1\n" + listed.read_text())
+    assert "vouches for 1" in tool("requester", "bundle", listed, *options).out
+    again = tool("requester", "bundle", listed, *options)
+    assert again.status == 2
+    assert "version = 2" in again.err
+
+
+def test_the_list_in_the_help_of_bundle_is_one_that_bundle_takes(
+    tool: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    shown = tool("requester", "bundle", "--help").out
+    example = shown[shown.index("version = 3") : shown.index("Options:")]
+    text = "\n".join(line.strip() for line in example.splitlines()).replace("ed25519:…", Requester.open(made).key.text)
+    (tmp_path / "list.toml").write_text(text)
+    said = tool(
+        "requester", "bundle", tmp_path / "list.toml", "--root-key", tmp_path / "root.key", "--out", tmp_path / "b"
+    )
+    assert said.status == 0, said.err
+
+
+def test_a_request_over_a_limit_is_refused_with_what_to_do(tool: Callable[..., Any], made: Path) -> None:
+    when = ("--from", "2026-01-01T10:00Z", "--to", "2026-01-01T10:01Z")
+    said = tool("requester", "request", "--folder", made, *when, *ASK, "--sign-only")
+    assert said.status == 3
+    assert "Ask for at least 15 minutes." in said.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        (("--from", "yesterday"), 2, "is no time"),
+        (("--circle", "here"), 2, "is no circle"),
+        (("--polygon", "nowhere.geojson"), 2, "one of --circle and --polygon"),
+        (("--contact-phone", "ask me"), 3, "contact"),
+        (("--description", "see www.evil.example"), 3, "link"),
+        (("--audience", "nobody"), 3, "audience"),
+        (("--folder", "elsewhere"), 2, "keygen"),
+    ],
+)
+def test_a_mistake_in_a_request_is_named(
+    changes: tuple[str, ...], status: int, words: str, tool: Callable[..., Any], made: Path
+) -> None:
+    said = tool("requester", "request", "--folder", made, *window(), *ASK, "--sign-only", *changes)
+    assert said.status == status, said.err
+    assert words in said.err
+
+
+def test_without_a_broker_a_request_is_signed_and_says_what_is_missing(tool: Callable[..., Any], made: Path) -> None:
+    said = tool("requester", "request", "--folder", made, *window(), *ASK)
+    assert said.status == 2
+    assert "--broker" in said.err
+
+
+def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], made: Path) -> None:
+    with connection_lock(Requester.open(made)):
+        said = tool("requester", "request", "--folder", made, *window(), *ASK, "--timeout", "1")
+    assert said.status == 7
+    assert "It will, as soon as it is connected" in said.err
+
+
+def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any], made: Path) -> None:
+    asked = signed_only(tool, made)
+    disclosure = house_of(asked.request).disclose(asked)
+    received(made, asked, disclosure)
+    said = tool("requester", "verify", "--folder", made)
+    assert said.status == 0
+    assert said.out.count("✓") == 10
+    assert "Every check holds." in said.out
+    part = made / "disclosures" / disclosure.id / "2.age"
+    part.write_bytes(part.read_bytes()[:-1])
+    spoiled = tool("requester", "verify", "--folder", made, disclosure.id[:6], "--json")
+    assert spoiled.status == 1
+    document = json.loads(spoiled.out)
+    assert (document["ok"], document["failed"]) == (False, "parts")
+    opened = tool("requester", "open", "--folder", made, disclosure.id)
+    assert opened.status == 1
+    assert "Do not rely on it." in opened.out
+    assert "report.html" in opened.out
+
+
+def test_with_several_disclosures_one_is_named_by_the_beginning_of_its_id(tool: Callable[..., Any], made: Path) -> None:
+    assert tool("requester", "verify", "--folder", made).status == 2
+    asked = signed_only(tool, made)
+    house = house_of(asked.request)
+    first, second = (received(made, asked, house.disclose(asked)) for _ in range(2))
+    said = tool("requester", "verify", "--folder", made)
+    assert said.status == 2
+    assert first in said.err
+    assert second in said.err
+    assert tool("requester", "verify", "--folder", made, first[:8]).status == 0
+    assert tool("requester", "verify", "--folder", made, "zz").status == 2
+
+
+def test_every_command_has_help(tool: Callable[..., Any]) -> None:
+    for command in ("keygen", "bundle", "request", "withdraw", "receive", "verify", "open"):
+        said = tool("requester", command, "--help")
+        assert said.status == 0
+        assert len(said.out.splitlines()) > 5

@@ -1,0 +1,149 @@
+"""Publishing: retained where doors listen, until the broker has it, by whoever holds the one connection."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from agent.core.bus import Acknowledged, Lost, Refused
+from agent.errors import ConfigurationError, NetworkError
+from agent.requester.identity import Asked, Requester
+from agent.requester.publishing import Outgoing, connection_lock, is_published, publish, publish_pending
+from agent.wire.topics import requests_filter
+from tests.fake_bus import FakeBroker, FakeBus
+from tests.requester.conftest import NOW_S
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+def bus_of(broker: FakeBroker, name: str = "rijnstad-police") -> FakeBus:
+    bus = FakeBus(broker, name)
+    bus.start()
+    return bus
+
+
+def test_a_request_stays_with_the_broker_for_doors_that_come_later(
+    broker: FakeBroker, requester: Requester, asked: Asked
+) -> None:
+    bus = bus_of(broker)
+    signed = requester.signed(asked.request.id)
+    assert not is_published(requester, signed.id)
+    publish(requester, signed, bus, now_s=NOW_S)
+    assert is_published(requester, signed.id)
+    door = bus_of(broker, "ab" * 8)
+    door.subscribe(requests_filter(signed.topics[0].split("/")[3]))
+    events = [door.next_event(0) for _ in range(3)]
+    assert signed.envelope in [getattr(event, "payload", None) for event in events]
+    bus.stop()
+    door.stop()
+
+
+def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+    bus = bus_of(broker)
+    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S)
+    withdrawn = requester.withdraw(asked.request.id)
+    assert not is_published(requester, asked.request.id)
+    publish(requester, withdrawn, bus, now_s=NOW_S)
+    assert is_published(requester, asked.request.id)
+    assert [message.payload for message in broker.retained.values()] == [withdrawn.envelope]
+    bus.stop()
+
+
+def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+    bus = bus_of(broker)
+    broker.freeze()
+    later = threading.Timer(0.1, lambda: (broker.kill(), broker.start()))
+    later.start()
+    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=10)
+    later.join()
+    assert is_published(requester, asked.request.id)
+    bus.stop()
+
+
+def test_a_broker_that_is_away_ends_in_its_own_words(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+    broker.kill()
+    bus = bus_of(broker)
+    with pytest.raises(NetworkError, match="Nobody listens"):
+        publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=0.1)
+    assert not is_published(requester, asked.request.id)
+    bus.stop()
+
+
+def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+    bus = bus_of(broker, "ab" * 8)  # a device's certificate: it may not ask
+    with pytest.raises(NetworkError, match="may publish requests"):
+        publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=5)
+    assert not is_published(requester, asked.request.id)
+    bus.stop()
+
+
+def test_what_is_expired_or_published_is_not_published_again(
+    broker: FakeBroker, requester: Requester, asked: Asked
+) -> None:
+    bus = bus_of(broker)
+    outgoing = Outgoing(bus)
+    publish_pending(requester, outgoing, asked.request.not_after_s + 1, lambda *_: None)
+    assert len(outgoing) == 0
+    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S)
+    publish_pending(requester, outgoing, NOW_S, lambda *_: None)
+    assert len(outgoing) == 0
+    bus.stop()
+
+
+def test_a_newer_receipt_replaces_one_that_waits(broker: FakeBroker) -> None:
+    broker.kill()
+    bus = bus_of(broker)
+    outgoing = Outgoing(bus)
+    topic = f"doorward/v1/receipts/{'cd' * 16}"
+    for number in range(3):
+        outgoing.put(topic, b"%d" % number)
+        outgoing.pump()
+    broker.start()
+    outgoing.pump()
+    assert [payload for _, _, payload in broker.published] == [b"2"]
+    bus.stop()
+
+
+def test_a_lost_message_is_sent_again_unless_a_newer_one_waits(broker: FakeBroker) -> None:
+    bus = bus_of(broker)
+    outgoing = Outgoing(bus)
+    topic = f"doorward/v1/receipts/{'cd' * 16}"
+    broker.freeze()
+    outgoing.put(topic, b"old")
+    outgoing.pump()
+    broker.kill()
+    outgoing.put(topic, b"new")
+    broker.start()
+    while (event := bus.next_event(0)) is not None:
+        outgoing.settled(event)
+        outgoing.pump()
+    assert [payload for _, _, payload in broker.published] == [b"new"]
+    assert len(outgoing) == 0
+    bus.stop()
+
+
+def test_what_waits_is_bounded_and_the_oldest_go(broker: FakeBroker) -> None:
+    outgoing = Outgoing(bus_of(broker))
+    for number in range(2000):
+        outgoing.put("topic", b"", slot=str(number))
+    assert len(outgoing) == 1024
+    assert outgoing.holds("1999")
+    assert not outgoing.holds("0")
+
+
+def test_news_about_others_is_ignored(broker: FakeBroker) -> None:
+    outgoing = Outgoing(bus_of(broker))
+    for event in (Acknowledged(7, heard=True), Refused(7, 0x87, ""), Lost(7), None):
+        outgoing.settled(event)  # type: ignore[arg-type]
+
+
+def test_one_process_at_a_time_is_connected_as_a_requester(requester: Requester) -> None:
+    refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
+    with connection_lock(requester), refused, connection_lock(requester):
+        pass
+    with connection_lock(requester):
+        pass
