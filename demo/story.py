@@ -341,10 +341,10 @@ class Story:
     def _thief(self) -> None:
         self._tell.act("The thief, with everything on the device's disk")
         self.outcome.loot = loot = steal(self.stage.state_dir)
+        stolen = f"{_count(loot.segments, 'segment')} and {_count(loot.posters, 'poster')}"
         self._check(
             loot.nothing and loot.segments > 0,
-            f"{loot.files} files were tried: of {_count(loot.segments, 'segment')} and {_count(loot.posters, 'poster')}, "
-            f"{len(loot.opened) or 'none'} opens",
+            f"{loot.files} files were tried: of {stolen}, {len(loot.opened) or 'none'} opens",
         )
         self._check(
             len(self.media) == len(self.outcome.matched) > 0, "… while the owner's identity opened every matching one"
