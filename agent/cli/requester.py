@@ -376,6 +376,7 @@ def _say_news(news: News) -> None:
         NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
         NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
         NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
+        NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
         NewsKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }
     if news.kind in words:

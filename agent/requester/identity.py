@@ -13,7 +13,7 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
@@ -34,7 +34,7 @@ from agent.wire.messages import FootageRequest, Withdrawal
 from agent.wire.strictjson import Message
 from agent.wire.topics import RequestTopic, cells_of
 
-__all__ = ["Asked", "Profile", "Requester", "SignedRequest", "is_id"]
+__all__ = ["Asked", "Damaged", "Profile", "Requester", "SignedRequest", "is_id"]
 
 _SEED_BYTES: Final = 32
 _ID_BYTES: Final = 16
@@ -46,6 +46,10 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 def is_id(text: str) -> bool:
     """Whether `text` can be the id of a request or disclosure; nothing else becomes part of a path."""
     return _ID.fullmatch(text) is not None
+
+
+Damaged = Callable[[str, DoorwardError], None]
+"""Takes the id of a request whose files cannot be read, and why."""
 
 
 class Profile(Message, frozen=True):
@@ -192,13 +196,19 @@ class Requester:
             if is_id(found.name):
                 yield found.name
 
-    def all_asked(self) -> Iterator[Asked]:
-        """Every request of ours, in no order."""
-        yield from map(self.asked, self.request_ids())
+    def all_asked(self, damaged: Damaged | None = None) -> Iterator[Asked]:
+        """Every request of ours, in no order.  `damaged` is told of unreadable ones; without it they raise."""
+        for request_id in self.request_ids():
+            try:
+                yield self.asked(request_id)
+            except DoorwardError as error:
+                if damaged is None:
+                    raise
+                damaged(request_id, error)
 
-    def audiences(self) -> frozenset[str]:
+    def audiences(self, damaged: Damaged | None = None) -> frozenset[str]:
         """Key ids of every root under which this requester has asked."""
-        return frozenset(asked.request.audience for asked in self.all_asked())
+        return frozenset(asked.request.audience for asked in self.all_asked(damaged))
 
     # Asking
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
-from agent.errors import ConfigurationError, NetworkError
+from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
 from agent.requester import files
 from agent.requester.identity import Requester, SignedRequest
@@ -98,8 +98,8 @@ class Outgoing:
             self._waiting.setdefault(slot, message)  # unless a newer one waits, or is on its way
 
 
-Refusal = Callable[[str, NetworkError], None]
-"""Takes the id of a request that the broker refused, and the error in words."""
+Refusal = Callable[[str, DoorwardError], None]
+"""Takes the id of a request that the broker refused or that cannot be read, and the error in words."""
 
 
 def publish_pending(
@@ -108,7 +108,11 @@ def publish_pending(
     """Put every request and withdrawal that the broker has not acknowledged, except those in `skip`."""
     for request_id in requester.request_ids():
         if request_id not in skip and not is_published(requester, request_id) and not outgoing.holds(_slot(request_id)):
-            signed = requester.signed(request_id)
+            try:
+                signed = requester.signed(request_id)
+            except DoorwardError as error:
+                refused(request_id, error)
+                continue
             if signed.not_after_s > now_s:
                 _put(requester, signed, outgoing, now_s, refused)
 
@@ -119,7 +123,7 @@ def publish(requester: Requester, signed: SignedRequest, bus: Bus, *, now_s: int
     Returns when the broker has it in every cell.  Raises `NetworkError` with what the link's last trouble was.
     """
     outgoing = Outgoing(bus)
-    refusals: list[NetworkError] = []
+    refusals: list[DoorwardError] = []
     _put(requester, signed, outgoing, now_s, lambda _, error: refusals.append(error))
     trouble = NetworkError("The broker did not answer in time.", remedy="Look at its address and whether it runs.")
     deadline = time.monotonic() + timeout_s

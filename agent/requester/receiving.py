@@ -39,7 +39,7 @@ from agent.core.transfer import (
 from agent.core.transfer import Receiver as Assembly
 from agent.core.transfer.receipts import receipt_of
 from agent.core.vault.age.opening import open_bytes
-from agent.errors import FormatError, NetworkError, OpenError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.ports import Bus, Clock
 from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin, answers
@@ -90,6 +90,8 @@ class NewsKind(enum.Enum):
     NO_ROOM = "no room"
     NOT_PUBLISHED = "not published"
     """The broker refused one of our requests."""
+    DAMAGED = "damaged"
+    """The files of one of our requests cannot be read."""
     STOPPED = "stopped"
     """The device sends no more of it."""
 
@@ -147,6 +149,7 @@ class Receiver:
         """Disclosure → the request it answers, once known."""
         self._waiting_for_room: set[str] = set()
         self._not_taken: set[str] = set()
+        self._told_damaged: set[str] = set()
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
         self.dropped = 0
         """Messages that were none, or not wanted."""
@@ -331,11 +334,13 @@ class Receiver:
     def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
         """The request whose reply key opens part 0, and what is inside."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
-        for asked in self._requester.all_asked():
+        for asked in self._requester.all_asked(self._damaged):
             try:
                 return asked, open_bytes(data, [asked.reply_identity()])
             except OpenError:
                 continue
+            except ConfigurationError as error:
+                self._damaged(asked.request.id, error)
             except FormatError:
                 return None
         return None
@@ -362,7 +367,7 @@ class Receiver:
     def _answer(self, disclosure: str, held: Held) -> None:
         asked = self._requests.get(disclosure)
         if held.state is HeldState.PARTIAL or asked is not None:
-            for audience in (asked.request.audience,) if asked else self._requester.audiences():
+            for audience in (asked.request.audience,) if asked else self._requester.audiences(self._damaged):
                 receipt = self._receipt(disclosure, held, asked, audience)
                 data = self._requester.sign(Receipt.PAYLOAD_TYPE, receipt)
                 self._outgoing.put(
@@ -436,6 +441,12 @@ class Receiver:
         request = self._requests[disclosure].request.id
         return News(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
 
+    def _damaged(self, request_id: str, error: DoorwardError) -> None:
+        """One of our own requests cannot be read: its answers will be lost, the others' not."""
+        if request_id not in self._told_damaged:
+            self._told_damaged.add(request_id)
+            self._tell(News(NewsKind.DAMAGED, request=request_id, detail=str(error)))
+
     def _publish_requests(self) -> None:
         """Once a second: a request may have been signed by another process meanwhile."""
         now_ns = self._clock.now().boot_ns
@@ -443,6 +454,6 @@ class Receiver:
             self._looked_ns = now_ns
             publish_pending(self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken)
 
-    def _not_published(self, request_id: str, error: NetworkError) -> None:
+    def _not_published(self, request_id: str, error: DoorwardError) -> None:
         self._not_taken.add(request_id)  # until the next start: asking again at once would not help
         self._tell(News(NewsKind.NOT_PUBLISHED, request=request_id, detail=str(error)))

@@ -19,6 +19,7 @@ from agent import __version__
 from agent.core.timebase import ClockQuality
 from agent.requester.clips import Clip, Shown
 from agent.requester.sketch import Sketch, sketch
+from agent.requester.timeline import TimeLine, closer_look, whole_window
 from agent.requester.verifying import Check, CheckKind, CheckOutcome, Verification
 from agent.wire.area import Area, Circle
 from agent.wire.messages import FootageRequest
@@ -27,7 +28,6 @@ __all__ = ["Picture", "render"]
 
 _MOST_PROOFS: Final = 4
 """More stand in the table of files at the end."""
-_NARROWEST_PERCENT: Final = 0.6
 
 _CLOCK_WORDS: Final = {
     ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
@@ -55,22 +55,6 @@ class Picture:
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode("ascii") if self.jpeg else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A clip on the time line, in percent of the window."""
-
-    number: int
-    left: float
-    width: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    left: float
-    label: str
-
-
 def render(
     verification: Verification,
     pictures: Sequence[Picture],
@@ -94,8 +78,7 @@ def render(
         merged=merged,
         area=_area_in_words(request.area) if request else "",
         sketch=_sketch(request),
-        blocks=_blocks(request, pictures, told),
-        ticks=_ticks(request, told),
+        lines=_lines(request, pictures, told),
         offsets=_offsets(pictures),
         clocks=[(_CLOCK_SHORT[quality], _CLOCK_WORDS[quality]) for quality in _qualities(pictures)],
         clock_is_doubtful=ClockQuality.UNKNOWN in _qualities(pictures),
@@ -105,6 +88,7 @@ def render(
         example=_example(pictures),
         told=told,
         clock_short=lambda shown: _CLOCK_SHORT[shown.quality],
+        doubtful=lambda shown: shown.quality is ClockQuality.UNKNOWN,
         length=_length,
         size=_size,
         grouped=_grouped,
@@ -185,36 +169,14 @@ _ASIDES: Final = {
 }
 
 
-def _blocks(request: FootageRequest | None, pictures: Sequence[Picture], told: _Told) -> list[_Block]:
+def _lines(request: FootageRequest | None, pictures: Sequence[Picture], told: _Told) -> list[TimeLine]:
+    """The window that was asked for, and a closer look where one helps."""
     if request is None:
         return []
-    from_ms, span_ms = request.from_s * 1000, request.window_s * 1000
-
-    def percent(at_ms: int) -> float:
-        return min(100.0, max(0.0, (at_ms - from_ms) * 100 / span_ms))
-
-    blocks = []
-    for each in pictures:
-        left, right = percent(each.clip.start_ms), percent(each.clip.end_ms)
-        width = max(_NARROWEST_PERCENT, right - left)
-        label = f"Clip {each.clip.number}: {told.clock(each.clip.start_ms)} to {told.clock(each.clip.end_ms)}"
-        blocks.append(_Block(each.clip.number, min(left, 100 - width), width, label))
-    return blocks
-
-
-def _ticks(request: FootageRequest | None, told: _Told) -> list[_Tick]:
-    """The two ends, and round times between them, four to eight in all."""
-    if request is None:
-        return []
-    steps_s = (300, 600, 900, 1800, 3600, 7200)
-    step_s = next((step for step in steps_s if request.window_s / step <= 6), steps_s[-1])
-    first_s = -(-request.from_s // step_s) * step_s
-    inner = range(first_s, request.to_s, step_s)
-    ends = (request.from_s, request.to_s)
-    apart = [at for at in inner if all(abs(at - end) > request.window_s / 12 for end in ends)]
-    return [
-        _Tick((at - request.from_s) * 100 / request.window_s, told.minute(at * 1000)) for at in sorted({*apart, *ends})
-    ]
+    from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
+    clips = [each.clip for each in pictures]
+    closer = closer_look(to_ms - from_ms, clips, told.clock)
+    return [whole_window(from_ms, to_ms, clips, told.clock, told.minute), *([closer] if closer else [])]
 
 
 def _offsets(pictures: Sequence[Picture]) -> dict[int, str]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.core.bus import Received
 from agent.core.media import Gop
@@ -420,3 +422,50 @@ def test_half_a_manifest_is_swept_at_the_start_and_asked_for_again(
     assert list(answers(requester.folder)) == []
     play(clock, desk, door)
     assert kept(requester, door.disclosure)
+
+
+@pytest.mark.parametrize("damage", ["request.dsse", "reply.identity"])
+def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
+    damage: str,
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: Asked,
+    house: House,
+    clock: TestClock,
+) -> None:
+    spoiled = [requester.asked(requester.make_request(question(case=f"c{n}"), now_s=NOW_S).id) for n in range(6)]
+    for each in spoiled:
+        (each.folder / damage).write_bytes(b"spoiled")
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert kept(requester, door.disclosure)
+    told = {each.request for each in desk.news if each.kind in (NewsKind.DAMAGED, NewsKind.NOT_PUBLISHED)}
+    assert told <= {each.request.id for each in spoiled}
+    if damage == "request.dsse":
+        assert told
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    verb=st.sampled_from(["init", "fin", "abort", "0-" + "0" * 64, "5-" + "ab" * 32, "x"]),
+    part=st.sampled_from(["0", "1", "20000", "20001", "-1", "00"]),
+    device=st.sampled_from(["ab" * 8, "zz", "ab" * 9]),
+    payload=st.one_of(
+        st.binary(max_size=200),
+        st.builds(
+            lambda parts, size, sha: b'{"parts":%d,"sha256":"%b","size_bytes":%d,"v":1}' % (parts, sha, size),
+            st.integers(-1, 30_000),
+            st.integers(-1, 2**41),
+            st.sampled_from([b"ab" * 32, b"AB" * 32, b""]),
+        ),
+    ),
+)
+def test_nothing_that_arrives_can_stop_the_service(
+    verb: str, part: str, device: str, payload: bytes, desk: Desk
+) -> None:
+    with desk.broker.lock:
+        topic = f"doorward/v1/up/rijnstad-police/{device}/{'cd' * 16}-{part}/{verb}"
+        desk.bus.deliver(Received(topic, payload, retained=False))
+    while desk.step():
+        pass
