@@ -9,6 +9,7 @@ from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.owner.deciding import approve, deny, opt_in, opt_out, revoke
+from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
 from agent.wire import base64, strictjson
@@ -192,3 +193,11 @@ def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home,
     known = home.keys.memory.device(home.device.key.id)
     assert known is not None
     assert known.ledger.size == len(home.device.leaves)
+
+
+def test_another_device_of_the_same_owner_is_not_the_reviewed_one(home: Home, review: Review) -> None:
+    other = FakeDevice(NOW_MS, seed=b"o" * 32)
+    enrol(other, home.keys, clock=now)
+    other.stored, other.requests = home.device.stored, home.device.requests
+    with pytest.raises(OpenError, match="not the device the request was reviewed on"):
+        approve(other, home.keys, review, [home.segments[0]], clock=now)

@@ -174,3 +174,12 @@ def test_the_kit_says_which_key_it_belongs_to(keys: OwnerKeys) -> None:
     assert keys.card.recovery[:16] in page
     assert "2027-01-15" in page
     assert NOW_MS
+
+
+def test_a_device_that_shows_the_owners_of_another_is_refused(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, clock=now)
+    impostor = FakeDevice(NOW_MS, seed=b"i" * 32)
+    impostor.enrolled = device.enrolled
+    with pytest.raises(OpenError, match="owners of another device"):
+        enrol(impostor, keys, clock=now)
+    assert list(keys.memory.devices()) == [device.key.id]

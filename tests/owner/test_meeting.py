@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,11 @@ from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import meet
 from agent.owner.reading_ledger import read_ledger
 from agent.owner.remembered import Memory
+from agent.wire import envelope, strictjson
+from agent.wire.statements import Enrolment, NamedKey
 from tests.owner.conftest import NOW_MS, Home, now
 from tests.owner.fake_device import FakeDevice
+from tests.wire import samples
 
 
 def test_a_ledger_that_grew_is_remembered(home: Home) -> None:
@@ -77,7 +82,7 @@ def test_a_device_that_forgot_its_owner_is_refused(home: Home) -> None:
         meet(home.device, home.keys)
 
 
-def test_owners_that_did_not_come_from_the_owners_are_refused(home: Home, device: FakeDevice, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_owners_that_did_not_come_from_the_owners_are_refused(home: Home, tmp_path: Path) -> None:
     mallory = OwnerKeys.create(tmp_path / "mallory", name="mallory")
     other = FakeDevice(NOW_MS)
     enrol(other, mallory, clock=now)
@@ -131,3 +136,51 @@ def test_a_ledger_entry_altered_on_the_way_to_its_reader_shows(home: Home) -> No
     home.device.lies["ledger"] = lambda result, data: ({"entries": []}, data)
     with pytest.raises(OpenError, match="are not the"):
         read_ledger(home.device, home.keys)
+
+
+def successor(home: Home, signer: object, *, epoch: int, device: str | None = None) -> bytes:
+    """An enrolment that lets a stranger in, after the one in force."""
+    before = home.device.enrolment
+    after = Enrolment(
+        v=1, device=device or before.device, owner_time_ms=NOW_MS, nonce="0" * 32, epoch=epoch,
+        recipients=before.recipients, recovery=before.recovery,
+        approvers=(*before.approvers, NamedKey(name="bob", key=samples.OWNER_KEY.text)),
+        previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
+    )  # fmt: skip
+    return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), signer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("epoch", [2, 5])
+def test_a_change_of_owners_is_followed_when_an_owner_signed_it_and_only_then(home: Home, epoch: int) -> None:
+    before = home.device.enrolled
+    home.device.enrolled = successor(home, samples.OWNER, epoch=epoch)
+    with pytest.raises(OpenError, match="do not follow"):
+        meet(home.device, home.keys)
+    home.device.enrolled = before
+    home.device.enrolled = successor(home, home.keys.approval, epoch=epoch)
+    assert meet(home.device, home.keys).known.enrolled.epoch == epoch
+
+
+def test_owners_of_before_cannot_come_back(home: Home) -> None:
+    before, size = home.device.enrolled, len(home.device.leaves)
+    home.device.enrolled = successor(home, home.keys.approval, epoch=2)
+    meet(home.device, home.keys)
+    home.device.enrolled = before
+    assert len(home.device.leaves) == size
+    with pytest.raises(OpenError, match="epoch 1 that do not follow from epoch 2"):
+        meet(home.device, home.keys)
+
+
+def test_the_owners_of_another_device_are_not_this_ones(home: Home, keys: OwnerKeys) -> None:
+    other = FakeDevice(NOW_MS, seed=b"o" * 32)
+    home.device.enrolled = successor(home, keys.approval, epoch=5, device=other.key.text)
+    with pytest.raises(OpenError, match="do not follow"):
+        meet(home.device, home.keys)
+
+
+def test_a_memory_whose_parts_do_not_fit_is_damaged(home: Home) -> None:
+    path = home.keys.folder / Memory.FILE
+    sha256 = hashlib.sha256(strictjson.encode(home.device.enrolment)).hexdigest()
+    path.write_text(path.read_text().replace(sha256, "0" * 64))
+    with pytest.raises(ConfigurationError, match="not the one whose hash is remembered"):
+        meet(home.device, home.keys)

@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.header import parse_header, split
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.digest import digest
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import Adopted
+from agent.core.vault.segment import begin_in
+from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.media.join import probe
 from agent.owner.exporting import clips_of, export_clip
 from agent.owner.folder import FolderVault
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import meet
+from agent.owner.opening import OpenedSegment, open_captured, open_unrecorded
 from agent.owner.sources import DeviceVault, open_segment
+from agent.wire.identities import private_key_from_seed
 from tests.owner.conftest import WINDOW_MS, Home, seeds
 from tests.owner.fake_device import JPEG
 
@@ -162,3 +172,54 @@ def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Hom
     opened = vault.open(home.segments[0], [home.keys.identity])
     assert opened.record is None
     assert opened.whole
+
+
+def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_path: Path) -> None:
+    real, home.device.private = home.device.private, private_key_from_seed(b"z" * 32)
+    forged = home.device._record(home.device.stored[home.segments[0]].signed.record)
+    home.device.private = real
+    home.device.lines = [line for line in home.device.lines if line != forged.line]
+    at = home.device.lines.index(home.device.stored[home.segments[0]].signed.line)
+    home.device.lines[at] = forged.line
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert "not this device's" in vault.faults[0].problem
+    assert vault.open(home.segments[0], [home.keys.identity]).record is None
+    assert vault.open(home.segments[1], [home.keys.identity]).record is not None
+
+
+def test_a_file_under_another_name_is_not_what_its_name_says(home: Home, tmp_path: Path, media: list[bytes]) -> None:
+    name = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8, recorded=False)
+    copy = home.device.copy_to(tmp_path / "copy", part=name)
+    other = segment_id(b"another segment.")
+    path = copy / "vault" / "segments" / other[0] / f"{other}.part"
+    path.parent.mkdir(exist_ok=True)
+    (copy / "vault" / "segments" / name[0] / f"{name}.part").rename(path)
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    with pytest.raises(FormatError, match="another segment than its name says"):
+        vault.open(other, [home.keys.identity])
+
+
+def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
+    """The segment as the device would have adopted it: whole, but without a record of its own."""
+    stored = home.device.stored[name]
+    begin = begin_in(parse_header(stored.sealed)[0])
+    stamp = Stamp(boot=begin.boot, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    file = digest((stored.sealed,), split(stored.sealed))
+    stored.signed = home.device._record(Adopted(begin=begin, complete=True, file=file, at=stamp))
+    return open_captured(stored.signed, stored.sealed, [home.keys.identity], device=device or home.device.key.id)
+
+
+def test_an_adopted_segment_opens_whole_and_is_its_devices(home: Home, media: list[bytes]) -> None:
+    opened = adopted_whole(home, home.segments[0])
+    assert (opened.media, opened.whole) == (media[0], True)
+    with pytest.raises(FormatError, match="recorded by another device"):
+        adopted_whole(home, home.segments[1], device="0" * 16)
+
+
+def test_a_segment_whose_ends_disagree_does_not_open(home: Home, media: list[bytes]) -> None:
+    begin = begin_in(parse_header(home.device.stored[home.segments[0]].sealed)[0])
+    other = home.device.stored[home.segments[1]]
+    plaintext = open_bytes(other.sealed, [home.keys.identity])
+    sealed, _ = home.device._seal(plaintext, begin)
+    with pytest.raises(FormatError, match="another than at its beginning"):
+        open_unrecorded(sealed, [home.keys.identity])

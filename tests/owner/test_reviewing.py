@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.digest import digest
+from agent.core.vault.records import Segment
 from agent.errors import FormatError, OpenError
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
@@ -197,3 +200,62 @@ def test_the_owners_clock_says_when_a_request_is_over(home: Home) -> None:
     end_ms = seen.request.not_after_s * 1000
     assert not seen.expired(end_ms)
     assert seen.expired(end_ms + 1000)
+
+
+def test_a_kind_that_the_bundle_does_not_give_the_requester_is_not_shown_as_sound(home: Home) -> None:
+    request = home.device.ask_for(signed_request(id="e" * 32, seq=9, kind=Kind.FIRE), home.segments)
+    with pytest.raises(OpenError, match="had to block"):
+        review(home, request)
+
+
+def test_an_area_outside_the_requesters_region_is_not_shown_as_sound(home: Home) -> None:
+    elsewhere = samples.square(48.1, 11.5)
+    request = home.device.ask_for(signed_request(id="e" * 32, seq=9, area=elsewhere), home.segments)
+    with pytest.raises(OpenError, match="had to block"):
+        review(home, request)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_records_that_do_not_fit_the_list_are_refused(home: Home, repeated: bool) -> None:
+    def lie(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
+        names, lines = list(result["segments"]), list(result["records"])  # type: ignore[call-overload]
+        if repeated:
+            return {**result, "segments": [*names, names[0]], "records": [*lines, lines[0]]}, data
+        return {**result, "records": lines[:-1]}, data
+
+    home.device.lies["request"] = lie
+    with pytest.raises(OpenError, match="do not fit the segments"):
+        review(home)
+
+
+def test_a_hash_that_is_not_the_requests_is_refused(home: Home) -> None:
+    home.device.lies["request"] = lambda result, data: ({**result, "payload_sha256": "0" * 64}, data)
+    with pytest.raises(OpenError, match="shows another request"):
+        review(home)
+
+
+def test_a_request_signed_as_something_else_is_none(home: Home) -> None:
+    payload = envelope.read_unverified(home.device.requests[home.request].envelope).payload
+    forged = envelope.sign("application/vnd.doorward.bulletin+json", payload, samples.REQUESTER)
+    home.device.requests[home.request] = replace(home.device.requests[home.request], envelope=forged)
+    with pytest.raises(OpenError, match="no footage request"):
+        review(home)
+
+
+def test_a_poster_that_is_not_the_signed_picture_is_refused(home: Home) -> None:
+    """The sealed bytes are the recorded ones; the picture inside is not the one whose hash was signed."""
+    stored = home.device.stored[home.segments[0]]
+    record = stored.signed.record
+    assert isinstance(record, Segment)
+    assert record.poster is not None
+    for image, sha256, complaint in (
+        (b"\xff\xd8\xff another", record.poster.sha256_image, "not the picture"),
+        (b"<script>", hashlib.sha256(b"<script>").hexdigest(), "is not a JPEG"),
+    ):
+        sealed, size = home.device._seal(image, None)
+        poster = type(record.poster)(file=digest((sealed,), size), sha256_image=sha256)
+        values = {name: getattr(record, name) for name in record.__struct_fields__}
+        stored.signed, stored.poster = home.device._record(Segment(**values | {"poster": poster})), sealed
+        seen = review(home)
+        with pytest.raises(FormatError, match=complaint):
+            seen.poster(seen.clips[0])

@@ -75,3 +75,12 @@ def test_a_root_already_at_the_device_is_only_confirmed(home: Home) -> None:
 def test_a_root_nobody_chose_cannot_be_taken_out(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="is not trusted"):
         untrust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
+
+
+def test_a_newer_bundle_that_another_owner_gave_is_remembered_too(home: Home) -> None:
+    newer, older = signed_bundle(version=4), home.device.bundles[samples.ROOT_KEY.id]
+    home.device.bundles[samples.ROOT_KEY.id] = newer
+    assert trusted_at(home.device, home.keys).store.bundles[samples.ROOT_KEY.id].version == 4
+    home.device.bundles[samples.ROOT_KEY.id] = older
+    with pytest.raises(OpenError, match="older trust bundle"):
+        trusted_at(home.device, home.keys)
