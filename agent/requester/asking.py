@@ -3,7 +3,7 @@
 - Times are ISO 8601.  One without an offset is meant in the given time zone (by default this machine's); one that the
   change to or from summer time makes ambiguous or impossible is refused, because an hour decides what is shared.
 - An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
-- Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply.
+- Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply; so are the limits.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.errors import ConfigurationError, FormatError, StorageError
+from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
 from agent.requester import files
+from agent.wire import limits, strictjson, text
 from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
-from agent.wire.fields import Incident
-from agent.wire.messages import Contact
+from agent.wire.fields import Incident, Kind
+from agent.wire.messages import Contact, FootageRequest
 
-__all__ = ["Question", "parse_circle", "parse_time", "read_polygon"]
+__all__ = ["Question", "parse_circle", "parse_time", "read_polygon", "require_within_limits"]
 
 _LIMIT_BYTES: Final = 256 * 1024
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
@@ -45,6 +46,51 @@ class Question:
     incident: Incident
     description: str
     contact: Contact
+
+    def request(self, *, requester: str, kind: Kind, audience: str, id: str, reply: str) -> FootageRequest:
+        """The request of this question, not numbered yet.  Raises `RequestError` for what no request may say."""
+        try:
+            request = FootageRequest(
+                v=1,
+                id=id,
+                requester=requester,
+                seq=1,
+                audience=audience,
+                kind=kind,
+                case=text.clean(self.case),
+                incident=self.incident,
+                description=text.clean(self.description),
+                area=self.area,
+                from_s=self.from_s,
+                to_s=self.to_s,
+                not_after_s=self.not_after_s,
+                reply=reply,
+                contact=self.contact,
+            )
+            strictjson.encode(request)  # which reads it again, as a device will
+        except FormatError as error:
+            raise RequestError(error.message, remedy=error.remedy) from error
+        return request
+
+
+def require_within_limits(request: FootageRequest, now_s: int, earlier_in_case: int) -> None:
+    """Raises `RequestError` when every device would drop `request`, whatever its owner thinks."""
+    over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=earlier_in_case))
+    if over is not None:
+        raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
+
+
+_REMEDIES: Final = {
+    limits.OverLimit.WINDOW_TOO_SHORT: "Ask for at least 15 minutes.",
+    limits.OverLimit.WINDOW_TOO_LONG: "Ask for at most 12 hours.",
+    limits.OverLimit.WINDOW_IN_FUTURE: "Ask about what has happened, not about what will.",
+    limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
+    limits.OverLimit.AREA_TOO_SMALL: "Draw the area larger: at least 64 750 m², a circle of 144 m radius.",
+    limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
+    limits.OverLimit.EXPIRED: "Let it live longer: --days.",
+    limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
+    limits.OverLimit.CASE: "Two requests are the most for one case.",
+}
 
 
 def parse_time(text: str, zone: datetime.tzinfo | None = None) -> int:

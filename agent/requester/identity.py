@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.vault.age.opening import HybridIdentity, parse_identity_file
 from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
 from agent.requester import files
-from agent.requester.asking import Question
+from agent.requester.asking import Question, require_within_limits
 from agent.requester.keys import load_key, make_key
 from agent.requester.sequence import SequenceCounter
-from agent.wire import envelope, limits, strictjson, text
+from agent.wire import envelope, strictjson, text
 from agent.wire.fields import KeyId, Kind, RequesterId
 from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.messages import FootageRequest, Withdrawal
@@ -221,9 +221,16 @@ class Requester:
         Raises `RequestError` for a question no device would consider, `ConfigurationError` without an audience.
         """
         identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
-        request = self._request(question, str(identity.recipient()), self._audience(audience))
+        request = question.request(
+            requester=self.id,
+            kind=self.profile.kind,
+            audience=self._audience(audience),
+            id=secrets.token_hex(_ID_BYTES),
+            reply=str(identity.recipient()),
+        )
         if checked:
-            self._require_within_limits(request, now_s)
+            earlier = sum(asked.request.case == request.case for asked in self.all_asked())
+            require_within_limits(request, now_s, earlier)
         # Only now: a question that is refused uses up no number.
         request = _numbered(request, self.next_number())
         data = self.sign(FootageRequest.PAYLOAD_TYPE, request)
@@ -265,36 +272,6 @@ class Requester:
             )
         return chosen
 
-    def _request(self, question: Question, reply: str, audience: str) -> FootageRequest:
-        try:
-            request = FootageRequest(
-                v=1,
-                id=secrets.token_hex(_ID_BYTES),
-                requester=self.id,
-                seq=1,
-                audience=audience,
-                kind=self.profile.kind,
-                case=text.clean(question.case),
-                incident=question.incident,
-                description=text.clean(question.description),
-                area=question.area,
-                from_s=question.from_s,
-                to_s=question.to_s,
-                not_after_s=question.not_after_s,
-                reply=reply,
-                contact=question.contact,
-            )
-            strictjson.decode(strictjson.encode(request), FootageRequest)
-        except FormatError as error:
-            raise RequestError(error.message, remedy=error.remedy) from error
-        return request
-
-    def _require_within_limits(self, request: FootageRequest, now_s: int) -> None:
-        earlier = sum(asked.request.case == request.case for asked in self.all_asked())
-        over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=earlier))
-        if over is not None:
-            raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
-
     def _store(self, request_id: str, data: bytes, identity: HybridIdentity) -> None:
         """Both files or none."""
         folder = self.folder / "requests"
@@ -320,16 +297,3 @@ def _numbered(request: FootageRequest, number: int) -> FootageRequest:
 def _signed(request: FootageRequest, data: bytes) -> SignedRequest:
     topics = tuple(str(RequestTopic(cell, request.id)) for cell in cells_of(request.area))
     return SignedRequest(request.id, data, topics, request.not_after_s)
-
-
-_REMEDIES: Final = {
-    limits.OverLimit.WINDOW_TOO_SHORT: "Ask for at least 15 minutes.",
-    limits.OverLimit.WINDOW_TOO_LONG: "Ask for at most 12 hours.",
-    limits.OverLimit.WINDOW_IN_FUTURE: "Ask about what has happened, not about what will.",
-    limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
-    limits.OverLimit.AREA_TOO_SMALL: "Draw the area larger: at least 64 750 m², a circle of 144 m radius.",
-    limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
-    limits.OverLimit.EXPIRED: "Let it live longer: --days.",
-    limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
-    limits.OverLimit.CASE: "Two requests are the most for one case.",
-}

@@ -9,7 +9,6 @@ Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -34,11 +33,20 @@ from agent.core.disclosure import (
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.core.vault.records import Segment
-from agent.core.vault.segment import Context, split_media
+from agent.core.vault.segment import split_media
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.media.fmp4 import whole_fragments
 from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin
+from agent.requester.checks import (
+    MOST_PART_BYTES,
+    Check,
+    CheckKind,
+    CheckOutcome,
+    Proof,
+    Verification,
+    VerifiedItem,
+)
 from agent.requester.identity import Asked, Requester
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, DisclosureManifest, PartKind
@@ -55,97 +63,7 @@ __all__ = [
     "verify_disclosure",
 ]
 
-MOST_PART_BYTES: Final = 256 << 20
-"""One part is held in memory while it is checked; a segment is seconds of video."""
 _SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
-
-
-class CheckKind(enum.Enum):
-    """What is checked, in order; the value is how a report says it."""
-
-    ARRIVED = "Everything that was announced has arrived"
-    SEALED = "The answer was sealed to this request's own key"
-    DEVICE = "One device signed the answer as a whole"
-    ANSWERS = "It answers exactly the request that was signed"
-    OWNERS = "The device names the owners it obeys"
-    APPROVAL = "One of these owners approved it, for this request and this key"
-    RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
-    WINDOW = "All of it lies in the time that was asked for"
-    PARTS = "Every file is bit for bit the one recorded and approved"
-    FOOTAGE = "What opens is what the device recorded"
-
-
-class CheckOutcome(enum.Enum):
-    PASSED = "holds"
-    FAILED = "does not hold"
-    NOT_REACHED = "not looked at"
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """A hash, key or signature that anyone can compare; `label` says of what."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and its result.  `said`: one or two plain sentences."""
-
-    kind: CheckKind
-    outcome: CheckOutcome
-    said: str = ""
-    proofs: tuple[Proof, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedItem:
-    """A part after all its checks.  `opened_sha256`: of the video without its context box, or of the poster's JPEG."""
-
-    number: int
-    item: Item
-    opened_sha256: str
-    opened_bytes: int
-    context: Context | None
-    """What the segment says of itself; None for posters and for a segment cut off by a power failure."""
-
-    @property
-    def witnessed(self) -> bool:
-        """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
-        return isinstance(self.item.record, Segment)
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The verdict on one disclosure.  Everything but the checks is None or empty unless `ok`."""
-
-    disclosure: str
-    checks: tuple[Check, ...]
-    request: FootageRequest | None = None
-    """What was asked; also known when a later check failed."""
-    request_sha256: str = ""
-    disclosed: Disclosed | None = None
-    items: tuple[VerifiedItem, ...] = ()
-    contact: ContactCard | None = None
-    statements: bytes = b""
-    """The signed manifest as it was opened."""
-
-    @property
-    def ok(self) -> bool:
-        return all(check.outcome is CheckOutcome.PASSED for check in self.checks)
-
-    @property
-    def failed(self) -> Check | None:
-        return next((check for check in self.checks if check.outcome is CheckOutcome.FAILED), None)
-
-    @property
-    def segments(self) -> tuple[VerifiedItem, ...]:
-        return tuple(each for each in self.items if each.item.part.kind is PartKind.SEGMENT)
-
-    @property
-    def posters(self) -> tuple[VerifiedItem, ...]:
-        return tuple(each for each in self.items if each.item.part.kind is PartKind.POSTER)
 
 
 Sink = Callable[[VerifiedItem, bytes], None]

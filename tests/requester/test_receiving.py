@@ -17,6 +17,7 @@ from agent.core.timebase import seconds
 from agent.core.transfer import HeldState, Outcome, ReceiverLimits
 from agent.errors import StorageError
 from agent.requester.answers import AnswerFolder, answers
+from agent.requester.arriving import Arrivals
 from agent.requester.identity import Asked, Requester
 from agent.requester.receiving import News, NewsKind, Receiver, ReceivingLimits
 from agent.requester.verifying import verify_disclosure
@@ -335,7 +336,7 @@ def test_without_room_a_disclosure_waits_and_is_taken_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
-    monkeypatch.setattr(Receiver, "_room", lambda _: 100_000)
+    monkeypatch.setattr(Arrivals, "_room", lambda _: 100_000)
     play(clock, desk, door, until=lambda: NewsKind.NO_ROOM in desk.kinds)
     play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(30))
     assert {chunk.part for chunk in door.chunks} == {0}

@@ -1,0 +1,289 @@
+"""Puts disclosures together on the disk, each until it is complete, refused or nobody's.
+
+- Every disclosure that comes in is somebody's claim until its part 0 opens with the reply key of a request of ours and
+  verifies.  Before that only part 0 is taken, and few of those at once, so that a stranger can fill neither disk nor
+  memory.  What does not open is dropped in silence: there is no request to name in a receipt.
+- `complete` is answered after everything was verified and opened once, and after that fact is durable.  The same
+  disclosure delivered again is answered again and written never.
+- A restart needs nothing but the folder: sealed parts are found, the rest is asked for.
+
+Source: PROTOCOL.md, "Upload"; `core.transfer` decides about bytes, `core.disclosure` about what they say.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from agent.core.disclosure import read_manifest
+from agent.core.transfer import (
+    AllHeld,
+    Answer,
+    Held,
+    HeldState,
+    ManifestHeld,
+    PartSize,
+    Reception,
+    SealPart,
+    Write,
+)
+from agent.core.transfer import Receiver as Assembly
+from agent.core.vault.age.opening import open_bytes
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.requester import files
+from agent.requester.answers import AnswerFolder, Origin, answers
+from agent.requester.identity import Asked, Requester
+from agent.requester.news import News, NewsKind, ReceivingLimits
+from agent.requester.verifying import examine
+from agent.wire.uploads import UploadNote
+
+__all__ = ["Arrivals"]
+
+_MOST_UNREADABLE: Final = 4096
+
+Reply = Callable[[str, Held, Asked | None], None]
+"""Takes a disclosure, what is held of it, and the request it answers if that is known: to be said in a receipt."""
+
+
+class Arrivals:
+    """The disclosures of one requester.  Everything raises `StorageError` when the disk does not do its part."""
+
+    def __init__(
+        self, requester: Requester, limits: ReceivingLimits, tell: Callable[[News], None], reply: Reply
+    ) -> None:
+        self._requester = requester
+        self._limits = limits
+        self._tell = tell
+        self._reply = reply
+        self._reception = Reception(limits.transfer)
+        self._unread: OrderedDict[str, str] = OrderedDict()
+        """Disclosure → device, oldest first, of those whose part 0 has not been opened."""
+        self._unreadable: OrderedDict[str, None] = OrderedDict()
+        self._requests: dict[str, Asked] = {}
+        """Disclosure → the request it answers, once known."""
+        self._waiting_for_room: set[str] = set()
+        self._told_damaged: set[str] = set()
+
+    # What comes in
+
+    def sweep(self) -> None:
+        """Tidy what a crash left."""
+        for folder in answers(self._requester.folder):
+            if 0 in folder.sealed() or folder.outcome() is not None:
+                folder.drop_unsealed()
+            else:
+                folder.remove()
+
+    def init(self, device: str, disclosure: str, note: UploadNote) -> None:
+        """What the device has for us, or its question how much of it is here."""
+        if disclosure in self._unreadable:
+            return
+        known = disclosure in self._reception or self._reopened(device, disclosure)
+        if not known and not self._begun(device, disclosure, note):
+            return
+        assembly = self._reception.init(device, disclosure, PartSize(note.size_bytes, note.sha256), note.parts)
+        if assembly is not None:
+            if disclosure in self._waiting_for_room:
+                self._read_manifest(disclosure, assembly)
+            self._pump(disclosure, assembly)
+
+    def chunk(self, device: str, disclosure: str, part: int, offset: int, data: bytes, sha256: str) -> None:
+        if (assembly := self._reception.find(device, disclosure)) is not None:
+            assembly.chunk(part, offset, data, sha256)
+            self._pump(disclosure, assembly)
+
+    def fin(self, device: str, disclosure: str, part: int) -> None:
+        """The device has sent all of a part."""
+        if (assembly := self._reception.find(device, disclosure)) is not None:
+            assembly.fin(part)
+            self._pump(disclosure, assembly)
+
+    def abort(self, device: str, disclosure: str) -> None:
+        """The owner took it back while it was on its way.  What has arrived stays, unopened and unverified."""
+        if self._reception.find(device, disclosure) is None:
+            return
+        if disclosure in self._unread:
+            self._forget(disclosure)
+        self._close(disclosure)
+        self._tell(News(NewsKind.STOPPED, disclosure))
+
+    # Beginning
+
+    def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
+        """Make room on the disk for one more stranger, within the limits."""
+        folder = self._folder(disclosure)
+        of_device = [each for each, owner in self._unread.items() if owner == device]
+        if len(of_device) >= self._limits.unread_per_device:
+            self._forget(of_device[0])
+        if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
+            return False
+        if sum(1 for _ in answers(self._requester.folder)) >= self._limits.disclosures:
+            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/."))
+            return False
+        folder.create(Origin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256))
+        self._unread[disclosure] = device
+        return True
+
+    def _reopened(self, device: str, disclosure: str) -> bool:
+        """Take up a disclosure of this device that lies on the disk."""
+        folder = self._folder(disclosure)
+        origin = folder.origin()
+        if origin is None or origin.device != device:
+            return origin is not None  # another device's: the reception drops it
+        assembly = Assembly(
+            origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
+        )
+        request = folder.request()
+        if request is not None and folder.state is not HeldState.PARTIAL:
+            try:
+                self._requests[disclosure] = self._requester.asked_in(request)
+            except DoorwardError as error:
+                self.damaged(disclosure, error)
+        self._reception.reopen(device, disclosure, assembly)
+        return True
+
+    # What follows
+
+    def _pump(self, disclosure: str, assembly: Assembly) -> None:
+        folder = self._folder(disclosure)
+        while (effect := assembly.next_effect()) is not None:
+            match effect:
+                case Write(part, offset, data):
+                    folder.write(part, offset, data)
+                case SealPart(part, size):
+                    assembly.sealed(part, folder.seal(part, size))
+                    self._progress(disclosure, assembly)
+                case ManifestHeld():
+                    self._read_manifest(disclosure, assembly)
+                case AllHeld():
+                    self._finish(disclosure, assembly)
+                case Answer(held):
+                    self._answer(disclosure, held)
+
+    def _read_manifest(self, disclosure: str, assembly: Assembly) -> None:
+        """Part 0 is here: find out whose answer it is, and whether it is one."""
+        folder = self._folder(disclosure)
+        self._unread.pop(disclosure, None)
+        self._waiting_for_room.discard(disclosure)
+        found = self._opened(folder)
+        if found is None:
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+            self._tell(News(NewsKind.DROPPED, disclosure))
+            return
+        asked, statements = found
+        try:
+            disclosed = read_manifest(statements, asked.request, asked.payload_sha256)
+            origin = folder.origin()
+            if origin is None or (disclosed.manifest.disclosure, disclosed.manifest.device_key.id) != (
+                disclosure,
+                origin.device,
+            ):
+                raise FormatError("It came under another name than the one it was signed with.")  # noqa: TRY301
+        except FormatError as error:
+            self._refuse(disclosure, assembly, asked, error.message)
+            return
+        if asked.withdrawn:
+            self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
+            return
+        sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
+        if self._room() < sum(size.size_bytes for size in sizes):
+            self._waiting_for_room.add(disclosure)  # until the device asks again
+            self._tell(News(NewsKind.NO_ROOM, disclosure, asked.request.id, detail="The disk is too full for it."))
+            return
+        folder.adopt(asked.envelope)
+        self._requests[disclosure] = asked
+        assembly.expect(sizes)
+        if assembly.state is HeldState.REFUSED:
+            self._refuse(disclosure, assembly, asked, "It is larger than this machine takes, or announced otherwise.")
+        else:
+            self._tell(self._news(NewsKind.BEGUN, disclosure, assembly))
+
+    def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
+        """The request whose reply key opens part 0, and what is inside."""
+        data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
+        for asked in self._requester.all_asked(self.damaged):
+            try:
+                return asked, open_bytes(data, [asked.reply_identity()])
+            except OpenError:
+                continue
+            except ConfigurationError as error:
+                self.damaged(asked.request.id, error)
+            except FormatError:
+                return None
+        return None
+
+    def _finish(self, disclosure: str, assembly: Assembly) -> None:
+        """Everything is here: verify and open all of it, once."""
+        folder, asked = self._folder(disclosure), self._requests[disclosure]
+        verification = examine(self._requester, disclosure)
+        if verification.failed is not None:
+            self._refuse(disclosure, assembly, asked, verification.failed.said)
+            return
+        folder.end(HeldState.COMPLETE)
+        assembly.complete()
+        self._tell(self._news(NewsKind.COMPLETE, disclosure, assembly))
+
+    def _refuse(self, disclosure: str, assembly: Assembly, asked: Asked, reason: str) -> None:
+        folder = self._folder(disclosure)
+        folder.adopt(asked.envelope)
+        folder.end(HeldState.REFUSED, reason)
+        self._requests[disclosure] = asked
+        assembly.refuse()
+        self._tell(News(NewsKind.REFUSED, disclosure, asked.request.id, detail=reason))
+
+    def _answer(self, disclosure: str, held: Held) -> None:
+        asked = self._requests.get(disclosure)
+        if held.state is HeldState.PARTIAL or asked is not None:
+            self._reply(disclosure, held, asked)
+        if held.state is HeldState.REFUSED and asked is None:
+            # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+        elif held.state is not HeldState.PARTIAL:
+            if self._folder(disclosure).outcome() is None:
+                self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
+            self._close(disclosure)  # answered from the disk if it is asked again
+
+    # Bookkeeping
+
+    def damaged(self, request_id: str, error: DoorwardError) -> None:
+        """One of our own requests cannot be read: its answers will be lost, the others' not."""
+        if request_id not in self._told_damaged:
+            self._told_damaged.add(request_id)
+            self._tell(News(NewsKind.DAMAGED, request=request_id, detail=str(error)))
+
+    def _folder(self, disclosure: str) -> AnswerFolder:
+        return AnswerFolder(self._requester.folder, disclosure)
+
+    def _room(self) -> int:
+        """Bytes that may still be written."""
+        with files.storage_errors(self._requester.folder):
+            return shutil.disk_usage(self._requester.folder).free - self._limits.free_bytes
+
+    def _close(self, disclosure: str) -> None:
+        """Out of memory, not off the disk."""
+        self._reception.close(disclosure)
+        self._requests.pop(disclosure, None)
+        self._waiting_for_room.discard(disclosure)
+
+    def _forget(self, disclosure: str) -> None:
+        """Off the disk as well: nothing of it was ours."""
+        self._close(disclosure)
+        self._unread.pop(disclosure, None)
+        self._folder(disclosure).remove()
+
+    def _remember_unreadable(self, disclosure: str) -> None:
+        self._unreadable[disclosure] = None
+        while len(self._unreadable) > _MOST_UNREADABLE:
+            self._unreadable.popitem(last=False)
+
+    def _progress(self, disclosure: str, assembly: Assembly) -> None:
+        if disclosure in self._requests:
+            self._tell(self._news(NewsKind.PROGRESS, disclosure, assembly))
+
+    def _news(self, kind: NewsKind, disclosure: str, assembly: Assembly) -> News:
+        request = self._requests[disclosure].request.id
+        return News(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)

@@ -1,0 +1,106 @@
+"""What is checked of a disclosure, in order, and what a verification says: values, for reports and for machines."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.disclosure import Disclosed, Item
+from agent.core.vault.records import Segment
+from agent.core.vault.segment import Context
+from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire.messages import FootageRequest
+
+__all__ = ["MOST_PART_BYTES", "Check", "CheckKind", "CheckOutcome", "Proof", "Verification", "VerifiedItem"]
+
+MOST_PART_BYTES: Final = 256 << 20
+"""One part is held in memory while it is checked; a segment is seconds of video."""
+
+
+class CheckKind(enum.Enum):
+    """What is checked, in order; the value is how a report says it."""
+
+    ARRIVED = "Everything that was announced has arrived"
+    SEALED = "The answer was sealed to this request's own key"
+    DEVICE = "One device signed the answer as a whole"
+    ANSWERS = "It answers exactly the request that was signed"
+    OWNERS = "The device names the owners it obeys"
+    APPROVAL = "One of these owners approved it, for this request and this key"
+    RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
+    WINDOW = "All of it lies in the time that was asked for"
+    PARTS = "Every file is bit for bit the one recorded and approved"
+    FOOTAGE = "What opens is what the device recorded"
+
+
+class CheckOutcome(enum.Enum):
+    PASSED = "holds"
+    FAILED = "does not hold"
+    NOT_REACHED = "not looked at"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A hash, key or signature that anyone can compare; `label` says of what."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check and its result.  `said`: one or two plain sentences."""
+
+    kind: CheckKind
+    outcome: CheckOutcome
+    said: str = ""
+    proofs: tuple[Proof, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedItem:
+    """A part after all its checks.  `opened_sha256`: of the video without its context box, or of the poster's JPEG."""
+
+    number: int
+    item: Item
+    opened_sha256: str
+    opened_bytes: int
+    context: Context | None
+    """What the segment says of itself; None for posters and for a segment cut off by a power failure."""
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
+        return isinstance(self.item.record, Segment)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on one disclosure.  Everything but the checks is None or empty unless `ok`."""
+
+    disclosure: str
+    checks: tuple[Check, ...]
+    request: FootageRequest | None = None
+    """What was asked; also known when a later check failed."""
+    request_sha256: str = ""
+    disclosed: Disclosed | None = None
+    items: tuple[VerifiedItem, ...] = ()
+    contact: ContactCard | None = None
+    statements: bytes = b""
+    """The signed manifest as it was opened."""
+
+    @property
+    def ok(self) -> bool:
+        return all(check.outcome is CheckOutcome.PASSED for check in self.checks)
+
+    @property
+    def failed(self) -> Check | None:
+        return next((check for check in self.checks if check.outcome is CheckOutcome.FAILED), None)
+
+    @property
+    def segments(self) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is PartKind.SEGMENT)
+
+    @property
+    def posters(self) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is PartKind.POSTER)

@@ -1,0 +1,61 @@
+"""What a receiving service may be asked for at most, and what it tells whoever watches it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from agent.core.transfer import ReceiverLimits
+from agent.requester.checks import MOST_PART_BYTES
+
+__all__ = ["News", "NewsKind", "ReceivingLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingLimits:
+    """What strangers and devices may ask of this machine."""
+
+    transfer: ReceiverLimits = field(
+        default_factory=lambda: ReceiverLimits(manifest_bytes=32 << 20, part_bytes=MOST_PART_BYTES)
+    )
+    unread: int = 64
+    """Disclosures whose part 0 is on its way, in all …"""
+    unread_per_device: int = 4
+    """… and of one device; beyond it the device's oldest is dropped."""
+    disclosures: int = 10_000
+    """Folders below `disclosures/`.  Move old ones away to make room."""
+    free_bytes: int = 1 << 30
+    """What stays free on the disk: a disclosure that would not fit waits."""
+
+
+class NewsKind(enum.Enum):
+    """What happened, for whoever watches."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    BEGUN = "begun"
+    """Part 0 opened and verified: this is an answer to one of our requests."""
+    PROGRESS = "progress"
+    COMPLETE = "complete"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    """It opens with none of our keys."""
+    NO_ROOM = "no room"
+    NOT_PUBLISHED = "not published"
+    """The broker refused one of our requests."""
+    DAMAGED = "damaged"
+    """The files of one of our requests cannot be read."""
+    STOPPED = "stopped"
+    """The device sends no more of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing that happened; what does not apply is empty or 0."""
+
+    kind: NewsKind
+    disclosure: str = ""
+    request: str = ""
+    held_bytes: int = 0
+    expected_bytes: int = 0
+    detail: str = ""
