@@ -1,0 +1,145 @@
+"""`doorward requester request` and `withdraw`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.requester.options import broker_options, connected, folder_option, now_s
+from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
+from agent.requester.asking import Question, parse_circle, parse_time, read_polygon
+from agent.requester.identity import Requester, SignedRequest
+from agent.requester.publishing import connection_lock, is_published, publish
+from agent.wire.area import Area
+from agent.wire.fields import Incident
+from agent.wire.messages import Contact
+
+__all__ = ["request", "withdraw"]
+
+_DAY_S: Final = 86_400
+_WAIT_S: Final = 0.2
+
+
+@click.command()
+@folder_option
+@click.option("--from", "from_", required=True, metavar="TIME", help="ISO 8601; local time unless it has an offset.")
+@click.option("--to", required=True, metavar="TIME", help="15 minutes to 12 hours later.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Area: 52.3702,4.8952,300 (metres).")
+@click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
+@click.option("--case", required=True, help="Your file number.")
+@click.option("--incident", required=True, type=click.Choice([incident.value for incident in Incident]))
+@click.option("--description", required=True, help="For the owner, at most 500 characters, no links.")
+@click.option("--contact-name", required=True, help="Whom the owner can ask.")
+@click.option("--contact-email")
+@click.option("--contact-phone")
+@click.option("--days", type=click.IntRange(1, 30), default=14, show_default=True, help="How long owners may answer.")
+@click.option("--audience", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
+@click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
+@click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
+@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@broker_options
+@json_option
+def request(
+    folder: Path,
+    from_: str,
+    to: str,
+    circle: str | None,
+    polygon: Path | None,
+    case: str,
+    incident: str,
+    description: str,
+    contact_name: str,
+    contact_email: str | None,
+    contact_phone: str | None,
+    days: int,
+    audience: str | None,
+    sign_only: bool,
+    unchecked: bool,
+    timeout: float,
+    as_json: bool,
+    **broker: Any,
+) -> None:
+    """Ask every door in an area for footage of a span of time.
+
+    Nobody is told where anybody lives: you hear only from owners who have footage and choose to share it.  The request
+    is checked against the limits that devices enforce before it is signed.
+    """
+    who = Requester.open(folder)
+    at_s = now_s()
+    question = Question(
+        area=_area(circle, polygon),
+        from_s=parse_time(from_),
+        to_s=parse_time(to),
+        not_after_s=at_s + days * _DAY_S,
+        case=case,
+        incident=Incident(incident),
+        description=description,
+        contact=_contact(contact_name, contact_email, contact_phone),
+    )
+    signed = who.make_request(question, now_s=at_s, audience=audience, checked=not unchecked)
+    if not sign_only:
+        _publish(who, signed, timeout, broker)
+    _say_published(signed, published=not sign_only, what="request", as_json=as_json)
+
+
+@click.command()
+@folder_option
+@click.argument("request_id", metavar="REQUEST")
+@click.option("--reason", help="For the owners, at most 200 characters.")
+@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@broker_options
+@json_option
+def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
+    """Take REQUEST back.  Answers that are on their way are refused from now on."""
+    who = Requester.open(folder)
+    signed = who.withdraw(request_id, reason)
+    _publish(who, signed, timeout, broker)
+    _say_published(signed, published=True, what="withdrawal", as_json=as_json)
+
+
+def _area(circle: str | None, polygon: Path | None) -> Area:
+    if (circle is None) == (polygon is None):
+        raise ConfigurationError("An area is a circle or a polygon.", remedy="Give one of --circle and --polygon.")
+    return parse_circle(circle) if circle is not None else read_polygon(polygon or Path())
+
+
+def _contact(name: str, email: str | None, phone: str | None) -> Contact:
+    try:
+        return Contact(name=name, email=email, phone=phone)
+    except FormatError as error:
+        raise RequestError(error.message, remedy=error.remedy or "Give --contact-email or --contact-phone.") from error
+
+
+def _publish(who: Requester, signed: SignedRequest, timeout_s: float, broker: dict[str, Any]) -> None:
+    """Over a connection of our own, or by the 'receive' that runs already."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(connection_lock(who))
+        except ConfigurationError:
+            _await_publication(who, signed, timeout_s)
+            return
+        bus = stack.enter_context(connected(who, broker))
+        publish(who, signed, bus, now_s=now_s(), timeout_s=timeout_s)
+
+
+def _await_publication(who: Requester, signed: SignedRequest, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_published(who, signed.id):
+        if time.monotonic() >= deadline:
+            raise NetworkError(
+                "The running 'receive' has not published it yet.",
+                remedy="It will, as soon as it is connected: look at what it says.",
+            )
+        time.sleep(_WAIT_S)
+
+
+def _say_published(signed: SignedRequest, *, published: bool, what: str, as_json: bool) -> None:
+    if as_json:
+        emit_json({"request": signed.id, "topics": signed.topics, "published": published})
+        return
+    click.echo(f"The {what} {signed.id} is {'published' if published else 'signed'}.")

@@ -1,0 +1,105 @@
+"""`doorward requester verify` and `open`: offline, from the folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.requester.options import folder_option, now_s
+from agent.errors import ConfigurationError
+from agent.requester.answers import answers
+from agent.requester.opening import open_disclosure
+from agent.requester.verifying import CheckOutcome, Verification, verify_disclosure
+
+__all__ = ["open_", "verify"]
+
+
+@click.command()
+@folder_option
+@click.argument("disclosure", required=False)
+@json_option
+def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
+    """Check DISCLOSURE (or the only one there is) from the folder alone.  Exit status 1 when a check fails.
+
+    No network is used.  The beginning of the id is enough.
+    """
+    verification = verify_disclosure(folder, _disclosure(folder, disclosure))
+    if as_json:
+        emit_json(_verdict(verification))
+    else:
+        _say_checks(verification)
+    return 0 if verification.ok else 1
+
+
+@click.command("open")
+@folder_option
+@click.argument("disclosure", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[FOLDER/opened/DISCLOSURE]")
+@json_option
+def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool) -> int:
+    """Verify DISCLOSURE (or the only one there is), then write its MP4s, report.html and bundle/.
+
+    When a check fails the report says which, no video is written, and the exit status is 1.
+    """
+    opened = open_disclosure(folder, _disclosure(folder, disclosure), now_s=now_s(), out=out)
+    verification = opened.verification
+    if as_json:
+        emit_json(
+            _verdict(verification)
+            | {"folder": opened.folder, "report": opened.report, "bundle": opened.bundle, "merged": opened.merged}
+            | {"clips": [each.mp4 for each in opened.clips if each.mp4], "segments": list(opened.mp4s)}
+        )
+        return 0 if verification.ok else 1
+    _say_checks(verification)
+    if verification.ok:
+        for each in opened.clips:
+            click.echo(f"  clip {each.clip.number}: {each.seconds:.1f} s  {each.mp4 or each.picture}")
+        if opened.merged:
+            click.echo(f"  everything: {opened.merged}")
+    click.echo(f"  report: {opened.report}")
+    return 0 if verification.ok else 1
+
+
+def _disclosure(folder: Path, beginning: str | None) -> str:
+    found = [each.disclosure for each in answers(folder) if each.disclosure.startswith(beginning or "")]
+    if len(found) == 1:
+        return found[0]
+    if beginning is not None and not found:
+        raise ConfigurationError(
+            f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: 'doorward requester receive'."
+        )
+    listed = "".join(f"\n    {each}" for each in found)
+    raise ConfigurationError(
+        f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{listed}"
+    )
+
+
+def _say_checks(verification: Verification) -> None:
+    marks = {
+        CheckOutcome.PASSED: click.style("✓", fg="green"),
+        CheckOutcome.FAILED: click.style("✗", fg="red", bold=True),
+        CheckOutcome.NOT_REACHED: click.style("·", dim=True),
+    }
+    for check in verification.checks:
+        click.echo(f"  {marks[check.outcome]} {check.kind.value}")
+        if check.outcome is CheckOutcome.FAILED:
+            click.echo(f"    {check.said}")
+    if verification.ok:
+        click.secho("Every check holds.", fg="green", bold=True)
+    else:
+        click.secho("This disclosure does not verify.  Do not rely on it.", fg="red", bold=True)
+
+
+def _verdict(verification: Verification) -> dict[str, Any]:
+    failed = verification.failed
+    return {
+        "disclosure": verification.disclosure,
+        "ok": verification.ok,
+        "failed": failed.kind.name.lower() if failed else None,
+        "said": failed.said if failed else None,
+        "request": verification.request.id if verification.request else None,
+        "checks": {check.kind.name.lower(): check.outcome.value for check in verification.checks},
+    }

@@ -1,0 +1,82 @@
+"""Options that several commands of `doorward requester` share, and the connection they describe."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.errors import ConfigurationError
+from agent.requester.identity import Requester
+
+__all__ = ["broker_options", "connected", "folder_option", "now_s"]
+
+_INBOUND_PACKET_BYTES: Final = 160 << 10
+"""A chunk of 128 KiB, its topic and its properties."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def folder_option(command: _Command) -> _Command:
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="DOORWARD_REQUESTER",
+        default=Path("requester"),
+        show_default=True,
+        show_envvar=True,
+        help="The requester's folder.",
+    )(command)
+
+
+def broker_options(command: _Command) -> _Command:
+    """Adds where the broker is and with which certificate to connect: one argument each."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    options = (
+        click.option(
+            "--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener."
+        ),
+        click.option("--authority", type=file, help="Who signs the broker's certificate.  [FOLDER/tls/authority.pem]"),
+        click.option("--certificate", type=file, help="Our certificate.  [FOLDER/tls/certificate.pem]"),
+        click.option("--tls-key", type=file, help="Its private key.  [FOLDER/tls/key.pem]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _settings(
+    who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
+) -> BusSettings:
+    host, _, port = (broker or "").rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigurationError("No broker is named.", remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
+    tls = who.folder / "tls"
+    return BusSettings(
+        host=host.strip("[]"),
+        port=int(port),
+        name=who.id,
+        authority=authority or tls / "authority.pem",
+        certificate=certificate or tls / "certificate.pem",
+        key=tls_key or tls / "key.pem",
+        inbound_packet_bytes=_INBOUND_PACKET_BYTES,
+    )
+
+
+@contextlib.contextmanager
+def connected(who: Requester, broker: dict[str, Any]) -> Iterator[MqttBus]:
+    bus = MqttBus(_settings(who, **broker))
+    bus.start()
+    try:
+        yield bus
+    finally:
+        bus.stop()
+
+
+def now_s() -> int:
+    return int(time.time())

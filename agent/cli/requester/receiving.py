@@ -1,0 +1,75 @@
+"""`doorward requester receive`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.adapters.clock_system import SystemClock
+from agent.cli.frame import emit_json, json_option
+from agent.cli.requester.options import broker_options, connected, folder_option
+from agent.requester.identity import Requester
+from agent.requester.receiving import News, NewsKind, Receiver
+
+__all__ = ["receive"]
+
+
+@click.command()
+@folder_option
+@click.option("--count", type=click.IntRange(1), help="Stop after so many complete disclosures.")
+@click.option("--retention-days", type=click.IntRange(0, 36_525), help="State in receipts how long you keep footage.")
+@broker_options
+@json_option
+def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
+    """Receive what owners disclose, verify it and acknowledge it, until you stop it (Ctrl-C).
+
+    Requests signed meanwhile are published on the way.  Stopping loses nothing.
+    """
+    who = Requester.open(folder)
+    stop = threading.Event()
+    received: list[News] = []
+
+    def tell(news: News) -> None:
+        if not as_json:
+            _say_news(news)
+        if news.kind is NewsKind.COMPLETE:
+            received.append(news)
+
+    def answered(disclosures: int) -> None:
+        if count is not None and disclosures >= count:
+            stop.set()
+
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        with connected(who, broker) as bus:
+            receiver = Receiver(who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days)
+            with contextlib.suppress(KeyboardInterrupt):
+                receiver.run(stop)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if as_json:
+        emit_json({"complete": [{"disclosure": each.disclosure, "request": each.request} for each in received]})
+
+
+def _say_news(news: News) -> None:
+    share = f"{news.held_bytes / 1e6:.1f} of {news.expected_bytes / 1e6:.1f} MB"
+    words = {
+        NewsKind.CONNECTED: "Connected; waiting for answers.",
+        NewsKind.DISCONNECTED: f"Not connected: {news.detail}",
+        NewsKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
+        NewsKind.PROGRESS: f"  {news.disclosure}: {share}",
+        NewsKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  Open it: "
+        f"doorward requester open {news.disclosure}",
+        NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
+        NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
+        NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
+        NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
+        NewsKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
+    }
+    if news.kind in words:
+        click.echo(words[news.kind])
