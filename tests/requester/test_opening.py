@@ -355,3 +355,21 @@ def test_a_changed_statement_fails_by_hand_too(good: OpenedDisclosure) -> None:
 def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, good: OpenedDisclosure) -> None:
     again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
     assert "Times are told in UTC+00:00" in words_of(again.report.read_text())
+
+
+@pytest.mark.interop
+def test_another_age_implementation_opens_a_received_part_with_the_reply_identity(
+    good: OpenedDisclosure, asked: Asked, tmp_path: Path
+) -> None:
+    interop = Path(__file__).parents[1] / "interop"
+    node = shutil.which("node")
+    if node is None or not (interop / "node_modules/age-encryption").is_dir():
+        pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+    part = good.bundle / "parts" / "1.age"
+    command = [node, "open.mjs", str(asked.folder / "reply.identity"), str(part), str(tmp_path / "opened")]
+    done = subprocess.run(command, cwd=interop, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    first = good.verification.segments[0]
+    media = (tmp_path / "opened").read_bytes()[: first.opened_bytes]
+    assert hashlib.sha256(media).hexdigest() == first.opened_sha256
+    assert f"head --bytes={first.opened_bytes} | sha256sum\n{first.opened_sha256}" in good.report.read_text()
