@@ -3,6 +3,7 @@
 #   make demo                     the main job, told in the terminal
 #   make demo VIDEO=my.mp4        … on your own footage
 #   make demo CAMERA=/dev/video0  … on a USB camera
+#   make playground               a doorbell and a broker, to try every command by hand
 #   make test                     every check and every test
 
 # The system's own Python, because Debian's camera bindings are built for that one and no other.
@@ -12,12 +13,17 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench setup setup-test clean help
+.PHONY: demo playground test lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
 	@$(PYTHON) scripts/set_up.py demo
 	@$(VENV)/bin/python -m demo
+
+playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
+	@sh scripts/system-packages.sh demo
+	@$(PYTHON) scripts/set_up.py demo
+	@$(VENV)/bin/python -m demo.playground
 
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
@@ -38,7 +44,7 @@ setup-test:
 
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf demo/out demo/report.html demo/summary.json tests/interop/node_modules
+	rm -rf playground demo/out demo/report.html demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Show this list

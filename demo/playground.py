@@ -1,0 +1,153 @@
+"""`make playground`: a broker, a doorbell and a requester that run until you stop them, for trying everything by hand.
+
+Everything is made anew in `playground/` and nothing leaves this machine.  The doorbell waits for its owner: that is
+you, in a second terminal.  `STEPS` are the commands to type there; a test types them too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.errors import DeviceError, DoorwardError
+from agent.wire.fields import Kind
+from demo.stage import DOOR, Asker, Stage
+from demo.telling import Teller
+
+_ROOT = Path(__file__).resolve().parents[1]
+_VTEST = _ROOT / ".cache" / "vtest.avi"
+_START_S = 20.0
+_CIRCLE = f"{DOOR[0] + 0.001:.4f},{DOOR[1]:.4f},300"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to type.  `answers` is what a person says when it asks back; the test says the same."""
+
+    says: str
+    command: str
+    answers: str = ""
+
+
+STEPS: tuple[Step, ...] = (
+    Step("Make your keys. The doorbell never sees the private halves.", "doorward owner keygen"),
+    Step("Become the owner. Now it begins to record.", "doorward owner enrol", "y\n"),
+    Step("Choose who may ask you. Nobody may, until you say so.", 'doorward owner trust add-root "$ROOT_KEY"', "y\n"),
+    Step("See whom that root vouches for, and accept it.", 'doorward owner trust bundle "$BUNDLE"', "y\n"),
+    Step("Look at what is kept. Only names and times: it is sealed.", "doorward vault list"),
+    Step(
+        "Be the police for a moment, and ask the neighbourhood.",
+        "doorward requester request --case 2026/17 --incident vandalism --description 'A car was scratched.' "
+        f"--contact-name 'Desk 4' --contact-email desk4@police.example --circle {_CIRCLE} "
+        '--from "$(date -d \'-20 min\' +%FT%T)" --to "$(date +%FT%T)"',
+    ),
+    Step("Be the owner again. Somebody asks; REQUEST is its id, or the first letters of it.", "doorward owner review"),
+    Step(
+        "Open what it matches, in your own client, and look at it.",
+        "doorward owner review REQUEST --out playground/look",
+    ),
+    Step("Share the first two segments and no more.", "doorward owner approve REQUEST --segments 1,2", "y\n"),
+    Step("Be the police: receive what comes.", "doorward requester receive --count 1"),
+    Step("Verify it, and open it. It says where the films and the report are.", "doorward requester open"),
+    Step("Read what your doorbell did, and that it was all of it.", "doorward owner ledger"),
+)
+
+
+class Playground:
+    """Made in `folder`; a context manager around the broker and the running device."""
+
+    def __init__(self, folder: Path, video: Path | None) -> None:
+        camera = f'kind = "file"\npath = "{video}"' if video else 'kind = "scripted"'
+        self.folder = folder
+        self._stage = Stage(folder)
+        self._configuration, self.device = self._stage.device(camera)
+        self.asker = self._stage.asker("rijnstad-police", "Rijnstad Police", Kind.POLICE)
+        self._socket = self._stage.state_dir / "control.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        _lay_out_tls(self.asker, BrokerPki(folder / "broker").client("rijnstad-police"))
+        (folder / "bundle.dsse").write_bytes(self.asker.bundle)
+        (folder / "env").write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in self.environment.items()))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the second terminal needs so that the commands are short; also in `playground/env`."""
+        return {
+            "PATH": f"{_ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "DOORWARD_CONFIG": f"{self.folder / 'doorward.toml'}",
+            "DOORWARD_OWNER": f"{self.folder / 'owner'}",
+            "DOORWARD_DEVICE": f"{self._socket}",
+            "DOORWARD_REQUESTER": f"{self.asker.requester.folder}",
+            "DOORWARD_BROKER": f"{self._stage.broker.host}:{self._stage.broker.requester_port}",
+            "ROOT_KEY": self.asker.root.text,
+            "BUNDLE": f"{self.folder / 'bundle.dsse'}",
+        }
+
+    def __enter__(self) -> Playground:
+        self._stage.broker.start()
+        with (self.folder / "device.log").open("ab") as log:
+            command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.folder / "doorward.toml")]
+            self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until_s = time.monotonic() + _START_S
+        while not self._socket.exists():
+            if self._process.poll() is not None or time.monotonic() > until_s:
+                self.__exit__()
+                raise DeviceError("The device did not start.", remedy=f"Its log says why: {self.folder}/device.log")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+        self.asker.bus.stop()
+        self._stage.broker.stop()
+
+    def wait(self) -> int:
+        """Until the device ends, or Ctrl-C."""
+        return self._process.wait() if self._process else 0
+
+
+def _lay_out_tls(asker: Asker, files: ClientFiles) -> None:
+    """Where the requester's commands look for them."""
+    tls = asker.requester.folder / "tls"
+    tls.mkdir(mode=0o700)
+    for name, source in (("authority", files.authority), ("certificate", files.certificate), ("key", files.key)):
+        shutil.copyfile(source, tls / f"{name}.pem")
+    (tls / "key.pem").chmod(0o600)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make playground", description="A doorbell to try everything on by hand.")
+    parser.add_argument("--folder", type=Path, default=_ROOT / "playground")
+    parser.add_argument("--video", type=Path, default=os.environ.get("VIDEO") or (_VTEST if _VTEST.exists() else None))
+    options = parser.parse_args(arguments)
+    tell = Teller()
+    try:
+        with Playground(options.folder.resolve(), options.video and options.video.resolve()) as playground:
+            tell.title(
+                "Doorward's playground", f"A broker and a doorbell run now. Its log: {options.folder}/device.log"
+            )
+            print(f"\nIn a second terminal:\n\n  cd {_ROOT} && . {options.folder}/env\n", flush=True)
+            for number, step in enumerate(STEPS, start=1):
+                print(f"{number:2}. {step.says}\n      {step.command}", flush=True)
+            print("\nCtrl-C here stops the doorbell and the broker.", flush=True)
+            return playground.wait()
+    except DoorwardError as error:
+        print(f"Error: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""The playground's commands, typed as a person would: enrol, trust, ask, review, approve, receive, open."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.playground import STEPS, Playground, Step
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+class Terminal:
+    """A shell with the playground's environment, and `doorward` on its PATH."""
+
+    def __init__(self, playground: Playground, folder: Path) -> None:
+        tools = folder / "bin"
+        tools.mkdir()
+        (tools / "doorward").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m agent.cli "$@"\n')
+        (tools / "doorward").chmod(0o755)
+        self._environment = os.environ | dict(playground.environment) | {"PYTHONPATH": str(ROOT)}
+        self._environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+        self._folder = folder
+
+    def type(self, command: str, answers: str = "") -> str:
+        done = subprocess.run(
+            ["sh", "-c", command],
+            input=answers,
+            env=self._environment,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def until(self, command: str, key: str, at_least: int) -> list[dict[str, object]]:
+        """What `command --json` says under `key`, once there is enough of it."""
+        until_s = time.monotonic() + PATIENCE_S
+        while len(found := json.loads(self.type(f"{command} --json"))[key]) < at_least:
+            assert time.monotonic() < until_s, f"{command}: only {found}"
+            time.sleep(0.5)
+        return list(found)
+
+
+@pytest.fixture
+def playground(tmp_path: Path) -> Iterator[Playground]:
+    with Playground(tmp_path / "playground", video=None) as playground:
+        yield playground
+
+
+def step(words: str) -> Step:
+    [found] = [each for each in STEPS if words in each.command]
+    return found
+
+
+@pytest.mark.broker
+def test_what_the_playground_says_to_type_works_in_that_order(playground: Playground, tmp_path: Path) -> None:
+    terminal = Terminal(playground, tmp_path)
+    request = ""
+    for each in STEPS:
+        if each is step("vault list"):
+            terminal.until("doorward vault list", "segments", 2)
+        if each is step("owner review REQUEST"):
+            request = str(terminal.until("doorward requests", "requests", 1)[0]["id"])
+        said = terminal.type(each.command.replace("REQUEST", request), each.answers)
+        if each is step("owner trust bundle"):
+            assert "Rijnstad Police" in said
+    assert len(list(playground.asker.requester.folder.glob("opened/*/*.mp4"))) >= 1
+    assert list((tmp_path / "playground" / "look").iterdir())
