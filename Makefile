@@ -51,4 +51,4 @@ help: ## Show this list
 	@echo "Doorward: the doorbell camera that cannot see its own past."
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-	    printf '%-14s %s\n' "$$target" "$$text"; done
+	    printf '%-18s %s\n' "$$target" "$$text"; done
