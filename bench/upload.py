@@ -157,7 +157,7 @@ def _receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> Non
         if isinstance(event, Received) and not event.topic.startswith(BARE_PREFIX) and event.payload:
             for answer in _assemble(receiver, event, parts):
                 token += 1
-                bus.publish(str(ReceiptTopic(DISCLOSURE)), answer, token=token)
+                bus.publish(str(ReceiptTopic(DEVICE, DISCLOSURE)), answer, token=token)
     bus.stop()
 
 

@@ -43,8 +43,8 @@ __all__ = ["Arrivals"]
 
 _MOST_UNREADABLE: Final = 4096
 
-Reply = Callable[[str, Held, Asked | None], None]
-"""Takes a disclosure, what is held of it, and the request it answers if that is known: to be said in a receipt."""
+Reply = Callable[[str, str, Held, Asked | None], None]
+"""Takes a device, its disclosure, what is held of it, and the request it answers if that is known: to be said in a receipt."""
 
 
 class Arrivals:
@@ -236,8 +236,9 @@ class Arrivals:
 
     def _answer(self, disclosure: str, held: Held) -> None:
         asked = self._requests.get(disclosure)
-        if held.state is HeldState.PARTIAL or asked is not None:
-            self._reply(disclosure, held, asked)
+        origin = self._folder(disclosure).origin()
+        if origin is not None and (held.state is HeldState.PARTIAL or asked is not None):
+            self._reply(origin.device, disclosure, held, asked)
         if held.state is HeldState.REFUSED and asked is None:
             # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
             self._forget(disclosure)

@@ -295,5 +295,5 @@ def _numbered(request: FootageRequest, number: int) -> FootageRequest:
 
 
 def _signed(request: FootageRequest, data: bytes) -> SignedRequest:
-    topics = tuple(str(RequestTopic(cell, request.id)) for cell in cells_of(request.area))
+    topics = tuple(str(RequestTopic(cell, request.requester, request.id)) for cell in cells_of(request.area))
     return SignedRequest(request.id, data, topics, request.not_after_s)

@@ -130,12 +130,12 @@ class Receiver:
 
     # What goes out
 
-    def _reply(self, disclosure: str, held: Held, asked: Asked | None) -> None:
+    def _reply(self, device: str, disclosure: str, held: Held, asked: Asked | None) -> None:
         audiences = {asked.request.audience} if asked else self._requester.audiences(self._arrivals.damaged)
         for audience in sorted(audiences):
             receipt = self._receipt(disclosure, held, asked, audience)
             self._outgoing.put(
-                str(ReceiptTopic(disclosure)),
+                str(ReceiptTopic(device, disclosure)),
                 self._requester.sign(Receipt.PAYLOAD_TYPE, receipt),
                 slot=f"{disclosure} {audience}",
                 done=functools.partial(self._receipt_sent, disclosure, held.state),

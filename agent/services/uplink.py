@@ -185,7 +185,7 @@ class Uplink:
             first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
             chunk_bytes=self._chunk_bytes,
         )
-        topic = str(ReceiptTopic(record.disclosure))
+        topic = str(ReceiptTopic(self._device, record.disclosure))
         self._transfers[record.disclosure] = _Transfer(record, sender, topic)
         self._bus.subscribe(topic)
         if self._packet_bytes is not None:

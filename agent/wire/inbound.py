@@ -61,9 +61,15 @@ def open_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None)
 def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic: Topic) -> None:
     """Raises `RequestError` for a message on a topic that is not its own, or a request of a kind its sender is not."""
     match message, topic:
-        case FootageRequest(id=request), RequestTopic(request=named) if request == named:
+        case FootageRequest(id=request), RequestTopic(requester=asking, request=named) if (asking, request) == (
+            requester.id,
+            named,
+        ):
             pass
-        case Withdrawal(request=request), RequestTopic(request=named) if request == named:
+        case Withdrawal(request=request), RequestTopic(requester=asking, request=named) if (asking, request) == (
+            requester.id,
+            named,
+        ):
             pass
         case Receipt(disclosure=disclosure), ReceiptTopic(disclosure=named) if disclosure == named:
             pass

@@ -1,15 +1,18 @@
 """Where things are published: four shapes of MQTT topic, none of which addresses one home.
 
-    doorward/v1/areas/<cell>/requests/<request id>                             requester → doors, retained
+    doorward/v1/areas/<cell>/requests/<requester>/<request id>                 requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
-    doorward/v1/receipts/<disclosure>                                          requester → device
+    doorward/v1/receipts/<device>/<disclosure>                                 requester → device
     doorward/v1/bulletins/<root>                                               requester → doors
 
 - A cell is half a degree of latitude by half a degree of longitude, counted from 90° south and 180° west:
   `<floor((lat + 90) · 2)>-<floor((lon + 180) · 2)>`, plain decimals, the exact arithmetic of 1e-7 degrees.  At 80°
   latitude that is still 55 km by 9.6 km, 400 times the largest allowed area.  A device subscribes to the one cell it
   stands in and filters locally; a requester publishes in each cell the bounds of its area touch (at most four).
-- A device subscribes to `receipts/<disclosure>` only while that disclosure is being sent.
+- Names stand in the topics so that a broker's access list can bind each client to its own: a requester cannot replace
+  another's retained request, a device cannot listen to another's receipts.
+- A device subscribes to `receipts/<device>/<disclosure>` only while that disclosure is being sent; nobody has heard of
+  the device's name before it chose to speak.
 - `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
 - Never more than seven levels nor 256 bytes, so that managed brokers take them.
 """
@@ -81,10 +84,11 @@ class RequestTopic:
     """A footage request or its withdrawal, in one cell."""
 
     cell: str
+    requester: str
     request: str
 
     def __str__(self) -> str:
-        return _checked(f"{_ROOT}/areas/{self.cell}/requests/{self.request}")
+        return _checked(f"{_ROOT}/areas/{self.cell}/requests/{self.requester}/{self.request}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,13 @@ class UploadTopic:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptTopic:
-    """Receipts for one disclosure."""
+    """Receipts for one disclosure of one device."""
 
+    device: str
     disclosure: str
 
     def __str__(self) -> str:
-        return _checked(f"{_ROOT}/receipts/{self.disclosure}")
+        return _checked(f"{_ROOT}/receipts/{self.device}/{self.disclosure}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def requests_filter(cell: str) -> str:
     """The MQTT topic filter for every request in `cell`."""
     if not _is_cell(cell):
         raise FormatError(f"{cell!r} is no cell.")
-    return f"{_ROOT}/areas/{cell}/requests/+"
+    return f"{_ROOT}/areas/{cell}/requests/+/+"
 
 
 def parse_topic(topic: str) -> Topic:
@@ -161,10 +166,12 @@ def parse_topic(topic: str) -> Topic:
 
 def _parse(levels: list[str]) -> Topic | None:
     match levels:
-        case ["doorward", "v1", "areas", cell, "requests", request] if _is_cell(cell) and _HEX_ID.fullmatch(request):
-            return RequestTopic(cell, request)
-        case ["doorward", "v1", "receipts", disclosure] if _HEX_ID.fullmatch(disclosure):
-            return ReceiptTopic(disclosure)
+        case ["doorward", "v1", "areas", cell, "requests", requester, request]:
+            named = _REQUESTER.fullmatch(requester) and _HEX_ID.fullmatch(request)
+            return RequestTopic(cell, requester, request) if named and _is_cell(cell) else None
+        case ["doorward", "v1", "receipts", device, disclosure]:
+            named = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
+            return ReceiptTopic(device, disclosure) if named else None
         case ["doorward", "v1", "bulletins", root] if _KEY_ID.fullmatch(root):
             return BulletinTopic(root)
         case ["doorward", "v1", "up", requester, device, part, verb]:

@@ -18,8 +18,8 @@ POLICE, INSURER = "springfield-police", "shelbyville-insurance"
 DISCLOSURE, REQUEST = "cd" * 16, "ef" * 16
 PATIENCE_S = 15.0
 
-REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{REQUEST}"
-RECEIPT = f"doorward/v1/receipts/{DISCLOSURE}"
+REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST}"
+RECEIPT = f"doorward/v1/receipts/{DEVICE}/{DISCLOSURE}"
 
 
 def up(requester: str, device: str) -> str:
@@ -48,6 +48,7 @@ FORBIDDEN = [
     (POLICE, up(POLICE, POLICE)),
     (POLICE, f"doorward/v1/bulletins/{INSURER}"),
     (POLICE, "doorward/v1/areas/283-375"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{INSURER}/{REQUEST}"),
     (POLICE, f"doorward/v1/areas/283-375/commands/{REQUEST}"),
     (POLICE, f"doorward/v1/devices/{DEVICE}/camera"),
     (POLICE, "anything/else"),
@@ -113,7 +114,7 @@ def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str,
         (DEVICE, up(POLICE, DEVICE), {POLICE}),
         (DEVICE, up(INSURER, DEVICE), {INSURER}),
         (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR}),
-        (POLICE, RECEIPT, {DEVICE, NEIGHBOUR}),
+        (POLICE, RECEIPT, {DEVICE}),
         (POLICE, f"doorward/v1/bulletins/{POLICE}", {DEVICE, NEIGHBOUR, POLICE, INSURER}),
     ],
     ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin"],
@@ -134,17 +135,18 @@ def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWit
 def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_restart(
     world: BrokerWithClients,
 ) -> None:
+    topic = f"doorward/v1/areas/283-375/requests/ogdenville-fire/{REQUEST}"
     requester = world.bus("ogdenville-fire")
     requester.start()
     assert isinstance(requester.next_event(PATIENCE_S), Connected)
-    assert requester.publish(REQUEST_TOPIC, b"still here", token=1, retain=True, expiry_s=3600)
+    assert requester.publish(topic, b"still here", token=1, retain=True, expiry_s=3600)
     assert isinstance(requester.next_event(PATIENCE_S), Acknowledged)
     requester.stop()
     world.broker.stop()
     world.broker.start()
     device = world.bus("d4" * 8)
-    device.subscribe("doorward/v1/areas/283-375/requests/+")
+    device.subscribe("doorward/v1/areas/283-375/requests/+/+")
     device.start()
     assert isinstance(device.next_event(PATIENCE_S), Connected)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
-    assert device.next_event(PATIENCE_S) == Received(REQUEST_TOPIC, b"still here", retained=True)
+    assert device.next_event(PATIENCE_S) == Received(topic, b"still here", retained=True)

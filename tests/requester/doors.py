@@ -70,7 +70,7 @@ class Door:
         self.finished: Finished | None = None
         self.newest = 0
         self.bus.start()
-        self.bus.subscribe(str(ReceiptTopic(disclosure.id)))
+        self.bus.subscribe(str(ReceiptTopic(disclosure.device, disclosure.id)))
 
     def step(self) -> bool:
         """Whether anything happened."""

@@ -98,7 +98,7 @@ def test_a_newer_receipt_replaces_one_that_waits(broker: FakeBroker) -> None:
     broker.kill()
     bus = bus_of(broker)
     outgoing = Outgoing(bus)
-    topic = f"doorward/v1/receipts/{'cd' * 16}"
+    topic = f"doorward/v1/receipts/{'ab' * 8}/{'cd' * 16}"
     for number in range(3):
         outgoing.put(topic, b"%d" % number)
         outgoing.pump()
@@ -111,7 +111,7 @@ def test_a_newer_receipt_replaces_one_that_waits(broker: FakeBroker) -> None:
 def test_a_lost_message_is_sent_again_unless_a_newer_one_waits(broker: FakeBroker) -> None:
     bus = bus_of(broker)
     outgoing = Outgoing(bus)
-    topic = f"doorward/v1/receipts/{'cd' * 16}"
+    topic = f"doorward/v1/receipts/{'ab' * 8}/{'cd' * 16}"
     broker.freeze()
     outgoing.put(topic, b"old")
     outgoing.pump()

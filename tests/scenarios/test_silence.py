@@ -30,7 +30,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 def publish_raw(asker: Asker, payload: bytes, request: str = "ab" * 16) -> None:
     """Whatever a certificate holder may put on a request's topic."""
     with asker.connected() as bus:
-        topic = str(RequestTopic(cell_of(*DOOR), request))
+        topic = str(RequestTopic(cell_of(*DOOR), asker.requester.id, request))
         until(lambda: bus.publish(topic, payload, token=1, retain=False), "the broker to take it")
         until(lambda: bus.next_event(0.1) is None, "the broker to answer")
 

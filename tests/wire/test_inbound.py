@@ -23,8 +23,8 @@ TRUST, _ = (
     .with_root(samples.ROOT_KEY)
     .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
 )
-REQUEST_TOPIC = RequestTopic("287-379", samples.request().id)
-RECEIPT_TOPIC = ReceiptTopic(samples.receipt().disclosure)
+REQUEST_TOPIC = RequestTopic("287-379", "harbour-police", samples.request().id)
+RECEIPT_TOPIC = ReceiptTopic(samples.DEVICE_KEY.id, samples.receipt().disclosure)
 BULLETIN_TOPIC = BulletinTopic(samples.ROOT_KEY.id)
 TOPIC_OF: dict[str, Topic] = {
     "footage-request": REQUEST_TOPIC,
@@ -48,8 +48,9 @@ def test_each_kind_of_message_comes_through_on_its_topic_and_on_no_other(name: s
     assert inbound.payload_sha256 == hashlib.sha256(inbound.payload).hexdigest()
     upload = UploadTopic("harbour-police", "0" * 16, "0" * 32, 0, Verb.INIT)
     elsewhere: list[Topic] = [
-        RequestTopic("287-379", "9" * 32),
-        ReceiptTopic("9" * 32),
+        RequestTopic("287-379", "harbour-police", "9" * 32),
+        RequestTopic("287-379", "somebody-else", samples.request().id),
+        ReceiptTopic(samples.DEVICE_KEY.id, "9" * 32),
         BulletinTopic("9" * 16),
         upload,
         *(topic for topic in TOPIC_OF.values() if topic != TOPIC_OF[name]),

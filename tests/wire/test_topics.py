@@ -17,9 +17,9 @@ from tests.wire import samples
 VERBS = st.sampled_from(Verb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
 CELLS = st.builds("{}-{}".format, st.integers(0, 359), st.integers(0, 719))
 TOPICS: st.SearchStrategy[Topic] = st.one_of(
-    st.builds(RequestTopic, CELLS, samples.hexes(32)),
+    st.builds(RequestTopic, CELLS, samples.IDS, samples.hexes(32)),
     st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
-    st.builds(ReceiptTopic, samples.hexes(32)),
+    st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
     st.builds(BulletinTopic, samples.hexes(16)),
 )
 
@@ -53,19 +53,19 @@ HEX = "0" * 32
 @pytest.mark.parametrize(
     "topic",
     [
-        f"doorward/v1/areas/0-0/requests/{HEX}/",
-        f"/doorward/v1/areas/0-0/requests/{HEX}",
-        f"doorward/v2/areas/0-0/requests/{HEX}",
-        f"Doorward/v1/areas/0-0/requests/{HEX}",
-        f"doorward/v1/areas/00-0/requests/{HEX}",
-        f"doorward/v1/areas/360-0/requests/{HEX}",
-        f"doorward/v1/areas/0-720/requests/{HEX}",
-        f"doorward/v1/areas/+/requests/{HEX}",
-        "doorward/v1/areas/0-0/requests/+",
-        "doorward/v1/areas/0-0/requests/" + "0" * 31,
-        f"doorward/v1/receipts/{HEX}\n",
+        f"doorward/v1/areas/0-0/requests/police/{HEX}/",
+        f"/doorward/v1/areas/0-0/requests/police/{HEX}",
+        f"doorward/v2/areas/0-0/requests/police/{HEX}",
+        f"Doorward/v1/areas/0-0/requests/police/{HEX}",
+        f"doorward/v1/areas/00-0/requests/police/{HEX}",
+        f"doorward/v1/areas/360-0/requests/police/{HEX}",
+        f"doorward/v1/areas/0-720/requests/police/{HEX}",
+        f"doorward/v1/areas/+/requests/police/{HEX}",
+        "doorward/v1/areas/0-0/requests/police/+",
+        "doorward/v1/areas/0-0/requests/police/" + "0" * 31,
+        f"doorward/v1/receipts/0123456789abcdef/{HEX}\n",
         "doorward/v1/receipts/#",
-        f"doorward/v1/receipts/{HEX}/more",
+        f"doorward/v1/receipts/0123456789abcdef/{HEX}/more",
         "doorward/v1/up/police",
         "doorward/v1/bulletins/",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
@@ -87,12 +87,14 @@ def test_what_is_almost_a_topic_is_none(topic: str) -> None:
 @pytest.mark.parametrize(
     "topic",
     [
-        RequestTopic("+", HEX),
-        RequestTopic("0-0", "#"),
+        RequestTopic("+", "police", HEX),
+        RequestTopic("0-0", "police", "#"),
+        RequestTopic("0-0", "+", HEX),
         UploadTopic("a/b", "0" * 16, HEX, 0, Verb.INIT),
         UploadTopic("a", "0" * 16, HEX, -1, Verb.INIT),
         UploadTopic("a", "0" * 16, HEX, 0, ChunkVerb(-1, "0" * 64)),
-        ReceiptTopic("x/y"),
+        ReceiptTopic("0" * 16, "x/y"),
+        ReceiptTopic("+", HEX),
         BulletinTopic("+"),
     ],
 )
@@ -138,7 +140,7 @@ def test_an_area_on_a_corner_of_cells_is_asked_in_all_four() -> None:
 
 
 def test_a_device_hears_its_whole_cell_and_no_other() -> None:
-    assert topics.requests_filter("287-380") == "doorward/v1/areas/287-380/requests/+"
+    assert topics.requests_filter("287-380") == "doorward/v1/areas/287-380/requests/+/+"
     for cell in ("+", "#", "287", "360-0"):
         with pytest.raises(FormatError):
             topics.requests_filter(cell)
