@@ -44,7 +44,7 @@ __all__ = ["Arrivals"]
 _MOST_UNREADABLE: Final = 4096
 
 Reply = Callable[[str, str, Held, Asked | None], None]
-"""Takes a device, its disclosure, what is held of it, and the request it answers if that is known: to be said in a receipt."""
+"""Takes a device, its disclosure, what is held of it, and the request it answers if known: to be said in a receipt."""
 
 
 class Arrivals:

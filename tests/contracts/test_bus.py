@@ -26,7 +26,7 @@ from tests.brokers import BrokerWithClients
 from tests.fake_bus import FakeBroker, FakeBus
 
 REQUESTER, DEVICE, OTHER_DEVICE = "springfield-police", "a1" * 8, "b2" * 8
-REQUESTS = "doorward/v1/areas/283-375/requests"
+REQUESTS = f"doorward/v1/areas/283-375/requests/{REQUESTER}"
 UP = f"doorward/v1/up/{REQUESTER}/{DEVICE}"
 PATIENCE_S = 15.0
 
