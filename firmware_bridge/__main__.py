@@ -1,0 +1,150 @@
+"""`python -m firmware_bridge`: run the bridge, or be the hand that presses a simulated panel.
+
+run                      the bridge, until SIGTERM or Ctrl-C (what it does without a word)
+press [--for SECONDS]    the button
+pass                     somebody walks by the PIR
+privacy on|off           the privacy switch
+tamper open|closed       the case
+show                     which lights are on, and how the board is
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from firmware_bridge import frames
+from firmware_bridge.backends import lines_of
+from firmware_bridge.bridge import Bridge
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.lines import Input
+from firmware_bridge.settings import Panel, load
+
+__all__ = ["main"]
+
+_CONFIG = Path("/etc/doorward/doorward.toml")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    wanted = _parser().parse_args(arguments)
+    try:
+        panel, board = load(wanted.config)
+        if wanted.command in (None, "run"):
+            bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: bridge.stop())
+            bridge.run()
+        else:
+            with _Hand(panel.socket) as hand:
+                hand.do(wanted)
+    except BridgeError as error:
+        sys.stderr.write(f"Error: {error.message}\n" + (f"  What to do: {error.remedy}\n" if error.remedy else ""))
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m firmware_bridge", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--config", type=Path, default=_CONFIG, help=f"default: {_CONFIG}")
+    commands = parser.add_subparsers(dest="command", metavar="run|press|pass|privacy|tamper|show")
+    commands.add_parser("run", help="run the bridge")
+    press = commands.add_parser("press", help="press the button of a simulated panel")
+    press.add_argument("--for", dest="seconds", type=float, default=0.2, help="how long, in seconds")
+    commands.add_parser("pass", help="walk by the PIR")
+    commands.add_parser("privacy", help="turn the privacy switch").add_argument("to", choices=["on", "off"])
+    commands.add_parser("tamper", help="open or close the case").add_argument("to", choices=["open", "closed"])
+    commands.add_parser("show", help="what the panel shows")
+    return parser
+
+
+def _uids(panel: Panel) -> frozenset[int]:
+    if panel.agent_user is None:
+        return frozenset()
+    try:
+        return frozenset({pwd.getpwnam(panel.agent_user).pw_uid})
+    except KeyError as error:
+        raise BridgeError(f"There is no user '{panel.agent_user}'.", remedy="Correct panel.agent_user.") from error
+
+
+class _Hand:
+    """One connection to a running bridge."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(5.0)
+        try:
+            self._socket.connect(os.fspath(path))
+            self._send(frames.Hello(v=frames.VERSION, peer=frames.Peer.HAND))
+            self._receive()
+        except OSError as error:
+            self._socket.close()
+            raise BridgeError(
+                f"No bridge answers at {path}: {error.strerror or error}.",
+                remedy="Start it: python -m firmware_bridge --config FILE run, or doorward run.",
+            ) from error
+
+    def __enter__(self) -> _Hand:
+        return self
+
+    def __exit__(self, *_cause: object) -> None:
+        self._socket.close()
+
+    def do(self, wanted: argparse.Namespace) -> None:
+        match wanted.command:
+            case "press":
+                self._hold(Input.BUTTON, wanted.seconds)
+            case "pass":
+                self._hold(Input.PIR, 0.5)
+            case "privacy":
+                self._send(frames.Hold(input=Input.PRIVACY, active=wanted.to == "on"))
+            case "tamper":
+                self._send(frames.Hold(input=Input.TAMPER, active=wanted.to == "open"))
+        self._show()
+
+    def _hold(self, wire: Input, seconds: float) -> None:
+        self._send(frames.Hold(input=wire, active=True))
+        time.sleep(seconds)
+        self._send(frames.Hold(input=wire, active=False))
+
+    def _show(self) -> None:
+        self._send(frames.Ask())
+        shown = self._receive()
+        if isinstance(shown, frames.Shown):
+            board = shown.board
+            rows = [
+                ("on", ", ".join(shown.on) or "nothing"),
+                ("privacy", "the camera must not see" if shown.privacy else "off"),
+                ("light", "night" if shown.night else "day"),
+                ("agent", "connected" if shown.agent else "none"),
+                ("presses", f"{shown.presses_waiting} wait for the agent"),
+                ("relief", board.relief.name.lower()),
+                ("heat", "unknown" if board.temperature_c is None else f"{board.temperature_c:.0f} °C"),
+            ]
+            with contextlib.suppress(BrokenPipeError):
+                sys.stdout.writelines(f"{name:>9}  {text}\n" for name, text in rows)
+
+    def _send(self, frame: frames.FromAgent) -> None:
+        try:
+            self._socket.send(frames.encode(frame))
+        except OSError as error:
+            raise BridgeError("The bridge has gone.") from error
+
+    def _receive(self) -> frames.FromBridge:
+        packet = frames.receive(self._socket)
+        if not packet:
+            raise BridgeError("The bridge closed the connection.")
+        frame = frames.decode_from_bridge(packet)
+        if isinstance(frame, frames.Refused):
+            raise BridgeError(frame.why)
+        return frame
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""Decides when it is night for the camera: the infrared filter out of the way and the lamp on, or back again.
+
+    state   input                                   effects                                   next
+    DAY     below night_lux for the whole dwell     Move(night), Lamp(on), Blackout           NIGHT
+    NIGHT   above day_lux for the whole dwell       Move(day), Lamp(off), Blackout            DAY
+    NIGHT   the agent is silent                     Move(day), Lamp(off), Blackout            DAY
+
+The two thresholds lie apart because the lamp itself brightens the picture; the dwell keeps headlights and a cloud from
+moving the filter.  While it moves, the whole picture changes: the blackout tells the agent not to take that for a
+visitor.  Without light readings (a camera that gives none) it stays day.
+
+Pure: the time is an argument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BLACKOUT_NS", "Daylight", "Switch"]
+
+BLACKOUT_NS = 2_500_000_000
+"""Longer than the detector's patience with a gap, so that it learns the new scene from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Move the filter and set the lamp to suit; no motion for `BLACKOUT_NS`."""
+
+    night: bool
+
+
+class Daylight:
+    """The table above."""
+
+    def __init__(self, *, night_lux: float, day_lux: float, dwell_ns: int) -> None:
+        self._night_lux, self._day_lux, self._dwell_ns = night_lux, day_lux, dwell_ns
+        self.night = False
+        self._since_ns: int | None = None
+
+    def on_light(self, lux: float | None, now_ns: int) -> Switch | None:
+        """One reading, some seconds apart."""
+        beyond = lux is not None and (lux > self._day_lux if self.night else lux < self._night_lux)
+        if not beyond:
+            self._since_ns = None
+            return None
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        if now_ns - self._since_ns < self._dwell_ns:
+            return None
+        return self._switch(not self.night)
+
+    def on_silence(self) -> Switch | None:
+        """Nobody watches: no lamp burns for nobody."""
+        return self._switch(False) if self.night else None
+
+    def _switch(self, night: bool) -> Switch:
+        self.night, self._since_ns = night, None
+        return Switch(night)

@@ -1,0 +1,222 @@
+"""The messages between bridge and agent: one JSON object a packet, at most `MOST_BYTES`, everything typed and ranged.
+
+The socket is SOCK_SEQPACKET (unix(7)), so the kernel keeps packets apart: there is no length to lie about, and a packet
+that is too long is seen by its flag and refused whole.  Unknown kinds and fields are refused, not skipped.
+Source: PROTOCOL.md, "Frames".
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.ladder import Relief
+from firmware_bridge.lines import Input
+
+__all__ = [
+    "MOST_BYTES",
+    "VERSION",
+    "Alive",
+    "Ask",
+    "Blackout",
+    "BoardState",
+    "FromAgent",
+    "FromBridge",
+    "Got",
+    "Hello",
+    "Hold",
+    "Passed",
+    "Peer",
+    "Pressed",
+    "PrivacyTurned",
+    "Reboot",
+    "Refused",
+    "Shown",
+    "Tampered",
+    "Welcome",
+    "decode_from_agent",
+    "decode_from_bridge",
+    "encode",
+    "receive",
+]
+
+VERSION: Final = 1
+MOST_BYTES: Final = 1024
+
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Micros = Annotated[int, Meta(ge=0, lt=2**53)]
+"""CLOCK_BOOTTIME, microseconds."""
+Count = Annotated[int, Meta(ge=0, lt=2**32)]
+
+
+class _Frame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="t", omit_defaults=True):
+    """`t` says which kind it is."""
+
+
+class Peer(enum.Enum):
+    """Who says hello."""
+
+    AGENT = "agent"
+    HAND = "hand"
+    """A person at a terminal, or a test: may look, and may move the wires of a simulated panel."""
+
+
+# --- To the bridge
+
+
+class Hello(_Frame, frozen=True, kw_only=True, tag="hello"):
+    v: int
+    peer: Peer
+
+
+class Alive(_Frame, frozen=True, kw_only=True, tag="alive"):
+    """About once a second.  After three seconds without one the bridge takes the agent for silent."""
+
+    delivering: bool
+    well: bool
+    lux: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+
+
+class Got(_Frame, frozen=True, kw_only=True, tag="got"):
+    """The press is an event now: it need not be told again."""
+
+    press: Count
+
+
+class Reboot(_Frame, frozen=True, kw_only=True, tag="reboot"):
+    """The camera does not come back whatever the agent does.  The bridge may refuse."""
+
+    why: Text
+
+
+class Hold(_Frame, frozen=True, kw_only=True, tag="hold"):
+    """Only from a hand, only on a simulated panel: put a wire to this level."""
+
+    input: Input
+    active: bool
+
+
+class Ask(_Frame, frozen=True, kw_only=True, tag="ask"):
+    """Only from a hand: answered by `Shown`."""
+
+
+# --- From the bridge
+
+
+class Welcome(_Frame, frozen=True, kw_only=True, tag="welcome"):
+    """The answer to `Hello`.  `privacy` is true until the switch has been read."""
+
+    v: int
+    backend: Text
+    board: Text
+    privacy: bool
+    inputs: Annotated[tuple[Input, ...], Meta(max_length=8)] = ()
+
+
+class Pressed(_Frame, frozen=True, kw_only=True, tag="pressed"):
+    """Told again on every new connection until `Got`.  `held`: it has become a long one."""
+
+    press: Count
+    at_us: Micros
+    held: bool = False
+
+
+class Passed(_Frame, frozen=True, kw_only=True, tag="passed"):
+    """The PIR.  Lost when nobody listens: it is a second opinion."""
+
+    at_us: Micros
+
+
+class Tampered(_Frame, frozen=True, kw_only=True, tag="tampered"):
+    open: bool
+    at_us: Micros
+
+
+class PrivacyTurned(_Frame, frozen=True, kw_only=True, tag="privacy"):
+    on: bool
+
+
+class Blackout(_Frame, frozen=True, kw_only=True, tag="blackout"):
+    """The filter moves: motion of the next `ms` is not somebody."""
+
+    ms: Annotated[int, Meta(ge=0, le=60_000)]
+
+
+class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
+    """The board's health, every few seconds.  What cannot be read is absent, not zero."""
+
+    relief: Relief
+    temperature_c: Annotated[float, Meta(ge=-60, le=200)] | None = None
+    under_voltage: bool | None = None
+    throttled: bool | None = None
+    throttled_since_boot: bool | None = None
+    written_mb: Count | None = None
+    wear_percent: Annotated[int, Meta(ge=0, le=110)] | None = None
+    cma_total_mb: Count | None = None
+    cma_free_mb: Count | None = None
+    clock_source: Text | None = None
+    clock_synced: bool | None = None
+    wifi_dbm: Annotated[int, Meta(ge=-200, le=0)] | None = None
+
+
+class Shown(_Frame, frozen=True, kw_only=True, tag="shown"):
+    """What a hand asked for: which outputs are on, and how the bridge sees the world."""
+
+    on: Annotated[tuple[Text, ...], Meta(max_length=8)]
+    privacy: bool
+    night: bool
+    agent: bool
+    presses_waiting: Count
+    board: BoardState
+
+
+class Refused(_Frame, frozen=True, kw_only=True, tag="refused"):
+    why: Text
+
+
+FromAgent = Hello | Alive | Got | Reboot | Hold | Ask
+FromBridge = Welcome | Pressed | Passed | Tampered | PrivacyTurned | Blackout | BoardState | Shown | Refused
+
+_FROM_AGENT: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
+_FROM_BRIDGE: msgspec.json.Decoder[FromBridge] = msgspec.json.Decoder(FromBridge)
+
+
+def encode(frame: FromAgent | FromBridge) -> bytes:
+    return msgspec.json.encode(frame)
+
+
+def decode_from_agent(packet: bytes) -> FromAgent:
+    """Raises `BridgeError` for anything but exactly one known frame."""
+    try:
+        return _FROM_AGENT.decode(packet)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BridgeError(
+            "This is no frame of the panel's protocol.", remedy="See firmware_bridge/PROTOCOL.md."
+        ) from error
+
+
+def decode_from_bridge(packet: bytes) -> FromBridge:
+    """Raises `BridgeError` for anything but exactly one known frame."""
+    try:
+        return _FROM_BRIDGE.decode(packet)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BridgeError(
+            "This is no frame of the panel's protocol.", remedy="See firmware_bridge/PROTOCOL.md."
+        ) from error
+
+
+def _no_frame() -> BridgeError:
+    return BridgeError("This is no frame of the panel's protocol.", remedy="See firmware_bridge/PROTOCOL.md.")
+
+
+def receive(peer: socket.socket) -> bytes:
+    """The next packet, empty when the peer has gone.  Raises `BridgeError` for one that is too long, `OSError`."""
+    packet, _, flags, _ = peer.recvmsg(MOST_BYTES)
+    if flags & socket.MSG_TRUNC:
+        raise BridgeError(f"A frame is longer than {MOST_BYTES} bytes.")
+    return packet

@@ -1,0 +1,72 @@
+"""Decides how much the camera is relieved, so that the board never gets as hot as its firmware's own limit.
+
+    rung        at           what the agent does
+    0 NORMAL                 everything as configured
+    1 ANALYSIS  relief       looks at every second small picture
+    2 RATE      relief + 3   also fewer frames a second
+    3 SIZE      relief + 6   also a smaller picture
+
+Rungs are climbed one at a time, at most every `CLIMB_NS`, for a board takes that long to answer; and left one at a
+time after `REST_NS` below the rung's own temperature less `MARGIN_C`.  A supply that is too weak, or a firmware that
+throttles already, counts as rung 2 at once: waiting would cost frames that nobody counts.
+
+Pure: the time is an argument.  Source of the limit: FIELD, "Zero 2 W throttles at 80 °C after 15 minutes".
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["CLIMB_NS", "MARGIN_C", "REST_NS", "STEP_C", "Ladder", "Relief"]
+
+STEP_C = 3.0
+MARGIN_C = 4.0
+CLIMB_NS = 20 * 10**9
+REST_NS = 120 * 10**9
+
+
+class Relief(enum.IntEnum):
+    """What the agent gives up, each with all before it."""
+
+    NORMAL = 0
+    ANALYSIS = 1
+    RATE = 2
+    SIZE = 3
+
+
+class Ladder:
+    """`step` per reading of the board's health."""
+
+    def __init__(self, relief_from_c: float) -> None:
+        self._from_c = relief_from_c
+        self.relief = Relief.NORMAL
+        self._climbed_ns: int | None = None
+        self._cool_ns: int | None = None
+
+    def step(self, temperature_c: float | None, *, starved: bool, now_ns: int) -> Relief:
+        """`starved`: under-voltage or throttled now.  No temperature: only that counts."""
+        wanted = max(self._by_temperature(temperature_c), Relief.RATE if starved else Relief.NORMAL)
+        if starved and self.relief < Relief.RATE:
+            self._climb(Relief.RATE, now_ns)
+        elif wanted > self.relief:
+            if self._climbed_ns is None or now_ns - self._climbed_ns >= CLIMB_NS:
+                self._climb(Relief(self.relief + 1), now_ns)
+        elif self.relief > Relief.NORMAL and not starved and self._is_cool(temperature_c):
+            self._cool_ns = now_ns if self._cool_ns is None else self._cool_ns
+            if now_ns - self._cool_ns >= REST_NS:
+                self.relief, self._cool_ns = Relief(self.relief - 1), None
+        else:
+            self._cool_ns = None
+        return self.relief
+
+    def _climb(self, to: Relief, now_ns: int) -> None:
+        self.relief, self._climbed_ns, self._cool_ns = to, now_ns, None
+
+    def _by_temperature(self, temperature_c: float | None) -> Relief:
+        if temperature_c is None or temperature_c < self._from_c:
+            return Relief.NORMAL
+        return Relief(min(Relief.SIZE, 1 + int((temperature_c - self._from_c) // STEP_C)))
+
+    def _is_cool(self, temperature_c: float | None) -> bool:
+        """Below where the present rung begins, with the margin; a board that says nothing is cool enough."""
+        return temperature_c is None or temperature_c < self._from_c + (self.relief - 1) * STEP_C - MARGIN_C

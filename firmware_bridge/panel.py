@@ -1,0 +1,321 @@
+"""Decides what a doorbell does with its wires: from edges and the agent's words to presses, lights and chimes.
+
+Rules, each with a test of its own:
+- **Debounce.**  A level counts once it has stood for `debounce_ns`; the time that counts is that of its first edge.
+- **A press** is told once, when it begins, whatever else goes on; holding on makes it a long one, told once more.
+  It is kept until the agent has said that it has it.  No setting, state or hour suppresses it.
+- **The chime** rings at a press: with a dead agent too, never longer than `chime_ns`, not within the quiet hours.  When
+  the date is unknown it rings: a bell too many is better than a visitor unheard.
+- **The recording LED** is lit whenever the sensor delivers frames.  While an agent is connected and silent nobody knows
+  whether it does, so the LED is lit then too; it goes dark when the agent says so or is gone.  There is no off switch.
+- **The privacy switch** is told at once when it closes.  Before the first reading it counts as closed.
+- **The status LED** shows one thing: PRIVACY (long on, short off), FAULT (fast: no agent, a silent one, one that
+  cannot record), STRAIN (short flash: heat, weak supply), else WELL (steady).
+- **Silence.**  An agent unheard for `SILENCE_NS` is treated as gone, except for the recording LED.
+
+Pure: times are CLOCK_BOOTTIME nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from firmware_bridge.daylight import BLACKOUT_NS, Daylight, Switch
+from firmware_bridge.lines import Edge, Input, Output
+
+__all__ = [
+    "SILENCE_NS",
+    "AgentWord",
+    "Blackout",
+    "Drive",
+    "Effect",
+    "Panel",
+    "Passed",
+    "Pressed",
+    "PrivacyTurned",
+    "Rules",
+    "Tampered",
+]
+
+SILENCE_NS = 3_000_000_000
+_CHIME_PAUSE_NS = 2_000_000_000
+"""Between two rings: a child's finger must not burn the relay."""
+_COIL_NS = 100_000_000
+"""What a latching infrared filter needs."""
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The panel's settings, in the panel's units.  `quiet`: minutes of the day, from and until, or None."""
+
+    debounce_ns: int = 20 * _MS
+    long_press_ns: int = 5_000 * _MS
+    chime_ns: int = 600 * _MS
+    quiet: tuple[int, int] | None = None
+    pir_gap_ns: int = 5_000 * _MS
+    night_lux: float = 3.0
+    day_lux: float = 15.0
+    light_dwell_ns: int = 10_000 * _MS
+
+    def is_quiet(self, minute: int | None) -> bool:
+        """Is this minute of the day (None: the date is unknown) within the quiet hours?  They may span midnight."""
+        if self.quiet is None or minute is None:
+            return False
+        begins, ends = self.quiet
+        return begins <= minute < ends if begins <= ends else minute >= begins or minute < ends
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWord:
+    """What the agent says of itself about once a second."""
+
+    delivering: bool
+    """The sensor gave a frame within the last second."""
+    well: bool
+    """It could record now, or does."""
+    lux: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    output: Output
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """`press` counts from 1 in the life of one panel; a long press is told a second time with `held`."""
+
+    press: int
+    at_ns: int
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The PIR saw something warm."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tampered:
+    open: bool
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyTurned:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blackout:
+    """The picture is about to change as a whole: no motion counts for so long."""
+
+    length_ns: int
+
+
+Effect = Drive | Pressed | Passed | Tampered | PrivacyTurned | Blackout
+
+
+class _Pattern(enum.Enum):
+    """Status LED: how long on, how long off, in ms.  Steady when never off."""
+
+    PRIVACY = (1800, 200)
+    FAULT = (150, 150)
+    STRAIN = (100, 900)
+    WELL = (1000, 0)
+
+    def is_on(self, now_ns: int) -> bool:
+        on_ms, off_ms = self.value
+        return now_ns // _MS % (on_ms + off_ms) < on_ms
+
+    def changes_ns(self, now_ns: int) -> int | None:
+        """When it next goes on or off."""
+        on_ms, off_ms = self.value
+        if not off_ms:
+            return None
+        into_ms = now_ns // _MS % (on_ms + off_ms)
+        left_ms = (on_ms if into_ms < on_ms else on_ms + off_ms) - into_ms
+        return (now_ns // _MS + left_ms) * _MS
+
+
+@dataclass(slots=True)
+class _Debounced:
+    """An input's accepted level, and the level that is on trial since `trial_ns`."""
+
+    active: bool
+    raw: bool
+    trial_ns: int = 0
+
+    def on_edge(self, edge: Edge) -> None:
+        if edge.active != self.raw:
+            self.raw, self.trial_ns = edge.active, edge.at_ns
+
+    def due_ns(self, debounce_ns: int) -> int | None:
+        return self.trial_ns + debounce_ns if self.raw != self.active else None
+
+
+@dataclass(slots=True)
+class Panel:
+    """The rules above.  Every `on_…` returns what is to be done, in order."""
+
+    rules: Rules
+    _inputs: dict[Input, _Debounced] = field(default_factory=dict)
+    _agent: AgentWord | None = None
+    _heard_ns: int | None = None
+    _strained: bool = False
+    _presses: int = 0
+    _held_from_ns: int | None = None
+    _passed_ns: int | None = None
+    _rang_ns: int | None = None
+    _pulses: dict[Output, int] = field(default_factory=dict)
+    """Outputs that go off by themselves, and when."""
+    _shown: dict[Output, bool] = field(default_factory=dict)
+    _now_ns: int = 0
+    _daylight: Daylight = field(init=False)
+    privacy: bool = True
+
+    def __post_init__(self) -> None:
+        rules = self.rules
+        self._daylight = Daylight(night_lux=rules.night_lux, day_lux=rules.day_lux, dwell_ns=rules.light_dwell_ns)
+
+    @property
+    def night(self) -> bool:
+        return self._daylight.night
+
+    @property
+    def shown(self) -> Mapping[Output, bool]:
+        """What each output shows now."""
+        return dict(self._shown)
+
+    def begin(self, levels: Mapping[Input, bool], now_ns: int) -> tuple[Effect, ...]:
+        """The wires as they are found.  A button that is down already is no press; an open case is news."""
+        self._inputs = {wire: _Debounced(level, level) for wire, level in levels.items()}
+        self.privacy = levels.get(Input.PRIVACY, False)
+        effects: list[Effect] = [PrivacyTurned(self.privacy)]
+        if levels.get(Input.TAMPER):
+            effects.append(Tampered(True, now_ns))
+        effects += [Drive(Output.IR_CUT_DAY, True)]
+        self._shown[Output.IR_CUT_DAY] = True
+        self._pulses[Output.IR_CUT_DAY] = now_ns + _COIL_NS
+        return (*effects, *self._indicate(now_ns))
+
+    def on_edge(self, edge: Edge, now_ns: int, minute: int | None) -> tuple[Effect, ...]:
+        """One edge; `minute` of the local day, None when the date is unknown."""
+        before = (*self.on_time(edge.at_ns, minute),) if edge.at_ns <= now_ns else ()
+        if edge.input in self._inputs:
+            self._inputs[edge.input].on_edge(edge)
+        return (*before, *self.on_time(now_ns, minute))
+
+    def on_agent(self, word: AgentWord, now_ns: int) -> tuple[Effect, ...]:
+        self._agent, self._heard_ns = word, now_ns
+        switch = self._daylight.on_light(word.lux, now_ns)
+        return (*self._switch(switch, now_ns), *self._indicate(now_ns))
+
+    def on_agent_gone(self, now_ns: int) -> tuple[Effect, ...]:
+        """Its connection closed: its camera is closed with it."""
+        self._agent = self._heard_ns = None
+        return (*self._switch(self._daylight.on_silence(), now_ns), *self._indicate(now_ns))
+
+    def on_strain(self, strained: bool, now_ns: int) -> tuple[Effect, ...]:
+        """Heat or a weak supply: shown, nothing else."""
+        self._strained = strained
+        return (*self._indicate(now_ns),)
+
+    def on_time(self, now_ns: int, minute: int | None) -> tuple[Effect, ...]:
+        """Everything that is due: levels that have stood long enough, pulses that end, LEDs that blink."""
+        effects: list[Effect] = []
+        for wire, level in self._inputs.items():
+            due_ns = level.due_ns(self.rules.debounce_ns)
+            if due_ns is not None and due_ns <= now_ns:
+                level.active = level.raw
+                effects += self._turned(wire, level.active, level.trial_ns, now_ns, minute)
+        if self._held_from_ns is not None and now_ns - self._held_from_ns >= self.rules.long_press_ns:
+            effects.append(Pressed(self._presses, self._held_from_ns, held=True))
+            self._held_from_ns = None
+        for output in [output for output, ends_ns in self._pulses.items() if ends_ns <= now_ns]:
+            del self._pulses[output]
+            effects += self._drive(output, False)
+        if self._is_silent(now_ns):
+            effects += self._switch(self._daylight.on_silence(), now_ns)
+        return (*effects, *self._indicate(now_ns))
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `on_time` next has something to do, judged from the last call; None while nothing is pending."""
+        due = [level.due_ns(self.rules.debounce_ns) for level in self._inputs.values()]
+        due += self._pulses.values()
+        if self._held_from_ns is not None:
+            due.append(self._held_from_ns + self.rules.long_press_ns)
+        if self._heard_ns is not None and not self._is_silent(self._now_ns):
+            due.append(self._heard_ns + SILENCE_NS)
+        due.append(self._pattern(self._now_ns).changes_ns(self._now_ns))
+        return min((one for one in due if one is not None), default=None)
+
+    # What follows from one input.
+
+    def _turned(self, wire: Input, active: bool, at_ns: int, now_ns: int, minute: int | None) -> Iterator[Effect]:
+        match wire:
+            case Input.BUTTON:
+                self._held_from_ns = at_ns if active else None
+                if active:
+                    self._presses += 1
+                    yield Pressed(self._presses, at_ns)
+                    yield from self._ring(now_ns, minute)
+            case Input.PIR:
+                if active and (self._passed_ns is None or at_ns - self._passed_ns >= self.rules.pir_gap_ns):
+                    self._passed_ns = at_ns
+                    yield Passed(at_ns)
+            case Input.TAMPER:
+                yield Tampered(active, at_ns)
+            case Input.PRIVACY:
+                self.privacy = active
+                yield PrivacyTurned(active)
+
+    def _ring(self, now_ns: int, minute: int | None) -> Iterator[Effect]:
+        rested = self._rang_ns is None or now_ns - self._rang_ns >= self.rules.chime_ns + _CHIME_PAUSE_NS
+        if rested and not self.rules.is_quiet(minute):
+            self._rang_ns = now_ns
+            self._pulses[Output.CHIME] = now_ns + self.rules.chime_ns
+            yield from self._drive(Output.CHIME, True)
+
+    def _switch(self, switch: Switch | None, now_ns: int) -> Iterator[Effect]:
+        if switch is None:
+            return
+        yield Blackout(BLACKOUT_NS)
+        coil, other = Output.IR_CUT_DAY, Output.IR_CUT_NIGHT
+        if switch.night:
+            coil, other = other, coil
+        yield from self._drive(other, False)
+        self._pulses.pop(other, None)
+        self._pulses[coil] = now_ns + _COIL_NS
+        yield from self._drive(coil, True)
+        yield from self._drive(Output.IR_LED, switch.night)
+
+    # What the lights say.
+
+    def _indicate(self, now_ns: int) -> Iterator[Effect]:
+        self._now_ns = now_ns
+        lit = self._agent is not None and (self._agent.delivering or self._is_silent(now_ns))
+        yield from self._drive(Output.RECORDING_LED, lit)
+        yield from self._drive(Output.STATUS_LED, self._pattern(now_ns).is_on(now_ns))
+
+    def _pattern(self, now_ns: int) -> _Pattern:
+        if self.privacy:
+            return _Pattern.PRIVACY
+        if self._agent is None or self._is_silent(now_ns) or not self._agent.well:
+            return _Pattern.FAULT
+        return _Pattern.STRAIN if self._strained else _Pattern.WELL
+
+    def _is_silent(self, now_ns: int) -> bool:
+        return self._heard_ns is not None and now_ns - self._heard_ns >= SILENCE_NS
+
+    def _drive(self, output: Output, on: bool) -> Iterator[Drive]:
+        if self._shown.get(output, False) != on:
+            self._shown[output] = on
+            yield Drive(output, on)

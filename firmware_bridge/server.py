@@ -1,0 +1,160 @@
+"""The bridge's end of the local socket: who may connect, and what each peer is.
+
+Rules: SOCK_SEQPACKET, the file 0660 in a folder the operator made; the peer's uid (SO_PEERCRED, unix(7)) is ours,
+root's or the agent's; the first frame is `Hello` in our version; at most one agent, the newest, for it is the one that
+was just restarted; at most `MOST_PEERS` in all.  A peer that sends anything else is dropped with the reason, and a
+peer that does not read what it is sent is dropped without.  No call blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.frames import (
+    VERSION,
+    FromAgent,
+    FromBridge,
+    Hello,
+    Peer,
+    Refused,
+    decode_from_agent,
+    encode,
+    receive,
+)
+
+__all__ = ["MOST_PEERS", "Server"]
+
+MOST_PEERS: Final = 4
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class Server:
+    """Listens at `path` from `open` to `close`.  `peers` maps each connection to what it said it is, None before."""
+
+    def __init__(
+        self,
+        path: Path,
+        allowed_uids: frozenset[int] = frozenset(),
+        on_drop: Callable[[socket.socket, Peer | None], None] = lambda _peer, _kind: None,
+    ) -> None:
+        """`on_drop` is called before a peer's connection is closed, whoever closes it."""
+        self._path = path
+        self._allowed = allowed_uids | {0, os.getuid()}
+        self._on_drop = on_drop
+        self._listener: socket.socket | None = None
+        self.peers: dict[socket.socket, Peer | None] = {}
+
+    def open(self) -> None:
+        """Raises `BridgeError`."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if self._path.is_socket():
+                self._path.unlink()
+            listener.bind(str(self._path))
+            self._path.chmod(0o660)
+        except OSError as error:
+            listener.close()
+            raise BridgeError(
+                f"The panel's socket {self._path} cannot be made: {error.strerror or error}.",
+                remedy="Check panel.socket: its folder must be writable and the path shorter than about 90 characters.",
+            ) from error
+        listener.listen(MOST_PEERS)
+        listener.setblocking(False)
+        self._listener = listener
+
+    @property
+    def listener(self) -> socket.socket:
+        if self._listener is None:
+            raise BridgeError("The panel's socket is not open.")
+        return self._listener
+
+    def accept(self) -> socket.socket | None:
+        """The new peer, or None when it may not come in."""
+        try:
+            peer, _ = self.listener.accept()
+        except OSError:
+            return None
+        peer.setblocking(False)
+        _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid not in self._allowed or len(self.peers) >= MOST_PEERS:
+            peer.close()
+            return None
+        self.peers[peer] = None
+        return peer
+
+    def read(self, peer: socket.socket) -> FromAgent | None:
+        """The next frame of this peer; None when it has gone or was dropped.  Raises `BlockingIOError`."""
+        why = ""
+        try:
+            packet = receive(peer)
+            if packet:
+                frame = decode_from_agent(packet)
+                self._admit(peer, frame)
+                return frame
+        except BlockingIOError:
+            raise
+        except BridgeError as error:
+            why = error.message
+        except OSError:
+            pass
+        self.drop(peer, why)
+        return None
+
+    def send(self, peer: socket.socket, frame: FromBridge) -> None:
+        """One frame, or the end of the peer."""
+        try:
+            peer.send(encode(frame))
+        except OSError:
+            self.drop(peer)
+
+    def tell_agent(self, frame: FromBridge) -> bool:
+        """False when there is none."""
+        agent = self.agent
+        if agent is None:
+            return False
+        self.send(agent, frame)
+        return agent in self.peers
+
+    @property
+    def agent(self) -> socket.socket | None:
+        return next((peer for peer, kind in self.peers.items() if kind is Peer.AGENT), None)
+
+    def drop(self, peer: socket.socket, why: str = "") -> None:
+        """Idempotent.  A reason is told first."""
+        if peer not in self.peers:
+            return
+        kind = self.peers.pop(peer)
+        if why:
+            with contextlib.suppress(OSError):
+                peer.send(encode(Refused(why=why[:200])))
+        self._on_drop(peer, kind)
+        peer.close()
+
+    def close(self) -> None:
+        for peer in list(self.peers):
+            self.drop(peer)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _admit(self, peer: socket.socket, frame: FromAgent) -> None:
+        known = self.peers.get(peer)
+        if isinstance(frame, Hello) == (known is not None):
+            raise BridgeError("Hello comes first, and once.")
+        if not isinstance(frame, Hello):
+            return
+        if frame.v != VERSION:
+            raise BridgeError(f"This bridge speaks version {VERSION}: update bridge and agent together.")
+        if frame.peer is Peer.AGENT and (older := self.agent) is not None:
+            self.drop(older, "A newer agent came.")
+        self.peers[peer] = frame.peer

@@ -1,0 +1,131 @@
+"""`[panel]` and `[board]` of the configuration: which wires there are, what they do, and what the board may do.
+
+The agent's `agent.config` and the bridge's own process read the same two tables of the same file with the same types,
+so that they cannot disagree.  What is wrong in them is explained by `doorward config check`.
+
+The recording LED has no off switch here, on purpose: its pin can be chosen and not left out (HARDWARE and SECURITY).
+"""
+
+from __future__ import annotations
+
+import enum
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from firmware_bridge.boards import BoardName
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.lines import Input, Output
+
+__all__ = ["Backend", "Board", "Panel", "clashes", "load"]
+
+Pin = Annotated[int, Meta(ge=0, le=511)]
+"""A line's offset on its chip; on a Pi that is the BCM number."""
+TimeOfDay = Annotated[
+    str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description='a time of day in quotes, like "22:00"')
+]
+_NAMES = [wire.value for wire in (*Input, *Output)]
+Wire = Annotated[str, Meta(pattern=f"^({'|'.join(_NAMES)})$", description=f"one of {', '.join(_NAMES)}, in quotes")]
+_MOST_BYTES = 1 << 20
+
+
+class Backend(enum.Enum):
+    """How the wires are reached."""
+
+    SIMULATED = "simulated"
+    GPIOD = "gpiod"
+    GPIOZERO = "gpiozero"
+
+
+class Panel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[panel]`: without this section there is no bridge and no wire."""
+
+    backend: Backend = Backend.SIMULATED
+    socket: Path = Path("/run/doorward/bridge.sock")
+    start: bool = True
+    """`doorward run` starts the bridge and stops it.  False: something else (systemd) does."""
+    agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*$")] | None = None
+    chip: Path = Path("/dev/gpiochip0")
+    button: Pin | None = 17
+    pir: Pin | None = None
+    tamper: Pin | None = None
+    privacy: Pin | None = None
+    recording_led: Pin = 24
+    status_led: Pin | None = None
+    chime: Pin | None = None
+    ir_led: Pin | None = None
+    ir_cut_day: Pin | None = None
+    ir_cut_night: Pin | None = None
+    active_low: Annotated[tuple[Wire, ...], Meta(max_length=10)] = ("button",)
+    debounce_ms: Annotated[int, Meta(ge=1, le=500)] = 20
+    long_press_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    chime_ms: Annotated[int, Meta(ge=50, le=5000)] = 600
+    chime_quiet: tuple[TimeOfDay, TimeOfDay] | None = None
+    pir_gap_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    night_lux: Annotated[float, Meta(ge=0.01, le=1000)] = 3.0
+    day_lux: Annotated[float, Meta(ge=0.02, le=10_000)] = 15.0
+    light_dwell_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
+
+    def pins(self) -> dict[Input | Output, int]:
+        """Every wire that is there."""
+        found: dict[Input | Output, int] = {}
+        for wire in (*Input, *Output):
+            pin = getattr(self, wire.value)
+            if pin is not None:
+                found[wire] = pin
+        return found
+
+
+class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[board]`"""
+
+    profile: BoardName = BoardName.AUTO
+    relief_from_c: Annotated[float, Meta(ge=40, le=100)] = 70.0
+    may_reboot: bool = False
+    watchdog: Path | None = None
+
+
+def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
+    """(key, what is wrong, remedy) for keys that are fine each by itself and wrong together."""
+    taken: dict[int, str] = {}
+    for wire, pin in panel.pins().items():
+        if pin in taken:
+            yield wire.value, f"pin {pin} is {taken[pin]}'s already.", "Give each wire a pin of its own."
+        taken[pin] = wire.value
+    if panel.day_lux < 2 * panel.night_lux:
+        yield (
+            "day_lux",
+            f"{panel.day_lux:g} is too near to night_lux, {panel.night_lux:g}: the lamp would switch itself off.",
+            f"Give at least {2 * panel.night_lux:g}.",
+        )
+    if (panel.ir_cut_day is None) != (panel.ir_cut_night is None):
+        yield "ir_cut_day", "the infrared filter can be moved one way only.", "Give ir_cut_day and ir_cut_night."
+
+
+def load(path: Path) -> tuple[Panel, Board]:
+    """The two tables of a configuration file.  Raises `BridgeError`; relative paths are relative to the file."""
+    remedy = f"See what is wrong with:  doorward config check {path}"
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.loads(file.read(_MOST_BYTES).decode())
+        panel = msgspec.convert(tables.get("panel", {}), Panel, dec_hook=_path)
+        board = msgspec.convert(tables.get("board", {}), Board, dec_hook=_path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise BridgeError(f"The panel's settings in {path} cannot be read: {error}.", remedy=remedy) from error
+    for key, wrong, what_to_do in clashes(panel):
+        raise BridgeError(f"{path}, panel.{key}: {wrong}", remedy=what_to_do)
+    watchdog = path.parent / board.watchdog if board.watchdog else None
+    return (
+        msgspec.structs.replace(panel, socket=path.parent / panel.socket, chip=path.parent / panel.chip),
+        msgspec.structs.replace(board, watchdog=watchdog),
+    )
+
+
+def _path(kind: type, value: object) -> Any:
+    if kind is Path and isinstance(value, str) and value and "\0" not in value:
+        return Path(value)
+    raise ValueError("expected a path in quotes")
