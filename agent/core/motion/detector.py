@@ -5,7 +5,8 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 
 0.  **Shrink.**  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).
 1.  **Quick look.**  Is `|q - B|` above 80 % of the threshold `T` in three cells or more?  If not, and that is almost
-    every frame of a real day, `B` follows a little and the frame is done: half a dozen OpenCV calls on preallocated arrays.
+    every frame of a real day, `B` follows a little and the frame is done: half a dozen OpenCV calls on
+    preallocated arrays.
 2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T` and two neighbours do too.  Taking the local mean
     out makes light vanish.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by
     sign, plus a share of the local contrast (`background.py`).
