@@ -29,6 +29,10 @@ INTEROP = ROOT / "tests" / "interop"
 FOOTAGE = CACHE / "vtest.avi"
 FOOTAGE_PACKAGE = "opencv-doc"
 FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+CAMERA_VENV = CACHE / "camera-venv"
+CAMERA_SHIM = CACHE / "virtual_camera.so"
+CAMERA_SHIM_SOURCE = ROOT / "tests" / "hardware" / "virtual_camera.c"
+SYSTEM_PYTHON = "/usr/bin/python3"
 OLDEST_PYTHON = (3, 11)
 
 
@@ -203,6 +207,55 @@ def install_interop_peers() -> None:
     stamp.write_text(key + "\n")
 
 
+# --- The Pi camera without a Pi
+
+
+def prepare_camera() -> None:
+    """picamera2 on Debian's libcamera, and the shim for its virtual pipeline; absence is no failure.
+
+    The binding is built for the system's own Python, so the environment is too.  It holds picamera2 and its small
+    companions only: the tests lend it everything else from the environment they run in.
+    """
+    pins = (ROOT / "requirements" / "camera.txt").read_bytes()
+    stamp = CAMERA_VENV / "doorward.stamp"
+    key = digest(pins, CAMERA_SHIM_SOURCE.read_bytes(), _words_of(SYSTEM_PYTHON, "-VV"))
+    if is_stamped(stamp, key) and CAMERA_SHIM.exists():
+        return
+    if not _words_of(SYSTEM_PYTHON, "-c", "import libcamera; print('here')"):
+        say("libcamera is not here: the tests of the Pi camera are skipped (apt-get install python3-libcamera).")
+        return
+    say("Preparing the Pi camera's tests: picamera2 on libcamera's virtual pipeline, in .cache/camera-venv")
+    CACHE.mkdir(exist_ok=True)
+    pip = [
+        str(CAMERA_VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
+    steps = (
+        [SYSTEM_PYTHON, "-m", "venv", "--clear", "--system-site-packages", str(CAMERA_VENV)],
+        [*pip, "--no-deps", "--require-hashes", "-r", str(ROOT / "requirements" / "camera.txt")],
+        ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(CAMERA_SHIM), str(CAMERA_SHIM_SOURCE)],
+    )
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        if done.returncode:
+            say(f"That did not work, so the tests of the Pi camera are skipped: {(done.stderr or '?').strip()[-300:]}")
+            return
+    stamp.write_text(key + "\n")
+
+
+def _words_of(*command: str) -> str:
+    """What a command prints; nothing when it fails or is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def _run(command: list[str], failure: str, cwd: Path = ROOT) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -225,6 +278,7 @@ def main(arguments: list[str]) -> None:
         fetch_footage()
     if purpose == "test":
         install_interop_peers()
+        prepare_camera()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ fi
 if [ "$purpose" = test ]; then
     has age || need age
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
+    # The Pi camera's tests, on the machine's real libcamera.
+    if [ -f tests/hardware/virtual_camera.c ]; then
+        /usr/bin/python3 -c 'import libcamera' 2>/dev/null || need python3-libcamera libcamera-ipa
+        has gcc || need gcc libc6-dev linux-libc-dev
+    fi
 fi
 [ -n "$missing" ] || exit 0
 missing=${missing# }

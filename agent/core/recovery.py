@@ -1,0 +1,95 @@
+"""Decides when a camera is unwell, and how far to go to get it back.
+
+    fault                                        step
+    1st to 3rd within an hour                    RESTART   the pipeline, after a pause
+    one more, or a pipeline that cannot end      EXIT      the process; its supervisor starts it anew
+    after two such exits without a good hour     REBOOT    is asked for, and bounded by the bridge
+    anything of a network camera                 RESTART   for ever: the network is not the board's fault
+    without a supervisor                         RESTART   for ever, the pauses growing
+
+An hour of pictures forgets everything.  The number of exits outlives the process (the caller keeps it).
+
+A camera is unwell when it gives no frame, or frames but no packet, or the same frame over and over: silent stalls
+come after 11 to 20 hours in the field, and each of the three has been seen.  A black picture may repeat itself.
+
+Pure: times are arguments.  Source: FIELD.md, "Silent stalls are real".
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.timebase import NS_PER_S
+
+__all__ = ["GOOD_NS", "PAUSES_S", "Pulse", "Recovery", "Stall", "Step", "stall_of"]
+
+GOOD_NS: Final = 3600 * NS_PER_S
+PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+_RESTARTS: Final = 3
+_EXITS: Final = 2
+_FROZEN_FACTOR: Final = 4
+"""The same picture may repeat for longer than none may come: it takes more to be sure."""
+
+
+class Stall(enum.Enum):
+    """What a camera that runs has stopped doing, in words for its owner."""
+
+    FRAMES = "The camera has stopped sending pictures."
+    ENCODER = "The camera sends pictures, but its encoder gives nothing."
+    FROZEN = "The camera sends one and the same picture."
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """When things last happened, on any one clock in ns; the start of the pipeline until they did."""
+
+    frame_ns: int
+    packet_ns: int
+    change_ns: int
+
+
+def stall_of(pulse: Pulse, now_ns: int, patience_ns: int) -> Stall | None:
+    """What is wrong now, if anything.  No frame explains no packet, so it comes first."""
+    if now_ns - pulse.frame_ns > patience_ns:
+        return Stall.FRAMES
+    if now_ns - pulse.packet_ns > patience_ns:
+        return Stall.ENCODER
+    if now_ns - pulse.change_ns > _FROZEN_FACTOR * patience_ns:
+        return Stall.FROZEN
+    return None
+
+
+class Step(enum.Enum):
+    """What to do about a fault."""
+
+    RESTART = "restart"
+    EXIT = "exit"
+    REBOOT = "reboot"
+
+
+class Recovery:
+    """The table above.  `exits`: how often the processes before this one gave up without a good hour."""
+
+    def __init__(self, *, supervised: bool, network: bool = False, exits: int = 0) -> None:
+        self._final = supervised and not network
+        self._faults = 0
+        self.exits = exits
+
+    def on_fault(self, *, hangs: bool = False) -> tuple[Step, float]:
+        """The step, and the pause in seconds before it.  `hangs`: the pipeline could not be ended."""
+        pause_s = PAUSES_S[min(self._faults, len(PAUSES_S) - 1)]
+        self._faults += 1
+        if not self._final or (self._faults <= _RESTARTS and not hangs):
+            return Step.RESTART, pause_s
+        if self.exits >= _EXITS:
+            return Step.REBOOT, 0.0
+        return Step.EXIT, 0.0
+
+    def on_good(self, lasted_ns: int) -> bool:
+        """The camera has given pictures for so long.  True when everything is forgotten now."""
+        if lasted_ns < GOOD_NS or not (self._faults or self.exits):
+            return False
+        self._faults = self.exits = 0
+        return True

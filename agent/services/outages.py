@@ -1,0 +1,60 @@
+"""Keeps account of the time without footage: a gap in the manifest and one line for the owner, at both of its ends.
+
+The beginning is written at once as a gap without length, so that a power cut cannot hide it; the end writes the gap.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from agent.core.timebase import Moment
+from agent.core.vault.records import GapReason
+from agent.errors import StorageError
+from agent.ports import Clock, Notifier
+from agent.services.vault import Vault
+
+__all__ = ["Outages"]
+
+_BACK = {
+    GapReason.CAMERA_LOST: "The camera is back.",
+    GapReason.PRIVACY: "The privacy switch is off: the camera sees again.",
+}
+
+
+class Outages:
+    """At most one outage is open.  Used by the recorder's thread alone."""
+
+    def __init__(self, vault: Vault, clock: Clock, notifier: Notifier) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._notifier = notifier
+        self._log = structlog.get_logger("recorder")
+        self._open: tuple[GapReason, Moment] | None = None
+
+    def begin(self, reason: GapReason, words: str) -> None:
+        """Nothing new while one of the same reason is open; another reason ends that one first."""
+        if self._open is not None:
+            if self._open[0] is reason:
+                return
+            self.end()
+        now = self._clock.now()
+        self._open = (reason, now)
+        self._log.warning("outage_began", reason=reason.value, detail=words)
+        self._notifier.notify("camera", words)
+        self._record(reason, now, now)
+
+    def end(self, *, tell: bool = True) -> None:
+        """There are pictures again, or (`tell` false) the process ends."""
+        if self._open is None:
+            return
+        (reason, start), self._open = self._open, None
+        self._log.info("outage_ended", reason=reason.value)
+        self._record(reason, start, self._clock.now())
+        if tell and reason in _BACK:
+            self._notifier.notify("camera", _BACK[reason])
+
+    def _record(self, reason: GapReason, start: Moment, end: Moment) -> None:
+        try:
+            self._vault.gap(reason, start, end)
+        except StorageError as error:
+            self._log.warning("gap_not_recorded", detail=error.message)

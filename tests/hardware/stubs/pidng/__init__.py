@@ -1,0 +1,1 @@
+"""Stands in for pidng: raw files, which nobody makes here."""

@@ -1,0 +1,3 @@
+"""Stands in for pidng."""
+
+Picamera2Camera = object

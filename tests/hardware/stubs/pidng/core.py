@@ -1,0 +1,3 @@
+"""Stands in for pidng."""
+
+PICAM2DNG = object
