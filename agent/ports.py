@@ -21,6 +21,7 @@ from agent.core.timebase import BootNs, Moment
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import SegmentId, VaultFile
+from agent.core.vault.spans import Stamp
 from agent.wire.statements import Scope
 
 __all__ = [
@@ -183,8 +184,16 @@ class Journal(History, Protocol):
         """All of them, or those in `states`, oldest first."""
         ...
 
-    def held_segments(self) -> frozenset[str]:
-        """Segments of every request that waits for its owner."""
+    def request_named(self, payload_sha256: str) -> StoredRequest | None:
+        """By the hash of its payload, which is how owners' statements name it."""
+        ...
+
+    def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
+        """Those in `states` whose time was over before `now_s`, oldest first."""
+        ...
+
+    def held_segments(self, most: int) -> frozenset[str]:
+        """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
         ...
 
     def use_sequence(self, key_id: str, seq: int) -> None: ...
@@ -192,13 +201,19 @@ class Journal(History, Protocol):
         """False if it was used before."""
         ...
 
-    def count(self, name: str) -> None: ...
+    def count(self, name: str) -> None:
+        """One more.  Of a counter the last few may be lost in a power cut: strangers must not wear out the card."""
+        ...
+
     def counters(self) -> dict[str, int]: ...
     def add_blocked(self, blocked: BlockedRequest, keep: int) -> bool:
         """False if it was listed before.  The list keeps the newest `keep`."""
         ...
 
-    def blocked(self) -> list[BlockedRequest]: ...
+    def blocked(self) -> list[BlockedRequest]:
+        """Newest first."""
+        ...
+
     def add_opt_out(self, opt_out: StandingOptOut) -> None: ...
     def remove_opt_out(self, scope: Scope, value: str) -> None: ...
     def opt_outs(self) -> tuple[StandingOptOut, ...]: ...
@@ -422,8 +437,10 @@ class Index(Protocol):
         """Forget everything, and make the cache anew if it is damaged."""
         ...
 
-    def apply(self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip) -> None:
-        """Remove, then add: all of it or nothing.  What is removed need not be there."""
+    def apply(
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+    ) -> None:
+        """Remove, then add, then date by the `anchors`: all of it or nothing.  What is removed need not be there."""
         ...
 
     def get(self, segment: SegmentId) -> VaultEntry | None: ...
@@ -432,8 +449,15 @@ class Index(Protocol):
         """Segments with `start_ms < to_ms` and `end_ms > from_ms`, by start and then by sequence."""
         ...
 
-    def oldest(self) -> Iterator[VaultEntry]:
-        """Every segment, by sequence; the index may be changed while it is read, which then shows or does not."""
+    def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
+        """Every segment with a sequence above `after`, by sequence, or only the continuous ones, or only the others.
+
+        The index may be changed while it is read, which then shows or does not.
+        """
+        ...
+
+    def undated(self, boot: str) -> bool:
+        """Whether a segment of `boot` has a date that an anchor could improve."""
         ...
 
     def newest(self) -> VaultEntry | None: ...

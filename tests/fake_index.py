@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.timebase import ClockQuality
+from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
+from agent.core.vault.spans import Stamp
 
 __all__ = ["FakeIndex"]
 
@@ -23,13 +25,17 @@ class FakeIndex:
     def clear(self) -> None:
         self._tip, self._entries = Tip(), {}
 
-    def apply(self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip) -> None:
+    def apply(
+        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip, anchors: Sequence[Stamp] = ()
+    ) -> None:
         entries = dict(self._entries)
         for segment in removed:
             entries.pop(segment, None)
         for entry in added:
             assert entry.id not in entries
             entries[entry.id] = entry
+        for anchor in anchors:
+            entries = {name: dated(entry, anchor) for name, entry in entries.items()}
         self._tip, self._entries = tip, entries
         self.history.append((tip, dict(entries)))
 
@@ -40,8 +46,16 @@ class FakeIndex:
         found = [entry for entry in self._entries.values() if entry.start_ms < to_ms and entry.end_ms > from_ms]
         return tuple(sorted(found, key=lambda entry: (entry.start_ms, entry.sequence)))
 
-    def oldest(self) -> Iterator[VaultEntry]:
-        yield from sorted(self._entries.values(), key=lambda entry: entry.sequence)
+    def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.sequence):
+            if entry.sequence > after and continuous in (None, entry.continuous):
+                yield entry
+
+    def undated(self, boot: str) -> bool:
+        return any(
+            entry.boot == boot and entry.witnessed and entry.quality is not ClockQuality.SYNCED
+            for entry in self._entries.values()
+        )
 
     def newest(self) -> VaultEntry | None:
         return max(self._entries.values(), key=lambda entry: entry.sequence, default=None)
@@ -50,7 +64,12 @@ class FakeIndex:
         return tuple(entry for entry in self._entries.values() if entry.id.startswith(shard))
 
     def totals(self) -> Totals:
-        return Totals(len(self._entries), sum(entry.stored_bytes for entry in self._entries.values()))
+        entries = self._entries.values()
+        return Totals(
+            len(entries),
+            sum(entry.stored_bytes for entry in entries),
+            sum(entry.stored_bytes for entry in entries if entry.continuous),
+        )
 
     def close(self) -> None:
         pass

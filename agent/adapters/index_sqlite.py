@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import SegmentId
-from agent.core.vault.spans import LONGEST_SEGMENT_US
+from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp
 from agent.errors import StorageError
 
 __all__ = ["SqliteIndex"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
 
@@ -40,18 +40,22 @@ CREATE TABLE segment (
   start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL, quality TEXT NOT NULL,
   size_bytes INTEGER NOT NULL, poster_bytes INTEGER NOT NULL,
   whole INTEGER NOT NULL, witnessed INTEGER NOT NULL,
-  line_offset INTEGER NOT NULL, line_size INTEGER NOT NULL
+  line_offset INTEGER NOT NULL, line_size INTEGER NOT NULL,
+  start_us INTEGER NOT NULL, continuous INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX segment_by_time ON segment (start_ms, end_ms);  -- covers both ends: misses cost no look at the table
+CREATE INDEX segment_undated ON segment (boot) WHERE quality <> 'synced';  -- few, as a rule: what an anchor may date
+CREATE INDEX segment_continuous ON segment (sequence) WHERE continuous = 1;
+CREATE INDEX segment_of_event ON segment (sequence) WHERE continuous = 0;
 CREATE TABLE state (  -- one row; the sums are kept, because adding up a million rows at each segment is not free
   one INTEGER PRIMARY KEY CHECK (one = 1),
   tip_offset INTEGER NOT NULL, tip_sequence INTEGER NOT NULL, tip_previous TEXT NOT NULL,
-  segments INTEGER NOT NULL, stored_bytes INTEGER NOT NULL
+  segments INTEGER NOT NULL, stored_bytes INTEGER NOT NULL, continuous_bytes INTEGER NOT NULL
 ) STRICT;
 """
 _COLUMNS: Final = (
     "sequence, id, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes, whole, witnessed, "
-    "line_offset, line_size"
+    "line_offset, line_size, start_us, continuous"
 )
 
 
@@ -79,24 +83,30 @@ class SqliteIndex:
         with self._using():
             pass
 
-    def apply(self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip) -> None:
+    def apply(
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+    ) -> None:
         with self._using() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             segments, stored = len(added), sum(entry.stored_bytes for entry in added)
+            continuous = sum(entry.stored_bytes for entry in added if entry.continuous)
             for segment in removed:
                 gone = connection.execute(
-                    "DELETE FROM segment WHERE id = ? RETURNING size_bytes + poster_bytes", (segment,)
+                    "DELETE FROM segment WHERE id = ? RETURNING size_bytes + poster_bytes, continuous", (segment,)
                 ).fetchall()
                 segments -= len(gone)
                 stored -= sum(row[0] for row in gone)
+                continuous -= sum(row[0] for row in gone if row[1])
             connection.executemany(
-                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 14)})",  # noqa: S608 — constants
+                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 16)})",  # noqa: S608 — constants
                 [_row(entry) for entry in added],
             )
+            for anchor in anchors:
+                _date(connection, anchor)
             connection.execute(
                 "UPDATE state SET tip_offset = ?, tip_sequence = ?, tip_previous = ?, segments = segments + ?, "
-                "stored_bytes = stored_bytes + ?",
-                (tip.offset, tip.sequence, tip.previous, segments, stored),
+                "stored_bytes = stored_bytes + ?, continuous_bytes = continuous_bytes + ?",
+                (tip.offset, tip.sequence, tip.previous, segments, stored, continuous),
             )
 
     def get(self, segment: SegmentId) -> VaultEntry | None:
@@ -110,12 +120,14 @@ class SqliteIndex:
             from_ms,
         )
 
-    def oldest(self) -> Iterator[VaultEntry]:
-        page, after = self._select("ORDER BY sequence LIMIT ?", _PAGE_ROWS), 0
-        while page:
+    def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
+        of = "" if continuous is None else f"AND continuous = {int(continuous)} "
+        while page := self._select(f"WHERE sequence > ? {of}ORDER BY sequence LIMIT ?", after, _PAGE_ROWS):
             yield from page
             after = page[-1].sequence
-            page = self._select("WHERE sequence > ? ORDER BY sequence LIMIT ?", after, _PAGE_ROWS)
+
+    def undated(self, boot: str) -> bool:
+        return bool(self._select("WHERE boot = ? AND quality <> 'synced' AND witnessed = 1 LIMIT 1", boot))
 
     def newest(self) -> VaultEntry | None:
         return next(iter(self._select("ORDER BY sequence DESC LIMIT 1")), None)
@@ -125,7 +137,7 @@ class SqliteIndex:
 
     def totals(self) -> Totals:
         with self._using() as connection:
-            return Totals(*connection.execute("SELECT segments, stored_bytes FROM state").fetchone())
+            return Totals(*connection.execute("SELECT segments, stored_bytes, continuous_bytes FROM state").fetchone())
 
     def close(self) -> None:
         with self._lock:
@@ -171,9 +183,23 @@ class SqliteIndex:
 def _make_anew(connection: sqlite3.Connection) -> None:
     """Replace whatever another version (or nothing) left by an empty index, in one transaction."""
     connection.executescript("BEGIN IMMEDIATE; DROP TABLE IF EXISTS segment; DROP TABLE IF EXISTS state;" + _SCHEMA)
-    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0)", (Tip().previous,))
+    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0, 0)", (Tip().previous,))
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
+
+
+def _date(connection: sqlite3.Connection, anchor: Stamp) -> None:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM segment WHERE boot = ? AND quality <> 'synced'",  # noqa: S608 — constants
+        (anchor.boot,),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE segment SET start_ms = ?, end_ms = ?, quality = ? WHERE sequence = ?",
+        [
+            (entry.start_ms, entry.end_ms, entry.quality.value, entry.sequence)
+            for entry in (dated(_entry(row), anchor) for row in rows)
+        ],
+    )
 
 
 def _row(entry: VaultEntry) -> tuple[Any, ...]:
@@ -192,11 +218,13 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
         int(entry.witnessed),
         entry.line_offset,
         entry.line_size,
+        entry.start_us,
+        int(entry.continuous),
     )
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
-    *plain, whole, witnessed, line_offset, line_size = row
+    *plain, whole, witnessed, line_offset, line_size, start_us, continuous = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(
         sequence,
@@ -213,4 +241,6 @@ def _entry(row: tuple[Any, ...]) -> VaultEntry:
         bool(witnessed),
         line_offset,
         line_size,
+        start_us,
+        bool(continuous),
     )

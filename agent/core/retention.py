@@ -2,6 +2,9 @@
 
 - Oldest first, in the manifest's order, so that a clock that was wrong changes nothing.
 - Never a held one: an owner has to decide about it.  Never the newest: there is always something to look at.
+- What was recorded though nothing happened goes before any event, and has a budget of its own.
+- A hold never stops recording: when nothing else is left to go and the disk is nearly full, `overrule` says which held
+  ones go, and the owner is told.
 - Age counts only between two dates that somebody vouched for.  A segment without a date goes when one that came after
   it is too old: then it is too.
 
@@ -16,10 +19,11 @@ from typing import Final
 
 from agent.core.timebase import NS_PER_MS, ClockQuality, Moment
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason
 from agent.errors import ConfigurationError
 
-__all__ = ["Decision", "Limits", "Usage", "decide"]
+__all__ = ["Decision", "Limits", "Usage", "decide", "overrule"]
 
 _MOST_UNDATED: Final = 4096
 """How far to look past segments without a date.  More of them in a row wait for the byte limit: this runs at every
@@ -33,9 +37,12 @@ class Limits:
     most_bytes: int
     oldest_ms: int | None = None
     free_bytes: int = 0
+    continuous_bytes: int | None = None
+    """Of `most_bytes`, for what was recorded though nothing happened; None: as much as there is."""
 
     def __post_init__(self) -> None:
-        if self.most_bytes <= 0 or self.free_bytes < 0 or (self.oldest_ms is not None and self.oldest_ms <= 0):
+        optional = (self.oldest_ms, self.continuous_bytes)
+        if self.most_bytes <= 0 or self.free_bytes < 0 or any(limit is not None and limit <= 0 for limit in optional):
             raise ConfigurationError(
                 "A vault's limits are positive.", remedy="Correct the [vault] section of the configuration."
             )
@@ -47,6 +54,8 @@ class Usage:
 
     stored_bytes: int
     free_bytes: int
+    continuous_bytes: int = 0
+    """Of `stored_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +67,83 @@ class Decision:
 
 
 def decide(
-    oldest_first: Iterable[VaultEntry], held: Container[str], limits: Limits, usage: Usage, now: Moment
+    oldest_first: Iterable[VaultEntry],
+    held: Container[str],
+    limits: Limits,
+    usage: Usage,
+    now: Moment,
+    *,
+    continuous: Iterable[VaultEntry] = (),
+    newest: SegmentId | None = None,
 ) -> Decision:
-    """What to evict.  `oldest_first` is read only as far as needed, so it may be a cursor over a million segments."""
+    """What to evict.  Both stocks are read only as far as needed, so they may be cursors over a million segments.
+
+    `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
+    `newest`: of both; None when it is the last of `oldest_first`.
+    """
+    events = _all_but_the_newest(oldest_first) if newest is None else _all_but(newest, oldest_first)
     over_bytes = usage.stored_bytes - limits.most_bytes
     over_floor = limits.free_bytes - usage.free_bytes
-    evict: list[tuple[VaultEntry, EvictionReason]] = []
-    undated: list[VaultEntry] = []
-    freed = 0
-    for entry in _all_but_the_newest(oldest_first):
-        age = _age(entry, limits, now)
-        if freed >= max(over_bytes, over_floor) and (age is False or len(undated) == _MOST_UNDATED):
+    over_continuous = 0
+    if limits.continuous_bytes is not None:
+        over_continuous = usage.continuous_bytes - limits.continuous_bytes
+    first = _Shedding(held, limits, now, max(over_bytes, over_continuous), over_floor)
+    if usage.continuous_bytes:
+        first.shed(continuous if newest is None else _all_but(newest, continuous))
+    then = _Shedding(held, limits, now, over_bytes - first.freed, over_floor - first.freed)
+    then.shed(events)
+    freed = first.freed + then.freed
+    return Decision((*first.evict, *then.evict), max(0, over_bytes - freed, over_floor - freed))
+
+
+def overrule(oldest_first: Iterable[VaultEntry], short_bytes: int, newest: SegmentId | None) -> tuple[VaultEntry, ...]:
+    """What goes although it is held, when `short_bytes` are missing and recording would stop for want of them."""
+    gone: list[VaultEntry] = []
+    for entry in _all_but(newest, oldest_first):
+        if short_bytes <= 0:
             break
-        if entry.id in held:
-            continue
-        if freed < over_bytes:
-            reason = EvictionReason.BYTES
-        elif freed < over_floor:
-            reason = EvictionReason.FLOOR
-        elif age is None:
-            undated.append(entry)
-            continue
-        else:
-            reason = EvictionReason.AGE
-            evict.extend((older, EvictionReason.AGE) for older in undated)
-            freed += sum(older.stored_bytes for older in undated)
-            undated.clear()
-        evict.append((entry, reason))
-        freed += entry.stored_bytes
-    return Decision(tuple(evict), max(0, over_bytes - freed, over_floor - freed))
+        gone.append(entry)
+        short_bytes -= entry.stored_bytes
+    return tuple(gone)
+
+
+class _Shedding:
+    """One stock, from its oldest on, until the wanted bytes are freed and the rest is young enough."""
+
+    def __init__(self, held: Container[str], limits: Limits, now: Moment, over_bytes: int, over_floor: int) -> None:
+        self._held = held
+        self._limits = limits
+        self._now = now
+        self._over_bytes = over_bytes
+        self._over_floor = over_floor
+        self.evict: list[tuple[VaultEntry, EvictionReason]] = []
+        self.freed = 0
+
+    def shed(self, oldest_first: Iterable[VaultEntry]) -> None:
+        undated: list[VaultEntry] = []
+        for entry in oldest_first:
+            age = _age(entry, self._limits, self._now)
+            if self.freed >= max(self._over_bytes, self._over_floor) and (
+                age is False or len(undated) == _MOST_UNDATED
+            ):
+                break
+            if entry.id in self._held:
+                continue
+            if self.freed < self._over_bytes:
+                self._go(entry, EvictionReason.BYTES)
+            elif self.freed < self._over_floor:
+                self._go(entry, EvictionReason.FLOOR)
+            elif age is None:
+                undated.append(entry)
+            else:
+                for older in undated:
+                    self._go(older, EvictionReason.AGE)
+                undated.clear()
+                self._go(entry, EvictionReason.AGE)
+
+    def _go(self, entry: VaultEntry, reason: EvictionReason) -> None:
+        self.evict.append((entry, reason))
+        self.freed += entry.stored_bytes
 
 
 def _age(entry: VaultEntry, limits: Limits, now: Moment) -> bool | None:
@@ -105,3 +162,7 @@ def _all_but_the_newest(oldest_first: Iterable[VaultEntry]) -> Iterator[VaultEnt
         if previous is not None:
             yield previous
         previous = entry
+
+
+def _all_but(newest: SegmentId | None, entries: Iterable[VaultEntry]) -> Iterator[VaultEntry]:
+    return (entry for entry in entries if entry.id != newest)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.manifest import Signer, Tip, sign_record
 from agent.core.vault.names import SegmentId
-from agent.core.vault.records import Adopted, Record, Segment
+from agent.core.vault.records import Adopted, Anchor, Record, Segment
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
@@ -30,5 +30,5 @@ class ManifestWriter:
         if isinstance(record, Segment | Adopted):
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
         self.tip = self.tip.after(signed)
-        self._index.apply(added, removed, self.tip)
+        self._index.apply(added, removed, self.tip, (record.at,) if isinstance(record, Anchor) else ())
         return added[0] if added else None

@@ -43,8 +43,9 @@ class Sealing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a writer tells its vault what became of the segment."""
+    """How a writer asks its vault what a clock is worth, and tells it what became of the segment."""
 
+    judge: Callable[[Moment], Moment]
     commit: Callable[[Segment], None]
     failed: Callable[[Begin], None]
 
@@ -103,7 +104,7 @@ class SegmentWriter:
         """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it."""
         sealer = self._alive()
         with self._or_die():
-            span = span_between(self._begin.boot, self._start, end)
+            span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
             self._append(sealer.update(context_box(self._context(span))) + sealer.finish())
             self._sealer = None
             record = self._record(span)

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from agent.core.retention import Limits, Usage, decide
-from agent.core.timebase import Moment, seconds
+from agent.core.retention import Limits, Usage, decide, overrule
+from agent.core.timebase import ClockQuality, Moment, seconds
 from agent.core.vault.age.recipients import Recipient
-from agent.core.vault.entries import VaultEntry
+from agent.core.vault.dating import Dating
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
-from agent.core.vault.records import MOST_EVICTED, Evicted, EvictionReason, Gap, GapReason, Segment
+from agent.core.vault.records import MOST_EVICTED, Anchor, Evicted, EvictionReason, Gap, GapReason, Segment, Watching
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import span_between, stamp
+from agent.core.vault.spans import RANK, Span, span_between, stamp
 from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
 from agent.services.manifest_writer import ManifestWriter
@@ -33,15 +34,21 @@ __all__ = ["RollReport", "Sealing", "SegmentWriter", "Vault"]
 
 _LOW_BYTES: Final = 4 << 20
 """With less free space than this, the reserve is spent before a record is written."""
+_DANGER_BYTES: Final = 16 << 20
+"""With less free space than this, or than half the floor, holds no longer count: recording would stop for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollReport:
-    """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid."""
+    """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid.
+
+    `overruled`: of `evicted`, those that were held.  The owner must be told.
+    """
 
     evicted: tuple[SegmentId, ...]
     freed_bytes: int
     short_bytes: int
+    overruled: tuple[SegmentId, ...] = ()
 
 
 class Vault(VaultReader):
@@ -65,6 +72,9 @@ class Vault(VaultReader):
         self._being_written: set[SegmentId] = set()
         self._ordinal = 0
         self._sound = False
+        self._dating = Dating()
+        self._dated = ClockQuality.UNKNOWN
+        """The worst quality by which something of this boot may be dated and no anchor is written yet."""
 
     def start(self) -> StartReport:
         """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
@@ -73,7 +83,8 @@ class Vault(VaultReader):
             self._store.prepare()  # S1
             if self._store_is_low():
                 self._log.spend_reserve()
-            now = stamp(self._clock.boot_id, self._clock.now())
+            moment = self._now()
+            now = stamp(self._clock.boot_id, moment)
             start_up = StartUp(self._store, self._log, self._index, self._writer, now, self._being_written)
             report = start_up.run(self._sealing.device, self._sealing.epoch)
             newest = self._index.newest()
@@ -81,6 +92,8 @@ class Vault(VaultReader):
                 self._ordinal = max(self._ordinal, newest.ordinal + 1)
             if not self._store_is_low():
                 self._log.keep_reserve()
+            undated = self._index.undated(self._clock.boot_id)
+            self._dated = ClockQuality.UNKNOWN if undated else moment.quality
             self._sound = True
             return report
 
@@ -93,6 +106,7 @@ class Vault(VaultReader):
         """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
+            start = self._dating.judge(start)
             span = span_between(self._clock.boot_id, start, start)
             begin = Begin(
                 segment=segment,
@@ -107,31 +121,81 @@ class Vault(VaultReader):
             )
             self._ordinal += 1
             self._being_written.add(segment)
-            outcome = Outcome(self._commit, self._failed)
+            outcome = Outcome(self._judge, self._commit, self._failed)
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
     def gap(self, reason: GapReason, start: Moment, end: Moment) -> None:
         """Record that there is no footage from `start` to `end` of this boot, and why.  Durable on return."""
         with self._writing():
-            self._writer.commit(Gap(reason=reason, span=span_between(self._clock.boot_id, start, end)))
+            self._writer.commit(Gap(reason=reason, span=self._span(start, end)))
+
+    def watching(self, start: Moment, end: Moment) -> None:
+        """Record that a camera delivered from `start` to `end` of this boot.  Durable on return."""
+        with self._writing():
+            self._writer.commit(Watching(span=self._span(start, end)))
 
     def roll(self, held: Container[SegmentId], limits: Limits | None = None) -> RollReport:
-        """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E)."""
+        """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
+
+        Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
+        """
         with self._writing():
-            now = self._clock.now()
-            free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()
-            usage = Usage(self._index.totals().stored_bytes, free_bytes)
-            decision = decide(self._index.oldest(), held, limits or self._limits, usage, now)
-            for reason, group in groupby(decision.evict, key=lambda chosen: chosen[1]):
+            now = self._now()
+            asked = limits or self._limits
+            usage = self._usage(self._index.totals())
+            newest = self._index.newest()
+            decision = decide(
+                self._index.oldest(continuous=False),
+                held,
+                asked,
+                usage,
+                now,
+                continuous=self._index.oldest(continuous=True),
+                newest=newest.id if newest else None,
+            )
+            evict = list(decision.evict)
+            freed = sum(entry.stored_bytes for entry, _reason in evict)
+            danger = usage.free_bytes + freed < max(_DANGER_BYTES, asked.free_bytes // 2)
+            overruled: tuple[VaultEntry, ...] = ()
+            if decision.short_bytes and danger:
+                going = {entry.id for entry, _reason in evict}
+                rest = (entry for entry in self._index.oldest() if entry.id not in going)
+                overruled = overrule(rest, decision.short_bytes, newest.id if newest else None)
+                evict += [(entry, EvictionReason.RECORDING) for entry in overruled]
+            for reason, group in groupby(evict, key=lambda chosen: chosen[1]):
                 entries = [entry for entry, _reason in group]
                 for first in range(0, len(entries), MOST_EVICTED):
                     self._evict(entries[first : first + MOST_EVICTED], reason, now)
-            if decision.evict and not self._store_is_low():
+            if evict and not self._store_is_low():
                 self._log.keep_reserve()
-        evicted = [entry for entry, _reason in decision.evict]
+        relieved = sum(entry.stored_bytes for entry in overruled)
         return RollReport(
-            tuple(entry.id for entry in evicted), sum(entry.stored_bytes for entry in evicted), decision.short_bytes
+            tuple(entry.id for entry, _reason in evict),
+            freed + relieved,
+            max(0, decision.short_bytes - relieved),
+            tuple(entry.id for entry in overruled),
         )
+
+    def _usage(self, totals: Totals) -> Usage:
+        free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()
+        return Usage(totals.stored_bytes, free_bytes, totals.continuous_bytes)
+
+    def _now(self) -> Moment:
+        return self._judge(self._clock.now())
+
+    def _judge(self, moment: Moment) -> Moment:
+        with self._lock:
+            return self._dating.judge(moment)
+
+    def _span(self, start: Moment, end: Moment) -> Span:
+        return span_between(self._clock.boot_id, self._judge(start), self._judge(end))
+
+    def _anchor(self) -> None:
+        """The clock became better: date what this boot recorded before by it (FORMAT.md, procedure D)."""
+        now = self._now()
+        if RANK.index(now.quality) > RANK.index(self._dated):
+            self._writer.commit(Anchor(at=stamp(self._clock.boot_id, now)))
+            self._dated = now.quality
 
     def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: Moment) -> None:
         if self._store_is_low():
@@ -160,6 +224,7 @@ class Vault(VaultReader):
             if not self._sound:
                 self.start()
             try:
+                self._anchor()
                 yield
             except StorageError:
                 self._sound = False

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.manifest import LONGEST_LINE_BYTES, ChainStep, Fault, SignedRecord, Tip, parse_line, read_chain
-from agent.core.vault.records import Adopted, Evicted, Segment
+from agent.core.vault.records import Adopted, Anchor, Evicted, Segment
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog
 
@@ -75,7 +75,8 @@ def _replay(log: ManifestLog, index: Index, replay: Replay) -> Replay:
         unreadable.clear()
         batch.append(step)
         replay.tip = step.tip
-        if len(batch) == _BATCH:
+        # An anchor dates what stands before it and nothing behind it, so it ends its batch.
+        if len(batch) == _BATCH or isinstance(step.signed.record, Anchor):
             _apply(index, batch, replay.tip)
             batch.clear()
     _apply(index, batch, replay.tip)
@@ -89,6 +90,7 @@ def _replay(log: ManifestLog, index: Index, replay: Replay) -> Replay:
 def _apply(index: Index, steps: Iterable[ChainStep], tip: Tip) -> None:
     added: dict[str, VaultEntry] = {}
     removed: set[str] = set()
+    anchors = []
     for step in steps:
         if step.signed is None:
             continue
@@ -99,5 +101,7 @@ def _apply(index: Index, steps: Iterable[ChainStep], tip: Tip) -> None:
             removed.update(record.segments)
             for segment in record.segments:
                 added.pop(segment, None)
+        elif isinstance(record, Anchor):
+            anchors.append(record.at)
     if tip != index.tip():
-        index.apply(tuple(added.values()), sorted(removed), tip)
+        index.apply(tuple(added.values()), sorted(removed), tip, anchors)

@@ -14,7 +14,17 @@ from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import Fault, read_chain
 from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
-from agent.core.vault.records import MOST_EVICTED, Adopted, Boot, Evicted, EvictionReason, Record, Sealed, Segment
+from agent.core.vault.records import (
+    MOST_EVICTED,
+    Adopted,
+    Anchor,
+    Boot,
+    Evicted,
+    EvictionReason,
+    Record,
+    Sealed,
+    Segment,
+)
 from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import FormatError
@@ -204,4 +214,4 @@ def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
 
 def _boot_of(record: Record) -> str:
     """The boot in which `record` was written."""
-    return record.at.boot if isinstance(record, Adopted | Evicted | Boot) else record.span.boot
+    return record.at.boot if isinstance(record, Adopted | Evicted | Anchor | Boot) else record.span.boot

@@ -5,13 +5,14 @@ Source: FORMAT.md, "Index".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import FileKind, SegmentId, VaultFile
-from agent.core.vault.records import Segment, StoredRecord
+from agent.core.vault.records import CONTINUOUS, Segment, StoredRecord
+from agent.core.vault.spans import RANK, Stamp
 
-__all__ = ["Totals", "VaultEntry", "entry_of"]
+__all__ = ["Totals", "VaultEntry", "dated", "entry_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class VaultEntry:
     """False: adopted after a crash; `end_ms` is an upper bound."""
     line_offset: int
     line_size: int
+    start_us: int = 0
+    """On the clock of `boot`."""
+    continuous: bool = False
+    """Recorded though nothing happened."""
 
     @property
     def stored_bytes(self) -> int:
@@ -54,10 +59,12 @@ class VaultEntry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many segments are stored and how many bytes they and their posters take."""
+    """How many segments are stored, and how many bytes they and their posters take."""
 
     segments: int = 0
     stored_bytes: int = 0
+    continuous_bytes: int = 0
+    """Of `stored_bytes`: recorded though nothing happened."""
 
 
 def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: int) -> VaultEntry:
@@ -76,4 +83,22 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
         witnessed=isinstance(record, Segment),
         line_offset=line_offset,
         line_size=line_size,
+        start_us=record.span.start_us,
+        continuous=record.label_text == CONTINUOUS,
+    )
+
+
+def dated(entry: VaultEntry, anchor: Stamp) -> VaultEntry:
+    """`entry` by the date of `anchor`, where that is a better one of the same boot.
+
+    What was adopted after a crash keeps an unknown date, because nobody saw its end.
+    """
+    if entry.boot != anchor.boot or RANK.index(anchor.quality) <= RANK.index(entry.quality):
+        return entry
+    start_ms = anchor.utc_of_ms(entry.start_us)
+    return replace(
+        entry,
+        start_ms=start_ms,
+        end_ms=start_ms + entry.end_ms - entry.start_ms,
+        quality=anchor.quality if entry.witnessed else entry.quality,
     )

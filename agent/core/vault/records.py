@@ -1,4 +1,4 @@
-"""The five things a manifest can say, as frozen values: segment, adopted, evicted, gap, boot.
+"""The seven things a manifest can say: segment, adopted, evicted, gap, watching, anchor, boot, as frozen values.
 
 Source: FORMAT.md, "Manifest".
 """
@@ -18,8 +18,10 @@ from agent.errors import FormatError
 from agent.wire import strictjson
 
 __all__ = [
+    "CONTINUOUS",
     "MOST_EVICTED",
     "Adopted",
+    "Anchor",
     "Boot",
     "Evicted",
     "EvictionReason",
@@ -30,10 +32,15 @@ __all__ = [
     "Sealed",
     "Segment",
     "StoredRecord",
+    "Watching",
 ]
 
 MOST_EVICTED: Final = 64
 """Segments named by one tombstone; one line, so a cut leaves all of them or none."""
+
+
+CONTINUOUS: Final = "continuous"
+"""The label of segments recorded though nothing happened: they have a budget of their own, and go first."""
 
 
 class Sealed(strictjson.Message, frozen=True, kw_only=True):
@@ -79,6 +86,10 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         bounded(self.span)
 
     @property
+    def label_text(self) -> str:
+        return self.label or ""
+
+    @property
     def complete(self) -> bool:
         return True
 
@@ -117,6 +128,10 @@ class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         return self.begin.ordinal
 
     @property
+    def label_text(self) -> str:
+        return self.begin.label or ""
+
+    @property
     def span(self) -> Span:
         return self.begin.longest
 
@@ -133,6 +148,8 @@ class EvictionReason(enum.Enum):
     FLOOR = "floor"
     MISSING = "missing"
     """Found missing at start: not by us."""
+    RECORDING = "recording"
+    """Held for a request, and let go all the same: nothing else was left, and recording would have stopped."""
 
 
 class Evicted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
@@ -160,6 +177,18 @@ class Gap(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="
     span: Span
 
 
+class Watching(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="watching"):
+    """A camera delivered pictures all through this span: where it holds neither segment nor gap, nothing happened."""
+
+    span: Span
+
+
+class Anchor(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="anchor"):
+    """The wall clock became better known: it dates what this boot recorded before, by the boot clock between."""
+
+    at: Stamp
+
+
 class Boot(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="boot"):
     """The first record of a boot.  Between it and the last record before it the device was off."""
 
@@ -169,4 +198,4 @@ class Boot(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 StoredRecord = Segment | Adopted
-Record = Segment | Adopted | Evicted | Gap | Boot
+Record = Segment | Adopted | Evicted | Gap | Watching | Anchor | Boot

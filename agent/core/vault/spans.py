@@ -14,7 +14,18 @@ from agent.core.timebase import NS_PER_MS, ClockQuality, Moment
 from agent.errors import FormatError
 from agent.wire import strictjson
 
-__all__ = ["LONGEST_SEGMENT_US", "BootId", "Sha256", "Size", "Span", "Stamp", "bounded", "span_between", "stamp"]
+__all__ = [
+    "LONGEST_SEGMENT_US",
+    "RANK",
+    "BootId",
+    "Sha256",
+    "Size",
+    "Span",
+    "Stamp",
+    "bounded",
+    "span_between",
+    "stamp",
+]
 
 LONGEST_SEGMENT_US: Final = 3_600_000_000
 """No segment is longer.  The index relies on it: what overlaps a window starts at most this long before it."""
@@ -25,7 +36,8 @@ Size = Annotated[int, msgspec.Meta(ge=0)]
 
 _US_PER_MS: Final = 1000
 _NS_PER_US: Final = 1000
-_RANK: Final = (ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED)
+RANK: Final = (ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED)
+"""Clock qualities, the worst first."""
 
 
 class Stamp(strictjson.Message, frozen=True, kw_only=True):
@@ -35,6 +47,10 @@ class Stamp(strictjson.Message, frozen=True, kw_only=True):
     at_us: Size
     utc_ms: int
     quality: ClockQuality
+
+    def utc_of_ms(self, boot_us: int) -> int:
+        """The wall clock, in ms, when the clock of the same boot showed `boot_us`."""
+        return self.utc_ms + (boot_us - self.at_us) // _US_PER_MS
 
 
 class Span(strictjson.Message, frozen=True, kw_only=True):
@@ -73,7 +89,7 @@ def span_between(boot: str, start: Moment, end: Moment) -> Span:
 
     A clock that became good in between dates the start as well: it is the same boot clock that counts the distance.
     """
-    dated = start if _RANK.index(start.quality) >= _RANK.index(end.quality) else end.at(start.boot_ns)
+    dated = start if RANK.index(start.quality) >= RANK.index(end.quality) else end.at(start.boot_ns)
     return Span(
         boot=boot,
         start_us=start.boot_ns // _NS_PER_US,
