@@ -120,13 +120,7 @@ def main() -> None:
     folder = chosen.shared / "clips"
     print_events((load(folder, label) for label in labelled(folder)), judges)
     if chosen.seeds:
-        drawn = (
-            scenes.draw(kind, seed, visitor=visitor)
-            for kind in scenes.KINDS
-            for visitor in (True, False)
-            for seed in chosen.seeds
-        )
-        print_events(drawn, judges)
+        print_events(scenes.drawn(chosen.seeds), judges)
     if chosen.paced:
         size = (HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
         steps: dict[str, Fresh] = {"Doorward": partial(_our_step, *size)}
