@@ -8,8 +8,10 @@ whose authority signed it (`config/mosquitto/`).  Rules:
 - Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester named
   like a device could take over the device's MQTT session.  Devices and roots are named by their key id (`wire.topics`).
 - Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
+- A device may keep its key and send a signing request: of a request only the key counts, the name is given here.
+- Who is revoked is in its authority's list from then on; a list is replaced whole, never edited in place.
 
-Source: RFC 5280 §4.2 (extensions), RFC 8446 §4.4.2 (certificates in TLS 1.3).
+Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import ipaddress
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -69,8 +73,9 @@ class _Pair:
 class BrokerPki:
     """A directory with a broker's whole identity, laid out as `doorward.conf.template` expects it.
 
-    `authorities/{broker,devices,requesters}.{pem,key}` · `broker.{pem,key}` · `clients/<name>.{pem,key}` ·
-    `{devices,requesters}.acl` · `state/`
+    `authorities/{broker,devices,requesters}.{pem,key}` · `authorities/{devices,requesters}.crl` ·
+    `broker.{pem,key}` · `clients/<name>.{pem,key}` · `revoked/<name>-<serial>.pem` · `{devices,requesters}.acl` ·
+    `state/`
     """
 
     def __init__(self, directory: Path) -> None:
@@ -90,10 +95,12 @@ class BrokerPki:
         `now` is aware.  Raises `ConfigurationError` when `directory` already has a file of the same name.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("authorities", "clients", "state"):
+        for name in ("authorities", "clients", "revoked", "state"):
             (directory / name).mkdir(mode=0o700, exist_ok=True)
         for role in ("broker", "devices", "requesters"):
             _write(directory / "authorities" / role, _authority(f"Doorward {role} authority", now))
+        for stem in (directory / "authorities" / role.value for role in Role):
+            _write_list(stem, _read(stem), now, [])
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         issuer = _read(directory / "authorities" / "broker")
         _write(directory / "broker", _end_entity(issuer, hosts[0], alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
@@ -102,14 +109,17 @@ class BrokerPki:
             (directory / acl).chmod(0o600)
         return cls(directory)
 
-    def add_device(self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+    def add_device(
+        self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes | None = None
+    ) -> ClientFiles:
         """Sign a certificate for the device with this key id, valid from a day before `now` until `days` after it.
 
-        Raises `ConfigurationError` for a name that is taken or not of that form.
+        `request`: the device's signing request (PEM), for a key that never leaves it; there is no key file then.
+        Raises `ConfigurationError` for a name that is taken or not of that form, or a request that is not right.
         """
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
-        return self._add(Role.DEVICE, key_id, now, days)
+        return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
 
     def add_root(self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
         """As `add_device`, for a trust root that publishes bulletins."""
@@ -126,13 +136,48 @@ class BrokerPki:
             )
         return self._add(Role.REQUESTER, requester, now, days)
 
-    def _add(self, role: Role, name: str, now: datetime.datetime, days: int) -> ClientFiles:
+    def revoke(self, name: str, now: datetime.datetime) -> Role:
+        """Put a client's certificate on its authority's list; its name may be given anew.
+
+        The broker reads the list when it is told to (SIGHUP) and asks it at the next handshake: who is connected stays
+        so until the broker is restarted.  Raises `ConfigurationError` when there is no such client.
+        """
+        clients = self.directory / "clients"
+        if name not in {path.stem for path in clients.glob("*.pem")}:
+            raise ConfigurationError(f"{name!r} is no client of this broker.", remedy=f"Look into {clients}.")
+        certificate_path = clients / f"{name}.pem"
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        role = next(role for role in Role if certificate.issuer == self._authority_of(role).certificate.subject)
+        list_stem = self.directory / "authorities" / role.value
+        listed = list(x509.load_pem_x509_crl(list_stem.with_suffix(".crl").read_bytes()))
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
+        _write_list(list_stem, self._authority_of(role), now, [*listed, entry])
+        # Only now: a cut in between leaves a client that is revoked and still has its files, not the reverse.
+        certificate_path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
+        (clients / f"{name}.key").unlink(missing_ok=True)
+        return role
+
+    def _authority_of(self, role: Role) -> _Pair:
+        return _read(self.directory / "authorities" / role.value)
+
+    def _add(
+        self,
+        role: Role,
+        name: str,
+        now: datetime.datetime,
+        days: int,
+        key: ec.EllipticCurvePublicKey | None = None,
+    ) -> ClientFiles:
         issuer = _read(self.directory / "authorities" / role.value)
         alternatives = x509.SubjectAlternativeName(
             [x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")]
         )
-        pair = _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
-        _write(self.directory / "clients" / name, pair)
+        stem = self.directory / "clients" / name
+        if key is None:
+            _write(stem, _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days))
+        else:
+            made = _certificate(issuer, name, key, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+            _write_once(stem.with_name(f"{name}.pem"), made.public_bytes(serialization.Encoding.PEM))
         return self.client(name)
 
     def client(self, name: str) -> ClientFiles:
@@ -167,22 +212,35 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _builder(name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, days: int) -> x509.CertificateBuilder:
+def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a signing request that its holder signed."""
+    remedy = "Use the file that the device made: a P-256 key's request in PEM."
+    try:
+        asked = x509.load_pem_x509_csr(request)
+        key = asked.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError("This is no signing request.", remedy=remedy) from error
+    if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise ConfigurationError("This signing request is not right.", remedy=remedy)
+    return key
+
+
+def _builder(name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, days: int) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
 def _authority(name: str, now: datetime.datetime) -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(name, key, now, AUTHORITY_DAYS)
+        _builder(name, key.public_key(), now, AUTHORITY_DAYS)
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -200,8 +258,20 @@ def _end_entity(
     days: int = END_ENTITY_DAYS,
 ) -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
+    return _Pair(_certificate(issuer, name, key.public_key(), alternatives, usage, now, days), key)
+
+
+def _certificate(
+    issuer: _Pair,
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    alternatives: x509.SubjectAlternativeName,
+    usage: x509.ObjectIdentifier,
+    now: datetime.datetime,
+    days: int,
+) -> x509.Certificate:
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
-    certificate = (
+    return (
         _builder(name, key, now, days)
         .issuer_name(issuer.certificate.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -211,7 +281,25 @@ def _end_entity(
         .add_extension(authority_key, critical=False)
         .sign(issuer.key, hashes.SHA256())
     )
-    return _Pair(certificate, key)
+
+
+def _write_list(stem: Path, issuer: _Pair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]) -> None:
+    """Write `<stem>.crl`, replacing it.  It lasts as long as its authority: nobody has to remember to renew it."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(now - BACKDATE)
+        .next_update(issuer.certificate.not_valid_after_utc)
+        .add_extension(x509.CRLNumber(len(revoked) + 1), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+    )
+    for entry in revoked:
+        builder = builder.add_revoked_certificate(entry)
+    made = builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    part = stem.with_suffix(".crl.part")
+    part.unlink(missing_ok=True)
+    _write_once(part, made)
+    part.replace(stem.with_suffix(".crl"))
 
 
 def _write(stem: Path, pair: _Pair) -> None:
@@ -220,14 +308,20 @@ def _write(stem: Path, pair: _Pair) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     certificate = pair.certificate.public_bytes(serialization.Encoding.PEM)
-    for path, content in ((stem.with_name(f"{stem.name}.key"), key), (stem.with_name(f"{stem.name}.pem"), certificate)):
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-        except FileExistsError as error:
-            raise ConfigurationError(
-                f"{path} exists already.", remedy="Choose another name, or remove it if it is no longer used."
-            ) from error
+    _write_once(stem.with_name(f"{stem.name}.key"), key)
+    _write_once(stem.with_name(f"{stem.name}.pem"), certificate)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists already.", remedy="Choose another name, or remove it if it is no longer used."
+        ) from error
 
 
 def _read(stem: Path) -> _Pair:
