@@ -17,13 +17,14 @@ class FakeIndex:
 
     def __init__(self, state: tuple[Tip, dict[str, VaultEntry]] | None = None) -> None:
         self._tip, self._entries = state or (Tip(), {})
+        self._scrubbed = -1
         self.history: list[tuple[Tip, dict[str, VaultEntry]]] = [(self._tip, dict(self._entries))]
 
     def tip(self) -> Tip:
         return self._tip
 
     def clear(self) -> None:
-        self._tip, self._entries = Tip(), {}
+        self._tip, self._entries, self._scrubbed = Tip(), {}, -1
 
     def apply(
         self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip, anchors: Sequence[Stamp] = ()
@@ -50,6 +51,12 @@ class FakeIndex:
         for entry in sorted(self._entries.values(), key=lambda entry: entry.sequence):
             if entry.sequence > after and continuous in (None, entry.continuous):
                 yield entry
+
+    def scrubbed(self) -> int:
+        return self._scrubbed
+
+    def set_scrubbed(self, sequence: int) -> None:
+        self._scrubbed = sequence
 
     def undated(self, boot: str) -> bool:
         return any(

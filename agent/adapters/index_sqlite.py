@@ -50,7 +50,8 @@ CREATE INDEX segment_of_event ON segment (sequence) WHERE continuous = 0;
 CREATE TABLE state (  -- one row; the sums are kept, because adding up a million rows at each segment is not free
   one INTEGER PRIMARY KEY CHECK (one = 1),
   tip_offset INTEGER NOT NULL, tip_sequence INTEGER NOT NULL, tip_previous TEXT NOT NULL,
-  segments INTEGER NOT NULL, stored_bytes INTEGER NOT NULL, continuous_bytes INTEGER NOT NULL
+  segments INTEGER NOT NULL, stored_bytes INTEGER NOT NULL, continuous_bytes INTEGER NOT NULL,
+  scrubbed INTEGER NOT NULL  -- where the scrub goes on; losing it costs a look at what was looked at
 ) STRICT;
 """
 _COLUMNS: Final = (
@@ -126,6 +127,14 @@ class SqliteIndex:
             yield from page
             after = page[-1].sequence
 
+    def scrubbed(self) -> int:
+        with self._using() as connection:
+            return int(connection.execute("SELECT scrubbed FROM state").fetchone()[0])
+
+    def set_scrubbed(self, sequence: int) -> None:
+        with self._using() as connection:
+            connection.execute("UPDATE state SET scrubbed = ?", (sequence,))
+
     def undated(self, boot: str) -> bool:
         return bool(self._select("WHERE boot = ? AND quality <> 'synced' AND witnessed = 1 LIMIT 1", boot))
 
@@ -183,7 +192,7 @@ class SqliteIndex:
 def _make_anew(connection: sqlite3.Connection) -> None:
     """Replace whatever another version (or nothing) left by an empty index, in one transaction."""
     connection.executescript("BEGIN IMMEDIATE; DROP TABLE IF EXISTS segment; DROP TABLE IF EXISTS state;" + _SCHEMA)
-    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0, 0)", (Tip().previous,))
+    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0, 0, -1)", (Tip().previous,))
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
 

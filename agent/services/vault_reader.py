@@ -12,7 +12,7 @@ from agent.core.vault.manifest import SignedRecord, parse_line
 from agent.core.vault.names import SegmentId
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
-from agent.services.vault_verify import Progress, VerifyReport, verify
+from agent.services.vault_verify import EntryCheck, Progress, VerifyReport, check_entry, verify
 from agent.wire.identities import PublicKey
 
 __all__ = ["VaultReader"]
@@ -62,6 +62,22 @@ class VaultReader:
     def verify(self, device_key: PublicKey, progress: Progress | None = None) -> VerifyReport:
         """Compare every file with its record, and every record with the device's signature."""
         return verify(self._store, self._log, self._index, device_key, progress)
+
+    def check(self, entry: VaultEntry, device_key: PublicKey) -> EntryCheck:
+        """Compare one segment; nothing is wrong with one that was evicted meanwhile."""
+        found = check_entry(self._store, self._log, entry, device_key)
+        return found if self._index.get(entry.id) is not None else EntryCheck(found.read_bytes)
+
+    def after(self, sequence: int) -> VaultEntry | None:
+        """The oldest segment recorded after number `sequence`."""
+        return next(self._index.oldest(after=sequence), None)
+
+    def scrubbed(self) -> int:
+        """Where the scrub is: the number of the segment it checked last, or -1."""
+        return self._index.scrubbed()
+
+    def set_scrubbed(self, sequence: int) -> None:
+        self._index.set_scrubbed(sequence)
 
     def _entry(self, segment: SegmentId) -> VaultEntry:
         entry = self._index.get(segment)

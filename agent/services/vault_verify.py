@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, parse_line, verify_chain
+from agent.core.vault.manifest import Fault, open_line, verify_chain
 from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
 from agent.core.vault.records import Adopted, Sealed, Segment
-from agent.errors import FormatError
+from agent.errors import FormatError, OpenError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.wire.identities import PublicKey
 
-__all__ = ["Progress", "VerifyReport", "verify"]
+__all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
 
 Progress = Callable[[int, int], None]
 """(bytes read so far, bytes in all)"""
@@ -43,6 +43,15 @@ class VerifyReport:
         return not (self.faults or self.missing or self.damaged or self.unknown)
 
 
+@dataclass(slots=True)
+class EntryCheck:
+    """One segment and its poster, compared.  Empty lists: they are as they were signed."""
+
+    read_bytes: int = 0
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
 def verify(
     store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None
 ) -> VerifyReport:
@@ -50,10 +59,11 @@ def verify(
     report = VerifyReport(faults=verify_chain(log.lines(), device_key))
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
-        for file, recorded in _recorded(log, entry):
-            _compare(store, file, recorded, report)
-        if index.get(entry.id) is None:
-            _forget(entry, report)
+        found = check_entry(store, log, entry, device_key)
+        report.read_bytes += found.read_bytes
+        if index.get(entry.id) is not None:  # else it was evicted meanwhile
+            report.missing += found.missing
+            report.damaged += found.damaged
         report.segments += 1
         if progress is not None:
             progress(min(report.read_bytes, total_bytes), total_bytes)
@@ -61,32 +71,31 @@ def verify(
     return report
 
 
-def _recorded(log: ManifestLog, entry: VaultEntry) -> list[tuple[VaultFile, Sealed | None]]:
+def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey) -> EntryCheck:
+    """Compare one segment and its poster with their signed record.  Raises `StorageError`."""
+    check = EntryCheck()
+    for file, recorded in _recorded(log, entry, device_key):
+        if store.size(file) is None:
+            check.missing.append(file.name)
+            continue
+        found = digest(store.chunks(file), recorded.header_size if recorded else 1)
+        check.read_bytes += found.size
+        if found != recorded:
+            check.damaged.append(file.name)
+    return check
+
+
+def _recorded(log: ManifestLog, entry: VaultEntry, device_key: PublicKey) -> list[tuple[VaultFile, Sealed | None]]:
     """The files of `entry` and what its record says of them; None when the record cannot be read."""
     try:
-        record = parse_line(log.read(entry.line_offset, entry.line_size)).record
-    except FormatError:
+        record = open_line(log.read(entry.line_offset, entry.line_size), device_key).record
+    except (FormatError, OpenError):
         record = None
     known = record if isinstance(record, Segment | Adopted) and record.id == entry.id else None
     files: list[tuple[VaultFile, Sealed | None]] = [(entry.file, known.file if known else None)]
     if entry.poster is not None:
         files.append((entry.poster, known.poster_file if known else None))
     return files
-
-
-def _compare(store: SegmentStore, file: VaultFile, recorded: Sealed | None, report: VerifyReport) -> None:
-    if store.size(file) is None:
-        report.missing.append(file.name)
-        return
-    found = digest(store.chunks(file), recorded.header_size if recorded else 1)
-    report.read_bytes += found.size
-    if found != recorded:
-        report.damaged.append(file.name)
-
-
-def _forget(evicted: VaultEntry, report: VerifyReport) -> None:
-    for names in (report.missing, report.damaged):
-        names[:] = [name for name in names if not name.startswith(evicted.id)]
 
 
 def _unknown(store: SegmentStore, index: Index) -> list[str]:

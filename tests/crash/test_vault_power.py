@@ -1,0 +1,28 @@
+"""The power goes on a real ext4: what was acknowledged survives, and at most two seconds of tail are lost.
+
+A few hundred cuts here; `python -m tests.crash.power.cuts --points 1000` does more.  The last result is in RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.crash.power.cuts import cut_everywhere
+from tests.crash.power.loop import why_not
+
+POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 200
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"power cuts on a real ext4: {why_not()}")
+
+
+def test_no_promise_is_broken_by_a_power_cut_on_ext4() -> None:
+    result = cut_everywhere(POINTS, seed=7)
+    assert result.violations == []
+    assert result.with_pending > POINTS // 5
+
+
+def test_the_rig_notices_a_vault_that_never_syncs() -> None:
+    result = cut_everywhere(60, seed=7, without=("sync", "sync_data", "sync_directory"))
+    assert result.violations
