@@ -5,6 +5,7 @@ vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md
 index.sqlite    a cache of the vault
 journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup
 outbox/         approved disclosures on their way
+page/           certificates of the owner's page, and which browsers were let in
 control.sock    where the owner's client connects
 """
 
@@ -31,6 +32,7 @@ class StateFolder:
         self.journal = root / "journal.sqlite"
         self.outbox = root / "outbox"
         self.control = root / "control.sock"
+        self.page = root / "page"
         self._key = root / "device.key"
 
     def initialise(self, key: Ed25519PrivateKey) -> None:

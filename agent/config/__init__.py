@@ -19,6 +19,8 @@ from agent.config.settings import (
     Position,
     Requests,
     Vault,
+    Page,
+    Panel,
     Zone,
     ZoneKind,
 )
@@ -40,5 +42,7 @@ __all__ = [
     "Zone",
     "ZoneKind",
     "load",
+    "Page",
+    "Panel",
     "parse",
 ]

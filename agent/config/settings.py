@@ -8,6 +8,7 @@ here.  Units are in the names; ratios are 0..1; paths in a file are relative to 
 from __future__ import annotations
 
 import enum
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ __all__ = [
     "Zone",
     "ZoneKind",
     "contradictions",
+    "Page",
+    "Panel",
 ]
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -193,6 +196,16 @@ class Configuration(Section, frozen=True, kw_only=True):
     requests: Requests = field(default_factory=Requests)
     broker: Broker | None = None
     log: Log = field(default_factory=Log)
+class Page(Section, frozen=True, kw_only=True):
+    """`[page]`: without this section no page is served."""
+
+    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
+    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")] = ""
+    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...], Meta(max_length=16)] = ()
+    mdns: bool = True
+
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +241,9 @@ def _zones(motion: Motion) -> Iterator[Contradiction]:
         if zone.name in seen:
             yield Contradiction(
                 ("motion", "zones", number, "name"),
+    page: Page | None = None
+    panel: Panel | None = None
+    board: Board = field(default_factory=Board)
                 f"'{zone.name}' names two zones.",
                 "Names say where motion was: give each zone its own.",
             )
@@ -246,6 +262,11 @@ def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
     if room_bytes > clips.pre_roll_max_bytes:
         yield Contradiction(
             ("clips", "pre_roll_max_bytes"),
+    if configuration.panel is not None:
+        for key, message, remedy in clashes(configuration.panel):
+            yield Contradiction(("panel", key), message, remedy)
+    if configuration.page is not None:
+        yield from _page(configuration.page)
             f"{clips.pre_roll_max_bytes} bytes cannot hold {clips.pre_roll_s:g} s at {camera.bitrate_kbps} kbit/s.",
             f"Give at least {room_bytes}, or shorten pre_roll_s.",
         )
@@ -264,3 +285,12 @@ def _requests(requests: Requests) -> Iterator[Contradiction]:
             "the smallest area is larger than the largest, so no request could ever be right.",
             "To hear no requests at all, opt out; otherwise lower it.",
         )
+
+
+def _page(page: Page) -> Iterator[Contradiction]:
+    for key, texts in (("host", (page.host,)), ("addresses", page.addresses)):
+        for text in texts:
+            try:
+                ipaddress.ip_address(text)
+            except ValueError:
+                yield Contradiction(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')

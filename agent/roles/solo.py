@@ -3,8 +3,9 @@
 Builds the graph and starts its threads; decides nothing.  The parts are those of the separate roles, and speak to each
 other through the same few calls.
 
-    recorder ─ vault ─ custodian ─ uplink
-                          └ control socket (the owner's client)
+    bridge ┄ recorder ─ vault ─ custodian ─ uplink
+                                   ├ control socket (the owner's client)
+                                   └ page (the owner's browser; off unless configured)
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,7 +30,7 @@ from agent.adapters.notify_log import LogNotifier
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
-from agent.config import Broker, Configuration
+from agent.config import Broker, CameraKind, Configuration, Page
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
 from agent.core.retention import Limits
@@ -48,6 +50,9 @@ __all__ = ["Solo"]
 
 _DAY_MS = 86_400_000
 _TICK_S = 5.0
+if TYPE_CHECKING:
+    from agent.web.server import PageServer
+
 
 
 class Solo:
@@ -130,7 +135,8 @@ class Solo:
                 chunk_bytes=configuration.broker.chunk_bytes if configuration.broker else 64 << 10,
             )
             self.custodian.requests.wake_uplink = self.uplink.wake
-        self._control = ControlSocket(folder.control, self.custodian.control.answer)
+        self.page = self._page(folder) if configuration.page is not None else None
+        self._control = ControlSocket(folder.control, self.page.answer if self.page else self.custodian.control.answer)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -161,6 +167,8 @@ class Solo:
         """Go on without a camera until `stop`."""
         self._stopping.wait()
 
+        if self.page is not None:
+            self.page.start()
     def press_button(self) -> None:
         """The doorbell's button."""
         self.recorder.trigger(TriggerKind.BUTTON)
@@ -209,12 +217,16 @@ class Solo:
         wanted = self._configuration.vault
         state_dir = self._configuration.device.state_dir
         return Limits(
+        if self.page is not None:
+            self.page.stop()
             most_bytes=wanted.max_bytes,
             oldest_ms=wanted.max_age_days * _DAY_MS,
             free_bytes=int(shutil.disk_usage(state_dir).total * wanted.free_floor),
         )
 
     def _keep_time(self) -> None:
+        if self.page is not None:
+            self.page.close()
         while not self._stopping.wait(_TICK_S):
             try:
                 self.custodian.requests.on_time()
@@ -239,3 +251,21 @@ def _bus_settings(broker: Broker, name: str) -> BusSettings:
         key=broker.key,
         keepalive_s=broker.keepalive_s,
     )
+    def _page(self, folder: StateFolder) -> PageServer:
+        from agent.web.server import PageParts, PageServer  # a device without a page pays nothing for it
+
+        wanted = self._configuration
+        return PageServer(
+            wanted.page or Page(),
+            folder.page,
+            wanted.device.name,
+            PageParts(
+                self.custodian.control,
+                self.custodian.enrolments,
+                self._manifest,
+                self._clock,
+                self._entropy,
+                translation.page_facts(wanted),
+            ),
+        )
+

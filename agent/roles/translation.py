@@ -6,8 +6,9 @@ Every range was checked when the file was read; what is left to say here is whic
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from agent import config
+from agent import __version__, config
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
@@ -85,3 +86,49 @@ def camera(settings: config.Camera, motion: config.Motion) -> Camera:
     if settings.path is None:
         raise ConfigurationError("camera.path: a camera of kind 'file' has no file.", remedy="Give one.")
     return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
+
+
+def relieved(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:
+    """Size and rate on a rung of the board's ladder: two thirds of the rate, then three quarters of each side."""
+    if relief >= Relief.RATE:
+        frames_per_s = max(1, frames_per_s * 2 // 3)
+    if relief >= Relief.SIZE:
+        size_px = (size_px[0] * 3 // 32 * 8, size_px[1] * 3 // 32 * 8)
+    return size_px, frames_per_s
+
+
+def pi_mode(settings: config.Camera, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
+    return PiMode(
+        size_px=size_px,
+        frames_per_s=frames_per_s,
+        bitrate_kbps=settings.bitrate_kbps,
+        number=settings.number,
+        rotate=settings.rotate,
+        mirror=settings.mirror,
+        focus_m=settings.focus_m,
+        buffers=board.camera_buffers,
+    ).at_most(board.widest_px)
+
+
+def page_facts(configuration: config.Configuration) -> dict[str, Any]:
+    """What the owner's page shows of the settings in force."""
+    place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
+    return {
+        "version": __version__,
+        "position": None if place is None else [place.latitude, place.longitude],
+        "size": list(configuration.camera.size),
+        "sensitivity": motion.sensitivity,
+        "zones": [
+            {
+                "name": zone.name,
+                "kind": zone.kind.value,
+                "corners": [list(corner) for corner in zone.corners],
+                "sensitivity": zone.sensitivity,
+            }
+            for zone in motion.zones
+        ],
+        "max_bytes": vault.max_bytes,
+        "max_age_days": vault.max_age_days,
+        "segment_s": configuration.clips.segment_s,
+        "broker": configuration.broker.host if configuration.broker else None,
+    }

@@ -1,0 +1,167 @@
+"""What happened at the door, event by event, as the signed manifest tells it: for looking at, not for believing.
+
+The owner's client verifies the record of everything it opens; this is only the list it begins with.  So lines are read
+here loosely and fast.  Gaps are told as they are recorded; a boot is a gap too, from the last record before it.
+
+Bounded: the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed and openable.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from agent.ports import ManifestLog
+
+__all__ = ["MOST_EVENTS", "Timeline"]
+
+MOST_EVENTS: Final = 20_000
+MOST_GAPS: Final = 2_000
+_SHORTEST_OFF_MS: Final = 60_000
+"""A boot sooner after the last record than this says nothing: the device restarted."""
+
+
+class _Span(msgspec.Struct):
+    start_us: int = 0
+    end_us: int = 0
+    utc_ms: int = 0
+
+
+class _At(msgspec.Struct):
+    utc_ms: int = 0
+
+
+class _Record(msgspec.Struct):
+    kind: str
+    id: str = ""
+    event: str = ""
+    label: str | None = None
+    poster: Any = None
+    span: _Span = msgspec.field(default_factory=_Span)
+    at: _At = msgspec.field(default_factory=_At)
+    segments: list[str] = msgspec.field(default_factory=list)
+    reason: str = ""
+
+
+class _Payload(msgspec.Struct):
+    record: _Record
+
+
+class _Line(msgspec.Struct):
+    payload: str
+
+
+@dataclass(slots=True)
+class _Event:
+    start_ms: int
+    end_ms: int
+    label: str | None = None
+    poster: str | None = None
+    segments: list[str] = field(default_factory=list)
+
+
+class Timeline:
+    """Reads the manifest from where it stopped, each time it is asked.  Safe to use from several threads."""
+
+    def __init__(self, log: ManifestLog) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._line = msgspec.json.Decoder(_Line)
+        self._payload = msgspec.json.Decoder(_Payload)
+        self._forget()
+
+    def events(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Stored events that overlap [from_ms, to_ms) of UTC, newest first."""
+        with self._lock:
+            self._catch_up()
+            return [
+                {
+                    "event": name,
+                    "start_ms": event.start_ms,
+                    "end_ms": event.end_ms,
+                    "kind": event.label or "",
+                    "poster": event.poster,
+                    "segments": event.segments.copy(),
+                }
+                for name, event in reversed(self._events.items())
+                if event.start_ms < to_ms and event.end_ms > from_ms
+            ]
+
+    def gaps(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Spans without footage, and why, newest first."""
+        with self._lock:
+            self._catch_up()
+            return [
+                {"start_ms": start, "end_ms": end, "reason": reason}
+                for start, end, reason in reversed(self._gaps)
+                if start < to_ms and end > from_ms
+            ]
+
+    def _forget(self) -> None:
+        self._offset = 0
+        self._newest_ms = 0
+        self._events: OrderedDict[str, _Event] = OrderedDict()
+        self._event_of: dict[str, str] = {}
+        self._gaps: list[tuple[int, int, str]] = []
+
+    def _catch_up(self) -> None:
+        if self._log.size() < self._offset:
+            self._forget()
+        for raw in self._log.lines(self._offset):
+            if not raw.endswith(b"\n"):
+                break
+            self._offset += len(raw)
+            try:
+                payload = self._line.decode(raw).payload
+                self._take(self._payload.decode(base64.b64decode(payload)).record)
+            except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
+                continue  # a damaged line costs itself; `vault verify` tells of it
+        while len(self._events) > MOST_EVENTS:
+            _, gone = self._events.popitem(last=False)
+            for segment in gone.segments:
+                self._event_of.pop(segment, None)
+        del self._gaps[:-MOST_GAPS]
+
+    def _take(self, record: _Record) -> None:
+        match record.kind:
+            case "segment":
+                self._add(record)
+            case "evicted":
+                for segment in record.segments:
+                    self._drop(segment)
+            case "gap":
+                length_ms = (record.span.end_us - record.span.start_us) // 1000
+                self._gaps.append((record.span.utc_ms, record.span.utc_ms + length_ms, record.reason))
+            case "boot":
+                if self._newest_ms and record.at.utc_ms - self._newest_ms > _SHORTEST_OFF_MS:
+                    self._gaps.append((self._newest_ms, record.at.utc_ms, "off"))
+                self._newest_ms = record.at.utc_ms
+
+    def _add(self, record: _Record) -> None:
+        start = record.span.utc_ms
+        end = start + -(-(record.span.end_us - record.span.start_us) // 1000)
+        event = self._events.setdefault(record.event, _Event(start, end))
+        event.start_ms, event.end_ms = min(event.start_ms, start), max(event.end_ms, end)
+        event.label = event.label or record.label
+        event.segments.append(record.id)
+        if event.poster is None and record.poster is not None:
+            event.poster = record.id
+        self._event_of[record.id] = record.event
+        self._newest_ms = max(self._newest_ms, end)
+
+    def _drop(self, segment: str) -> None:
+        name = self._event_of.pop(segment, None)
+        event = self._events.get(name) if name else None
+        if name is None or event is None:
+            return
+        event.segments.remove(segment)
+        if event.poster == segment:
+            event.poster = None
+        if not event.segments:
+            del self._events[name]

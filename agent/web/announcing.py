@@ -1,0 +1,56 @@
+"""Says the page's name on the local network (multicast DNS), so that phones find it without an address.
+
+Only while the page runs, only name, addresses and port: no model, no owner, no version.
+Source: RFC 6762 (multicast DNS), RFC 6763 (service discovery).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+import ifaddr
+import structlog
+from zeroconf import InterfaceChoice, ServiceInfo, Zeroconf
+
+from agent.web.authority import is_local
+
+__all__ = ["Announcement", "own_addresses"]
+
+_SERVICE: Final = "_https._tcp.local."
+
+
+def own_addresses() -> tuple[str, ...]:
+    """This machine's addresses on local networks, loopback included; without link-local IPv6, which needs a scope."""
+    found = set()
+    for adapter in ifaddr.get_adapters():
+        for each in adapter.ips:
+            address = ipaddress.ip_address(each.ip if isinstance(each.ip, str) else each.ip[0])
+            if is_local(address) and not (address.version == 6 and address.is_link_local):
+                found.add(str(address))
+    return tuple(sorted(found))
+
+
+class Announcement:
+    """Announces from `start` to `stop`.  `name`: such as `front-door.local`."""
+
+    def __init__(self, name: str, addresses: tuple[str, ...], port: int, *, interfaces: tuple[str, ...] = ()) -> None:
+        packed = [ipaddress.ip_address(text).packed for text in addresses]
+        self._info = ServiceInfo(
+            _SERVICE, f"{name.removesuffix('.local')}.{_SERVICE}", addresses=packed, port=port, server=f"{name}."
+        )
+        self._interfaces = list(interfaces)
+        self._zeroconf: Zeroconf | None = None
+
+    def start(self) -> None:
+        """Begin.  A network without multicast costs the name, not the page."""
+        try:
+            self._zeroconf = Zeroconf(interfaces=self._interfaces or InterfaceChoice.All)
+            self._zeroconf.register_service(self._info, allow_name_change=False)
+        except Exception as error:  # noqa: BLE001 — the library raises many kinds; none may stop the page
+            structlog.get_logger("page").warning("name_not_announced", reason=type(error).__name__)
+
+    def stop(self) -> None:
+        zeroconf, self._zeroconf = self._zeroconf, None
+        if zeroconf is not None:
+            zeroconf.close()

@@ -1,0 +1,215 @@
+"""The doorbell's own certificate authority: it can vouch for this one name on this network, and for nothing else.
+
+- Name constraints (critical): one DNS name, and private, link-local and loopback addresses.  Whoever installs this
+  authority on a phone trusts it for nothing on the internet, even if the doorbell is stolen with the key in it.
+- The authority signs end entities only (path length 0), for servers only, for at most 397 days at a time.
+- The leaf is made anew at start when a name changed or a month is left; the authority, and so what phones have
+  installed, stays the same for ten years.
+- Keys are ECDSA P-256, which every phone takes; 0600.
+
+Source: RFC 5280 §4.2.1.10 (name constraints); Apple, "Requirements for trusted certificates".
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.errors import ConfigurationError, StorageError
+
+__all__ = ["PageCertificates", "fingerprint_text", "is_local"]
+
+AUTHORITY_DAYS: Final = 3650
+LEAF_DAYS: Final = 397
+RENEW_DAYS: Final = 30
+BACKDATE: Final = datetime.timedelta(days=1)
+"""Certificates begin a day early: the clock of a phone may be slow."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_LOCAL: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7",
+                 "fe80::/10", "::1/128")
+)  # fmt: skip
+
+
+def is_local(address: Address) -> bool:
+    """Whether the authority may vouch for `address`."""
+    return any(address in network for network in _LOCAL)
+
+
+def fingerprint_text(certificate: bytes) -> str:
+    """SHA-256 of a DER certificate as phones show it: pairs of hex digits."""
+    digest = hashlib.sha256(certificate).hexdigest().upper()
+    return " ".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+class PageCertificates:
+    """`folder` (0700) holds `authority.pem` and `page.pem`, each a key and a certificate."""
+
+    def __init__(self, folder: Path, name: str, addresses: tuple[str, ...], now: datetime.datetime) -> None:
+        """`name`: the DNS name, such as `front-door.local`; `addresses`: literal ones; `now`: aware.
+
+        Raises `ConfigurationError` for an address the authority may not vouch for, `StorageError` for the disk.
+        """
+        self._folder = folder
+        parsed = tuple(_address(text) for text in addresses)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            authority = _read(folder / "authority.pem")
+            if authority is None or not _names(authority, name):
+                authority = _authority(name, now)
+                _write(folder / "authority.pem", authority)
+            leaf = _read(folder / "page.pem")
+            if leaf is None or _is_stale(leaf, authority, name, parsed, now):
+                leaf = _leaf(authority, name, parsed, now)
+                _write(folder / "page.pem", leaf, authority.certificate)
+        except OSError as error:
+            raise StorageError(
+                f"The page's certificates in {folder} cannot be kept: {error.strerror or error}.",
+                remedy="Check device.state_dir.",
+            ) from error
+        self.authority_der = authority.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the authority, as phones show it."""
+        return fingerprint_text(self.authority_der)
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.3 with the leaf.  No older version: every browser that has WebCrypto's Ed25519 speaks it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(self._folder / "page.pem")
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+def _address(text: str) -> Address:
+    address = ipaddress.ip_address(text)
+    if not is_local(address):
+        raise ConfigurationError(
+            f"page.addresses: {text} is not an address of a local network.",
+            remedy="The page is for the local network; from outside, reach it through a VPN.",
+        )
+    return address
+
+
+def _authority(name: str, now: datetime.datetime) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name}")])
+    permitted: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(network) for network in _LOCAL)]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + datetime.timedelta(days=AUTHORITY_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.NameConstraints(permitted, None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return _Pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def _leaf(authority: _Pair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(address) for address in addresses)]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now - BACKDATE + datetime.timedelta(days=LEAF_DAYS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
+    )
+    return _Pair(builder.sign(authority.key, hashes.SHA256()), key)
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _names(authority: _Pair, name: str) -> bool:
+    permitted = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
+    return x509.DNSName(name) in (permitted or [])
+
+
+def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> bool:
+    named = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    wanted = {x509.DNSName(name), *(x509.IPAddress(address) for address in addresses)}
+    try:
+        leaf.certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, x509.InvalidVersion):
+        return True
+    except Exception as error:  # noqa: BLE001 — the library raises InvalidSignature of its own
+        return type(error).__name__ == "InvalidSignature"
+    left = leaf.certificate.not_valid_after_utc - now
+    return set(named) != wanted or left < datetime.timedelta(days=RENEW_DAYS)
+
+
+def _read(path: Path) -> _Pair | None:
+    if not path.exists():
+        return None
+    data = path.read_bytes()
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+        certificate = x509.load_pem_x509_certificates(data)[0]
+    except (ValueError, IndexError) as error:
+        raise ConfigurationError(
+            f"{path} is damaged.", remedy="Delete it: a new one is made, and phones must install it again."
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"{path} holds another kind of key.", remedy="Delete it: a new one is made.")
+    return _Pair(certificate, key)
+
+
+def _write(path: Path, pair: _Pair, issuer: x509.Certificate | None = None) -> None:
+    pem = serialization.Encoding.PEM
+    data = pair.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    data += pair.certificate.public_bytes(pem) + (issuer.public_bytes(pem) if issuer else b"")
+    making = path.with_suffix(".making")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(path)

@@ -1,0 +1,195 @@
+"""Serves the page in a thread of the device: HTTPS on the local network, off unless the configuration has `[page]`."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from agent.config import Page
+from agent.core.timebase import NS_PER_S
+from agent.errors import ConfigurationError, NetworkError
+from agent.ports import Clock, Entropy, ManifestLog
+from agent.services.control import Control
+from agent.services.enrolment import Enrolments
+from agent.services.timeline import Timeline
+from agent.web.announcing import Announcement, own_addresses
+from agent.web.app import Application, build
+from agent.web.authority import PageCertificates
+from agent.web.operations import Operations
+from agent.web.pages import Pages
+from agent.web.visitors import CODE_LIFE_S, Visitors, code_text
+from agent.wire.control import Frame
+
+__all__ = ["PageParts", "PageServer"]
+
+_START_S: Final = 20.0
+_STOP_S: Final = 3
+_MOST_CONNECTIONS: Final = 64
+_IDLE_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What of the device the page is put on top of.  `facts`: settings it shows, nothing secret."""
+
+    control: Control
+    enrolments: Enrolments
+    manifest: ManifestLog
+    clock: Clock
+    entropy: Entropy
+    facts: Mapping[str, Any]
+
+
+class PageServer:
+    """`start` returns once it answers; `stop` joins the thread.  `control_answer` is what the terminal asks."""
+
+    def __init__(self, settings: Page, folder: Path, doorbell: str, parts: PageParts) -> None:
+        """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
+        self._settings = settings
+        self._name = f"{settings.name or _dns_name(doorbell)}.local"
+        addresses = settings.addresses or own_addresses()
+        now = datetime.datetime.fromtimestamp(parts.clock.now().utc_ns / NS_PER_S, datetime.UTC)
+        self.certificates = PageCertificates(folder, self._name, addresses, now)
+        self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        self._operations = Operations(
+            parts.control,
+            parts.enrolments,
+            Timeline(parts.manifest),
+            self._visitors,
+            parts.entropy,
+            facts={"name": doorbell, **parts.facts},
+        )
+        pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
+        self._application = Application(self._operations, self._visitors, pages)
+        self._addresses = addresses
+        self._control = parts.control
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._announcement: Announcement | None = None
+        self.port = settings.port
+
+    @property
+    def url(self) -> str:
+        """Where the page is, by its name."""
+        return f"https://{_host(self._name, self.port)}/"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where else: by address, for machines that know no multicast DNS."""
+        return [f"https://{_host(_bracketed(address), self.port)}/" for address in self._addresses]
+
+    def start(self) -> None:
+        """Raises `NetworkError` when the port cannot be had."""
+        listener = self._listen()
+        self.port = listener.getsockname()[1]
+        names = (self._name, *map(_bracketed, self._addresses))
+        hosts = frozenset(_host(name, self.port) for name in names)
+        config = uvicorn.Config(
+            build(self._application, hosts),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        config.load()
+        config.ssl = self.certificates.context()
+        server = self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_S * 100)):
+            if server.started:
+                break
+            waited.wait(0.01)
+        else:
+            raise NetworkError("The page does not start.", remedy="Look at the log.")
+        if self._settings.mdns:
+            self._announcement = Announcement(self._name, self._addresses, self.port)
+            self._announcement.start()
+        structlog.get_logger("page").info("page_served", url=self.url)
+
+    def stop(self) -> None:
+        """Idempotent."""
+        announcement, self._announcement = self._announcement, None
+        if announcement is not None:
+            announcement.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            server.should_exit = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+
+    def close(self) -> None:
+        self._visitors.close()
+
+    def answer(self, frame: Frame) -> Frame:
+        """The control socket's handler: `page_code` for the terminal, everything else is the device's.
+
+        The socket is the operator's own; no route of the page leads here.
+        """
+        if frame.head.get("op") != "page_code":
+            return self._control.answer(frame)
+        code = code_text(self._visitors.make_code("printed"))
+        return Frame(
+            {
+                "ok": True,
+                "result": {
+                    "code": code,
+                    "life_s": CODE_LIFE_S,
+                    "url": self.url,
+                    "urls": self.urls,
+                    "fingerprint": self.certificates.fingerprint,
+                },
+            },
+            self.certificates.authority_der,
+        )
+
+    def _listen(self) -> socket.socket:
+        address = ipaddress.ip_address(self._settings.host)
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        try:
+            return socket.create_server(
+                (self._settings.host, self._settings.port),
+                family=family,
+                dualstack_ipv6=self._settings.host == "::",
+                backlog=_MOST_CONNECTIONS,
+            )
+        except OSError as error:
+            raise NetworkError(
+                f"The page cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror}.",
+                remedy="Choose another page.port, or stop what has this one.",
+            ) from error
+
+
+def _dns_name(doorbell: str) -> str:
+    """The doorbell's name as a DNS label.  Raises `ConfigurationError`."""
+    label = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in doorbell.lower()).split())
+    if not 1 <= len(label) <= 63:
+        raise ConfigurationError(f"'{doorbell}' makes no network name.", remedy='Give one: page.name = "front-door".')
+    return label
+
+
+def _host(name: str, port: int) -> str:
+    """As browsers write it in `Host`: without the port that goes without saying."""
+    return name if port == 443 else f"{name}:{port}"
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,138 @@
+// The program of the page: finds out where this browser stands, then shows what the address names.
+import { RefusedError } from "./errors.js";
+import { call } from "./ui/client.js";
+import { h } from "./ui/dom.js";
+import { say } from "./ui/dialogs.js";
+import { forgetPosters } from "./ui/posters.js";
+import { explain, t } from "./ui/texts.js";
+import { trustedUrl } from "./ui/trusted.js";
+import { history } from "./pages/history.js";
+import { live } from "./pages/live.js";
+import { pairing } from "./pages/pair.js";
+import { request } from "./pages/request.js";
+import { requests } from "./pages/requests.js";
+import { settings } from "./pages/settings.js";
+import { setup } from "./pages/setup.js";
+import { event, timeline } from "./pages/timeline.js";
+import { unlock } from "./pages/unlock.js";
+
+const ROUTES = [
+  [/^\/requests$/, requests],
+  [/^\/requests\/([0-9a-f]{32})$/, request],
+  [/^\/timeline$/, timeline],
+  [/^\/timeline\/([a-z2-7]{26})$/, event],
+  [/^\/live$/, live],
+  [/^\/history$/, history],
+  [/^\/settings$/, settings],
+];
+const LOCK_AFTER_MS = 15 * 60_000;
+
+let leave = () => {};
+let lastUse = Date.now();
+
+/** Shows another address of the page. */
+export function go(path, { replace = false } = {}) {
+  globalThis.history[replace ? "replaceState" : "pushState"](null, "", path);
+  return show();
+}
+
+async function show() {
+  leave();
+  leave = () => {};
+  const main = document.querySelector("main");
+  try {
+    const standing = await whereWeStand();
+    const [page, ...values] = standing ?? pageOf(location.pathname);
+    document.body.dataset.bare = standing ? "true" : "false";
+    const content = h("div.page");
+    main.replaceChildren(content);
+    markNavigation();
+    leave = (await page(content, ...values)) ?? (() => {});
+    main.querySelector("h1")?.setAttribute("tabindex", "-1");
+    const title = main.querySelector("h1")?.textContent;
+    if (title) document.title = `${title} · Doorward`;
+  } catch (error) {
+    if (error instanceof RefusedError && error.status === 401) return location.assign("/pair");
+    main.replaceChildren(trouble(error));
+  }
+}
+
+/** Set-up, unlocking and joining come before everything else. */
+async function whereWeStand() {
+  const hello = await call("hello");
+  document.querySelector("#doorbell").textContent = hello.doorbell;
+  const { name, unlocked } = await call("state");
+  if (!hello.claimed || !name) return [setup, hello];
+  if (!unlocked || !hello.owner) return [unlock, hello];
+  return undefined;
+}
+
+function pageOf(path) {
+  for (const [pattern, page] of ROUTES) {
+    const found = pattern.exec(path);
+    if (found) return [page, ...found.slice(1)];
+  }
+  globalThis.history.replaceState(null, "", "/requests");
+  return [requests];
+}
+
+export function trouble(error) {
+  return h(
+    "div.page.trouble",
+    h("h1", t("trouble")),
+    h("p", { role: "alert" }, explain(error)),
+    h("button", { type: "button", onclick: () => show() }, t("again")),
+  );
+}
+
+function markNavigation() {
+  for (const link of document.querySelectorAll("nav a")) {
+    const isHere = location.pathname.startsWith(link.getAttribute("href"));
+    if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function followLinks(event) {
+  const link = event.target.closest("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const path = link.getAttribute("href");
+  if (!path.startsWith("/") || link.hasAttribute("download") || !ROUTES.some(([pattern]) => pattern.test(path))) return;
+  event.preventDefault();
+  go(path).then(() => {
+    scrollTo(0, 0);
+    document.querySelector("main h1")?.focus({ preventScroll: true });
+  });
+}
+
+function lockWhenLeft() {
+  for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => (lastUse = Date.now()), { passive: true });
+  setInterval(async () => {
+    const isPlaying = [...document.querySelectorAll("video")].some((video) => !video.paused);
+    if (Date.now() - lastUse < LOCK_AFTER_MS || isPlaying || document.body.dataset.bare === "true") return;
+    await lock();
+  }, 30_000);
+}
+
+export async function lock() {
+  await call("lock");
+  forgetPosters();
+  await show();
+}
+
+function chooseLanguage(event) {
+  document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
+  location.reload();
+}
+
+addEventListener("popstate", show);
+addEventListener("offline", () => say(t("error.lost")));
+document.addEventListener("click", followLinks);
+document.querySelector("#language")?.addEventListener("change", chooseLanguage);
+if (document.body.dataset.section === "pair") {
+  pairing();
+} else {
+  lockWhenLeft();
+  show();
+}
+navigator.serviceWorker?.register(trustedUrl("/worker-service.js")).catch(() => {});

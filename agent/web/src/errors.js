@@ -1,0 +1,48 @@
+// What can go wrong, by whose fault.  `text` is a key of ../texts; what the doorbell itself says comes as it is.
+
+export class PageError extends Error {
+  constructor(text, values = {}) {
+    super(text);
+    this.name = this.constructor.name;
+    this.text = text;
+    this.values = values;
+  }
+}
+
+/** The bytes are not what their format says. */
+export class FormatError extends PageError {}
+
+/** A cryptographic check failed, or what was shown does not agree with what was signed. */
+export class OpenError extends FormatError {}
+
+/** The doorbell refused, in its own words. */
+export class RefusedError extends PageError {
+  constructor(said, remedy, status, kind = "") {
+    super("error.refused", { said, remedy });
+    this.said = said;
+    this.remedy = remedy;
+    this.status = status;
+    this.kind = kind;
+  }
+}
+
+/** Nobody answers. */
+export class LostError extends PageError {
+  constructor() {
+    super("error.lost");
+  }
+}
+
+/** Rebuilds an error that crossed a worker's border. */
+export function revive(plain) {
+  const kinds = { FormatError, OpenError, RefusedError, LostError, PageError };
+  const error = Object.create((kinds[plain.name] ?? PageError).prototype);
+  return Object.assign(error, plain);
+}
+
+export function plainOf(error) {
+  const { name, message, text, values, said, remedy, status, kind } = error;
+  return error instanceof PageError
+    ? { name, message, text, values, said, remedy, status, kind }
+    : { name: "PageError", message: String(error), text: "error.unexpected", values: { what: String(error) } };
+}

@@ -1,0 +1,58 @@
+// Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin.
+import { FormatError, LostError, RefusedError } from "./errors.js";
+import { utf8 } from "./wire/bytes.js";
+
+const TYPE = "application/vnd.doorward.frame";
+const TIMEOUT_MS = 30_000;
+
+export function frame(head, body = new Uint8Array()) {
+  const text = utf8(JSON.stringify(head));
+  const whole = new Uint8Array(8 + text.length + body.length);
+  const view = new DataView(whole.buffer);
+  view.setUint32(0, text.length);
+  whole.set(text, 4);
+  view.setUint32(4 + text.length, body.length);
+  whole.set(body, 8 + text.length);
+  return whole;
+}
+
+export function readFrame(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const headSize = bytes.length >= 8 ? view.getUint32(0) : -1;
+  if (headSize < 0 || headSize + 8 > bytes.length) throw new FormatError("error.format", { what: "frame" });
+  const bodySize = view.getUint32(4 + headSize);
+  if (8 + headSize + bodySize !== bytes.length) throw new FormatError("error.format", { what: "frame" });
+  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + headSize)));
+  return { head, body: bytes.subarray(8 + headSize) };
+}
+
+async function post(path, head, body) {
+  let response;
+  let data;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": TYPE },
+      body: frame(head, body),
+      credentials: "same-origin",
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    data = new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw new LostError();
+  }
+  if (response.headers.get("content-type") !== TYPE) throw new RefusedError(`${response.status}`, "", response.status);
+  const answer = readFrame(data);
+  if (answer.head.ok === true) return { result: answer.head.result ?? {}, body: answer.body };
+  throw new RefusedError(String(answer.head.error ?? ""), String(answer.head.remedy ?? ""), response.status, answer.head.kind);
+}
+
+/** The `result` of an operation. */
+export const ask = async (op, head = {}, body = undefined) => (await fetchOp(op, head, body)).result;
+
+/** `{result, body}`. */
+export const fetchOp = (op, head = {}, body = undefined) => post(`/api/${op}`, head, body);
+
+export const pair = (code) => post("/pair", { code });
+

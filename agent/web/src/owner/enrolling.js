@@ -1,0 +1,82 @@
+// Makes a doorbell an owner's, and ends only when its keys have been seen to open (agent/owner/enrolling.py).
+import { OpenError, RefusedError } from "../errors.js";
+import { ask, fetchOp } from "../link.js";
+import { open as openAge } from "../wire/age.js";
+import { hex } from "../wire/bytes.js";
+import { payloadType, seal } from "../wire/envelope.js";
+import { parseKey, publicKeyOfSeed } from "../wire/keys.js";
+import { encode } from "../wire/strictjson.js";
+import { RECOVERY, recoveryApproval } from "./keys.js";
+import { readEnrolment } from "./meeting.js";
+import { statement } from "./stating.js";
+
+const TOKEN_BYTES = 32;
+
+/** The first enrolment: this owner, and the recovery kit as a recipient and as an approver of last resort. */
+export async function enrolFirst(card, secrets, recoveryIdentity) {
+  const device = await parseKey((await ask("device")).device);
+  const kitKey = await publicKeyOfSeed(await recoveryApproval(recoveryIdentity));
+  const matter = {
+    epoch: 1,
+    recipients: [{ name: card.name, recipient: card.recipient }],
+    approvers: [
+      { name: card.name, key: card.approver },
+      { name: RECOVERY, key: kitKey.text },
+    ],
+    recovery: card.recovery,
+  };
+  await propose(device, matter, secrets.approval, { [card.recipient]: secrets.identity, [card.recovery]: recoveryIdentity });
+}
+
+/** The next enrolment: `change(recipients, approvers)` gives the lists anew. */
+export async function enrolNext(change, approval, identities) {
+  const device = await parseKey((await ask("device")).device);
+  const before = await readEnrolment((await ask("enrolment")).envelope);
+  const lists = change(before.value.recipients, before.value.approvers);
+  const matter = { epoch: before.value.epoch + 1, ...lists, recovery: before.value.recovery, previous: before.sha256 };
+  return propose(device, matter, approval, identities);
+}
+
+async function propose(device, matter, approval, identities) {
+  const envelope = await statement("enrolment", device, matter, approval);
+  const { tests } = await ask("enrol", { envelope });
+  const proposed = new Set([...matter.recipients.map((each) => each.recipient), matter.recovery]);
+  if (tests.some((test) => !proposed.has(test.recipient))) throw new OpenError("error.other-owners");
+  return answerTests(tests, identities);
+}
+
+/** Opens every test that can be opened here.  `{waiting}`: names whose test only they can open. */
+export async function answerTests(tests, identities) {
+  const tokens = {};
+  const waiting = [];
+  for (const { name, recipient } of tests) {
+    const identity = identities[recipient];
+    if (!identity) {
+      waiting.push(name);
+      continue;
+    }
+    const { body } = await fetchOp("enrol_test", { name });
+    const token = await openAge(body, identity);
+    // Anything else would make this browser open, and hand back, whatever the doorbell wants opened.
+    if (token.length !== TOKEN_BYTES) throw new OpenError("error.not-a-test");
+    tokens[name] = hex(token);
+  }
+  if (Object.keys(tokens).length || !waiting.length) {
+    try {
+      const answer = await ask("enrol_confirm", { tokens });
+      return { waiting: answer.waiting ?? [] };
+    } catch (error) {
+      if (!(error instanceof RefusedError) || !waiting.length) throw error;
+    }
+  }
+  return { waiting };
+}
+
+/** Proves to the page's server that this browser holds an owner's key: good for one session and nothing else. */
+export async function prove(approval, origin) {
+  const { challenge } = await ask("page_challenge");
+  const device = (await ask("device")).device;
+  const payload = encode({ v: 1, device, origin, challenge });
+  await ask("page_prove", { envelope: await seal(payloadType("page-login"), payload, approval) });
+}
+

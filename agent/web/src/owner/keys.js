@@ -1,0 +1,93 @@
+// An owner's keys, made in this browser: an age identity that opens, an Ed25519 key that approves, and a recovery kit.
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { FormatError, OpenError } from "../errors.js";
+import { generateHybridIdentity, identityToRecipient, openWithPassphrase, sealWithPassphrase } from "../wire/age.js";
+import { base64, concat, fromUtf8, randomBytes, unbase64, unhex, utf8 } from "../wire/bytes.js";
+import { publicKeyOfSeed } from "../wire/keys.js";
+import * as store from "./store.js";
+
+const WORK_FACTOR = 16;
+const PKCS8_HEAD = unhex("302e020100300506032b657004220420");
+const RECOVERY_INFO = "doorward recovery approval key v1";
+export const RECOVERY = "recovery";
+
+/** Fresh secrets: `{identity, approval}`, an age identity as text and a 32-byte seed. */
+export const makeSecrets = async () => ({ identity: await generateHybridIdentity(), approval: randomBytes(32) });
+
+export const makeRecovery = () => generateHybridIdentity();
+
+/** The approval key that belongs to a recovery identity, so that the kit alone can put new keys in place of lost ones. */
+export async function recoveryApproval(identity) {
+  return hkdf(sha256, utf8(identity), undefined, utf8(RECOVERY_INFO), 32);
+}
+
+export async function cardOf(name, secrets, recoveryRecipient) {
+  return {
+    v: 1,
+    name,
+    recipient: await identityToRecipient(secrets.identity),
+    approver: (await publicKeyOfSeed(secrets.approval)).text,
+    recovery: recoveryRecipient,
+  };
+}
+
+/** Keeps the keys in this browser, sealed.  The file is an age identity file to whoever has the passphrase. */
+export async function keep(card, secrets, passphrase) {
+  const text = [
+    `# Doorward owner ${card.name}: opens footage with  age -d -i THIS-FILE`,
+    `# approval key (PKCS #8, base64): ${base64(concat(PKCS8_HEAD, secrets.approval))}`,
+    secrets.identity,
+    "",
+  ].join("\n");
+  await store.keepKeys({ card, sealed: await sealWithPassphrase(text, passphrase, WORK_FACTOR) });
+}
+
+/** `{card, identity, approval}`.  Throws OpenError for a wrong passphrase. */
+export async function unlock(passphrase) {
+  const kept = await store.keys();
+  if (!kept) throw new OpenError("error.no-keys");
+  return { card: kept.card, ...readSecrets(await openWithPassphrase(kept.sealed, passphrase)) };
+}
+
+function readSecrets(bytes) {
+  const text = fromUtf8(bytes);
+  const identity = /^AGE-SECRET-KEY-PQ-1[0-9A-Z]+$/m.exec(text)?.[0];
+  const approval = /^# approval key \(PKCS #8, base64\): ([A-Za-z0-9+/=]+)$/m.exec(text)?.[1];
+  if (!identity || !approval) throw new FormatError("error.format", { what: "keys" });
+  return { identity, approval: unbase64(approval).slice(-32) };
+}
+
+/** The identity on a recovery kit, typed or scanned, with or without the lines around it. */
+export async function readKit(typed) {
+  const found = /AGE-SECRET-KEY-PQ-1[0-9A-Z]{58}/.exec(typed.toUpperCase().replaceAll(/\s+/g, ""));
+  if (!found) throw new OpenError("error.kit");
+  try {
+    await identityToRecipient(found[0]);
+  } catch {
+    throw new OpenError("error.kit");
+  }
+  return found[0];
+}
+
+/** The backup file, and back. */
+export async function backup() {
+  const kept = await store.keys();
+  if (!kept) throw new OpenError("error.no-keys");
+  return JSON.stringify({ v: 1, card: kept.card, sealed: base64(kept.sealed) });
+}
+
+export async function restore(text, passphrase) {
+  let parsed;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new FormatError("error.backup");
+  }
+  if (parsed?.v !== 1 || typeof parsed.sealed !== "string" || typeof parsed.card?.name !== "string") throw new FormatError("error.backup");
+  const sealed = unbase64(parsed.sealed);
+  const secrets = readSecrets(await openWithPassphrase(sealed, passphrase));
+  const card = await cardOf(parsed.card.name, secrets, parsed.card.recovery);
+  await store.keepKeys({ card, sealed });
+  return card;
+}

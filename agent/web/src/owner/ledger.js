@@ -1,0 +1,25 @@
+// The doorbell's ledger, whole and verified in this browser (agent/owner/reading_ledger.py).
+import { OpenError } from "../errors.js";
+import { ask } from "../link.js";
+import { equal, utf8 } from "../wire/bytes.js";
+import { leafHash, rootOf } from "../wire/ledger.js";
+import { ledgerEntry } from "../wire/messages.js";
+import { decode } from "../wire/strictjson.js";
+import { meet } from "./meeting.js";
+
+const PAGE = 1000;
+
+/** `{size, grown, entries}`, oldest first.  Throws OpenError when these are not the entries under the signed head. */
+export async function readLedger() {
+  const met = await meet();
+  const { size, root } = met.checkpoint;
+  const leaves = [];
+  while (leaves.length < size) {
+    const { entries } = await ask("ledger", { start: leaves.length, end: Math.min(leaves.length + PAGE, size) });
+    if (!entries.length) break;
+    leaves.push(...entries.map(utf8));
+  }
+  const hashes = await Promise.all(leaves.map(leafHash));
+  if (leaves.length !== size || !equal(await rootOf(hashes), root)) throw new OpenError("error.ledger-rewritten");
+  return { size, grown: met.grown, device: met.device.id, entries: leaves.map((leaf) => ({ ...ledgerEntry(decode(leaf, 2048)) })) };
+}

@@ -1,0 +1,41 @@
+// What this browser keeps: the owner's keys, sealed with their passphrase, and what each doorbell was like when last
+// seen.  Nothing here is readable without the passphrase but public keys.
+
+const NAME = "doorward";
+
+function database() {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open(NAME, 1);
+    opening.onupgradeneeded = () => {
+      opening.result.createObjectStore("keys");
+      opening.result.createObjectStore("memory");
+    };
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
+}
+
+async function within(store, mode, what) {
+  const opened = await database();
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = opened.transaction(store, mode, { durability: "strict" });
+      const asked = what(transaction.objectStore(store));
+      transaction.oncomplete = () => resolve(asked.result);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  } finally {
+    opened.close();
+  }
+}
+
+/** `{card, sealed}`: public halves, and an age file that the passphrase opens. */
+export const keys = () => within("keys", "readonly", (store) => store.get("mine"));
+export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));
+export const memory = (device) => within("memory", "readonly", (store) => store.get(device));
+export const remember = (device, value) => within("memory", "readwrite", (store) => store.put(value, device));
+export const forgetEverything = () =>
+  Promise.all([
+    within("keys", "readwrite", (store) => store.clear()),
+    within("memory", "readwrite", (store) => store.clear()),
+  ]);

@@ -1,0 +1,67 @@
+// Whom this owner lets ask (agent/owner/trusting.py): roots chosen in this browser, and the bundles they signed.
+import { OpenError } from "../errors.js";
+import { ask } from "../link.js";
+import { readUnverified } from "../wire/envelope.js";
+import { parseKey } from "../wire/keys.js";
+import { meet } from "./meeting.js";
+import { trusted } from "./reviewing.js";
+import { state } from "./stating.js";
+import * as store from "./store.js";
+
+export async function trustRoot(text, keys) {
+  const met = await meet();
+  const key = await parseKey(text.trim());
+  const shown = (await ask("trust")).roots;
+  if (!shown.includes(key.text)) await state("trust-change", met.device, { roots_added: [key.text] }, keys.approval);
+  const { known } = await meet();
+  await store.remember(met.device.id, { ...known, roots: [...new Set([...known.roots, key.text])] });
+}
+
+export async function untrustRoot(text, keys) {
+  const met = await meet();
+  const key = await parseKey(text);
+  if ((await ask("trust")).roots.includes(key.text)) {
+    await state("trust-change", met.device, { roots_removed: [key.text] }, keys.approval);
+  }
+  const { known } = await meet();
+  await store.remember(met.device.id, { ...known, roots: known.roots.filter((root) => root !== key.text) });
+}
+
+/** What a bundle file would change: `{root, version, added, removed, changed}` in the names owners read. */
+export async function lookAtBundle(bytes) {
+  const met = await meet();
+  const { store: trust } = await trusted(met);
+  const claimed = readUnverified(bytes, 3 << 19);
+  if (!trust.roots.has(claimed.keyId)) throw new OpenError("error.stranger-bundle");
+  const before = trust.bundles.get(claimed.keyId)?.requesters ?? [];
+  const bundle = await trust.accept(bytes);
+  const spelling = (entry) => JSON.stringify(entry);
+  const old = new Map(before.map((entry) => [entry.id, entry]));
+  const now = new Map(bundle.requesters.map((entry) => [entry.id, entry]));
+  return {
+    version: bundle.version,
+    added: bundle.requesters.filter((entry) => !old.has(entry.id)).map((entry) => entry.name),
+    removed: before.filter((entry) => !now.has(entry.id)).map((entry) => entry.name),
+    changed: bundle.requesters.filter((e) => old.has(e.id) && spelling(old.get(e.id)) !== spelling(e)).map((e) => e.name),
+  };
+}
+
+export async function offerBundle(bytes) {
+  const change = await lookAtBundle(bytes);
+  await ask("trust_bundle", {}, bytes);
+  await trusted(await meet());
+  return change;
+}
+
+/** What the page shows: roots, and everybody they vouch for. */
+export async function overview() {
+  const met = await meet();
+  const { store: trust, unconfirmed, shown } = await trusted(met);
+  return shown.map((root) => ({
+    key: root.text,
+    id: root.id,
+    confirmed: !unconfirmed.includes(root),
+    version: trust.bundles.get(root.id)?.version ?? null,
+    requesters: (trust.bundles.get(root.id)?.requesters ?? []).map(({ id, name, kind }) => ({ id, name, kind })),
+  }));
+}

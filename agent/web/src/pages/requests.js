@@ -1,0 +1,53 @@
+// Footage requests, one calm card each: those that wait for an answer, and what became of the others.
+import { ask } from "../ui/client.js";
+import { h } from "../ui/dom.js";
+import { dateAndClock, span, t } from "../ui/texts.js";
+
+const REFRESH_MS = 10_000;
+
+export async function requests(content) {
+  content.append(h("h1", t("requests.title")));
+  const place = h("div");
+  content.append(place);
+  let shown = "";
+  async function refresh() {
+    const answer = await ask("requests", { all: true });
+    const now = JSON.stringify(answer);
+    if (now === shown) return;
+    shown = now;
+    place.replaceChildren(...body(answer));
+  }
+  await refresh();
+  const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
+  return () => clearInterval(timer);
+}
+
+function body({ requests: found, opt_outs: optOuts }) {
+  const waiting = found.filter((each) => each.state === "pending");
+  const others = found.filter((each) => !["pending", "received", "no match"].includes(each.state));
+  return [
+    optOuts.some((each) => each.scope === "all") && h("p.note", t("requests.opted-out"), " ", h("a", { href: "/settings" }, t("requests.opted-out.change"))),
+    waiting.length
+      ? h("ul.cards", waiting.map((each) => h("li", card(each))))
+      : h("div.empty", h("p", t("requests.none")), h("p.quiet", t("requests.none.text"))),
+    others.length > 0 && [h("h2", t("requests.earlier")), h("ul.cards.small", others.map((each) => h("li", card(each))))],
+  ].flat().filter(Boolean);
+}
+
+function card(request) {
+  const isWaiting = request.state === "pending";
+  return h(
+    "article.card.request",
+    h(
+      "header",
+      h("p.who", request.requester_name),
+      h(`p.state.${request.state.replace(" ", "-")}`, isWaiting ? t("state.pending") : t(`state.${request.state}`)),
+    ),
+    h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
+    h("p.when", span(request.from * 1000, request.to * 1000)),
+    isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
+    !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
+    h("a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),
+  );
+}
+

@@ -1,0 +1,257 @@
+// Owners, browsers, whom to let ask, what not to be asked, the doorbell's health, and this browser's own keys.
+import { lock } from "../app.js";
+import { ask, call, origin } from "../ui/client.js";
+import { confirm, dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { h } from "../ui/dom.js";
+import { bytes, dateAndClock, explain, shortDate, t, wholeNumber } from "../ui/texts.js";
+import { INCIDENTS, KINDS } from "../wire/messages.js";
+import { qr } from "./setup.js";
+import { zones } from "./zones.js";
+
+export async function settings(content) {
+  content.append(h("h1", t("settings.title")));
+  const sections = [health, owners, browsers, trust, optOuts, picture, ownKeys];
+  for (const make of sections) {
+    const section = h("section.card");
+    content.append(section);
+    await fill(section, make);
+  }
+}
+
+async function fill(section, make) {
+  try {
+    section.replaceChildren(...(await make(() => fill(section, make))));
+  } catch (error) {
+    section.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
+  }
+}
+
+async function health() {
+  const status = await ask("status");
+  const facts = await ask("page_facts");
+  const row = (name, value) => [h("dt", name), h("dd", value)];
+  const { recorder, vault, link } = status;
+  return [
+    h("h2", t("health")),
+    h(
+      "dl.facts",
+      row(t("health.camera"), [t(`camera.${recorder.state}`), recorder.detail].filter(Boolean).join(" · ")),
+      row(t("health.vault"), t("health.vault.text", { n: vault.segments, bytes: bytes(vault.stored_bytes), most: bytes(facts.max_bytes), days: facts.max_age_days })),
+      row(t("health.clock"), t(`clock.${status.clock}`)),
+      row(t("health.link"), [t(`link.${link.link}`), link.remedy].filter(Boolean).join(" · ")),
+      row(t("health.version"), `Doorward ${facts.version}`),
+    ),
+  ];
+}
+
+async function owners(again) {
+  const { owners: names, mine, epoch } = await call("owners");
+  return [
+    h("h2", t("owners")),
+    h("p.quiet", t("owners.text", { n: epoch })),
+    h(
+      "ul.plain",
+      names.map((name) =>
+        h("li.row.between", h("span", name, name === mine ? ` · ${t("owners.you")}` : ""), name !== mine && h("button.small", { type: "button", "aria-label": t("owners.remove.who", { name }), onclick: () => remove(name).then(again) }, t("owners.remove"))),
+      ),
+    ),
+    h("div.row", h("button", { type: "button", onclick: () => invite().then(again) }, t("owners.add"))),
+  ];
+}
+
+async function remove(name) {
+  await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) => call("removeOwner", { name, passphrase }));
+}
+
+/** Shows a QR code to the other phone, waits for its card, and admits it with the passphrase. */
+async function invite() {
+  const made = await call("makeInvitation");
+  const address = `${origin()}/pair#${made.code}.${made.secret}.${made.enrolment}`;
+  const name = await dialog(t("invite.title"), (close) => {
+    const status = h("p", { role: "status" }, t("invite.waiting"));
+    const timer = setInterval(async () => {
+      const [joined] = await call("joined", { secret: made.secret }).catch(() => []);
+      if (joined) finish(joined);
+    }, 1500);
+    const finish = (value) => {
+      clearInterval(timer);
+      close(value);
+    };
+    return [
+      h("p", t("invite.text", { minutes: Math.round(made.life / 60) })),
+      qr(address, t("invite.qr")),
+      h("details", h("summary", t("invite.address")), h("p.address", address)),
+      status,
+      h("div.row.end", h("button", { type: "button", onclick: () => finish(undefined) }, t("cancel"))),
+    ];
+  });
+  if (!name) return;
+  await withPassphrase(t("invite.admit", { name }), t("invite.admit.text"), t("invite.admit.yes"), (passphrase) => call("admit", { secret: made.secret, name, passphrase }));
+  say(t("invite.done", { name }));
+}
+
+async function browsers(again) {
+  const { browsers: found } = await ask("page_browsers");
+  return [
+    h("h2", t("browsers")),
+    h("p.quiet", t("browsers.text")),
+    h(
+      "ul.plain",
+      found.map((each) =>
+        h(
+          "li.row.between",
+          h("span", each.browser, h("small.quiet", [each.owner, each.this ? t("browsers.this") : t("browsers.seen", { date: dateAndClock(each.seen_s * 1000) })].filter(Boolean).join(" · "))),
+          !each.this && h("button.small", { type: "button", onclick: () => ask("page_end", { id: each.id }).then(again) }, t("browsers.end")),
+        ),
+      ),
+    ),
+  ];
+}
+
+async function trust(again) {
+  const roots = await call("trust");
+  const root = h("input", { id: "root", required: true, pattern: "ed25519:[A-Za-z0-9_\\-]{43}", autocomplete: "off", spellcheck: false, autocapitalize: "none" });
+  const bundle = h("input", { id: "bundle", type: "file" });
+  const problem = h("p.problem", { role: "alert" });
+  return [
+    h("h2", t("trust")),
+    h("p.quiet", t("trust.text")),
+    roots.length === 0 && h("p", t("trust.none")),
+    h(
+      "ul.plain",
+      roots.map((each) =>
+        h(
+          "li",
+          h("div.row.between", h("span", h("code", each.id), each.confirmed ? "" : ` · ${t("trust.unconfirmed")}`), h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove"))),
+          h("ul", each.requesters.map((requester) => h("li", `${requester.name} · ${t(`kind.${requester.kind}`)}`))),
+        ),
+      ),
+    ),
+    h(
+      "details",
+      h("summary", t("trust.add")),
+      h("p", t("trust.add.text")),
+      h(
+        "form",
+        {
+          async onsubmit(event) {
+            event.preventDefault();
+            await withPassphrase(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (passphrase) => call("trustRoot", { root: root.value, passphrase }));
+            await again();
+          },
+        },
+        h("label", { for: "root" }, t("trust.root")),
+        root,
+        h("div.row.end", h("button", { type: "submit" }, t("trust.add"))),
+      ),
+    ),
+    h(
+      "details",
+      h("summary", t("trust.bundle")),
+      h("p", t("trust.bundle.text")),
+      h("label", { for: "bundle" }, t("trust.bundle.file")),
+      Object.assign(bundle, {
+        async onchange() {
+          problem.textContent = "";
+          try {
+            await offer(new Uint8Array(await bundle.files[0].arrayBuffer()));
+            await again();
+          } catch (error) {
+            problem.textContent = explain(error);
+          }
+        },
+      }),
+      problem,
+    ),
+  ].filter(Boolean);
+}
+
+async function offer(data) {
+  const change = await call("lookAtBundle", { bytes: data });
+  const lines = ["added", "removed", "changed"].filter((name) => change[name].length).map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
+  const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
+  if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;
+  await call("offerBundle", { bytes: data });
+  say(t("trust.bundle.done"));
+}
+
+async function untrust(root) {
+  await withPassphrase(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (passphrase) => call("untrustRoot", { root: root.key, passphrase }));
+}
+
+async function optOuts(again) {
+  const { opt_outs: standing } = await ask("requests", { all: false });
+  const scope = h("select", { id: "scope" }, h("option", { value: "all" }, t("opt-out.all")), KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))), INCIDENTS.map((incident) => h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) }))));
+  const days = h("select", { id: "days" }, [0, 7, 30, 90].map((n) => h("option", { value: String(n) }, n ? t("opt-out.days", { n }) : t("opt-out.for-good"))));
+  const named = ({ scope: kind, value }) => (kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
+  return [
+    h("h2", t("opt-outs")),
+    h("p.quiet", t("opt-outs.text")),
+    standing.length === 0 && h("p", t("opt-outs.none")),
+    h(
+      "ul.plain",
+      standing.map((each) =>
+        h("li.row.between", h("span", named(each), each.until_s ? ` · ${t("opt-out.until", { date: shortDate(each.until_s * 1000) })}` : ""), h("button.small", { type: "button", onclick: () => decide("opt-in", { scope: each.scope, value: each.value || undefined }, t("opt-in.title")).then(again) }, t("opt-in"))),
+      ),
+    ),
+    h(
+      "form",
+      {
+        async onsubmit(event) {
+          event.preventDefault();
+          const [kind, value] = scope.value.split(" ");
+          const until = Number(days.value) ? Math.floor(Date.now() / 1000) + Number(days.value) * 86_400 : undefined;
+          await decide("opt-out", { scope: kind, value, until_s: until }, t("opt-out.title"));
+          await again();
+        },
+      },
+      h("label", { for: "scope" }, t("opt-outs.what")),
+      scope,
+      h("label", { for: "days" }, t("opt-outs.how-long")),
+      days,
+      h("div.row.end", h("button", { type: "submit" }, t("opt-out.yes"))),
+    ),
+  ].filter(Boolean);
+}
+
+async function decide(kind, matter, title) {
+  await withPassphrase(title, t(`${kind}.confirm`), t(`${kind}.yes`), (passphrase) => call("decide", { kind, matter, passphrase }));
+}
+
+async function picture() {
+  const facts = await ask("page_facts");
+  return [
+    h("h2", t("picture")),
+    h("p.quiet", t("picture.text", { segment: wholeNumber(facts.segment_s) })),
+    await zones(facts),
+  ];
+}
+
+async function ownKeys() {
+  const { name } = await call("state");
+  return [
+    h("h2", t("mine")),
+    h("p.quiet", t("mine.text", { name })),
+    h(
+      "div.row",
+      h("button", { type: "button", onclick: saveBackup }, t("mine.backup")),
+      h("button", { type: "button", onclick: () => lock() }, t("mine.lock")),
+      h("button", { type: "button", onclick: leave }, t("mine.leave")),
+    ),
+  ];
+}
+
+async function saveBackup() {
+  const url = URL.createObjectURL(new Blob([await call("backup")], { type: "application/json" }));
+  h("a", { href: url, download: "doorward-keys.json" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  say(t("mine.backup.done"));
+}
+
+async function leave() {
+  if (!(await confirm(t("mine.leave"), t("mine.leave.text"), t("mine.leave")))) return;
+  await ask("page_leave");
+  await call("forget");
+  location.assign("/pair");
+}
+

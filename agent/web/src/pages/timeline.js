@@ -1,0 +1,207 @@
+// What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
+import { join } from "../media/fmp4.js";
+import { play } from "../media/player.js";
+import { ask, call } from "../ui/client.js";
+import { say } from "../ui/dialogs.js";
+import { h, icon, ICONS } from "../ui/dom.js";
+import { poster } from "../ui/posters.js";
+import { clock, date, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
+
+const TILE_PX = 176;
+const GAP_PX = 8;
+const HEAD_PX = 56;
+const LINE_PX = 40;
+const SPARE_PX = 600;
+const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
+const REFRESH_MS = 15_000;
+
+export async function timeline(content) {
+  const chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
+  const list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
+  content.append(h("h1", t("timeline.title")), chips, list);
+  let found = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
+  let kind = "";
+  let rows = [];
+  let drawn = new Map();
+
+  function choose() {
+    const kinds = [...new Set(found.events.map((event) => event.kind || "motion"))];
+    chips.replaceChildren(
+      ...["", ...kinds.sort()].map((each) =>
+        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout()) }, each ? t(`event.${each}`) : t("timeline.all")),
+      ),
+    );
+    chips.hidden = kinds.length < 2;
+  }
+
+  function layout() {
+    const columns = Math.max(2, Math.floor((list.clientWidth + GAP_PX) / (TILE_PX + GAP_PX)));
+    const tile = Math.round((((list.clientWidth + GAP_PX) / columns - GAP_PX) * 3) / 4) + 40;
+    rows = rowsOf(found, kind, columns, tile);
+    list.style.height = `${rows.length ? rows.at(-1).top + rows.at(-1).height : 0}px`;
+    list.style.setProperty("--columns", String(columns));
+    for (const element of drawn.values()) element.remove();
+    drawn = new Map();
+    draw();
+    content.querySelector(".empty")?.remove();
+    if (!rows.length) content.append(h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text"))));
+  }
+
+  function draw() {
+    const top = -list.getBoundingClientRect().top - SPARE_PX;
+    const bottom = top + innerHeight + 2 * SPARE_PX;
+    let at = firstBelow(rows, top);
+    const wanted = new Set();
+    for (; at < rows.length && rows[at].top < bottom; at++) {
+      wanted.add(at);
+      if (drawn.has(at)) continue;
+      const element = rowElement(rows[at]);
+      element.style.transform = `translateY(${rows[at].top}px)`;
+      element.style.height = `${rows[at].height}px`;
+      // In the order of the page, for those who hear it and those who tab through it.
+      const after = [...drawn.entries()].filter(([number]) => number > at).sort(([a], [b]) => a - b)[0];
+      list.insertBefore(element, after?.[1] ?? null);
+      drawn.set(at, element);
+    }
+    for (const [number, element] of drawn) {
+      if (wanted.has(number) || element.contains(document.activeElement)) continue;
+      element.remove();
+      drawn.delete(number);
+    }
+  }
+
+  const resized = new ResizeObserver(layout);
+  choose();
+  resized.observe(list);
+  addEventListener("scroll", draw, { passive: true });
+  const timer = setInterval(async () => {
+    const now = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }).catch(() => found);
+    if (now.events[0]?.end_ms === found.events[0]?.end_ms && now.events.length === found.events.length) return;
+    found = now;
+    choose();
+    layout();
+  }, REFRESH_MS);
+  return () => {
+    clearInterval(timer);
+    resized.disconnect();
+    removeEventListener("scroll", draw);
+  };
+}
+
+/** Rows of the list: a day's head, gaps, and events side by side. */
+function rowsOf({ events, gaps }, kind, columns, tile) {
+  const rows = [];
+  let top = 0;
+  const add = (row, height) => {
+    rows.push({ ...row, top, height });
+    top += height;
+  };
+  const items = [
+    ...events.filter((event) => !kind || (event.kind || "motion") === kind).map((event) => ({ at: event.start_ms, event })),
+    ...gaps.map((gap) => ({ at: gap.start_ms, gap })),
+  ].sort((a, b) => b.at - a.at);
+  let day = "";
+  let tiles = [];
+  const flush = () => {
+    for (let i = 0; i < tiles.length; i += columns) add({ tiles: tiles.slice(i, i + columns) }, tile + GAP_PX);
+    tiles = [];
+  };
+  for (const item of items) {
+    const itsDay = new Date(item.at).toDateString();
+    if (itsDay !== day) {
+      flush();
+      day = itsDay;
+      add({ day: item.at }, HEAD_PX);
+    }
+    if (item.event) {
+      tiles.push(item.event);
+    } else {
+      flush();
+      add({ gap: item.gap }, LINE_PX);
+    }
+  }
+  flush();
+  return rows;
+}
+
+function firstBelow(rows, y) {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle].top + rows[middle].height < y) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function rowElement(row) {
+  if (row.day) return h("div.line.day", { role: "listitem" }, h("h2", date(row.day)));
+  if (row.gap) {
+    const { start_ms: from, end_ms: to, reason } = row.gap;
+    return h("div.line.gap", { role: "listitem" }, h("p", t("timeline.gap", { from: clock(from), to: clock(to), reason: t(`gap.${reason}`) })));
+  }
+  return h("div.line.tiles", { role: "listitem" }, row.tiles.map(tile));
+}
+
+function tile(event) {
+  const what = t(`event.${event.kind || "motion"}`);
+  const name = `${what}, ${clock(event.start_ms)}, ${length(event.end_ms - event.start_ms)}`;
+  return h(
+    "a.tile",
+    { href: `/timeline/${event.event}`, "aria-label": name },
+    poster(event.poster, ""),
+    h("span.caption", h("b", clock(event.start_ms)), h("span", what), h("span.quiet", length(event.end_ms - event.start_ms))),
+  );
+}
+
+/** One event: played, and saved if its owner wants to keep it. */
+export async function event(content, name) {
+  const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
+  const found = events.find((each) => each.event === name);
+  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
+  if (!found) {
+    content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
+    return undefined;
+  }
+  const { segments } = await ask("list", { from_ms: found.start_ms, to_ms: found.end_ms + 1 });
+  const own = segments.filter((each) => each.event === name).map(({ id, start_ms: start, end_ms: end }) => ({ id, start, end }));
+  const title = t(`event.${found.kind || "motion"}`);
+  const video = h("video.stage", { controls: true, playsInline: true, muted: true, "aria-label": `${title}, ${dateAndClock(found.start_ms)}` });
+  const problem = h("p.problem", { role: "alert" });
+  const save = h("button", { type: "button", onclick: () => saveFilm(own, found, save, problem) }, t("event.save"));
+  let stop = () => {};
+  const start = (from) => {
+    stop();
+    stop = play(video, own.slice(from), (id) => call("segment", { id }), { onError: (error) => (problem.textContent = explain(error)) });
+  };
+  content.append(
+    h("h1", `${title}, ${clock(found.start_ms)}`),
+    h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
+    video,
+    problem,
+    h("ol.scrub", { "aria-label": t("event.moments") }, own.map((each, i) => h("li", h("button.small", { type: "button", onclick: () => start(i) }, exact(each.start))))),
+    h("div.row", save),
+    h("p.quiet", t("event.sealed")),
+  );
+  start(0);
+  return () => stop();
+}
+
+async function saveFilm(segments, found, button, problem) {
+  problem.textContent = "";
+  button.disabled = true;
+  button.setAttribute("aria-busy", "true");
+  try {
+    const opened = [];
+    for (const { id, start } of segments) opened.push({ start, media: (await call("segment", { id })).media });
+    const url = URL.createObjectURL(new Blob([join(opened)], { type: "video/mp4" }));
+    const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
+    h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    say(t("event.saved"));
+  } catch (error) {
+    problem.textContent = explain(error);
+  }
+  button.disabled = false;
+  button.removeAttribute("aria-busy");
+}

@@ -1,0 +1,36 @@
+// Lets the page open when the doorbell cannot be reached, and say so.  It keeps the program and nothing else: no
+// answer of the doorbell, no footage, no document with anybody's name.
+const CACHE = "doorward-program";
+const isProgram = (url) => url.pathname.startsWith("/static/");
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || url.origin !== location.origin) return;
+  if (isProgram(url)) event.respondWith(fromNetworkFirst(event.request));
+  else if (event.request.mode === "navigate") event.respondWith(fromNetworkOrShell(event.request, url));
+});
+
+async function fromNetworkFirst(request) {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok) await cache.put(new URL(request.url).pathname, answer.clone());
+    return answer;
+  } catch {
+    return (await cache.match(new URL(request.url).pathname)) ?? Response.error();
+  }
+}
+
+async function fromNetworkOrShell(request, url) {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(request);
+    const isShell = answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname);
+    if (isShell) await cache.put("/requests", answer.clone());
+    return answer;
+  } catch {
+    return (await cache.match("/requests")) ?? Response.error();
+  }
+}

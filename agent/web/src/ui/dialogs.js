@@ -1,0 +1,79 @@
+// Asks before something counts: the owner's passphrase, or a plain yes.
+import { h } from "./dom.js";
+import { explain, t } from "./texts.js";
+
+/** Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed. */
+export function dialog(title, content) {
+  return new Promise((resolve) => {
+    const id = `dialog-${crypto.randomUUID()}`;
+    const shown = h("dialog.dialog", { "aria-labelledby": id });
+    const close = (value) => {
+      shown.close();
+      shown.remove();
+      resolve(value);
+    };
+    shown.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      close(undefined);
+    });
+    shown.append(h("h2", { id }, title), ...[content(close)].flat());
+    document.body.append(shown);
+    shown.showModal();
+  });
+}
+
+/**
+ * Asks for the passphrase and does `action(passphrase)` with it; a wrong one may be typed again.  The promise has what
+ * the action gave, undefined when the owner thought better of it.
+ */
+export function withPassphrase(title, text, confirm, action) {
+  return dialog(title, (close) => {
+    const field = h("input", { type: "password", autocomplete: "current-password", required: true, id: "passphrase" });
+    const problem = h("p.problem", { role: "alert" });
+    const button = h("button.primary", { type: "submit" }, confirm);
+    const form = h(
+      "form",
+      {
+        async onsubmit(event) {
+          event.preventDefault();
+          problem.textContent = "";
+          button.disabled = true;
+          button.setAttribute("aria-busy", "true");
+          try {
+            close((await action(field.value)) ?? true);
+          } catch (error) {
+            problem.textContent = explain(error);
+            button.disabled = false;
+            button.removeAttribute("aria-busy");
+            field.select();
+          }
+        },
+      },
+      text && [text].flat().map((line) => (line instanceof Node ? line : h("p", line))),
+      h("label", { for: "passphrase" }, t("passphrase")),
+      field,
+      problem,
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), button),
+    );
+    return form;
+  });
+}
+
+export function confirm(title, text, yes) {
+  return dialog(title, (close) => [
+    h("p", text),
+    h(
+      "div.row.end",
+      h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")),
+      h("button.primary", { type: "button", onclick: () => close(true) }, yes),
+    ),
+  ]);
+}
+
+/** A short word at the foot of the page, read out, gone by itself. */
+export function say(text) {
+  const place = document.querySelector("#said");
+  place.textContent = text;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => (place.textContent = ""), 6000);
+}

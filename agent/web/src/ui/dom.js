@@ -1,0 +1,50 @@
+// Makes elements.  Text is always text: there is no way in here to turn a string into markup.
+const SVG = "http://www.w3.org/2000/svg";
+
+/** `h("button.quiet", {type: "button", onclick: f}, "text", child)`. */
+export function h(selector, ...rest) {
+  const [name, ...classes] = selector.split(".");
+  const element = document.createElement(name);
+  if (classes.length) element.className = classes.join(" ");
+  const isPlain = rest[0] !== null && typeof rest[0] === "object" && !(rest[0] instanceof Node) && !Array.isArray(rest[0]);
+  for (const [key, value] of Object.entries(isPlain ? rest.shift() : {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && typeof value !== "string") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...rest.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** A line drawing on a 24 × 24 grid, decoration only. */
+export function icon(...paths) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("icon");
+  for (const d of paths) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", d);
+    svg.append(path);
+  }
+  return svg;
+}
+
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children.flat());
+  return element;
+}
+
+export const ICONS = {
+  bell: ["M6 10a6 6 0 1 1 12 0c0 5 2 6 2 6H4s2-1 2-6", "M10 20a2.2 2.2 0 0 0 4 0"],
+  time: ["M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18", "M12 7v5l3.5 2"],
+  live: ["M3 12s3.5-6 9-6 9 6 9 6-3.5 6-9 6-9-6-9-6", "M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5"],
+  book: ["M5 4h11a3 3 0 0 1 3 3v13H8a3 3 0 0 1-3-3z", "M9 9h6M9 13h4"],
+  gear: ["M4 7h9M17 7h3M4 17h3M11 17h9", "M15 5a2 2 0 1 0 0 4 2 2 0 0 0 0-4M9 15a2 2 0 1 0 0 4 2 2 0 0 0 0-4"],
+  play: ["M8 5.5v13l11-6.5z"],
+  lock: ["M6 11h12v9H6z", "M8.5 11V8a3.5 3.5 0 0 1 7 0v3"],
+  back: ["M14.5 5.5 8 12l6.5 6.5"],
+};

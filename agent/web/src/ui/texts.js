@@ -1,0 +1,59 @@
+// Every word the page says, from one file a language: ../../texts.  The document's `lang` chooses.
+import en from "../../texts/en.json";
+import es from "../../texts/es.json";
+import { PageError } from "../errors.js";
+
+const ALL = { en, es };
+export const language = () => document.documentElement.lang || "en";
+const texts = () => ALL[language()] ?? en;
+
+/** The text of `key` with `{name}` replaced; `{n}` also chooses between `key.one` and `key.other`. */
+export function t(key, values = {}) {
+  const plural = values.n === undefined ? undefined : new Intl.PluralRules(language()).select(values.n);
+  const text = texts()[`${key}.${plural}`] ?? texts()[key] ?? texts()[`${key}.other`] ?? en[key] ?? key;
+  return text.replaceAll(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+}
+
+export const has = (key) => key in en;
+
+export function explain(error) {
+  if (!(error instanceof PageError)) return t("error.unexpected", { what: String(error) });
+  if (error.said !== undefined) return [error.said, error.remedy].filter(Boolean).join(" ");
+  return t(error.text, error.values);
+}
+
+const format = (options) => {
+  const made = new Map();
+  return (value) => {
+    if (!made.has(language())) made.set(language(), new Intl.DateTimeFormat(language(), options));
+    return made.get(language()).format(value);
+  };
+};
+
+export const date = format({ weekday: "long", day: "numeric", month: "long" });
+export const shortDate = format({ day: "numeric", month: "short", year: "numeric" });
+export const clock = format({ hour: "2-digit", minute: "2-digit" });
+export const exact = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const dateAndClock = format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+/** A span of time as people say it. */
+export function span(from, to) {
+  const isOneDay = new Date(from).toDateString() === new Date(to).toDateString();
+  return isOneDay ? `${date(from)}, ${clock(from)} – ${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
+}
+
+export function length(ms) {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 90) return t("length.seconds", { n: seconds });
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? t("length.minutes", { n: minutes }) : t("length.hours", { n: Math.round(minutes / 60) });
+}
+
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; count >= 1000 && unit < units.length - 1; unit++) count /= 1000;
+  return `${new Intl.NumberFormat(language(), { maximumFractionDigits: count < 10 && unit ? 1 : 0 }).format(count)} ${units[unit]}`;
+}
+
+export const wholeNumber = (value) => new Intl.NumberFormat(language(), { maximumFractionDigits: 0 }).format(value);

@@ -1,0 +1,11 @@
+// The one policy of Trusted Types: the only script addresses that this page ever loads.
+const ADDRESSES = ["/static/worker.js", "/worker-service.js"];
+
+const policy = globalThis.trustedTypes?.createPolicy("doorward", {
+  createScriptURL(address) {
+    if (!ADDRESSES.includes(address)) throw new TypeError("not a script of this page");
+    return address;
+  },
+});
+
+export const trustedUrl = (address) => policy?.createScriptURL(address) ?? address;

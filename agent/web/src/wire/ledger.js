@@ -1,0 +1,90 @@
+// The ledger's proofs and its signed head (LEDGER.md; RFC 6962, RFC 9162 section 2.1.4.2; C2SP signed notes).
+import { FormatError, OpenError } from "../errors.js";
+import { concat, equal, sha256, unbase64, utf8 } from "./bytes.js";
+import { verifies } from "./keys.js";
+
+const LEAF = Uint8Array.of(0);
+const NODE = Uint8Array.of(1);
+export const leafHash = (leaf) => sha256(concat(LEAF, leaf));
+export const nodeHash = (left, right) => sha256(concat(NODE, left, right));
+const refuted = () => new OpenError("error.ledger-rewritten");
+
+/** The root of the tree over `hashes`. */
+export async function rootOf(hashes) {
+  const roots = [];
+  let size = 0;
+  for (let node of hashes) {
+    for (let rest = size; rest & 1; rest >>= 1) node = await nodeHash(roots.pop(), node);
+    roots.push(node);
+    size += 1;
+  }
+  if (!roots.length) return sha256(new Uint8Array());
+  let root = roots.pop();
+  while (roots.length) root = await nodeHash(roots.pop(), root);
+  return root;
+}
+
+/** Throws unless the tree of `newSize` leaves begins with the one of `oldSize`. */
+export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof) {
+  if (!(oldSize >= 0 && oldSize <= newSize)) throw refuted();
+  if (oldSize === 0 || oldSize === newSize) {
+    const expected = oldSize ? newRoot : await sha256(new Uint8Array());
+    if (proof.length || !equal(oldRoot, expected)) throw refuted();
+    return;
+  }
+  const isPerfect = Number.isInteger(Math.log2(oldSize));
+  const path = isPerfect ? [oldRoot, ...proof] : [...proof];
+  if (!path.length) throw refuted();
+  let position = oldSize - 1;
+  let last = newSize - 1;
+  const half = (number) => Math.floor(number / 2);
+  while (position % 2) [position, last] = [half(position), half(last)];
+  let [oldNode, newNode] = [path[0], path[0]];
+  for (const sibling of path.slice(1)) {
+    if (last === 0) throw refuted();
+    if (position % 2 || position === last) {
+      oldNode = await nodeHash(sibling, oldNode);
+      newNode = await nodeHash(sibling, newNode);
+      while (position % 2 === 0 && position) [position, last] = [half(position), half(last)];
+    } else {
+      newNode = await nodeHash(newNode, sibling);
+    }
+    [position, last] = [half(position), half(last)];
+  }
+  if (last !== 0 || !equal(oldNode, oldRoot) || !equal(newNode, newRoot)) throw refuted();
+}
+
+/** The checkpoint in `note`: `{size, root}`, once the device's signature on it has verified. */
+export async function openCheckpoint(note, device) {
+  const bytes = utf8(note);
+  const cut = note.lastIndexOf("\n\n");
+  if (bytes.length > 16384 || cut < 0) throw new FormatError("error.format", { what: "checkpoint" });
+  const text = note.slice(0, cut + 1);
+  const name = `doorward/${device.id}`;
+  const lines = text.split("\n");
+  if (lines.length !== 4 || lines[3] !== "" || !/^(0|[1-9][0-9]{0,15})$/.test(lines[1])) {
+    throw new FormatError("error.format", { what: "checkpoint" });
+  }
+  const root = unbase64(lines[2]);
+  const signature = await ownSignature(note.slice(cut + 2), name, device);
+  if (lines[0] !== name || root.length !== 32 || !(await verifies(device, signature, utf8(text)))) {
+    throw new OpenError("error.not-signed");
+  }
+  return { size: Number(lines[1]), root, note };
+}
+
+async function ownSignature(signatures, name, device) {
+  const lines = signatures.split("\n");
+  if (lines.pop() !== "" || lines.length < 1 || lines.length > 16) throw new FormatError("error.format", { what: "checkpoint" });
+  const keyHash = (await sha256(concat(utf8(`${name}\n`), Uint8Array.of(1), device.raw))).slice(0, 4);
+  const own = [];
+  for (const line of lines) {
+    const match = /^— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})$/.exec(line);
+    if (!match) throw new FormatError("error.format", { what: "checkpoint" });
+    const signature = unbase64(match[2]);
+    if (match[1] === name && equal(signature.slice(0, 4), keyHash)) own.push(signature.slice(4));
+  }
+  if (own.length !== 1 || own[0].length !== 64) throw new OpenError("error.not-signed");
+  return own[0];
+}
+

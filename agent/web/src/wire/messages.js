@@ -1,0 +1,123 @@
+// The messages the page reads and writes, as PROTOCOL.md and FORMAT.md list them.
+import { isArea, isPoint, requireMeasurable } from "./area.js";
+import {
+  anyText, base64Text, count, distinct, flag, hexId, hybridRecipient, integer, keyId, keyText, label, list, object, one,
+  recipient, segmentId, sequence, sha256Text, shortText, tagged, utcMs, utcS, version1, MAX_INTEGER,
+} from "./schema.js";
+import { FormatError } from "../errors.js";
+
+export const KINDS = ["police", "fire", "insurer", "neighbour", "court", "defence"];
+export const INCIDENTS = [
+  "assault", "burglary", "fire", "fraud", "missing-person", "parcel-theft", "robbery", "theft", "traffic", "trespass",
+  "vandalism", "vehicle-crime", "other",
+];
+export const STATEMENT_LIMIT = 4 << 20;
+export const STATEMENT_ENVELOPE_LIMIT = 6 << 20;
+export const BUNDLE_LIMIT = 1 << 20;
+export const BUNDLE_ENVELOPE_LIMIT = 3 << 19;
+
+const email = shortText(400);
+const requestShape = object({
+  v: version1, id: hexId, requester: label, seq: sequence, audience: keyId, kind: one(...KINDS), case: shortText(64),
+  incident: one(...INCIDENTS), description: shortText(500), area: isArea, from: utcS, to: utcS, not_after: utcS,
+  reply: hybridRecipient, contact: object({ name: shortText(100) }, { email, phone: shortText(32) }),
+});
+
+export function footageRequest(value) {
+  const request = requestShape(value);
+  if (request.from >= request.to) throw new FormatError("error.format", { what: "from" });
+  requireMeasurable(request.area);
+  return request;
+}
+
+const enrolmentShape = object(
+  {
+    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, epoch: sequence,
+    recipients: list(object({ name: label, recipient }), 1, 8), approvers: list(object({ name: label, key: keyText }), 1, 8),
+    recovery: recipient,
+  },
+  { previous: sha256Text },
+);
+
+export function enrolment(value) {
+  const found = enrolmentShape(value);
+  distinct(found.recipients.map((each) => each.name), "recipients");
+  distinct([...found.recipients.map((each) => each.recipient), found.recovery], "recipients");
+  distinct(found.approvers.map((each) => each.name), "approvers");
+  distinct([...found.approvers.map((each) => each.key), found.device], "approvers");
+  if ((found.previous === undefined) !== (found.epoch === 1)) throw new FormatError("error.format", { what: "previous" });
+  return found;
+}
+
+export const ownerCard = object({ v: version1, name: label, recipient, approver: keyText, recovery: recipient });
+
+const bound = integer(0, 2 ** 40);
+const isRegion = object({ south_west: isPoint, north_east: isPoint });
+const bundleShape = object({
+  v: version1, root: keyId, version: sequence, issued_s: utcS,
+  requesters: list(
+    object(
+      {
+        id: label, name: shortText(100), kind: one(...KINDS),
+        keys: list(object({ key: keyText, from_s: utcS, until_s: utcS }, { revoked: flag }), 1, 8),
+        regions: list(isRegion, 1, 32),
+      },
+      {
+        limits: object({}, {
+          window_min_s: bound, window_max_s: bound, look_back_max_s: bound, area_min_m2: bound, area_max_m2: bound,
+          life_max_s: bound, requests_per_case: bound, requests_per_requester_per_day: bound,
+        }),
+      },
+    ),
+    0,
+    1024,
+  ),
+});
+
+export function trustBundle(value) {
+  const bundle = bundleShape(value);
+  distinct(bundle.requesters.map((each) => each.id), "requesters");
+  distinct(bundle.requesters.map((each) => each.name.toLowerCase()), "requesters.name");
+  distinct(bundle.requesters.flatMap((each) => each.keys.map((key) => key.key)), "requesters.keys");
+  return bundle;
+}
+
+const quality = one("synced", "held", "unknown");
+const anyMs = integer(-MAX_INTEGER, MAX_INTEGER);
+const span = object({ boot: hexId, start_us: count, end_us: count, utc_ms: anyMs, quality });
+const stamp = object({ boot: hexId, at_us: count, utc_ms: anyMs, quality });
+const sealed = object({ size: sequence, header_size: sequence, sha256: sha256Text, sha256_header: sha256Text, sha256_payload: sha256Text });
+const recordLabel = shortText(64);
+export const begin = object(
+  { segment: segmentId, event: segmentId, ordinal: count, boot: hexId, start_us: count, until_us: count, utc_ms: anyMs, quality },
+  { v: version1, label: recordLabel },
+);
+
+export const manifestPayload = object(
+  {
+    seq: count, prev: sha256Text,
+    record: tagged("kind", {
+      segment: object(
+        { kind: one("segment"), id: segmentId, event: segmentId, ordinal: count, span, epoch: count, file: sealed, media_size: count, sha256_media: sha256Text },
+        { poster: object({ file: sealed, sha256_image: sha256Text }), label: recordLabel },
+      ),
+      adopted: object({ kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp }, { poster_file: sealed }),
+      evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
+      gap: object({ kind: one("gap"), reason: anyText, span }),
+      boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
+    }),
+  },
+  { v: version1 },
+);
+export const manifestLine = object({ payload: base64Text, sig: base64Text });
+
+export const context = object(
+  { device: keyId, segment: segmentId, event: segmentId, ordinal: count, span, media_bytes: count, sha256_media: sha256Text },
+  { v: version1, label: recordLabel },
+);
+
+const reason = shortText(48);
+export const ledgerEntry = object(
+  { v: version1, kind: shortText(32), boot: hexId, boot_us: count, utc_ms: utcMs, clock: quality },
+  { request: hexId, requester: label, disclosure: hexId, subject: sha256Text, segments: count, size_bytes: count, version: sequence, reason },
+);

@@ -1,0 +1,82 @@
+// The small types that messages are made of (agent/wire/fields.py).  A checker takes a value and its place in the
+// message, and returns the value or throws FormatError naming the place, never the value.
+import { FormatError } from "../errors.js";
+
+const wrong = (place) => new FormatError("error.format", { what: place });
+
+export const text = (pattern) => (value, place) => {
+  if (typeof value !== "string" || !pattern.test(value)) throw wrong(place);
+  return value;
+};
+
+export const integer = (least, most) => (value, place) => {
+  if (!Number.isSafeInteger(value) || value < least || value > most) throw wrong(place);
+  return value;
+};
+
+export const number = (least, most) => (value, place) => {
+  if (typeof value !== "number" || value < least || value > most) throw wrong(place);
+  return value;
+};
+
+export const one = (...choices) => (value, place) => {
+  if (!choices.includes(value)) throw wrong(place);
+  return value;
+};
+
+export const flag = one(true, false);
+
+export const list = (item, least = 0, most = Infinity) => (value, place) => {
+  if (!Array.isArray(value) || value.length < least || value.length > most) throw wrong(place);
+  value.forEach((member, i) => item(member, `${place}[${i}]`));
+  return value;
+};
+
+/** An object with exactly these members; `null` in an optional one means absent. */
+export const object = (required, optional = {}) => (value, place = "message") => {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw wrong(place);
+  for (const key of Object.keys(value)) {
+    if (!(key in required) && !(key in optional)) throw wrong(`${place}: unknown key`);
+  }
+  for (const [key, check] of Object.entries(required)) check(value[key], `${place}.${key}`);
+  for (const [key, check] of Object.entries(optional)) {
+    if (value[key] === null) delete value[key];
+    if (value[key] !== undefined) check(value[key], `${place}.${key}`);
+  }
+  return value;
+};
+
+/** One of several objects, told apart by the text in member `tag`. */
+export const tagged = (tag, kinds) => (value, place = "message") => {
+  const check = kinds[value?.[tag]];
+  if (!check || !Object.hasOwn(kinds, value[tag])) throw wrong(`${place}.${tag}`);
+  return check(value, place);
+};
+
+export function distinct(values, place) {
+  if (new Set(values).size !== values.length) throw wrong(`${place}: an entry stands twice`);
+}
+
+const BECH32 = "[02-9ac-hj-np-z]";
+const LATEST_S = 253402300799;
+export const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
+
+export const version1 = one(1);
+export const hexId = text(/^[0-9a-f]{32}$/);
+export const sha256Text = text(/^[0-9a-f]{64}$/);
+export const keyId = text(/^[0-9a-f]{16}$/);
+export const keyText = text(/^ed25519:[A-Za-z0-9_-]{43}$/);
+export const label = text(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
+export const segmentId = text(/^[a-z2-7]{26}$/);
+export const hybridRecipient = text(new RegExp(`^age1pq1${BECH32}{1952}$`));
+export const recipient = text(new RegExp(`^age1(pq1${BECH32}{1952}|${BECH32}{58})$`));
+export const base64Text = text(/^[A-Za-z0-9+/]*={0,2}$/);
+export const utcS = integer(0, LATEST_S);
+export const utcMs = integer(0, LATEST_S * 1000);
+export const sequence = integer(1, MAX_INTEGER);
+export const count = integer(0, MAX_INTEGER);
+export const anyText = text(/^[^]*$/);
+export const shortText = (most) => (value, place) => {
+  if (typeof value !== "string" || value === "" || Array.from(value).length > most) throw wrong(place);
+  return value;
+};

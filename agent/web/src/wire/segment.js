@@ -1,0 +1,142 @@
+// Opens what the doorbell sealed and holds it against what it signed at capture (agent/owner/opening.py).
+import { FormatError, OpenError } from "../errors.js";
+import { openPrefix, open, split, stanzaBodies } from "./age.js";
+import { sha256hex, unbase64, utf8 } from "./bytes.js";
+import { pae } from "./envelope.js";
+import { verifies } from "./keys.js";
+import { begin as isBegin, context as isContext, manifestLine, manifestPayload } from "./messages.js";
+import { decode } from "./strictjson.js";
+
+const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
+const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
+const LONGEST_LINE = 16 * 1024;
+
+/** The record in a manifest line, once the device's key has signed it and it is about `segment`. */
+export async function recordOf(line, segment, device) {
+  const outer = manifestLine(decode(utf8(line), LONGEST_LINE));
+  const payload = unbase64(outer.payload);
+  if (!(await verifies(device, unbase64(outer.sig), pae(RECORD_TYPE, payload)))) throw new OpenError("error.not-signed");
+  const { record } = manifestPayload(decode(payload, LONGEST_LINE));
+  const isSegment = record.kind === "segment" || record.kind === "adopted";
+  if (!isSegment || idOf(record) !== segment) throw new OpenError("error.other-record");
+  return record;
+}
+
+export const idOf = (record) => (record.kind === "segment" ? record.id : record.begin.segment);
+export const eventOf = (record) => (record.kind === "segment" ? record.event : record.begin.event);
+export const labelOf = (record) => (record.kind === "segment" ? record.label : record.begin.label) ?? "";
+export const isShareable = (record) => record.kind === "segment" || record.complete;
+export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
+
+/** UTC ms, as agent/core/vault/spans.py counts: the end rounded up. */
+export function spanOf(record) {
+  if (record.kind === "segment") return spanMs(record.span.utc_ms, record.span.start_us, record.span.end_us, record.span.quality);
+  return spanMs(record.begin.utc_ms, record.begin.start_us, record.begin.until_us, "unknown");
+}
+
+const spanMs = (utc, start, end, quality) => ({ start: utc, end: utc + Math.ceil((end - start) / 1000), quality });
+
+async function requireSignedBytes(file, data) {
+  const header = data.subarray(0, file.header_size);
+  const same =
+    data.length === file.size &&
+    split(data) === file.header_size &&
+    (await sha256hex(data)) === file.sha256 &&
+    (await sha256hex(header)) === file.sha256_header &&
+    (await sha256hex(data.subarray(file.header_size))) === file.sha256_payload;
+  if (!same) throw new OpenError("error.other-bytes");
+}
+
+/** `{media, context, whole}`: media plays by itself. */
+export async function openCaptured(record, data, identity, device) {
+  await requireSignedBytes(record.file, data);
+  if (record.kind === "segment") {
+    const { media, context } = await splitMedia(await open(data, identity));
+    agree(record, context, device);
+    return { media, context, whole: true };
+  }
+  const bodies = stanzaBodies(data.subarray(0, record.file.header_size), "doorward-begin");
+  const begun = bodies.length === 1 ? isBegin(decode(bodies[0], 2048)) : undefined;
+  if (JSON.stringify(sorted(begun)) !== JSON.stringify(sorted(record.begin))) throw new OpenError("error.other-record");
+  const { plain, whole } = await openPrefix(data, identity);
+  if (!whole) return { media: wholeFragments(plain), context: null, whole: false };
+  const { media, context } = await splitMedia(plain);
+  agree(record, context, device);
+  return { media, context, whole: true };
+}
+
+export async function openPoster(record, data, identity) {
+  const file = posterOf(record);
+  if (!file) throw new FormatError("error.no-poster");
+  await requireSignedBytes(file, data);
+  const image = await open(data, identity);
+  const signed = record.kind === "segment" ? record.poster.sha256_image : undefined;
+  if (signed && signed !== (await sha256hex(image))) throw new OpenError("error.other-bytes");
+  if (image[0] !== 0xff || image[1] !== 0xd8 || image[2] !== 0xff) throw new FormatError("error.no-poster");
+  return image;
+}
+
+const sorted = (value) => value && Object.keys(value).filter((key) => key !== "v").sort().map((key) => [key, value[key]]);
+
+function agree(record, context, device) {
+  const [id, event, ordinal] =
+    record.kind === "segment"
+      ? [record.id, record.event, record.ordinal]
+      : [record.begin.segment, record.begin.event, record.begin.ordinal];
+  const said = context.device === device && context.segment === id && context.event === event && context.ordinal === ordinal;
+  const whole =
+    record.kind === "segment"
+      ? JSON.stringify(sorted(context.span)) === JSON.stringify(sorted(record.span)) &&
+        context.media_bytes === record.media_size &&
+        context.sha256_media === record.sha256_media
+      : context.span.boot === record.begin.boot && context.span.start_us === record.begin.start_us;
+  if (!said || !whole) throw new OpenError("error.other-record");
+}
+
+/** Top-level boxes that fill `data` exactly: `[start, end, kind]`. */
+export function boxes(data) {
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  const found = [];
+  for (let at = 0; at < data.length; ) {
+    if (data.length - at < 8) throw new FormatError("error.format", { what: "MP4" });
+    let size = view.getUint32(at);
+    let head = 8;
+    if (size === 1 && data.length - at >= 16) {
+      size = Number(view.getBigUint64(at + 8));
+      head = 16;
+    }
+    if (size < head || at + size > data.length) throw new FormatError("error.format", { what: "MP4" });
+    found.push([at, at + size, String.fromCharCode(...data.subarray(at + 4, at + 8))]);
+    at += size;
+  }
+  return found;
+}
+
+async function splitMedia(plain) {
+  const last = boxes(plain).at(-1);
+  const head = last && last[2] === "uuid" ? plain.subarray(last[0] + 8, last[0] + 24) : [];
+  if (head.length !== 16 || !CONTEXT_BOX.every((byte, i) => head[i] === byte)) {
+    throw new FormatError("error.format", { what: "context" });
+  }
+  const context = isContext(decode(plain.subarray(last[0] + 24, last[1]), 2048));
+  const media = plain.subarray(0, last[0]);
+  if (media.length !== context.media_bytes || (await sha256hex(media)) !== context.sha256_media) {
+    throw new OpenError("error.other-bytes");
+  }
+  return { media, context };
+}
+
+function wholeFragments(data) {
+  let at = 0;
+  let end = 0;
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  while (data.length - at >= 8) {
+    const size = view.getUint32(at);
+    const kind = String.fromCharCode(...data.subarray(at + 4, at + 8));
+    at += size;
+    if (size < 8 || at > data.length) break;
+    if (kind === "mdat") end = at;
+  }
+  if (!end) throw new FormatError("error.cut-too-early");
+  return data.subarray(0, end);
+}

@@ -1,0 +1,143 @@
+// JSON that two parsers cannot read differently: PROTOCOL.md section 1, as agent/wire/strictjson.py has it.
+import { FormatError } from "../errors.js";
+import { fromUtf8, utf8 } from "./bytes.js";
+
+const MAX_DEPTH = 8;
+const bad = (what) => new FormatError("error.format", { what });
+
+/** `bytes` as a value; objects have no prototype.  Throws FormatError. */
+export function decode(bytes, limit = 8192) {
+  if (bytes.length > limit) throw bad("size");
+  return new Parser(fromUtf8(bytes)).whole();
+}
+
+/** The one spelling: keys ascending, no spaces, raw UTF-8; `undefined` and `null` members are left out. */
+export function encode(value) {
+  return utf8(write(value));
+}
+
+function write(value) {
+  if (Array.isArray(value)) return `[${value.map(write).join(",")}]`;
+  if (value !== null && typeof value === "object") {
+    const keys = Object.keys(value).filter((key) => value[key] !== undefined && value[key] !== null);
+    keys.sort(byCodePoint);
+    return `{${keys.map((key) => `${JSON.stringify(key)}:${write(value[key])}`).join(",")}}`;
+  }
+  if (typeof value === "number" && !Number.isSafeInteger(value)) throw bad("number");
+  if (typeof value === "string" && (!value.isWellFormed() || value !== value.normalize("NFC"))) throw bad("text");
+  return JSON.stringify(value);
+}
+
+/** Code points, where JavaScript compares UTF-16 units. */
+function byCodePoint(a, b) {
+  const left = Array.from(a);
+  const right = Array.from(b);
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const step = left[i].codePointAt(0) - right[i].codePointAt(0);
+    if (step) return step;
+  }
+  return left.length - right.length;
+}
+
+class Parser {
+  constructor(text) {
+    this.text = text;
+    this.at = 0;
+  }
+
+  whole() {
+    const value = this.value(1, "");
+    this.space();
+    if (this.at !== this.text.length) throw bad("JSON");
+    return value;
+  }
+
+  space() {
+    while (" \t\n\r".includes(this.text[this.at] ?? "x")) this.at++;
+  }
+
+  take(character) {
+    this.space();
+    if (this.text[this.at] !== character) throw bad("JSON");
+    this.at++;
+  }
+
+  peek() {
+    this.space();
+    return this.text[this.at];
+  }
+
+  value(depth, key) {
+    if (depth > MAX_DEPTH) throw bad("depth");
+    const next = this.peek();
+    if (next === "{") return this.object(depth);
+    if (next === "[") return this.list(depth);
+    if (next === '"') return this.string();
+    for (const [word, value] of [["true", true], ["false", false], ["null", null]]) {
+      if (this.text.startsWith(word, this.at)) {
+        this.at += word.length;
+        return value;
+      }
+    }
+    return this.number(key);
+  }
+
+  object(depth) {
+    const found = Object.create(null);
+    this.take("{");
+    if (this.peek() === "}") {
+      this.at++;
+      return found;
+    }
+    for (;;) {
+      if (this.peek() !== '"') throw bad("JSON");
+      const key = this.string();
+      if (key in found) throw bad("duplicate key");
+      this.take(":");
+      found[key] = this.value(depth + 1, key);
+      if (this.peek() === ",") this.at++;
+      else break;
+    }
+    this.take("}");
+    return found;
+  }
+
+  list(depth) {
+    const found = [];
+    this.take("[");
+    if (this.peek() === "]") {
+      this.at++;
+      return found;
+    }
+    for (;;) {
+      found.push(this.value(depth + 1, ""));
+      if (this.peek() === ",") this.at++;
+      else break;
+    }
+    this.take("]");
+    return found;
+  }
+
+  string() {
+    const match = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+    match.lastIndex = this.at;
+    const raw = match.exec(this.text)?.[0];
+    if (raw === undefined) throw bad("JSON");
+    this.at += raw.length;
+    const text = JSON.parse(raw);
+    if (!text.isWellFormed() || text !== text.normalize("NFC")) throw bad("text");
+    return text;
+  }
+
+  number(key) {
+    const match = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+    match.lastIndex = this.at;
+    const raw = match.exec(this.text)?.[0];
+    if (raw === undefined) throw bad("JSON");
+    this.at += raw.length;
+    const isCoordinate = key === "lat" || key === "lon";
+    if (isCoordinate && /^-?(0|[1-9][0-9]{0,2})\.[0-9]{1,7}$/.test(raw)) return Number(raw);
+    if (!/^-?(0|[1-9][0-9]*)$/.test(raw) || raw === "-0" || !Number.isSafeInteger(Number(raw))) throw bad("number");
+    return Number(raw);
+  }
+}

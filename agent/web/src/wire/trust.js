@@ -1,0 +1,63 @@
+// Roots this owner chose and the bundles they signed (agent/wire/trust.py), and the hard limits of every request.
+import { FormatError, OpenError } from "../errors.js";
+import { bounds, encloses, size } from "./area.js";
+import { sha256hex } from "./bytes.js";
+import { open, payloadType } from "./envelope.js";
+import { parseKey } from "./keys.js";
+import { BUNDLE_ENVELOPE_LIMIT, BUNDLE_LIMIT, trustBundle } from "./messages.js";
+import { decode } from "./strictjson.js";
+
+const HARD = {
+  window_min_s: 900, window_max_s: 12 * 3600, area_min_m2: 64750, area_max_m2: 1294994,
+};
+
+export class TrustStore {
+  /** `roots`: Map of keys by id; `newest`: {root: {version, sha256}}, what was ever seen. */
+  constructor(roots = new Map(), newest = {}) {
+    this.roots = roots;
+    this.newest = { ...newest };
+    this.bundles = new Map();
+  }
+
+  /** Takes a signed bundle of one of the roots; what it changes.  An older one than seen is refused. */
+  async accept(bytes) {
+    const opened = await open(bytes, payloadType("trust-bundle"), this.roots, BUNDLE_ENVELOPE_LIMIT);
+    const bundle = trustBundle(decode(opened.payload, BUNDLE_LIMIT));
+    if (bundle.root !== opened.keyId) throw new FormatError("error.format", { what: "root" });
+    const seen = this.newest[bundle.root];
+    const sha256 = await sha256hex(opened.payload);
+    const isSame = seen && seen.version === bundle.version && seen.sha256 === sha256;
+    if (seen && !isSame && bundle.version <= seen.version) throw new OpenError("error.older-bundle");
+    this.bundles.set(bundle.root, bundle);
+    this.newest[bundle.root] = { version: bundle.version, sha256 };
+    return bundle;
+  }
+
+  /** The requester of that id and key under that root, if the key may be used at `atS`. */
+  async resolve(root, requester, keyId, atS) {
+    const entry = this.bundles.get(root)?.requesters.find((each) => each.id === requester);
+    for (const held of entry?.keys ?? []) {
+      const key = await parseKey(held.key);
+      if (key.id === keyId && !held.revoked && held.from_s <= atS && atS <= held.until_s) return { ...entry, root, key };
+    }
+    return undefined;
+  }
+}
+
+/** Whether the device had to block this request: nobody may loosen these. */
+export function isOverLimit(request, requester) {
+  const own = requester.limits ?? {};
+  const least = (name) => Math.max(HARD[name], own[name] ?? 0);
+  const most = (name) => Math.min(HARD[name], own[name] ?? Infinity);
+  const window = request.to - request.from;
+  const area = size(request.area);
+  const inRegion = requester.regions.some(({ south_west: sw, north_east: ne }) =>
+    encloses({ south: sw.lat, west: sw.lon, north: ne.lat, east: ne.lon }, bounds(request.area)),
+  );
+  return (
+    window < least("window_min_s") || window > most("window_max_s") ||
+    area < least("area_min_m2") || area > most("area_max_m2") ||
+    request.kind !== requester.kind || !inRegion
+  );
+}
+

@@ -1,0 +1,314 @@
+// The owner's client, in a worker: here keys are unlocked, footage is opened and statements are signed.  The page asks
+// by name and gets plain values, pictures and films back; a key never crosses to it, and never leaves the browser.
+import { plainOf, PageError } from "./errors.js";
+import { ask } from "./link.js";
+import * as enrolling from "./owner/enrolling.js";
+import * as keys from "./owner/keys.js";
+import { readLedger } from "./owner/ledger.js";
+import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
+import * as reviewing from "./owner/reviewing.js";
+import * as store from "./owner/store.js";
+import * as trusting from "./owner/trusting.js";
+import { fileKey, identityToRecipient } from "./wire/age.js";
+import { hex, randomBytes, utf8 } from "./wire/bytes.js";
+import { ownerCard } from "./wire/messages.js";
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { decode, encode } from "./wire/strictjson.js";
+
+/** What opens footage while the page is unlocked; what approves is unlocked anew for each decision. */
+let identity = null;
+let older = null;
+let draft = null;
+let met = null;
+const reviews = new Map();
+
+const device = async () => (met ??= (await meet()).device);
+const opener = () => {
+  if (!identity) throw new PageError("error.locked");
+  return identity;
+};
+
+const operations = {
+  /** What this browser has. */
+  async state() {
+    const kept = await store.keys();
+    return { name: kept?.card.name ?? null, unlocked: identity !== null };
+  },
+
+  // Making an owner
+
+  async draftKeys({ name }) {
+    const [secrets, recovery] = await Promise.all([keys.makeSecrets(), keys.makeRecovery()]);
+    draft = { secrets, recovery, card: await keys.cardOf(name, secrets, await identityToRecipient(recovery)) };
+    return { recovery, recipient: draft.card.recovery };
+  },
+
+  async keepDraft({ passphrase, withRecovery }) {
+    // A second owner has no kit of their own: the doorbell's first one stays in force.
+    if (!withRecovery) draft.card = { ...draft.card, recovery: await enrolledRecovery() };
+    await keys.keep(draft.card, draft.secrets, passphrase);
+    identity = draft.secrets.identity;
+  },
+
+  /** `typed`: the kit, as the owner has it on paper.  It is opened with what was typed, not with what we remember. */
+  async enrolFirst({ typed, origin }) {
+    const recovery = await keys.readKit(typed);
+    if ((await identityToRecipient(recovery)) !== draft.card.recovery) throw new PageError("error.other-kit");
+    await enrolling.enrolFirst(draft.card, draft.secrets, recovery);
+    await enrolling.prove(draft.secrets.approval, origin);
+    await meetFirst();
+    draft = null;
+  },
+
+  // A second phone or owner
+
+  async offerCard({ secret }) {
+    const text = new TextDecoder().decode(encode(draft.card));
+    const mac = hex(hmac(sha256, utf8(secret), utf8(text)));
+    await ask("page_card", { card: JSON.stringify({ card: text, mac }) });
+  },
+
+  async makeInvitation() {
+    const { code, life_s: lifeS } = await ask("page_invite");
+    const enrolment = await readEnrolment((await ask("enrolment")).envelope);
+    return { code, secret: hex(randomBytes(16)), life: lifeS, enrolment: enrolment.sha256 };
+  },
+
+  /** Names of those who joined with this invitation: cards the doorbell could not have made, for it has no secret. */
+  async joined({ secret }) {
+    const found = [];
+    for (const offered of (await ask("page_cards")).cards) {
+      const card = readCard(offered, secret);
+      if (card) found.push(card.name);
+    }
+    return found;
+  },
+
+  async admit({ secret, name, passphrase }) {
+    const own = await keys.unlock(passphrase);
+    const offers = (await ask("page_cards")).cards.map((offered) => readCard(offered, secret));
+    const card = offers.find((each) => each?.name === name);
+    if (!card) throw new PageError("error.nobody-joined");
+    const change = (recipients, approvers) => {
+      if (recipients.some((each) => each.name === card.name)) throw new PageError("error.name-taken");
+      return {
+        recipients: [...recipients, { name: card.name, recipient: card.recipient }],
+        approvers: [...approvers, { name: card.name, key: card.approver }],
+      };
+    };
+    return enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+  },
+
+  /** The other side: answers the test only this browser can open.  False while nobody has admitted it yet. */
+  async answerInvitation({ passphrase, origin, expected }) {
+    const own = await keys.unlock(passphrase);
+    const shown = await ask("device");
+    if (shown.pending) {
+      await enrolling
+        .answerTests([{ name: own.card.name, recipient: own.card.recipient }], { [own.card.recipient]: own.identity })
+        .catch((error) => {
+          if (error.kind !== "RequestError") throw error;
+        });
+    }
+    const now = await readEnrolment((await ask("enrolment")).envelope);
+    if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
+    if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
+    await enrolling.prove(own.approval, origin);
+    await meetFirst();
+    identity = own.identity;
+    return true;
+  },
+
+  async removeOwner({ name, passphrase }) {
+    const own = await keys.unlock(passphrase);
+    if (name === own.card.name) throw new PageError("error.not-yourself");
+    const others = (list) => list.filter((each) => each.name !== name);
+    const change = (recipients, approvers) => ({ recipients: others(recipients), approvers: others(approvers) });
+    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+  },
+
+  // A new phone, with nothing but the recovery kit
+
+  async recover({ typed, name, passphrase, replaces, origin }) {
+    const recovery = await keys.readKit(typed);
+    const approval = await keys.recoveryApproval(recovery);
+    const shown = await readEnrolment((await ask("enrolment")).envelope);
+    if ((await identityToRecipient(recovery)) !== shown.value.recovery) throw new PageError("error.other-kit");
+    await enrolling.prove(approval, origin);
+    const secrets = await keys.makeSecrets();
+    const card = await keys.cardOf(name, secrets, shown.value.recovery);
+    const others = (list) => list.filter((each) => each.name !== replaces && each.name !== name);
+    const change = (recipients, approvers) => ({
+      recipients: [...others(recipients), { name, recipient: card.recipient }],
+      approvers: [...others(approvers), { name, key: card.approver }],
+    });
+    await keys.keep(card, secrets, passphrase);
+    await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
+    await enrolling.prove(secrets.approval, origin);
+    await meetFirst();
+    identity = secrets.identity;
+    // Footage from before is sealed to the old keys and the kit: this one opens it, while the page is open.
+    older = recovery;
+  },
+
+  async owners() {
+    const { value } = await readEnrolment((await ask("enrolment")).envelope);
+    const recipients = new Set(value.recipients.map((each) => each.name));
+    return { epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null };
+  },
+
+  async backup() {
+    return keys.backup();
+  },
+
+  async restore({ text, passphrase, origin }) {
+    await keys.restore(text, passphrase);
+    return operations.unlock({ passphrase, origin });
+  },
+
+  async unlock({ passphrase, origin }) {
+    const own = await keys.unlock(passphrase);
+    await enrolling.prove(own.approval, origin);
+    await meetFirst();
+    identity = own.identity;
+  },
+
+  async lock() {
+    identity = older = null;
+    reviews.clear();
+  },
+
+  async forget() {
+    await operations.lock();
+    await store.forgetEverything();
+  },
+
+  // Looking
+
+  async hello() {
+    return ask("page_hello");
+  },
+
+  async ask({ op, head }) {
+    return ask(op, head);
+  },
+
+  async meet() {
+    const { grown, checkpoint } = await meet();
+    return { grown, size: checkpoint.size };
+  },
+
+  async poster({ id }) {
+    const { image } = await whicheverOpens((key) => reviewing.fetchPoster(id, met, key, signedIn(id)));
+    return image.slice();
+  },
+
+  async segment({ id }) {
+    const { media, whole, record } = await whicheverOpens((key) => reviewing.fetchSegment(id, met, key, signedIn(id)));
+    return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };
+  },
+
+  async review({ id }) {
+    const found = await reviewing.review(id);
+    reviews.set(id, found);
+    return reviewing.shown(found);
+  },
+
+  // Deciding: each takes the passphrase, for the approval key is not kept unlocked
+
+  async approve({ id, passphrase, ...choice }) {
+    const own = await keys.unlock(passphrase);
+    const found = reviews.get(id);
+    if (!found) throw new PageError("error.review-first");
+    if (older) own.identity = await whicheverUnwraps(own.identity, found);
+    return reviewing.approve(found, own, choice);
+  },
+
+  async deny({ id, passphrase }) {
+    await reviewing.deny(id, await keys.unlock(passphrase));
+  },
+
+  async decide({ kind, matter, passphrase }) {
+    return reviewing.decide(kind, matter, await keys.unlock(passphrase));
+  },
+
+  async trust() {
+    return trusting.overview();
+  },
+
+  async trustRoot({ root, passphrase }) {
+    await trusting.trustRoot(root, await keys.unlock(passphrase));
+  },
+
+  async untrustRoot({ root, passphrase }) {
+    await trusting.untrustRoot(root, await keys.unlock(passphrase));
+  },
+
+  async lookAtBundle({ bytes }) {
+    return trusting.lookAtBundle(bytes);
+  },
+
+  async offerBundle({ bytes }) {
+    return trusting.offerBundle(bytes);
+  },
+
+  async ledger() {
+    return readLedger();
+  },
+};
+
+const signedIn = (id) => {
+  for (const found of reviews.values()) {
+    const each = found.segments.find((segment) => segment.id === id);
+    if (each) return each.record;
+  }
+  return undefined;
+};
+
+/** After a recovery two keys may open: the new one, and the kit for what was recorded before. */
+async function whicheverOpens(open) {
+  const first = opener();
+  met = await device();
+  try {
+    return await open(first);
+  } catch (error) {
+    if (!older || error.text !== "error.does-not-open") throw error;
+    return open(older);
+  }
+}
+
+async function whicheverUnwraps(first, found) {
+  const { result: _result, body } = await reviewing.rawSegment(found.segments[0].id);
+  try {
+    await fileKey(body.subarray(0, found.segments[0].record.file.header_size), first);
+    return first;
+  } catch {
+    return older;
+  }
+}
+
+async function enrolledRecovery() {
+  return (await readEnrolment((await ask("enrolment")).envelope)).value.recovery;
+}
+
+function readCard(offered, secret) {
+  try {
+    const { card: text, mac } = JSON.parse(offered);
+    if (hex(hmac(sha256, utf8(secret), utf8(text))) !== mac) return null;
+    return ownerCard(decode(utf8(text)));
+  } catch {
+    return null;
+  }
+}
+
+self.onmessage = async ({ data: { number, name, values } }) => {
+  try {
+    const result = await operations[name](values ?? {});
+    const media = result?.media ?? (result instanceof Uint8Array ? result : null);
+    self.postMessage({ number, result }, media ? [media.buffer] : []);
+  } catch (error) {
+    self.postMessage({ number, error: plainOf(error) });
+  }
+};
+

@@ -1,0 +1,89 @@
+"""A real browser for the tests: Chromium, driven by playwright-core, that trusts what its owner has installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def require_browser() -> None:
+    """Skip, and say what is missing."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    if shutil.which("node") is None or not (HERE / "node_modules" / "playwright-core").is_dir():
+        pytest.skip("playwright-core is not installed: run `npm ci` in tests/browser")
+
+
+class Browser:
+    """One Chromium with a home of its own.  `authority`: a certificate that it trusts, as if installed by its user."""
+
+    def __init__(self, home: Path, authority: bytes | None = None, *, timeout_ms: int = 20_000) -> None:
+        require_browser()
+        self.trusts = authority is not None and _install(home, authority)
+        settings = {"executable": CHROMIUM, "home": str(home), "timeout_ms": timeout_ms}
+        self._process = subprocess.Popen(
+            ["node", HERE / "driver.mjs", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(home / "driver.log").open("w"),
+            text=True,
+            cwd=HERE,
+        )
+        self.version = self._answer()["ready"]
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(timeout=20)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def run(self, code: str, /, **args: Any) -> Any:
+        """What the function body returns; fails with the browser's own words."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"code": code, "args": args}) + "\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    def open(self, name: str, **options: Any) -> None:
+        """A page in a browser profile of its own: another phone."""
+        options.setdefault("ignoreHTTPSErrors", not self.trusts)
+        self.run("await open(args.name, args.options)", name=name, options=options)
+
+    def troubles(self, name: str) -> list[str]:
+        """Everything the page complained about so far."""
+        return list(self.run("return troubles[args.name]", name=name))
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the browser's driver ended"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def _install(home: Path, authority: bytes) -> bool:
+    """Put `authority` among those this home's browsers trust; False where the tool for it is missing."""
+    certutil = shutil.which("certutil")
+    if certutil is None:
+        return False
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    file = home / "authority.crt"
+    file.write_bytes(authority)
+    for arguments in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "doorward", "-i", str(file)]):
+        subprocess.run([certutil, "-d", f"sql:{store}", *arguments], check=True, capture_output=True)
+    return True

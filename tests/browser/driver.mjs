@@ -1,0 +1,68 @@
+// A real browser on a leash: one JSON object a line in, one a line out.  Each has a function body to run with
+// `{browser, pages, open, axe, args}`; `pages` are the open pages by name, `open(name, options)` makes one.
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const settings = JSON.parse(process.argv[2]);
+const browser = await chromium.launch({
+  executablePath: settings.executable,
+  headless: true,
+  env: { ...process.env, HOME: settings.home },
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.local 127.0.0.1",
+    ...(settings.args ?? []),
+  ],
+});
+const pages = {};
+const troubles = {};
+const AsyncFunction = (async () => {}).constructor;
+
+async function open(name, options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 390, height: 844 }, deviceScaleFactor: 1, acceptDownloads: true, locale: "en-GB",
+    timezoneId: "Europe/Amsterdam", ...options,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(settings.timeout_ms ?? 20_000);
+  troubles[name] = [];
+  page.on("pageerror", (error) => troubles[name].push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") troubles[name].push(message.text());
+  });
+  pages[name] = page;
+  return page;
+}
+
+/** What axe finds against WCAG 2.2 A and AA, one line each. */
+async function axe(page) {
+  const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+  // Through the debugger: the page's own policy would let no foreign script in.
+  const session = await page.context().newCDPSession(page);
+  await session.send("Runtime.evaluate", { expression: source });
+  const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+    expression: `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+      .then((found) => JSON.stringify(found.violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))))`,
+    awaitPromise: true,
+  });
+  await session.detach();
+  if (exceptionDetails) throw new Error(JSON.stringify(exceptionDetails));
+  return JSON.parse(result.value);
+}
+
+process.stdout.write(`${JSON.stringify({ ready: browser.version() })}\n`);
+for await (const line of createInterface({ input: process.stdin })) {
+  const { code, args } = JSON.parse(line);
+  let answer;
+  try {
+    const value = await new AsyncFunction("tools", `const { browser, pages, open, axe, troubles, args } = tools;\n${code}`)({
+      browser, pages, open, axe, troubles, args,
+    });
+    answer = { value: value ?? null };
+  } catch (error) {
+    answer = { error: String(error.stack ?? error) };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();
