@@ -91,6 +91,7 @@ class Bridge:
         self._settings = settings
         self._board = board
         self._board_name = board_named(board.profile).name.value
+        self._run_name = os.urandom(8).hex()
         self._panel = panel.Panel(rules_of(settings))
         self._server = Server(settings.socket, allowed_uids, self._on_drop)
         self._ladder = Ladder(board.relief_from_c)
@@ -206,6 +207,7 @@ class Bridge:
     def _on_hello(self, peer: socket.socket, hello: frames.Hello) -> None:
         welcome = frames.Welcome(
             v=frames.VERSION,
+            run=self._run_name,
             backend=self._lines.name,
             board=self._board_name,
             privacy=self._panel.privacy,

@@ -109,9 +109,10 @@ class Ask(_Frame, frozen=True, kw_only=True, tag="ask"):
 
 
 class Welcome(_Frame, frozen=True, kw_only=True, tag="welcome"):
-    """The answer to `Hello`.  `privacy` is true until the switch has been read."""
+    """The answer to `Hello`.  `run` names this run of the bridge: presses are counted from one in each."""
 
     v: int
+    run: Text
     backend: Text
     board: Text
     privacy: bool

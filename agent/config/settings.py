@@ -16,7 +16,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from firmware_bridge.boards import BoardName
+from firmware_bridge.settings import Board, Panel, clashes
+
 __all__ = [
+    "Board",
+    "BoardName",
     "Broker",
     "Camera",
     "CameraKind",
@@ -24,18 +29,19 @@ __all__ = [
     "Configuration",
     "Contradiction",
     "Device",
+    "Encoder",
     "Log",
     "LogFormat",
     "LogLevel",
     "Motion",
+    "Page",
+    "Panel",
     "Position",
     "Requests",
     "Vault",
     "Zone",
     "ZoneKind",
     "contradictions",
-    "Page",
-    "Panel",
 ]
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -66,8 +72,30 @@ class CameraKind(enum.Enum):
     """Which adapter delivers frames."""
 
     USB = "usb"
+    PI = "pi"
+    RTSP = "rtsp"
     FILE = "file"
     SCRIPTED = "scripted"
+
+
+class Encoder(enum.Enum):
+    """Who makes H.264 of a Pi camera's pictures."""
+
+    AUTO = "auto"
+    """The hardware of boards that have it, else software."""
+    HARDWARE = "hardware"
+    SOFTWARE = "software"
+
+
+Url = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=500,
+        pattern=r"^rtsps?://[^\x00-\x20\x7f]+$",
+        description="an rtsp:// address in quotes",
+    ),
+]
 
 
 class Camera(Section, frozen=True, kw_only=True):
@@ -83,6 +111,14 @@ class Camera(Section, frozen=True, kw_only=True):
     quality: Annotated[int, Meta(ge=15, le=35)] = 25
     bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 4000
     """The ceiling over any second; a quiet scene takes far less."""
+    stall_s: Annotated[float, Meta(ge=5, le=90)] = 15.0
+    number: Annotated[int, Meta(ge=0, le=7)] = 0
+    rotate: bool = False
+    mirror: bool = False
+    focus_m: Annotated[float, Meta(ge=0.1, le=100)] = 2.0
+    encoder: Encoder = Encoder.AUTO
+    url: Url | None = None
+    luma_url: Url | None = None
 
 
 class ZoneKind(enum.Enum):
@@ -160,6 +196,16 @@ class Broker(Section, frozen=True, kw_only=True):
     chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 65_536
 
 
+class Page(Section, frozen=True, kw_only=True):
+    """`[page]`: without this section no page is served."""
+
+    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
+    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")] = ""
+    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...], Meta(max_length=16)] = ()
+    mdns: bool = True
+
+
 class LogLevel(enum.Enum):
     """The least important event that is written."""
 
@@ -195,17 +241,10 @@ class Configuration(Section, frozen=True, kw_only=True):
     vault: Vault = field(default_factory=Vault)
     requests: Requests = field(default_factory=Requests)
     broker: Broker | None = None
+    page: Page | None = None
+    panel: Panel | None = None
+    board: Board = field(default_factory=Board)
     log: Log = field(default_factory=Log)
-class Page(Section, frozen=True, kw_only=True):
-    """`[page]`: without this section no page is served."""
-
-    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
-    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")] = ""
-    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...], Meta(max_length=16)] = ()
-    mdns: bool = True
-
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +262,18 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
     yield from _requests(configuration.requests)
+    if configuration.panel is not None:
+        for key, message, remedy in clashes(configuration.panel):
+            yield Contradiction(("panel", key), message, remedy)
+    if configuration.page is not None:
+        yield from _page(configuration.page)
 
 
 def _camera(camera: Camera) -> Iterator[Contradiction]:
+    if camera.kind is CameraKind.RTSP and camera.url is None:
+        yield Contradiction(
+            ("camera", "url"), "a camera of kind 'rtsp' has no address.", 'Give url = "rtsp://192.168.1.20/stream".'
+        )
     if camera.kind is CameraKind.FILE and camera.path is None:
         yield Contradiction(("camera", "path"), "a camera of kind 'file' has no file.", 'Give path = "footage.mp4".')
     if camera.size[0] % 2 or camera.size[1] % 2:
@@ -241,9 +289,6 @@ def _zones(motion: Motion) -> Iterator[Contradiction]:
         if zone.name in seen:
             yield Contradiction(
                 ("motion", "zones", number, "name"),
-    page: Page | None = None
-    panel: Panel | None = None
-    board: Board = field(default_factory=Board)
                 f"'{zone.name}' names two zones.",
                 "Names say where motion was: give each zone its own.",
             )
@@ -262,11 +307,6 @@ def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
     if room_bytes > clips.pre_roll_max_bytes:
         yield Contradiction(
             ("clips", "pre_roll_max_bytes"),
-    if configuration.panel is not None:
-        for key, message, remedy in clashes(configuration.panel):
-            yield Contradiction(("panel", key), message, remedy)
-    if configuration.page is not None:
-        yield from _page(configuration.page)
             f"{clips.pre_roll_max_bytes} bytes cannot hold {clips.pre_roll_s:g} s at {camera.bitrate_kbps} kbit/s.",
             f"Give at least {room_bytes}, or shorten pre_roll_s.",
         )

@@ -30,6 +30,8 @@ class StreamDescription:
     luma_height_px: int
     live: bool
     """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for it."""
+    luma_frames_per_s: float | None = None
+    """Of the small stream, where that is not the same: a network camera of which only keyframes are decoded."""
 
 
 @dataclass(frozen=True, slots=True)

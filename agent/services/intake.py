@@ -13,8 +13,12 @@ A source that is not live (a file) has no frames to lose: it waits until there i
 from __future__ import annotations
 
 import threading
+import time
+import zlib
 from collections import deque
 from typing import Final, Generic, TypeVar
+
+import numpy as np
 
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.ports import CameraEnd
@@ -23,6 +27,8 @@ __all__ = ["LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
 
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
+_ROWS: Final = 16
+_DARK: Final = 40
 
 T = TypeVar("T")
 
@@ -58,9 +64,13 @@ class Mailbox(Generic[T]):
             self._add(item, 0)
 
     def drop_oldest(self) -> None:
+        """Let go of the oldest item that weighs anything: what was forced in stays."""
         with self._changed:
-            if self._items:
-                self._weight -= self._items.popleft()[1]
+            for at, (_, weight) in enumerate(self._items):
+                if weight:
+                    del self._items[at]
+                    self._weight -= weight
+                    return
 
     def take(self, timeout_s: float | None = None) -> T | None:
         """The oldest item; None when closed and empty, or after `timeout_s`."""
@@ -99,10 +109,15 @@ class Intake:
         self.frames = 0
         self.frames_dropped = 0
         self.packets_dropped = 0
+        self.frame_ns = self.packet_ns = self.change_ns = time.monotonic_ns()
+        """When a frame, a packet, and a frame unlike the one before it last came."""
+        self.lux: float | None = None
+        self._fingerprint = 0
         self.end: tuple[CameraEnd, str] | None = None
         self.ended_event = threading.Event()
 
     def packet(self, packet: EncodedPacket) -> None:
+        self.packet_ns = time.monotonic_ns()
         if not self.live:
             self.packets.put(packet, len(packet.data))
             return
@@ -113,7 +128,7 @@ class Intake:
             self.packets_dropped += 1
 
     def luma(self, frame: LumaFrame) -> None:
-        self.frames += 1
+        self._feel(frame)
         kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light)
         if not self.live:
             self.lumas.put(kept)
@@ -122,7 +137,18 @@ class Intake:
             self.frames_dropped += 1
             self.lumas.offer(kept)
 
+    def _feel(self, frame: LumaFrame) -> None:
+        """Is the sensor alive?  A few rows tell: their noise never repeats, except in the dark."""
+        self.frames += 1
+        self.frame_ns = time.monotonic_ns()
+        self.lux = frame.light.lux
+        rows = frame.luma[::_ROWS]
+        fingerprint = zlib.crc32(rows.tobytes())
+        if fingerprint != self._fingerprint or int(np.max(rows)) < _DARK:
+            self._fingerprint, self.change_ns = fingerprint, self.frame_ns
+
     def ended(self, end: CameraEnd, detail: str) -> None:
-        self.end = (end, detail)
+        """The first end is why; that the camera is then stopped is no news."""
+        self.end = self.end or (end, detail)
         self.lumas.close()
         self.ended_event.set()

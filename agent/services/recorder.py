@@ -8,14 +8,17 @@ decision come late and still begin in the past.  What the camera delivers is des
 
 A storage fault ends the segment it met and nothing else: the next segment tries again, and until one is acknowledged
 the state says so (ARCHITECTURE, invariant 12).
+
+A live camera is watched for as long as it runs: no frame, no packet, or the same frame over and over ends its pipeline,
+and `core.recovery` says how far to go then.  The privacy switch closes the camera, whatever else is going on.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
+import time
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,19 +27,26 @@ from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneMap
-from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.recovery import Pulse, Recovery, Step, stall_of
+from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
-from agent.errors import DeviceError, DoorwardError, InternalError, StorageError
+from agent.errors import DeviceError, DoorwardError, InternalError
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Notifier
 from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
+from agent.services.outages import Outages
 from agent.services.vault import Vault
 
 __all__ = ["Recorder", "RecorderSettings", "RecorderStatus"]
 
-_RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses between attempts to get a lost camera back."""
+_LOOK_S = 0.5
+"""How often a running camera is looked at."""
+_DELIVERING_NS = NS_PER_S
+_FRAMES_MISSED = 3
+"""So many small pictures may be missing in a row before the detector learns its scene anew."""
+_PRESS_KEPT_NS = 20 * NS_PER_S
+"""A press that met no camera becomes an event if one comes within so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ class RecorderSettings:
     zones: ZoneMap
     events: EventSettings
     writer: WriterSettings
+    stall_s: float = 15.0
+    """A live camera that gives nothing for so long is stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,56 +95,156 @@ class Recorder:
         notifier: Notifier,
         settings: RecorderSettings,
         held: Callable[[], Container[SegmentId]],
+        *,
+        recovery: Recovery | None = None,
+        private: bool = False,
     ) -> None:
+        """`private`: the privacy switch until somebody has read it."""
         self._open_camera = open_camera
         self._vault = vault
         self._clock = clock
+        self._notifier = notifier
         self._settings = settings
         self._log = structlog.get_logger("recorder")
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._intake: Intake | None = None
         self._camera_fault = "starting"
         self._analysed = 0
         self._analysis_ns = 0
         self._writer = ClipWriter(vault, clock, entropy, notifier, settings.writer, held)
+        self._outages = Outages(vault, clock, notifier)
+        self.recovery = recovery or Recovery(supervised=False)
+        self._private = private
+        self._relief = 0
+        self._reopen = self._reopen_wanted = False
+        self._blackout_until_ns = 0
+        self._pressed_ns: int | None = None
+        self.wanted: Step | None = None
+        """What the process must do because the camera does not come back; None while it goes on by itself."""
 
     def run(self, first_ns: BootNs | None = None) -> CameraEnd:
         """Play the camera until `stop` or the end of its footage; a live camera that is lost is sought again.
 
         `first_ns`: boot-clock time of the first frame, for footage (default: now).  Raises `ConfigurationError` for a
-        camera that cannot exist as configured; one that is merely missing is waited for.
+        camera that cannot exist as configured; one that is merely missing is waited for.  Returns `CameraEnd.LOST` only
+        when `core.recovery` gives this process up: `wanted` then says what for.
         """
-        lost_ns: BootNs | None = None
-        for pause_s in itertools.chain(_RETRY_S, itertools.repeat(_RETRY_S[-1])):
-            camera = self._open_camera()
-            try:
-                description = camera.open()
-            except DeviceError as error:
-                self._camera_fault = str(error)
-            else:
-                if lost_ns is not None:
-                    self._note_gap(lost_ns)
-                    lost_ns = None
-                end, self._camera_fault = self._play(camera, description, first_ns or self._clock.now().boot_ns)
-                if self._stopping.is_set() or not description.live:
+        try:
+            while not self._stopping.is_set():
+                if self._private:
+                    self._outages.begin(GapReason.PRIVACY, "The privacy switch is on: the camera is off.")
+                    self._wait(None, lambda: not self._private)
+                    continue
+                end = self._attempt(first_ns)
+                if end is not None:
                     return end
-            lost_ns = lost_ns or self._clock.now().boot_ns
-            self._log.warning("camera_lost", detail=self._camera_fault)
-            if self._stopping.wait(pause_s):
-                break
+        finally:
+            self._outages.end(tell=False)
         return CameraEnd.STOPPED
+
+    def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
+        """Open and play once.  None: go on."""
+        camera = self._open_camera()
+        hangs = False
+        try:
+            description = camera.open()
+        except DeviceError as error:
+            self._camera_fault = str(error)
+        else:
+            self._outages.end()
+            begun_ns = time.monotonic_ns()
+            self._reopen = False
+            end, self._camera_fault, hangs = self._play(camera, description, first_ns or self._clock.now().boot_ns)
+            self.recovery.on_good(time.monotonic_ns() - begun_ns)
+            if self._stopping.is_set():
+                return end
+            if self._private or self._reopen:
+                return None
+            if not description.live:
+                return end
+        if self._private:
+            return None
+        self._outages.begin(GapReason.CAMERA_LOST, self._camera_fault)
+        step, pause_s = self.recovery.on_fault(hangs=hangs)
+        if step is not Step.RESTART:
+            self.wanted = step
+            return CameraEnd.LOST
+        self._wait(pause_s, lambda: self._private)
+        return None
 
     def stop(self) -> None:
         """Ask `run` to finish what is open and return.  From any thread; idempotent."""
         self._stopping.set()
-        if self._intake is not None:
-            self._intake.ended_event.set()
+        self._end_camera("The recorder was stopped.")
 
-    def trigger(self, kind: TriggerKind) -> None:
-        """Somebody pressed the button or passed the PIR: always an event, whatever the picture shows."""
+    def set_private(self, private: bool) -> None:
+        """The privacy switch: on closes the camera at once, off opens it again.  From any thread."""
+        if private != self._private:
+            self._private = private
+            self._log.info("privacy_switched", on=private)
+            if private:
+                self._end_camera("The privacy switch is on.")
+            else:
+                self._woken.set()
+
+    def relieve(self, rung: int) -> None:
+        """Take this much work off the board (`firmware_bridge.ladder`).  From any thread.
+
+        From the second rung on the camera itself must change: it is opened anew, between two events.
+        """
+        if rung != self._relief:
+            self._reopen_wanted = max(rung, 1) != max(self._relief, 1)
+            self._relief = rung
+            self._log.info("relief_changed", rung=rung)
+
+    @property
+    def relief(self) -> int:
+        return self._relief
+
+    def black_out(self, length_ns: int) -> None:
+        """The picture is about to change as a whole; motion of the next `length_ns` is not somebody."""
+        self._blackout_until_ns = time.monotonic_ns() + length_ns
+
+    def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None:
+        """Somebody pressed the button or passed the PIR: always an event, whatever the picture shows.
+
+        `at_ns`: when, on the boot clock; for live cameras only.  A press that no camera can show is told to the owner
+        at once, and becomes an event if a camera comes soon.
+        """
         intake = self._intake
         if intake is not None:
-            intake.lumas.force(_Trigger(kind, self._clock.now().boot_ns if intake.live else None))
+            intake.lumas.force(_Trigger(kind, (at_ns or self._clock.now().boot_ns) if intake.live else None))
+        elif kind is TriggerKind.BUTTON:
+            self._pressed_ns = time.monotonic_ns()
+            self._notifier.notify("button", f"Somebody pressed the button. There is no picture: {self._state()[0]}.")
+
+    @property
+    def delivering(self) -> bool:
+        """The sensor gave a frame within the last second."""
+        intake = self._intake
+        return intake is not None and intake.frames > 0 and time.monotonic_ns() - intake.frame_ns < _DELIVERING_NS
+
+    @property
+    def lux(self) -> float | None:
+        """The newest frame's light, where the camera says it."""
+        intake = self._intake
+        return intake.lux if intake is not None else None
+
+    def _end_camera(self, why: str) -> None:
+        self._woken.set()
+        if self._intake is not None:
+            self._intake.ended(CameraEnd.STOPPED, why)
+
+    def _wait(self, timeout_s: float | None, until: Callable[[], bool]) -> None:
+        """Until `stop`, or `until` is true, or the time is over."""
+        ends_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._stopping.is_set() and not until():
+            left_s = None if ends_s is None else ends_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return
+            self._woken.wait(left_s)
+            self._woken.clear()
 
     def status(self) -> RecorderStatus:
         intake = self._intake
@@ -149,47 +261,83 @@ class Recorder:
         )
 
     def _state(self) -> tuple[str, str]:
+        if self._private:
+            return "privacy", "The privacy switch is on."
         if self._intake is None:
             return "no camera", self._camera_fault
         if self._writer.fault:
             return "not recording", self._writer.fault
         return ("recording", "") if self._writer.recording else ("watching", "")
 
-    def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str]:
+    def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
+        """How it ended, in words, and whether the camera could not be stopped."""
         intake = Intake(live=description.live)
         faults: list[BaseException] = []
         analysis = _worker("analysis", lambda: self._analyse(intake, description), intake, faults)
         writer = _worker("writer", lambda: self._writer.run(intake.packets, description), intake, faults)
+        hangs = False
         self._intake = intake
         analysis.start()
         writer.start()
         try:
-            camera.start(intake, first_ns)
-            intake.ended_event.wait()
+            if not (self._private or self._stopping.is_set()):
+                camera.start(intake, first_ns)
+                self._press_again(intake)
+                self._watch_over(intake)
         finally:
             # In this order: nothing more comes in, then what is inside is worked off, then the threads are gone.
-            camera.stop()
+            try:
+                camera.stop()
+            except (DeviceError, InternalError) as error:
+                hangs = True
+                self._log.error("camera_hangs", detail=error.message)
             intake.lumas.close()
             analysis.join()
             writer.join()
             self._intake = None
         if faults:
             raise InternalError("The recorder met a case it does not know.") from faults[0]
-        return intake.end or (CameraEnd.STOPPED, "")
+        return (*(intake.end or (CameraEnd.STOPPED, "")), hangs)
+
+    def _watch_over(self, intake: Intake) -> None:
+        """Until the camera ends by itself, is told to, or is found stalled."""
+        patience_ns = seconds(self._settings.stall_s)
+        while not intake.ended_event.wait(_LOOK_S):
+            pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
+            stall = stall_of(pulse, time.monotonic_ns(), patience_ns) if intake.live else None
+            if stall is not None:
+                intake.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
+            elif self._reopen_wanted and not self._writer.recording:
+                self._reopen_wanted, self._reopen = False, True
+                intake.ended(CameraEnd.STOPPED, "The camera is opened anew, to relieve the board.")
+
+    def _press_again(self, intake: Intake) -> None:
+        pressed_ns, self._pressed_ns = self._pressed_ns, None
+        if pressed_ns is not None and time.monotonic_ns() - pressed_ns < _PRESS_KEPT_NS:
+            intake.lumas.force(_Trigger(TriggerKind.BUTTON, self._clock.now().boot_ns if intake.live else None))
 
     def _analyse(self, intake: Intake, description: StreamDescription) -> None:
+        rate = description.luma_frames_per_s or description.frames_per_s
+        patience_s = max(self._settings.motion.gap_s, _FRAMES_MISSED / rate)
         detector = Detector(
             description.luma_height_px,
             description.luma_width_px,
-            description.frames_per_s,
+            rate,
             self._settings.zones,
-            self._settings.motion,
+            replace(self._settings.motion, gap_s=patience_s),
         )
         machine = EventMachine(self._settings.events)
         last_ns = BootNs(0)
+        frames = 0
         try:
             while (item := intake.lumas.take()) is not None:
                 if isinstance(item, LumaFrame):
+                    frames += 1
+                    if (self._relief and frames % 2) or time.monotonic_ns() < self._blackout_until_ns:
+                        last_ns = item.sensor_ns
+                        for effect in machine.on_time(last_ns):
+                            intake.packets.force(effect)
+                        continue
                     begun_ns = self._clock.now().boot_ns
                     effects = machine.on_motion(detector.step(item))
                     self._analysis_ns += self._clock.now().boot_ns - begun_ns
@@ -209,13 +357,6 @@ class Recorder:
         finally:
             intake.lumas.close()
             intake.packets.close()
-
-    def _note_gap(self, lost_at: BootNs) -> None:
-        now = self._clock.now()
-        try:
-            self._vault.gap(GapReason.CAMERA_LOST, now.at(lost_at), now)
-        except StorageError as error:
-            self._log.warning("gap_not_recorded", detail=error.message)
 
 
 def _worker(name: str, work: Callable[[], None], intake: Intake, faults: list[BaseException]) -> threading.Thread:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_picamera2 import PiCamera
+from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.camera_v4l2 import V4l2Camera
 from agent.config import Camera, CameraKind, Clips, Configuration, Motion, Requests, Zone, ZoneKind
 from agent.core.events import EventSettings
+from agent.errors import ConfigurationError
 from agent.roles import translation
 from agent.wire.limits import Limits
 
@@ -55,7 +59,25 @@ def test_each_kind_is_its_own_camera() -> None:
         CameraKind.USB: V4l2Camera,
         CameraKind.FILE: FileCamera,
         CameraKind.SCRIPTED: ScriptedCamera,
+        CameraKind.PI: PiCamera,
+        CameraKind.RTSP: RtspCamera,
     }
     for kind, camera in kinds.items():
-        settings = Camera(kind=kind, path=Path("a.mp4"))
-        assert isinstance(translation.camera(settings, Configuration().motion), camera)
+        settings = Camera(kind=kind, path=Path("a.mp4"), url="rtsp://127.0.0.1/a")
+        assert isinstance(translation.camera(Configuration(camera=settings)), camera)
+
+
+def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
+    assert [translation.relieved((1280, 720), 15, rung) for rung in range(4)] == [
+        ((1280, 720), 15),
+        ((1280, 720), 15),
+        ((1280, 720), 10),
+        ((960, 536), 10),
+    ]
+
+
+def test_a_network_cameras_stream_is_not_decoded_so_privacy_zones_are_refused_for_it() -> None:
+    camera = Camera(kind=CameraKind.RTSP, url="rtsp://127.0.0.1/a")
+    motion = Motion(zones=(Zone(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY),))
+    with pytest.raises(ConfigurationError, match="Privacy zones"):
+        translation.camera(Configuration(camera=camera, motion=motion))

@@ -19,6 +19,8 @@ import av
 import numpy as np
 
 from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_picamera2 import PiCamera, PiMode
+from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
 from agent.cli.checks.finding import Finding, bad, fine, poor
@@ -26,6 +28,8 @@ from agent.config import Camera, CameraKind
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Camera as CameraPort
+from firmware_bridge.boards import board_here
+from firmware_bridge.health import read_health
 
 __all__ = ["check_camera", "check_encoder"]
 
@@ -41,13 +45,29 @@ _COMFORTABLE = 0.6
 
 def check_camera(camera: Camera) -> Iterator[Finding]:
     """Open what is configured and say what it gives."""
-    if camera.kind is CameraKind.SCRIPTED:
+    if camera.kind is CameraKind.PI:
+        yield from _check_memory()
+        yield _opened(PiCamera(PiMode(camera.size, camera.fps, number=camera.number)), f"Pi camera {camera.number}")
+    elif camera.kind is CameraKind.RTSP:
+        yield _opened(RtspCamera(camera.url or "", camera.luma_url), "The network camera")
+    elif camera.kind is CameraKind.SCRIPTED:
         yield fine("camera", "A drawn scene: needs nothing, shows nothing real.")
     elif camera.kind is CameraKind.FILE:
         yield _opened(FileCamera(camera.path or Path()), f"{camera.path}")
     else:
         yield _check_node(camera.device) or _opened(
             V4l2Camera(str(camera.device), V4l2Mode(*camera.size, camera.fps)), f"{camera.device}"
+        )
+
+
+def _check_memory() -> Iterator[Finding]:
+    """A Pi camera's pictures lie in contiguous memory, of which some boards are given too little."""
+    board, health = board_here(), read_health()
+    if health.cma_total_mb is not None and health.cma_total_mb < board.least_cma_mb:
+        yield poor(
+            "camera memory",
+            f"{health.cma_total_mb} MB are set aside for the camera; this board wants {board.least_cma_mb} MB.",
+            "In config.txt: dtoverlay=vc4-kms-v3d,cma-256",
         )
 
 
