@@ -75,15 +75,8 @@ def _record(place: Path, seed: int, without: tuple[str, ...]) -> list[tuple[int,
         assert disk.stdout.readline() == b"mounted\n"
         try:
             with mounted(mount / "image", files):
-                worker = [
-                    sys.executable,
-                    "-m",
-                    "tests.crash.power.workload",
-                    str(files),
-                    str(mount / "marks"),
-                    str(seed),
-                ]
-                subprocess.run(worker, check=True)
+                worker = [sys.executable, "-m", "tests.crash.power.workload", str(files), str(mount / "marks")]
+                subprocess.run([*worker, str(seed), *without], check=True)
         finally:
             _unmount_soon(mount)
     return read_log(log)

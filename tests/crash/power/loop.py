@@ -19,6 +19,7 @@ __all__ = ["mounted", "unmount", "why_not"]
 _GET_FREE: Final = 0x4C82
 _SET_FD: Final = 0x4C00
 _CLEAR_FD: Final = 0x4C01
+_DETACH: Final = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,7 +44,8 @@ def mounted(image: Path, where: Path) -> Iterator[Path]:
         try:
             yield where
         finally:
-            unmount(where)
+            # A check that failed may still hold a file open, in its traceback.
+            _call(_libc.umount2(os.fsencode(where), _DETACH), where)
     finally:
         fcntl.ioctl(loop, _CLEAR_FD)
         os.close(loop)

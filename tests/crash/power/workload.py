@@ -1,8 +1,8 @@
 """A vault and a ledger at work on a real file system, telling a log what it acknowledged; and the check after a cut.
 
-`python -m tests.crash.power.workload DISK MARKS SEED [CALL…]` records, posts, holds, evicts, scrubs, notes gaps and writes the
-ledger below DISK.  Before and after each promise it writes one JSON line to MARKS, which lies between the disk's own
-writes in the log: so of any cut it is known what had been promised by then.
+`python -m tests.crash.power.workload DISK MARKS SEED [CALL…]` records, posts, holds, evicts, scrubs, notes gaps and
+writes the ledger below DISK.  Before and after each promise it writes one JSON line to MARKS, which lies between the
+disk's own writes in the log: so of any cut it is known what had been promised by then.  CALLs of the disk do nothing.
 """
 
 from __future__ import annotations
