@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Motion",
-    "Page",
     "Page",
     "Panel",
     "Position",
@@ -208,16 +206,6 @@ class Page(Section, frozen=True, kw_only=True):
     mdns: bool = True
 
 
-class Page(Section, frozen=True, kw_only=True):
-    """`[page]`: without this section no page is served."""
-
-    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
-    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")] = ""
-    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...], Meta(max_length=16)] = ()
-    mdns: bool = True
-
-
 class LogLevel(enum.Enum):
     """The least important event that is written."""
 
@@ -254,7 +242,6 @@ class Configuration(Section, frozen=True, kw_only=True):
     requests: Requests = field(default_factory=Requests)
     broker: Broker | None = None
     page: Page | None = None
-    page: Page | None = None
     panel: Panel | None = None
     board: Board = field(default_factory=Board)
     log: Log = field(default_factory=Log)
@@ -275,8 +262,6 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
     yield from _requests(configuration.requests)
-    if configuration.page is not None:
-        yield from _page(configuration.page)
     if configuration.panel is not None:
         for key, message, remedy in clashes(configuration.panel):
             yield Contradiction(("panel", key), message, remedy)
@@ -340,15 +325,6 @@ def _requests(requests: Requests) -> Iterator[Contradiction]:
             "the smallest area is larger than the largest, so no request could ever be right.",
             "To hear no requests at all, opt out; otherwise lower it.",
         )
-
-
-def _page(page: Page) -> Iterator[Contradiction]:
-    for key, texts in (("host", (page.host,)), ("addresses", page.addresses)):
-        for text in texts:
-            try:
-                ipaddress.ip_address(text)
-            except ValueError:
-                yield Contradiction(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
 
 
 def _page(page: Page) -> Iterator[Contradiction]:
