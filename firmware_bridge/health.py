@@ -16,6 +16,7 @@ __all__ = ["Health", "read_health"]
 
 _UNDER_VOLTAGE, _THROTTLED, _THROTTLED_BEFORE = 1 << 0, 1 << 2, 1 << 18
 _SECTOR_BYTES = 512
+_LONGEST_NUMBER: Final = 9
 _TIME_ERROR: Final = 5
 _TIMEX_BYTES: Final = 256
 
@@ -50,6 +51,8 @@ def read_health(root: Path = Path("/")) -> Health:
     flags = _throttled(root)
     memory = _table(root / "proc/meminfo")
     temperature = _number(root / "sys/class/thermal/thermal_zone0/temp")
+    if temperature is not None and not -60_000 <= temperature <= 200_000:
+        temperature = None
     card = _first(root / "sys/block", "mmcblk[0-9]*")
     return Health(
         temperature_c=None if temperature is None else temperature / 1000,
@@ -74,8 +77,9 @@ def _text(path: Path) -> str | None:
 
 
 def _number(path: Path, base: int = 10) -> int | None:
+    text = _text(path) or ""
     try:
-        return int(_text(path) or "", base)
+        return int(text, base) if len(text) <= _LONGEST_NUMBER else None
     except ValueError:
         return None
 
@@ -90,7 +94,7 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def _mb(memory: dict[str, str], name: str) -> int | None:
-    found = re.match(r"(\d+) kB", memory.get(name, ""))
+    found = re.match(r"(\d{1,12}) kB", memory.get(name, ""))
     return int(found[1]) // 1024 if found else None
 
 
@@ -110,7 +114,7 @@ def _under_voltage(root: Path) -> bool | None:
 
 def _written_mb(card: Path | None) -> int | None:
     fields = (_text(card / "stat") or "").split() if card else []
-    return int(fields[6]) * _SECTOR_BYTES // 1_000_000 if len(fields) > 6 and fields[6].isdigit() else None
+    return int(fields[6]) * _SECTOR_BYTES // 1_000_000 if len(fields) > 6 and re.fullmatch(r"\d{1,12}", fields[6]) else None
 
 
 def _wear(card: Path | None) -> int | None:
@@ -128,6 +132,6 @@ def _synced() -> bool:
 def _wifi(path: Path) -> int | None:
     for line in (_text(path) or "").splitlines()[2:]:
         fields = line.split()
-        if len(fields) > 3 and re.fullmatch(r"-\d+\.?", fields[3]):
+        if len(fields) > 3 and re.fullmatch(r"-\d{1,2}\.?", fields[3]):
             return int(fields[3].rstrip("."))
     return None
