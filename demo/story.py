@@ -202,7 +202,7 @@ class Story:
             raise faults[0]
 
     def _record_live(self, length_s: float) -> None:
-        probe_camera = translation.camera(self._configuration.camera, self._configuration.motion)
+        probe_camera = translation.camera(self._configuration)
         probe_camera.open()  # a camera that is not there is said now, not after half a minute
         probe_camera.stop()
         self._from_ns = self._clock.now().boot_ns

@@ -25,6 +25,7 @@ __all__ = ["ControlSocket"]
 
 MAX_CLIENTS: Final = 8
 IDLE_S: Final = 60.0
+_PAUSE_S: Final = 0.2
 _PEER: Final = struct.Struct("3i")
 
 Handler = Callable[[Frame], Frame]
@@ -42,6 +43,7 @@ class ControlSocket:
         self._clients: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
         self._acceptor: threading.Thread | None = None
+        self._stopping = threading.Event()
 
     def start(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,6 +70,7 @@ class ControlSocket:
         listener, self._listener = self._listener, None
         if listener is None:
             return
+        self._stopping.set()
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -87,8 +90,12 @@ class ControlSocket:
         while (listener := self._listener) is not None:
             try:
                 client, _ = listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                # Closed by `stop`; or out of file descriptors for the moment, which must not end the service for good.
+                if self._stopping.wait(_PAUSE_S):
+                    return
+                self._log.warning("client_not_accepted", reason=type(error).__name__)
+                continue
             with self._lock:
                 full = len(self._clients) >= MAX_CLIENTS
             if full or not self._may(client):

@@ -9,6 +9,8 @@ One connection, one lock: the custodian decides one thing at a time.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -23,10 +25,10 @@ from agent.wire.statements import Scope
 
 __all__ = ["SqliteJournal"]
 
-_SCHEMA = """
--- One row: what the file is, so that a foreign or newer file is refused instead of misread.
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+_META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+"""Single values; `format` says what the file is, so that a foreign or newer file is refused instead of misread."""
 
+_SCHEMA = """
 -- The ledger's leaves, in order.  `frontier` in meta is the compact Merkle state over exactly these rows.
 CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT NULL);
 
@@ -39,6 +41,8 @@ CREATE TABLE IF NOT EXISTS request (
 CREATE INDEX IF NOT EXISTS request_by_state ON request (state);
 CREATE INDEX IF NOT EXISTS request_by_case ON request (requester, case_number);
 CREATE INDEX IF NOT EXISTS request_by_time ON request (received_ms);
+CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
+CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
 
 -- The match set, frozen when the request matched: nothing outside it can ever be released for this request.
 CREATE TABLE IF NOT EXISTS matched (request TEXT NOT NULL, position INTEGER NOT NULL, segment TEXT NOT NULL,
@@ -80,22 +84,29 @@ class SqliteJournal:
         self._depth = 0
         try:
             self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise _unopened(path, error) from error
+        try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._require_format(path)
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"The journal {path} cannot be opened: {error}.",
-                remedy="Check that the disk is not full or read-only; restore it with a backup if it is damaged.",
-            ) from error
-        found = self.get("format")
-        if found is None:
-            self.put("format", _FORMAT)
-        elif found != _FORMAT:
+        except (sqlite3.Error, StorageError) as error:
             self._db.close()
-            raise StorageError(
-                f"The journal {path} was written by another version.", remedy="Use the version that wrote it."
-            )
+            raise error if isinstance(error, StorageError) else _unopened(path, error) from error
+
+    def _require_format(self, path: Path | str) -> None:
+        """Before anything is changed in a file that may not be ours."""
+        with self.transaction():
+            self._execute(_META)
+            found = self.get("format")
+            if found is None and self._rows("SELECT 1 FROM sqlite_master WHERE name != 'meta'"):
+                raise StorageError(f"{path} is not a journal.", remedy="Check device.state_dir.")
+            if found not in (None, _FORMAT):
+                raise StorageError(
+                    f"The journal {path} was written by another version.", remedy="Use the version that wrote it."
+                )
+            self.put("format", _FORMAT)
 
     def close(self) -> None:
         with self._lock:
@@ -113,8 +124,8 @@ class SqliteJournal:
                 yield
             except BaseException:
                 self._depth -= 1
-                if outermost and self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                if outermost:
+                    self._roll_back()
                 raise
             self._depth -= 1
             if outermost:
@@ -124,11 +135,17 @@ class SqliteJournal:
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
-            if self._depth == 0 and self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            if self._depth == 0:
+                self._roll_back()
             raise StorageError(
                 f"The journal cannot be written: {error}.", remedy="Free some space or replace the card."
             ) from error
+
+    def _roll_back(self) -> None:
+        """SQLite may have done it already; if it cannot, the file's next opening does."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -203,19 +220,27 @@ class SqliteJournal:
         found = self._requests("WHERE disclosure = ?", (disclosure,))
         return found[0] if found else None
 
+    def request_named(self, payload_sha256: str) -> StoredRequest | None:
+        found = self._requests("WHERE payload_sha256 = ?", (payload_sha256,))
+        return found[0] if found else None
+
+    def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
+        """Those in `states` whose time was over before `now_s`, oldest first."""
+        names = tuple(state.value for state in states)
+        return self._requests(f"WHERE state IN ({_marks(names)}) AND not_after_s < ?", (*names, now_s))
+
     def requests(self, *states: State) -> list[StoredRequest]:
         """All of them, or those in `states`, oldest first."""
         if not states:
             return self._requests("", ())
-        marks = ", ".join("?" * len(states))
-        return self._requests(f"WHERE state IN ({marks})", tuple(state.value for state in states))
+        names = tuple(state.value for state in states)
+        return self._requests(f"WHERE state IN ({_marks(names)})", names)
 
     def _requests(self, where: str, values: tuple[object, ...]) -> list[StoredRequest]:
         rows = self._rows(f"SELECT {_REQUEST}, disclosure FROM request {where} ORDER BY received_ms, id", values)  # noqa: S608
         return [self._stored(row) for row in rows]
 
     def _stored(self, row: tuple[Any, ...]) -> StoredRequest:
-        segments = self._rows("SELECT segment FROM matched WHERE request = ? ORDER BY position", (row[0],))
         return StoredRequest(
             id=str(row[0]),
             envelope=bytes(row[1]),
@@ -229,8 +254,12 @@ class SqliteJournal:
             received_ms=int(row[9]),
             not_after_s=int(row[10]),
             disclosure=None if row[11] is None else str(row[11]),
-            segments=tuple(str(segment[0]) for segment in segments),
+            segments=self._matched(str(row[0])),
         )
+
+    def _matched(self, request: str) -> tuple[str, ...]:
+        rows = self._rows("SELECT segment FROM matched WHERE request = ? ORDER BY position", (request,))
+        return tuple(str(row[0]) for row in rows)
 
     # -- history for admission (core.requests.History) -----------------------------------------------------------------
 
@@ -261,18 +290,25 @@ class SqliteJournal:
             (since_ms, requester, requester),
         )
 
+    def blocked_since(self, since_ms: int, requester: str) -> int:
+        return self._count("SELECT count(*) FROM blocked WHERE at_ms >= ? AND requester = ?", (since_ms, requester))
+
     def _count(self, sql: str, values: tuple[object, ...]) -> int:
         return int(self._rows(sql, values)[0][0])
 
-    def held_segments(self) -> frozenset[str]:
-        """Segments of every request that is undecided or not yet copied out."""
-        states = tuple(state.value for state in State if state.holds_footage)
-        marks = ", ".join("?" * len(states))
-        rows = self._rows(
-            f"SELECT DISTINCT segment FROM matched JOIN request ON id = request WHERE state IN ({marks})",  # noqa: S608
-            states,
+    def held_segments(self, most: int) -> frozenset[str]:
+        """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
+        names = tuple(state.value for state in State if state.holds_footage)
+        waiting = self._rows(
+            f"SELECT id FROM request WHERE state IN ({_marks(names)}) ORDER BY received_ms, id",  # noqa: S608
+            names,
         )
-        return frozenset(str(row[0]) for row in rows)
+        held: dict[str, None] = {}
+        for (request,) in waiting:
+            if len(held) >= most:
+                break
+            held.update(dict.fromkeys(self._matched(str(request))))
+        return frozenset(itertools.islice(held, most))
 
     # -- owner statements, opt-outs, counters --------------------------------------------------------------------------
 
@@ -282,10 +318,23 @@ class SqliteJournal:
             return self._execute("INSERT OR IGNORE INTO nonce VALUES (?)", (nonce,)).rowcount == 1
 
     def count(self, name: str) -> None:
-        with self._lock:
+        """One more, flushed with whatever is flushed next: what strangers send must not wear out the card."""
+        with self._lock, self._unflushed():
             self._execute(
                 "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1", (name,)
             )
+
+    @contextmanager
+    def _unflushed(self) -> Iterator[None]:
+        """Within a transaction it has no effect, for that one is flushed as a whole."""
+        if self._depth:
+            yield
+            return
+        self._execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._execute("PRAGMA synchronous=FULL")
 
     def counters(self) -> dict[str, int]:
         rows = self._rows("SELECT name, count FROM counter ORDER BY name")
@@ -353,3 +402,14 @@ class SqliteJournal:
         with self._lock:
             self._execute("DELETE FROM outbox_part WHERE disclosure = ?", (disclosure,))
             self._execute("DELETE FROM outbox WHERE disclosure = ?", (disclosure,))
+
+
+def _marks(values: tuple[object, ...]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _unopened(path: Path | str, error: sqlite3.Error) -> StorageError:
+    return StorageError(
+        f"The journal {path} cannot be opened: {error}.",
+        remedy="Check that the disk is not full or read-only; restore it with a backup if it is damaged.",
+    )

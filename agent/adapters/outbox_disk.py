@@ -34,7 +34,7 @@ class OutboxDraft:
         self._making = folder / f"{disclosure}.making"
         shutil.rmtree(self._making, ignore_errors=True)
         with _told():
-            self._making.mkdir(mode=0o700)
+            self._making.mkdir(mode=0o750)  # where roles have users, the folder's group is the uplink's
 
     def __enter__(self) -> OutboxDraft:
         return self
@@ -67,7 +67,12 @@ class DiskOutbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The outbox {folder} cannot be made: {error.strerror or error}.", remedy="Check device.state_dir."
+            ) from error
 
     def begin(self, disclosure: str) -> OutboxDraft:
         """A new object.  Raises `StorageError`."""
@@ -91,9 +96,10 @@ class DiskOutbox:
 
     def sweep(self, known: frozenset[str]) -> None:
         """Remove what no journal row names."""
-        for found in self._folder.iterdir():
-            if found.name not in known:
-                shutil.rmtree(found, ignore_errors=True)
+        with _told():
+            strangers = [found for found in self._folder.iterdir() if found.name not in known]
+        for found in strangers:
+            shutil.rmtree(found, ignore_errors=True)
 
 
 @contextlib.contextmanager

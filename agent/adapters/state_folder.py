@@ -7,10 +7,14 @@ journal.sqlite  requests, consent, ledger, trust: the only thing here worth a ba
 outbox/         approved disclosures on their way
 page/           certificates of the owner's page, and which browsers were let in
 control.sock    where the owner's client connects
+
+An installation with a user for each role makes the folders `vault/` (the recorder's, read by the custodian), `outbox/`
+(the custodian's, read by the uplink), `recorder/` and `custodian/`; everything but the first two is then in the last.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -26,21 +30,34 @@ class StateFolder:
     """Paths below `root`, and the key."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        own = root / "custodian"
+        if not own.is_dir():
+            own = root
+        self.root = own
         self.vault = root / "vault"
-        self.index = root / "index.sqlite"
-        self.journal = root / "journal.sqlite"
+        self.index = own / "index.sqlite"
+        self.journal = own / "journal.sqlite"
         self.outbox = root / "outbox"
-        self.control = root / "control.sock"
-        self.page = root / "page"
-        self._key = root / "device.key"
+        self.page = own / "page"
+        self.control = own / "control.sock"
+        self._key = own / "device.key"
+        self._claim: int | None = None
 
     def initialise(self, key: Ed25519PrivateKey) -> None:
         """Make the directory and the device's key.  Raises `ConfigurationError` when there is one already."""
+        making = self._key.with_suffix(".making")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self._key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            making.unlink(missing_ok=True)
+            with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(dump_private_key(key))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(making, self._key)  # whole or not there; never over another
+            making.unlink()
+            _sync(self.root)
         except FileExistsError as error:
+            making.unlink(missing_ok=True)
             raise ConfigurationError(
                 f"{self.root} belongs to a device already.",
                 remedy="Use it as it is; a device's key is never replaced, for it signs its whole past.",
@@ -49,10 +66,27 @@ class StateFolder:
             raise StorageError(
                 f"{self.root} cannot be made: {error.strerror or error}.", remedy="Choose another device.state_dir."
             ) from error
-        with os.fdopen(handle, "w") as file:
-            file.write(dump_private_key(key))
-            file.flush()
-            os.fsync(file.fileno())
+
+    def claim(self) -> None:
+        """Be its only user until `release`, or the end of the process.  Raises `ConfigurationError` if another is.
+
+        Two writers would break the manifest's chain and send every answer twice.
+        """
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise ConfigurationError(
+                f"Another doorward runs on {self.root} already.", remedy="Stop it first, or choose another state_dir."
+            ) from error
+        self._claim = handle
+
+    def release(self) -> None:
+        """Idempotent."""
+        handle, self._claim = self._claim, None
+        if handle is not None:
+            os.close(handle)
 
     def device_key(self) -> Ed25519PrivateKey:
         """Raises `ConfigurationError` when the device was never initialised or the key is no key."""
@@ -64,3 +98,11 @@ class StateFolder:
             raise ConfigurationError(
                 f"The device's key {self._key} cannot be read: {error}.", remedy="Restore it from a backup."
             ) from error
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

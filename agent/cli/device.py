@@ -16,6 +16,9 @@ from agent.config import load
 
 __all__ = ["init", "requests", "run", "status"]
 
+_TRY_AGAIN = 75
+"""EX_TEMPFAIL, sysexits(3): the camera does not come back in this process, so its supervisor shall start another."""
+
 
 @click.command()
 @config_option
@@ -62,7 +65,7 @@ def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so fa
 
     configuration = load(config)
     logs.set_up(configuration.log)
-    solo = Solo(configuration)
+    solo = Solo(configuration, configuration_file=config)
     solo.start()
     stopper = threading.Thread(target=solo.stop, name="stop")
 
@@ -73,13 +76,15 @@ def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so fa
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     try:
-        if solo.record() is not CameraEnd.STOPPED:
+        if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
             solo.wait()
     finally:
         if not stopper.ident:
             stopper.start()
         stopper.join()
         solo.close()
+    if solo.recorder.wanted is not None:
+        raise SystemExit(_TRY_AGAIN)
 
 
 @click.command()
@@ -105,6 +110,7 @@ def status(config: Path, as_json: bool) -> None:
             "vault",
             f"{answer['vault']['segments']} segments, {answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
         ),
+        *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", answer["clock"]),
         ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
         ("requests", f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
@@ -145,6 +151,22 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     counted = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
     if counted:
         click.echo(f"\nMessages without effect: {counted}.")
+
+
+def _panel_words(panel: dict[str, Any]) -> str:
+    """`simulated on other, privacy on; 61 °C, relief 1; the supply is weak`"""
+    if not panel["connected"]:
+        return f"away: {panel.get('detail', 'nobody has answered yet')}"
+    health = panel.get("health", {})
+    words = [f"{panel.get('backend')} on {panel.get('board')}"]
+    words += ["privacy switch on"] if panel.get("privacy") else []
+    words += ["case open"] if panel.get("open") else []
+    words += [f"{health['temperature_c']:.0f} °C"] if health.get("temperature_c") is not None else []
+    words += [f"relief {health['relief']}"] if health.get("relief") else []
+    words += ["the supply is too weak"] if health.get("under_voltage") else []
+    words += ["throttled"] if health.get("throttled") else []
+    words += [f"Wi-Fi {health['wifi_dbm']} dBm"] if health.get("wifi_dbm") is not None else []
+    return ", ".join(words)
 
 
 def _ask(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,8 +12,9 @@ Four things make it the owner's table and not ours:
 1. **Only one cause opens anything.**  `Cause.APPROVED` is raised for one thing alone, a statement signed by the
    owner's approval key that carries, segment by segment, the new headers their client wrapped
    (`agent.core.disclosure`).  The device holds no key that opens footage, so it could not say yes by itself.
-2. **Every other end is silence.**  `NO_MATCH`, `DENIED`, `OPTED_OUT`, `EXPIRED`, `WITHDRAWN` and `REVOKED` have no act
-   that sends.  Seen from the network they are one and the same thing: nothing.
+2. **Every other end is silence.**  No act but one sends, and only `APPROVED` leads to it.  Seen from the network,
+   `NO_MATCH`, `DENIED`, `OPTED_OUT` and a request that ran out undecided are one and the same thing: nothing.  (Who was
+   approved hears that an answer waits: how many parts, no byte of them.  If it is then revoked, they hear no more.)
 3. **The ledger comes first.**  Ledger entry, new state and acts are committed in one transaction; acts are carried out
    only afterwards and carry their request's id, so doing one twice is harmless.
 4. **A yes can be taken back** until the first byte leaves (`APPROVED` → `REVOKED`), and stopped after that
@@ -118,6 +119,7 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
         # Approved: fixed, not yet begun.  Still entirely the owner's.
         (_A, Cause.FIRST_BYTE): Step(_S, EntryKind.SENDING),
         (_A, Cause.REVOKED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
+        (_A, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.DROP_OUTBOX,)),
         (_A, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN, (Act.DROP_OUTBOX,)),
         (_A, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED, (Act.DROP_OUTBOX,)),
         # Sending: only the requester's own signed receipt makes it sent; a broker's acknowledgement does not.

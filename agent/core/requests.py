@@ -83,6 +83,7 @@ class History(Protocol):
 
     def requests_in_case(self, requester: str, case: str) -> int: ...
     def requests_since(self, since_ms: int, requester: str | None = None) -> int: ...
+    def blocked_since(self, since_ms: int, requester: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,10 @@ class StoredRequest:
     not_after_s: int
     segments: tuple[str, ...] = ()
     disclosure: str | None = None
+
+    def is_from(self, requester: TrustedRequester) -> bool:
+        """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""
+        return (self.request.audience, self.requester) == (requester.root, requester.id)
 
     @property
     def request(self) -> FootageRequest:

@@ -10,6 +10,7 @@ other through the same few calls.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -28,16 +29,19 @@ from agent.adapters.journal_sqlite import SqliteJournal
 from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.adapters.notify_log import LogNotifier
 from agent.adapters.outbox_disk import DiskOutbox
+from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.config import Broker, CameraKind, Configuration, Page
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
+from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs
 from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock
 from agent.roles import translation
+from agent.roles.panel import PanelSide
 from agent.services.clip_writer import WriterSettings
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.inbox import InboxSettings
@@ -45,20 +49,22 @@ from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.uplink import Uplink
 from agent.services.vault import Sealing, Vault
 from agent.wire.identities import public_key_of
+from agent.wire.topics import cell_of, requests_filter
+
+if TYPE_CHECKING:
+    from agent.web.server import PageServer
 
 __all__ = ["Solo"]
 
 _DAY_MS = 86_400_000
 _TICK_S = 5.0
-if TYPE_CHECKING:
-    from agent.web.server import PageServer
-
 
 
 class Solo:
     """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
 
     `open_camera`, `bus` and `clock` replace what the configuration would build: for tests and the demo.
+    `configuration_file` is where the configuration was read from, for the bridge to read its part of it.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Solo:
         open_camera: Callable[[], Camera] | None = None,
         bus: Bus | None = None,
         clock: Clock | None = None,
+        configuration_file: Path | None = None,
     ) -> None:
         self._configuration = configuration
         self._log = structlog.get_logger("solo")
@@ -75,6 +82,8 @@ class Solo:
         self._entropy = SystemEntropy()
         folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
+        folder.claim()
+        self._folder = folder
         self.device = public_key_of(key)
         disk = RealDisk()
         self._journal = SqliteJournal(folder.journal)
@@ -103,8 +112,11 @@ class Solo:
             self.status,
             broker_name=self.device.id if configuration.broker or bus else None,
         )
+        encoder = translation.encoder_choice(configuration)
+        self._exits = RecoveryFile(configuration.device.state_dir)
+        panel = configuration.panel
         self.recorder = Recorder(
-            open_camera or (lambda: translation.camera(configuration.camera, configuration.motion)),
+            open_camera or (lambda: translation.camera(configuration, encoder, self.recorder.relief)),
             self.vault,
             self._clock,
             self._entropy,
@@ -118,9 +130,18 @@ class Solo:
                     configuration.clips.pre_roll_s,
                     configuration.clips.pre_roll_max_bytes,
                 ),
+                configuration.camera.stall_s,
             ),
-            self._journal.held_segments,
+            lambda: self.custodian.requests.held(self.vault.totals().segments),
+            recovery=Recovery(
+                supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
+                network=configuration.camera.kind is CameraKind.RTSP,
+                exits=self._exits.load(),
+            ),
+            # Until somebody has read the privacy switch, it counts as on.
+            private=panel is not None and panel.privacy is not None,
         )
+        self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
         self.uplink: Uplink | None = None
         if bus is None and configuration.broker is not None:
             bus = MqttBus(_bus_settings(configuration.broker, self.device.id))
@@ -131,7 +152,7 @@ class Solo:
                 outbox,
                 self._clock,
                 device=self.device.id,
-                position=position,
+                requests_filter=requests_filter(cell_of(*position)) if position is not None else None,
                 chunk_bytes=configuration.broker.chunk_bytes if configuration.broker else 64 << 10,
             )
             self.custodian.requests.wake_uplink = self.uplink.wake
@@ -147,7 +168,11 @@ class Solo:
                 "vault_recovered", **{name: repr(value) for name, value in asdict(found).items() if value}
             )
         self.custodian.start()
+        if self.page is not None:
+            self.page.start()
         self._control.start()
+        if self.panel is not None:
+            self.panel.start()
         self._threads = [threading.Thread(target=self._keep_time, name="time")]
         if self.uplink is not None:
             self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
@@ -161,14 +186,24 @@ class Solo:
         while not self._enrolled.wait(_TICK_S):
             if self._stopping.is_set():
                 return CameraEnd.STOPPED
-        return CameraEnd.STOPPED if self._stopping.is_set() else self.recorder.run(first_ns)
+        if self._stopping.is_set():
+            return CameraEnd.STOPPED
+        end = self.recorder.run(first_ns)
+        recovery = self.recorder.recovery
+        if self.recorder.wanted is Step.EXIT:
+            self._exits.save(recovery.exits + 1)
+        elif self.recorder.wanted is Step.REBOOT:
+            self._exits.save(0)
+            if self.panel is not None:
+                self.panel.link.ask_reboot("the camera does not come back")
+        elif recovery.exits == 0 and self._exits.load():
+            self._exits.save(0)
+        return end
 
     def wait(self) -> None:
         """Go on without a camera until `stop`."""
         self._stopping.wait()
 
-        if self.page is not None:
-            self.page.start()
     def press_button(self) -> None:
         """The doorbell's button."""
         self.recorder.trigger(TriggerKind.BUTTON)
@@ -178,18 +213,25 @@ class Solo:
         self._stopping.set()
         self._enrolled.set()
         self.recorder.stop()
+        if self.panel is not None:
+            self.panel.stop()
         if self.uplink is not None:
             self.uplink.stop()
         self._control.stop()
+        if self.page is not None:
+            self.page.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []
 
     def close(self) -> None:
         """Close the files.  After `stop`, and after `record` has returned."""
+        if self.page is not None:
+            self.page.close()
         self._manifest.close()
         self._index.close()
         self._journal.close()
+        self._folder.release()
 
     def status(self) -> dict[str, Any]:
         """What `doorward status` shows."""
@@ -202,6 +244,7 @@ class Solo:
             "owners": [owner.name for owner in enrolment.recipients] if enrolment else [],
             "recorder": asdict(self.recorder.status()),
             "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
+            "panel": self.panel.status() if self.panel else None,
             "clock": now.quality.value,
             "link": asdict(self.uplink.status())
             if self.uplink
@@ -213,20 +256,34 @@ class Solo:
         self.vault.seal_to(recipients, epoch)
         self._enrolled.set()
 
+    def _page(self, folder: StateFolder) -> PageServer:
+        from agent.web.server import PageParts, PageServer  # a device without a page pays nothing for it
+
+        wanted = self._configuration
+        return PageServer(
+            wanted.page or Page(),
+            folder.page,
+            wanted.device.name,
+            PageParts(
+                self.custodian.control,
+                self.custodian.enrolments,
+                self._manifest,
+                self._clock,
+                self._entropy,
+                translation.page_facts(wanted),
+            ),
+        )
+
     def _limits(self) -> Limits:
         wanted = self._configuration.vault
         state_dir = self._configuration.device.state_dir
         return Limits(
-        if self.page is not None:
-            self.page.stop()
             most_bytes=wanted.max_bytes,
             oldest_ms=wanted.max_age_days * _DAY_MS,
             free_bytes=int(shutil.disk_usage(state_dir).total * wanted.free_floor),
         )
 
     def _keep_time(self) -> None:
-        if self.page is not None:
-            self.page.close()
         while not self._stopping.wait(_TICK_S):
             try:
                 self.custodian.requests.on_time()
@@ -251,21 +308,3 @@ def _bus_settings(broker: Broker, name: str) -> BusSettings:
         key=broker.key,
         keepalive_s=broker.keepalive_s,
     )
-    def _page(self, folder: StateFolder) -> PageServer:
-        from agent.web.server import PageParts, PageServer  # a device without a page pays nothing for it
-
-        wanted = self._configuration
-        return PageServer(
-            wanted.page or Page(),
-            folder.page,
-            wanted.device.name,
-            PageParts(
-                self.custodian.control,
-                self.custodian.enrolments,
-                self._manifest,
-                self._clock,
-                self._entropy,
-                translation.page_facts(wanted),
-            ),
-        )
-

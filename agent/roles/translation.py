@@ -6,10 +6,11 @@ Every range was checked when the file was read; what is left to say here is whic
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from agent import __version__, config
+from agent import config
 from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode
+from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings
@@ -18,9 +19,11 @@ from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.errors import ConfigurationError
 from agent.ports import Camera
-from agent.wire.limits import Limits
+from agent.roles.limits import page_facts, request_limits
+from firmware_bridge.boards import Board, board_named
+from firmware_bridge.ladder import Relief
 
-__all__ = ["camera", "encoding_settings", "event_settings", "request_limits", "zone_map"]
+__all__ = ["camera", "encoder_choice", "encoding_settings", "event_settings", "page_facts", "request_limits", "zone_map"]
 
 _SENSITIVITY = (0.1, 10.0)
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -49,20 +52,6 @@ def event_settings(clips: config.Clips) -> EventSettings:
     )
 
 
-def request_limits(requests: config.Requests) -> Limits:
-    return Limits(
-        window_min_s=requests.shortest_window_minutes * 60,
-        window_max_s=requests.longest_window_minutes * 60,
-        look_back_max_s=requests.longest_look_back_days * 86_400,
-        area_min_m2=requests.smallest_area_m2,
-        area_max_m2=requests.largest_area_m2,
-        life_max_s=requests.longest_validity_days * 86_400,
-        requests_per_case=requests.requests_per_case,
-        requests_per_requester_per_day=requests.requests_per_requester_per_day,
-        requests_per_day=requests.requests_per_day,
-    )
-
-
 def encoding_settings(settings: config.Camera, motion: config.Motion) -> EncodingSettings:
     """With the privacy zones as masks: black before encoder, detector and poster see the picture."""
     return EncodingSettings(
@@ -73,12 +62,28 @@ def encoding_settings(settings: config.Camera, motion: config.Motion) -> Encodin
     )
 
 
-def camera(settings: config.Camera, motion: config.Motion) -> Camera:
-    """The camera that is configured, not yet opened."""
+def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
+    """Who encodes a Pi camera's pictures, until that turns out not to work."""
+    wish = configuration.camera.encoder
+    board = board_named(configuration.board.profile)
+    hardware = board.hardware_h264 if wish is config.Encoder.AUTO else wish is config.Encoder.HARDWARE
+    return EncoderChoice(hardware)
+
+
+def camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
+    """The camera that is configured, not yet opened.  `relief` is the rung of the board's ladder."""
+    settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
+    size_px, rate = relieved(settings.size, settings.fps, relief)
+    if settings.kind is CameraKind.PI:
+        mode = pi_mode(settings, size_px, rate, board_named(configuration.board.profile))
+        return PiCamera(mode, settings=encoding, encoder=encoder or encoder_choice(configuration))
+    if settings.kind is CameraKind.RTSP:
+        return RtspCamera(settings.url or "", settings.luma_url, masked=bool(encoding.masks), stall_s=settings.stall_s)
     if settings.kind is CameraKind.USB:
-        mode = V4l2Mode(settings.size[0], settings.size[1], settings.fps)
-        return V4l2Camera(str(settings.device), mode, settings=encoding)
+        encoding = dataclasses.replace(encoding, widest_px=size_px[0])
+        mode_ = V4l2Mode(settings.size[0], settings.size[1], rate)
+        return V4l2Camera(str(settings.device), mode_, settings=encoding, stall_s=settings.stall_s)
     if settings.kind is CameraKind.SCRIPTED:
         return ScriptedCamera(
             size_px=settings.size, frames_per_s=settings.fps, paced=settings.realtime, settings=encoding
@@ -108,27 +113,3 @@ def pi_mode(settings: config.Camera, size_px: tuple[int, int], frames_per_s: int
         focus_m=settings.focus_m,
         buffers=board.camera_buffers,
     ).at_most(board.widest_px)
-
-
-def page_facts(configuration: config.Configuration) -> dict[str, Any]:
-    """What the owner's page shows of the settings in force."""
-    place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
-    return {
-        "version": __version__,
-        "position": None if place is None else [place.latitude, place.longitude],
-        "size": list(configuration.camera.size),
-        "sensitivity": motion.sensitivity,
-        "zones": [
-            {
-                "name": zone.name,
-                "kind": zone.kind.value,
-                "corners": [list(corner) for corner in zone.corners],
-                "sensitivity": zone.sensitivity,
-            }
-            for zone in motion.zones
-        ],
-        "max_bytes": vault.max_bytes,
-        "max_age_days": vault.max_age_days,
-        "segment_s": configuration.clips.segment_s,
-        "broker": configuration.broker.host if configuration.broker else None,
-    }

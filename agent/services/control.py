@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from agent.core.consent import State
 from agent.core.requests import StoredRequest
 from agent.core.vault.entries import VaultEntry
 from agent.errors import RequestError
@@ -26,6 +27,7 @@ from agent.wire.identities import PublicKey
 __all__ = ["Control", "DeviceNames", "Status"]
 
 _MOST_LISTED: Final = 20_000
+_MOST_ENTRIES: Final = 4_096
 
 Status = Callable[[], dict[str, Any]]
 Answer = tuple[dict[str, Any], bytes]
@@ -115,9 +117,8 @@ class Control:
             return {"epoch": self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})}, b""
 
     def _list_requests(self, frame: Frame) -> Answer:
-        wanted = self._journal.requests()
-        if not frame.head.get("all"):
-            wanted = [stored for stored in wanted if not stored.state.ended]
+        open_ones = [state for state in State if not state.ended]
+        wanted = self._journal.requests(*(() if frame.head.get("all") else open_ones))
         return {
             "requests": [self._summary(stored) for stored in wanted],
             "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
@@ -214,13 +215,13 @@ class Control:
         }, b""
 
     def _checkpoint(self, frame: Frame) -> Answer:
-        with self._journal.transaction():
-            proof = self._ledger.proof(_number(frame, "old_size"))
-            return {"checkpoint": self._ledger.checkpoint().decode(), "proof": [h.hex() for h in proof]}, b""
+        checkpoint, proof = self._ledger.progress(_number(frame, "old_size"))
+        return {"checkpoint": checkpoint.decode(), "proof": [h.hex() for h in proof]}, b""
 
     def _leaves(self, frame: Frame) -> Answer:
-        leaves = self._ledger.leaves(_number(frame, "start"), _number(frame, "end"))
-        return {"entries": [leaf.decode() for leaf in leaves[:_MOST_LISTED]]}, b""
+        start = _number(frame, "start")
+        leaves = self._ledger.leaves(start, min(_number(frame, "end"), start + _MOST_ENTRIES))
+        return {"entries": [leaf.decode() for leaf in leaves]}, b""
 
 
 def _listed(entry: VaultEntry) -> dict[str, Any]:
@@ -238,8 +239,9 @@ def _listed(entry: VaultEntry) -> dict[str, Any]:
 
 
 def _text(frame: Frame, name: str) -> str:
+    """Everything a client names is ASCII; JSON could smuggle in what no encoder takes."""
     value = frame.head.get(name)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.isascii():
         raise RequestError(f"{name}: text is missing.")
     return value
 

@@ -16,6 +16,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
 from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
 from agent.services.control import Control, DeviceNames
+from agent.services.decisions import Decisions
 from agent.services.enrolment import Changed, Enrolments
 from agent.services.inbox import Inbox, InboxSettings
 from agent.services.ledger import Ledger
@@ -57,10 +58,11 @@ class Custodian:
         device = public_key_of(device_key)
         self._journal = ports.journal
         self._outbox = ports.outbox
+        decisions = Decisions(ports.journal)
         self._ledger = Ledger(ports.journal, ports.clock, device_key)
-        self._trust = TrustKeeper(ports.journal, self._ledger)
-        self.enrolments = Enrolments(ports.journal, self._ledger, ports.entropy, device, changed)
-        self.requests = Requests(ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier)
+        self._trust = TrustKeeper(decisions, ports.journal, self._ledger)
+        self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
+        self.requests = Requests(decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier)
         self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
         statements = Statements(
             self.enrolments,

@@ -18,6 +18,7 @@ from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
 from agent.errors import RequestError
 from agent.ports import Entropy, Journal
+from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
@@ -44,17 +45,25 @@ class _Pending:
 class Enrolments:
     """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, new ones later."""
 
-    def __init__(self, journal: Journal, ledger: Ledger, entropy: Entropy, device: PublicKey, changed: Changed) -> None:
+    def __init__(
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        ledger: Ledger,
+        entropy: Entropy,
+        device: PublicKey,
+        changed: Changed,
+    ) -> None:
+        self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
         self._entropy = entropy
         self._device = device
         self._changed = changed
         self._pending: _Pending | None = None
-        self.envelope: bytes | None = journal.get(_ENVELOPE)
-        self.current: Enrolment | None = None
-        if self.envelope is not None:
-            self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+        self.envelope: bytes | None
+        self.current: Enrolment | None
+        self._load()
 
     @property
     def pending(self) -> bool:
@@ -102,16 +111,24 @@ class Enrolments:
                 f"The test for {', '.join(sorted(unopened))} was not opened: this enrolment does not count.",
                 remedy="Check that these are the keys you have, and enrol again.",
             )
-        with self._journal.transaction():
+        with self._decisions.one():
+            self._decisions.otherwise(self._load)
+            self._decisions.after(self.announce)
             self._journal.put(_ENVELOPE, pending.envelope)
             self._ledger.write(
                 EntryKind.RECIPIENTS_CHANGED,
                 subject=hashlib.sha256(_payload(pending.envelope)).hexdigest(),
                 version=pending.enrolment.epoch,
             )
-        self.envelope, self.current, self._pending = pending.envelope, pending.enrolment, None
-        self.announce()
+            self.envelope, self.current = pending.envelope, pending.enrolment
+        self._pending = None
         return pending.enrolment.epoch
+
+    def _load(self) -> None:
+        """The list in force is the journal's, also after a decision that was not committed."""
+        self.envelope, self.current = self._journal.get(_ENVELOPE), None
+        if self.envelope is not None:
+            self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
 
     def _test(self, token: bytes, recipient: str) -> bytes:
         return seal_bytes(

@@ -6,6 +6,7 @@ time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,11 +36,26 @@ from agent.wire.limits import Limits
 from agent.wire.messages import Bulletin, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
-__all__ = ["Inbox", "InboxSettings"]
+__all__ = ["Counted", "Inbox", "InboxSettings"]
 
 _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
 _BLOCKED_KEPT: Final = 256
+_BLOCKED_PER_DAY: Final = 32
+"""Of one requester."""
+_DAY_MS: Final = 86_400_000
+
+
+class Counted(enum.Enum):
+    """What leaves nothing behind but a number, counted after the decision and without a flush; and what was blocked."""
+
+    UNTRUSTED = "untrusted"
+    MALFORMED = "malformed"
+    REPLAYED = "replayed"
+    BLOCKED = "blocked"
+    UNEXPECTED = "unexpected"
+    """Signed by a trusted key, about nothing of ours that waits for it."""
+    BULLETIN = "bulletin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +91,38 @@ class Inbox:
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
         with self._requests.deciding():
-            try:
-                at_s = trusted_seconds(self._clock.now())
-                inbound = open_inbound(data, parse_topic(topic), self._trust.store, at_s)
-            except OpenError:
-                self._journal.count("untrusted")
-                return None
-            except DoorwardError:
-                self._journal.count("malformed")
-                return None
-            match inbound.message:
-                case FootageRequest():
-                    self._on_request(inbound.message, inbound, data)
-                case Withdrawal():
-                    self._on_withdrawal(inbound.message, inbound)
-                case Receipt():
-                    return self._on_receipt(inbound.message, inbound)
-                case Bulletin():
-                    self._journal.count("bulletin")
+            taken = self._take(topic, data)
+        if isinstance(taken, Counted):
+            self._journal.count(taken.value)
             return None
+        return taken
 
-    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> None:
+    def _take(self, topic: str, data: bytes) -> Receipt | Counted | None:
+        try:
+            at_s = trusted_seconds(self._clock.now())
+            inbound = open_inbound(data, parse_topic(topic), self._trust.store, at_s)
+        except OpenError:
+            return Counted.UNTRUSTED
+        except DoorwardError:
+            return Counted.MALFORMED
+        match inbound.message:
+            case FootageRequest():
+                return self._on_request(inbound.message, inbound, data)
+            case Withdrawal():
+                return self._on_withdrawal(inbound.message, inbound)
+            case Receipt():
+                return self._on_receipt(inbound.message, inbound)
+            case Bulletin():
+                return Counted.BULLETIN
+
+    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | None:
         now = self._clock.now()
         verdict = admit(inbound, self._settings.limits, self._journal, now)
         if isinstance(verdict, Replayed):
-            self._journal.count("replayed")
-            return
+            return Counted.REPLAYED
         if isinstance(verdict, Blocked):
             self._block(inbound, verdict, now.utc_ns // NS_PER_MS)
-            return
+            return Counted.BLOCKED
         found = self._match(request)
         stored = StoredRequest(
             id=request.id,
@@ -130,6 +149,7 @@ class Inbox:
             self._requests.advance(stored, Cause.MATCHED, segments=len(found.segments))
         else:
             self._requests.advance(stored, Cause.UNMATCHED)
+        return None
 
     def _match(self, request: FootageRequest) -> Match:
         if self._settings.position is None:
@@ -139,43 +159,46 @@ class Inbox:
         return match(window, request.area, self._settings.position, candidates, most=_MOST_MATCHED)
 
     def _block(self, inbound: Inbound, verdict: Blocked, at_ms: int) -> None:
-        """The broker repeats a retained request at every connection; the list and the ledger have it once."""
-        self._journal.count("blocked")
+        """The broker repeats a retained request at every connection; the list and the ledger have it once.
+
+        They have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
+        """
         blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
+        if self._journal.blocked_since(at_ms - _DAY_MS, blocked.requester) >= _BLOCKED_PER_DAY:
+            return
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(
                 EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason
             )
 
-    def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> None:
+    def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> Counted | None:
         stored = self._journal.request(withdrawal.request)
-        if stored is None or stored.requester != inbound.requester.id or stored.state.ended:
-            self._journal.count("unexpected")
-        elif is_replay(self._journal, inbound.requester, withdrawal.seq):
-            self._journal.count("replayed")
-        else:
-            self._journal.use_sequence(inbound.requester.key.id, withdrawal.seq)
-            self._requests.advance(stored, Cause.WITHDRAWN)
+        if stored is None or not stored.is_from(inbound.requester) or stored.state.ended:
+            return Counted.UNEXPECTED
+        if is_replay(self._journal, inbound.requester, withdrawal.seq):
+            return Counted.REPLAYED
+        self._journal.use_sequence(inbound.requester.key.id, withdrawal.seq)
+        self._requests.advance(stored, Cause.WITHDRAWN)
+        return None
 
-    def _on_receipt(self, receipt: Receipt, inbound: Inbound) -> Receipt | None:
+    def _on_receipt(self, receipt: Receipt, inbound: Inbound) -> Receipt | Counted:
         stored = self._journal.request_of(receipt.disclosure)
         if (
             stored is None
-            or stored.requester != inbound.requester.id
+            or not stored.is_from(inbound.requester)
             or receipt.request not in (None, stored.id)
             or stored.state not in (State.APPROVED, State.SENDING)
         ):
-            self._journal.count("unexpected")
-            return None
+            return Counted.UNEXPECTED
         if receipt.seq <= self._newest_receipt.get(receipt.disclosure, 0):
-            self._journal.count("replayed")
-            return None
+            return Counted.REPLAYED
         self._newest_receipt[receipt.disclosure] = receipt.seq
-        if stored.state is State.SENDING:
-            if receipt.state is ReceiptState.REFUSED:
-                self._requests.advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
-            elif receipt.state is ReceiptState.COMPLETE and self._names_ours(receipt):
-                self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
+        if receipt.state is ReceiptState.REFUSED:
+            self._requests.advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
+        elif receipt.state is ReceiptState.COMPLETE:
+            if stored.state is not State.SENDING or not self._names_ours(receipt):
+                return Counted.UNEXPECTED
+            self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
         return receipt
 
     def _names_ours(self, receipt: Receipt) -> bool:

@@ -5,7 +5,8 @@ The compact Merkle state travels in the same transaction, so leaf and head can n
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, overload
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,7 +18,8 @@ from agent.ports import Clock, Journal
 
 __all__ = ["Ledger"]
 
-_FRONTIER = "ledger.frontier"
+_FRONTIER: Final = "ledger.frontier"
+_PAGE: Final = 1024
 
 
 class Ledger:
@@ -44,14 +46,16 @@ class Ledger:
         """The signed note of the present head."""
         return sign_checkpoint(self._frontier(), self._key)
 
-    def proof(self, old_size: int) -> tuple[bytes, ...]:
-        """That the present ledger continues the one of `old_size` entries.  Raises `RequestError` if it is shorter."""
-        with self._journal.transaction():
-            if not 0 <= old_size <= self.size:
-                raise RequestError(f"This ledger has {self.size} entries, not {old_size}.")
-            if old_size == 0:
-                return ()
-            return consistency_proof([leaf_hash(leaf) for leaf in self._journal.leaves()], old_size)
+    def progress(self, old_size: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """The present checkpoint, and the proof that it continues the one of `old_size` entries.
+
+        Raises `RequestError` when the ledger is shorter.  Entries never change, so nothing stands still meanwhile.
+        """
+        frontier = self._frontier()
+        if not 0 <= old_size <= frontier.size:
+            raise RequestError(f"This ledger has {frontier.size} entries, not {old_size}.")
+        proof = consistency_proof(_LeafHashes(self._journal, 0, frontier.size), old_size)
+        return sign_checkpoint(frontier, self._key), proof
 
     def leaves(self, start: int, end: int) -> list[bytes]:
         return self._journal.leaves(start, end)
@@ -59,3 +63,29 @@ class Ledger:
     def _frontier(self) -> Frontier:
         kept = self._journal.get(_FRONTIER)
         return Frontier() if kept is None else Frontier.load(kept)
+
+
+class _LeafHashes(Sequence[bytes]):
+    """The hashes of entries `[start, end)`, read when they are needed: a proof takes a page of memory, not a ledger."""
+
+    def __init__(self, journal: Journal, start: int, end: int) -> None:
+        self._journal = journal
+        self._start = start
+        self._end = end
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(self._start, self._end, _PAGE):
+            yield from map(leaf_hash, self._journal.leaves(start, min(start + _PAGE, self._end)))
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> _LeafHashes: ...
+    def __getitem__(self, at: int | slice) -> bytes | _LeafHashes:
+        wanted = range(self._start, self._end)[at]
+        if isinstance(wanted, range):
+            return _LeafHashes(self._journal, wanted.start, wanted.stop)
+        return leaf_hash(self._journal.leaves(wanted, wanted + 1)[0])

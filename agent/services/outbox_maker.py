@@ -63,6 +63,10 @@ class OutboxMaker:
             draft.commit()
         return (first, *parts)
 
+    def discard(self, disclosure: str) -> None:
+        """Take back an object that no approval names after all."""
+        self._outbox.remove(disclosure)
+
     def _joined(self, item: Released) -> Iterator[bytes]:
         yield item.header
         digest = hashlib.sha256()

@@ -226,6 +226,14 @@ class Recorder:
         return intake is not None and intake.frames > 0 and time.monotonic_ns() - intake.frame_ns < _DELIVERING_NS
 
     @property
+    def pulse(self) -> Pulse | None:
+        """When a live camera that runs last gave what, on CLOCK_MONOTONIC; None while none does."""
+        intake = self._intake
+        if intake is None or not intake.live or intake.ended_event.is_set():
+            return None
+        return Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
+
+    @property
     def lux(self) -> float | None:
         """The newest frame's light, where the camera says it."""
         intake = self._intake

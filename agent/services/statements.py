@@ -7,11 +7,12 @@ no owner signed changes nothing.  A statement acts once; handing it in again is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from agent.core.consent import Cause, State, step
-from agent.core.disclosure import release
+from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord, StandingOptOut, StoredRequest, trusted_seconds
 from agent.core.timebase import NS_PER_S
@@ -80,19 +81,23 @@ class Statements:
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
         statement, subject = self._open(data, enrolment)
-        try:
-            with self._requests.deciding():
-                self._use(statement.nonce)
-                verdict = self._obey(statement, subject, data, headers)
-        except BaseException:
-            self._trust.reload()  # what was rolled back on the disk must not stay in memory
-            raise
+        if isinstance(statement, Approval):
+            verdict = self._approve(statement, subject, data, headers, enrolment)
+        else:
+            with self._acting(statement, enrolment):
+                verdict = self._obey(statement, subject)
         self._requests.wake_uplink()
         return verdict
 
-    def _use(self, nonce: str) -> None:
-        if not self._journal.use_nonce(nonce):
-            raise RequestError("This statement was handed in before.", remedy="Make a new one.")
+    @contextmanager
+    def _acting(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
+        """The decision in which a statement acts: once, and only while its signer is an owner."""
+        with self._requests.deciding():
+            if self._enrolments.current is not enrolment:
+                raise RequestError("The owners of this device have just changed.", remedy="Make the statement again.")
+            if not self._journal.use_nonce(statement.nonce):
+                raise RequestError("This statement was handed in before.", remedy="Make a new one.")
+            yield
 
     def _open(self, data: bytes, enrolment: Enrolment) -> tuple[OwnerStatement, str]:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
@@ -105,10 +110,8 @@ class Statements:
             raise RequestError("This statement is for another device.")
         return statement, hashlib.sha256(opened.payload).hexdigest()
 
-    def _obey(self, statement: OwnerStatement, subject: str, data: bytes, headers: tuple[bytes, ...]) -> Verdict:
+    def _obey(self, statement: OwnerStatement, subject: str) -> Verdict:
         match statement:
-            case Approval():
-                return self._approve(statement, subject, data, headers)
             case Refusal():
                 return self._requests.advance(self._named(statement.request), Cause.DENIED, subject=subject)
             case Revocation():
@@ -122,39 +125,64 @@ class Statements:
                 self._trust.change(statement, subject)
         return Verdict()
 
-    def _approve(self, approval: Approval, subject: str, data: bytes, headers: tuple[bytes, ...]) -> Verdict:
-        stored = self._named(approval.request)
-        step(stored.state, Cause.APPROVED)
-        self._require_timely(approval, stored)
-        by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
-        wanted = {item.id for item in (*approval.segments, *approval.posters)}
-        records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
-        released = release(approval, by_hash, stored, records, approval.device)
+    def _approve(
+        self, approval: Approval, subject: str, data: bytes, headers: tuple[bytes, ...], enrolment: Enrolment
+    ) -> Verdict:
+        """Check, copy, and check again with everything else standing still.
+
+        Copying may take a minute; recording and the network must not wait for it, so it is no part of the decision.
+        What is copied counts only once the journal names it.
+        """
+        with self._requests.deciding():
+            stored = self._approvable(approval)
+            enrolled = self._enrolments.envelope or b""
+        released = self._released(approval, headers, stored)
         disclosure = self._entropy.token(_ID_BYTES).hex()
-        parts = self._maker.make(disclosure, released, stored, data, self._enrolments.envelope or b"")
-        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
+        parts = self._maker.make(disclosure, released, stored, data, enrolled)
+        try:
+            with self._acting(approval, enrolment):
+                return self._seal(approval, subject, OutboxRecord(disclosure, stored.id, stored.requester, parts))
+        except BaseException:
+            self._maker.discard(disclosure)
+            raise
+
+    def _seal(self, approval: Approval, subject: str, made: OutboxRecord) -> Verdict:
+        stored = self._approvable(approval)
+        self._journal.add_outbox(made)
         verdict = self._requests.advance(
-            stored, Cause.APPROVED, disclosure=disclosure, subject=subject, segments=len(approval.segments)
+            stored, Cause.APPROVED, disclosure=made.disclosure, subject=subject, segments=len(approval.segments)
         )
         self._ledger.write(
             EntryKind.SEALED,
             request=stored.id,
             requester=stored.requester,
-            disclosure=disclosure,
-            subject=parts[0].sha256,
+            disclosure=made.disclosure,
+            subject=made.parts[0].sha256,
             segments=len(approval.segments),
-            size_bytes=sum(part.size_bytes for part in parts),
+            size_bytes=sum(part.size_bytes for part in made.parts),
         )
         return verdict
 
-    def _require_timely(self, approval: Approval, stored: StoredRequest) -> None:
-        """Expiry by the owner's clock, which is a better one; trust as it is now, for a revocation counts at once."""
+    def _released(self, approval: Approval, headers: tuple[bytes, ...], stored: StoredRequest) -> tuple[Released, ...]:
+        by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
+        wanted = {item.id for item in (*approval.segments, *approval.posters)}
+        records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
+        return release(approval, by_hash, stored, records, approval.device)
+
+    def _approvable(self, approval: Approval) -> StoredRequest:
+        """The request it names, if it can be approved now.
+
+        Expiry is judged by the owner's clock, which is a better one; trust as it is now: a revocation counts at once.
+        """
+        stored = self._named(approval.request)
+        step(stored.state, Cause.APPROVED)
         if approval.owner_time_ms // _MS_PER_S > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
         if not self.still_trusted(stored):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
             )
+        return stored
 
     def still_trusted(self, stored: StoredRequest) -> bool:
         """Whether the key that signed the request would be believed now."""
@@ -177,7 +205,7 @@ class Statements:
                 self._requests.advance(stored, Cause.OPTED_OUT)
 
     def _named(self, payload_sha256: str) -> StoredRequest:
-        for stored in self._journal.requests():
-            if stored.payload_sha256 == payload_sha256:
-                return stored
-        raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        stored = self._journal.request_named(payload_sha256)
+        if stored is None:
+            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        return stored

@@ -11,6 +11,7 @@ import hashlib
 from agent.core.ledger.entries import EntryKind
 from agent.errors import StorageError
 from agent.ports import Journal
+from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
 from agent.wire.envelope import read_unverified
 from agent.wire.identities import parse_public_key
@@ -25,17 +26,15 @@ _ROOT, _BUNDLE, _NEWEST = "trust.root.", "trust.bundle.", "trust.newest."
 class TrustKeeper:
     """`store` is the value in force."""
 
-    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+    def __init__(self, decisions: Decisions, journal: Journal, ledger: Ledger) -> None:
+        self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
         self.store = self._load()
 
-    def reload(self) -> None:
-        """Believe the journal again, after a decision that was not committed."""
-        self.store = self._load()
-
     def change(self, change: TrustChange, subject: str) -> None:
-        """Add and remove roots, inside the caller's transaction.  `subject`: SHA-256 of the signed statement."""
+        """Add and remove roots, inside the caller's decision.  `subject`: SHA-256 of the signed statement."""
+        self._decisions.otherwise(self._reload)
         store = self.store
         for text in change.roots_added:
             root = parse_public_key(text)
@@ -51,16 +50,17 @@ class TrustKeeper:
 
     def accept(self, envelope: bytes) -> TrustDiff:
         """Take a newer bundle of a root the owner chose.  Raises as `TrustStore.accept` does."""
-        grown, changed = self.store.accept(envelope)
-        root = read_unverified(envelope, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id  # `accept` has verified it
-        seen = grown.newest[root]
-        with self._journal.transaction():
+        with self._decisions.one():
+            grown, changed = self.store.accept(envelope)
+            root = read_unverified(envelope, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id  # `accept` has verified it
+            seen = grown.newest[root]
+            self._decisions.otherwise(self._reload)
             self._journal.put(_BUNDLE + root, envelope)
             self._journal.put(_NEWEST + root, f"{seen.version} {seen.sha256}".encode())
             self._ledger.write(
                 EntryKind.TRUST_CHANGED, subject=hashlib.sha256(envelope).hexdigest(), version=seen.version
             )
-        self.store = grown
+            self.store = grown
         return changed
 
     def name_of(self, root: str, requester: str) -> str:
@@ -76,6 +76,10 @@ class TrustKeeper:
     def bundles(self) -> list[bytes]:
         """The envelopes as their roots signed them."""
         return list(self._journal.named(_BUNDLE).values())
+
+    def _reload(self) -> None:
+        """Believe the journal again, after a decision that was not committed."""
+        self.store = self._load()
 
     def _load(self) -> TrustStore:
         store = TrustStore(newest={root: _seen(text) for root, text in self._journal.named(_NEWEST).items()})

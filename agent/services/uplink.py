@@ -36,7 +36,7 @@ from agent.errors import StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, UploadTopic, Verb, cell_of, requests_filter
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, UploadTopic, Verb
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -86,16 +86,17 @@ class Uplink:
         clock: Clock,
         *,
         device: str,
-        position: tuple[float, float] | None,
+        requests_filter: str | None,
         chunk_bytes: int = 64 << 10,
     ) -> None:
+        """`requests_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
         self._bus = bus
         self._custody = custody
         self._outbox = outbox
         self._clock = clock
         self._device = device
         self._chunk_bytes = chunk_bytes
-        self._cell_filter = requests_filter(cell_of(*position)) if position is not None else None
+        self._cell_filter = requests_filter
         self._bulletins: set[str] = set()
         self._log = structlog.get_logger("uplink")
         self._transfers: dict[str, _Transfer] = {}
@@ -106,6 +107,8 @@ class Uplink:
         self._link, self._remedy = "connecting", ""
         self._sent_bytes = 0
         self._received = 0
+        self.turned_ns = 0
+        """When its loop last came round, on the boot clock."""
 
     def wake(self) -> None:
         """The custodian's list of outgoing disclosures changed.  From any thread."""
@@ -124,6 +127,7 @@ class Uplink:
                 self._bus.subscribe(self._cell_filter)
             self._changed.set()
             while not self._stopping.is_set():
+                self.turned_ns = self._now()
                 if self._changed.is_set():
                     self._changed.clear()
                     self._take_up()

@@ -18,8 +18,8 @@ from agent.errors import FormatError
 
 __all__ = ["MAX_BODY_BYTES", "MAX_HEAD_BYTES", "Frame", "Reader", "read_frame", "write_frame"]
 
-MAX_HEAD_BYTES: Final = 4 << 20
-"""An approval of a twelve-hour window in five-second segments is about 2 MB."""
+MAX_HEAD_BYTES: Final = 32 << 20
+"""The signed records of a twelve-hour window in five-second segments are about 14 MB."""
 MAX_BODY_BYTES: Final = 64 << 20
 """The largest segment: 30 s at 16 Mbit/s."""
 

@@ -1,0 +1,247 @@
+"""The sockets between the roles: one question, one answer, over SOCK_STREAM in a folder only the two of them reach.
+
+Rules: the peer's user id (SO_PEERCRED, unix(7)) is checked on both ends; frames are bounded; at most `MOST_PEERS`
+connections.  A client that meets no custodian waits for one as long as it was told to: a restart of the custodian must
+not cost the recorder a segment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from agent import errors
+from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError
+from agent.core.handover import (
+    LONGEST_ANSWER_BYTES,
+    LONGEST_QUESTION_BYTES,
+    Answer,
+    Failed,
+    Message,
+    decode,
+    frame,
+    length_in,
+)
+
+__all__ = ["HandoverClient", "HandoverServer", "uids_of"]
+
+MOST_PEERS: Final = 4
+_PEER: Final = struct.Struct("3i")
+_PAUSE_S: Final = 0.2
+_SILENCE_S: Final = 30.0
+"""Longer than any answer takes, the one that waits for news included."""
+
+_Question = TypeVar("_Question")
+
+
+def uids_of(*users: str) -> frozenset[int]:
+    """The ids of those users that exist, and our own: on a laptop every role runs as whoever started it."""
+    found = {os.getuid()}
+    for user in users:
+        with contextlib.suppress(KeyError):
+            found.add(pwd.getpwnam(user).pw_uid)
+    return frozenset(found)
+
+
+def _uid_of(peer: socket.socket) -> int:
+    uid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
+    return uid
+
+
+class HandoverServer(Generic[_Question]):
+    """Answers `questions` (a union of messages) of `allowed` users at `path`, each connection in a thread of its own."""
+
+    def __init__(
+        self,
+        path: Path,
+        questions: type[_Question],
+        answer: Callable[[_Question], Answer],
+        allowed: frozenset[int],
+    ) -> None:
+        self._path = path
+        self._questions = questions
+        self._answer = answer
+        self._allowed = allowed
+        self._log = structlog.get_logger("handover")
+        self._listener: socket.socket | None = None
+        self._peers: dict[socket.socket, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._acceptor: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Raises `ConfigurationError` when the socket cannot be made."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if self._path.is_socket():
+                    self._path.unlink()
+            listener.bind(os.fspath(self._path))
+            # Its folder says who gets here and SO_PEERCRED who may stay; connect(2) wants write permission on the file.
+            self._path.chmod(0o666)
+        except OSError as error:
+            listener.close()
+            raise ConfigurationError(
+                f"The socket {self._path} cannot be made: {error.strerror or error}.",
+                remedy="systemd-tmpfiles --create makes its folder; elsewhere give --runtime-dir.",
+            ) from error
+        listener.listen(MOST_PEERS)
+        self._listener = listener
+        self._acceptor = threading.Thread(target=self._accept, args=(listener,), name="handover", daemon=True)
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Close everything and join every thread.  Idempotent."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        if self._acceptor is not None:
+            self._acceptor.join()
+        with self._lock:
+            peers = dict(self._peers)
+        for peer in peers:
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+        for thread in peers.values():
+            thread.join()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                if self._stopping.wait(_PAUSE_S):
+                    return
+                continue
+            uid = _uid_of(peer)
+            with self._lock:
+                full = len(self._peers) >= MOST_PEERS
+            if full or uid not in self._allowed:
+                self._log.warning("peer_refused", uid=uid, full=full)
+                peer.close()
+                continue
+            thread = threading.Thread(target=self._serve, args=(peer,), name="handover-peer", daemon=True)
+            with self._lock:
+                self._peers[peer] = thread
+            thread.start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        try:
+            with peer, peer.makefile("rb") as reader:
+                while start := reader.read(4):
+                    size = length_in(start, LONGEST_QUESTION_BYTES)
+                    question = decode(reader.read(size), self._questions)
+                    peer.sendall(self._framed(question))
+        except FormatError as error:
+            self._log.warning("peer_dropped", reason=error.message)
+        except OSError:
+            pass
+        finally:
+            with self._lock:
+                self._peers.pop(peer, None)
+
+    def _framed(self, question: _Question) -> bytes:
+        try:
+            return frame(self._answer(question), LONGEST_ANSWER_BYTES)
+        except DoorwardError as error:
+            return frame(Failed(type(error).__name__, error.message, error.remedy), LONGEST_ANSWER_BYTES)
+        except Exception as error:  # noqa: BLE001 — one question's bug must not end the peer's connection
+            self._log.error("question_failed", about=type(question).__name__, error=type(error).__name__)
+            return frame(
+                Failed("InternalError", "The custodian met a case it does not know.", ""), LONGEST_ANSWER_BYTES
+            )
+
+
+class HandoverClient:
+    """One connection, made when it is first needed and again whenever it broke.  Safe to use from several threads."""
+
+    def __init__(self, path: Path, allowed: frozenset[int], *, patience_s: float = 10.0) -> None:
+        """`allowed`: whom the custodian may run as.  `patience_s`: how long to wait for one that is away."""
+        self._path = path
+        self._allowed = allowed | {0}
+        self._patience_s = patience_s
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def ask(self, question: Message, wanted: type[_Question], *, patience_s: float | None = None) -> _Question:
+        """The answer.  Raises the error the custodian raised, or `NetworkError` when there is no custodian."""
+        ends_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        while True:
+            try:
+                with self._lock:
+                    answer = self._ask_once(question)
+                break
+            except OSError as error:
+                self._drop()
+                if time.monotonic() >= ends_s or self._closed.wait(_PAUSE_S):
+                    raise NetworkError(
+                        f"No custodian answers at {self._path}.", remedy="See: systemctl status doorward-custodian"
+                    ) from error
+        if isinstance(answer, Failed):
+            raise _error_named(answer)
+        if not isinstance(answer, wanted):
+            raise InternalError(f"{type(question).__name__} was answered by {type(answer).__name__}.")
+        return answer
+
+    def close(self) -> None:
+        """Give up waiting, too.  Idempotent."""
+        self._closed.set()
+        self._drop()
+
+    def _drop(self) -> None:
+        with self._lock:
+            gone, self._socket = self._socket, None
+        if gone is not None:
+            gone.close()
+
+    def _ask_once(self, question: Message) -> Answer:
+        connection = self._socket or self._connect()
+        connection.sendall(frame(question, LONGEST_QUESTION_BYTES))
+        size = length_in(_exactly(connection, 4), LONGEST_ANSWER_BYTES)
+        return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type,return-value] # a union is no type[T]
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_SILENCE_S)
+        try:
+            connection.connect(os.fspath(self._path))
+            if _uid_of(connection) not in self._allowed:
+                raise PermissionError("somebody else listens there")
+        except OSError:
+            connection.close()
+            raise
+        self._socket = connection
+        return connection
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = connection.recv(min(size - len(data), 1 << 16))
+        if not piece:
+            raise ConnectionResetError("The custodian closed the connection.")
+        data += piece
+    return bytes(data)
+
+
+def _error_named(failed: Failed) -> DoorwardError:
+    kind = getattr(errors, failed.kind, None) if failed.kind in errors.__all__ else None
+    made = kind if isinstance(kind, type) and issubclass(kind, DoorwardError) else InternalError
+    return made(failed.message, remedy=failed.remedy)

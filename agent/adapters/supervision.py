@@ -1,0 +1,56 @@
+"""Tells the service manager that a role is ready, what it does, and that it gets on.
+
+Without a manager (`NOTIFY_SOCKET` unset) nothing is said, so that the same code runs on a laptop.
+Source: sd_notify(3), sd_watchdog_enabled(3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+__all__ = ["Supervision"]
+
+
+class Supervision:
+    """One role's line to its manager.  Never raises: a lost word costs a restart at worst."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        # "@" stands for the abstract namespace's zero byte.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self.supervised = bool(self._address)
+        self.watchdog_s = _watchdog_s(environment)
+        """The watchdog's patience; None when there is none."""
+
+    def ready(self, status: str) -> None:
+        self._say(f"READY=1\nSTATUS={status}")
+
+    def status(self, status: str) -> None:
+        """One line for `systemctl status`."""
+        self._say(f"STATUS={status}")
+
+    def alive(self) -> None:
+        """Put the watchdog off.  Call it only for progress (`core.progress`)."""
+        self._say("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        self._say("STOPPING=1")
+
+    def _say(self, words: str) -> None:
+        if not self._address:
+            return
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            # sendto and not connect: a role whose sandbox forbids connect(2) can still say that it lives.
+            line.sendto(words.replace("\0", "").encode(), self._address)
+
+
+def _watchdog_s(environment: Mapping[str, str]) -> float | None:
+    try:
+        for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        microseconds = int(environment["WATCHDOG_USEC"])
+    except (KeyError, ValueError):
+        return None
+    return microseconds / 1e6 if for_us and microseconds > 0 else None

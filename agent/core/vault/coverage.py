@@ -1,0 +1,214 @@
+"""Says, for any window of time, what the vault has of it and why it has nothing of the rest: from the manifest alone.
+
+Every instant of the window gets exactly one word, the first of `State` that is true of it.  "Nothing happened" is said
+only where a `watching` record says that a camera delivered; where no record speaks, the device was off, or on without
+knowing the date.  Dates are each boot's best: a record made before the clock was set is dated by what came later.
+
+Lines go in twice (`Boots`, then `Spans`), because the date of the first may stand in the last; only what overlaps the
+window is kept, so a manifest may be of any length.
+
+Source: FORMAT.md, "What a window holds".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.timebase import ClockQuality
+from agent.core.vault.records import Adopted, Anchor, Boot, Evicted, Gap, GapReason, Record, Segment, Watching
+from agent.core.vault.spans import RANK, Span, Stamp
+
+__all__ = ["Boots", "Spans", "State", "Stretch"]
+
+_US_PER_MS: Final = 1000
+
+
+class State(enum.Enum):
+    """What is true of a stretch of time.  Of several, the first one here is said."""
+
+    FOOTAGE = "footage"
+    GONE = "no longer kept"
+    """There was footage, and it made room."""
+    PRIVACY = "privacy switch"
+    OFF = "switched off"
+    CAMERA_LOST = "camera lost"
+    COVERED = "camera covered"
+    STORAGE = "storage failed"
+    NOTHING = "nothing happened"
+    CLOCK_UNKNOWN = "clock unknown"
+    """The device ran, somewhere in this stretch, and never learnt the date: what it recorded may belong here."""
+    DEVICE_OFF = "device off"
+    """Without power, or Doorward was not running, or it was cut off before it could say more."""
+    NOT_YET = "not known yet"
+    """Behind the newest record: what happens now is written down within a quarter of an hour."""
+
+
+_OF_GAP: Final = {reason: State(reason.value) for reason in GapReason}
+_ORDER: Final = tuple(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """[start_ms, end_ms) of UTC, and what is true of all of it."""
+
+    start_ms: int
+    end_ms: int
+    state: State
+
+
+@dataclass(slots=True)
+class _Boot:
+    """One boot: the UTC in ms of its clock's zero, worth `quality`, and what of its clock the records speak of."""
+
+    first_us: int
+    last_us: int
+    zero_ms: int
+    quality: ClockQuality
+
+    @property
+    def dated(self) -> bool:
+        return self.quality is not ClockQuality.UNKNOWN
+
+
+class Boots:
+    """The first look at a manifest: when each boot was.  A dozen numbers for each, whatever it recorded."""
+
+    def __init__(self) -> None:
+        self._boots: dict[str, _Boot] = {}
+
+    def take(self, record: Record) -> None:
+        """The next record, in the manifest's order."""
+        for stamp in _stamps(record):
+            zero_ms = stamp.utc_ms - stamp.at_us // _US_PER_MS
+            boot = self._boots.setdefault(stamp.boot, _Boot(stamp.at_us, stamp.at_us, zero_ms, stamp.quality))
+            boot.first_us = min(boot.first_us, stamp.at_us)
+            boot.last_us = max(boot.last_us, stamp.at_us)
+            if RANK.index(stamp.quality) > RANK.index(boot.quality):
+                boot.zero_ms, boot.quality = zero_ms, stamp.quality
+
+    def utc_ms(self, boot: str, at_us: int) -> int | None:
+        """When that was; None when nobody ever vouched for that boot's clock."""
+        known = self._boots.get(boot)
+        return known.zero_ms + at_us // _US_PER_MS if known is not None and known.dated else None
+
+    def between(self, now_ms: int) -> list[Stretch]:
+        """What is true between the boots: off, or on without a date.  Behind the newest record: not known yet."""
+        found: list[Stretch] = []
+        end_ms, undated = None, False
+        for boot in self._boots.values():
+            if not boot.dated:
+                undated = True
+                continue
+            start_ms = boot.zero_ms + boot.first_us // _US_PER_MS
+            if end_ms is None or start_ms > end_ms:
+                state = State.CLOCK_UNKNOWN if undated else State.DEVICE_OFF
+                found.append(Stretch(_EVER_MS[0] if end_ms is None else end_ms, start_ms, state))
+            end_ms = max(end_ms or start_ms, boot.zero_ms + boot.last_us // _US_PER_MS)
+            undated = False
+        last_ms = end_ms if end_ms is not None else _EVER_MS[0]
+        if undated:
+            found.append(Stretch(last_ms, _EVER_MS[1], State.CLOCK_UNKNOWN))
+        else:
+            found.append(Stretch(last_ms, max(last_ms, now_ms), State.NOT_YET))
+            found.append(Stretch(max(last_ms, now_ms), _EVER_MS[1], State.NOT_YET))
+        return found
+
+
+class Spans:
+    """The second look: what the records say of [from_ms, to_ms)."""
+
+    def __init__(self, boots: Boots, from_ms: int, to_ms: int) -> None:
+        self._boots = boots
+        self._from_ms = from_ms
+        self._to_ms = to_ms
+        self._footage: dict[str, Stretch] = {}
+        self._others: list[Stretch] = []
+
+    def take(self, record: Record) -> None:
+        """The next record, in the manifest's order."""
+        match record:
+            case Segment() | Adopted():
+                stretch = self._within(record.span, State.FOOTAGE)
+                if stretch is not None:
+                    self._footage[record.id] = stretch
+            case Evicted():
+                for segment in record.segments:
+                    gone = self._footage.pop(segment, None)
+                    if gone is not None:
+                        self._others.append(Stretch(gone.start_ms, gone.end_ms, State.GONE))
+            case Gap():
+                self._keep(record.span, _OF_GAP[record.reason])
+            case Watching():
+                self._keep(record.span, State.NOTHING)
+
+    def stretches(self, now_ms: int) -> tuple[Stretch, ...]:
+        """The window from its start to its end, without a hole: neighbours differ."""
+        clipped = [
+            Stretch(max(one.start_ms, self._from_ms), min(one.end_ms, self._to_ms), one.state)
+            for one in (*self._footage.values(), *self._others, *self._boots.between(now_ms))
+            if one.start_ms < self._to_ms and one.end_ms > self._from_ms
+        ]
+        return tuple(_merged(_swept(clipped, self._from_ms, self._to_ms)))
+
+    def _keep(self, span: Span, state: State) -> None:
+        stretch = self._within(span, state)
+        if stretch is not None:
+            self._others.append(stretch)
+
+    def _within(self, span: Span, state: State) -> Stretch | None:
+        start_ms = self._boots.utc_ms(span.boot, span.start_us)
+        if start_ms is None:
+            return None
+        end_ms = start_ms - (span.start_us - span.end_us) // _US_PER_MS
+        return Stretch(start_ms, end_ms, state) if start_ms < self._to_ms and end_ms > self._from_ms else None
+
+
+_EVER_MS: Final = (-(2**53), 2**53)
+
+
+def _stamps(record: Record) -> tuple[Stamp, ...]:
+    """The instants a record was made or speaks of, in its own boot."""
+    if isinstance(record, Boot | Anchor | Evicted):
+        return (record.at,)
+    if isinstance(record, Adopted):
+        begin = record.begin
+        return (
+            Stamp(boot=begin.boot, at_us=begin.start_us, utc_ms=begin.utc_ms, quality=begin.quality),
+            record.at,
+        )
+    span = record.span
+    start = Stamp(boot=span.boot, at_us=span.start_us, utc_ms=span.utc_ms, quality=span.quality)
+    end = Stamp(boot=span.boot, at_us=span.end_us, utc_ms=span.end_ms, quality=span.quality)
+    return (start, end)
+
+
+def _swept(stretches: list[Stretch], from_ms: int, to_ms: int) -> Iterable[Stretch]:
+    """One word for each piece between two borders; where nothing speaks, the device was off."""
+    changes = sorted(
+        [(one.start_ms, 1, _ORDER.index(one.state)) for one in stretches]
+        + [(one.end_ms, -1, _ORDER.index(one.state)) for one in stretches]
+    )
+    true_now = [0] * len(_ORDER)
+    at_ms = from_ms
+    for border_ms, change, state in (*changes, (to_ms, 0, 0)):
+        if border_ms > at_ms:
+            said = next((number for number, count in enumerate(true_now) if count), _ORDER.index(State.DEVICE_OFF))
+            yield Stretch(at_ms, border_ms, _ORDER[said])
+            at_ms = border_ms
+        true_now[state] += change
+
+
+def _merged(pieces: Iterable[Stretch]) -> Iterable[Stretch]:
+    whole: Stretch | None = None
+    for piece in pieces:
+        if whole is not None and whole.state is piece.state:
+            whole = Stretch(whole.start_ms, piece.end_ms, whole.state)
+            continue
+        if whole is not None:
+            yield whole
+        whole = piece
+    if whole is not None:
+        yield whole

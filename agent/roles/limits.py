@@ -1,0 +1,51 @@
+"""What the custodian takes from the configuration: the limits on requests, and what its page shows.
+
+Apart from `roles.translation`, so that the custodian imports no camera.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent import __version__, config
+from agent.wire.limits import Limits
+
+__all__ = ["page_facts", "request_limits"]
+
+
+def request_limits(requests: config.Requests) -> Limits:
+    return Limits(
+        window_min_s=requests.shortest_window_minutes * 60,
+        window_max_s=requests.longest_window_minutes * 60,
+        look_back_max_s=requests.longest_look_back_days * 86_400,
+        area_min_m2=requests.smallest_area_m2,
+        area_max_m2=requests.largest_area_m2,
+        life_max_s=requests.longest_validity_days * 86_400,
+        requests_per_case=requests.requests_per_case,
+        requests_per_requester_per_day=requests.requests_per_requester_per_day,
+        requests_per_day=requests.requests_per_day,
+    )
+
+
+def page_facts(configuration: config.Configuration) -> dict[str, Any]:
+    """What the owner's page shows of the settings in force."""
+    place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
+    return {
+        "version": __version__,
+        "position": None if place is None else [place.latitude, place.longitude],
+        "size": list(configuration.camera.size),
+        "sensitivity": motion.sensitivity,
+        "zones": [
+            {
+                "name": zone.name,
+                "kind": zone.kind.value,
+                "corners": [list(corner) for corner in zone.corners],
+                "sensitivity": zone.sensitivity,
+            }
+            for zone in motion.zones
+        ],
+        "max_bytes": vault.max_bytes,
+        "max_age_days": vault.max_age_days,
+        "segment_s": configuration.clips.segment_s,
+        "broker": configuration.broker.host if configuration.broker else None,
+    }

@@ -1,0 +1,244 @@
+"""The recorder's process: camera, motion and vault; no network, no journal, no device key.
+
+Who may open footage, the signature under each record, and which segments must stay, it asks of the custodian.  Nobody
+can ask anything of it: it opens no socket but the one to the custodian and the one to the panel.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from agent.adapters.clock_system import SystemClock
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.entropy_system import SystemEntropy
+from agent.adapters.handover_socket import HandoverClient
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.recovery_file import RecoveryFile
+from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.adapters.supervision import Supervision
+from agent.config import CameraKind, Configuration
+from agent.core.handover import Message, Names, Noted, Report, Sealers, Sign, Signature, Tell, WhatIsHeld, WhoMayOpen
+from agent.core.motion.settings import MotionSettings
+from agent.core.progress import Progress
+from agent.core.recovery import Recovery, Step
+from agent.core.retention import Limits
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import DoorwardError, NetworkError, StorageError
+from agent.ports import Camera, CameraEnd
+from agent.roles import translation
+from agent.roles.panel import PanelSide
+from agent.services.clip_writer import WriterSettings
+from agent.services.recorder import Recorder, RecorderSettings
+from agent.services.vault import Sealing, Vault
+
+__all__ = ["RecorderRole"]
+
+_DAY_MS = 86_400_000
+_TICK_S = 2.0
+_FOR_EVER_S = 10.0**9
+_PATIENCE_S = {"time": 60.0, "frames": 45.0, "packets": 45.0}
+"""Longer than `camera.stall_s`, after which the recorder mends its camera itself."""
+
+
+_Answer = TypeVar("_Answer")
+
+
+class RecorderRole:
+    """`start`, `record` (blocks), `stop` from another thread, `close`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        custodian: HandoverClient,
+        supervision: Supervision,
+        *,
+        open_camera: Callable[[], Camera] | None = None,
+        configuration_file: Path | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._custodian = custodian
+        self._supervision = supervision
+        self._log = structlog.get_logger("recorder")
+        self._clock = SystemClock()
+        self._progress = Progress(
+            {**_PATIENCE_S, "acknowledgements": 60.0 + 3 * configuration.clips.segment_s}
+        )
+        self._enrolled = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._segments = -1
+        root = configuration.device.state_dir
+        self._own = root / "recorder" if (root / "recorder").is_dir() else root
+        disk = RealDisk()
+        self._index = SqliteIndex(self._own / "recorder.sqlite")
+        self._manifest = DiskManifestLog(disk, root / "vault")
+        sealers = self._ask(WhoMayOpen(), Sealers, patience_s=_FOR_EVER_S)
+        self._epoch = -1
+        wanted = configuration.vault
+        self.vault = Vault(
+            DiskSegmentStore(disk, root / "vault"),
+            self._manifest,
+            self._index,
+            clock=self._clock,
+            entropy=SystemEntropy(),
+            sealing=Sealing((), 0, sealers.device, self._sign),
+            limits=Limits(
+                most_bytes=wanted.max_bytes,
+                oldest_ms=wanted.max_age_days * _DAY_MS,
+                free_bytes=int(shutil.disk_usage(root).total * wanted.free_floor),
+            ),
+        )
+        self._take(sealers)
+        encoder = translation.encoder_choice(configuration)
+        self._exits = RecoveryFile(self._own)
+        panel = configuration.panel
+        self.recorder = Recorder(
+            open_camera or (lambda: translation.camera(configuration, encoder, self.recorder.relief)),
+            self.vault,
+            self._clock,
+            SystemEntropy(),
+            self,
+            _settings(configuration),
+            self._held,
+            recovery=Recovery(
+                supervised=supervision.supervised,
+                network=configuration.camera.kind is CameraKind.RTSP,
+                exits=self._exits.load(),
+            ),
+            private=panel is not None and panel.privacy is not None,
+        )
+        self.panel = PanelSide(panel, configuration_file, self.recorder, self) if panel is not None else None
+
+    def start(self) -> None:
+        """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
+        found = self.vault.start()
+        if found != type(found)():
+            self._log.warning("vault_recovered", **{name: repr(v) for name, v in asdict(found).items() if v})
+        if self.panel is not None:
+            self.panel.start()
+        self._thread = threading.Thread(target=self._keep_time, name="time")
+        self._thread.start()
+        self._supervision.ready("watching" if self._enrolled.is_set() else "waiting for an owner")
+
+    def record(self) -> CameraEnd:
+        """Play the camera to its end or until `stop`; first wait for an owner."""
+        if not self._enrolled.is_set():
+            self._log.info("waiting_for_owner", remedy="doorward owner enrol")
+        self._enrolled.wait()
+        if self._stopping.is_set():
+            return CameraEnd.STOPPED
+        end = self.recorder.run()
+        recovery = self.recorder.recovery
+        if self.recorder.wanted is Step.EXIT:
+            self._exits.save(recovery.exits + 1)
+        elif self.recorder.wanted is Step.REBOOT:
+            self._exits.save(0)
+            if self.panel is not None:
+                self.panel.link.ask_reboot("the camera does not come back")
+        elif recovery.exits == 0 and self._exits.load():
+            self._exits.save(0)
+        return end
+
+    def wait(self) -> None:
+        """Go on without a camera until `stop`, when footage from a file is over."""
+        self._stopping.wait()
+
+    def stop(self) -> None:
+        self._supervision.stopping()
+        self._stopping.set()
+        self._enrolled.set()
+        self.recorder.stop()
+        if self.panel is not None:
+            self.panel.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def close(self) -> None:
+        """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
+        self._custodian.close()
+        self._manifest.close()
+        self._index.close()
+
+    def notify(self, kind: str, text: str) -> None:
+        """`ports.Notifier`: through the custodian; a doorbell without one has nobody to tell."""
+        try:
+            self._ask(Tell(kind, text), Noted, patience_s=1.0)
+        except DoorwardError as error:
+            self._log.warning("owner_not_told", error=error.message)
+
+    def _ask(self, question: Message, wanted: type[_Answer], patience_s: float | None = None) -> _Answer:
+        return self._custodian.ask(question, wanted, patience_s=patience_s)
+
+    def _sign(self, encoding: bytes) -> bytes:
+        try:
+            return self._ask(Sign(encoding), Signature).signature
+        except NetworkError as error:
+            raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
+
+    def _held(self) -> frozenset[str]:
+        try:
+            return frozenset(self._ask(WhatIsHeld(self.vault.totals().segments), Names).names)
+        except NetworkError as error:
+            # Without knowing what must stay nothing may go.
+            raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
+
+    def _take(self, sealers: Sealers) -> None:
+        if sealers.recipients and sealers.epoch != self._epoch:
+            self.vault.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
+            self._epoch = sealers.epoch
+            self._log.info("sealing_to", epoch=sealers.epoch, recipients=len(sealers.recipients))
+            self._enrolled.set()
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self._take(self._ask(WhoMayOpen(), Sealers, patience_s=0.0))
+                self._ask(Report(self.status()), Noted, patience_s=0.0)
+            except DoorwardError as error:
+                self._log.warning("custodian_away", error=error.message)
+            # That the custodian is away is no reason to restart the recorder: it turns all the same.
+            self._progress.mark("time", time.monotonic_ns())
+            self._watch()
+
+    def _watch(self) -> None:
+        now_ns, pulse, status = time.monotonic_ns(), self.recorder.pulse, self.recorder.status()
+        if pulse is None:
+            self._progress.rest("frames")
+            self._progress.rest("packets")
+        else:
+            self._progress.mark("frames", pulse.frame_ns)
+            self._progress.mark("packets", pulse.packet_ns)
+        if status.segments != self._segments or status.state != "recording":
+            self._progress.rest("acknowledgements")
+            self._segments = status.segments
+        else:
+            self._progress.expect("acknowledgements", now_ns)
+        stuck = self._progress.stuck(now_ns)
+        if stuck:
+            self._log.error("stuck", on=", ".join(stuck))
+        else:
+            self._supervision.alive()
+        self._supervision.status(f"{status.state}: {status.segments} segments" if not stuck else f"stuck: {stuck[0]}")
+
+    def status(self) -> dict[str, object]:
+        """What the custodian shows of this role."""
+        return {**asdict(self.recorder.status()), "panel": self.panel.status() if self.panel else None}
+
+
+def _settings(configuration: Configuration) -> RecorderSettings:
+    clips = configuration.clips
+    return RecorderSettings(
+        MotionSettings(),
+        translation.zone_map(configuration.motion),
+        translation.event_settings(clips),
+        WriterSettings(clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes),
+        configuration.camera.stall_s,
+    )

@@ -1,0 +1,155 @@
+"""The custodian's two desks: what the recorder and the uplink may ask, and nothing besides.
+
+Each desk is served on a socket of its own.  The recorder's cannot be used to send anything, the uplink's cannot be used
+to sign, to see who the owners are, or to look into the vault.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from agent.core.handover import (
+    Addressing,
+    Answer,
+    BeginSending,
+    Begun,
+    Changed,
+    FromRecorder,
+    FromUplink,
+    Names,
+    Noted,
+    Outgoing,
+    Receipt,
+    Report,
+    Sealers,
+    Sign,
+    Signature,
+    Tell,
+    Took,
+    WhatChanged,
+    WhatIsHeld,
+    WhatToSend,
+    WhichRoots,
+    WhoMayOpen,
+)
+from agent.core.vault.manifest import PAYLOAD_TYPE
+from agent.errors import RequestError
+from agent.ports import Clock, Notifier
+from agent.services.uplink import Custody
+from agent.wire import strictjson
+from agent.wire.envelope import pae
+
+__all__ = ["RecorderDesk", "Reports", "UplinkDesk"]
+
+_STALE_NS: Final = 20 * 10**9
+_NEWS_S: Final = 10.0
+_LONGEST_TEXT: Final = 500
+_RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
+
+
+class Holder(Protocol):
+    """Who knows which segments must stay."""
+
+    def held(self, stored_segments: int) -> frozenset[str]: ...
+
+
+class Reports:
+    """What the other roles last said of themselves, as long as it is fresh."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last: dict[str, tuple[int, Mapping[str, Any]]] = {}
+
+    def take(self, role: str, status: Mapping[str, Any]) -> None:
+        self._last[role] = (self._clock.now().boot_ns, status)
+
+    def of(self, role: str) -> Mapping[str, Any] | None:
+        """None when that role has said nothing for a while."""
+        at_ns, status = self._last.get(role, (0, None))
+        return status if status is not None and self._clock.now().boot_ns - at_ns <= _STALE_NS else None
+
+
+class RecorderDesk:
+    """`sealers` says who may open footage now; `sign` signs with the device's key."""
+
+    def __init__(
+        self,
+        sealers: Callable[[], Sealers],
+        sign: Callable[[bytes], bytes],
+        holder: Holder,
+        notifier: Notifier,
+        reports: Reports,
+    ) -> None:
+        self._sealers = sealers
+        self._sign = sign
+        self._holder = holder
+        self._notifier = notifier
+        self._reports = reports
+
+    def answer(self, question: FromRecorder) -> Answer:
+        match question:
+            case WhoMayOpen():
+                return self._sealers()
+            case Sign(encoding=encoding):
+                return Signature(self._sign(_record_encoding(encoding)))
+            case WhatIsHeld(stored=stored):
+                return Names(tuple(self._holder.held(stored)))
+            case Tell(kind=kind, text=text):
+                self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT])
+                return Noted()
+            case Report(status=status):
+                self._reports.take("recorder", status)
+                return Noted()
+
+
+class UplinkDesk:
+    """`custody` is the custodian as the network may see it."""
+
+    def __init__(self, custody: Custody, addressing: Addressing, reports: Reports) -> None:
+        self._custody = custody
+        self._addressing = addressing
+        self._reports = reports
+        self._version = 0
+        self._changed = threading.Condition()
+
+    def news(self) -> None:
+        """The list of outgoing disclosures, or of roots, is another.  From any thread."""
+        with self._changed:
+            self._version += 1
+            self._changed.notify_all()
+
+    def answer(self, question: FromUplink) -> Answer:
+        match question:
+            case Addressing():
+                return self._addressing
+            case Took(topic=topic, payload=payload):
+                receipt = self._custody.on_message(topic, payload)
+                return Receipt(None if receipt is None else strictjson.encode(receipt))
+            case WhatToSend():
+                return Outgoing(tuple(self._custody.outgoing()))
+            case BeginSending(disclosure=disclosure):
+                return Begun(self._custody.begin_sending(disclosure))
+            case WhichRoots():
+                return Names(self._custody.roots())
+            case WhatChanged(seen=seen):
+                with self._changed:
+                    self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
+                    return Changed(self._version)
+            case Report(status=status):
+                self._reports.take("uplink", status)
+                return Noted()
+
+
+def _record_encoding(encoding: bytes) -> bytes:
+    """The encoding of a manifest record, exactly: a recorder must not get a checkpoint or a disclosure signed."""
+    length, space, payload = encoding.removeprefix(_RECORD_PREFIX).partition(b" ")
+    if (
+        not encoding.startswith(_RECORD_PREFIX)
+        or not space
+        or not length.isdigit()
+        or encoding != pae(PAYLOAD_TYPE, payload)
+    ):
+        raise RequestError("Only manifest records are signed for the recorder.")
+    return encoding

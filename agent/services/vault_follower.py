@@ -1,0 +1,69 @@
+"""An index that follows a manifest which another process writes: the custodian's own, caught up before each question.
+
+The index is a cache of the manifest (FORMAT.md, "Index"), so two roles need not share one: no lock, no write-ahead log
+and no user id has to be shared, and a role that damages its own cache hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import Tip
+from agent.core.vault.names import SegmentId
+from agent.core.vault.spans import Stamp
+from agent.ports import Index, ManifestLog
+from agent.services.vault_replay import catch_up
+
+__all__ = ["FollowingIndex"]
+
+
+class FollowingIndex:
+    """`ports.Index` for reading; `log` is a manifest that somebody else appends to.  Safe from several threads."""
+
+    def __init__(self, log: ManifestLog, index: Index) -> None:
+        self._log = log
+        self._index = index
+        self._lock = threading.Lock()
+        self._seen_bytes = -1
+
+    def tip(self) -> Tip:
+        return self._current().tip()
+
+    def get(self, segment: SegmentId) -> VaultEntry | None:
+        return self._current().get(segment)
+
+    def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
+        return self._current().overlapping(from_ms, to_ms)
+
+    def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
+        return self._current().oldest(continuous=continuous, after=after)
+
+    def undated(self, boot: str) -> bool:
+        return self._current().undated(boot)
+
+    def newest(self) -> VaultEntry | None:
+        return self._current().newest()
+
+    def shard(self, shard: str) -> tuple[VaultEntry, ...]:
+        return self._current().shard(shard)
+
+    def totals(self) -> Totals:
+        return self._current().totals()
+
+    def clear(self) -> None:
+        self._index.clear()
+
+    def apply(
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+    ) -> None:
+        self._index.apply(added, removed, tip, anchors)
+
+    def _current(self) -> Index:
+        with self._lock:
+            size = self._log.size()
+            if size != self._seen_bytes and size:
+                catch_up(self._log, self._index)
+                self._seen_bytes = size
+        return self._index
