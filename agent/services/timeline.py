@@ -27,6 +27,10 @@ _SHORTEST_OFF_MS: Final = 60_000
 """A boot sooner after the last record than this says nothing: the device restarted."""
 
 
+_STRENGTH: Final = ("motion", "pir", "button")
+"""An event is called after the strongest that happened in it, as the recorder does while it lasts."""
+
+
 class _Span(msgspec.Struct):
     start_us: int = 0
     end_us: int = 0
@@ -148,7 +152,7 @@ class Timeline:
         end = start + -(-(record.span.end_us - record.span.start_us) // 1000)
         event = self._events.setdefault(record.event, _Event(start, end))
         event.start_ms, event.end_ms = min(event.start_ms, start), max(event.end_ms, end)
-        event.label = event.label or record.label
+        event.label = max(event.label, record.label, key=_strength)
         event.segments.append(record.id)
         if event.poster is None and record.poster is not None:
             event.poster = record.id
@@ -165,3 +169,7 @@ class Timeline:
             event.poster = None
         if not event.segments:
             del self._events[name]
+
+
+def _strength(label: str | None) -> int:
+    return _STRENGTH.index(label) if label in _STRENGTH else -1

@@ -29,11 +29,12 @@ class Browser:
         require_browser()
         self.trusts = authority is not None and _install(home, authority)
         settings = {"executable": CHROMIUM, "home": str(home), "timeout_ms": timeout_ms}
+        self._log = (home / "driver.log").open("w")
         self._process = subprocess.Popen(
             ["node", HERE / "driver.mjs", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(home / "driver.log").open("w"),
+            stderr=self._log,
             text=True,
             cwd=HERE,
         )
@@ -48,11 +49,12 @@ class Browser:
         self._process.wait(timeout=20)
         if self._process.stdout:
             self._process.stdout.close()
+        self._log.close()
 
-    def run(self, code: str, /, **args: Any) -> Any:
+    def run(self, script: str, /, **args: Any) -> Any:
         """What the function body returns; fails with the browser's own words."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"code": code, "args": args}) + "\n")
+        self._process.stdin.write(json.dumps({"code": script, "args": args}) + "\n")
         self._process.stdin.flush()
         answer = self._answer()
         assert "error" not in answer, answer["error"]

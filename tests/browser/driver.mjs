@@ -61,7 +61,11 @@ for await (const line of createInterface({ input: process.stdin })) {
     });
     answer = { value: value ?? null };
   } catch (error) {
-    answer = { error: String(error.stack ?? error) };
+    // What the pages showed when it failed: beside the driver's log.
+    for (const [name, page] of Object.entries(pages)) {
+      await page.screenshot({ path: `${settings.home}/failed-${name}.png`, fullPage: true }).catch(() => {});
+    }
+    answer = { error: `${error.stack ?? error}\n${JSON.stringify(troubles)}` };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -74,6 +74,7 @@ export function shown(found) {
     const event = eventOf(each.record);
     if (!clips.has(event)) clips.set(event, { event, segments: [], poster: null, kind: labelOf(each.record) });
     const clip = clips.get(event);
+    clip.kind = stronger(clip.kind, labelOf(each.record));
     clip.segments.push({
       id: each.id, number: each.number, start: each.span.start, end: each.span.end, shareable: isShareable(each.record),
     });
@@ -87,6 +88,9 @@ export function shown(found) {
     expired: Date.now() / 1000 > request.not_after, clips: [...clips.values()],
   };
 }
+
+const STRENGTH = ["motion", "pir", "button"];
+const stronger = (a, b) => (STRENGTH.indexOf(b) > STRENGTH.indexOf(a) ? b : a);
 
 export async function fetchSegment(id, device, identity, signed) {
   const { result, body } = await fetchOp("segment", { id });

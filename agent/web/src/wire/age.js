@@ -19,7 +19,7 @@ export function split(data) {
   for (let at = 0; at < Math.min(data.length, LONGEST_HEADER) - MAC_LINE.length; at++) {
     if (data[at] === 10 && MAC_LINE.every((byte, i) => data[at + i] === byte)) {
       const end = data.indexOf(10, at + 1);
-      if (end > 0 && end - at === 49) return end + 1;
+      if (end > 0 && end - at === 48) return end + 1;
     }
   }
   throw new FormatError("error.format", { what: "age" });

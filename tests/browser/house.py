@@ -1,0 +1,249 @@
+"""A house for the browser tests: a real door with its page, a real broker, requesters, and phones with a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.clock_system import SystemClock
+from agent.config import load
+from agent.core.timebase import BootNs, seconds
+from agent.ports import CameraEnd
+from agent.roles.solo import Solo
+from agent.wire.control import Frame
+from demo.ringing import RingingCamera
+from tests.browser.browser import Browser
+from tests.scenarios.street import NO_CAMERA, Street, a_street, probe_seconds
+
+PASSPHRASE = "correct horse battery"
+PHONE = {"viewport": {"width": 390, "height": 844}, "hasTouch": True, "isMobile": True}
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+
+PAGE = """
+[page]
+host = "127.0.0.1"
+port = {port}
+addresses = ["127.0.0.1"]
+name = "front-door"
+mdns = false
+"""
+
+
+class House:
+    """One door and its page.  The owner is whoever claims it in a browser."""
+
+    def __init__(self, street: Street, footage: Path | None, *, broker_port: int | None = None) -> None:
+        self.street = street
+        self.footage = footage
+        self._broker_port = broker_port
+        self._page_port = 0
+        self.kit = ""
+        self.solo = self._build()
+
+    def _build(self) -> Solo:
+        path = self.street.configuration(NO_CAMERA, port=self._broker_port)
+        path.write_text(path.read_text() + PAGE.format(port=self._page_port))
+        footage = self.footage
+        if footage is None:
+            solo = Solo(load(path))
+        else:
+            solo = Solo(
+                load(path),
+                open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), lambda: self.solo.press_button()),
+            )
+        solo.start()
+        assert solo.page is not None
+        self._page_port = solo.page.port
+        return solo
+
+    def restart(self, *, broker_port: int | None = None) -> None:
+        """Off and on again, on the same port."""
+        self.close()
+        self._broker_port = broker_port or self._broker_port
+        self.solo = self._build()
+
+    def close(self) -> None:
+        self.solo.stop()
+        self.solo.close()
+
+    def record(self) -> None:
+        """Play the footage to its end as if it had been now; somebody rings on the way."""
+        assert self.footage is not None
+        length_ns = seconds(probe_seconds(self.footage))
+        first = BootNs(SystemClock().now().boot_ns - length_ns)
+        assert self.solo.record(first) is CameraEnd.END_OF_FOOTAGE
+
+    @property
+    def url(self) -> str:
+        assert self.solo.page is not None
+        return self.solo.page.url.rstrip("/")
+
+    @property
+    def port(self) -> int:
+        return self._page_port
+
+    def control(self, op: str, **arguments: Any) -> dict[str, Any]:
+        """What the control socket answers: to look at the door from its other side."""
+        assert self.solo.page is not None
+        return dict(self.solo.page.answer(Frame({"op": op, **arguments})).head["result"])
+
+    def code(self) -> str:
+        return str(self.control("page_code")["code"])
+
+    @property
+    def authority(self) -> bytes:
+        assert self.solo.page is not None
+        return self.solo.page.certificates.authority_der
+
+    def state_of(self, request: str) -> str:
+        listed = self.control("requests", all=True)["requests"]
+        return next((str(each["state"]) for each in listed if each["id"] == request), "")
+
+
+class Phones:
+    """What people do on their phones, in the page's own words."""
+
+    def __init__(self, house: House, browser: Browser) -> None:
+        self.house = house
+        self.browser = browser
+
+    def run(self, who: str, script: str, /, **args: Any) -> Any:
+        return self.browser.run(f"const page = pages[args.who];\n{script}", who=who, **args)
+
+    def pair(self, who: str, *, device: dict[str, Any] | None = None) -> None:
+        """Open the page on a new phone and type the code."""
+        self.browser.open(who, **(device or PHONE))
+        self.run(
+            who,
+            """await page.goto(args.url + "/");
+               await page.getByLabel("Code").fill(args.code);
+               await page.getByRole("button", {name: "Continue"}).click();
+               await page.waitForURL("**/requests");
+               await page.getByRole("heading", {level: 1}).waitFor();""",
+            url=self.house.url,
+            code=self.house.code(),
+        )
+
+    def make_keys(self, who: str, button: str = "Make my keys") -> None:
+        self.run(
+            who,
+            """await page.getByLabel("Passphrase", {exact: true}).fill(args.passphrase);
+               await page.getByLabel("The passphrase again").fill(args.passphrase);
+               await page.getByRole("button", {name: args.button}).click();""",
+            passphrase=PASSPHRASE,
+            button=button,
+        )
+
+    def claim(self, who: str) -> str:
+        """Go through the set-up; the recovery key that was printed."""
+        self.make_keys(who)
+        kit = self.run(
+            who,
+            """await page.locator(".kit").waitFor();
+               const kit = (await page.locator(".secret").innerText()).replaceAll(/\\s/g, "");
+               await page.getByRole("button", {name: "I have it on paper"}).click();
+               await page.getByLabel("The last 6 characters").fill(kit.slice(-6));
+               await page.getByRole("button", {name: "Test and begin"}).click();
+               await page.getByRole("heading", {name: "It is yours"}).waitFor();
+               return kit;""",
+        )
+        self.house.kit = str(kit)
+        return self.house.kit
+
+    def trust(self, who: str, root: str, bundle: bytes, name: str) -> None:
+        """Choose a root and give it its list, in the settings."""
+        self.go(who, "/settings")
+        self.run(
+            who,
+            """await page.getByText("Trust a root", {exact: true}).first().click();
+               await page.getByLabel("The root's key").fill(args.root);
+               await page.locator("form", {has: page.locator("#root")}).getByRole("button").click();""",
+            root=root,
+        )
+        self.sign(who, "Trust a root")
+        self.run(
+            who,
+            """await page.locator("#bundle").waitFor({state: "attached"});
+               await page.locator("code", {hasText: args.id}).waitFor();
+               await page.getByText("Give it a list of requesters").first().click();
+               await page.locator("#bundle").setInputFiles({name: "bundle", mimeType: "application/json", buffer: Buffer.from(args.bundle)});
+               await page.getByRole("button", {name: "Take it over"}).click();
+               await page.getByText(args.name).first().waitFor();""",  
+            bundle=bundle.decode(),
+            id="",
+            name=name,
+        )
+
+    def sign(self, who: str, button: str) -> None:
+        """Type the passphrase into the dialog that asks for it, and wait until it is done."""
+        self.run(
+            who,
+            """const dialog = page.getByRole("dialog");
+               await dialog.getByLabel("Passphrase").fill(args.passphrase);
+               await dialog.getByRole("button", {name: args.button, exact: true}).click();
+               await dialog.waitFor({state: "detached"});""",
+            passphrase=PASSPHRASE,
+            button=button,
+        )
+
+    def unlock(self, who: str) -> None:
+        self.run(
+            who,
+            """await page.getByLabel("Passphrase").fill(args.passphrase);
+               await page.getByRole("button", {name: "Unlock"}).click();
+               await page.locator("body[data-bare=false]").waitFor();""",
+            passphrase=PASSPHRASE,
+        )
+
+    def go(self, who: str, path: str) -> None:
+        """Through the page's own links where there is one: a reload would lock the keys."""
+        self.run(
+            who,
+            """const link = page.locator(`nav a[href="${args.path}"]`);
+               if (await link.isVisible()) await link.click();
+               else {
+                 await page.evaluate((path) => {
+                   const link = Object.assign(document.createElement("a"), {href: path});
+                   document.body.append(link);
+                   link.click();
+                   link.remove();
+                 }, args.path);
+               }
+               await page.waitForURL("**" + args.path);
+               await page.getByRole("heading", {level: 1}).first().waitFor();""",
+            path=path,
+        )
+
+    def open_request(self, who: str, request: str) -> None:
+        self.go(who, f"/requests/{request}")
+
+    def tick_first_clip(self, who: str) -> None:
+        self.run(who, 'await page.getByRole("checkbox", {name: /Share this clip/}).first().check();')
+
+    def share(self, who: str) -> None:
+        self.run(who, 'await page.getByRole("button", {name: "Share what I chose"}).click();')
+        self.sign(who, "Sign and share")
+
+
+@contextmanager
+def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[House]:
+    with a_street(folder) as street:
+        house = House(street, footage, **options)
+        try:
+            yield house
+        finally:
+            house.close()
+
+
+@contextmanager
+def phones(house: House, folder: Path) -> Iterator[Phones]:
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    with Browser(home, house.authority) as browser:
+        yield Phones(house, browser)
+
+
+__all__ = ["DESKTOP", "PASSPHRASE", "PHONE", "House", "Phones", "a_house", "phones"]

@@ -1,0 +1,82 @@
+"""The owner's page in a real browser, with real footage and a real broker: the core of it, in every `make test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.requester.receiving import News, NewsKind
+from agent.wire.fields import Kind
+from tests.browser.browser import require_browser
+from tests.browser.house import a_house, phones
+from tests.scenarios.street import Asker, until
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(240)]
+
+
+def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_line(
+    tmp_path: Path, footage: Path
+) -> None:
+    require_browser()
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        # A new doorbell is claimed with the printed code; keys and kit are made in the browser.
+        people.pair("ana")
+        kit = people.claim("ana")
+        assert kit.startswith("AGE-SECRET-KEY-PQ-1")
+        assert house.control("status")["owners"] == ["owner-1"]
+
+        # Somebody rings.  The timeline shows stills that only this browser can open.
+        house.record()
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        shown = people.run(
+            "ana",
+            """await page.locator(".tile img[src^=blob]").first().waitFor();
+               const tile = page.locator(".tile", {hasText: "Somebody rang"}).first();
+               await tile.click();
+               await page.waitForFunction(() => {
+                 const video = document.querySelector("video");
+                 return video && video.videoWidth > 0 && video.buffered.length && video.currentTime > 0.2;
+               });
+               return page.evaluate(() => {
+                 const video = document.querySelector("video");
+                 return [video.videoWidth, video.videoHeight];
+               });""",
+        )
+        assert shown == [768, 576]
+
+        # Nobody may ask before the owner chose a root.
+        police = Asker(house.street, "rijnstad-police", Kind.POLICE)
+        people.trust("ana", police.root.text, police.bundle, "The rijnstad-police")
+        request = police.ask("2026-1177")
+        until(lambda: house.state_of(request.id) == "pending", "the request to match")
+
+        # Reviewed in place, nothing ticked beforehand, approved with the passphrase.
+        people.open_request("ana", request.id)
+        before = people.run(
+            "ana",
+            """await page.locator(".clip img[src^=blob]").first().waitFor();
+               return {
+                 ticked: await page.locator("input[type=checkbox]:checked").count(),
+                 share: await page.getByRole("button", {name: "Share what I chose"}).isDisabled(),
+                 contact: await page.locator("#contact-name").isVisible(),
+                 clips: await page.locator(".clip").count(),
+               };""",
+        )
+        assert before["ticked"] == 0
+        assert before["share"]
+        assert not before["contact"]
+        assert before["clips"] >= 1
+        people.tick_first_clip("ana")
+        people.share("ana")
+        until(lambda: house.state_of(request.id) in ("approved", "sending", "sent"), "the approval")
+
+        # The requester gets it, opens it and signs for it; the page says so.
+        news: list[News] = []
+        with police.receiving(news):
+            until(lambda: house.state_of(request.id) == "sent", "the receipt")
+        assert any(each.kind is NewsKind.COMPLETE for each in news)
+        people.run("ana", 'await page.getByRole("heading", {name: "Received", exact: true}).waitFor();')
+        people.go("ana", "/history")
+        people.run("ana", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')
+        assert people.browser.troubles("ana") == []
