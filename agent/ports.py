@@ -11,18 +11,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from agent.core.bus import BusEvent
-from agent.core.consent import State
-from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
-from agent.core.requests import BlockedRequest, History, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
-from agent.core.timebase import BootNs, Moment
-from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import Tip
-from agent.core.vault.names import SegmentId, VaultFile
-from agent.core.vault.spans import Stamp
-from agent.wire.statements import Scope
+from agent.core.requests import History
+
+if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and no vault
+    from agent.core.bus import BusEvent
+    from agent.core.consent import State
+    from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+    from agent.core.requests import BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
+    from agent.core.timebase import BootNs, Moment
+    from agent.core.vault.entries import Totals, VaultEntry
+    from agent.core.vault.manifest import Tip
+    from agent.core.vault.names import SegmentId, VaultFile
+    from agent.core.vault.spans import Stamp
+    from agent.wire.statements import Scope
 
 __all__ = [
     "Bus",

@@ -21,7 +21,6 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from agent import errors
-from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError
 from agent.core.handover import (
     LONGEST_ANSWER_BYTES,
     LONGEST_QUESTION_BYTES,
@@ -32,6 +31,7 @@ from agent.core.handover import (
     frame,
     length_in,
 )
+from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError
 
 __all__ = ["HandoverClient", "HandoverServer", "uids_of"]
 
@@ -59,7 +59,7 @@ def _uid_of(peer: socket.socket) -> int:
 
 
 class HandoverServer(Generic[_Question]):
-    """Answers `questions` (a union of messages) of `allowed` users at `path`, each connection in a thread of its own."""
+    """Answers `questions` (a union of messages) of `allowed` users at `path`; each connection has a thread."""
 
     def __init__(
         self,
@@ -177,20 +177,28 @@ class HandoverClient:
         self._allowed = allowed | {0}
         self._patience_s = patience_s
         self._socket: socket.socket | None = None
+        self._missed_s: float | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
     def ask(self, question: Message, wanted: type[_Question], *, patience_s: float | None = None) -> _Question:
-        """The answer.  Raises the error the custodian raised, or `NetworkError` when there is no custodian."""
-        ends_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        """The answer.  Raises the error the custodian raised, or `NetworkError` when there is no custodian.
+
+        Patience runs from when it was first missed, so that many questions do not wait for it one after the other.
+        """
+        patience_s = self._patience_s if patience_s is None else patience_s
         while True:
             try:
                 with self._lock:
                     answer = self._ask_once(question)
+                self._missed_s = None
                 break
             except OSError as error:
                 self._drop()
-                if time.monotonic() >= ends_s or self._closed.wait(_PAUSE_S):
+                now_s = time.monotonic()
+                if self._missed_s is None:
+                    self._missed_s = now_s
+                if now_s >= self._missed_s + patience_s or self._closed.wait(_PAUSE_S):
                     raise NetworkError(
                         f"No custodian answers at {self._path}.", remedy="See: systemctl status doorward-custodian"
                     ) from error
@@ -215,7 +223,7 @@ class HandoverClient:
         connection = self._socket or self._connect()
         connection.sendall(frame(question, LONGEST_QUESTION_BYTES))
         size = length_in(_exactly(connection, 4), LONGEST_ANSWER_BYTES)
-        return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type,return-value] # a union is no type[T]
+        return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type] # a union is no type[T]
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -15,7 +15,7 @@ __all__ = ["COMMANDS", "doorward"]
 
 COMMANDS = {
     "init": LazyCommand("agent.cli.device:init", "Make this machine a device."),
-    "run": LazyCommand("agent.cli.device:run", "Watch, record, and answer the owner."),
+    "run": LazyCommand("agent.cli.run:run", "Watch, record, and answer the owner."),
     "status": LazyCommand("agent.cli.device:status", "Show what the running device is doing."),
     "requests": LazyCommand("agent.cli.device:requests", "List footage requests and where each stands."),
     "vault": LazyCommand("agent.cli.vault:vault", "Look into the sealed buffer."),

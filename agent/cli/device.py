@@ -1,10 +1,8 @@
-"""`doorward init`, `run`, `status` and `requests`: the device's own commands."""
+"""`doorward init`, `status` and `requests`: the device's own commands."""
 
 from __future__ import annotations
 
 import secrets
-import signal
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,7 @@ import click
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import load
 
-__all__ = ["init", "requests", "run", "status"]
-
-_TRY_AGAIN = 75
-"""EX_TEMPFAIL, sysexits(3): the camera does not come back in this process, so its supervisor shall start another."""
+__all__ = ["init", "requests", "status"]
 
 
 @click.command()
@@ -43,48 +38,6 @@ def init(config: Path, as_json: bool) -> None:
     click.echo("  doorward run                                  start it; it waits for an owner")
     click.echo("  doorward owner keygen                         make your keys, on your own computer")
     click.echo(f"  doorward owner enrol --device {folder.control}")
-
-
-@click.command()
-@config_option
-@click.option(
-    "--role",
-    type=click.Choice(["solo"]),
-    default="solo",
-    show_default=True,
-    help="Which part to run.  'solo' is all of them in one process.",
-)
-def run(config: Path, role: str) -> None:  # noqa: ARG001 — the only one so far
-    """Watch, record, and answer the owner, until stopped with Ctrl-C or SIGTERM.
-
-    What is open when it stops is finished and kept.  When footage from a file is over, it goes on answering.
-    """
-    from agent.adapters import logs
-    from agent.ports import CameraEnd
-    from agent.roles.solo import Solo
-
-    configuration = load(config)
-    logs.set_up(configuration.log)
-    solo = Solo(configuration, configuration_file=config)
-    solo.start()
-    stopper = threading.Thread(target=solo.stop, name="stop")
-
-    def stop(_signal: int, _frame: object) -> None:
-        if not stopper.ident:
-            stopper.start()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
-            solo.wait()
-    finally:
-        if not stopper.ident:
-            stopper.start()
-        stopper.join()
-        solo.close()
-    if solo.recorder.wanted is not None:
-        raise SystemExit(_TRY_AGAIN)
 
 
 @click.command()

@@ -2,8 +2,8 @@
 
     frame = u32 length · JSON object of one of the kinds below
 
-Only the custodian is asked; it asks nobody.  So nothing can be said *to* a recorder but the answer to its own question,
-and nothing that came over a network can open, pause or turn a camera.  Both lengths are bounded before anything is read.
+Only the custodian is asked; it asks nobody.  So nothing can be said *to* a recorder but the answer to its question, and
+nothing that came over a network can open, pause or turn a camera.  Lengths are bounded before anything is read.
 The peers are told apart by the socket they can reach and by their user id, never by what they say.
 """
 
@@ -28,7 +28,6 @@ __all__ = [
     "Failed",
     "FromRecorder",
     "FromUplink",
-    "Held",
     "Message",
     "Names",
     "Noted",

@@ -1,8 +1,8 @@
 """Decides whether a process gets on: every loop that matters leaves a mark, and each has its patience.
 
 A watchdog that is fed by a timer proves that a timer runs.  This one is fed only while *all* of what the role is for
-happens: a recorder's frames, packets and acknowledgements, a loop's turns.  What is not expected now, because there is no camera or
-nothing to record, is `rest`ed and owes nothing.
+happens: a recorder's frames, packets and acknowledgements, a loop's turns.  What is not expected now, because there is
+no camera or nothing to record, is `rest`ed and owes nothing.
 
 Pure: times are arguments.  Source: sd_notify(3), WATCHDOG=1.
 """

@@ -7,7 +7,6 @@ anywhere, and no key that opens footage; of the vault it only reads the cipherte
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -68,9 +68,7 @@ class RecorderRole:
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
-        self._progress = Progress(
-            {**_PATIENCE_S, "acknowledgements": 60.0 + 3 * configuration.clips.segment_s}
-        )
+        self._progress = Progress({**_PATIENCE_S, "acknowledgements": 60.0 + 3 * configuration.clips.segment_s})
         self._enrolled = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

@@ -23,7 +23,15 @@ from agent.roles.limits import page_facts, request_limits
 from firmware_bridge.boards import Board, board_named
 from firmware_bridge.ladder import Relief
 
-__all__ = ["camera", "encoder_choice", "encoding_settings", "event_settings", "page_facts", "request_limits", "zone_map"]
+__all__ = [
+    "camera",
+    "encoder_choice",
+    "encoding_settings",
+    "event_settings",
+    "page_facts",
+    "request_limits",
+    "zone_map",
+]
 
 _SENSITIVITY = (0.1, 10.0)
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))

@@ -1,7 +1,7 @@
 """The uplink's process: the MQTT connection and the outbox objects handed to it, and nothing else.
 
-It reads no configuration (the doorbell's position stands in it), no vault, no journal, no trust store and no key but the
-one for TLS.  An import contract in setup.cfg and its sandbox in systemd/ hold this, each by itself.
+It reads no configuration (the doorbell's position stands in it), no vault, no journal, no trust store and no key but
+the one for TLS.  An import contract in setup.cfg and its sandbox in systemd/ hold this, each by itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = ["UplinkRole"]
 _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
 _LONGEST_RECEIPT = 64 << 10
+_OFF = {"link": "off", "remedy": "no [broker] configured"}
 _FILES = ("ca.pem", "device.pem", "device.key")
 
 
@@ -58,9 +59,7 @@ class RemoteCustody:
 class UplinkRole:
     """`start`, `run` (blocks), `stop` from another thread, `close`."""
 
-    def __init__(
-        self, outbox: Path, custodian: HandoverClient, news: HandoverClient, supervision: Supervision
-    ) -> None:
+    def __init__(self, outbox: Path, custodian: HandoverClient, news: HandoverClient, supervision: Supervision) -> None:
         """`news` is a second connection, on which the custodian is waited for.  Waits for a custodian to be there."""
         self._custodian = custodian
         self._news = news
@@ -124,7 +123,7 @@ class UplinkRole:
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
-            status = asdict(self.uplink.status()) if self.uplink else {"link": "off", "remedy": "no [broker] configured"}
+            status = asdict(self.uplink.status()) if self.uplink else _OFF
             try:
                 self._custodian.ask(Report(status), Noted, patience_s=0.0)
             except NetworkError as error:

@@ -37,12 +37,15 @@ from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
 from agent.services.outages import Outages
 from agent.services.vault import Vault
+from agent.services.watching import Watching
 
 __all__ = ["Recorder", "RecorderSettings", "RecorderStatus"]
 
 _LOOK_S = 0.5
 """How often a running camera is looked at."""
 _DELIVERING_NS = NS_PER_S
+_PATIENCE_S = 5.0
+"""A disk that has not answered for so long is said not to record."""
 _FRAMES_MISSED = 3
 """So many small pictures may be missing in a row before the detector learns its scene anew."""
 _PRESS_KEPT_NS = 20 * NS_PER_S
@@ -73,6 +76,9 @@ class RecorderStatus:
     events: int
     segments: int
     analysis_ms_per_frame: float
+    in_memory_bytes: int = 0
+    """Of footage that is not acknowledged yet: seconds of it while all is well, more while the disk takes none."""
+    in_memory_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class Recorder:
         self._analysis_ns = 0
         self._writer = ClipWriter(vault, clock, entropy, notifier, settings.writer, held)
         self._outages = Outages(vault, clock, notifier)
+        self._watching = Watching(vault, clock)
         self.recovery = recovery or Recovery(supervised=False)
         self._private = private
         self._relief = 0
@@ -266,6 +273,8 @@ class Recorder:
             events=self._writer.events,
             segments=self._writer.acknowledged,
             analysis_ms_per_frame=self._analysis_ns / 1e6 / self._analysed if self._analysed else 0.0,
+            in_memory_bytes=self._writer.keeper.in_memory_bytes,
+            in_memory_s=round(self._writer.keeper.in_memory_s, 1),
         )
 
     def _state(self) -> tuple[str, str]:
@@ -273,8 +282,12 @@ class Recorder:
             return "privacy", "The privacy switch is on."
         if self._intake is None:
             return "no camera", self._camera_fault
+        keeper = self._writer.keeper
         if self._writer.fault:
-            return "not recording", self._writer.fault
+            kept = f" The newest {keeper.in_memory_s:.0f} s wait in memory." if keeper.waiting else ""
+            return "not recording", self._writer.fault + kept
+        if keeper.stalled_s > _PATIENCE_S:
+            return "not recording", f"The disk has not answered for {keeper.stalled_s:.0f} s. Check it."
         return ("recording", "") if self._writer.recording else ("watching", "")
 
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
@@ -302,6 +315,8 @@ class Recorder:
             intake.lumas.close()
             analysis.join()
             writer.join()
+            if intake.live:
+                self._watching.ended(time.monotonic_ns() - intake.frame_ns)
             self._intake = None
         if faults:
             raise InternalError("The recorder met a case it does not know.") from faults[0]
@@ -312,10 +327,12 @@ class Recorder:
         patience_ns = seconds(self._settings.stall_s)
         while not intake.ended_event.wait(_LOOK_S):
             pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
+            if intake.live and intake.frames:
+                self._watching.seen(time.monotonic_ns() - intake.frame_ns)
             stall = stall_of(pulse, time.monotonic_ns(), patience_ns) if intake.live else None
             if stall is not None:
                 intake.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
-            elif self._reopen_wanted and not self._writer.recording:
+            elif self._reopen_wanted and not self._writer.busy:
                 self._reopen_wanted, self._reopen = False, True
                 intake.ended(CameraEnd.STOPPED, "The camera is opened anew, to relieve the board.")
 

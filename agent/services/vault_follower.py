@@ -52,6 +52,15 @@ class FollowingIndex:
     def totals(self) -> Totals:
         return self._current().totals()
 
+    def scrubbed(self) -> int:
+        return self._index.scrubbed()
+
+    def set_scrubbed(self, sequence: int) -> None:
+        self._index.set_scrubbed(sequence)
+
+    def close(self) -> None:
+        self._index.close()
+
     def clear(self) -> None:
         self._index.clear()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,13 @@ def add(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[s
     return dict(json.loads(capsys.readouterr().out))
 
 
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
 def first_event(files: dict[str, Any], name: str, port: int) -> object:
     bus = MqttBus(
         BusSettings("127.0.0.1", port, name, Path(files["ca"]), Path(files["certificate"]), Path(files["key"]))
@@ -62,6 +71,7 @@ def test_a_revoked_client_is_turned_away_and_its_name_may_be_given_anew(
         assert isinstance(first_event(device, DEVICE, broker.device_port), Connected)
         assert run(doorward, ["broker", "revoke", DEVICE, "--dir", str(folder)]) == 0
         broker.reload()
+        until(lambda: "Reloading config" in broker.log(), "mosquitto to hear of it")
         turned_away = first_event({"ca": device["ca"], **kept}, DEVICE, broker.device_port)
         assert isinstance(turned_away, Disconnected)
         assert turned_away.fault is LinkFault.CERTIFICATE_REFUSED

@@ -289,7 +289,7 @@ class Street:
     # the owner
 
     def owners_link(self) -> DeviceLink:
-        return DeviceLink(self.state_dir / "control.sock")
+        return DeviceLink(StateFolder(self.state_dir).control)
 
     def enrol_and_trust(self, *askers: Asker) -> None:
         with self.owners_link() as link:

@@ -1,0 +1,158 @@
+"""`doorward run`: one role, or all of them in one process, until told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.cli.frame import config_option
+
+if TYPE_CHECKING:
+    from agent.adapters.supervision import Supervision
+
+__all__ = ["run"]
+
+_RUNTIME_DIR = Path("/run/doorward")
+_STATE_DIR = Path("/var/lib/doorward")
+_TRY_AGAIN = 75
+"""EX_TEMPFAIL, sysexits(3): the camera does not come back in this process, so its supervisor shall start another."""
+
+
+@click.command()
+@config_option
+@click.option(
+    "--role",
+    type=click.Choice(["solo", "recorder", "custodian", "uplink"]),
+    default="solo",
+    show_default=True,
+    help="Which part to run.  'solo' is all of them in one process.",
+)
+@click.option(
+    "--runtime-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_RUNTIME_DIR,
+    show_default=True,
+    help="Where the roles' sockets lie.",
+)
+@click.option(
+    "--outbox",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_STATE_DIR / "outbox",
+    show_default=True,
+    help="For the uplink, which reads no configuration: the folder of what may be sent.",
+)
+def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
+    """Watch, record, and answer the owner, until stopped with Ctrl-C or SIGTERM.
+
+    What is open when it stops is finished and kept.  When footage from a file is over, it goes on answering.
+    An installation runs the roles apart, each as a user of its own in a sandbox: see systemd/ and SECURITY.md.
+    """
+    roles: dict[str, Callable[[], None]] = {
+        "solo": lambda: _solo(config),
+        "recorder": lambda: _recorder(config, runtime_dir),
+        "custodian": lambda: _custodian(config, runtime_dir),
+        "uplink": lambda: _uplink(outbox, runtime_dir),
+    }
+    roles[role]()
+
+
+def _solo(config: Path) -> None:
+    from agent.adapters import logs
+    from agent.config import load
+    from agent.ports import CameraEnd
+    from agent.roles.solo import Solo
+
+    configuration = load(config)
+    logs.set_up(configuration.log)
+    solo = Solo(configuration, configuration_file=config)
+    solo.start()
+    with _Stopping(solo.stop):
+        if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
+            solo.wait()
+    solo.close()
+    if solo.recorder.wanted is not None:
+        sys.exit(_TRY_AGAIN)
+
+
+def _recorder(config: Path, runtime_dir: Path) -> None:
+    from agent.adapters import logs
+    from agent.adapters.handover_socket import HandoverClient, uids_of
+    from agent.config import load
+    from agent.ports import CameraEnd
+    from agent.roles.recorder import RecorderRole
+
+    configuration = load(config)
+    logs.set_up(configuration.log)
+    custodian = HandoverClient(runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian"))
+    role: RecorderRole | None = None
+    # Before there is a role it may wait for a custodian: SIGTERM must end that wait.
+    with _Stopping(lambda: role.stop() if role else custodian.close()):
+        role = RecorderRole(configuration, custodian, _supervision(), configuration_file=config)
+        role.start()
+        if role.record() is not CameraEnd.STOPPED and role.recorder.wanted is None:
+            role.wait()
+    role.close()
+    if role.recorder.wanted is not None:
+        sys.exit(_TRY_AGAIN)
+
+
+def _custodian(config: Path, runtime_dir: Path) -> None:
+    from agent.adapters import logs
+    from agent.config import load
+    from agent.roles.custodian import CustodianRole
+
+    configuration = load(config)
+    logs.set_up(configuration.log)
+    role = CustodianRole(configuration, runtime_dir, _supervision())
+    role.start()
+    with _Stopping(role.stop):
+        role.wait()
+    role.close()
+
+
+def _uplink(outbox: Path, runtime_dir: Path) -> None:
+    from agent.adapters import logs
+    from agent.adapters.handover_socket import HandoverClient, uids_of
+    from agent.config import Log
+    from agent.roles.uplink import UplinkRole
+
+    logs.set_up(Log())
+    path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
+    custodian, news = HandoverClient(path, users), HandoverClient(path, users)
+    role: UplinkRole | None = None
+    with _Stopping(lambda: role.stop() if role else custodian.close()):
+        role = UplinkRole(outbox, custodian, news, _supervision())
+        role.start()
+        role.run()
+    role.close()
+
+
+def _supervision() -> Supervision:
+    from agent.adapters.supervision import Supervision
+
+    return Supervision()
+
+
+class _Stopping:
+    """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stopper = threading.Thread(target=stop, name="stop")
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._begin)
+
+    def __exit__(self, *_cause: object) -> None:
+        self._begin()
+        self._stopper.join()
+
+    def _begin(self, *_signal: object) -> None:
+        if not self._stopper.ident:
+            self._stopper.start()

@@ -1,0 +1,127 @@
+"""The main job with each role a process of its own, as an installation runs it, and each killed on the way.
+
+The sandboxes around them are tests/install's business; here it is shown that nothing needs to be in one process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.owner.deciding import approve
+from agent.owner.reviewing import Review
+from agent.requester.opening import open_disclosure
+from agent.requester.receiving import News
+from agent.wire.fields import Kind
+from tests.scenarios.street import ROOT, Asker, Street, a_street, until
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+SCRIPTED = 'kind = "scripted"\nsize = [320, 240]\nfps = 10'
+ROLES = ("recorder", "uplink", "custodian")
+"""In the order in which systemd stops them: the recorder has its last segment signed."""
+
+
+class Apart:
+    """The three processes of one door."""
+
+    def __init__(self, street: Street, folder: Path) -> None:
+        self._street = street
+        self._runtime = folder / "run"
+        for role in ("recorder", "uplink"):
+            (self._runtime / role).mkdir(parents=True)
+        self._log = folder / "roles.log"
+        self._configuration = street.configuration(SCRIPTED)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, role: str) -> None:
+        words = ["run", "--role", role, "--runtime-dir", str(self._runtime), "--config", str(self._configuration)]
+        words += ["--outbox", str(self._street.state_dir / "outbox")]
+        with self._log.open("ab") as log:
+            self.processes[role] = subprocess.Popen(
+                [sys.executable, "-m", "agent.cli", *words],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def end(self, role: str, how: signal.Signals) -> int:
+        process = self.processes.pop(role)
+        process.send_signal(how)
+        return process.wait(timeout=30)
+
+    def status(self) -> dict[str, object]:
+        with self._street.owners_link() as link:
+            return link.ask("status")
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    for folder in ("custodian", "recorder"):
+        (tmp_path / "device" / folder).mkdir(parents=True, mode=0o700)
+    with a_street(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def apart(street: Street, tmp_path: Path) -> Iterator[Apart]:
+    made = Apart(street, tmp_path)
+    try:
+        yield made
+    finally:
+        for role in list(made.processes):
+            made.end(role, signal.SIGKILL)
+
+
+def test_the_main_job_across_three_processes_each_killed_once(street: Street, apart: Apart) -> None:
+    police = Asker(street, "rijnstad-police", Kind.POLICE)
+    apart.start("recorder")  # in the wrong order: each waits for what it needs
+    apart.start("uplink")
+    apart.start("custodian")
+    until(street._answers, "the custodian to answer")
+    street.enrol_and_trust(police)
+    until(lambda: apart.status()["vault"]["segments"] >= 2, "two sealed segments")  # type: ignore[index]
+
+    # The custodian dies while the recorder needs a signature; not a segment is lost, and the recorder stays.
+    apart.end("custodian", signal.SIGKILL)
+    apart.start("custodian")
+    until(street._answers, "the custodian to answer again")
+    before = apart.status()["vault"]["segments"]  # type: ignore[index]
+    until(lambda: apart.status()["vault"]["segments"] > before, "recording to go on")  # type: ignore[index]
+    assert apart.processes["recorder"].poll() is None
+    until(lambda: apart.status()["link"]["link"] == "connected", "the uplink's report")  # type: ignore[index]
+
+    request = police.ask("2026-7")
+    until(lambda: street.state_of(request) == "pending", "the request to match")
+    apart.end("recorder", signal.SIGKILL)
+    apart.start("recorder")
+    with street.owners_link() as link:
+        review = Review.fetch(link, street.owner, request.id)
+        chosen = [each.id for each in review.segments[:2]]
+        disclosure = approve(link, street.owner, review, chosen)
+    apart.end("uplink", signal.SIGKILL)
+    apart.start("uplink")
+    news: list[News] = []
+    with police.receiving(news):
+        until(lambda: street.state_of(request) == "sent", "the requester's receipt")
+    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    assert opened.verification.ok
+    assert [each.item.part.id for each in opened.verification.segments] == chosen
+    assert [apart.end(role, signal.SIGTERM) for role in ROLES] == [0, 0, 0]
+
+
+def test_a_role_that_has_no_custodian_can_still_be_stopped(apart: Apart) -> None:
+    apart.start("uplink")
+    apart.start("recorder")
+    until(lambda: apart.processes["uplink"].poll() is None, "the uplink")
+    for role in ("uplink", "recorder"):
+        assert apart.end(role, signal.SIGTERM) in (7, -signal.SIGTERM)
