@@ -159,6 +159,16 @@ class Segmenter:
         """Whether a segment is open."""
         return self._segment_start_ns is not None
 
+    @property
+    def running(self) -> bool:
+        """Whether a clip has begun and not ended, or lies ahead."""
+        return bool(self._clips)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the newest GOP went into no clip, and the next one goes into none that is known."""
+        return not self._clips and self._written_ns < self._pushed_ns
+
     def clip_begins(self, event: int, from_ns: int) -> tuple[SegmentEffect, ...]:
         """Begin a clip at `from_ns`, in the past (its pre-roll is written at once) or ahead.
 

@@ -1,14 +1,18 @@
 """Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
 
 One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
-second after its event was noticed, stored with the segment it comes from.
+second after its event was noticed, stored with the segment it comes from.  What the disk does not take is
+`SegmentKeeper`'s to keep.
+
+With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
+clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -24,29 +28,39 @@ from agent.core.segmenting import (
     Segmenter,
     SegmentGrows,
 )
-from agent.core.timebase import NS_PER_S, BootNs, Moment, seconds
+from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
+from agent.core.vault.records import CONTINUOUS
 from agent.errors import DoorwardError, FormatError, StorageError
-from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
 from agent.services.intake import Mailbox
-from agent.services.vault import SegmentWriter, Vault
+from agent.services.segment_keeper import RETRY_S, SegmentKeeper
+from agent.services.vault import Vault
 
 __all__ = ["ClipWriter", "WriterSettings"]
 
 _POSTER_AFTER_NS = NS_PER_S // 2
 _RING_SLACK_NS = 5 * NS_PER_S
 """How late a decision may come without costing pre-roll."""
+_BETWEEN: Final = 0
+"""The number of the continuous recording, which is no event: those count from 1."""
+_CHAPTER_NS: Final = 600 * NS_PER_S
+"""Continuous recording is listed in pieces of about so much."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them."""
+    """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them.
+
+    `fault_memory_bytes`: of footage that the disk does not take.  `continuous`: record between events as well.
+    """
 
     segment_s: float
     pre_roll_s: float
     pre_roll_max_bytes: int
+    fault_memory_bytes: int = 32_000_000
+    continuous: bool = False
 
 
 @dataclass(slots=True)
@@ -54,8 +68,9 @@ class _Event:
     """What the writer knows of an event: its random name, and where its poster comes from."""
 
     name: SegmentId
-    kind: EventKind
-    poster_ns: int | None
+    label: str
+    poster_ns: int | None = None
+    began_ns: int = 0
 
 
 class ClipWriter:
@@ -71,25 +86,41 @@ class ClipWriter:
         held: Callable[[], Container[SegmentId]],
     ) -> None:
         self._vault = vault
-        self._clock = clock
         self._entropy = entropy
         self._notifier = notifier
         self._settings = settings
         self._held = held
         self._log = structlog.get_logger("writer")
+        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._roll)
         self._events: dict[int, _Event] = {}
-        self._segment: SegmentWriter | None = None
-        self._media: FragmentedMp4Writer | None = None
-        self._event = 0
+        self._event = _BETWEEN
         self._description: StreamDescription | None = None
+        self._failure = ""
         self.events = 0
-        self.acknowledged = 0
-        self.fault = ""
 
     @property
     def recording(self) -> bool:
         """A segment is open and being written."""
-        return self._segment is not None
+        return self._keeper.writing
+
+    @property
+    def busy(self) -> bool:
+        """A clip of an event is being written."""
+        return self._keeper.writing and self._event != _BETWEEN
+
+    @property
+    def acknowledged(self) -> int:
+        return self._keeper.acknowledged
+
+    @property
+    def fault(self) -> str:
+        """Why nothing is acknowledged; empty when that is not so."""
+        return self._failure or self._keeper.fault
+
+    @property
+    def keeper(self) -> SegmentKeeper:
+        """What waits in memory, and how long the disk has not answered."""
+        return self._keeper
 
     def run(self, mailbox: Mailbox[object], description: StreamDescription) -> None:
         """Work the mailbox off until it is closed and empty."""
@@ -98,45 +129,78 @@ class ClipWriter:
         ring = PrerollRing(
             self._settings.pre_roll_max_bytes, seconds(self._settings.pre_roll_s) + _RING_SLACK_NS + frame_ns
         )
-        segmenter = Segmenter(seconds(self._settings.segment_s), ring)
+        clips = Segmenter(seconds(self._settings.segment_s), ring)
+        between = Segmenter(seconds(self._settings.segment_s), PrerollRing(1, 0)) if self._settings.continuous else None
         self._description = description
         self._events.clear()
+        self._failure = ""
         try:
-            while (item := mailbox.take()) is not None:
-                self._carry_out(self._effects_of(item, assembler, segmenter))
+            while True:
+                item = mailbox.take(RETRY_S if self._keeper.waiting else None)
+                if item is not None:
+                    self._take(item, assembler, clips, between)
+                elif mailbox.closed:
+                    break
+                self._keeper.retry()
             if (rest := assembler.finish()) is not None:
-                self._carry_out(segmenter.push(rest))
-            self._carry_out(segmenter.finish())
+                self._push(rest, clips, between)
+            self._carry_out(clips.finish())
+            self._carry_out(between.finish() if between else ())
+            self._keeper.retry()
         except DoorwardError as error:
-            self.fault = error.message
+            self._failure = error.message
             self._log.error("writer_failed", error=type(error).__name__)
         finally:
-            self._drop()
+            self._keeper.break_off()
             while mailbox.take() is not None:  # nobody may wait for room that will never come
                 pass
 
-    def _effects_of(self, item: object, assembler: GopAssembler, segmenter: Segmenter) -> tuple[SegmentEffect, ...]:
+    def _take(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
+        if isinstance(item, EncodedPacket):
+            gop = assembler.push(item)
+            if gop is not None:
+                self._push(gop, clips, between)
+            return
+        if isinstance(item, ClipBegins) and between is not None and between.recording:
+            self._carry_out(between.finish())
+        self._carry_out(self._effects_of(item, clips))
+
+    def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
+        self._carry_out(clips.push(gop))
+        if between is None:
+            return
+        if clips.idle:
+            self._record_between(gop, between)
+        elif between.recording:
+            self._carry_out(between.finish())
+
+    def _record_between(self, gop: Gop, between: Segmenter) -> None:
+        chapter = self._events.get(_BETWEEN)
+        if chapter is None or gop.start_ns - chapter.began_ns > _CHAPTER_NS:
+            self._events[_BETWEEN] = _Event(self._new_name(), CONTINUOUS, began_ns=gop.start_ns)
+        if not between.running:
+            self._carry_out(between.clip_begins(_BETWEEN, gop.start_ns))
+        self._carry_out(between.push(gop))
+
+    def _effects_of(self, item: object, clips: Segmenter) -> tuple[SegmentEffect, ...]:
         match item:
-            case EncodedPacket():
-                gop = assembler.push(item)
-                return segmenter.push(gop) if gop is not None else ()
             case ClipBegins():
                 self._want_poster(item)
-                return segmenter.clip_begins(item.event, item.from_ns)
+                return clips.clip_begins(item.event, item.from_ns)
             case ClipEnds():
-                return segmenter.clip_ends(item.event, item.until_ns)
+                return clips.clip_ends(item.event, item.until_ns)
             case EventBegins():
                 self._begin_event(item)
             case EventTriggered(kind=TriggerKind.BUTTON):
-                self._events[item.event].kind = EventKind.BUTTON
+                self._events[item.event].label = EventKind.BUTTON.value
                 self._notifier.notify("button", "Somebody pressed the button.")
         return ()
 
     def _begin_event(self, begun: EventBegins) -> None:
-        name = segment_id(self._entropy.token(ID_BYTES))
-        for old in [event for event in self._events if event < begun.event - 1]:
+        name = self._new_name()
+        for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
-        self._events[begun.event] = _Event(name, begun.kind, begun.at_ns + _POSTER_AFTER_NS)
+        self._events[begun.event] = _Event(name, begun.kind.value, begun.at_ns + _POSTER_AFTER_NS)
         self.events += 1
         self._log.info("event_began", id=name, kind=begun.kind.value)
         if begun.kind is EventKind.BUTTON:
@@ -152,81 +216,58 @@ class ClipWriter:
 
     def _carry_out(self, effects: tuple[SegmentEffect, ...]) -> None:
         for effect in effects:
-            try:
-                self._do(effect)
-            except StorageError as error:
-                self.fault = str(error)
-                self._log.error("segment_lost", error=error.message)
-                self._drop()
-                # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.
-                with suppress(StorageError):
-                    self._roll()
+            match effect:
+                case SegmentBegins():
+                    self._begin_segment(effect)
+                case SegmentGrows():
+                    self._keeper.grow(effect.gop)
+                    self._picture(effect.gop)
+                case SegmentEnds():
+                    self._end_segment(effect.end_ns)
+                case ClipCompletes():
+                    self._log.info("clip_completed", segments=effect.segments)
 
-    def _do(self, effect: SegmentEffect) -> None:
-        match effect:
-            case SegmentBegins():
-                self._event = effect.event
-                self._begin_segment(effect.gop)
-            case SegmentGrows():
-                self._grow(effect.gop)
-            case SegmentEnds():
-                self._end_segment(effect.end_ns)
-            case ClipCompletes():
-                self._log.info("clip_completed", segments=effect.segments)
-
-    def _begin_segment(self, gop: Gop) -> None:
+    def _begin_segment(self, begins: SegmentBegins) -> None:
         if self._description is None:
             return
+        self._event = begins.event
+        event = self._events[begins.event]
+        self._keeper.begin(event.name, event.label, self._description, begins.gop)
+        self._picture(begins.gop)
+
+    def _picture(self, gop: Gop) -> None:
+        """The event's still, when its moment lies in this GOP."""
         event = self._events[self._event]
-        self._media = FragmentedMp4Writer(self._description)
-        self._segment = self._vault.begin(event.name, self._moment(gop.start_ns), label=event.kind.value)
-        self._write(self._media.begin(gop), gop)
-
-    def _grow(self, gop: Gop) -> None:
-        if self._segment is None or self._media is None:
-            return  # the segment met a storage fault; the next one tries again
-        try:
-            media = self._media.add(gop)
-        except FormatError:
-            # The camera changed its picture format: that is a border like any other.
-            self._end_segment(gop.start_ns)
-            self._begin_segment(gop)
-        else:
-            self._write(media, gop)
-
-    def _write(self, media: bytes, gop: Gop) -> None:
-        if self._segment is None:
+        if event.poster_ns is None or gop.end_ns <= event.poster_ns:
             return
-        self._segment.write(media)
-        event = self._events[self._event]
-        if event.poster_ns is not None and gop.end_ns > event.poster_ns:
-            try:
-                self._segment.poster(poster(gop, event.poster_ns))
-            except FormatError as error:
-                self._log.warning("no_poster", detail=error.message)
-            event.poster_ns = None
+        try:
+            self._keeper.poster(poster(gop, event.poster_ns))
+        except FormatError as error:
+            self._log.warning("no_poster", detail=error.message)
+        event.poster_ns = None
 
     def _end_segment(self, end_ns: BootNs) -> None:
-        segment, media = self._segment, self._media
-        if segment is None or media is None:
-            return
-        segment.write(media.finish())
-        record = segment.finish(self._moment(end_ns))
-        self._segment = self._media = None
-        self.acknowledged += 1
-        self.fault = ""
-        self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
-        self._roll()
+        before = self._keeper.acknowledged
+        self._keeper.end(end_ns)
+        if self._keeper.acknowledged != before:
+            self._roll_when_possible()
+
+    def _roll_when_possible(self) -> None:
+        try:
+            self._roll()
+        except StorageError as error:
+            self._log.error("not_rolled", error=error.message)
 
     def _roll(self) -> None:
         rolled = self._vault.roll(self._held())
         if rolled.evicted:
             self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
+        if rolled.overruled:
+            self._log.warning("holds_overruled", segments=len(rolled.overruled))
+            self._notifier.notify(
+                "vault",
+                f"The disk is full: {len(rolled.overruled)} segments that a request was waiting for had to make room.",
+            )
 
-    def _drop(self) -> None:
-        if self._segment is not None:
-            self._segment.abandon()
-        self._segment = self._media = None
-
-    def _moment(self, sensor_ns: BootNs) -> Moment:
-        return self._clock.now().at(sensor_ns)
+    def _new_name(self) -> SegmentId:
+        return segment_id(self._entropy.token(ID_BYTES))

@@ -4,8 +4,8 @@ Two queues with two policies, because the two things are not equally precious:
 
 - **luma** (at most `LUMA_FRAMES`): a live camera never waits; when the analysis is late the *oldest* frame is dropped
   and counted, for the newest one says more about what is happening now.
-- **packets** (at most `PACKET_BYTES`): a packet means nothing without those before it, so when the writer is late (a
-  slow card) the rest of the GOP is dropped, counted, and recording goes on at the next keyframe.
+- **packets** (at most `PACKET_BYTES`): when the writer is late (a slow card) the *oldest* make room, and because a
+  packet means nothing without those before it, they go up to the next keyframe.  They are counted.
 
 A source that is not live (a file) has no frames to lose: it waits until there is room.
 """
@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -72,6 +73,33 @@ class Mailbox(Generic[T]):
                     self._weight -= weight
                     return
 
+    def make_room(self, weight: int, border: Callable[[T], bool]) -> tuple[int, bool]:
+        """Let the oldest items that weigh anything go, each time up to a `border`, until there is room for `weight`.
+
+        Returns how many went, and whether what stays begins at a border (or nothing had to go).
+        """
+        with self._changed:
+            dropped, whole = 0, True
+            while self._items and self._weight + weight > self._capacity and self._weight:
+                dropped, whole = dropped + self._drop_to(border), self._weight > 0
+            return dropped, whole
+
+    def _drop_to(self, border: Callable[[T], bool]) -> int:
+        kept: deque[tuple[T, int]] = deque()
+        dropped = 0
+        while self._items:
+            item, item_weight = self._items.popleft()
+            if not item_weight:
+                kept.append((item, item_weight))  # what was forced in stays
+            elif dropped and border(item):
+                self._items.appendleft((item, item_weight))
+                break
+            else:
+                dropped += 1
+                self._weight -= item_weight
+        self._items.extendleft(reversed(kept))
+        return dropped
+
     def take(self, timeout_s: float | None = None) -> T | None:
         """The oldest item; None when closed and empty, or after `timeout_s`."""
         with self._changed:
@@ -123,8 +151,12 @@ class Intake:
             return
         if packet.keyframe:
             self._skipping = False
-        if self._skipping or not self.packets.offer(packet, len(packet.data)):
-            self._skipping = True
+        if not self._skipping and not self.packets.offer(packet, len(packet.data)):
+            dropped, whole = self.packets.make_room(len(packet.data), _begins_gop)
+            self.packets_dropped += dropped
+            # Its own keyframe may have gone too: then it is the next one that recording goes on with.
+            self._skipping = not (packet.keyframe or whole) or not self.packets.offer(packet, len(packet.data))
+        if self._skipping:
             self.packets_dropped += 1
 
     def luma(self, frame: LumaFrame) -> None:
@@ -152,3 +184,7 @@ class Intake:
         self.end = self.end or (end, detail)
         self.lumas.close()
         self.ended_event.set()
+
+
+def _begins_gop(item: object) -> bool:
+    return isinstance(item, EncodedPacket) and item.keyframe

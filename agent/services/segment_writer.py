@@ -67,7 +67,8 @@ class SegmentWriter:
         self._media = hashlib.sha256()
         self._media_size = 0
         self._poster: tuple[Poster, bytes] | None = None
-        self._synced_ns = self._written_ns = clock.now().boot_ns
+        self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
+        self._sync_took_ns = 0
         self._sealer: Sealer | None = self._new_sealer(begin)
         self._digest = FileDigest(self._sealer.header)
         self._file: SegmentFile | None = None
@@ -158,10 +159,13 @@ class SegmentWriter:
     def _sync_when_due(self) -> None:
         now_ns = self._clock.now().boot_ns
         pause_ns, self._written_ns = now_ns - self._written_ns, now_ns
-        # Due when waiting for the next write, expected after the same pause, would be too late.
-        if now_ns + pause_ns - self._synced_ns > _SYNC_NS:
+        # Due when waiting for the next write, expected after the same pause, would be too late.  A slow card is left
+        # at least half of its time for writing: what it cannot do every two seconds it does as often as it can.
+        due = now_ns + pause_ns - self._synced_ns > _SYNC_NS
+        if due and now_ns - self._rested_ns >= 2 * self._sync_took_ns:
             self._open_file().sync()  # C3
-            self._synced_ns = now_ns
+            self._synced_ns, self._rested_ns = now_ns, self._clock.now().boot_ns
+            self._sync_took_ns = self._rested_ns - now_ns
 
     def _publish(self) -> None:
         self._open_file().finish()  # F1
