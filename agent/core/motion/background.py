@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from agent.core.media import Luma
-from agent.core.motion.grids import Cells, Grid, at_least, mark_above, scaled
+from agent.core.motion.grids import Cells, Grid, at_least, lessened, mark_above, scaled
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneRaster
 
@@ -33,6 +33,9 @@ _BLIND = 1e6
 """The threshold, in steps, of a cell that no zone watches."""
 
 _LEAST_NOISE = 0.7
+_USUAL_QUANTILE = 1.75
+"""The quantile that a cell tracks, in standard deviations of plain noise."""
+
 _CONTRAST_REACH = np.ones((3, 3), np.uint8)
 _OBJECT_REACH = np.ones((5, 5), np.uint8)
 _QUICK_SHARE = 0.8
@@ -79,6 +82,10 @@ class Background:
         cv2.absdiff(self._difference, self._light, self._residual)
         cv2.compare(self._residual, self._threshold, cv2.CMP_GT, self._differing)
         if cv2.countNonZero(self._differing):
+            # The local mean of a small bright thing is a halo around it: what equals the background is no thing.
+            cv2.absdiff(frame, self._quick_mean, self._mask)
+            cv2.compare(self._mask, self.quick_threshold, cv2.CMP_GT, self._mask)
+            cv2.bitwise_and(self._differing, self._mask, self._differing)
             cv2.blur(self._differing, (3, 3), self._mask)
             mark_above(self._mask, _MAJORITY, self._mask)
             cv2.bitwise_and(self._differing, self._mask, self._differing)
@@ -122,6 +129,18 @@ class Background:
         self.measure_contrast()
         self._set_threshold()
 
+    def expect_noise(self, share: float) -> None:
+        """The grid is cleared in another way from now on: noise is so many times what it was."""
+        cv2.blur(self.mean, (3, 3), self.mean)
+        scaled(self._cell_noise, share, self._cell_noise)
+        self.scene_noise *= share
+        self._set_threshold()
+
+    def forget_cell_noise(self) -> None:
+        """What cells had learned no longer holds: rain has begun or ended to be looked through."""
+        self._cell_noise[:] = _USUAL_QUANTILE * self.scene_noise
+        self._set_threshold()
+
     def measure_contrast(self) -> None:
         """Measure local contrast again.  Seldom needed: edges of the scene move slowly."""
         cv2.morphologyEx(self.mean, cv2.MORPH_GRADIENT, _CONTRAST_REACH, self._contrast)
@@ -154,9 +173,12 @@ class Background:
     def _set_threshold(self) -> None:
         settings = self._settings
         least = max(settings.smallest_step, settings.scene_noise_factor * self.scene_noise)
+        # Of a cell's own noise, what the whole scene has in common counts once: it is in `least` already.
+        shared = settings.shared_noise_factor * self.scene_noise
         scaled(self._cell_noise, settings.cell_noise_factor, self._threshold)
-        at_least(self._threshold, least)
+        at_least(self._threshold, least + shared)
         cv2.add(self._threshold, self._contrast, self._threshold)
+        lessened(self._threshold, shared, self._threshold)
         cv2.multiply(self._threshold, self._per_sensitivity, self._threshold)
         cv2.add(self._threshold, self._blind, self._threshold)
         cv2.convertScaleAbs(self._threshold, self.quick_threshold, _QUICK_SHARE)

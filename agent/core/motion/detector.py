@@ -35,6 +35,7 @@ import numpy as np
 
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.background import Background
+from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
 from agent.core.motion.grids import Cells
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
 from agent.core.motion.pyramid import Pyramid, grid_size
@@ -68,7 +69,8 @@ _LEARNING_HASTE = 3
 _NIGHT_STEPS = 156.0
 """Below this mean background (luma 80) it is night, lamps attract insects, and small things need a surer track."""
 
-_SMALLEST_CELLS_AT_NIGHT = 30
+_SMALLEST_CELLS_AT_NIGHT, _SMALL_CELLS_AT_NIGHT = 11, 60
+"""Between these, 0.2 to 1.2 % of the picture, a thing at night has to be surely tracked and upright, as people are."""
 
 
 class Detector:
@@ -89,6 +91,7 @@ class Detector:
         self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
         self._watched_cells = cv2.countNonZero(self._zones.watched)
         self._pyramid = Pyramid(height_px, width_px)
+        self._clearing = Clearing(self._rows, self._columns)
         self._background = Background(self._zones, frames_per_s, settings)
         self._tracks = Tracks(self._rows, self._columns, frames_per_s, settings)
         self._exposure = ExposureWatch(settings.exposure_jump)
@@ -118,6 +121,7 @@ class Detector:
             self._begin_learning(grid)
         self._last_ns = frame.sensor_ns
         self._frame_number += 1
+        grid = self._clear(grid)
         exposure_jumped = self._exposure.jumped(frame.light)
         if self._learning_frames > 0:
             return self._learn(grid, frame.sensor_ns)
@@ -132,13 +136,22 @@ class Detector:
         self._look_on_frames = 0
         self._confirmed = None
         self._sudden.forget()
+        self._clearing.begin()
         self._background.begin(grid)
         self._tracks.clear(grid)
+
+    def _clear(self, grid: Luma) -> Luma:
+        rained = self._clearing.rains
+        grid = self._clearing.clear(grid, self._background.scene_noise)
+        if self._clearing.rains != rained:
+            self._background.forget_cell_noise()
+        return grid
 
     def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
         self._learning_frames -= 1
         self._background.differences(grid)
         self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
+        self._smooth_as_needed()
         self._tracks.clear(grid)
         return _still(sensor_ns, MotionState.LEARNING)
 
@@ -192,8 +205,13 @@ class Detector:
         if busy and self._frame_number % 2:
             return
         self._background.follow(grid, self._tracks.settled(), 2 if busy else 1, spare_objects=confirmed)
+        self._smooth_as_needed()
         if self._frame_number % _CONTRAST_FRAMES == 0:
             self._background.measure_contrast()
+
+    def _smooth_as_needed(self) -> None:
+        if self._clearing.switched(self._background.scene_noise):
+            self._background.expect_noise(1 / SMOOTHING_GAIN if self._clearing.smooths else SMOOTHING_GAIN)
 
     # Confirmation.
 
@@ -218,13 +236,15 @@ class Detector:
     def _is_substantial(self, region: Region) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
         x0, y0, x1, y1 = region.box
-        if region.cells < int(np.min(self._zones.smallest_cells[y0:y1, x0:x1])):
+        smallest = int(np.min(self._zones.smallest_cells[y0:y1, x0:x1]))
+        if region.cells < max(smallest, self._settings.smallest_cells):
             return False
-        if region.longest_path >= 2 * self._least_path:
-            return region.longest_dwell >= 2
-        at_night = cv2.mean(self._background.mean)[0] < _NIGHT_STEPS
-        if at_night and region.cells < _SMALLEST_CELLS_AT_NIGHT:
-            return False
+        surely_tracked = region.longest_path >= 2 * self._least_path and region.longest_dwell >= 2
+        if cv2.mean(self._background.mean)[0] < _NIGHT_STEPS and region.cells < _SMALL_CELLS_AT_NIGHT:
+            is_upright = y1 - y0 >= x1 - x0
+            return surely_tracked and is_upright and region.cells >= _SMALLEST_CELLS_AT_NIGHT
+        if surely_tracked:
+            return True
         return region.longest_dwell >= self._least_dwell and region.mean_dwell >= 1.5
 
     # Reporting.

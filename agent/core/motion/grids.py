@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cells", "Grid", "at_least", "mark_above", "mark_below", "scaled"]
+__all__ = ["Cells", "Grid", "at_least", "lessened", "mark_above", "mark_below", "scaled"]
 
 Cells = npt.NDArray[np.uint8]
 """(rows, columns) uint8: steps, counts, or a mask of 0 and 255."""
@@ -28,6 +28,11 @@ def mark_below(values: Cells | Grid, limit: float, out: Cells) -> None:
 def at_least(values: Grid, least: float) -> None:
     """Raise every value below `least` to it, in place."""
     cv2.max(values, least, values)  # type: ignore[call-overload]
+
+
+def lessened(values: Grid, amount: float, out: Grid) -> None:
+    """`out` = `values` - `amount`.  May work in place."""
+    cv2.subtract(values, amount, out)  # type: ignore[call-overload]
 
 
 def scaled(values: Grid, factor: float, out: Grid) -> None:
