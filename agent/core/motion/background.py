@@ -48,7 +48,7 @@ class Background:
     def __init__(self, raster: ZoneRaster, frames_per_s: float, settings: MotionSettings) -> None:
         shape = raster.watched.shape
         self._settings = settings
-        self._frames_per_s = frames_per_s
+        self.frames_per_s = frames_per_s
         self._per_sensitivity: Grid = np.where(raster.watched > 0, 1 / raster.sensitivity, 1).astype(np.float32)
         self._blind: Grid = np.where(raster.watched > 0, 0, _BLIND).astype(np.float32)
         self.mean: Grid = np.zeros(shape, np.float32)
@@ -149,7 +149,7 @@ class Background:
     # Internals.
 
     def _weight(self, time_constant_s: float, elapsed_frames: int) -> float:
-        return min(0.5, elapsed_frames / (time_constant_s * self._frames_per_s))
+        return min(0.5, elapsed_frames / (time_constant_s * self.frames_per_s))
 
     def _follow_noise(self, elapsed_frames: int, *, spare_objects: bool) -> None:
         cv2.compare(self._residual, self._cell_noise, cv2.CMP_GT, self._mask)
@@ -165,7 +165,7 @@ class Background:
         self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (above - 0.5))))
 
     def _noise_factors(self, elapsed_frames: int) -> Grid:
-        elapsed_s = elapsed_frames / self._frames_per_s
+        elapsed_s = elapsed_frames / self.frames_per_s
         factors = np.full(256, 1 - min(0.5, self._settings.noise_fall_per_s * elapsed_s), np.float32)
         factors[255] = 1 + min(1.0, self._settings.noise_rise_per_s * elapsed_s)
         return factors

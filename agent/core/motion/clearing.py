@@ -55,7 +55,8 @@ class Clearing:
     def clear(self, grid: Luma, scene_noise: float) -> Luma:
         """(rows, columns) steps → the same, cleared."""
         if self.smooths:
-            grid = cv2.blur(grid, (3, 3), self._smooth)
+            cv2.blur(grid, (3, 3), self._smooth)
+            grid = self._smooth
         self._frames += 1
         looks = self._frames % _LOOK_FRAMES == 0
         rains = self.rains

@@ -30,6 +30,8 @@ the frame size and however long it runs.
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -38,6 +40,7 @@ from agent.core.motion.background import Background
 from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
 from agent.core.motion.grids import Cells
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
+from agent.core.motion.pacing import Pace
 from agent.core.motion.pyramid import Pyramid, grid_size
 from agent.core.motion.regions import CellBox, Region, around, tracked_regions
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
@@ -86,14 +89,14 @@ class Detector:
     ) -> None:
         settings = settings or MotionSettings()
         self._settings = settings
-        self._frames_per_s = frames_per_s
+        self._pace = Pace(frames_per_s)
         self._rows, self._columns = grid_size(height_px, width_px)
         self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
         self._watched_cells = cv2.countNonZero(self._zones.watched)
         self._pyramid = Pyramid(height_px, width_px)
         self._clearing = Clearing(self._rows, self._columns)
-        self._background = Background(self._zones, frames_per_s, settings)
-        self._tracks = Tracks(self._rows, self._columns, frames_per_s, settings)
+        self._background = Background(self._zones, self._pace.frames_per_s, settings)
+        self._tracks = Tracks(self._rows, self._columns, self._pace.frames_per_s, settings)
         self._exposure = ExposureWatch(settings.exposure_jump)
         self._sudden = SuddenChange(
             self._rows,
@@ -102,11 +105,12 @@ class Detector:
             settle_frames=self._frames(settings.settle_s, least=3),
         )
         self._gap_ns = seconds(settings.gap_s)
-        self._least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
-        self._least_dwell = self._frames(settings.dwell_s, least=2)
+        self._learning_ns = seconds(settings.learning_s)
+        self._learnt_at_ns = BootNs(0)
+        self._count_frames()
         self._last_ns: BootNs | None = None
         self._frame_number = 0
-        self._learning_frames = 0
+        self._last_sample: MotionSample | None = None
         self._look_on_frames = 0
         self._confirmed: CellBox | None = None
         self._judge_at_frame = 0
@@ -116,23 +120,42 @@ class Detector:
 
         Raises `DeviceError` when the frame has another size than was announced.
         """
-        grid = self._pyramid.shrink(frame.luma)
-        if self._last_ns is None or not 0 <= frame.sensor_ns - self._last_ns <= self._gap_ns:
-            self._begin_learning(grid)
+        begins = self._last_ns is None or not 0 <= frame.sensor_ns - self._last_ns <= self._gap_ns
         self._last_ns = frame.sensor_ns
+        if not begins and not self._pace.admits(frame.sensor_ns):
+            return self._again(frame)
         self._frame_number += 1
-        grid = self._clear(grid)
+        grid = self._pyramid.shrink(frame.luma)
+        if begins:
+            self._begin_learning(grid, frame.sensor_ns)
+        elif self._pace.changed():
+            self._count_frames()
+        self._last_sample = self._analyse(frame, self._clear(grid))
+        return self._last_sample
+
+    # Stages.
+
+    def _again(self, frame: LumaFrame) -> MotionSample:
+        """A frame that came too soon after the last one: that one's verdict."""
+        self._pyramid.check(frame.luma)
+        last = self._last_sample
+        return (
+            dataclasses.replace(last, sensor_ns=frame.sensor_ns)
+            if last
+            else _still(frame.sensor_ns, MotionState.LEARNING)
+        )
+
+    def _analyse(self, frame: LumaFrame, grid: Luma) -> MotionSample:
         exposure_jumped = self._exposure.jumped(frame.light)
-        if self._learning_frames > 0:
+        if frame.sensor_ns < self._learnt_at_ns:
             return self._learn(grid, frame.sensor_ns)
         if self._may_look_quickly and not exposure_jumped and self._passes_quick_look(grid):
             return _still(frame.sensor_ns, MotionState.QUIET)
         return self._look(grid, frame.sensor_ns, exposure_jumped)
 
-    # Stages.
-
-    def _begin_learning(self, grid: Luma) -> None:
-        self._learning_frames = self._frames(self._settings.learning_s, least=2)
+    def _begin_learning(self, grid: Luma, sensor_ns: BootNs) -> None:
+        self._pace.begin(sensor_ns)
+        self._learnt_at_ns = BootNs(sensor_ns + self._learning_ns)
         self._look_on_frames = 0
         self._confirmed = None
         self._sudden.forget()
@@ -148,7 +171,6 @@ class Detector:
         return grid
 
     def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
-        self._learning_frames -= 1
         self._background.differences(grid)
         self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
         self._smooth_as_needed()
@@ -260,8 +282,17 @@ class Detector:
         relative: RelativeBox = (x0 / self._columns, y0 / self._rows, x1 / self._columns, y1 / self._rows)
         return MotionSample(sensor_ns, True, score, relative, state)
 
+    def _count_frames(self) -> None:
+        """Turn durations into frames of the rate that the frames show."""
+        settings, frames_per_s = self._settings, self._pace.frames_per_s
+        self._background.frames_per_s = frames_per_s
+        self._tracks.tune(frames_per_s)
+        self._sudden.settle_frames = self._frames(settings.settle_s, least=3)
+        self._least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
+        self._least_dwell = self._frames(settings.dwell_s, least=2)
+
     def _frames(self, duration_s: float, *, least: int) -> int:
-        return max(least, round(duration_s * self._frames_per_s))
+        return max(least, round(duration_s * self._pace.frames_per_s))
 
 
 def _still(sensor_ns: BootNs, state: MotionState) -> MotionSample:

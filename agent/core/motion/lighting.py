@@ -79,7 +79,7 @@ class SuddenChange:
     def __init__(self, rows: int, columns: int, *, share: float, settle_frames: int) -> None:
         self.before: Grid = np.zeros((rows, columns), np.float32)
         self._share = share
-        self._settle_frames = settle_frames
+        self.settle_frames = settle_frames
         self._usual_share = 0.0
         self._frames_left = 0
         self._exposure_counts_from_frame = 0
@@ -92,7 +92,7 @@ class SuddenChange:
     @property
     def kept_changing(self) -> bool:
         """Did the scene go on changing in at least half of the settling time?  A lamp does not, a person does."""
-        return 2 * self._changing_frames >= self._settle_frames
+        return 2 * self._changing_frames >= self.settle_frames
 
     def suspects(self, frame_number: int, differing_share: float, exposure_jumped: bool, background: Grid) -> None:
         """Begin to settle when much more differs from the background than did lately.
@@ -106,9 +106,9 @@ class SuddenChange:
         self._usual_share += 0.3 * (differing_share - self._usual_share)
         if jumped and not self.settling:
             self.before[:] = background
-            self._frames_left = self._settle_frames
+            self._frames_left = self.settle_frames
             self._changing_frames = 0
-            self._exposure_counts_from_frame = frame_number + _EXPOSURE_REST * self._settle_frames
+            self._exposure_counts_from_frame = frame_number + _EXPOSURE_REST * self.settle_frames
 
     def observe(self, changing_share: float) -> None:
         """One more frame of settling, in which this share of the watched cells changed since the frame before."""

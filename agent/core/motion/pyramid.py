@@ -57,14 +57,18 @@ class Pyramid:
 
         An odd last row or column of a level has no partner and is left out.  Raises `DeviceError` on another size.
         """
-        if luma.shape != self._shape or luma.dtype != np.uint8:
-            raise DeviceError(
-                f"The camera gave luma of {luma.shape} {luma.dtype} where {self._shape} uint8 was announced.",
-                remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
-            )
+        self.check(luma)
         for level, size, has_odd_edge in self._levels:
             whole = luma[: 2 * size[1], : 2 * size[0]] if has_odd_edge else luma
             cv2.resize(whole, size, level, interpolation=cv2.INTER_AREA)
             luma = level
         cv2.LUT(luma, self._logarithm, self._log_luma)
         return self._log_luma
+
+    def check(self, luma: Luma) -> None:
+        """Raises `DeviceError` unless `luma` is what was announced."""
+        if luma.shape != self._shape or luma.dtype != np.uint8:
+            raise DeviceError(
+                f"The camera gave luma of {luma.shape} {luma.dtype} where {self._shape} uint8 was announced.",
+                remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
+            )

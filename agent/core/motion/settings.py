@@ -42,7 +42,7 @@ class MotionSettings:
     cell_noise_factor: float = 4.0
     """… and so many times the cell's own usual difference (leaves, rain, a street in the corner)."""
     shared_noise_factor: float = 2.0
-    """… less so many times the scene's noise: at night gain every cell is as noisy as every other, which counts once."""
+    """… less so many times the scene's noise: at night gain all cells are equally noisy, and that counts once."""
     edge_factor: float = 0.12
     """… plus this share of the local contrast, because edges jitter with compression, wind and focus."""
     noise_rise_per_s: float = 0.6
@@ -58,8 +58,8 @@ class MotionSettings:
     frame, so a slow camera (below 10 frames a second) asks for fewer, down to 0.6 of it, a fast one for up to 1.2."""
     smallest_cells: int = 8
     """Anything smaller is a leaf or a bird: 8 cells are a person of 1/8 of the picture's height."""
-    fastest_cells_per_s: float = 20.0
-    """A path follows nothing faster: a quarter of the picture's width a second, beyond a thing's own length."""
+    fastest_widths_per_s: float = 0.25
+    """A path follows nothing faster than so many widths of the picture a second, beyond a thing's own length."""
     fresh_after_s: float = 5.0
     """Ground is new again after so long without anything on it."""
     path_fade_s: float = 0.9

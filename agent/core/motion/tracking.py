@@ -43,7 +43,13 @@ class Tracks:
         self._fresh = np.zeros(shape, np.uint8)
         self._covered_at: Grid = np.full(shape, _NEVER, np.float32)
         self._one = np.ones(shape, np.uint8)
-        reach_cells = math.ceil(settings.fastest_cells_per_s / frames_per_s)
+        self._settings = settings
+        self.tune(frames_per_s)
+
+    def tune(self, frames_per_s: float) -> None:
+        """Count in frames of this rate from now on."""
+        settings, columns = self._settings, self.path.shape[1]
+        reach_cells = math.ceil(settings.fastest_widths_per_s * columns / frames_per_s)
         self._step_reach = np.ones((2 * reach_cells + 1, 2 * reach_cells + 1), np.uint8)
         self._fresh_after_frames = settings.fresh_after_s * frames_per_s
         self._fade_frames = max(2, round(settings.path_fade_s * frames_per_s))
