@@ -50,6 +50,8 @@ _CLOSING_S: Final = 5.0
 _LOOK_S: Final = 0.2
 _QUEUED_PACKETS: Final = 64
 """Four seconds at 15 frames a second: a sink that is later than that has lost them anyway."""
+_FAR_BEHIND: Final = 16
+_AT_ONCE: Final = 4
 _SILENT_S: Final = 3.0
 """Frames without a packet for so long: the encoder has stalled."""
 _SOFTWARE_WIDEST_PX: Final = 640
@@ -178,7 +180,8 @@ class PiCamera:
                 return self._deliver(camera, description, taps, sink, stopping)
             finally:
                 self._close(camera)
-                for packet in taps.take():  # what the encoder still held
+                rest = taps.take()  # what the encoder still held; of a sink that is far behind, nothing more
+                for packet in rest if len(rest) < _FAR_BEHIND else ():
                     sink.packet(packet)
 
         self._delivery = Delivery("camera-pi", deliver, sink)
@@ -258,7 +261,7 @@ class PiCamera:
         self._encoder = encoder
         frame_ns = NS_PER_S / description.frames_per_s
         last_ns, heard_ns = 0, time.monotonic_ns()
-        for request in self._requests(camera, stopping, lambda: self._pass_on(tap, sink)):
+        for request in self._requests(camera, stopping, lambda: self._pass_on(tap, sink, stopping)):
             if request is None:
                 continue
             light = sensor_ns = None
@@ -271,11 +274,10 @@ class PiCamera:
                     self._pass_luma(request, description, LumaFrame(_NOTHING, tap.boot_ns(sensor_ns), light), sink)
             finally:
                 request.release()
-            heard_ns = time.monotonic_ns() if self._pass_on(tap, sink) else heard_ns
+            heard_ns = time.monotonic_ns() if self._pass_on(tap, sink, stopping) else heard_ns
             if self._choice.hardware and time.monotonic_ns() - heard_ns > _SILENT_S * NS_PER_S:
                 self._choice.give_up_hardware("it gave nothing")
                 return CameraEnd.LOST, "The board's H.264 encoder gives nothing: it goes on in software, smaller."
-        self._pass_on(tap, sink)
         return CameraEnd.STOPPED, "The camera was stopped."
 
     def _requests(self, camera: Any, stopping: threading.Event, idle: Callable[[], object]) -> Iterator[Any]:
@@ -302,10 +304,13 @@ class PiCamera:
             luma: Luma = mapped.array[: description.luma_height_px, : description.luma_width_px]
             sink.luma(replace(frame, luma=luma))
 
-    def _pass_on(self, tap: _Tap, sink: CameraSink) -> bool:
+    def _pass_on(self, tap: _Tap, sink: CameraSink, stopping: threading.Event) -> bool:
         """Deliver the packets that have come; were there any?"""
         packets = tap.take()
-        for packet in packets:
+        for number, packet in enumerate(packets):
+            if stopping.is_set() or number == _AT_ONCE:  # the newest frame must not wait behind a backlog
+                tap.put_back(packets[number:])
+                break
             sink.packet(packet)
         self.dropped += tap.take_overflow()
         return bool(packets)
@@ -417,6 +422,9 @@ class _Tap:
         while self._packets:
             taken.append(self._packets.popleft())
         return taken
+
+    def put_back(self, packets: list[EncodedPacket]) -> None:
+        self._packets.extendleft(reversed(packets))
 
     def take_overflow(self) -> int:
         overflow, self._overflow = self._overflow, 0

@@ -1,0 +1,279 @@
+"""The Pi camera on real libcamera and real picamera2.  Run by `test_on_libcamera.py`, in the system's own Python."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from picamera2 import Picamera2
+
+from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode
+from agent.adapters.encoding import EncodingSettings
+from agent.adapters.state_folder import StateFolder
+from agent.config import Clips, Configuration, Device
+from agent.core.events import TriggerKind
+from agent.core.media import Gop
+from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.errors import DeviceError
+from agent.media.poster import poster
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.ports import CameraEnd
+from agent.roles.solo import Solo
+from agent.wire.identities import private_key_from_seed
+from tests.cameras import FIRST_NS, Receiver, gops_of
+from tests.hardware.virtual_picamera2 import VirtualPicamera2
+
+SMALL = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1500)
+
+
+@pytest.fixture(autouse=True)
+def virtual_pipeline_and_no_thread_left() -> Iterator[None]:
+    if not Picamera2.global_camera_info():
+        pytest.skip("no virtual pipeline")
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 3
+    while not set(threading.enumerate()) <= before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert set(threading.enumerate()) <= before
+
+
+class Rig:
+    """A camera whose virtual sensor the test holds in its hand."""
+
+    def __init__(self, mode: PiMode = SMALL, **more: Any) -> None:
+        self.sensor: VirtualPicamera2 | None = None
+        most_bytes = more.pop("most_bytes", None)
+
+        def make(number: int) -> VirtualPicamera2:
+            self.sensor = VirtualPicamera2(number, frames_per_s=mode.frames_per_s, most_bytes=most_bytes)
+            return self.sensor
+
+        self.camera = PiCamera(mode, make=make, **more)
+        self.receiver = Receiver()
+
+    def film(self, seconds: float) -> Receiver:
+        self.camera.open()
+        self.camera.start(self.receiver, FIRST_NS)
+        time.sleep(seconds)
+        self.camera.stop()
+        return self.receiver
+
+
+def until(condition: Callable[[], object], patience_s: float = 20) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_frames_packets_and_times_are_the_sensors_own() -> None:
+    rig = Rig()
+    before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    receiver = rig.film(2.2)
+    after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    times = [packet.sensor_ns for packet in receiver.packets]
+    assert 20 <= len(times) <= 45
+    assert times == sorted(set(times))
+    assert set(receiver.luma_ns) <= set(times), "a frame's luma and packet have one time"
+    assert len(receiver.luma_ns) >= len(times) - 3
+    assert before_ns <= times[0] <= times[-1] <= after_ns
+    assert all(luma.shape == (176, 320) for luma in receiver.luma_kept)
+    assert {thread.split("-")[0] for thread in receiver.threads} == {"camera"}
+    assert receiver.ends == [(CameraEnd.STOPPED, "The camera was stopped.")]
+    assert receiver.late == 0
+
+
+def test_a_keyframe_comes_every_second_with_its_parameter_sets_and_when_asked() -> None:
+    rig = Rig()
+    rig.receiver.each_packet = lambda packet: rig.camera.request_keyframe() if len(rig.receiver.packets) == 20 else None
+    receiver = rig.film(2.0)
+    keyframes = [number for number, packet in enumerate(receiver.packets) if packet.keyframe]
+    assert keyframes[:2] == [0, 15]
+    assert any(20 <= number <= 23 for number in keyframes), "asked for at 20"
+    for packet in receiver.packets:
+        assert (b"\0\0\1\x67" in packet.data and b"\0\0\1\x68" in packet.data) == packet.keyframe
+
+
+def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
+    square = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    receiver = Rig(settings=EncodingSettings(masks=(square,))).film(1.5)
+    masked = receiver.luma_kept[-1]
+    assert masked[:, :150].max() <= 17
+    assert masked[:, 170:].max() > 60
+    gop: Gop = gops_of(receiver, NS_PER_S // 15)[0]
+    import cv2
+
+    picture = cv2.imdecode(np.frombuffer(poster(gop, gop.start_ns), np.uint8), cv2.IMREAD_COLOR)
+    assert picture[:, : picture.shape[1] * 45 // 100].mean() < 8
+    assert picture[:, picture.shape[1] * 55 // 100 :].mean() > 40
+
+
+def test_a_slow_receiver_costs_frames_and_never_delay() -> None:
+    rig = Rig()
+    rig.receiver.each_packet = lambda _packet: time.sleep(0.15)
+    receiver = rig.film(2.6)
+    assert rig.camera.dropped > 0
+    assert receiver.luma_ns[-1] - receiver.luma_ns[0] > NS_PER_S, "the newest frames came, not the oldest"
+
+
+def test_a_camera_that_is_not_there_is_told_with_what_to_look_at() -> None:
+    with pytest.raises(DeviceError, match="There is no camera 3"):
+        Rig(PiMode(number=3)).camera.open()
+    with pytest.raises(DeviceError, match=r"No Pi camera is found.*ribbon cable.*rpicam-hello"):
+        Rig(cameras=list).camera.open()
+
+
+def test_a_busy_camera_is_told_as_busy_and_is_had_when_it_is_free() -> None:
+    holder = VirtualPicamera2(0)
+    try:
+        with pytest.raises(DeviceError, match=r"busy.*fuser"):
+            Rig().camera.open()
+    finally:
+        holder.close()
+    assert Rig().film(0.5).packets
+
+
+def test_memory_that_does_not_suffice_is_asked_for_in_smaller_pieces() -> None:
+    rig = Rig(PiMode(size_px=(640, 360), buffers=4), most_bytes=1_300_000)  # 640×360 wants 1.7 MB
+    description = rig.camera.open()
+    rig.camera.stop()
+    assert (description.width_px, description.height_px) == (480, 272)
+    with pytest.raises(DeviceError, match=r"contiguous memory.*cma-256"):
+        Rig(most_bytes=1000).camera.open()
+
+
+def test_a_format_nobody_can_encode_is_refused_by_name() -> None:
+    rig = Rig()
+
+    def make(number: int) -> VirtualPicamera2:
+        sensor = VirtualPicamera2(number)
+        given = sensor.camera_configuration
+        sensor.camera_configuration = lambda: {name: {**given()[name], "format": "MJPEG"} for name in ("main", "lores")}
+        return sensor
+
+    rig.camera = PiCamera(SMALL, make=make)
+    with pytest.raises(DeviceError, match="gives MJPEG pictures"):
+        rig.camera.open()
+    assert Rig().film(0.5).packets, "and the camera is free again"
+
+
+def test_a_hardware_encoder_that_is_missing_makes_way_for_a_smaller_software_one() -> None:
+    choice = EncoderChoice(hardware=True)
+    first = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    first.camera.open()
+    first.camera.start(first.receiver, FIRST_NS)
+    assert first.receiver.done.wait(10)
+    first.camera.stop()
+    assert first.receiver.ends[0][0] is CameraEnd.LOST
+    assert "in software, smaller" in first.receiver.ends[0][1]
+    second = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    assert second.film(1.0).packets
+    third = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    assert third.camera.open().width_px == 640
+    third.camera.stop()
+
+
+# --- The whole device on it
+
+
+class House(Rig):
+    """A device that films with this camera, and its owner."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        super().__init__(**more)
+        StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
+        self.folder = folder
+        configuration = Configuration(
+            device=Device(state_dir=folder / "state"),
+            clips=Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2),
+        )
+        sensor, camera = self, self.camera
+        self.cameras = 0
+
+        def open_camera() -> PiCamera:
+            sensor.cameras += 1
+            return PiCamera(SMALL, make=camera._make, encoder=camera._choice)
+
+        self.solo = Solo(configuration, open_camera=open_camera)
+        self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=1.0)
+        self.solo.start()
+        self.owner = OwnerKeys.create(folder / "owner")
+        with DeviceLink(folder / "state" / "control.sock") as link:
+            enrol(link, self.owner)
+        self.recording = threading.Thread(target=self.solo.record)
+        self.recording.start()
+
+    def __enter__(self) -> House:
+        until(lambda: self.solo.recorder.delivering)
+        return self
+
+    def __exit__(self, *_cause: object) -> None:
+        self.solo.stop()
+        self.recording.join()
+        self.solo.close()
+
+    def manifest(self) -> str:
+        import base64
+        import json
+
+        lines = next((self.folder / "state").rglob("manifest*")).read_text().splitlines()
+        return "\n".join(base64.b64decode(json.loads(line)["payload"]).decode() for line in lines)
+
+
+def test_motion_and_a_press_become_sealed_segments_that_the_owner_opens(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        house.solo.recorder.trigger(TriggerKind.BUTTON)
+        until(lambda: house.solo.recorder.status().segments >= 2)
+        entries = list(house.solo.vault.entries())
+        sealed = house.solo.vault.read(entries[0].id, 0, 1 << 24)
+    from agent.core.vault.age.opening import open_bytes
+    from agent.core.vault.segment import split_media
+
+    media, context = split_media(open_bytes(sealed, [house.owner.identity]))
+    assert context.label in ("button", "motion", "pir")
+    assert media[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize("fault", ["starve", "freeze", "encoder"])
+def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_path: Path, fault: str) -> None:
+    with House(tmp_path) as house:
+        assert house.sensor is not None
+        if fault == "encoder":
+            for encoder in house.sensor.encoders:
+                encoder._encode = lambda *_arguments: None
+        else:
+            getattr(house.sensor, fault)()
+        until(lambda: house.cameras >= 2, 15)
+        until(lambda: house.solo.recorder.delivering)
+        house.solo.press_button()
+        until(lambda: house.solo.recorder.status().segments >= 1)
+    assert '"camera lost"' in house.manifest()
+
+
+def test_the_privacy_switch_stops_the_sensor_and_leaves_a_gap(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        house.solo.recorder.set_private(True)
+        until(lambda: house.sensor is not None and not house.sensor.is_open, 5)
+        assert not house.solo.recorder.delivering
+        assert house.solo.recorder.status().state == "privacy"
+        house.solo.recorder.set_private(False)
+        until(lambda: house.solo.recorder.delivering)
+    assert '"privacy switch"' in house.manifest()
+
+
+def test_times_stay_true_over_a_restart_of_the_pipeline(tmp_path: Path) -> None:
+    firsts = [Rig().film(0.6).packets for _ in range(2)]
+    now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert firsts[0][-1].sensor_ns < firsts[1][0].sensor_ns < now_ns
+    assert now_ns - firsts[1][-1].sensor_ns < 2 * NS_PER_S + 300 * NS_PER_MS
+    del tmp_path

@@ -1,0 +1,118 @@
+"""Runs `camera_checks.py` on real picamera2 and Debian's real libcamera: every frame goes the way it goes on a Pi.
+
+libcamera's binding belongs to the system's own Python, so these checks run in that one, in a process of their own, and
+each is a test here by its own name.  `scripts/set_up.py` prepares what they need in `.cache`; what is missing is said.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.adapters.scene import PorchScene, Visit
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CHECKS = HERE / "camera_checks.py"
+PYTHON = ROOT / ".cache" / "camera-venv" / "bin" / "python"
+SHIM = ROOT / ".cache" / "virtual_camera.so"
+PICTURES = 90
+NAMES = [
+    node.name
+    for node in ast.parse(CHECKS.read_text()).body
+    if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+]
+PIPELINE = """\
+%YAML 1.1
+---
+"Virtual0":
+  supported_formats:
+  - {{width: 1280, height: 720, frame_rates: [15, 30]}}
+  - {{width: 640, height: 360, frame_rates: [15, 30]}}
+  - {{width: 480, height: 272, frame_rates: [15, 30]}}
+  - {{width: 320, height: 176, frame_rates: [15, 30]}}
+  frames:
+    path: "{frames}/"
+  location: "CameraLocationFront"
+  model: "imx708_virtual"
+"""
+
+
+def reel(folder: Path, footage: Path | None) -> None:
+    """What the virtual sensor sees: real footage where it is there, else the drawn porch.  `0.jpg`, `1.jpg` …"""
+    folder.mkdir()
+    if footage is not None:
+        with av.open(str(footage)) as container:
+            for number, picture in zip(range(PICTURES), container.decode(video=0), strict=False):
+                save(picture.reformat(640, 360, "yuvj420p"), folder / f"{number}.jpg")
+        return
+    scene = PorchScene(640, 360, [Visit(1.0)], seed=3)
+    for number in range(PICTURES):
+        drawn = av.VideoFrame.from_ndarray(scene.picture(number * 10**9 // 15, number), format="bgr24")
+        save(drawn.reformat(640, 360, "yuvj420p"), folder / f"{number}.jpg")
+
+
+def save(picture: av.VideoFrame, path: Path) -> None:
+    codec = av.CodecContext.create("mjpeg", "w")
+    codec.width, codec.height, codec.pix_fmt = picture.width, picture.height, "yuvj420p"
+    codec.options = {"qmin": "2", "qmax": "3"}
+    codec.time_base = picture.time_base = Fraction(1, 15)
+    picture.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in (*codec.encode(picture), *codec.encode(None))))
+
+
+@cache
+def why_not() -> str:
+    """Why these checks cannot run here; empty if they can."""
+    if not PYTHON.exists() or not SHIM.exists():
+        return "the camera's environment is not prepared: make test does it"
+    version = subprocess.run([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True)
+    if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
+        return f"libcamera's binding is for the system's Python, {version.stdout.strip()}, and this is another one"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Each check's name → passed, failed or skipped; and under "" everything that was said."""
+    if why_not():
+        pytest.skip(why_not())
+    folder = tmp_path_factory.mktemp("libcamera")
+    try:
+        footage: Path | None = request.getfixturevalue("footage")
+    except pytest.skip.Exception:
+        footage = None
+    reel(folder / "frames", footage)
+    (folder / "virtual.yaml").write_text(PIPELINE.format(frames=folder / "frames"))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{HERE / 'stubs'}:{sysconfig.get_path('purelib')}",
+        "LD_PRELOAD": str(SHIM),
+        "DOORWARD_VIRTUAL_CAMERA": str(folder / "virtual.yaml"),
+        "LIBCAMERA_LOG_LEVELS": "*:ERROR",
+    }
+    options = ["-v", "--rootdir", str(ROOT), "-p", "no:cacheprovider", "--tb=short", "--timeout=60"]
+    command = [PYTHON, "-m", "pytest", str(CHECKS), *options, "-o", "filterwarnings=default"]  # picamera2's, not ours
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=140)
+    said = done.stdout + done.stderr
+    found = dict(re.findall(r"::(test_\w+)\S* (PASSED|FAILED|ERROR|SKIPPED)", said))
+    return {**found, "": said}
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("name", NAMES)
+def test_on_libcamera(outcomes: dict[str, str], name: str) -> None:
+    outcome = outcomes.get(name, "did not run")
+    if outcome == "SKIPPED":
+        pytest.skip("this machine's libcamera has no virtual pipeline")
+    assert outcome == "PASSED", outcomes[""][-6000:]

@@ -1,0 +1,316 @@
+"""What runs inside the machine, as a service of its own systemd; says on the second serial line what it found.
+
+The kernel's command line tells what to do (`doorward=panel`, `record`, `verify`, `pi3`).  A line is `ok NAME …`,
+`bad NAME …`, `acknowledged ID` or `done`; the host reads them and judges.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[3]
+STATE = Path("/var/lib/doorward")
+OUT = Path("/dev/ttyS1")
+CONFIGFS = Path("/sys/kernel/config/gpio-sim")
+LINES = {"button": 1, "pir": 2, "privacy": 3, "recording_led": 4, "chime": 5, "status_led": 6}
+BRIDGE = """\
+[panel]
+backend = "gpiod"
+chip = "{chip}"
+socket = "/run/bridge.sock"
+button = 1
+pir = 2
+privacy = 3
+recording_led = 4
+chime = 5
+status_led = 6
+start = false
+[board]
+{board}
+"""
+
+
+def out() -> Path:
+    for place in (Path("/dev/virtio-ports/doorward"), Path("/dev/hvc0"), OUT):
+        if place.exists():
+            return place
+    return Path("/dev/console")
+
+
+def say(line: str) -> None:
+    with out().open("a") as serial:
+        serial.write(line + "\n")
+
+
+def check(name: str, holds: object, seen: object = "") -> None:
+    say(f"{'ok' if holds else 'bad'} {name} {seen}".rstrip())
+
+
+def until(condition: Callable[[], bool], patience_s: float = 60) -> bool:
+    ends_s = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > ends_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+# --- A panel of the kernel's own making
+
+
+class SimulatedChip:
+    """gpio-sim: lines with the whole kernel behind them, pulled from sysfs."""
+
+    def __init__(self) -> None:
+        subprocess.run(["modprobe", "gpio-sim"], check=True)
+        bank = CONFIGFS / "door" / "bank0"
+        bank.mkdir(parents=True)
+        (bank / "num_lines").write_text("8")
+        (CONFIGFS / "door" / "live").write_text("1")
+        device = (CONFIGFS / "door" / "dev_name").read_text().strip()
+        chip = (bank / "chip_name").read_text().strip()
+        self.path = f"/dev/{chip}"
+        self._lines = Path(f"/sys/devices/platform/{device}/{chip}")
+
+    def pull(self, line: str, high: bool) -> None:
+        (self._lines / f"sim_gpio{LINES[line]}" / "pull").write_text("pull-up" if high else "pull-down")
+
+    def value(self, line: str) -> bool:
+        return (self._lines / f"sim_gpio{LINES[line]}" / "value").read_text().strip() == "1"
+
+
+class Listener:
+    """An agent that only listens, and says what it is told to."""
+
+    def __init__(self) -> None:
+        from firmware_bridge import frames
+
+        self.frames = frames
+        self.heard: list[object] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect("/run/bridge.sock")
+        self.send(frames.Hello(v=frames.VERSION, peer=frames.Peer.AGENT))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, frame: object) -> None:
+        self._socket.send(self.frames.encode(frame))  # type: ignore[arg-type]
+
+    def of(self, kind: type) -> list[object]:
+        return [frame for frame in self.heard if isinstance(frame, kind)]
+
+    def _listen(self) -> None:
+        while packet := self.frames.receive(self._socket):
+            self.heard.append(self.frames.decode_from_bridge(packet))
+
+
+def start_bridge(board: str, chip: str) -> subprocess.Popen[bytes]:
+    file = Path("/run/doorward.toml")
+    file.write_text(BRIDGE.format(chip=chip, board=board))
+    child = subprocess.Popen([sys.executable, "-m", "firmware_bridge", "--config", str(file), "run"])
+    assert until(Path("/run/bridge.sock").exists), "the bridge did not come up"
+    return child
+
+
+def panel() -> None:
+    """The real kernel's lines, edges and debounce, through gpiod; then a watchdog that nobody feeds."""
+    subprocess.run(["modprobe", "softdog"], check=True)
+    chip = SimulatedChip()
+    bridge = start_bridge('watchdog = "/dev/watchdog"', chip.path)
+    agent = Listener()
+    frames = agent.frames
+    until(lambda: bool(agent.of(frames.Welcome)))
+    check("welcome", agent.of(frames.Welcome), agent.heard[:1])
+
+    for high in (False, True, False, True, False, True, False):  # bounces, then down
+        chip.pull("button", high)
+        time.sleep(0.002)
+    time.sleep(0.2)
+    chip.pull("button", True)
+    time.sleep(0.3)
+    check(
+        "four_bounces_a_press_a_release_are_one_press",
+        len(agent.of(frames.Pressed)) == 1,
+        len(agent.of(frames.Pressed)),
+    )
+
+    chip.pull("pir", True)
+    time.sleep(0.3)
+    chip.pull("pir", False)
+    check("pir", len(agent.of(frames.Passed)) == 1)
+
+    def turned() -> list[bool]:
+        return [frame.on for frame in agent.of(frames.PrivacyTurned)]  # type: ignore[attr-defined]
+
+    # The line is pulled up and the contact opens: what nobody has closed, a cut wire included, is privacy.
+    check("an_open_privacy_wire_is_private", agent.of(frames.Welcome)[0].privacy)  # type: ignore[attr-defined]
+    chip.pull("privacy", False)
+    check("privacy_off", until(lambda: turned() == [False], 5), turned())
+    chip.pull("privacy", True)
+    check("privacy_on", until(lambda: turned() == [False, True], 5), turned())
+
+    followed = []
+    for delivering in (True, False, True, False):
+        agent.send(frames.Alive(delivering=delivering, well=True))
+        followed.append(until(lambda wanted=delivering: chip.value("recording_led") == wanted, 2))  # type: ignore[misc]
+    check("recording_led_follows_the_frames", all(followed), followed)
+
+    say("killing the bridge: the watchdog must now reset this machine")
+    os.sync()
+    bridge.kill()
+    time.sleep(120)
+    check("watchdog_reset", False)
+
+
+# --- A device that records, until the power goes
+
+
+CAMERA = """\
+%YAML 1.1
+---
+"Virtual0":
+  supported_formats:
+  - {width: 640, height: 360, frame_rates: [15, 30]}
+  - {width: 320, height: 176, frame_rates: [15, 30]}
+  frames:
+    path: "/run/frames/"
+  location: "CameraLocationFront"
+  model: "imx708_virtual"
+"""
+
+
+def virtual_camera() -> None:
+    """Pictures for the pipeline, at its own fixed place: this is a machine of our own."""
+    import cv2
+    import numpy as np
+
+    frames = Path("/run/frames")
+    frames.mkdir(exist_ok=True)
+    ground = np.random.default_rng(1).integers(80, 120, (360, 640, 3), np.uint8)
+    for number in range(30):
+        picture = ground + np.random.default_rng(number).integers(0, 4, ground.shape, np.uint8)
+        picture[120:300, 20 * number : 20 * number + 60] = (60, 90, 200)
+        cv2.imwrite(str(frames / f"{number}.jpg"), picture)
+    place = Path("/usr/share/libcamera/pipeline/virtual/virtual.yaml")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(CAMERA)
+
+
+@contextlib.contextmanager
+def device() -> Iterator[object]:
+    from agent.adapters.camera_picamera2 import PiCamera, PiMode
+    from agent.adapters.state_folder import StateFolder
+    from agent.config import Configuration, Device
+    from agent.owner.enrolling import enrol
+    from agent.owner.keys import OwnerKeys
+    from agent.owner.link import DeviceLink
+    from agent.roles.solo import Solo
+    from agent.wire.identities import private_key_from_seed
+    from tests.hardware.virtual_picamera2 import VirtualPicamera2
+
+    virtual_camera()
+    fresh = not STATE.exists() or not any(STATE.iterdir())
+    if fresh:
+        StateFolder(STATE).initialise(private_key_from_seed(os.urandom(32)))
+    mode = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1000)
+    solo = Solo(
+        Configuration(device=Device(state_dir=STATE)),
+        open_camera=lambda: PiCamera(mode, make=VirtualPicamera2),
+    )
+    solo.start()
+    if fresh:
+        with DeviceLink(STATE / "control.sock") as link:
+            enrol(link, OwnerKeys.create(Path("/root/owner")))
+    recording = threading.Thread(target=solo.record)
+    recording.start()
+    try:
+        yield solo
+    finally:
+        solo.stop()
+        recording.join()
+        solo.close()
+
+
+def record(seconds: float = 100_000) -> None:
+    """Ring and record, naming each segment once it is acknowledged; the host then cuts the power."""
+    from agent.core.vault.names import SegmentId
+
+    with device() as solo:
+        named: set[SegmentId] = set()
+        ends_s = time.monotonic() + seconds
+        began_s, before = time.monotonic(), 0
+        while time.monotonic() < ends_s:
+            solo.press_button()  # type: ignore[attr-defined]
+            time.sleep(0.5)
+            for entry in solo.vault.entries():  # type: ignore[attr-defined]
+                if entry.id not in named:
+                    named.add(entry.id)
+                    say(f"acknowledged {entry.id}")
+            status = solo.recorder.status()  # type: ignore[attr-defined]
+            if before == 0 and status.frames > 0:
+                began_s, before = time.monotonic(), status.frames
+        check("frames_a_second", status.frames > 0, f"{(status.frames - before) / (time.monotonic() - began_s):.1f}")
+        check("state", status.state in ("recording", "watching"), status.state)
+
+
+def verify() -> None:
+    """After the power cut: start as always, and say what is there."""
+    with device() as solo:
+        for entry in solo.vault.entries():  # type: ignore[attr-defined]
+            say(f"stored {entry.id}")
+        report = solo.vault.verify(solo.device)  # type: ignore[attr-defined]
+        say(f"verified {report}"[:600])
+
+
+def pi3() -> None:
+    """The board's own names, chip and watchdog, and a recording on it."""
+    from firmware_bridge.boards import BoardName, board_here
+
+    model = Path("/proc/device-tree/model").read_text().rstrip("\0")
+    check("model", "Raspberry Pi 3" in model, model)
+    check("profile", board_here().name is BoardName.PI_3, board_here())
+    chips = [place.read_text() for place in Path("/sys/bus/gpio/devices").glob("*/of_node/compatible")]
+    check("gpio_chip", any("bcm2835" in name for name in chips), [name.strip("\0") for name in chips])
+    bridge = start_bridge("", "/dev/gpiochip0")
+    agent = Listener()
+    frames = agent.frames
+    agent.send(frames.Alive(delivering=True, well=True))
+    check("bridge_on_the_boards_chip", until(lambda: bool(agent.of(frames.BoardState)), 20), agent.heard[:2])
+    bridge.send_signal(signal.SIGTERM)
+    bridge.wait()
+    watchdog = [p.read_text().strip() for p in Path("/sys/class/watchdog").glob("*/identity")]
+    check("watchdog", any("Broadcom" in name or "BCM" in name for name in watchdog), watchdog)
+    record(60)
+
+
+def main() -> None:
+    words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
+    wanted = words.get("doorward", "panel")
+    say(f"begin {wanted} {os.uname().release} {os.uname().machine}")
+    if Path("/dev/vdc").exists():
+        STATE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "/dev/vdc", str(STATE)], check=True)
+        shutil.rmtree(STATE / "lost+found", ignore_errors=True)
+    try:
+        {"panel": panel, "record": record, "verify": verify, "pi3": pi3}[wanted]()
+    except BaseException:  # noqa: BLE001 — told on the serial line, which is all that the host sees
+        for line in traceback.format_exc().splitlines():
+            say(f"# {line}")
+        say("bad exception")
+    say("done")
+    os.sync()
+    subprocess.run(["systemctl", "poweroff", "--force"], check=False)
+
+
+if __name__ == "__main__":
+    main()
