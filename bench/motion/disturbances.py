@@ -105,16 +105,18 @@ def flicker(random: np.random.Generator, _duration_s: float) -> Disturbance:
 
 
 def leaf_shadow(random: np.random.Generator, _duration_s: float) -> Disturbance:
-    """Dappled sun: the hard shadow of foliage on wall and path, swaying with the wind."""
+    """Dappled sun on half of the scene: the hard shadow of foliage on wall and path, swaying with the wind."""
     coarse = random.normal(0, 1, (27, 36)).astype(np.float32)
     shade = cv2.resize(coarse, (WIDTH_PX + 60, HEIGHT_PX + 40), interpolation=cv2.INTER_CUBIC)
-    light = 1 - 0.45 / (1 + np.exp(-6 * shade))
-    speed = random.uniform(1.2, 2.4)
+    depth, speed, reach = random.uniform(0.25, 0.45), random.uniform(1.2, 2.4), random.uniform(3, 7)
+    dapples = depth / (1 + np.exp(-6 * shade))
+    under_tree = np.exp(-(((_X - random.uniform(40, 280)) / 90) ** 4) - ((_Y - random.uniform(80, 200)) / 90) ** 4)
 
     def at(picture: Picture, at_s: float) -> Picture:
         gust = 0.5 + 0.5 * np.sin(2 * np.pi * at_s / 11)
-        dx, dy = 25 + gust * 12 * np.sin(speed * at_s), 15 + gust * 5 * np.sin(1.7 * speed * at_s + 1)
-        return picture * _moved(light, -dx, -dy)
+        dx, dy = 25 + gust * reach * np.sin(speed * at_s), 15 + 0.4 * gust * reach * np.sin(1.7 * speed * at_s + 1)
+        shaded: Picture = picture * (1 - under_tree * _moved(dapples, -dx, -dy))
+        return shaded
 
     return at
 

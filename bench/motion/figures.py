@@ -16,12 +16,15 @@ import numpy.typing as npt
 
 from bench.motion.footage import HEIGHT_PX, WIDTH_PX
 
-__all__ = ["Figure", "Layer", "Picture", "Pose", "Route", "crossing", "dot", "doorstep", "limb", "standing"]
+__all__ = ["Figure", "Layer", "Picture", "Pose", "Route", "crossing", "doorstep", "dot", "limb", "standing"]
 
 Picture = npt.NDArray[Any]
 """(240, 320) floating point, 0..255 before rounding."""
 
 Layer = npt.NDArray[np.uint8]
+
+_AREA_PER_HEIGHT2 = 0.22
+"""What a figure one pixel tall would cover: measured on tall ones."""
 
 _SHIFT = 4
 """Binary digits after the point in what OpenCV draws."""
@@ -65,6 +68,10 @@ class Figure:
         self._tones = tuple(int(np.clip(tone, 1, 254)) for tone in (coat, trousers, skin))
         self._layer = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
         self._mask = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
+
+    def size_px(self, pose: Pose) -> float:
+        """What the whole figure covers where nothing of it is cut off."""
+        return _AREA_PER_HEIGHT2 * (pose.tall * HEIGHT_PX) ** 2
 
     def draw(self, picture: Picture, pose: Pose) -> float:
         """In place."""

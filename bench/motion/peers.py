@@ -1,31 +1,54 @@
-"""The detectors we are measured beside, each as `step(luma) -> moving` on one camera's frames in order.
+"""The detectors that run in the benchmark's own process, each `step(luma) -> moving` on one camera's frames in order.
 
-* Frame difference and MOG2 are what most projects do, with the best settings found on the shared clips: 54 settings of
-  the one, 16 of the other were tried.
-* The prototypes are the worked examples that lie beside the clips; they are loaded from there, not part of Doorward.
+* Frame difference, running average, MOG2 and KNN are what most projects do.  Each of them, like the peers in
+  `processes.py`, got settings chosen on the real clips and the tuning seeds; how many were tried is in RESULTS.md.
+* Frigate and picamera2 are those projects' methods with their default settings, written anew from their documentation
+  and sources' behaviour: Frigate's small picture, stretched between averaged percentiles, smoothed, against a slow mean
+  (smoothed here by OpenCV instead of SciPy, which costs less); picamera2's mean square of successive differences.
+* The prototypes are worked examples that lie beside the clips; they are loaded from there, not part of Doorward.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from agent.core.media import Luma
+from agent.core.media import Luma, LumaFrame
+from agent.core.motion.detector import Detector
+from agent.core.timebase import BootNs, seconds
 
-__all__ = ["MakeStep", "Step", "frame_difference", "mog2", "prototypes"]
+__all__ = ["PEERS", "MakeStep", "Step", "ours", "prototypes"]
 
 Step = Callable[[Luma], bool]
 MakeStep = Callable[[int, int, float], Step]
 """(height, width, frames per second) -> a detector with a memory of its own."""
 
+_SQUARE = np.ones((3, 3), np.uint8)
 
-def frame_difference(height_px: int, width_px: int, _frames_per_s: float) -> Step:
-    """Difference to a running mean above 35 in one contour of at least 1 % of the picture, in two frames running."""
+
+def ours(height_px: int, width_px: int, frames_per_s: float) -> Step:
+    """Doorward's detector."""
+    detector, frame = Detector(height_px, width_px, frames_per_s), -1
+
+    def step(luma: Luma) -> bool:
+        nonlocal frame
+        frame += 1
+        return detector.step(LumaFrame(luma, BootNs(seconds(frame / frames_per_s)))).moving
+
+    return step
+
+
+def running_mean(
+    height_px: int, width_px: int, _frames_per_s: float, *, level: int, share: float, alpha: float, frames: int
+) -> Step:
+    """Difference to a running mean above `level` in a contour of `share` of the picture, so many frames running."""
     mean: Any = None
     running = 0
 
@@ -35,27 +58,86 @@ def frame_difference(height_px: int, width_px: int, _frames_per_s: float) -> Ste
         if mean is None:
             mean = smooth.astype(np.float32)
         changed = cv2.absdiff(smooth, cv2.convertScaleAbs(mean))
-        cv2.accumulateWeighted(smooth, mean, 0.05)
-        mask = cv2.dilate(cv2.threshold(changed, 35, 255, cv2.THRESH_BINARY)[1], np.ones((3, 3)), iterations=2)
-        running = running + 1 if _largest_contour(mask) >= 0.01 * height_px * width_px else 0
-        return running >= 2
+        cv2.accumulateWeighted(smooth, mean, alpha)
+        mask = cv2.dilate(cv2.threshold(changed, level, 255, cv2.THRESH_BINARY)[1], _SQUARE, iterations=2)
+        running = running + 1 if _largest_contour(mask) >= share * height_px * width_px else 0
+        return running >= frames
 
     return step
 
 
-def mog2(height_px: int, width_px: int, _frames_per_s: float) -> Step:
-    """OpenCV's mixture of Gaussians, opened and dilated, a contour of 0.4 % of the picture in three frames running."""
-    model = cv2.createBackgroundSubtractorMOG2(history=300, varThreshold=24, detectShadows=False)
-    square = np.ones((3, 3), np.uint8)
-    running = 0
+def subtractor(
+    height_px: int, width_px: int, _frames_per_s: float, *, make: Callable[[], Any], share: float, frames: int
+) -> Step:
+    """One of OpenCV's background models, opened and dilated, a contour of `share` of the picture."""
+    model, running = make(), 0
 
     def step(luma: Luma) -> bool:
         nonlocal running
-        mask = cv2.dilate(cv2.morphologyEx(model.apply(luma), cv2.MORPH_OPEN, square), square, iterations=2)
-        running = running + 1 if _largest_contour(mask) >= 0.004 * height_px * width_px else 0
-        return running >= 3
+        mask = cv2.threshold(model.apply(luma), 200, 255, cv2.THRESH_BINARY)[1]
+        mask = cv2.dilate(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _SQUARE), _SQUARE, iterations=2)
+        running = running + 1 if _largest_contour(mask) >= share * height_px * width_px else 0
+        return running >= frames
 
     return step
+
+
+def frigate(height_px: int, width_px: int, _frames_per_s: float) -> Step:
+    """Frigate's "improved" detector, default settings: height 100, threshold 30, contour area 10, alpha .01."""
+    rows, columns = 100, 100 * width_px // height_px
+    mean: npt.NDArray[np.float32] = np.zeros((rows, columns), np.float32)
+    levels = np.zeros((50, 2), np.uint8)
+    levels[:, 1] = 255
+    at, moving_frames, calibrating = 0, 0, True
+
+    def step(luma: Luma) -> bool:
+        nonlocal at, moving_frames, calibrating
+        small: Any = cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_NEAREST)
+        low, high = (np.percentile(small, share).astype(np.uint8) for share in (4, 96))
+        if low < high:
+            levels[at] = low, high
+            at = (at + 1) % len(levels)
+            darkest, brightest = levels.mean(axis=0)
+            small = ((np.clip(small, darkest, brightest) - darkest) / (brightest - darkest) * 255).astype(np.uint8)
+        small = cv2.GaussianBlur(small, (3, 3), 1)
+        changed = cv2.threshold(cv2.absdiff(small, cv2.convertScaleAbs(mean)), 30, 255, cv2.THRESH_BINARY)[1]
+        contours = cv2.findContours(cv2.dilate(changed, _SQUARE), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        areas = [cv2.contourArea(contour) for contour in contours]
+        boxes, share = sum(area > 10 for area in areas), sum(areas) / (rows * columns)
+        if share < 0.05 and boxes <= 4:
+            calibrating = False
+        calibrating = calibrating or share > 0.8
+        moving_frames = moving_frames + 1 if boxes else 0
+        if not boxes or moving_frames >= 10:
+            cv2.accumulateWeighted(small, mean, 0.2 if calibrating else 0.01)
+        return boxes > 0 and not calibrating
+
+    return step
+
+
+def picamera2(_height_px: int, _width_px: int, _frames_per_s: float) -> Step:
+    """The example of picamera2's manual: mean square of the difference to the frame before above 7."""
+    before: Luma | None = None
+
+    def step(luma: Luma) -> bool:
+        nonlocal before
+        moving = before is not None and float(np.square(np.subtract(luma, before)).mean()) > 7
+        before = luma
+        return moving
+
+    return step
+
+
+PEERS: dict[str, MakeStep] = {
+    "frame difference": partial(running_mean, level=35, share=0.01, alpha=0.05, frames=2),
+    "running average": partial(running_mean, level=25, share=0.01, alpha=0.01, frames=3),
+    "MOG2": partial(
+        subtractor, make=partial(cv2.createBackgroundSubtractorMOG2, 300, 24, False), share=0.004, frames=3
+    ),
+    "KNN": partial(subtractor, make=partial(cv2.createBackgroundSubtractorKNN, 300, 800, False), share=0.004, frames=3),
+    "Frigate's": frigate,
+    "picamera2's example": picamera2,
+}
 
 
 def _largest_contour(mask: Any) -> float:

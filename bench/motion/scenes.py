@@ -4,8 +4,8 @@ Rules:
 - The same kind and seed give the same frames.
 - **The split.**  Parameters of detectors, ours and the peers', are chosen on `TUNING_SEEDS`; reports use `REPORT_SEEDS`
   and nothing is changed because of them.  (Seeds 1000 to 1002 of an earlier drawing were reported once and are spent.)
-- **The truth** runs from the first to the last frame in which at least a quarter of what is ever seen of the visitor is
-  in the picture; it is counted from the pixels drawn.
+- **The truth** runs from the first to the last frame in which at least a quarter of the visitor is in the picture (of a
+  visitor larger than the picture: a quarter of the most that is ever seen); it is counted from the pixels drawn.
 - Disturbances run through the whole clip, visitor or not: each kind is drawn without a visitor too, as a test for false
   alarms.  "clean", "far", "standing" and the like differ by their visitor only; without one they are undisturbed.
 - The picture is luma, 320×240 at 10 frames a second; the first ten seconds are always without a visitor.
@@ -38,10 +38,13 @@ _VISIBLE_SHARE = 0.25
 ChooseRoute = Callable[[np.random.Generator], Route]
 
 
+_CROSSES = partial(crossing, tall=(0.3, 0.6))
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     disturb: wrong.Disturb = wrong.nothing
-    route: ChooseRoute = partial(crossing, tall=(0.3, 0.6))
+    route: ChooseRoute = _CROSSES
     contrast: float = 1.0
     duration_s: float = 40.0
     leaves_parcel: bool = False
@@ -91,7 +94,7 @@ def draw(kind: str, seed: int, *, visitor: bool = True, duration_s: float | None
     figure = _dressed(random, style.contrast)
     disturb = style.disturb(random, length_s)
     frames = np.empty((round(length_s * FRAMES_PER_S), HEIGHT_PX, WIDTH_PX), np.uint8)
-    covered = np.zeros(len(frames))
+    covered, whole = np.zeros(len(frames)), np.ones(len(frames))
     for number in range(len(frames)):
         at_s = number / FRAMES_PER_S
         picture = yard.copy()
@@ -102,11 +105,12 @@ def draw(kind: str, seed: int, *, visitor: bool = True, duration_s: float | None
             if style.leaves_parcel and since_s > route.length_s / 2:
                 _put_parcel(picture, route)
             if 0 <= since_s <= route.length_s:
-                covered[number] = figure.draw(picture, route.pose(since_s))
+                pose = route.pose(since_s)
+                covered[number], whole[number] = figure.draw(picture, pose), figure.size_px(pose)
         if not style.behind:
             picture = disturb(picture, at_s)
         frames[number] = np.clip(np.rint(picture + random.normal(0, 1.5, picture.shape)), 0, 255)
-    return Clip(kind if visitor else f"{kind}, empty", frames, length_s, _truth(covered), ())
+    return Clip(kind if visitor else f"{kind}, empty", frames, length_s, _truth(covered, whole), ())
 
 
 def drawn(seeds: Iterable[int], kinds: Iterable[str] = tuple(KINDS)) -> Iterator[Clip]:
@@ -123,10 +127,10 @@ def undisturbed_hour(seed: int, minutes: int = 60) -> Iterator[Clip]:
         yield draw("clean", 10_000 * seed + minute, visitor=False, duration_s=62.0)
 
 
-def _truth(covered: npt.NDArray[np.float64]) -> tuple[Interval, ...]:
-    if not covered.any():
+def _truth(covered_px: npt.NDArray[np.float64], whole_px: npt.NDArray[np.float64]) -> tuple[Interval, ...]:
+    if not covered_px.any():
         return ()
-    seen = np.flatnonzero(covered >= _VISIBLE_SHARE * covered.max())
+    seen = np.flatnonzero(covered_px >= _VISIBLE_SHARE * np.minimum(whole_px, float(np.max(covered_px))))
     return (Interval(float(seen[0]) / FRAMES_PER_S, float(seen[-1]) / FRAMES_PER_S),)
 
 

@@ -1,4 +1,4 @@
-"""The detector on real footage with labels.  The whole table is `python -m bench.motion.clips`."""
+"""The detector on real footage with labels.  The whole table is `python -m bench motion`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""Motion detection: events seen, false alarms, latency and CPU, ours beside a dozen peers on the same frames.
+
+    python -m bench motion                  # everything but instruction counts, some twenty minutes: RESULTS.md, plots
+    python -m bench motion --only accuracy  # … one part; also: cost, instructions, hour
+    python -m bench motion --ours           # our detector alone, two minutes, nothing written
+
+Peers that are not installed are left out: `motion` and `valgrind` are Debian packages; DVR-Scan and matplotlib are
+installed from `requirements/bench.txt` into an environment of the benchmark's own under `.cache/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.motion.scoring import score, total
+from bench.motion import accuracy, cost, report, scenes
+from bench.motion.footage import Clip, labelled, load
+from bench.motion.peers import PEERS, ours, prototypes
+from bench.motion.processes import motion_cost_ms, motion_instructions
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+CACHE = ROOT / ".cache" / "bench"
+PARTS = ("accuracy", "hour", "cost", "instructions")
+
+_COUNTED = (accuracy.OURS, "prototype_tracked", "frame difference", "Frigate's", "MOG2")
+_FEWER, _MORE = 60, 260
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=SHARED, help="folder with clips/ and motion/")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run these parts (repeat the option)")
+    parser.add_argument("--ours", action="store_true", help="our detector alone; write nothing")
+    parser.add_argument("--seeds", type=int, nargs="*", default=scenes.REPORT_SEEDS, help="of the drawn scenes")
+    parser.add_argument("--paced", type=float, default=30.0, metavar="SECONDS", help="per detector and scene")
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
+    parts = chosen.only or (["accuracy"] if chosen.ours else ["accuracy", "hour", "cost"])
+    kept = CACHE / "motion.json"
+    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for part in parts:
+        found[part] = _RUN[part](chosen)
+        print("\n".join(report.tables({part: found[part]})), flush=True)
+    if not chosen.ours:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(found, indent=1))
+        report.write(found, Path(__file__).with_name("RESULTS.md"))
+        _plot(kept)
+    return 0
+
+
+def _accuracy(chosen: argparse.Namespace) -> Any:
+    python = None if chosen.ours else _environment()
+    has_motion = bool(shutil.which("motion") and shutil.which("cc")) and not chosen.ours
+    judges = accuracy.judges(chosen.shared, has_motion=has_motion, dvr_scan_python=python)
+    if chosen.ours:
+        judges = {accuracy.OURS: judges[accuracy.OURS]}
+    rows = []
+    for group, sources in (("real", accuracy.real(chosen.shared)), ("drawn", accuracy.drawn(tuple(chosen.seeds)))):
+        for done, verdict in enumerate(accuracy.verdicts(judges, sources, group), start=1):
+            rows.append(verdict)
+            if sys.stderr.isatty():
+                print(f"\r{group}: {done // len(judges)} of {len(sources)} clips", end="", file=sys.stderr)
+    return report.accuracy_of(rows, tuple(chosen.seeds))
+
+
+def _hour(_chosen: argparse.Namespace) -> Any:
+    scores = [
+        score((), accuracy.doorward(clip), duration_s=clip.duration_s)
+        for clip in scenes.undisturbed_hour(scenes.REPORT_SEEDS[0])
+    ]
+    return {"false_alarms": total(scores).false_alarms, "watched_s": total(scores).watched_s}
+
+
+def _cost(chosen: argparse.Namespace) -> Any:
+    makes = {accuracy.OURS: ours, **prototypes(chosen.shared / "motion"), **PEERS}
+    rows: dict[str, dict[str, Any]] = {name: {} for name in (*makes, "motion")}
+    for scene, clip in _cost_scenes(chosen.shared).items():
+        for name, make in makes.items():
+            rows[name][scene] = cost.paced_ms(make, clip.luma, chosen.paced)
+        if shutil.which("motion"):
+            rows["motion"][scene] = (motion_cost_ms(clip.luma, 60, round(10 * chosen.paced)), None)
+        rows.setdefault("Doorward, 5 frames a wake-up", {})[scene] = cost.batched_ms(ours, clip.luma, chosen.paced)
+        rows.setdefault("an empty loop", {})[scene] = cost.paced_ms(_nothing, clip.luma, chosen.paced)
+    return {"ms": rows, "floor_us": cost.floor_us(scenes.draw("clean", 1, duration_s=30).luma[0])}
+
+
+def _nothing(*_size: float) -> Any:
+    return lambda _luma: False
+
+
+def _cost_scenes(shared: Path) -> dict[str, Clip]:
+    folder = shared / "clips"
+    busy = next(load(folder, label) for label in labelled(folder) if label.name in ("vtest", "hallmonitor"))
+    draw = partial(scenes.draw, seed=scenes.REPORT_SEEDS[0], visitor=False)
+    return {"idle": draw("clean"), "busy": busy, "windy": draw("tree"), "night": draw("night")}
+
+
+def _instructions(chosen: argparse.Namespace) -> Any:
+    counts: dict[str, dict[str, float]] = {}
+    for scene, clip in list(_cost_scenes(chosen.shared).items())[:2]:
+        frames: npt.NDArray[np.uint8] = clip.luma[: _MORE + 1]
+        for name in _COUNTED:
+            counts.setdefault(name, {})[scene] = cost.instructions(name, frames, _FEWER, _MORE)
+        if shutil.which("motion"):
+            counts.setdefault("motion", {})[scene] = motion_instructions(frames, _FEWER, _MORE)
+    return counts
+
+
+_RUN = {"accuracy": _accuracy, "hour": _hour, "cost": _cost, "instructions": _instructions}
+
+
+def _environment() -> Path | None:
+    """The interpreter of the benchmark's own environment, made when it is not there; None when it cannot be had."""
+    place, pins = CACHE / "venv", ROOT / "requirements" / "bench.txt"
+    python = place / "bin" / "python"
+    if not python.exists():
+        print("Installing DVR-Scan and matplotlib into .cache/bench/venv …", flush=True)
+        venv.create(place, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(pins)]
+        if subprocess.run(install, check=False).returncode:
+            shutil.rmtree(place)
+            print("Left out: DVR-Scan and the plots; they could not be installed.")
+            return None
+    return python
+
+
+def _plot(results: Path) -> None:
+    python = _environment()
+    if python:
+        script = Path(__file__).with_name("plots.py")
+        subprocess.run([str(python), str(script), str(results), str(Path(__file__).parent)], check=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

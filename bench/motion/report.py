@@ -1,0 +1,124 @@
+"""Turns measurements into the tables of RESULTS.md, between its two markers; the prose around them is by hand."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.core.motion.scoring import Score, total
+from bench.motion.accuracy import OURS, Verdict
+from bench.motion.scenes import UNDISTURBED
+
+__all__ = ["accuracy_of", "tables", "write"]
+
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def accuracy_of(verdicts: Sequence[Verdict], seeds: tuple[int, ...]) -> dict[str, Any]:
+    """The sums by detector, and misses / false alarms of each by kind."""
+    names = list(dict.fromkeys(verdict.judge for verdict in verdicts))
+    kinds = list(dict.fromkeys((verdict.group, verdict.kind) for verdict in verdicts))
+    return {
+        "seeds": list(seeds),
+        "sums": {
+            name: {
+                group: _numbers(total(each.score for each in verdicts if (each.judge, each.group) == (name, group)))
+                for group in ("real", "drawn")
+            }
+            for name in names
+        },
+        "kinds": {
+            f"{group}: {kind}": {
+                name: _numbers(
+                    total(each.score for each in verdicts if (each.judge, each.group, each.kind) == (name, group, kind))
+                )
+                for name in names
+            }
+            for group, kind in sorted(kinds, key=lambda pair: pair[0] == "drawn")
+        },
+        "undisturbed": _numbers(
+            total(each.score for each in verdicts if each.judge == OURS and each.kind in UNDISTURBED)
+        ),
+    }
+
+
+def _numbers(summed: Score) -> dict[str, Any]:
+    latencies = sorted(summed.latencies_s)
+    return {
+        "events": summed.hits + summed.misses,
+        "missed": summed.misses,
+        "false": summed.false_alarms,
+        "f1": round(summed.f1, 3),
+        "false_per_h": round(summed.false_alarms_per_h, 1),
+        "latency_s": round(statistics.median(latencies), 2) if latencies else None,
+        "latency_p90_s": round(latencies[int(0.9 * len(latencies))], 2) if latencies else None,
+    }
+
+
+def tables(found: dict[str, Any]) -> Iterator[str]:
+    """Markdown lines."""
+    if "accuracy" in found:
+        yield from _accuracy_tables(found["accuracy"])
+    if "hour" in found:
+        hour = found["hour"]
+        yield f"Undisturbed: {hour['false_alarms']} false alarms in {hour['watched_s'] / 60:.0f} minutes, sixty yards."
+        yield ""
+    if "cost" in found:
+        yield from _cost_tables(found["cost"])
+    if "instructions" in found:
+        yield "| million instructions a frame | idle | busy |"
+        yield "|---|---|---|"
+        for name, counts in found["instructions"].items():
+            yield f"| {name} | {counts['idle']:.2f} | {counts['busy']:.2f} |"
+        yield ""
+
+
+def _accuracy_tables(found: dict[str, Any]) -> Iterator[str]:
+    real, drawn = ([sums[group] for sums in found["sums"].values()] for group in ("real", "drawn"))
+    yield (
+        f"| detector | F1, real ({real[0]['events']} events) | missed / false | F1, drawn, seeds "
+        f"{', '.join(map(str, found['seeds']))} ({drawn[0]['events']} events) | missed / false | false alarms an hour "
+        "| latency there, median (90 %), s |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for name, sums in found["sums"].items():
+        a, b = sums["real"], sums["drawn"]
+        yield (
+            f"| {name} | {a['f1']:.3f} | {a['missed']} / {a['false']} | {b['f1']:.3f} | {b['missed']} / {b['false']} "
+            f"| {b['false_per_h']:.1f} | {b['latency_s']} ({b['latency_p90_s']}) |"
+        )
+    yield ""
+    names = list(found["sums"])
+    yield "| missed / false, by scene | " + " | ".join(names) + " |"
+    yield "|---|" + "---|" * len(names)
+    for kind, row in found["kinds"].items():
+        cells = (f"{row[name]['missed']} / {row[name]['false']}" for name in names)
+        yield f"| {kind} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _cost_tables(found: dict[str, Any]) -> Iterator[str]:
+    scenes = list(next(iter(found["ms"].values())))
+    yield "| thread CPU, ms a frame, paced at 10 fps: step (whole thread) | " + " | ".join(scenes) + " |"
+    yield "|---|" + "---|" * len(scenes)
+    for name, row in found["ms"].items():
+        if row:
+            yield f"| {name} | " + " | ".join(_pair(row[scene]) for scene in scenes) + " |"
+    yield ""
+    yield "Floor, hot: " + ", ".join(f"{name} {us:.1f} µs" for name, us in found["floor_us"].items()) + "."
+    yield ""
+
+
+def _pair(measured: Sequence[float | None]) -> str:
+    step, thread = measured
+    return f"{step:.3f}" if thread is None else f"{step:.3f} ({thread:.3f})"
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    """Replace what is between the markers."""
+    text = path.read_text("utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    path.write_text(f"{before}{_BEGIN}\n\n" + "\n".join(tables(found)) + f"{_END}{after}", "utf-8")
