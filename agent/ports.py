@@ -386,6 +386,10 @@ class SegmentStore(Protocol):
 
     def free_bytes(self) -> int: ...
 
+    def aside(self) -> tuple[int, int]:
+        """How many files were set aside, and their bytes."""
+        ...
+
 
 class ManifestLog(Protocol):
     """The file of manifest lines: only its end ever changes.  Everything raises `StorageError` with the remedy.

@@ -153,6 +153,11 @@ class DiskSegmentStore:
         with _at(self._root):
             return self._disk.free_bytes(self._root)
 
+    def aside(self) -> tuple[int, int]:
+        with _at(self._aside):
+            sizes = [self._disk.size(self._aside / name) or 0 for name in self._disk.names(self._aside)]
+        return len(sizes), sum(sizes)
+
     def _path(self, file: VaultFile) -> Path:
         return self._segments / file.shard / file.name
 

@@ -63,6 +63,7 @@ def status(config: Path, as_json: bool) -> None:
             "vault",
             f"{answer['vault']['segments']} segments, {answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
         ),
+        *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", answer["clock"]),
         ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
@@ -104,6 +105,25 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     counted = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
     if counted:
         click.echo(f"\nMessages without effect: {counted}.")
+
+
+def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """What waits in memory, what the card has had to write, and what reading everything again has found."""
+    recorder, rows = answer["recorder"], []
+    if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
+        kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder['in_memory_bytes'] / 1e6:.1f} MB)"
+        rows.append(("memory", f"{kept} wait for the disk"))
+    wear = answer.get("wear") or recorder.get("wear")
+    if wear and wear["bytes_per_recorded_hour"]:
+        rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
+    scrub = answer.get("scrub") or recorder.get("scrub")
+    if scrub and scrub["damaged"]:
+        damaged = click.style(f"{len(scrub['damaged'])} files are damaged", fg="red")
+        rows.append(("scrub", f"{damaged}: doorward vault verify"))
+    elif scrub and scrub["segments"]:
+        read = f"{scrub['segments']} segments read again, {scrub['read_bytes'] / 1e6:.1f} MB"
+        rows.append(("scrub", scrub["fault"] or f"{read}, no damage"))
+    return rows
 
 
 def _panel_words(panel: dict[str, Any]) -> str:

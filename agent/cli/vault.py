@@ -1,23 +1,35 @@
-"""`doorward vault list|verify`: what the sealed buffer holds, and whether it still holds it."""
+"""`doorward vault list|stats|verify|scrub|repair|export`: what the sealed buffer holds, and whether it still does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.adapters.state_folder import StateFolder
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import load
+from agent.core.retention import Limits
+from agent.core.vault.coverage import State
+from agent.core.vault.entries import VaultEntry
 from agent.errors import ConfigurationError
+from agent.services.vault import Sealing, Vault
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import PublicKey, public_key_of
 
 __all__ = ["vault"]
 
 _MS_PER_S = 1000
+_PIECE_BYTES = 1 << 20
 
 
 @click.group()
@@ -32,9 +44,20 @@ def vault() -> None:
 @config_option
 @click.option("--from", "start", metavar="TIME", help="Only from this UTC time on, like 2026-05-01T18:00.")
 @click.option("--to", "end", metavar="TIME", help="Only up to this UTC time.")
+@click.option(
+    "--window", metavar="FROM/TO", help="A time line from FROM to TO: what is there, and why the rest is empty."
+)
 @json_option
-def list_segments(config: Path, start: str | None, end: str | None, as_json: bool) -> None:
-    """List the clips and their segments, oldest first."""
+def list_segments(config: Path, start: str | None, end: str | None, window: str | None, as_json: bool) -> None:
+    """List the clips and their segments, oldest first.
+
+    With --window, like 2026-05-01T18:00/2026-05-01T20:00, say of every minute what is true of it instead: footage, no
+    longer kept, nothing happened, switched off, privacy switch, camera lost or covered, storage failed, device off,
+    clock unknown.  "Nothing happened" is said only where the signed manifest shows that a camera was watching.
+    """
+    if window is not None:
+        _time_line(config, window, as_json)
+        return
     from_ms = _parse("--from", start, 0)
     to_ms = _parse("--to", end, 2**53)
     with _opened(config) as (reader, _):
@@ -74,16 +97,79 @@ def list_segments(config: Path, start: str | None, end: str | None, as_json: boo
     click.echo(f"\n{len(entries)} segments, {total / 1e6:.1f} MB, sealed.")
 
 
+def _time_line(config: Path, window: str, as_json: bool) -> None:
+    first, slash, last = window.partition("/")
+    if not slash:
+        raise ConfigurationError(f"--window: '{window}' is no window.", remedy="Write FROM/TO, both in UTC.")
+    from_ms, to_ms = _parse("--window", first, 0), _parse("--window", last, 0)
+    if from_ms >= to_ms:
+        raise ConfigurationError("--window: it ends before it begins.", remedy="Write FROM/TO, the earlier one first.")
+    with _opened(config) as (reader, _):
+        stretches = reader.coverage(from_ms, to_ms, time.time_ns() // 1_000_000)
+        entries = reader.overlapping(from_ms, to_ms)
+    if as_json:
+        emit_json(
+            {
+                "window": {"from_ms": from_ms, "to_ms": to_ms},
+                "stretches": [
+                    {"start_ms": one.start_ms, "end_ms": one.end_ms, "state": one.state.value} for one in stretches
+                ],
+            }
+        )
+        return
+    day = ""
+    for one in stretches:
+        begins, ends = _time(one.start_ms), _time(one.end_ms)
+        if begins[:10] != day:
+            day = begins[:10]
+            click.echo(click.style(f"{day} UTC", bold=True))
+        words = one.state.value
+        within = [entry for entry in entries if entry.start_ms < one.end_ms and entry.end_ms > one.start_ms]
+        if one.state is State.FOOTAGE:
+            words = click.style(f"{words}, {len(within)} segments", bold=True)
+        elif one.state is State.CLOCK_UNKNOWN and within:
+            words += f", {len(within)} segments may belong here"
+        click.echo(f"  {begins[11:]} – {ends[11:]}  {_length(one.end_ms - one.start_ms):>9}  {words}")
+
+
+@vault.command()
+@config_option
+@json_option
+def stats(config: Path, as_json: bool) -> None:
+    """Count what is stored: segments, bytes, from when to when, and what was set aside."""
+    with _opened(config) as (reader, _):
+        totals, (aside, aside_bytes) = reader.totals(), reader.aside()
+        oldest, newest = reader.after(-1), reader.newest()
+        manifest_bytes = reader.manifest_bytes()
+    if as_json:
+        emit_json(
+            {
+                "segments": totals.segments,
+                "bytes": totals.stored_bytes,
+                "continuous_bytes": totals.continuous_bytes,
+                "manifest_bytes": manifest_bytes,
+                "aside": {"files": aside, "bytes": aside_bytes},
+                "oldest_ms": oldest.start_ms if oldest else None,
+                "newest_ms": newest.end_ms if newest else None,
+            }
+        )
+        return
+    span = f" from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
+    continuous = f", {totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
+    click.echo(f"{totals.segments} segments, {totals.stored_bytes / 1e6:.1f} MB{continuous}{span}.")
+    click.echo(f"The manifest has {manifest_bytes / 1e6:.1f} MB; {aside} files ({aside_bytes / 1e6:.1f} MB) lie aside.")
+
+
 @vault.command()
 @config_option
 @json_option
 def verify(config: Path, as_json: bool) -> None:
-    """Compare every file with what was signed when it was recorded.
+    """Compare every file, and every line of the manifest, with what was signed when it was recorded.
 
     Finds damage, loss and anything that is not ours; changes nothing.  Exit status 0 when all is well, 1 when not.
     """
-    with _opened(config) as (reader, device):
-        report = reader.verify(device)
+    with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
+        report = reader.verify(device, progress)
     if as_json:
         emit_json(
             {
@@ -97,12 +183,7 @@ def verify(config: Path, as_json: bool) -> None:
             }
         )
     else:
-        for name in report.missing:
-            click.echo(f"{click.style('missing', fg='red')}  {name}")
-        for name in report.damaged:
-            click.echo(f"{click.style('damaged', fg='red')}  {name}")
-        for name in report.unknown:
-            click.echo(f"{click.style('unknown', fg='yellow')}  {name}")
+        _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
         for fault in report.faults:
             click.echo(f"{click.style('manifest', fg='red')}  {fault}")
         verdict = "every one as it was signed" if report.sound else "NOT all as it was signed"
@@ -111,20 +192,153 @@ def verify(config: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@vault.command()
+@config_option
+@json_option
+def scrub(config: Path, as_json: bool) -> None:
+    """Read everything stored once, now, letting everybody else go first, and say what is damaged.
+
+    A running device does this by itself, a little every day (vault.scrub_bytes_per_day).  Exit status 0 or 1.
+    """
+    from agent.adapters.idle_io import work_idly
+
+    work_idly()
+    missing: list[str] = []
+    damaged: list[str] = []
+    segments = read_bytes = 0
+    with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
+        total_bytes = reader.totals().stored_bytes
+        for entry in reader.entries():
+            found = reader.check(entry, device)
+            segments, read_bytes = segments + 1, read_bytes + found.read_bytes
+            missing += found.missing
+            damaged += found.damaged
+            progress(min(read_bytes, total_bytes), total_bytes)
+    sound = not (missing or damaged)
+    if as_json:
+        emit_json({"sound": sound, "segments": segments, "bytes": read_bytes, "missing": missing, "damaged": damaged})
+    else:
+        _say_files(missing=missing, damaged=damaged)
+        verdict = "no damage" if sound else f"{len(missing)} missing, {len(damaged)} damaged"
+        click.echo(f"{segments} segments, {read_bytes / 1e6:.1f} MB read: {verdict}.")
+    if not sound:
+        raise click.exceptions.Exit(1)
+
+
+@vault.command()
+@config_option
+@json_option
+def repair(config: Path, as_json: bool) -> None:
+    """Build the index anew and put in order what does not fit together.  The device must be stopped.
+
+    What is found without a record is adopted, what does not belong is moved to vault/aside, what is missing is noted;
+    nothing is deleted.  A running device does the same at every start, trusting its index.
+    """
+    from agent.adapters.clock_system import SystemClock
+    from agent.adapters.entropy_system import SystemEntropy
+
+    with _parts(config) as (folder, store, log, index):
+        folder.claim()
+        try:
+            key = folder.device_key()
+            index.clear()
+            sealing = Sealing((), 0, public_key_of(key).id, key.sign)
+            found = Vault(
+                store, log, index, clock=SystemClock(), entropy=SystemEntropy(), sealing=sealing, limits=Limits(1 << 62)
+            ).start()
+            segments = index.totals().segments
+        finally:
+            folder.release()
+    if as_json:
+        emit_json({"segments": segments, **asdict(found)})
+        return
+    _say_files(missing=found.missing, adopted=found.adopted, aside=found.aside, removed=found.removed)
+    for fault in found.faults:
+        click.echo(f"{click.style('manifest', fg='red')}  line {fault.line}: {fault.problem}")
+    click.echo(
+        f"{segments} segments in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
+        f"{len(found.aside)} moved aside, {len(found.faults)} lines damaged."
+    )
+
+
+@vault.command()
+@config_option
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--window", metavar="FROM/TO", help="Only what overlaps it (UTC).")
+@json_option
+def export(config: Path, folder: Path, window: str | None, as_json: bool) -> None:
+    """Copy segments, still sealed, with their signed records into FOLDER.
+
+    Nothing is opened: the owner's client or stock age does that with the owner's key, and the device's public key,
+    copied beside them, tells whether the records are its own.
+    """
+    first, _, last = (window or "/").partition("/")
+    from_ms, to_ms = _parse("--window", first or None, -(2**53)), _parse("--window", last or None, 2**53)
+    copied = copied_bytes = 0
+    with _opened(config) as (reader, device), _progress("Copying", as_json) as progress:
+        entries = reader.overlapping(from_ms, to_ms)
+        total_bytes = sum(entry.stored_bytes for entry in entries)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise ConfigurationError(f"{folder} exists already.", remedy="Name a folder that does not.") from error
+        (folder / "device.pub").write_text(device.text + "\n")
+        with (folder / "records").open("wb") as records:
+            for entry in entries:
+                records.write(reader.record(entry.id).line + b"\n")
+                _copy(reader, entry, folder)
+                copied, copied_bytes = copied + 1, copied_bytes + entry.stored_bytes
+                progress(copied_bytes, total_bytes)
+    if as_json:
+        emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
+        return
+    click.echo(f"{copied} segments, {copied_bytes / 1e6:.1f} MB copied to {folder}, sealed as they were.")
+
+
+def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
+    with (folder / entry.file.name).open("wb") as out:
+        for offset in range(0, entry.size_bytes, _PIECE_BYTES):
+            out.write(reader.read(entry.id, offset, min(_PIECE_BYTES, entry.size_bytes - offset)))
+    if entry.poster is not None:
+        (folder / entry.poster.name).write_bytes(reader.read_poster(entry.id) or b"")
+
+
+def _say_files(**by_word: list[str]) -> None:
+    colours = {"missing": "red", "damaged": "red"}
+    for word, names in by_word.items():
+        for name in names:
+            click.echo(f"{click.style(word, fg=colours.get(word, 'yellow'))}  {name}")
+
+
+@contextmanager
+def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A line on standard error that counts, where somebody is there to read it."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+
+    def show(done: int, total: int) -> None:
+        click.echo(f"\r{verb}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", err=True, nl=False)
+
+    yield show
+    click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
+
+
 @contextmanager
 def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
     """The vault, read-only: it works beside a running device, and on a stopped one."""
-    from agent.adapters.disk_real import RealDisk
-    from agent.adapters.index_sqlite import SqliteIndex
-    from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
-    from agent.adapters.state_folder import StateFolder
+    with _parts(config) as (folder, store, log, index):
+        yield VaultReader(store, log, index), public_key_of(folder.device_key())
 
+
+@contextmanager
+def _parts(config: Path) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
     folder = StateFolder(load(config).device.state_dir)
-    key = public_key_of(folder.device_key())
+    folder.device_key()  # says what to do when there is none
     disk, index = RealDisk(), SqliteIndex(folder.index)
     log = DiskManifestLog(disk, folder.vault)
     try:
-        yield VaultReader(DiskSegmentStore(disk, folder.vault), log, index), key
+        yield folder, DiskSegmentStore(disk, folder.vault), log, index
     finally:
         log.close()
         index.close()
@@ -140,6 +354,14 @@ def _parse(option: str, text: str | None, default: int) -> int:
             f"{option}: '{text}' is no time.", remedy="Write it like 2026-05-01T18:00 (UTC)."
         ) from error
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * _MS_PER_S)
+
+
+def _length(milliseconds: int) -> str:
+    seconds = round(milliseconds / _MS_PER_S)
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _time(milliseconds: int) -> str:

@@ -155,6 +155,8 @@ class Clips(Section, frozen=True, kw_only=True):
     longest_clip_s: Annotated[float, Meta(ge=10, le=3600)] = 120.0
     segment_s: Annotated[float, Meta(ge=2, le=30)] = 5.0
     pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
+    fault_memory_bytes: Annotated[int, Meta(ge=1_000_000, le=1_000_000_000)] = 32_000_000
+    continuous: bool = False
 
 
 class Vault(Section, frozen=True, kw_only=True):
@@ -163,6 +165,8 @@ class Vault(Section, frozen=True, kw_only=True):
     max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 20_000_000_000
     max_age_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     free_floor: Annotated[float, Meta(ge=0.01, le=0.9)] = 0.05
+    continuous_max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 10_000_000_000
+    scrub_bytes_per_day: Annotated[int, Meta(ge=0, le=10**13)] = 2_000_000_000
 
 
 class Requests(Section, frozen=True, kw_only=True):
@@ -261,6 +265,7 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     yield from _camera(configuration.camera)
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
+    yield from _vault(configuration)
     yield from _requests(configuration.requests)
     if configuration.panel is not None:
         for key, message, remedy in clashes(configuration.panel):
@@ -309,6 +314,16 @@ def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
             ("clips", "pre_roll_max_bytes"),
             f"{clips.pre_roll_max_bytes} bytes cannot hold {clips.pre_roll_s:g} s at {camera.bitrate_kbps} kbit/s.",
             f"Give at least {room_bytes}, or shorten pre_roll_s.",
+        )
+
+
+def _vault(configuration: Configuration) -> Iterator[Contradiction]:
+    vault = configuration.vault
+    if configuration.clips.continuous and vault.continuous_max_bytes >= vault.max_bytes:
+        yield Contradiction(
+            ("vault", "continuous_max_bytes"),
+            f"{vault.continuous_max_bytes} bytes of continuous recording leave no room in {vault.max_bytes} for events.",
+            "Give less than vault.max_bytes, or raise that.",
         )
 
 

@@ -3,6 +3,7 @@
 - Oldest first, in the manifest's order, so that a clock that was wrong changes nothing.
 - Never a held one: an owner has to decide about it.  Never the newest: there is always something to look at.
 - What was recorded though nothing happened goes before any event, and has a budget of its own.
+- Holds are capped: by count and time where requests are kept, by bytes here.
 - A hold never stops recording: when nothing else is left to go and the disk is nearly full, `overrule` says which held
   ones go, and the owner is told.
 - Age counts only between two dates that somebody vouched for.  A segment without a date goes when one that came after
@@ -39,9 +40,11 @@ class Limits:
     free_bytes: int = 0
     continuous_bytes: int | None = None
     """Of `most_bytes`, for what was recorded though nothing happened; None: as much as there is."""
+    held_bytes: int | None = None
+    """The most that holds may keep from going, the oldest first: the newest are not in danger yet.  None: all."""
 
     def __post_init__(self) -> None:
-        optional = (self.oldest_ms, self.continuous_bytes)
+        optional = (self.oldest_ms, self.continuous_bytes, self.held_bytes)
         if self.most_bytes <= 0 or self.free_bytes < 0 or any(limit is not None and limit <= 0 for limit in optional):
             raise ConfigurationError(
                 "A vault's limits are positive.", remedy="Correct the [vault] section of the configuration."
@@ -116,6 +119,7 @@ class _Shedding:
         self._now = now
         self._over_bytes = over_bytes
         self._over_floor = over_floor
+        self._spared = 0
         self.evict: list[tuple[VaultEntry, EvictionReason]] = []
         self.freed = 0
 
@@ -127,7 +131,7 @@ class _Shedding:
                 age is False or len(undated) == _MOST_UNDATED
             ):
                 break
-            if entry.id in self._held:
+            if entry.id in self._held and self._may_spare(entry):
                 continue
             if self.freed < self._over_bytes:
                 self._go(entry, EvictionReason.BYTES)
@@ -140,6 +144,11 @@ class _Shedding:
                     self._go(older, EvictionReason.AGE)
                 undated.clear()
                 self._go(entry, EvictionReason.AGE)
+
+    def _may_spare(self, entry: VaultEntry) -> bool:
+        """Whether the holds in force reach this far."""
+        self._spared += entry.stored_bytes
+        return self._limits.held_bytes is None or self._spared <= self._limits.held_bytes
 
     def _go(self, entry: VaultEntry, reason: EvictionReason) -> None:
         self.evict.append((entry, reason))

@@ -24,24 +24,24 @@ from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.supervision import Supervision
+from agent.adapters.wear import wear
 from agent.config import CameraKind, Configuration
 from agent.core.handover import Message, Names, Noted, Report, Sealers, Sign, Signature, Tell, WhatIsHeld, WhoMayOpen
 from agent.core.motion.settings import MotionSettings
 from agent.core.progress import Progress
 from agent.core.recovery import Recovery, Step
-from agent.core.retention import Limits
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
 from agent.roles import translation
 from agent.roles.panel import PanelSide
-from agent.services.clip_writer import WriterSettings
+from agent.roles.scrubbing import scrubbing
 from agent.services.recorder import Recorder, RecorderSettings
+from agent.services.scrub import Scrub
 from agent.services.vault import Sealing, Vault
 
 __all__ = ["RecorderRole"]
 
-_DAY_MS = 86_400_000
 _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
 _PATIENCE_S = {"time": 60.0, "frames": 45.0, "packets": 45.0}
@@ -72,15 +72,16 @@ class RecorderRole:
         self._enrolled = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._last_held: frozenset[str] | None = None
         self._segments = -1
         root = configuration.device.state_dir
         self._own = root / "recorder" if (root / "recorder").is_dir() else root
         disk = RealDisk()
+        disk.make_directory(root / "vault")
         self._index = SqliteIndex(self._own / "recorder.sqlite")
         self._manifest = DiskManifestLog(disk, root / "vault")
         sealers = self._ask(WhoMayOpen(), Sealers, patience_s=_FOR_EVER_S)
         self._epoch = -1
-        wanted = configuration.vault
         self.vault = Vault(
             DiskSegmentStore(disk, root / "vault"),
             self._manifest,
@@ -88,14 +89,12 @@ class RecorderRole:
             clock=self._clock,
             entropy=SystemEntropy(),
             sealing=Sealing((), 0, sealers.device, self._sign),
-            limits=Limits(
-                most_bytes=wanted.max_bytes,
-                oldest_ms=wanted.max_age_days * _DAY_MS,
-                free_bytes=int(shutil.disk_usage(root).total * wanted.free_floor),
-            ),
+            limits=translation.vault_limits(configuration, shutil.disk_usage(root / "vault").total),
         )
         self._take(sealers)
         encoder = translation.encoder_choice(configuration)
+        self._scrub = Scrub(self.vault, None, self, configuration.vault.scrub_bytes_per_day)
+        self._scrubbing = threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub")
         self._exits = RecoveryFile(self._own)
         panel = configuration.panel
         self.recorder = Recorder(
@@ -124,6 +123,7 @@ class RecorderRole:
             self.panel.start()
         self._thread = threading.Thread(target=self._keep_time, name="time")
         self._thread.start()
+        self._scrubbing.start()
         self._supervision.ready("watching" if self._enrolled.is_set() else "waiting for an owner")
 
     def record(self) -> CameraEnd:
@@ -158,6 +158,7 @@ class RecorderRole:
             self.panel.stop()
         if self._thread is not None:
             self._thread.join()
+            self._scrubbing.join()
 
     def close(self) -> None:
         """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
@@ -183,10 +184,12 @@ class RecorderRole:
 
     def _held(self) -> frozenset[str]:
         try:
-            return frozenset(self._ask(WhatIsHeld(self.vault.totals().segments), Names).names)
+            self._last_held = frozenset(self._ask(WhatIsHeld(self.vault.totals().segments), Names).names)
         except NetworkError as error:
-            # Without knowing what must stay nothing may go.
-            raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
+            # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.
+            if self._last_held is None:
+                raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
+        return self._last_held
 
     def _take(self, sealers: Sealers) -> None:
         if sealers.recipients and sealers.epoch != self._epoch:
@@ -228,7 +231,13 @@ class RecorderRole:
 
     def status(self) -> dict[str, object]:
         """What the custodian shows of this role."""
-        return {**asdict(self.recorder.status()), "panel": self.panel.status() if self.panel else None}
+        status = self.recorder.status()
+        return {
+            **asdict(status),
+            "panel": self.panel.status() if self.panel else None,
+            "scrub": asdict(self._scrub.status),
+            "wear": wear(status.recorded_s),
+        }
 
 
 def _settings(configuration: Configuration) -> RecorderSettings:
@@ -237,6 +246,6 @@ def _settings(configuration: Configuration) -> RecorderSettings:
         MotionSettings(),
         translation.zone_map(configuration.motion),
         translation.event_settings(clips),
-        WriterSettings(clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes),
+        translation.writer_settings(clips),
         configuration.camera.stall_s,
     )

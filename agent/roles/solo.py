@@ -32,6 +32,7 @@ from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
+from agent.adapters.wear import wear
 from agent.config import Broker, CameraKind, Configuration, Page
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
@@ -42,10 +43,11 @@ from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock
 from agent.roles import translation
 from agent.roles.panel import PanelSide
-from agent.services.clip_writer import WriterSettings
+from agent.roles.scrubbing import scrubbing
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.inbox import InboxSettings
 from agent.services.recorder import Recorder, RecorderSettings
+from agent.services.scrub import Scrub
 from agent.services.uplink import Uplink
 from agent.services.vault import Sealing, Vault
 from agent.wire.identities import public_key_of
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Solo"]
 
-_DAY_MS = 86_400_000
 _TICK_S = 5.0
 
 
@@ -125,11 +126,7 @@ class Solo:
                 MotionSettings(),
                 translation.zone_map(configuration.motion),
                 translation.event_settings(configuration.clips),
-                WriterSettings(
-                    configuration.clips.segment_s,
-                    configuration.clips.pre_roll_s,
-                    configuration.clips.pre_roll_max_bytes,
-                ),
+                translation.writer_settings(configuration.clips),
                 configuration.camera.stall_s,
             ),
             lambda: self.custodian.requests.held(self.vault.totals().segments),
@@ -158,6 +155,7 @@ class Solo:
             self.custodian.requests.wake_uplink = self.uplink.wake
         self.page = self._page(folder) if configuration.page is not None else None
         self._control = ControlSocket(folder.control, self.page.answer if self.page else self.custodian.control.answer)
+        self._scrub = Scrub(self.vault, self.device, notifier, configuration.vault.scrub_bytes_per_day)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -173,7 +171,10 @@ class Solo:
         self._control.start()
         if self.panel is not None:
             self.panel.start()
-        self._threads = [threading.Thread(target=self._keep_time, name="time")]
+        self._threads = [
+            threading.Thread(target=self._keep_time, name="time"),
+            threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
+        ]
         if self.uplink is not None:
             self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
         for thread in self._threads:
@@ -236,13 +237,16 @@ class Solo:
     def status(self) -> dict[str, Any]:
         """What `doorward status` shows."""
         totals = self.vault.totals()
+        recorder = self.recorder.status()
         enrolment = self.custodian.enrolments.current
         now = self._clock.now()
         return {
             "device": self._configuration.device.name,
             "device_id": self.device.id,
             "owners": [owner.name for owner in enrolment.recipients] if enrolment else [],
-            "recorder": asdict(self.recorder.status()),
+            "recorder": asdict(recorder),
+            "scrub": asdict(self._scrub.status),
+            "wear": wear(recorder.recorded_s),
             "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
             "panel": self.panel.status() if self.panel else None,
             "clock": now.quality.value,
@@ -275,13 +279,8 @@ class Solo:
         )
 
     def _limits(self) -> Limits:
-        wanted = self._configuration.vault
-        state_dir = self._configuration.device.state_dir
-        return Limits(
-            most_bytes=wanted.max_bytes,
-            oldest_ms=wanted.max_age_days * _DAY_MS,
-            free_bytes=int(shutil.disk_usage(state_dir).total * wanted.free_floor),
-        )
+        disk_bytes = shutil.disk_usage(self._configuration.device.state_dir).total
+        return translation.vault_limits(self._configuration, disk_bytes)
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):

@@ -17,9 +17,11 @@ from agent.adapters.encoding import EncodingSettings
 from agent.config import CameraKind
 from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.retention import Limits
 from agent.errors import ConfigurationError
 from agent.ports import Camera
 from agent.roles.limits import page_facts, request_limits
+from agent.services.clip_writer import WriterSettings
 from firmware_bridge.boards import Board, board_named
 from firmware_bridge.ladder import Relief
 
@@ -30,11 +32,34 @@ __all__ = [
     "event_settings",
     "page_facts",
     "request_limits",
+    "vault_limits",
+    "writer_settings",
     "zone_map",
 ]
 
 _SENSITIVITY = (0.1, 10.0)
+_DAY_MS = 86_400_000
+_HELD_OF = 2
+"""Requests may hold one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits:
+    """`disk_bytes`: of the whole file system that the vault lies on."""
+    vault = configuration.vault
+    return Limits(
+        most_bytes=vault.max_bytes,
+        oldest_ms=vault.max_age_days * _DAY_MS,
+        free_bytes=int(disk_bytes * vault.free_floor),
+        continuous_bytes=vault.continuous_max_bytes,
+        held_bytes=vault.max_bytes // _HELD_OF,
+    )
+
+
+def writer_settings(clips: config.Clips) -> WriterSettings:
+    return WriterSettings(
+        clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous
+    )
 
 
 def zone_map(motion: config.Motion) -> ZoneMap:

@@ -79,6 +79,8 @@ class RecorderStatus:
     in_memory_bytes: int = 0
     """Of footage that is not acknowledged yet: seconds of it while all is well, more while the disk takes none."""
     in_memory_s: float = 0.0
+    recorded_s: float = 0.0
+    """Of footage acknowledged since the process began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,7 @@ class Recorder:
             analysis_ms_per_frame=self._analysis_ns / 1e6 / self._analysed if self._analysed else 0.0,
             in_memory_bytes=self._writer.keeper.in_memory_bytes,
             in_memory_s=round(self._writer.keeper.in_memory_s, 1),
+            recorded_s=round(self._writer.keeper.recorded_s, 1),
         )
 
     def _state(self) -> tuple[str, str]:

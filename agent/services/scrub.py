@@ -37,9 +37,12 @@ class ScrubStatus:
 
 
 class Scrub:
-    """`bytes_per_day`: how much is read; a round takes as long as that makes it.  One thread calls `run`."""
+    """`bytes_per_day`: how much is read; a round takes as long as that makes it.  One thread calls `run`.
 
-    def __init__(self, vault: VaultReader, key: PublicKey, notifier: Notifier, bytes_per_day: int) -> None:
+    `key`: None where only the hashes can be compared, because the device's key lies in another role.
+    """
+
+    def __init__(self, vault: VaultReader, key: PublicKey | None, notifier: Notifier, bytes_per_day: int) -> None:
         self._vault = vault
         self._key = key
         self._notifier = notifier
@@ -49,6 +52,8 @@ class Scrub:
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Until `wait(seconds)` says so by returning true."""
+        if not self._bytes_per_day:
+            return
         pause_s = 60.0  # a device that starts has better things to do
         while not wait(pause_s):
             pause_s = self.step()

@@ -34,6 +34,7 @@ __all__ = ["RETRY_S", "SegmentKeeper"]
 RETRY_S: Final = 2.0
 """Recording goes on this soon after a disk does."""
 _NS: Final = 10**9
+_US: Final = 10**6
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class SegmentKeeper:
         self._entered_s: float | None = None
         self._lost: tuple[Moment, Moment] | None = None
         self.acknowledged = 0
+        self.recorded_s = 0.0
         self.fault = ""
         """Why nothing is acknowledged; empty when that is not so."""
 
@@ -175,6 +177,7 @@ class SegmentKeeper:
             record = first.writer.finish(self._moment(first.end_ns))
             self._pending.popleft()
             self.acknowledged += 1
+            self.recorded_s += record.span.duration_us / _US
             self.fault = ""
             self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
         self._confess()

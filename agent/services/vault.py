@@ -173,7 +173,7 @@ class Vault(VaultReader):
             tuple(entry.id for entry, _reason in evict),
             freed + relieved,
             max(0, decision.short_bytes - relieved),
-            tuple(entry.id for entry in overruled),
+            tuple(entry.id for entry, _reason in evict if entry.id in held),
         )
 
     def _usage(self, totals: Totals) -> Usage:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.core.vault.coverage import Boots, Spans, Stretch
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import SignedRecord, parse_line
+from agent.core.vault.manifest import SignedRecord, parse_line, read_chain
 from agent.core.vault.names import SegmentId
+from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.services.vault_verify import EntryCheck, Progress, VerifyReport, check_entry, verify
@@ -37,6 +39,9 @@ class VaultReader:
     def find(self, segment: SegmentId) -> VaultEntry | None:
         return self._index.get(segment)
 
+    def newest(self) -> VaultEntry | None:
+        return self._index.newest()
+
     def totals(self) -> Totals:
         return self._index.totals()
 
@@ -63,7 +68,30 @@ class VaultReader:
         """Compare every file with its record, and every record with the device's signature."""
         return verify(self._store, self._log, self._index, device_key, progress)
 
-    def check(self, entry: VaultEntry, device_key: PublicKey) -> EntryCheck:
+    def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Stretch, ...]:
+        """What the vault has of [from_ms, to_ms), and why it has nothing of the rest: without a hole.
+
+        Reads the whole manifest twice.
+        """
+        boots = Boots()
+        for record in self._records():
+            boots.take(record)
+        spans = Spans(boots, from_ms, to_ms)
+        for record in self._records():
+            spans.take(record)
+        return spans.stretches(now_ms)
+
+    def manifest_bytes(self) -> int:
+        return self._log.size()
+
+    def aside(self) -> tuple[int, int]:
+        """How many files lie in `aside/`, and their bytes."""
+        return self._store.aside()
+
+    def _records(self) -> Iterator[Record]:
+        return (step.signed.record for step in read_chain(self._log.lines()) if step.signed is not None)
+
+    def check(self, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
         """Compare one segment; nothing is wrong with one that was evicted meanwhile."""
         found = check_entry(self._store, self._log, entry, device_key)
         return found if self._index.get(entry.id) is not None else EntryCheck(found.read_bytes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, open_line, verify_chain
+from agent.core.vault.manifest import Fault, open_line, parse_line, verify_chain
 from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
 from agent.core.vault.records import Adopted, Sealed, Segment
 from agent.errors import FormatError, OpenError
@@ -71,8 +71,8 @@ def verify(
     return report
 
 
-def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey) -> EntryCheck:
-    """Compare one segment and its poster with their signed record.  Raises `StorageError`."""
+def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
+    """Compare one segment and its poster with their record, and that with `device_key`.  Raises `StorageError`."""
     check = EntryCheck()
     for file, recorded in _recorded(log, entry, device_key):
         if store.size(file) is None:
@@ -85,10 +85,13 @@ def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device
     return check
 
 
-def _recorded(log: ManifestLog, entry: VaultEntry, device_key: PublicKey) -> list[tuple[VaultFile, Sealed | None]]:
+def _recorded(
+    log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None
+) -> list[tuple[VaultFile, Sealed | None]]:
     """The files of `entry` and what its record says of them; None when the record cannot be read."""
     try:
-        record = open_line(log.read(entry.line_offset, entry.line_size), device_key).record
+        line = log.read(entry.line_offset, entry.line_size)
+        record = (parse_line(line) if device_key is None else open_line(line, device_key)).record
     except (FormatError, OpenError):
         record = None
     known = record if isinstance(record, Segment | Adopted) and record.id == entry.id else None

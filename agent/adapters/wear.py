@@ -1,0 +1,35 @@
+"""How much this process has caused to be written to disks: what wears a card out, as far as the system can tell.
+
+The kernel counts pages when they become dirty, so file system journals are not in it; FORMAT.md, "Wear", says how much
+those add.  Where it counts nothing (another system), the answer is 0.
+
+Source: proc_pid_io(5), `write_bytes` and `cancelled_write_bytes`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["wear"]
+
+_HOUR_S = 3600
+
+
+def wear(recorded_s: float) -> dict[str, Any]:
+    """For `doorward status`: bytes written since the process began, and per hour of footage recorded by it."""
+    written = max(0, _written_bytes())
+    return {
+        "written_bytes": written,
+        "recorded_s": round(recorded_s),
+        "bytes_per_recorded_hour": round(written / recorded_s * _HOUR_S) if recorded_s else None,
+    }
+
+
+def _written_bytes() -> int:
+    try:
+        lines = Path("/proc/self/io").read_text().splitlines()
+    except OSError:
+        return 0
+    found = dict(line.split(": ") for line in lines)
+    return int(found.get("write_bytes", 0)) - int(found.get("cancelled_write_bytes", 0))

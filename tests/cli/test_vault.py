@@ -1,0 +1,139 @@
+"""`doorward vault`: what is stored, why the rest is empty, and what is damaged, in words and in JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.state_folder import StateFolder
+from agent.core.vault.manifest import open_line
+from agent.core.vault.records import GapReason, Segment
+from agent.wire.identities import parse_public_key, public_key_of
+from tests.cli.conftest import Seen
+from tests.vaults import DEVICE_KEY, TestVault, box, event_id, make_vault
+
+Run = Callable[..., Seen]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> TestVault:
+    """An evening: two visits, the privacy switch between them, a camera that watched throughout."""
+    folder = StateFolder(tmp_path / "state")
+    folder.initialise(DEVICE_KEY)
+    made = make_vault(RealDisk(), index=SqliteIndex(folder.index), root=folder.vault)
+    began = made.clock.now()
+    made.clock.advance(60)
+    made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"jpeg")
+    made.vault.watching(began, made.clock.advance(600))
+    made.vault.gap(GapReason.PRIVACY, made.clock.now(), made.clock.advance(1800))
+    began = made.clock.now()
+    made.record(*[box(b"mdat", bytes(1000))] * 5, event=event_id(2))
+    made.vault.watching(began, made.clock.advance(300))
+    made.close()
+    (tmp_path / "doorward.toml").write_text('[device]\nstate_dir = "state"\n')
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path, tool: Callable[..., Seen]) -> Run:
+    def call(*arguments: str, status: int = 0) -> Seen:
+        seen = tool("vault", *arguments, "--config", tmp_path / "doorward.toml")
+        assert seen.status == status, seen.err
+        return seen
+
+    return call
+
+
+def document(found: Seen) -> Any:
+    return json.loads(found.out)
+
+
+def segment_file(tmp_path: Path, number: int) -> Path:
+    lines = (tmp_path / "state" / "vault" / "manifest").read_bytes().splitlines()
+    records = [open_line(line, public_key_of(DEVICE_KEY)).record for line in lines]
+    name = [record.id for record in records if isinstance(record, Segment)][number]
+    return tmp_path / "state" / "vault" / "segments" / name[0] / f"{name}.age"
+
+
+def test_a_window_is_told_as_a_time_line(stored: TestVault, run: Run) -> None:
+    said = run("list", "--window", "2025-10-09T08:50/2025-10-09T09:50").out
+    lines = [re.sub(r"\s+", " ", line).strip() for line in said.splitlines()]
+    assert lines[0] == "2025-10-09 UTC"
+    words = [" ".join(line.split()[5:]) for line in lines[1:]]
+    assert [word for word in words if word] == [
+        "device off",
+        "nothing happened",
+        "footage, 1 segments",
+        "nothing happened",
+        "privacy switch",
+        "footage, 1 segments",
+        "nothing happened",
+        "not known yet",
+    ]
+
+
+def test_the_time_line_has_no_holes_and_the_words_of_the_documentation(stored: TestVault, run: Run) -> None:
+    found = document(run("list", "--window", "2025-10-09T08:50/2025-10-09T09:50", "--json"))
+    stretches = found["stretches"]
+    assert (stretches[0]["start_ms"], stretches[-1]["end_ms"]) == tuple(found["window"].values())
+    assert all(one["end_ms"] == other["start_ms"] for one, other in itertools.pairwise(stretches))
+
+
+@pytest.mark.parametrize("window", ["now", "2025-10-09T10:00/2025-10-09T09:00", "a/b"])
+def test_a_window_that_is_none_is_refused_with_the_remedy(stored: TestVault, run: Run, window: str) -> None:
+    seen = run("list", "--window", window, status=2)
+    assert "--window" in seen.err
+    assert "Write" in seen.err
+
+
+def test_stats_count_what_is_stored(stored: TestVault, run: Run) -> None:
+    assert document(run("stats", "--json"))["segments"] == 2
+    assert run("stats").out.startswith("2 segments, ")
+
+
+def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(stored: TestVault, run: Run, tmp_path: Path) -> None:
+    assert document(run("verify", "--json"))["sound"]
+    assert document(run("scrub", "--json"))["sound"]
+    path = segment_file(tmp_path, 1)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    for command in ("verify", "scrub"):
+        assert document(run(command, "--json", status=1))["damaged"] == [path.name]
+        assert path.name in run(command, status=1).out
+
+
+def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
+    stored: TestVault, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "vault" / "segments" / "a" / "holiday.mp4").write_bytes(b"x")
+    (tmp_path / "state" / "vault" / "manifest").write_bytes(b"")
+    found = document(run("repair", "--json"))
+    assert (found["segments"], len(found["adopted"]), found["aside"]) == (2, 2, ["holiday.mp4"])
+    assert document(run("stats", "--json"))["aside"] == {"files": 1, "bytes": 1}
+    assert "2 segments in the new index; 0 adopted" in run("repair").out
+
+
+def test_export_copies_ciphertext_and_the_records_that_vouch_for_it(
+    stored: TestVault, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert document(run("export", str(out), "--json"))["segments"] == 2
+    key = parse_public_key((out / "device.pub").read_text().strip())
+    records = [open_line(line, key).record for line in (out / "records").read_bytes().splitlines()]
+    assert [record.id for record in records if isinstance(record, Segment)] == [
+        path.name.removesuffix(".age")
+        for record in records
+        for path in [out / f"{record.id}.age"]
+        if path.exists()  # type: ignore[union-attr]
+    ]
+    assert segment_file(tmp_path, 0).read_bytes() == (out / segment_file(tmp_path, 0).name).read_bytes()
+    run("export", str(out), status=2)
