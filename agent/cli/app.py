@@ -22,7 +22,7 @@ COMMANDS = {
     "owner": LazyCommand("agent.cli.owner:owner", "The owner's keys, and everything they decide."),
     "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "page": LazyCommand("agent.cli.page:page", "The owner's page in the browser: how to get there."),
-    "broker": LazyCommand("agent.cli.broker:broker", "Make the certificates and the configuration of a broker of your own."),
+    "broker": LazyCommand("agent.cli.broker:broker", "Make the certificates and the configuration of your own broker."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),

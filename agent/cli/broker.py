@@ -32,7 +32,7 @@ _days = click.option("--days", type=click.IntRange(1, 3650), default=397, show_d
 
 @click.group()
 def broker() -> None:
-    """Make the certificates and the configuration of a broker of your own.
+    """Make the certificates and the configuration of your own broker.
 
     Keep the folder's authorities/*.key where nobody else reads them: who has them can become any client.
     """
