@@ -36,6 +36,9 @@ from agent.errors import ConfigurationError, DoorwardError, FormatError, Interna
 __all__ = ["HandoverClient", "HandoverServer", "uids_of"]
 
 MOST_PEERS: Final = 4
+_UID_MAP: Final = Path("/proc/self/uid_map")
+_WHOLE_MAP: Final = str(2**32 - 1)
+_OVERFLOW_UID: Final = 65_534
 _PEER: Final = struct.Struct("3i")
 _PAUSE_S: Final = 0.2
 _SILENCE_S: Final = 30.0
@@ -45,8 +48,14 @@ _Question = TypeVar("_Question")
 
 
 def uids_of(*users: str) -> frozenset[int]:
-    """The ids of those users that exist, and our own: on a laptop every role runs as whoever started it."""
+    """The ids of those users that exist, and our own: on a laptop every role runs as whoever started it.
+
+    In a user namespace of our own (PrivateUsers=) all other users look alike; then the folder, into which only root and
+    the custodian can put a socket, is what vouches for the peer.
+    """
     found = {os.getuid()}
+    if _WHOLE_MAP not in _UID_MAP.read_text().split():
+        found.add(_OVERFLOW_UID)
     for user in users:
         with contextlib.suppress(KeyError):
             found.add(pwd.getpwnam(user).pw_uid)

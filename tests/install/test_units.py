@@ -1,0 +1,99 @@
+"""The units keep their sandboxes: a bound on each exposure, no word systemd does not know, a reason for each gap."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
+EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
+"""In tenths, as systemd-analyze's --threshold wants it."""
+WITH_DROPIN = {"custodian-page": 12, "recorder-rtsp": 15}
+"""What the owner's page and a network camera cost, when somebody wants them."""
+HARDENING = (
+    "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
+    "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",
+    "PrivateUsers", "ProcSubset", "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname",
+    "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "RemoveIPC",
+    "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "RootDirectory",
+    "SystemCallArchitectures", "SystemCallFilter", "UMask",
+)  # fmt: skip
+
+
+def unit(role: str) -> Path:
+    return SYSTEMD / f"doorward-{role}.service"
+
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@needs_systemd
+@pytest.mark.parametrize("role", EXPOSURE)
+def test_no_role_is_more_exposed_than_it_may_be(role: str) -> None:
+    words = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE[role]}", "--no-pager"]
+    done = subprocess.run([*words, str(unit(role))], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout.splitlines()[-1:]
+
+
+@needs_systemd
+@pytest.mark.parametrize("dropin", WITH_DROPIN)
+def test_what_an_option_opens_is_bounded_too(dropin: str, tmp_path: Path) -> None:
+    made = tmp_path / unit(dropin.partition("-")[0]).name
+    added = (SYSTEMD / "dropins" / f"{dropin}.conf").read_text().partition("[Service]")[2]
+    before, service, after = unit(dropin.partition("-")[0]).read_text().partition("[Install]")
+    made.write_text(f"{before}\n[Service]\nRestrictAddressFamilies=\n{added}\n{service}{after}")
+    words = ["systemd-analyze", "security", "--offline=true", f"--threshold={WITH_DROPIN[dropin]}", "--no-pager"]
+    done = subprocess.run([*words, str(made)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout.splitlines()[-1:]
+
+
+@needs_systemd
+def test_systemd_knows_every_word_of_the_units() -> None:
+    files = [str(path) for path in [*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.target")]]
+    done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False)
+    # RestartSteps= is younger than Debian 12's systemd, which says so and goes on.
+    said = [line for line in done.stderr.splitlines() if "is not executable" not in line and "Restart" not in line]
+    assert [line for line in said if "doorward" in line] == []
+
+
+@pytest.mark.parametrize("role", EXPOSURE)
+def test_every_protection_is_taken_or_its_absence_has_a_reason(role: str) -> None:
+    text = unit(role).read_text()
+    settings, _, left_out = text.partition("# --- Left out, and why")
+    for name in HARDENING:
+        taken = re.search(rf"^{name}=", settings, re.MULTILINE)
+        assert taken or f"{name}=" in left_out, f"{unit(role).name} neither sets {name}= nor says why not"
+
+
+@pytest.mark.parametrize("role", EXPOSURE)
+def test_a_role_is_restarted_for_ever_and_watched(role: str) -> None:
+    text = unit(role).read_text()
+    for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "NotifyAccess=main"):
+        assert f"\n{line}\n" in text
+    assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
+
+
+def test_only_the_uplink_may_call_out_and_only_the_custodian_may_be_called() -> None:
+    assert "\nPrivateNetwork=yes\n" in unit("recorder").read_text()
+    assert "\nPrivateNetwork=yes\n" in unit("bridge").read_text()
+    assert "\nPrivateNetwork=yes\n" in unit("custodian").read_text()
+    assert re.search(r"^SystemCallFilter=~.*\bconnect\b", unit("custodian").read_text(), re.MULTILINE)
+    assert "\nSocketBindDeny=any\n" in unit("uplink").read_text()
+
+
+def test_each_role_has_a_user_of_its_own_and_no_folder_is_written_by_two() -> None:
+    users = re.findall(r"^u (\S+)", (SYSTEMD / "sysusers.d" / "doorward.conf").read_text(), re.MULTILINE)
+    assert sorted(users) == sorted(f"doorward-{role}" for role in EXPOSURE)
+    for role in EXPOSURE:
+        assert f"\nUser=doorward-{role}\n" in unit(role).read_text()
+    written = [
+        folder
+        for role in EXPOSURE
+        for line in re.findall(r"^BindPaths=(.*)$", unit(role).read_text(), re.MULTILINE)
+        for folder in line.split()
+    ]
+    assert len(written) == len(set(written))
