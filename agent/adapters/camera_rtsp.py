@@ -50,6 +50,9 @@ _KEYFRAMES_PER_S: Final = 1.0
 _QUEUED: Final = 128
 _DRIFT_NS: Final = 2 * NS_PER_S
 _LOOK_S: Final = 0.2
+_FALL_NS: Final = NS_PER_S // 50
+_STEADY_NS: Final = NS_PER_S // 3
+_CATCHING_UP_NS: Final = 3 * NS_PER_S
 
 _Arrival = EncodedPacket | LumaFrame | DeviceError
 
@@ -195,10 +198,14 @@ class RtspCamera:
                             "it sends B-frames: switch them off in the camera (H.264 profile Baseline, or B-frames 0)"
                         )
                         break
-                    sensor_ns = clock.boot_ns(round(packet.pts * packet.time_base * NS_PER_S))
+                    own_ns = round(packet.pts * packet.time_base * NS_PER_S)
+                    if not clock.settled(own_ns):
+                        continue
+                    sensor_ns = clock.boot_ns(own_ns)
+                    keyframe = packet.is_keyframe  # asked before the filter empties the packet
                     for data in annexb.of(packet):
-                        self._hand_over(arrivals, EncodedPacket(data, packet.is_keyframe, sensor_ns), stopped)
-                        if decoder is not None and packet.is_keyframe:
+                        self._hand_over(arrivals, EncodedPacket(data, keyframe, sensor_ns), stopped)
+                        if decoder is not None and keyframe:
                             for luma in decoder.luma(data):
                                 self._hand_over(arrivals, LumaFrame(luma, sensor_ns), stopped)
             except (av.error.FFmpegError, OSError) as error:
@@ -215,13 +222,17 @@ class RtspCamera:
     ) -> None:
         cause = "its small stream ended"
         with container:
+            container.streams.video[0].thread_type = "NONE"  # frame threads would hold pictures back
             try:
                 for picture in container.decode(video=0):
                     if stopped.is_set():
                         return
-                    if picture.pts is not None and picture.time_base is not None:
-                        sensor_ns = clock.boot_ns(round(picture.pts * picture.time_base * NS_PER_S))
-                        self._hand_over(arrivals, LumaFrame(_luma_of(picture, size_px), sensor_ns), stopped)
+                    if picture.pts is None or picture.time_base is None:
+                        continue
+                    own_ns = round(picture.pts * picture.time_base * NS_PER_S)
+                    if clock.settled(own_ns):
+                        luma = _luma_of(picture, size_px)
+                        self._hand_over(arrivals, LumaFrame(luma, clock.boot_ns(own_ns)), stopped)
             except (av.error.FFmpegError, OSError) as error:
                 cause = _said(error)
         self._lost(arrivals, stopped, cause)
@@ -251,6 +262,24 @@ class _Clock:
         self.first_ns = first_ns
         self._shift_ns: int | None = None
         self._last_ns = 0
+        self._begun_ns: int | None = None
+        self._fell_ns = self._least_ns = 0
+
+    def settled(self, own_ns: int) -> bool:
+        """False while packets come that had been waiting for us: to tie the clock to those would date them all late.
+
+        What waits comes faster than time passes, so the difference between arrival and own time falls until it is
+        through.  A camera that never settles is taken as it is after `_CATCHING_UP_NS`.
+        """
+        if self.first_ns is not None or self._shift_ns is not None:
+            return True
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if self._begun_ns is None:
+            self._begun_ns = self._fell_ns = now_ns
+            self._least_ns = now_ns - own_ns
+        if now_ns - own_ns < self._least_ns - _FALL_NS:
+            self._least_ns, self._fell_ns = now_ns - own_ns, now_ns
+        return now_ns - self._fell_ns > _STEADY_NS or now_ns - self._begun_ns > _CATCHING_UP_NS
 
     def boot_ns(self, own_ns: int) -> BootNs:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)

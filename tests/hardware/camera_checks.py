@@ -263,7 +263,7 @@ def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_pat
 def test_the_privacy_switch_stops_the_sensor_and_leaves_a_gap(tmp_path: Path) -> None:
     with House(tmp_path) as house:
         house.solo.recorder.set_private(True)
-        until(lambda: house.sensor is not None and not house.sensor.is_open, 5)
+        until(lambda: house.sensor is not None and not house.sensor.is_open)
         assert not house.solo.recorder.delivering
         assert house.solo.recorder.status().state == "privacy"
         house.solo.recorder.set_private(False)

@@ -39,11 +39,22 @@ After=systemd-udevd.service
 [Service]
 Type=oneshot
 Environment=PYTHONPATH=/repo:/opt/site:/repo/tests/hardware/stubs PYTHONDONTWRITEBYTECODE=1
-ExecStart=/bin/sh -c 'mkdir -p /repo && tar -x -C /repo -f /dev/vdb; exec /usr/bin/python3 -m tests.hardware.vm.guest'
+ExecStart=/usr/local/sbin/doorward-test
+TimeoutStartSec=infinity
 StandardOutput=journal+console
 StandardError=journal+console
 [Install]
 WantedBy=multi-user.target
+"""
+SCRIPT = """\
+#!/bin/sh
+# The repository comes on a disk of its own: virtio's on a PC, USB's on a Pi, where it takes its time.
+for _ in $(seq 120); do
+    for disk in /dev/vdb /dev/sda; do [ -b $disk ] && break 2; done
+    sleep 1
+done
+mkdir -p /repo && tar -x -C /repo -f $disk
+exec /usr/bin/python3 -m tests.hardware.vm.guest
 """
 
 
@@ -77,6 +88,9 @@ def build(architecture: str) -> Path:
     debian(architecture, root)
     wheels(architecture, root / "opt" / "site")
     (root / "etc/systemd/system/doorward-test.service").write_text(UNIT)
+    script = root / "usr/local/sbin/doorward-test"
+    script.write_text(SCRIPT)
+    script.chmod(0o755)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "doorward-test.service").symlink_to("/etc/systemd/system/doorward-test.service")

@@ -1,0 +1,147 @@
+"""A network camera, taken over as it comes: from a real RTSP server, and from files where the truth must be known."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.adapters.camera_rtsp import RtspCamera
+from agent.adapters.camera_scripted import ScriptedCamera, Visit
+from agent.core.media import EncodedPacket
+from agent.core.timebase import NS_PER_S
+from agent.errors import ConfigurationError, DeviceError
+from agent.media.fmp4 import FragmentedMp4Writer
+from agent.ports import CameraEnd
+from tests.cameras import FIRST_NS, Receiver, gops_of, make_video, play
+
+SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server on loopback; skips visibly where Debian's is not installed."""
+    with subprocess.Popen(
+        ["/usr/bin/python3", str(SERVER)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            port = (server.stdout.readline() if server.stdout else "").strip()
+            if not port:
+                pytest.skip("no RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
+            yield f"rtsp://127.0.0.1:{port}", server
+        finally:
+            server.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[EncodedPacket]]:
+    """A file with length-prefixed H.264, as a network camera's container has it, and the packets in it."""
+    camera = ScriptedCamera([Visit(0.5)], duration_s=4, size_px=(320, 240))
+    description, receiver = play(camera)
+    writer = FragmentedMp4Writer(description)
+    first, *rest = gops_of(receiver)
+    path = tmp_path_factory.mktemp("filmed") / "a.mp4"
+    path.write_bytes(b"".join([writer.begin(first), *(writer.add(gop) for gop in rest), writer.finish()]))
+    return path, receiver.packets
+
+
+def nals(data: bytes) -> list[bytes]:
+    return [nal for nal in re.split(rb"\x00?\x00\x00\x01", data) if nal]
+
+
+def slices(data: bytes) -> list[bytes]:
+    """What is picture in it: NAL types 1 and 5."""
+    return [nal for nal in nals(data) if nal[0] & 31 in (1, 5)]
+
+
+def test_gops_are_taken_over_without_encoding_them_anew(filmed: tuple[Path, list[EncodedPacket]]) -> None:
+    path, packets = filmed
+    description, receiver = play(RtspCamera(str(path), live=False))
+    assert (description.width_px, description.height_px) == (320, 240)
+    assert [slices(packet.data) for packet in receiver.packets] == [slices(packet.data) for packet in packets]
+    assert [packet.keyframe for packet in receiver.packets] == [packet.keyframe for packet in packets]
+    for packet in receiver.packets:
+        assert packet.data.startswith((b"\0\0\0\1", b"\0\0\1"))
+        assert (b"\0\0\1\x67" in packet.data and b"\0\0\1\x68" in packet.data) == packet.keyframe
+
+
+def test_times_are_the_cameras_own_to_a_millisecond(filmed: tuple[Path, list[EncodedPacket]]) -> None:
+    path, packets = filmed
+    _, receiver = play(RtspCamera(str(path), live=False))
+    given = [packet.sensor_ns - FIRST_NS for packet in receiver.packets]
+    truth = [packet.sensor_ns - packets[0].sensor_ns for packet in packets]
+    assert max(abs(a - b) for a, b in zip(given, truth, strict=True)) <= 1_000_000
+
+
+def test_without_a_small_stream_the_keyframes_are_looked_at(filmed: tuple[Path, list[EncodedPacket]]) -> None:
+    path, packets = filmed
+    description, receiver = play(RtspCamera(str(path), live=False))
+    assert receiver.luma_ns == [packet.sensor_ns for packet in receiver.packets if packet.keyframe]
+    assert {luma.shape for luma in receiver.luma_kept} == {(description.luma_height_px, description.luma_width_px)}
+    assert description.luma_frames_per_s == 1.0
+    del packets
+
+
+def test_streams_that_a_segment_cannot_hold_are_refused_with_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"sends mpeg4.*H\.264"):
+        RtspCamera(str(make_video(tmp_path / "a.avi")), live=False).open()
+    _, receiver = play(RtspCamera(str(make_video(tmp_path / "b.mkv", codec="libx264", size_px=(320, 180))), live=False))
+    assert "B-frames" in receiver.ends[0][1]
+
+
+def test_privacy_zones_are_refused_rather_than_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="Privacy zones"):
+        RtspCamera("rtsp://127.0.0.1/a", masked=True)
+
+
+def test_an_address_that_nobody_answers_is_told_without_its_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(DeviceError) as raised:
+        RtspCamera(f"rtsp://viewer:hunter2@127.0.0.1:{port}/secret").open()
+    assert f"127.0.0.1:{port}" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.timeout(60)
+def test_a_real_server_is_filmed_with_its_small_stream_and_its_loss_is_told() -> None:
+    with serving() as (address, server):
+        camera = RtspCamera(f"{address}/main", f"{address}/small", stall_s=3)
+        receiver = Receiver()
+        description = camera.open()
+        before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        camera.start(receiver, FIRST_NS)
+        deadline = time.monotonic() + 15
+        while (len(receiver.packets) < 40 or len(receiver.luma_ns) < 30) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.kill()
+        assert receiver.done.wait(15)
+        camera.stop()
+    assert (description.width_px, description.height_px, description.live) == (640, 360, True)
+    times = [packet.sensor_ns for packet in receiver.packets]
+    assert len(times) >= 40
+    assert times == sorted(set(times))
+    assert before_ns - NS_PER_S < times[0] < time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert receiver.packets[0].keyframe
+    assert len(receiver.luma_ns) >= 30, "every frame of the small stream"
+    assert receiver.ends[0][0] is CameraEnd.LOST
+    assert "Check its power and the network" in receiver.ends[0][1]
+    codec = av.CodecContext.create("h264", "r")
+    pictures = [picture for packet in receiver.packets for picture in codec.decode(av.Packet(packet.data))]
+    assert len([*pictures, *codec.decode(None)]) == len(receiver.packets)
