@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,4 +60,4 @@ def test_a_board_without_a_thermometer_is_left_alone() -> None:
 @given(st.lists(st.floats(20, 110), max_size=60))
 def test_relief_never_jumps(temperatures: list[float]) -> None:
     rungs = [Relief.NORMAL, *climb(temperatures)]
-    assert all(abs(later - earlier) <= 1 for earlier, later in zip(rungs, rungs[1:], strict=False))
+    assert all(abs(later - earlier) <= 1 for earlier, later in itertools.pairwise(rungs))

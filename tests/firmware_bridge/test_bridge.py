@@ -1,0 +1,285 @@
+"""The bridge as a whole over its real socket, pressed by the simulated panel: presses, peers, refusals, reboots."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_bridge import frames
+from firmware_bridge.backends.simulated import SimulatedLines
+from firmware_bridge.bridge import Bridge
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.health import Health
+from firmware_bridge.lines import Input, Output
+from firmware_bridge.server import MOST_PEERS
+from firmware_bridge.settings import Board, Panel
+
+
+def until(condition: Callable[[], object], patience_s: float = 5) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+class Peer:
+    """A raw connection: it may say anything."""
+
+    def __init__(self, path: Path, kind: frames.Peer | None = frames.Peer.AGENT) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(5)
+        self.socket.connect(os.fspath(path))
+        if kind is not None:
+            self.say(frames.Hello(v=frames.VERSION, peer=kind))
+            self.welcome = self.hear(frames.Welcome)
+
+    def say(self, frame: frames.FromAgent) -> None:
+        self.socket.send(frames.encode(frame))
+
+    def hear(self, kind: type) -> object:
+        """The next frame of this kind; the others are passed over."""
+        while packet := frames.receive(self.socket):
+            frame = frames.decode_from_bridge(packet)
+            if isinstance(frame, kind):
+                return frame
+        raise AssertionError(f"the bridge closed before {kind.__name__}")
+
+    def is_dropped(self) -> bool:
+        """Whether the bridge closes, after whatever it still says."""
+        try:
+            while frames.receive(self.socket):
+                pass
+        except ConnectionResetError:
+            return True
+        return True
+
+
+class Running:
+    """A bridge in a thread, on a panel with every wire."""
+
+    def __init__(self, folder: Path, *, may_reboot: bool = False, health: Health | None = None) -> None:
+        self.lines = SimulatedLines()
+        self.path = folder / "b.sock"
+        self.reboots = 0
+        self._peers: list[Peer] = []
+
+        def reboot() -> None:
+            self.reboots += 1
+
+        self.bridge = Bridge(
+            self.lines,
+            Panel(socket=self.path, debounce_ms=5),
+            Board(may_reboot=may_reboot),
+            health=lambda: health or Health(temperature_c=50.0),
+            reboot=reboot,
+        )
+        self.thread = threading.Thread(target=self.bridge.run)
+        self.thread.start()
+        until(self.path.exists)
+
+    def peer(self, kind: frames.Peer | None = frames.Peer.AGENT) -> Peer:
+        peer = Peer(self.path, kind)
+        self._peers.append(peer)
+        return peer
+
+    def press(self) -> None:
+        self.lines.hold(Input.BUTTON, True)
+        time.sleep(0.03)
+        self.lines.hold(Input.BUTTON, False)
+        time.sleep(0.03)
+
+    def close(self) -> None:
+        self.bridge.stop()
+        self.thread.join(5)
+        for peer in self._peers:
+            peer.socket.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    running.close()
+
+
+def test_a_press_reaches_the_agent_and_rings_within_a_few_milliseconds(running: Running) -> None:
+    agent = running.peer()
+    begun_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    running.press()
+    pressed = agent.hear(frames.Pressed)
+    assert abs(pressed.at_us * 1000 - begun_ns) < 50_000_000
+    assert (Output.CHIME, True) in running.lines.history
+
+
+def test_presses_wait_for_an_agent_and_are_told_until_it_has_them(running: Running) -> None:
+    running.press()
+    running.press()
+    first = running.peer()
+    assert [first.hear(frames.Pressed).press for _ in range(2)] == [1, 2]
+    first.say(frames.Got(press=1))
+    first.socket.close()
+    second = running.peer()
+    assert second.hear(frames.Pressed).press == 2
+    assert second.welcome.run == first.welcome.run, "so the agent knows that it is the same press"
+    second.say(frames.Got(press=2))
+    hand = running.peer(frames.Peer.HAND)
+    hand.say(frames.Ask())
+    assert hand.hear(frames.Shown).presses_waiting == 0
+
+
+def test_a_hand_moves_the_wires_and_sees_the_lights(running: Running) -> None:
+    agent, hand = running.peer(), running.peer(frames.Peer.HAND)
+    agent.say(frames.Alive(delivering=True, well=True))
+    hand.say(frames.Hold(input=Input.PRIVACY, active=True))
+    assert agent.hear(frames.PrivacyTurned).on
+    hand.say(frames.Ask())
+    shown = hand.hear(frames.Shown)
+    assert shown.privacy
+    assert "recording_led" in shown.on
+
+
+def test_the_recording_led_goes_dark_with_its_agent(running: Running) -> None:
+    agent = running.peer()
+    agent.say(frames.Alive(delivering=True, well=True))
+    until(lambda: running.lines.on[Output.RECORDING_LED])
+    agent.socket.close()
+    until(lambda: not running.lines.on[Output.RECORDING_LED])
+
+
+def test_the_newest_agent_is_the_agent(running: Running) -> None:
+    older, newer = running.peer(), running.peer()
+    assert older.hear(frames.Refused).why == "A newer agent came."
+    running.press()
+    assert newer.hear(frames.Pressed).press == 1
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"t":"alive","delivering":1,"well":true}',
+        b'{"t":"alive","delivering":true}',
+        b'{"t":"alive","delivering":true,"well":true,"more":1}',
+        b'{"t":"alive","delivering":true,"well":true,"lux":-1}',
+        b'{"t":"got","press":-1}',
+        b'{"t":"welcome","v":1}',
+        b"\xff\xfe",
+        b'{"t":"got","press":1}x',
+        b"[" * 900,
+        b'{"t":"reboot","why":"' + b"x" * 201 + b'"}',
+        b"x" * 1024,
+        b'{"t":"reboot","why":"' + b"x" * 5000 + b'"}',
+    ],
+)
+def test_what_is_not_exactly_a_frame_ends_the_connection_and_nothing_else(running: Running, packet: bytes) -> None:
+    agent = running.peer()
+    agent.socket.send(packet)
+    assert agent.is_dropped()
+    running.press()
+    assert running.peer().hear(frames.Pressed).press == 1
+
+
+def test_hello_comes_first_once_and_in_our_version(running: Running) -> None:
+    early = running.peer(None)
+    early.say(frames.Alive(delivering=True, well=True))
+    twice = running.peer(frames.Peer.HAND)
+    twice.say(frames.Hello(v=frames.VERSION, peer=frames.Peer.HAND))
+    other = running.peer(None)
+    other.say(frames.Hello(v=99, peer=frames.Peer.AGENT))
+    assert "Hello comes first" in early.hear(frames.Refused).why
+    assert "Hello comes first" in twice.hear(frames.Refused).why
+    assert "version 1" in other.hear(frames.Refused).why
+
+
+def test_a_hand_is_no_agent_and_an_agent_no_hand(running: Running) -> None:
+    hand, agent = running.peer(frames.Peer.HAND), running.peer()
+    hand.say(frames.Alive(delivering=True, well=True))
+    agent.say(frames.Ask())
+    assert hand.is_dropped()
+    assert agent.is_dropped()
+    assert not running.lines.on[Output.RECORDING_LED]
+
+
+def test_more_peers_than_there_is_room_for_are_turned_away(running: Running) -> None:
+    peers = [running.peer(frames.Peer.HAND) for _ in range(MOST_PEERS)]
+    extra = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    extra.settimeout(5)
+    extra.connect(os.fspath(running.path))
+    with extra:
+        assert extra.recv(100) == b""
+    peers[0].say(frames.Ask())
+    assert peers[0].hear(frames.Shown)
+
+
+def test_nobody_reboots_a_board_that_may_not(running: Running) -> None:
+    agent = running.peer()
+    agent.say(frames.Reboot(why="the camera does not come back"))
+    assert "may_reboot is false" in agent.hear(frames.Refused).why
+    assert running.reboots == 0
+
+
+def test_reboots_are_bounded_over_restarts_of_the_bridge(tmp_path: Path) -> None:
+    outcomes = []
+    for _ in range(5):
+        running = Running(tmp_path, may_reboot=True)
+        try:
+            agent = running.peer()
+            agent.say(frames.Reboot(why="again"))
+            agent.say(frames.Alive(delivering=False, well=False))
+            until(lambda r=running, a=agent: r.reboots or _refused(a))  # type: ignore[misc]
+            outcomes.append(running.reboots)
+        finally:
+            running.close()
+    assert outcomes == [1, 1, 1, 0, 0]
+
+
+def _refused(agent: Peer) -> bool:
+    agent.socket.settimeout(0.2)
+    try:
+        return "did not help" in agent.hear(frames.Refused).why
+    except TimeoutError:
+        return False
+
+
+def test_heat_is_told_with_the_rung(tmp_path: Path) -> None:
+    running = Running(tmp_path, health=Health(temperature_c=71.0))
+    try:
+        state = running.peer().hear(frames.BoardState)
+        assert (int(state.relief), state.temperature_c) == (1, 71.0)
+    finally:
+        running.close()
+
+
+def test_a_socket_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path) -> None:
+    bridge = Bridge(SimulatedLines(), Panel(socket=tmp_path / ("x" * 120) / "b.sock"), Board())
+    with pytest.raises(BridgeError, match=r"cannot be made.*panel\.socket"):
+        bridge.run()
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_decoder_raise_anything_but_its_own_error(data: bytes) -> None:
+    for decode in (frames.decode_from_agent, frames.decode_from_bridge):
+        with contextlib.suppress(BridgeError):
+            decode(data)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_no_json_makes_the_decoder_raise_anything_but_its_own_error(value: object) -> None:
+    for name in ("alive", "pressed", "hello", "board"):
+        data = json.dumps({"t": name, "press": value, "v": value, "relief": value}).encode()
+        for decode in (frames.decode_from_agent, frames.decode_from_bridge):
+            with contextlib.suppress(BridgeError):
+                decode(data)
