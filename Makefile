@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test lint bench setup setup-test clean help
+.PHONY: demo playground test test-vm test-pi3 lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -27,6 +27,12 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
+
+test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recording (root, minutes)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run vm
+
+test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog, a recording (root, minutes)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static
@@ -50,5 +56,5 @@ clean: ## Remove what set-up, tests and demo made (system packages stay)
 help: ## Show this list
 	@echo "Doorward: the doorbell camera that cannot see its own past."
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 	    printf '%-18s %s\n' "$$target" "$$text"; done
