@@ -38,11 +38,17 @@ class _Inode:
     durable: bytes = b""
 
 
+_Key = tuple[str, str]
+"""Directory and name."""
+_Tree = dict[str, dict[str, _Inode]]
+"""Of each directory, what its names mean."""
+
+
 @dataclass(eq=False)
 class _Change:
     """One change of names, atomic: (directory, name) → inode, or None for gone."""
 
-    names: dict[tuple[Path, str], _Inode | None]
+    names: dict[_Key, _Inode | None]
 
 
 @dataclass
@@ -98,9 +104,9 @@ class FakeDisk:
     without_effect: frozenset[str] = frozenset()
     calls: list[tuple[str, str]] = field(default_factory=list)
     open_files: set[Path] = field(default_factory=set)
-    _directories: set[Path] = field(default_factory=lambda: {Path("/")})
-    _names: dict[tuple[Path, str], _Inode] = field(default_factory=dict)
-    _durable_names: dict[tuple[Path, str], _Inode] = field(default_factory=dict)
+    _directories: set[str] = field(default_factory=lambda: {"/"})
+    _names: _Tree = field(default_factory=dict)
+    _durable_names: _Tree = field(default_factory=dict)
     _changes: list[_Change] = field(default_factory=list)
 
     def call(self, name: str, path: Path, when_failing: Callable[[], None] | None = None) -> None:
@@ -116,46 +122,55 @@ class FakeDisk:
 
     def after_cut(self, survival: Survival, chance: random.Random) -> FakeDisk:
         """The disk as the next start finds it: everything on it is durable."""
-        names = dict(self._durable_names)
+        names = _copied(self._durable_names)
         for change in self._changes:
             if survival in (Survival.EVERYTHING, Survival.NAMES) or (
                 survival is Survival.SOME and chance.random() < 0.5
             ):
                 _apply(change, names)
         copies: dict[_Inode, _Inode] = {}
-        for key, inode in names.items():
-            if inode not in copies:
-                data = _surviving(inode, survival, chance)
-                copies[inode] = _Inode(data, data)
-            names[key] = copies[inode]
+        for directory in names.values():
+            for name, inode in directory.items():
+                if inode not in copies:
+                    data = _surviving(inode, survival, chance)
+                    copies[inode] = _Inode(data, data)
+                directory[name] = copies[inode]
         return FakeDisk(
             self.capacity_bytes,
             without_effect=self.without_effect,
             _directories=set(self._directories),
-            _names=dict(names),
-            _durable_names=dict(names),
+            _names=names,
+            _durable_names=_copied(names),
+        )
+
+    def state(self) -> tuple[tuple[str, str, bytes], ...]:
+        """Everything on it, to tell two disks apart."""
+        return tuple(
+            (directory, name, inode.data)
+            for directory in sorted(self._names)
+            for name, inode in sorted(self._names[directory].items(), key=lambda item: item[0])
         )
 
     def make_directory(self, path: Path) -> None:
-        if path not in self._directories:
+        if str(path) not in self._directories:
             self.call("make_directory", path)
-        # Durable at once: set-up makes them before there is anything to lose, and syncs them.
-        self._directories.update((path, *path.parents))
+            # Durable at once: set-up makes them before there is anything to lose, and syncs them.
+            self._directories.update(str(one) for one in (path, *path.parents))
 
     def names(self, path: Path) -> list[str]:
         self._in(path)
-        return [name for directory, name in self._names if directory == path]
+        return list(self._names.get(str(path), ()))
 
     def create(self, path: Path) -> _FakeFile:
         self._in(path.parent)
-        if self._key(path) in self._names:
+        if self._found(path) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         self.call("create", path)
         return self._open(path)
 
     def append_to(self, path: Path) -> _FakeFile:
         self._in(path.parent)
-        if self._key(path) not in self._names:
+        if self._found(path) is None:
             self.call("create", path)
         return self._open(path)
 
@@ -179,12 +194,12 @@ class FakeDisk:
         self.call("sync_directory", path)
         if "sync_directory" in self.without_effect:
             return
-        for change in [change for change in self._changes if any(key[0] == path for key in change.names)]:
+        for change in [change for change in self._changes if any(key[0] == str(path) for key in change.names)]:
             _apply(change, self._durable_names)
             self._changes.remove(change)
 
     def size(self, path: Path) -> int | None:
-        inode = self._names.get(self._key(path))
+        inode = self._found(path)
         return None if inode is None else len(inode.data)
 
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
@@ -196,7 +211,7 @@ class FakeDisk:
             yield data[start : min(start + 1000, len(data))]
 
     def free_bytes(self, path: Path) -> int:
-        inodes = set(self._names.values())
+        inodes = {inode for directory in self._names.values() for inode in directory.values()}
         return max(0, self.capacity_bytes - sum(len(inode.data) for inode in inodes))
 
     def flip_bit(self, path: Path, bit: int) -> None:
@@ -207,39 +222,48 @@ class FakeDisk:
         inode.data = inode.durable = bytes(data)
 
     def _open(self, path: Path) -> _FakeFile:
-        inode = self._names.get(self._key(path))
+        inode = self._found(path)
         if inode is None:
             inode = _Inode()
             self._change({self._key(path): inode})
         self.open_files.add(path)
         return _FakeFile(self, inode, path)
 
-    def _change(self, names: dict[tuple[Path, str], _Inode | None]) -> None:
+    def _change(self, names: dict[_Key, _Inode | None]) -> None:
         change = _Change(names)
         _apply(change, self._names)
         self._changes.append(change)
 
     def _inode(self, path: Path) -> _Inode:
-        inode = self._names.get(self._key(path))
+        inode = self._found(path)
         if inode is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return inode
 
+    def _found(self, path: Path) -> _Inode | None:
+        directory, name = self._key(path)
+        return self._names.get(directory, {}).get(name)
+
     def _in(self, directory: Path) -> None:
-        if directory not in self._directories:
+        if str(directory) not in self._directories:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     @staticmethod
-    def _key(path: Path) -> tuple[Path, str]:
-        return path.parent, path.name
+    def _key(path: Path) -> _Key:
+        directory, _, name = str(path).rpartition("/")
+        return directory or "/", name
 
 
-def _apply(change: _Change, names: dict[tuple[Path, str], _Inode]) -> None:
-    for key, inode in change.names.items():
+def _apply(change: _Change, names: _Tree) -> None:
+    for (directory, name), inode in change.names.items():
         if inode is None:
-            names.pop(key, None)
+            names.get(directory, {}).pop(name, None)
         else:
-            names[key] = inode
+            names.setdefault(directory, {})[name] = inode
+
+
+def _copied(names: _Tree) -> _Tree:
+    return {directory: dict(found) for directory, found in names.items()}
 
 
 def _surviving(inode: _Inode, survival: Survival, chance: random.Random) -> bytes:

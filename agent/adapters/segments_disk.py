@@ -83,11 +83,12 @@ class DiskSegmentStore:
         self._disk = disk
         self._root = root
         self._segments = root / "segments"
+        self._shards = {shard: self._segments / shard for shard in SHARDS}
         self._aside = root / "aside"
 
     def prepare(self) -> None:
         with _at(self._root):
-            for directory in (*(self._segments / shard for shard in SHARDS), self._aside):
+            for directory in (*self._shards.values(), self._aside):
                 self._disk.make_directory(directory)
             for parent in (self._segments, self._root, self._root.parent):
                 self._disk.sync_directory(parent)
@@ -101,7 +102,7 @@ class DiskSegmentStore:
         for old, new in changes:
             with _at(self._path(new)):
                 self._disk.rename(self._path(old), self._path(new))
-        shard = self._segments / changes[0][1].shard
+        shard = self._shards[changes[0][1].shard]
         with _at(shard):
             self._disk.sync_directory(shard)
 
@@ -121,7 +122,7 @@ class DiskSegmentStore:
                 self._disk.unlink(self._path(file))
 
     def set_aside(self, shard: str, name: str) -> None:
-        old = self._segments / shard / name
+        old = self._shards[shard] / name
         with _at(old):
             taken = set(self._disk.names(self._aside))
             new = next(
@@ -134,8 +135,8 @@ class DiskSegmentStore:
             self._disk.sync_directory(old.parent)
 
     def names(self, shard: str) -> list[str]:
-        with _at(self._segments / shard):
-            return sorted(self._disk.names(self._segments / shard))
+        with _at(self._shards[shard]):
+            return sorted(self._disk.names(self._shards[shard]))
 
     def size(self, file: VaultFile) -> int | None:
         with _at(self._path(file)):
@@ -159,7 +160,7 @@ class DiskSegmentStore:
         return len(sizes), sum(sizes)
 
     def _path(self, file: VaultFile) -> Path:
-        return self._segments / file.shard / file.name
+        return self._shards[file.shard] / file.name
 
 
 class DiskManifestLog:

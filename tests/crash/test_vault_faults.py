@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.disk_real import RealDisk
 from agent.core.retention import Limits
-from agent.errors import StorageError
-from tests.crash.test_vault_cuts import CALLS
+from agent.errors import InternalError, StorageError
+from agent.services.vault import SegmentWriter
 from tests.crash.vault_story import Story, check, recover, tell
 from tests.fake_disk import FakeDisk, Survival
 from tests.fake_index import FakeIndex
-from tests.vaults import ROOT, make_vault
+from tests.vaults import ROOT, TestVault, event_id, make_vault
 
 
 def failing(first: int, last: int, code: int) -> FakeDisk:
@@ -26,9 +27,22 @@ def failing(first: int, last: int, code: int) -> FakeDisk:
     return FakeDisk(before=before)
 
 
-@pytest.mark.parametrize(("code", "calls"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 7)])
-def test_a_failing_call_loses_nothing_and_recording_resumes(code: int, calls: int) -> None:
-    for call in range(1, CALLS + 1):
+FAULTS = [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 7), (errno.EINTR, 1), (errno.EDQUOT, 2)]
+THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
+
+
+def calls_of_the_story() -> int:
+    disk = FakeDisk()
+    tell(disk, FakeIndex(), Story())
+    return len(disk.calls)
+
+
+@pytest.mark.parametrize("fault", range(len(FAULTS)))
+def test_a_failing_call_loses_nothing_and_recording_resumes(fault: int) -> None:
+    """Every call fails in one of these ways; in all of them with DOORWARD_THOROUGH=1."""
+    code, calls = FAULTS[fault]
+    first, step = (1, 1) if THOROUGH else (1 + fault, len(FAULTS))
+    for call in range(first, calls_of_the_story() + 1, step):
         disk, index, story = failing(call, call + calls - 1, code), FakeIndex(), Story()
         tested = tell(disk, index, story, bear_errors=True)
         assert all(error.remedy and str(ROOT) in error.message for error in story.errors)
@@ -37,6 +51,55 @@ def test_a_failing_call_loses_nothing_and_recording_resumes(code: int, calls: in
         check(tested, story)
         after = disk.after_cut((Survival.NOTHING, Survival.EVERYTHING)[call % 2], random.Random(call))
         check(recover(after, FakeIndex(index.history[-1])), story)
+
+
+@pytest.mark.parametrize("which", ["sync_data", "sync"])
+def test_a_failed_sync_is_never_tried_again_on_the_same_file(which: str) -> None:
+    disk = FakeDisk()
+    tested = make_vault(disk)
+
+    def before(number: int, name: str) -> None:
+        if name == which and disk.calls[number - 1][1].endswith(".part"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    disk.before = before
+    writer = tested.vault.begin(event_id(1), tested.clock.now())
+    with pytest.raises(StorageError):
+        _write_for_four_seconds(tested, writer)
+    calls = len(disk.calls)
+    for attempt in (lambda: writer.write(b"more"), lambda: writer.finish(tested.clock.now())):
+        with pytest.raises(InternalError):
+            attempt()
+    writer.abandon()
+    assert len(disk.calls) == calls
+
+
+def _write_for_four_seconds(tested: TestVault, writer: SegmentWriter) -> None:
+    for _ in range(4):
+        tested.clock.advance(1)
+        writer.write(bytes(70_000))
+    writer.finish(tested.clock.now())
+
+
+def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: written(descriptor, bytes(data)[:7]))
+    file = RealDisk().create(tmp_path / "file")
+    file.write(b"0123456789" * 10)
+    file.close()
+    assert (tmp_path / "file").read_bytes() == b"0123456789" * 10
+
+
+def test_a_slow_card_loses_nothing() -> None:
+    disk = FakeDisk()
+    tested = make_vault(disk)
+
+    def slow(number: int, name: str) -> None:
+        tested.clock.advance(2.5 if name.startswith("sync") else 0.1)
+
+    disk.before = slow
+    ids = [tested.record() for _ in range(5)]
+    assert [entry.id for entry in tested.vault.entries()] == ids
 
 
 def test_a_full_disk_is_relieved_by_rolling() -> None:
