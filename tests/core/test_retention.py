@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.retention import Decision, Limits, Usage, decide
+from agent.core.retention import Decision, Limits, Usage, decide, overrule
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import segment_id
@@ -140,6 +141,59 @@ def test_a_million_segments_are_not_read_to_evict_one() -> None:
 
     decide(cursor(), (), Limits(99_999_950), Usage(100_000_000, 1 << 40), NOW)
     assert read <= 3
+
+
+def between(number: int, size_bytes: int = 100) -> VaultEntry:
+    return replace(stored(number, size_bytes), continuous=True)
+
+
+def both(events: list[VaultEntry], continuous: list[VaultEntry], limits: Limits, free: int = 1 << 40) -> list[int]:
+    everything = [*events, *continuous]
+    usage = Usage(sum(one.stored_bytes for one in everything), free, sum(one.stored_bytes for one in continuous))
+    newest = max(everything, key=lambda one: one.sequence).id
+    decision = decide(iter(events), (), limits, usage, NOW, continuous=iter(continuous), newest=newest)
+    return [entry.sequence for entry, _reason in decision.evict]
+
+
+def test_what_was_recorded_between_events_goes_first_whatever_is_older() -> None:
+    events, continuous = [stored(0), stored(1)], [between(2), between(3), between(4)]
+    assert both(events, continuous, Limits(300)) == [2, 3]
+    assert both(events, continuous, Limits(200)) == [2, 3, 0]  # 4 is the newest of all and stays
+    assert both(events, continuous, Limits(1 << 40, free_bytes=150), free=0) == [2, 3]
+
+
+def test_continuous_recording_has_a_budget_that_events_do_not_feel() -> None:
+    events, continuous = [stored(0, 10_000)], [between(1), between(2), between(3)]
+    assert both(events, continuous, Limits(1 << 40, continuous_bytes=250)) == [1]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 500)), min_size=1, max_size=12), st.integers(1, 3000))
+def test_no_event_goes_while_something_between_events_could(rows: list[tuple[bool, int]], most: int) -> None:
+    entries = [between(n, size) if kind else stored(n, size) for n, (kind, size) in enumerate(rows)]
+    events = [one for one in entries if not one.continuous]
+    continuous = [one for one in entries if one.continuous]
+    gone = set(both(events, continuous, Limits(most)))
+    assert len(entries) - 1 not in gone
+    if any(one.sequence in gone for one in events):
+        assert {one.sequence for one in continuous} - gone <= {len(entries) - 1}
+    total = sum(one.stored_bytes for one in entries if one.sequence not in gone)
+    assert total <= most or len(gone) == len(entries) - 1
+
+
+def test_holds_keep_no_more_bytes_than_they_may_the_oldest_first() -> None:
+    entries = [stored(number) for number in range(6)]
+    held = frozenset(entry.id for entry in entries)
+    evicted, decision = decided(entries, held, most_bytes=300, held_bytes=200)
+    assert evicted == [2, 3, 4]
+    assert decision.short_bytes == 0
+
+
+def test_recording_wins_over_holds_and_takes_no_more_than_it_needs() -> None:
+    entries = [stored(number) for number in range(5)]
+    gone = overrule(iter(entries), 150, entries[-1].id)
+    assert [entry.sequence for entry in gone] == [0, 1]
+    assert overrule(iter(entries), 10**6, entries[-1].id) == tuple(entries[:-1])
+    assert overrule(iter(entries), 0, entries[-1].id) == ()
 
 
 @pytest.mark.parametrize("limits", [(0, None, 0), (1, 0, 0), (1, None, -1)])

@@ -17,9 +17,10 @@ from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
 from agent.core.vault.manifest import open_line, verify_chain
-from agent.core.vault.records import GapReason, Segment
+from agent.core.vault.records import EvictionReason, GapReason, Segment
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError, InternalError, OpenError, StorageError
+from agent.services.vault import RollReport
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_disk import FakeDisk
 from tests.vaults import DEVICE_KEY, OWNER, SEALING, TestVault, box, event_id, make_vault
@@ -239,3 +240,20 @@ def test_a_player_plays_a_segment_as_it_is(tested: TestVault) -> None:
     assert len(plaintext) > len(encoded.getvalue())
     with av.open(io.BytesIO(plaintext)) as played:
         assert sum(1 for _frame in played.decode(video=0)) == 20
+
+
+def test_on_a_full_disk_recording_wins_over_holds_and_says_so() -> None:
+    disk = FakeDisk()
+    tested = make_vault(disk, limits=Limits(1 << 40, free_bytes=64 << 20))
+    ids = [tested.record() for _ in range(4)]
+    held = set(ids)
+    assert tested.vault.roll(held).evicted == ()
+    used = disk.capacity_bytes - disk.free_bytes(Path("/"))
+    disk.capacity_bytes = used + (60 << 20)  # below the floor: what holds forbid is only told
+    assert tested.vault.roll(held) == RollReport((), 0, 4 << 20)
+    disk.capacity_bytes = used + (8 << 20)  # below half of it: recording would stop
+    report = tested.vault.roll(held)
+    assert report.overruled == report.evicted == tuple(ids[:3])
+    assert [entry.id for entry in tested.vault.entries()] == ids[3:]
+    reasons = [getattr(record, "reason", None) for record in tested.vault._records()]
+    assert EvictionReason.RECORDING in reasons
