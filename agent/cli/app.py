@@ -23,8 +23,11 @@ COMMANDS = {
     "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "page": LazyCommand("agent.cli.page:page", "The owner's page in the browser: how to get there."),
     "broker": LazyCommand("agent.cli.broker:broker", "Make the certificates and the configuration of your own broker."),
+    "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
+    "self-test": LazyCommand("agent.cli.selftest:self_test", "Do the main job in small, in a folder of its own."),
+    "uninstall": LazyCommand("agent.cli.uninstall:uninstall", "Remove Doorward from this machine."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),
 }
 

@@ -1,0 +1,128 @@
+"""`doorward link`: the doorbell's own side of its broker: a key that never leaves it, a request, and what came back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from agent.cli.frame import config_option, emit_json, json_option
+
+__all__ = ["link"]
+
+_FOLDER = Path("/etc/doorward/tls")
+_folder = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_FOLDER,
+    show_default=True,
+    help="Where the key and the certificate lie.",
+)
+
+
+@click.group()
+def link() -> None:
+    """Connect this doorbell to a broker.
+
+    Its key for TLS is made here and stays here: the broker's side gets a signing request and gives a certificate.
+    """
+
+
+@link.command()
+@config_option
+@_folder
+@json_option
+def request(config: Path, folder: Path, as_json: bool) -> None:
+    """Make the key (once) and the signing request for the broker."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    from agent.adapters.state_folder import StateFolder
+    from agent.config import load
+    from agent.wire.identities import public_key_of
+
+    device = public_key_of(StateFolder(load(config).device.state_dir).device_key()).id
+    key_path, csr_path = folder / "device.key", folder / "device.csr"
+    if not key_path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        _write(key_path, made)
+    kept = serialization.load_pem_private_key(key_path.read_bytes(), None)
+    assert isinstance(kept, ec.EllipticCurvePrivateKey)  # noqa: S101 — we made it
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(name).sign(kept, hashes.SHA256())
+    csr_path.unlink(missing_ok=True)
+    _write(csr_path, asked.public_bytes(serialization.Encoding.PEM))
+    if as_json:
+        emit_json({"device": device, "csr": csr_path})
+        return
+    click.echo(f"{csr_path} is no secret.  Where the broker's authorities are:")
+    click.echo(f"  doorward broker add-device {device} --csr device.csr")
+    click.echo("and with the two files it names, here:")
+    click.echo("  sudo doorward link accept --host BROKER --ca broker.pem --certificate device.pem")
+
+
+@link.command()
+@config_option
+@_folder
+@click.option("--host", required=True, help="The broker's name, as in its certificate.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True)
+@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+@click.option("--certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certificate: Path) -> None:
+    """Take the broker's authority and this doorbell's certificate, and add [broker] to the configuration."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    from agent.config import load, parse
+    from agent.errors import ConfigurationError
+
+    if load(config).broker is not None:
+        raise ConfigurationError(f"{config} has a [broker] already.", remedy="Change it there, by hand.")
+    try:
+        made = x509.load_pem_x509_certificate(certificate.read_bytes())
+        x509.load_pem_x509_certificate(ca.read_bytes())
+        key = serialization.load_pem_private_key((folder / "device.key").read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"These files cannot be used: {error}.", remedy="Take the files that 'doorward broker add-device' names."
+        ) from error
+    if made.public_key() != key.public_key():
+        raise ConfigurationError(
+            f"{certificate} is not for this doorbell's key.", remedy="Make a new request: doorward link request"
+        )
+    section = (
+        f'\n[broker]\nhost = "{host}"\nport = {port}\nca = "{folder / "ca.pem"}"\n'
+        f'certificate = "{folder / "device.pem"}"\nkey = "{folder / "device.key"}"\n'
+    )
+    text = config.read_text(encoding="utf-8") + section
+    parse(text, config)
+    for name, source in (("ca.pem", ca), ("device.pem", certificate)):
+        (folder / name).unlink(missing_ok=True)
+        _write(folder / name, source.read_bytes())
+    _replace(config, text)
+    click.echo(f"{config} names {host}:{port}.  Next:  sudo systemctl restart doorward.target doorward-uplink")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, text: str) -> None:
+    """With the mode and owner it has."""
+    told = path.stat()
+    making = path.with_name(f".{path.name}.new")
+    making.unlink(missing_ok=True)
+    _write(making, text.encode())
+    os.chown(making, told.st_uid, told.st_gid)
+    making.chmod(told.st_mode & 0o777)
+    making.replace(path)

@@ -1,0 +1,174 @@
+"""`python3 scripts/installation`: install or upgrade, and uninstall."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import grp
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from installation import answers, environment
+from installation.places import Places
+from installation.system import System
+from installation.versions import Versions, tree_digest
+from installation.words import Failed, fail, run, say
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: list[str]) -> int:
+    wanted = _parser().parse_args(arguments)
+    if os.geteuid():
+        print("Error: only root may do this.\n  What to do: put sudo in front.", file=sys.stderr)
+        return 1
+    try:
+        with _alone(Places()):
+            if wanted.what == "install":
+                return install(Places(), wanted.source, wanted.wheelhouse, wanted.answers)
+            return uninstall(Places(), purge=wanted.purge)
+    except Failed as error:
+        print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="installation", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    install_ = commands.add_parser("install", help="install, or upgrade to this version")
+    install_.add_argument("--source", type=Path, default=SOURCE, help="the tree to install")
+    install_.add_argument("--wheelhouse", type=Path, help="a folder of wheels: then no network is needed")
+    install_.add_argument("--answers", type=Path, help="a doorward.toml to begin with, instead of questions")
+    remove = commands.add_parser("uninstall", help="remove the program; keep the data")
+    remove.add_argument("--purge", action="store_true", help="remove keys, trust, footage, configuration and users too")
+    return parser
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """Two installers at once would sweep each other's versions away."""
+    with places.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fail("Another installation runs.", "wait for it to end.")
+        yield
+    places.lock.unlink(missing_ok=True)
+
+
+def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: Path | None) -> int:
+    versions, system = Versions(places), System(places)
+    name = f"{_version_of(source)}-{tree_digest(source)[:12]}"
+    if versions.current() != name:
+        versions.sweep()
+    if not versions.is_complete(name):
+        say(f"Making version {name}")
+        folder = versions.begin(name, source)
+        environment.build(folder, wheelhouse or _wheelhouse_beside(source))
+        say("Testing it before anything is changed")
+        run([str(folder / "bin" / "doorward"), "self-test"], "this version does not work on this machine")
+        versions.complete(name)
+    before = versions.current()
+    versions.switch(name)
+    system.prepare()
+    _configure(places, answer_file)
+    system.apply_options()
+    system.make_device()
+    system.start()
+    if not system.is_healthy():
+        return _roll_back(versions, system, before, name)
+    if before is not None:
+        versions.sweep()
+        say(f"{before} was replaced by {name}; it stays for a roll-back." if before != name else f"{name} is installed.")
+    _farewell(places, system)
+    return 0
+
+
+def _roll_back(versions: Versions, system: System, before: str | None, name: str) -> int:
+    _show_journal()
+    if before is None or before == name or versions.roll_back() is None:
+        fail(f"{name} is installed but does not run well.", "look at:  journalctl -u 'doorward-*' -n 50; doorward doctor")
+    system.prepare()
+    system.start()
+    well = "runs" if system.is_healthy() else "does not run well either"
+    print(f"\nError: {name} did not run well on this machine.\n  {before} is back, and {well}.", file=sys.stderr)
+    shutil.rmtree(versions.folder(name), ignore_errors=True)
+    return 1
+
+
+def uninstall(places: Places, *, purge: bool) -> int:
+    system = System(places)
+    system.remove()
+    if purge:
+        system.purge()
+    shutil.rmtree(places.opt, ignore_errors=True)
+    if purge:
+        say("Doorward and everything it kept is gone.  What flash memory keeps of removed files no program can promise.")
+    else:
+        say(f"Doorward is gone.  Kept: {places.state} and {places.etc}, and the users they belong to.")
+    return 0
+
+
+def _configure(places: Places, answer_file: Path | None) -> None:
+    """Write a configuration where there is none, and hold it against the version that will read it."""
+    group = grp.getgrnam("doorward-config").gr_gid
+    if not places.configuration.exists():
+        template = (places.current / "app" / "config" / "doorward.toml").read_text()
+        answers.write(places.configuration, answers.configuration(template, answer_file), group)
+    check = [str(places.current / "bin" / "doorward"), "config", "check", str(places.configuration)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    if done.returncode:
+        fail(f"{places.configuration} is not right: {done.stderr.strip()}", "mend it, then run the same command again.")
+
+
+def _version_of(source: Path) -> str:
+    for line in (source / "agent" / "__init__.py").read_text().splitlines():
+        if line.startswith("__version__"):
+            return line.split('"')[1]
+    fail(f"{source} is no Doorward.", "give --source the folder of a release.")
+
+
+def _wheelhouse_beside(source: Path) -> Path | None:
+    beside = source / "wheelhouse"
+    return beside if beside.is_dir() else None
+
+
+def _show_journal() -> None:
+    words = ["journalctl", "-u", "doorward-*", "-n", "15", "--no-pager", "-o", "cat"]
+    print(subprocess.run(words, capture_output=True, text=True, check=False).stdout[-3000:], file=sys.stderr)
+
+
+def _farewell(places: Places, system: System) -> None:
+    tables = tomllib.loads(places.configuration.read_text())
+    page = tables.get("page")
+    print("\nDoorward is installed" + (" and runs." if system.alive else "; it starts with the next boot."))
+    print("\nNext, in this order:")
+    print("  doorward owner keygen          make your keys, on your own computer, not here")
+    print("  sudo doorward page code        the page for your browser, where you enrol" if page is not None else
+          f"  doorward owner enrol --device {places.state}/custodian/control.sock")  # fmt: skip
+    print("  sudo doorward doctor           is everything well?")
+    print("  sudo doorward status           what is it doing?")
+    if page is not None:
+        name = page.get("name") or tables.get("device", {}).get("name", "front-door").lower().replace(" ", "-")
+        url = f"https://{name}.local:{page.get('port', 8443)}/"
+        print(f"\n{url}   (this machine is {socket.gethostname()})\n")
+        _show_qr(places, url)
+
+
+def _show_qr(places: Places, url: str) -> None:
+    python = places.current / "venv" / "bin" / "python"
+    code = "import sys, segno; segno.make(sys.argv[1], error='m').terminal(compact=True)"
+    subprocess.run([str(python), "-I", "-c", code, url], check=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""The configuration of a fresh installation: from an answer file, from a person at a terminal, or from the defaults.
+
+An answer file is a `doorward.toml`: the same keys, the same checks.  Asked at a terminal are only what a doorbell cannot
+know by itself: its name, where it is, its camera, and whether its owner wants a page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from installation.words import fail
+
+__all__ = ["configuration"]
+
+_CAMERAS = ("pi", "usb", "scripted")
+
+
+def configuration(template: str, answers: Path | None) -> str:
+    """The text of /etc/doorward/doorward.toml."""
+    if answers is not None:
+        try:
+            return answers.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            fail(f"The answers {answers} cannot be read: {error}.", "give the path of a TOML file.")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return template
+    print("\nFour questions; Enter takes what stands in brackets.  All of it can be changed later.\n")
+    name = _ask("What is this doorbell called?", "front-door", r"[\w -]{1,64}")
+    place = _ask("Where is it (latitude, longitude)? Without it no request can match.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|")
+    kind = _ask(f"Which camera ({', '.join(_CAMERAS)})?", "pi" if Path("/dev/vchiq").exists() else "usb", "|".join(_CAMERAS))
+    page = _ask("A page for your browser, on your own network (yes, no)?", "yes", "yes|no")
+    text = _set(template, "name", json.dumps(name, ensure_ascii=False))
+    text = _set(text, "kind", json.dumps(kind))
+    if place:
+        latitude, longitude = (float(part) for part in place.split(","))
+        text = text.replace(
+            "#: position = { latitude = 52.3731, longitude = 4.8926 }",
+            f"position = {{ latitude = {latitude}, longitude = {longitude} }}",
+        )
+    return text.replace("#: [page]", "[page]") if page == "yes" else text
+
+
+def write(path: Path, text: str, group: int) -> None:
+    """For root to write and the group to read; whole or not at all."""
+    making = path.with_name(f".{path.name}.new")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chown(making, 0, group)
+    making.replace(path)
+
+
+def _ask(question: str, default: str, pattern: str) -> str:
+    while True:
+        answer = input(f"  {question} [{default}] ").strip() or default
+        if re.fullmatch(pattern, answer):
+            return answer
+        print("    That is not one of the answers.")
+
+
+def _set(text: str, key: str, value: str) -> str:
+    """The first line that sets `key`, set to `value`."""
+    return re.sub(rf"^{key} = .*$", lambda _: f"{key} = {value}", text, count=1, flags=re.MULTILINE)

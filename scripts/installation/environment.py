@@ -1,0 +1,95 @@
+"""The virtual environment of a version: the pinned packages, each checked against its hash, on the system's own Python.
+
+Where Debian's camera packages are installed the environment sees them, and takes numpy from there: a newer numpy beside
+them breaks python3-picamera2 and python3-simplejpeg (`_ARRAY_API not found`).  With Debian 12's numpy 1 an OpenCV that
+wants numpy 2 cannot be used either; requirements/debian-12-camera.txt pins the last one that does not.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from installation.words import fail, run, say
+
+__all__ = ["build", "pins_for"]
+
+PYTHON = "/usr/bin/python3"
+_NAME = re.compile(r"^([A-Za-z0-9_.-]+)==")
+
+
+def build(version: Path, wheelhouse: Path | None) -> None:
+    """`venv/` and `bin/` of a version whose `app/` is there."""
+    numpy = _systems_numpy()
+    words = [PYTHON, "-m", "venv", "--clear"]
+    if numpy:
+        say(f"Debian's camera packages are here: their numpy {numpy} is used")
+        words.append("--system-site-packages")
+    run([*words, str(version / "venv")], "the virtual environment could not be made")
+    pins = version / "pins.txt"
+    pins.write_text(pins_for(version / "app" / "requirements", numpy))
+    say(f"Installing the pinned packages {'from the wheelhouse' if wheelhouse else 'from the package index'}")
+    words = [str(version / "venv" / "bin" / "python"), "-m", "pip", "install", "--no-input", "-q"]
+    words += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    if wheelhouse:
+        words += ["--no-index", "--find-links", str(wheelhouse)]
+    run([*words, "-r", str(pins)], "pip could not install the pinned packages")
+    site = next((version / "venv" / "lib").glob("python3.*/site-packages"))
+    (site / "doorward.pth").write_text(f"{version / 'app'}\n")
+    run(
+        [str(version / "venv" / "bin" / "python"), "-m", "compileall", "-q", str(version / "app")],
+        "the program could not be compiled",
+    )
+    _launchers(version)
+
+
+def _launchers(version: Path) -> None:
+    (version / "bin").mkdir()
+    for name, module in (("doorward", "agent.cli"), ("doorward-bridge", "firmware_bridge")):
+        # -I: neither the current folder nor anybody's environment can become part of the program.
+        launcher = version / "bin" / name
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(version / "venv/bin/python"))} -I -m {module} "$@"\n')
+        launcher.chmod(0o755)
+
+
+def pins_for(requirements: Path, numpy: str | None) -> str:
+    """requirements/run.txt, less what the system brings."""
+    blocks = list(_blocks((requirements / "run.txt").read_text()))
+    if numpy is None:
+        return "".join(blocks)
+    left = [block for block in blocks if _name(block) != "numpy"]
+    if numpy.startswith("1."):
+        left = [block for block in left if _name(block) != "opencv-python-headless"]
+        left.append((requirements / "debian-12-camera.txt").read_text())
+    return "".join(left)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """A pin, its hashes and its comments, one at a time."""
+    block = ""
+    for line in text.splitlines(keepends=True):
+        if _NAME.match(line) and block:
+            yield block
+            block = ""
+        block += line
+    if block:
+        yield block
+
+
+def _name(block: str) -> str:
+    found = next((_NAME.match(line) for line in block.splitlines() if _NAME.match(line)), None)
+    return found[1].lower() if found else ""
+
+
+def _systems_numpy() -> str | None:
+    """The version of the system's numpy where the system has picamera2 too; else None."""
+    question = "import importlib.util as u, numpy; print(numpy.__version__ if u.find_spec('picamera2') else '')"
+    done = subprocess.run([PYTHON, "-I", "-c", question], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    fail("This is a part of the installer.", "run:  make install")

@@ -1,0 +1,72 @@
+"""Every path an installation owns.  `root` is "/" but for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DROPINS", "SERVICES", "UNITS", "Places"]
+
+SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
+UNITS = ("doorward.target", "doorward-first-boot.service", *(f"{name}.service" for name in SERVICES))
+DROPINS = {"custodian-page": "doorward-custodian", "recorder-rtsp": "doorward-recorder"}
+"""File in systemd/dropins → the service it opens a little, when the configuration asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    root: Path = Path("/")
+
+    @property
+    def opt(self) -> Path:
+        return self.root / "opt" / "doorward"
+
+    @property
+    def versions(self) -> Path:
+        return self.opt / "versions"
+
+    @property
+    def current(self) -> Path:
+        """The link that decides what runs."""
+        return self.opt / "current"
+
+    @property
+    def previous(self) -> Path:
+        """The link to what ran before, for rolling back."""
+        return self.opt / "previous"
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc" / "doorward"
+
+    @property
+    def configuration(self) -> Path:
+        return self.etc / "doorward.toml"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var" / "lib" / "doorward"
+
+    @property
+    def runtime(self) -> Path:
+        return self.root / "run" / "doorward"
+
+    @property
+    def units(self) -> Path:
+        return self.root / "etc" / "systemd" / "system"
+
+    @property
+    def sysusers(self) -> Path:
+        return self.root / "etc" / "sysusers.d" / "doorward.conf"
+
+    @property
+    def tmpfiles(self) -> Path:
+        return self.root / "etc" / "tmpfiles.d" / "doorward.conf"
+
+    @property
+    def command(self) -> Path:
+        return self.root / "usr" / "local" / "bin" / "doorward"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "run" / "doorward-install.lock"

@@ -1,0 +1,196 @@
+"""What an installation is to the system: users, folders, units, services; each step may be repeated, each can be undone."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+
+from installation.places import DROPINS, SERVICES, UNITS, Places
+from installation.words import run, say
+
+__all__ = ["System"]
+
+_USERS = SERVICES
+_GROUPS = ("doorward-config", "doorward-vault")
+_BORROWED_GROUPS = ("gpio", "render", "video")
+"""The distribution's, made only where it has none."""
+_HEALTHY_S = 90.0
+
+
+class System:
+    """`alive` is false in a chroot or an image being built: then nothing is started, only prepared."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.alive = places.root == Path("/") and Path("/run/systemd/system").is_dir()
+
+    # --- In
+
+    def prepare(self) -> None:
+        """Users, folders and unit links for the version that `current` names.  Links follow `current` by themselves."""
+        places = self._places
+        app = places.current / "app" / "systemd"
+        missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
+        self._link(places.sysusers, app / "sysusers.d" / "doorward.conf")
+        self._link(places.tmpfiles, app / "tmpfiles.d" / "doorward.conf")
+        run(["systemd-sysusers", str(places.sysusers)], "the roles' users could not be made")
+        if missing:
+            record = places.opt / "made-groups"
+            before = record.read_text().split() if record.exists() else []
+            record.write_text("\n".join(sorted({*before, *missing})) + "\n")
+        # Its warnings about folders elsewhere are not ours; what matters is looked at below.
+        run(["systemd-tmpfiles", "--create", str(places.tmpfiles)], "", check=False)
+        for unit in UNITS:
+            self._link(places.units / unit, app / unit)
+        self._link(places.command, places.current / "bin" / "doorward")
+        for owner in ("vault", "custodian"):
+            if not (places.state / owner).is_dir():
+                raise RuntimeError(f"{places.state / owner} was not made.")
+
+    def apply_options(self) -> None:
+        """Drop-ins and marks for what the configuration asks for, and only then."""
+        tables = tomllib.loads(self._places.configuration.read_text())
+        wanted = {
+            "custodian-page": "page" in tables,
+            "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
+        }
+        for name, service in DROPINS.items():
+            link = self._places.units / f"{service}.service.d" / f"{name}.conf"
+            if wanted[name]:
+                self._link(link, self._places.current / "app" / "systemd" / "dropins" / f"{name}.conf")
+            else:
+                link.unlink(missing_ok=True)
+                _remove_empty(link.parent)
+        panel = self._places.etc / "panel"
+        if "panel" in tables:
+            panel.touch()
+        else:
+            panel.unlink(missing_ok=True)
+
+    def make_device(self) -> None:
+        """The device's own key, by the one user that may read it."""
+        if (self._places.state / "custodian" / "device.key").exists():
+            return
+        run(
+            ["setpriv", "--reuid=doorward-custodian", "--regid=doorward-custodian", "--init-groups", "--",
+             str(self._places.current / "bin" / "doorward"), "init"],
+            "the device's key could not be made",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        if self.alive:
+            run(["systemctl", "daemon-reload"], "systemd did not read the units")
+            run(["systemctl", "enable", "--quiet", *UNITS[:2]], "the units could not be enabled")
+            run(["systemctl", "enable", "--quiet", *(f"{name}.service" for name in SERVICES)], "the units, too")
+            run(["systemctl", "restart", "doorward.target", *(f"{name}.service" for name in SERVICES)], "", check=False)
+
+    def is_healthy(self) -> bool:
+        """Every service that has something to do runs, is not restarting, and the custodian answers."""
+        if not self.alive:
+            return True
+        ends_s = time.monotonic() + _HEALTHY_S
+        while time.monotonic() < ends_s:
+            if self._answers() and self._all_run():
+                return True
+            if any(_property(f"{name}.service", "NRestarts") not in ("", "0", "1", "2") for name in SERVICES):
+                return False
+            time.sleep(1.0)
+        return False
+
+    def _all_run(self) -> bool:
+        states = {name: _property(f"{name}.service", "ActiveState") for name in SERVICES}
+        skipped = {name for name in SERVICES if _property(f"{name}.service", "ConditionResult") == "no"}
+        return all(state == "active" or name in skipped for name, state in states.items())
+
+    def _answers(self) -> bool:
+        command = [str(self._places.current / "bin" / "doorward"), "status", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            return done.returncode == 0 and json.loads(done.stdout)["recorder"]["state"] != "no recorder"
+        except (ValueError, KeyError):
+            return False
+
+    # --- Out
+
+    def remove(self) -> None:
+        """Services, units, links, program.  Data, configuration and the users that own them stay."""
+        if self.alive:
+            run(["systemctl", "disable", "--now", "--quiet", *UNITS], "", check=False)
+        for unit in UNITS:
+            (self._places.units / unit).unlink(missing_ok=True)
+        for name, service in DROPINS.items():
+            folder = self._places.units / f"{service}.service.d"
+            (folder / f"{name}.conf").unlink(missing_ok=True)
+            _remove_empty(folder)
+        for folder in ("doorward.target.wants", "multi-user.target.wants"):
+            for unit in UNITS:
+                (self._places.units / folder / unit).unlink(missing_ok=True)
+            _remove_empty(self._places.units / folder)
+        for path in (self._places.command, self._places.tmpfiles, self._places.sysusers):
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent)
+        if self.alive:
+            run(["systemctl", "daemon-reload"], "", check=False)
+            run(["systemctl", "reset-failed", *UNITS], "", check=False)
+        shutil.rmtree(self._places.runtime, ignore_errors=True)
+
+    def purge(self) -> None:
+        """Everything else: data, configuration, users."""
+        record = self._places.opt / "made-groups"
+        borrowed = record.read_text().split() if record.exists() else []
+        say("Removing keys, trust, footage and configuration")
+        shutil.rmtree(self._places.state, ignore_errors=True)
+        shutil.rmtree(self._places.etc, ignore_errors=True)
+        for user in _USERS:
+            if _user_exists(user):
+                run(["userdel", user], "", check=False)
+        for group in (*_USERS, *_GROUPS, *(group for group in borrowed if group in _BORROWED_GROUPS)):
+            if _group_exists(group):
+                run(["groupdel", group], "", check=False)
+
+    def _link(self, link: Path, target: Path) -> None:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and os.readlink(link) == str(target):
+            return
+        making = link.with_name(f".{link.name}.new")
+        making.unlink(missing_ok=True)
+        making.symlink_to(target)
+        making.replace(link)
+
+
+def _property(unit: str, name: str) -> str:
+    done = subprocess.run(
+        ["systemctl", "show", "--value", "-p", name, unit], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _user_exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _remove_empty(folder: Path) -> None:
+    """Only ours and only when nothing else is in it; the system's own folders are never empty for long."""
+    if folder.name.endswith((".d", ".wants")) and folder.is_dir() and not any(folder.iterdir()):
+        if folder.name in ("sysusers.d", "tmpfiles.d", "multi-user.target.wants"):
+            return
+        folder.rmdir()

@@ -1,0 +1,130 @@
+"""Versions as folders, and which one runs: made whole, switched by one rename, rolled back by another.
+
+    versions/<id>/ … being made … → `complete` written and synced, last → current.new → rename → current
+
+A folder without `complete` is what a cut left; the next run removes it.  `current` is never missing once it was there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from installation.places import Places
+
+__all__ = ["Versions", "tree_digest"]
+
+_COMPLETE = "complete"
+_PARTS = ("agent", "firmware_bridge", "config", "systemd", "requirements", "scripts/installation")
+_FILES = ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md")
+
+
+def files_of(source: Path) -> Iterator[Path]:
+    """What of a source tree is installed, relative and sorted."""
+    found = [Path(name) for name in _FILES if (source / name).is_file()]
+    for part in _PARTS:
+        found += [
+            path.relative_to(source)
+            for path in (source / part).rglob("*")
+            if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts
+        ]
+    yield from sorted(found)
+
+
+def tree_digest(source: Path) -> str:
+    """One hash over names and bytes of what is installed: the same tree, the same version."""
+    total = hashlib.sha256()
+    for path in files_of(source):
+        data = (source / path).read_bytes()
+        total.update(f"{path}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()
+
+
+class Versions:
+    """All of them below `places.versions`."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def folder(self, name: str) -> Path:
+        return self._places.versions / name
+
+    def is_complete(self, name: str) -> bool:
+        return (self.folder(name) / _COMPLETE).is_file()
+
+    def current(self) -> str | None:
+        return self._target(self._places.current)
+
+    def previous(self) -> str | None:
+        return self._target(self._places.previous)
+
+    def begin(self, name: str, source: Path) -> Path:
+        """A fresh folder with a copy of the source; not complete yet."""
+        folder = self.folder(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in files_of(source):
+            target = folder / "app" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, target)
+            target.chmod(0o644)
+        return folder
+
+    def complete(self, name: str) -> None:
+        """From here on it counts.  Everything in it is synced first: a version half in memory is half a version."""
+        os.sync()
+        marker = self.folder(name) / _COMPLETE
+        with marker.open("w") as file:
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(marker.parent)
+
+    def switch(self, name: str) -> None:
+        """Run `name` from now on, and remember what ran before."""
+        if not self.is_complete(name):
+            raise RuntimeError(f"{self.folder(name)} is not complete.")
+        now = self.current()
+        if now is not None and now != name:
+            self._point(self._places.previous, now)
+        self._point(self._places.current, name)
+
+    def roll_back(self) -> str | None:
+        """Run the version before again.  None when there is none."""
+        before = self.previous()
+        if before is None or not self.is_complete(before):
+            return None
+        self._point(self._places.current, before)
+        return before
+
+    def sweep(self) -> None:
+        """Remove what is incomplete, and every version but the current and the one before."""
+        if not self._places.versions.is_dir():
+            return
+        keep = {self.current(), self.previous()}
+        for folder in self._places.versions.iterdir():
+            if folder.name not in keep or not self.is_complete(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _target(self, link: Path) -> str | None:
+        try:
+            name = Path(os.readlink(link)).name
+        except OSError:
+            return None
+        return name if self.folder(name).is_dir() else None
+
+    def _point(self, link: Path, name: str) -> None:
+        making = link.with_name(f"{link.name}.new")
+        making.unlink(missing_ok=True)
+        making.symlink_to(Path("versions") / name)
+        making.replace(link)
+        _sync(link.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,36 @@
+"""How the installer speaks, and how it runs a program: in words, with a remedy when something fails."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import NoReturn
+
+__all__ = ["Failed", "fail", "run", "say"]
+
+
+class Failed(Exception):
+    """Something did not work; the message and the remedy are for a person."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+def say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def fail(message: str, remedy: str) -> NoReturn:
+    raise Failed(message, remedy)
+
+
+def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Never through a shell.  Raises `Failed` with the end of what the program said."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        print((done.stdout + done.stderr)[-2000:], file=sys.stderr)
+        fail(f"{failure}.", f"read the lines above; the command was:  {shlex.join(words)}")
+    return done

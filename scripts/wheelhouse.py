@@ -1,0 +1,60 @@
+"""Fetches the wheels of requirements/run.txt for a machine that has no network: `wheelhouse.py ARCHITECTURE FOLDER`.
+
+For both Pythons of Debian (12: 3.11, 13: 3.13), each wheel checked against its pinned hash.  pip decides markers by the
+Python that runs it, so they are decided here, for the Python the wheels are for.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PLATFORMS = {
+    "amd64": tuple(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)) + ("manylinux2014_x86_64",),
+    "arm64": tuple(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)) + ("manylinux2014_aarch64",),
+}
+"""Debian 12 has glibc 2.36; a wheel for an older one runs as well."""
+PYTHONS = ("3.11", "3.13")
+_BOUND = re.compile(r"python_full_version (<|>=) '(\d+)\.(\d+)'")
+
+
+def pins_of(text: str, python: str) -> str:
+    """The lines of a pip-compiled file that are for `python`, without markers that speak of its version."""
+    version = tuple(map(int, python.split(".")))
+    kept, keeping = [], True
+    for line in text.splitlines():
+        if re.match(r"[A-Za-z0-9]", line):
+            bounds = _BOUND.findall(line)
+            keeping = all((version < (int(a), int(b))) == (op == "<") for op, a, b in bounds)
+            line = re.sub(r"^([^;\\]+?)\s*;.*?(\\?)$", r"\1 \2", line)  # noqa: PLW2901 — without its marker
+        if keeping:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def fetch(architecture: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for python in PYTHONS:
+        files = [ROOT / "requirements" / "run.txt"]
+        if python == "3.11":
+            files.append(ROOT / "requirements" / "debian-12-camera.txt")
+        for file in files:
+            with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
+                pins.write(pins_of(file.read_text(), python))
+                pins.flush()
+                command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes"]
+                command += ["--only-binary", ":all:", "--disable-pip-version-check", "--dest", str(folder)]
+                command += ["--implementation", "cp", "--python-version", python]
+                command += [word for abi in (f"cp{python.replace('.', '')}", "abi3", "none") for word in ("--abi", abi)]
+                command += [word for name in (*PLATFORMS[architecture], "any") for word in ("--platform", name)]
+                subprocess.run([*command, "-r", pins.name], check=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in PLATFORMS:
+        raise SystemExit("usage: wheelhouse.py amd64|arm64 FOLDER")
+    fetch(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,142 @@
+"""A Debian of its own, booted by systemd-nspawn on its own systemd: where an installation is an installation.
+
+The root is made once by mmdebstrap and kept below `.cache/`; each container is a fresh copy, without a network.
+`run` enters the container's namespaces with nsenter(1), because such a container has no login of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "install"
+PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,ca-certificates,mosquitto,util-linux,passwd"
+ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+
+
+def base(suite: str, architecture: str = "amd64", packages: str = PACKAGES) -> Path:
+    """The tar of a minimal system; made when missing (about 20 s, arm64 some minutes)."""
+    made = CACHE / f"{suite}-{architecture}.tar"
+    if not made.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = made.with_suffix(".part.tar")
+        words = ["mmdebstrap", "-q", "--variant=minbase", f"--architectures={architecture}", f"--include={packages}"]
+        subprocess.run([*words, suite, str(part)], check=True)
+        part.rename(made)
+    return made
+
+
+def wheelhouse(architecture: str = "amd64") -> Path:
+    made = CACHE / f"wheels-{architecture}"
+    if not made.is_dir():
+        part = CACHE / f"wheels-{architecture}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        python = os.environ.get("PYTHON_FOR_WHEELS", str(ROOT / ".venv" / "bin" / "python"))
+        subprocess.run([python, str(ROOT / "scripts" / "wheelhouse.py"), architecture, str(part)], check=True)
+        part.rename(made)
+    return made
+
+
+def copy_source(target: Path, *, tests: bool = False) -> None:
+    """What a release holds (and the tests that run inside)."""
+    names = ["agent", "firmware_bridge", "config", "systemd", "requirements", "scripts", *(["tests", "demo"] if tests else [])]
+    ignore = shutil.ignore_patterns("__pycache__", "node_modules", "*.avi")
+    for name in names:
+        shutil.copytree(ROOT / name, target / name, ignore=ignore, dirs_exist_ok=True)
+    for name in ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md"):
+        shutil.copyfile(ROOT / name, target / name)
+
+
+class Container:
+    """A context manager around one booted system.  `root` is its file system, seen from outside."""
+
+    def __init__(self, suite: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="doorward-install-", dir=os.environ.get("DOORWARD_INSTALL_DIR")))
+        self.root = self._folder / "root"
+        self._suite = suite
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+
+    def __enter__(self) -> Container:
+        self.root.mkdir()
+        subprocess.run(["tar", "-xf", str(base(self._suite)), "-C", str(self.root)], check=True)
+        self.boot()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.halt()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def boot(self) -> None:
+        words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
+        words += ["--private-network", "--console=read-only"]
+        if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+            words.append("--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
+        with (self._folder / "boot.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            self._pid = int(children[0]) if children else 0
+            if self._pid and self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError((self._folder / "boot.log").read_text()[-2000:])
+            time.sleep(0.2)
+
+    def halt(self) -> None:
+        """In good order, or else as a power cut."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGRTMIN + 4)  # systemd(1): poweroff
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def words(self, *command: str) -> list[str]:
+        return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]
+
+    def run(
+        self, *command: str, check: bool = True, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.words(*command), capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done
+
+    def property(self, unit: str, name: str) -> str:
+        return self.run("systemctl", "show", "--value", "-p", name, unit).stdout.strip()
+
+    def files(self) -> dict[str, str]:
+        """Every path on its disk, with type, mode, owner and, for links, the target; contents for small files."""
+        found: dict[str, str] = {}
+        for folder, folders, files in os.walk(self.root):
+            relative = folder.removeprefix(str(self.root)) or "/"
+            if relative.startswith(("/proc", "/sys", "/dev", "/run", "/tmp")):  # noqa: S108 — not on a disk
+                folders.clear()
+                continue
+            for name in (*folders, *files):
+                path = Path(folder, name)
+                told = path.lstat()
+                link = os.readlink(path) if path.is_symlink() else ""
+                size = told.st_size if name in files else 0
+                found[f"{relative.rstrip('/')}/{name}"] = f"{told.st_mode:o} {told.st_uid}:{told.st_gid} {size} {link}"
+        return found

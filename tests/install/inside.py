@@ -1,0 +1,119 @@
+"""Runs inside the container, with the installed environment: an owner and a requester around the installed doorbell.
+
+enrol    the owner enrols, and trusts the police         record N   wait until N segments are sealed
+ask      the police ask, the owner approves two segments, the police receive, open and verify them
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.owner.deciding import approve
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.reviewing import Review
+from agent.owner.trusting import offer_bundle, trust_root
+from agent.requester.identity import Requester
+from agent.requester.opening import open_disclosure
+from agent.requester.receiving import News
+from agent.wire.fields import Kind
+from tests.scenarios.street import Asker
+
+HOME = Path("/root/people")
+CONTROL = Path("/var/lib/doorward/custodian/control.sock")
+BROKER = Path("/etc/mosquitto/doorward")
+
+
+class _Requesters:
+    """As much of a broker as an asker asks for."""
+
+    requester_port = 8884
+
+
+class _Pki:
+    def add_requester(self, name: str, now: datetime.datetime) -> ClientFiles:
+        pki = BrokerPki(BROKER)
+        made = pki.client(name)
+        return made if made.certificate.exists() else pki.add_requester(name, now)
+
+
+class House:
+    """What `Asker` takes for a street."""
+
+    folder = HOME
+    broker = _Requesters()
+    pki = _Pki()
+
+    def __init__(self) -> None:
+        self.now = datetime.datetime.now(datetime.UTC)
+
+
+def until(condition: Callable[[], Any], what: str, patience_s: float = 90) -> Any:
+    deadline = time.monotonic() + patience_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
+    return found
+
+
+def status() -> dict[str, Any]:
+    with DeviceLink(CONTROL) as link:
+        return dict(link.ask("status"))
+
+
+def do_enrol() -> dict[str, Any]:
+    HOME.mkdir()
+    owner = OwnerKeys.create(HOME / "owner", name="owner-1")
+    police = Asker(House(), "police", Kind.POLICE)  # type: ignore[arg-type]
+    with DeviceLink(CONTROL) as link:
+        enrol(link, owner)
+        trust_root(link, owner, police.root.text)
+        offer_bundle(link, owner, police.bundle)
+    return {"owner": "enrolled"}
+
+
+def do_record(count: int) -> dict[str, Any]:
+    started = time.monotonic()
+    before = status()["vault"]["segments"]
+    until(lambda: status()["vault"]["segments"] >= before + count, f"{count} more segments")
+    return {"segments": status()["vault"]["segments"], "seconds": round(time.monotonic() - started, 1)}
+
+
+def do_ask() -> dict[str, Any]:
+    police = Asker.__new__(Asker)  # the one that do_enrol made, from its folder
+    police._street = House()  # type: ignore[assignment]
+    police.requester = Requester.open(HOME / "police")
+    police._files = House.pki.add_requester("police", datetime.datetime.now(datetime.UTC))
+    until(lambda: status()["link"]["link"] == "connected", "the link")
+    request = police.ask(f"2026-{int(time.time()) % 10_000}")
+
+    def state() -> str:
+        with DeviceLink(CONTROL) as link:
+            listed = link.ask("requests", all=True)["requests"]
+        return next((str(each["state"]) for each in listed if each["id"] == request.id), "")
+
+    until(lambda: state() == "pending", "the request to match")
+    owner = OwnerKeys.load(HOME / "owner")
+    with DeviceLink(CONTROL) as link:
+        review = Review.fetch(link, owner, request.id)
+        chosen = [each.id for each in review.segments[:2]]
+        disclosure = approve(link, owner, review, chosen)
+    news: list[News] = []
+    with police.receiving(news):
+        until(lambda: state() == "sent", "the receipt")
+    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    assert opened.verification.ok
+    return {"segments": len(opened.verification.segments), "mp4s": len(opened.mp4s)}
+
+
+if __name__ == "__main__":
+    what = {"enrol": do_enrol, "record": lambda: do_record(int(sys.argv[2])), "ask": do_ask}[sys.argv[1]]
+    print("INSIDE " + json.dumps(what()))

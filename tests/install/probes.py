@@ -1,0 +1,167 @@
+"""Tried from inside a role's sandbox: to read, reach, signal, call or become what is not the role's.  None may succeed.
+
+Runs in the container as a copy of the role's unit with another ExecStart (`run.py`), and once without a sandbox, as root,
+to show that there was something to be had.  Prints JSON: name → "refused: why" or "SUCCEEDED".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+STATE, RUN, ETC = Path("/var/lib/doorward"), Path("/run/doorward"), Path("/etc/doorward")
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def read(path: Path | str) -> Callable[[], object]:
+    return lambda: Path(path).open("rb").read(16)
+
+
+def look_into(path: Path) -> Callable[[], object]:
+    def look() -> object:
+        found = list(path.iterdir())
+        if not found:
+            raise FileNotFoundError("nothing is to be seen")
+        return found
+
+    return look
+
+
+def write(path: str) -> Callable[[], object]:
+    def do() -> None:
+        Path(path).write_text("x")
+        Path(path).unlink()
+
+    return do
+
+
+def connect(path: Path | str) -> Callable[[], object]:
+    def do() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(3)
+            line.connect(str(path))
+            # Taken in and then thrown out is refused, too: what counts is an answer.
+            question = b'{"type":"Report","status":{}}'
+            line.sendall(len(question).to_bytes(4, "big") + question)
+            if not line.recv(1):
+                raise ConnectionResetError("thrown out")
+
+    return do
+
+
+def tcp(host: str, port: int) -> Callable[[], object]:
+    return lambda: socket.create_connection((host, port), timeout=3).close()
+
+
+def opened(family: int, kind: int, protocol: int = 0) -> Callable[[], object]:
+    return lambda: socket.socket(family, kind, protocol).close()
+
+
+def listen() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as line:
+        line.bind(("0.0.0.0", 4711))  # noqa: S104
+        line.listen()
+
+
+def call(name: str, *arguments: object) -> Callable[[], object]:
+    def do() -> None:
+        if getattr(LIBC, name)(*arguments) == -1:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    return do
+
+
+def writable_and_executable() -> None:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+
+
+def others() -> list[int]:
+    """Processes of the other roles that can be seen."""
+    me = os.getuid()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"agent.cli" in (entry / "cmdline").read_bytes() and entry.stat().st_uid != me:
+            found.append(int(entry.name))
+    if not found:
+        raise ProcessLookupError("no process of another role is to be seen")
+    return found
+
+
+def set_user_id_bit() -> None:
+    path = Path("/tmp/probe")  # noqa: S108 — a private one
+    path.write_text("x")
+    path.chmod(0o4755)
+    if not path.stat().st_mode & 0o4000:
+        raise PermissionError("the bit was not set")
+
+
+COMMON: dict[str, Callable[[], object]] = {
+    "read the TLS key in /etc": read(ETC / "tls" / "device.key"),
+    "read the passwords": read("/etc/shadow"),
+    "see the other roles' processes": others,
+    "read the first process's environment": read("/proc/1/environ"),
+    "signal the first process": lambda: os.kill(1, 0),
+    "change the program": write("/opt/doorward/current/app/probe"),
+    "change the system": write("/usr/probe"),
+    "change the units": write("/etc/systemd/system/probe"),
+    "change the configuration": write("/etc/doorward/probe"),
+    "talk to the system bus": connect("/run/dbus/system_bus_socket"),
+    "talk to systemd": connect("/run/systemd/private"),
+    "be the owner's client": connect(STATE / "custodian" / "control.sock"),
+    "open a raw socket": opened(socket.AF_PACKET, socket.SOCK_RAW),
+    "mount a file system": call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+    "make a namespace": call("unshare", 0x10000000),
+    "become root": lambda: os.setuid(0) if os.getuid() else None,
+    "set the clock": call("clock_settime", 0, ctypes.byref((ctypes.c_long * 2)(0, 0))),
+    "set the host's name": call("sethostname", b"probe", 5),
+    "make memory writable and executable": writable_and_executable,
+    "make a set-user-id program": set_user_id_bit,
+    "read the kernel's log": read("/dev/kmsg"),
+}
+CUSTODIANS = {
+    "read the device's key": read(STATE / "custodian" / "device.key"),
+    "look into the custodian's folder": look_into(STATE / "custodian"),
+}
+VAULT = {"look into the vault": look_into(STATE / "vault")}
+RECORDERS = {"look into the recorder's folder": look_into(STATE / "recorder")}
+OUTBOX = {"look into the outbox": look_into(STATE / "outbox")}
+NETWORK = {
+    "call the broker": tcp("127.0.0.1", 8883),
+    "open an internet socket": opened(socket.AF_INET, socket.SOCK_DGRAM),
+}
+AS_RECORDER = {"ask as the recorder": connect(RUN / "recorder" / "custodian.sock")}
+AS_UPLINK = {"ask as the uplink": connect(RUN / "uplink" / "custodian.sock")}
+CONFIGURATION = {"read where the doorbell is": read(ETC / "doorward.toml")}
+PROBES: dict[str, dict[str, Callable[[], object]]] = {
+    "recorder": COMMON | CUSTODIANS | OUTBOX | NETWORK | AS_UPLINK | {"listen for calls": listen},
+    "custodian": COMMON
+    | RECORDERS
+    | NETWORK
+    | {"listen for calls": listen, "look into the folder of TLS keys": look_into(ETC / "tls")}
+    | {"write into the vault": write(str(STATE / "vault" / "probe"))},
+    "uplink": COMMON | CUSTODIANS | VAULT | RECORDERS | AS_RECORDER | CONFIGURATION | {"listen for calls": listen}
+    | {"write into the outbox": write(str(STATE / "outbox" / "probe"))},
+    "bridge": COMMON | CUSTODIANS | VAULT | RECORDERS | OUTBOX | NETWORK | AS_RECORDER | AS_UPLINK,
+}
+
+
+def main() -> None:
+    said: dict[str, str] = {}
+    for name, attempt in PROBES[sys.argv[1]].items():
+        try:
+            attempt()
+        except Exception as error:  # noqa: BLE001 — whatever refuses
+            said[name] = f"refused: {type(error).__name__}: {error}"
+        else:
+            said[name] = "SUCCEEDED"
+    print("PROBES " + json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()
