@@ -18,8 +18,8 @@ The transition table is the machine.  `t` is the instant of an input, `last` the
 
 A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
 
-*Activity* is a confirmed motion sample, a button press, a PIR pulse, or - this is the hysteresis - a weaker sample
-within `hold_s` after confirmed motion.  A trigger needs no motion: a press at night in a lightless porch makes an
+*Activity* is a confirmed motion sample, a button press, a PIR pulse, or - this is the hysteresis - after confirmed
+motion, a weaker sample within `hold_s`, or one that says within `stay_s` that the visitor is still there.  A trigger needs no motion: a press at night in a lightless porch makes an
 event.
 
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
@@ -81,7 +81,8 @@ class EventSettings:
     """Durations in seconds.  Raises `ConfigurationError` when they cannot work together.
 
     `hold_score` 0..1 and `hold_s`: a sample of at least this score keeps an event alive for so long after the last
-    confirmed one.  Half of the detector's `CONFIRMED_SCORE` is a track that is still there.
+    confirmed one.  Half of the detector's `CONFIRMED_SCORE` is a track that is still there.  `stay_s`: so long an event
+    lasts for a visitor who stands still.
     """
 
     pre_roll_s: float = 5.0
@@ -90,9 +91,10 @@ class EventSettings:
     longest_clip_s: float = 120.0
     hold_score: float = 0.2
     hold_s: float = 2.0
+    stay_s: float = 300.0
 
     def __post_init__(self) -> None:
-        least = {"pre_roll_s": 0, "post_roll_s": 1, "merge_gap_s": 0, "longest_clip_s": 1, "hold_s": 0}
+        least = {"pre_roll_s": 0, "post_roll_s": 1, "merge_gap_s": 0, "longest_clip_s": 1, "hold_s": 0, "stay_s": 0}
         for name, least_s in least.items():
             if not least_s <= getattr(self, name) <= 3600:
                 raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds, {least_s} to 3600.")
@@ -169,6 +171,7 @@ class EventMachine:
         self._merge_gap_ns = max(seconds(self._settings.merge_gap_s), self._post_roll_ns)
         self._longest_clip_ns = seconds(self._settings.longest_clip_s)
         self._hold_ns = seconds(self._settings.hold_s)
+        self._stay_ns = seconds(self._settings.stay_s)
         self._event: _OpenEvent | None = None
         self._events_begun = 0
         self._now_ns = BootNs(0)
@@ -263,6 +266,9 @@ class EventMachine:
     def _holds(self, sample: MotionSample) -> bool:
         """Is this weaker sample still part of the motion that was confirmed just now?"""
         event = self._event
-        if event is None or event.confirmed_ns is None or sample.score < self._settings.hold_score:
+        if event is None or event.confirmed_ns is None:
             return False
-        return self._now_ns - event.confirmed_ns <= self._hold_ns
+        since_ns = self._now_ns - event.confirmed_ns
+        if sample.present and since_ns <= self._stay_ns:
+            return True
+        return sample.score >= self._settings.hold_score and since_ns <= self._hold_ns

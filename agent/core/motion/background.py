@@ -21,6 +21,7 @@ import numpy as np
 
 from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid, at_least, lessened, mark_above, scaled
+from agent.core.motion.regions import CellBox
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneRaster
 
@@ -62,6 +63,7 @@ class Background:
         self._light: Grid = np.zeros(shape, np.float32)
         self._residual: Grid = np.zeros(shape, np.float32)
         self._factor: Grid = np.zeros(shape, np.float32)
+        self._second: Grid = np.zeros(shape, np.float32)
         self._mask = np.zeros(shape, np.uint8)
         self._near = np.zeros(shape, np.uint8)
         self._differing = np.zeros(shape, np.uint8)
@@ -74,8 +76,12 @@ class Background:
         cv2.compare(self._mask, self.quick_threshold, cv2.CMP_GT, self._mask)
         return cv2.countNonZero(self._mask)
 
-    def differences(self, frame: Luma) -> Cells:
-        """The full look: 255 where structure differs from the background, else 0.  Valid until the next call."""
+    def differences(self, frame: Luma, scene: Grid | None) -> Cells:
+        """The full look: 255 where structure differs from the background, else 0.  Valid until the next call.
+
+        With a `scene`, the background as it was before a visitor came, it has to differ from that too: where somebody
+        stood until they had become background, nothing new appears when they leave.
+        """
         side = self._settings.illumination_cells
         cv2.subtract(frame, self.mean, self._difference, dtype=cv2.CV_32F)
         cv2.blur(self._difference, (side, side), self._light)
@@ -86,10 +92,31 @@ class Background:
             cv2.absdiff(frame, self._quick_mean, self._mask)
             cv2.compare(self._mask, self.quick_threshold, cv2.CMP_GT, self._mask)
             cv2.bitwise_and(self._differing, self._mask, self._differing)
+            if scene is not None:
+                cv2.subtract(frame, scene, self._second, dtype=cv2.CV_32F)
+                cv2.blur(self._second, (side, side), self._factor)
+                cv2.absdiff(self._second, self._factor, self._second)
+                cv2.compare(self._second, self._threshold, cv2.CMP_GT, self._mask)
+                cv2.bitwise_and(self._differing, self._mask, self._differing)
             cv2.blur(self._differing, (3, 3), self._mask)
             mark_above(self._mask, _MAJORITY, self._mask)
             cv2.bitwise_and(self._differing, self._mask, self._differing)
         return self._differing
+
+    def differs_in(self, box: CellBox, frame: Luma, scene: Grid) -> Cells:
+        """The full look within `box` only, at the `scene`: 1 where structure differs, else 0, as a new array."""
+        x0, y0, x1, y1 = box
+        side, window = self._settings.illumination_cells, np.s_[y0:y1, x0:x1]
+        difference = cv2.subtract(frame[window], scene[window], dtype=cv2.CV_32F)
+        residual = cv2.absdiff(difference, cv2.blur(difference, (side, side)))
+        threshold = self._threshold[window]
+        return ((residual > threshold) & (np.abs(difference) > _QUICK_SHARE * threshold)).astype(np.uint8)
+
+    def restore(self, box: CellBox, scene: Grid) -> None:
+        """Whoever stood in `box` has gone: take the `scene` from before."""
+        x0, y0, x1, y1 = box
+        self.mean[y0:y1, x0:x1] = scene[y0:y1, x0:x1]
+        cv2.convertScaleAbs(self.mean, self._quick_mean)
 
     # Learning.
 

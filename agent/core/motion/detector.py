@@ -41,6 +41,7 @@ from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
 from agent.core.motion.grids import Cells
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
 from agent.core.motion.pacing import Pace
+from agent.core.motion.presence import Presence
 from agent.core.motion.pyramid import Pyramid, grid_size
 from agent.core.motion.regions import CellBox, Region, around, tracked_regions
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
@@ -69,6 +70,9 @@ _CONTRAST_FRAMES = 16
 _LEARNING_HASTE = 3
 """While learning, noise is learned so many times as fast: two seconds have to show how a tree sways."""
 
+_SCENERY_SHARE = 0.5
+"""What has stopped changing to this share does not move, whatever track has led there."""
+
 _NIGHT_STEPS = 156.0
 """Below this mean background (luma 80) it is night, lamps attract insects, and small things need a surer track."""
 
@@ -94,6 +98,7 @@ class Detector:
         self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
         self._watched_cells = cv2.countNonZero(self._zones.watched)
         self._pyramid = Pyramid(height_px, width_px)
+        self._presence = Presence(self._rows, self._columns, settings)
         self._clearing = Clearing(self._rows, self._columns)
         self._background = Background(self._zones, self._pace.frames_per_s, settings)
         self._tracks = Tracks(self._rows, self._columns, self._pace.frames_per_s, settings)
@@ -130,8 +135,12 @@ class Detector:
             self._begin_learning(grid, frame.sensor_ns)
         elif self._pace.changed():
             self._count_frames()
-        self._last_sample = self._analyse(frame, self._clear(grid))
-        return self._last_sample
+        grid = self._clear(grid)
+        sample = self._analyse(frame, grid)
+        if sample.moving or self._presence.box is not None:
+            sample = self._with_presence(sample, grid)
+        self._last_sample = sample
+        return sample
 
     # Stages.
 
@@ -160,6 +169,7 @@ class Detector:
         self._confirmed = None
         self._sudden.forget()
         self._clearing.begin()
+        self._presence.forget()
         self._background.begin(grid)
         self._tracks.clear(grid)
 
@@ -171,7 +181,7 @@ class Detector:
         return grid
 
     def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
-        self._background.differences(grid)
+        self._background.differences(grid, None)
         self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
         self._smooth_as_needed()
         self._tracks.clear(grid)
@@ -190,7 +200,7 @@ class Detector:
         return True
 
     def _look(self, grid: Luma, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
-        differing = self._background.differences(grid)
+        differing = self._background.differences(grid, self._presence.scene)
         cells = cv2.countNonZero(differing)
         self._sudden.suspects(self._frame_number, cells / self._watched_cells, exposure_jumped, self._background.mean)
         if self._sudden.settling:
@@ -226,7 +236,8 @@ class Detector:
         busy = self._look_on_frames > 0
         if busy and self._frame_number % 2:
             return
-        self._background.follow(grid, self._tracks.settled(), 2 if busy else 1, spare_objects=confirmed)
+        spare_objects = confirmed or self._presence.box is not None
+        self._background.follow(grid, self._tracks.settled(), 2 if busy else 1, spare_objects=spare_objects)
         self._smooth_as_needed()
         if self._frame_number % _CONTRAST_FRAMES == 0:
             self._background.measure_contrast()
@@ -261,6 +272,8 @@ class Detector:
         smallest = int(np.min(self._zones.smallest_cells[y0:y1, x0:x1]))
         if region.cells < max(smallest, self._settings.smallest_cells):
             return False
+        if region.settled_share > _SCENERY_SHARE:
+            return False
         surely_tracked = region.longest_path >= 2 * self._least_path and region.longest_dwell >= 2
         if cv2.mean(self._background.mean)[0] < _NIGHT_STEPS and region.cells < _SMALL_CELLS_AT_NIGHT:
             is_upright = y1 - y0 >= x1 - x0
@@ -268,6 +281,14 @@ class Detector:
         if surely_tracked:
             return True
         return region.longest_dwell >= self._least_dwell and region.mean_dwell >= 1.5
+
+    def _with_presence(self, sample: MotionSample, grid: Luma) -> MotionSample:
+        if not sample.moving:
+            present = self._presence.lasts(grid, self._background, sample.sensor_ns)
+            return dataclasses.replace(sample, present=present)
+        box = self._confirmed or (0, 0, self._columns, self._rows)
+        self._presence.confirm(grid, box, self._background, sample.sensor_ns)
+        return dataclasses.replace(sample, present=True)
 
     # Reporting.
 

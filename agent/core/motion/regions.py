@@ -32,11 +32,14 @@ class Region:
     longest_path: int
     longest_dwell: int
     mean_dwell: float
+    settled_share: float
+    """Of its cells, those that have stopped changing: scenery, or somebody who stands."""
 
 
 def tracked_regions(differing: Cells, tracks: Tracks, least_path: int) -> Iterator[Region]:
     """The regions that a path of at least `least_path` has reached, longest path first."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(differing)
+    settled = tracks.settled()
     reached = tracks.path >= least_path
     longest_first = np.argsort(tracks.path[reached], kind="stable")[::-1]
     for label in list(dict.fromkeys(labels[reached][longest_first].tolist()))[:_MOST_REGIONS]:
@@ -50,6 +53,7 @@ def tracked_regions(differing: Cells, tracks: Tracks, least_path: int) -> Iterat
             longest_path=int(tracks.path[window][here].max()),
             longest_dwell=int(dwell.max()),
             mean_dwell=float(dwell.mean()),
+            settled_share=np.count_nonzero(settled[window][here]) / cells,
         )
 
 

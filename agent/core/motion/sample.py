@@ -38,3 +38,5 @@ class MotionSample:
     score: float
     box: RelativeBox | None
     state: MotionState
+    present: bool = False
+    """A visitor whose motion was confirmed is still there, moving or not."""

@@ -71,6 +71,10 @@ class MotionSettings:
     refused_s: float = 0.2
     """A refusal stands for so long: judging costs ten times a quiet frame."""
 
+    # When a visitor stands still.
+    alive_s: float = 8.0
+    """Somebody who stands moves a little at least so often; a parcel does not."""
+
     # When much changes at once.
     sudden_share: float = 0.15
     """Share of the watched picture that has to start to differ at once to suspect the light."""

@@ -1,0 +1,136 @@
+"""Tells whether a visitor who no longer moves is still there.
+
+Who stands still gains no new ground, and soon becomes background; only the *scene from before they came* can tell.  So
+with the first confirmation the background is set aside, and from then on the visitor's *body* is followed: the cells
+that hang together with where motion was confirmed and differ from that scene.  They are still there while
+
+* **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
+  (`background.py`), and
+* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds something in the body
+  changes by more than noise.  A parcel and a parked car do not, and are let go.
+
+When they have gone, the scene is put back into the background; and as long as they are there, what equals that scene is
+nothing new (`Background.differences`), or their outline would be left behind as somebody.
+
+The work is bounded to the body's surroundings and done a few times a second.  (The second background of Porikli, Ivanov
+& Haga, *Robust abandoned object detection using dual foregrounds*, 2008, turned around: what stays is wanted here.)
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from agent.core.media import Luma
+from agent.core.motion.background import Background
+from agent.core.motion.grids import Grid
+from agent.core.motion.regions import CellBox, around
+from agent.core.motion.settings import MotionSettings
+from agent.core.timebase import BootNs, seconds
+
+__all__ = ["Presence"]
+
+_MARGIN = 4
+"""How far around the body, in cells, its continuation is looked for."""
+
+_REACH = 12
+"""A body reaches at most so many cells beyond the box in which its motion was confirmed."""
+
+_STAYS_SHARE = 0.25
+_LEAST_CELLS = 6
+_TOUCHING = np.ones((3, 3), np.uint8)
+_FIDGET_CELLS = 2
+_FIDGET_STEPS = 3.0
+_FIDGET_NOISES = 5.0
+_LOOK_NS = 300_000_000
+_COMPARED_NS = 800_000_000
+"""Half a breath: so far back lies the frame with which movement is looked for."""
+
+_CREDIT_NS = 1_300_000_000
+"""Within so long after the last confirmed motion somebody has to move a little for the first time."""
+
+
+class Presence:
+    """One visitor at a time.  `confirm` with each confirmation, `lasts` with each frame in between."""
+
+    def __init__(self, rows: int, columns: int, settings: MotionSettings) -> None:
+        self.box: CellBox | None = None
+        """Where the visitor is, who is looked after; None when there is none."""
+        self._alive_ns = seconds(settings.alive_s)
+        self._scene: Grid = np.zeros((rows, columns), np.float32)
+        self._then = np.zeros((rows, columns), np.uint8)
+        self._confirmed: CellBox = (0, 0, columns, rows)
+        self._cells = 0
+        self._looked_ns = self._then_ns = self._moved_ns = BootNs(0)
+
+    @property
+    def scene(self) -> Grid | None:
+        """The background from before the visitor came, while there is one.  Borrowed."""
+        return self._scene if self.box is not None else None
+
+    def forget(self) -> None:
+        self.box = None
+
+    def confirm(self, grid: Luma, box: CellBox, background: Background, sensor_ns: BootNs) -> None:
+        """Motion is confirmed in `box`."""
+        if self.box is not None and sensor_ns - self._looked_ns < _LOOK_NS:
+            return
+        if self.box is None:
+            self._scene[:] = background.mean
+        is_same = self.box is not None and _touch(self.box, box)
+        self._confirmed = box
+        self._cells, self.box = self._body(grid, around([self.box, box]) if self.box and is_same else box, background)
+        self._then[:] = grid
+        self._looked_ns = self._then_ns = sensor_ns
+        self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
+
+    def lasts(self, grid: Luma, background: Background, sensor_ns: BootNs) -> bool:
+        """Is the visitor still there?"""
+        if self.box is None:
+            return False
+        if sensor_ns - self._looked_ns < _LOOK_NS:
+            return True
+        self._looked_ns = sensor_ns
+        cells, body = self._body(grid, self.box, background)
+        self._cells = max(self._cells, cells)
+        if sensor_ns - self._then_ns >= _COMPARED_NS:
+            if self._fidgets(grid, background.scene_noise, body):
+                self._moved_ns = sensor_ns
+            self._then[:] = grid
+            self._then_ns = sensor_ns
+        if cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
+            background.restore(self.box, self._scene)
+            self.box = None
+        else:
+            self.box = body if sensor_ns - self._moved_ns <= self._alive_ns else None
+        return self.box is not None
+
+    def _body(self, grid: Luma, seed: CellBox, background: Background) -> tuple[int, CellBox]:
+        """How many cells differ in and about `seed`, and the box around those that hang together with it."""
+        x0, y0, x1, y1 = seed
+        left, top = max(0, x0 - _MARGIN), max(0, y0 - _MARGIN)
+        differs = background.differs_in((left, top, x1 + _MARGIN, y1 + _MARGIN), grid, self._scene)
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(cv2.dilate(differs, _TOUCHING))
+        inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
+        if not inside:
+            return 0, seed
+        parts = [statistics[label].tolist() for label in inside]
+        body = around([(left + x, top + y, left + x + wide, top + y + high) for x, y, wide, high, _ in parts])
+        return int(np.count_nonzero(differs[np.isin(labels, inside)])), self._within_reach(body)
+
+    def _within_reach(self, body: CellBox) -> CellBox:
+        x0, y0, x1, y1 = self._confirmed
+        left, top, right, bottom = body
+        left, right = max(left, x0 - _REACH), min(right, x1 + _REACH)
+        top, bottom = max(top, y0 - _REACH), min(bottom, y1 + _REACH)
+        return (left, top, right, bottom) if left < right and top < bottom else self._confirmed
+
+    def _fidgets(self, grid: Luma, scene_noise: float, box: CellBox) -> bool:
+        x0, y0, x1, y1 = box
+        change = cv2.subtract(grid[y0:y1, x0:x1], self._then[y0:y1, x0:x1], dtype=cv2.CV_32F)
+        change = np.abs(change - change.mean())
+        return int(np.count_nonzero(change > max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise))) >= _FIDGET_CELLS
+
+
+def _touch(one: CellBox, other: CellBox) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
