@@ -102,7 +102,7 @@ def pi(folder: Path, task: str, work: Path) -> Machine:
     command += ["-dtb", f"{work}/pi3.dtb"]
     command += [
         "-append",
-        f"root=/dev/mmcblk0 rw console=ttyAMA1,115200 rootwait quiet systemd.show_status=0 doorward={task}",
+        f"root=/dev/mmcblk0 rw console=ttyAMA0,115200 rootwait quiet systemd.show_status=0 doorward={task}",
     ]
     command += ["-drive", f"file={disk},if=sd,format=raw"]
     command += [
