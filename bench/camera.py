@@ -1,0 +1,189 @@
+"""Recording from libcamera: CPU and memory of Doorward beside bare picamera2 and `motion`, on the same frames.
+
+`python -m bench.camera [SECONDS]`.  The camera is libcamera's virtual pipeline showing real footage (tests/hardware),
+paced at 15 frames a second, at 720p and 1080p; the encoder is x264 `superfast`, one thread, 4 Mbit/s, everywhere.
+
+- *ours*: a whole device (`solo`): motion, pre-roll, sealing, the vault; a press every 5 s keeps it recording.
+- *bare picamera2*: the same encoder into a file, with no lores stream, no motion, no sealing: what the camera costs.
+- *motion* takes pictures from libcamera only where it was built so; Debian's was not, so it reads the same footage
+  through its own `netcam`, decodes it (which the others need not: their frames come decoded), and records the same way.
+
+Each is a process of its own, measured over /proc from its third second on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+from bench.solo import cpu_s, memory_mb
+
+ROOT = Path(__file__).resolve().parent.parent
+HARDWARE = ROOT / "tests" / "hardware"
+PYTHON = ROOT / ".cache" / "camera-venv" / "bin" / "python"
+SHIM = ROOT / ".cache" / "virtual_camera.so"
+FOOTAGE = ROOT / ".cache" / "vtest.avi"
+SIZES = ((1280, 720), (1920, 1080))
+PICTURES = 15
+"""The virtual camera holds all of them in memory, unpacked, for each stream: part of what is measured, in every row."""
+PIPELINE = """\
+%YAML 1.1
+---
+"Virtual0":
+  supported_formats:
+  - {{width: {width}, height: {height}, frame_rates: [15, 30]}}
+  - {{width: 320, height: 176, frame_rates: [15, 30]}}
+  frames:
+    path: "{frames}/"
+  location: "CameraLocationFront"
+  model: "imx708_virtual"
+"""
+OURS = """
+import sys, threading, time, os
+from pathlib import Path
+from agent.adapters.camera_picamera2 import PiCamera, PiMode
+from agent.adapters.state_folder import StateFolder
+from agent.config import Configuration, Device
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.roles.solo import Solo
+from agent.wire.identities import private_key_from_seed
+from tests.hardware.virtual_picamera2 import VirtualPicamera2
+size, folder = (int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
+StateFolder(folder).initialise(private_key_from_seed(os.urandom(32)))
+camera = lambda: PiCamera(PiMode(size), make=VirtualPicamera2)
+solo = Solo(Configuration(device=Device(state_dir=folder)), open_camera=camera)
+solo.start()
+with DeviceLink(folder / "control.sock") as link:
+    enrol(link, OwnerKeys.create(folder / "owner"))
+threading.Thread(target=solo.record, daemon=True).start()
+for _ in range(int(sys.argv[4])):
+    solo.press_button()
+    time.sleep(5)
+os._exit(0)
+"""
+BARE = """
+import sys, time
+from picamera2.encoders import LibavH264Encoder
+from picamera2.outputs import FileOutput
+from tests.hardware.virtual_picamera2 import VirtualPicamera2
+size = (int(sys.argv[1]), int(sys.argv[2]))
+camera = VirtualPicamera2(0, frames_per_s=15)
+camera.configure(camera.create_video_configuration(main={"size": size, "format": "YUV420"}, raw=None, buffer_count=4))
+encoder = LibavH264Encoder(bitrate=4_000_000, iperiod=15, framerate=15, profile="high")
+encoder.threads = 1
+camera.start_recording(encoder, FileOutput(sys.argv[3] + ".h264"))
+time.sleep(int(sys.argv[4]) * 5)
+"""
+MOTION = """\
+daemon off
+setup_mode off
+log_level 3
+netcam_url file://{film}
+netcam_params capture_rate=15
+width {width}
+height {height}
+framerate 15
+minimum_frame_time 0
+threshold 1500
+emulate_motion on
+pre_capture 75
+movie_output on
+movie_codec mp4
+movie_bps 4000000
+movie_max_time 60
+picture_output off
+webcontrol_port 0
+stream_port 0
+target_dir {folder}
+"""
+
+
+def make_film(folder: Path, size: tuple[int, int]) -> Path:
+    """The same footage, as the pictures of the virtual camera and as a film for `motion`."""
+    import av
+
+    from tests.hardware.test_on_libcamera import save
+
+    frames = folder / "frames"
+    frames.mkdir()
+    film = folder / "film.mp4"
+    with av.open(str(FOOTAGE)) as source, av.open(str(film), "w") as target:
+        stream = target.add_stream("libx264", rate=15, options={"preset": "superfast", "bf": "0", "g": "15"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for number, picture in enumerate(source.decode(video=0)):
+            large = picture.reformat(*size, "yuv420p")
+            if number < PICTURES:
+                save(picture.reformat(*size, "yuvj420p"), frames / f"{number}.jpg")
+            large.pts = None
+            target.mux(stream.encode(large))
+        target.mux(stream.encode(None))
+    (folder / "virtual.yaml").write_text(PIPELINE.format(width=size[0], height=size[1], frames=frames))
+    return film
+
+
+def measured(command: list[str], environment: dict[str, str], seconds: float) -> tuple[float, float, float]:
+    """(share of one core, PSS, RSS in MB)."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(4)
+        began, before = time.monotonic(), cpu_s(process.pid)
+        time.sleep(seconds - 4)
+        share = (cpu_s(process.pid) - before) / (time.monotonic() - began)
+        rss, pss = memory_mb(process.pid)
+        return share, pss, rss
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def main(arguments: list[str]) -> int:
+    if not PYTHON.exists() or not FOOTAGE.exists():
+        print("Error: the Pi camera's test environment or the footage is missing.\n  What to do: make test")
+        return 2
+    seconds = float(arguments[0]) if arguments else 24.0
+    print("| recording from libcamera, 15 fps | one core | PSS MB | RSS MB |\n|---|---:|---:|---:|")
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            film = make_film(folder, size)
+            environment = {
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}:{HARDWARE / 'stubs'}:{sysconfig.get_path('purelib')}",
+                "LD_PRELOAD": str(SHIM),
+                "DOORWARD_VIRTUAL_CAMERA": str(folder / "virtual.yaml"),
+                "LIBCAMERA_LOG_LEVELS": "*:ERROR",
+            }
+            width, height = map(str, size)
+            rounds = str(int(seconds) // 5 + 2)
+            rows = [
+                (label, [str(PYTHON), "-c", code, width, height, str(folder / label.split()[0]), rounds], environment)
+                for label, code in (("bare picamera2, same encoder", BARE), ("Doorward, whole device", OURS))
+            ]
+            if shutil.which("motion"):
+                (folder / "motion.conf").write_text(
+                    MOTION.format(film=film, width=width, height=height, folder=folder / "movies")
+                )
+                rows.append(
+                    ("`motion` 4.7, same footage", ["motion", "-c", str(folder / "motion.conf")], dict(os.environ))
+                )
+            for title, command, surroundings in rows:
+                label = title
+                share, pss, rss = measured(command, surroundings, seconds)
+                movies = sum(path.stat().st_size for path in (folder / "movies").glob("*"))
+                if label.startswith("`motion`"):
+                    label += f" ({movies / 1e6:.1f} MB of movies)"
+                print(f"| {height}p: {label} | {share:.0%} | {pss:.0f} | {rss:.0f} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
