@@ -7,6 +7,7 @@ On the device, `release` holds an owner-signed approval against everything it mu
 - it names this device, this request by the hash of its signed bytes, and this request's reply key;
 - every item lies in the match set that was frozen when the request matched, and overlaps the requested window;
 - every item names the payload bytes that the manifest says were sealed at capture;
+- what it says of the rest of the window, if anything, is what the manifest says (`absences`);
 - every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else.
 
 The device cannot look into the header: it holds no key that opens anything.  That the header really is for this
@@ -32,6 +33,7 @@ from typing import Final, Protocol
 
 from agent.core.matching import Window
 from agent.core.vault.age.header import parse_header, split
+from agent.core.vault.coverage import State, Stretch
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
 from agent.core.vault.segment import Context
@@ -48,9 +50,11 @@ from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
+    Absence,
     Approval,
     Enrolment,
     SealedItem,
+    Why,
 )
 
 __all__ = [
@@ -58,6 +62,7 @@ __all__ = [
     "Disclosed",
     "Item",
     "Released",
+    "absences",
     "agree",
     "check_part",
     "device_said",
@@ -166,6 +171,15 @@ def _require_one_recipient(header: bytes) -> None:
 
 def _refused(why: str) -> RequestError:
     return RequestError(f"This approval cannot be carried out: {why}.", remedy="Review the request again.")
+
+
+def absences(stretches: Iterable[Stretch]) -> tuple[Absence, ...]:
+    """What a requester may be told of a window besides the footage: word for word what the vault says of it."""
+    return tuple(
+        Absence(from_ms=one.start_ms, to_ms=one.end_ms, why=Why(one.state.value))
+        for one in stretches
+        if one.state is not State.FOOTAGE
+    )
 
 
 def manifest_of(
@@ -286,6 +300,9 @@ def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Appr
 def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
     if approval.request != request_sha256 or approval.reply != request.reply:
         raise FormatError("The owner's approval in this disclosure is for another request.")
+    window = Window.of_seconds(request.from_s, request.to_s)
+    if any(gap.from_ms < window.from_ms or gap.to_ms > window.to_ms for gap in approval.gaps or ()):
+        raise FormatError("The owner's approval in this disclosure speaks of time outside the requested window.")
 
 
 def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]:

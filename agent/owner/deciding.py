@@ -13,6 +13,8 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
+import msgspec
+
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import rewrap
 from agent.core.vault.age.recipients import HybridRecipient
@@ -27,11 +29,12 @@ from agent.owner.sources import DeviceVault
 from agent.owner.stating import state
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import ContactCard
-from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope, SealedItem
+from agent.wire.statements import Absence, Approval, OptIn, OptOut, Refusal, Revocation, Scope, SealedItem
 
-__all__ = ["approve", "deny", "opt_in", "opt_out", "revoke"]
+__all__ = ["approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
 
 _SECRET_BYTES = 16
+_MS_PER_S = 1000
 
 
 def approve(
@@ -41,11 +44,13 @@ def approve(
     segment_ids: Sequence[str],
     contact: ContactCard | None = None,
     *,
+    gaps: tuple[Absence, ...] | None = None,
     clock: Clock = wall_ms,
 ) -> str:
     """Share exactly these segments of the reviewed request; the id of the disclosure.
 
-    `contact` is sealed to the requester; without it they learn only the name of the owner's key.
+    `contact` is sealed to the requester; without it they learn only the name of the owner's key.  `gaps` (`gaps_of`)
+    tells them what the rest of the window holds, and so also when there is footage that is not shared.
     Raises `RequestError` for a choice that cannot be made or a request that is over, `OpenError` when a segment is not
     the one that was reviewed.  Then nothing was signed.
     """
@@ -74,9 +79,23 @@ def approve(
         reply=review.request.reply,
         segments=tuple(items),
         contact=None if contact is None else _sealed_contact(contact, reply),
+        gaps=gaps,
     )
     meet(link, keys)
     return field(answer, "disclosure", str)
+
+
+def gaps_of(link: Link, keys: OwnerKeys, review: Review) -> tuple[Absence, ...]:
+    """What the device has to say of the requested window besides footage."""
+    meet(link, keys)
+    try:
+        found = msgspec.convert(link.ask("gaps", id=review.request.id).get("gaps"), tuple[Absence, ...])
+    except msgspec.ValidationError as error:
+        raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.") from error
+    window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)
+    if any(gap.from_ms < window[0] or gap.to_ms > window[1] for gap in found):
+        raise OpenError("The device speaks of more time than was asked about.", remedy="Share without --gaps.")
+    return found
 
 
 def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:

@@ -73,6 +73,7 @@ class Control:
             "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
             "requests": self._list_requests,
             "request": self._show_request,
+            "gaps": self._show_gaps,
             "segment": self._segment,
             "poster": self._poster,
             "list": self._list,
@@ -164,6 +165,13 @@ class Control:
             "records": [self._vault.record(segment).line.decode() for segment in here],
             "disclosure": stored.disclosure,
         }, b""
+
+    def _show_gaps(self, frame: Frame) -> Answer:
+        stored = self._journal.request(_text(frame, "id"))
+        if stored is None:
+            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        found = self._statements.gaps(stored)
+        return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
 
     def _segment(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")

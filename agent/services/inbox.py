@@ -155,7 +155,13 @@ class Inbox:
         if self._settings.position is None:
             return Match((), certain=False)
         window = Window.of_seconds(request.from_s, request.to_s)
-        candidates = self._vault.overlapping(window.from_ms, window.to_ms)
+        # A segment whose date only an anchor knows is listed by it, but its own record, which is what a requester could
+        # check, says another time: it cannot be shared, so its owner is not asked about it.
+        candidates = [
+            entry
+            for entry in self._vault.overlapping(window.from_ms, window.to_ms)
+            if self._vault.dated_by_itself(entry)
+        ]
         return match(window, request.area, self._settings.position, candidates, most=_MOST_MATCHED)
 
     def _block(self, inbound: Inbound, verdict: Blocked, at_ms: int) -> None:

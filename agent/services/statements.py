@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, release
+from agent.core.disclosure import Released, absences, release
 from agent.core.ledger.entries import EntryKind
+from agent.core.matching import Window
 from agent.core.requests import OutboxRecord, StandingOptOut, StoredRequest, trusted_seconds
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import RequestError
 from agent.ports import Clock, Entropy, Journal
 from agent.services.enrolment import Enrolments
@@ -28,6 +29,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
+    Absence,
     Approval,
     Enrolment,
     OptIn,
@@ -136,6 +138,8 @@ class Statements:
         with self._requests.deciding():
             stored = self._approvable(approval)
             enrolled = self._enrolments.envelope or b""
+        if approval.gaps is not None and approval.gaps != self.gaps(stored):
+            raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
         released = self._released(approval, headers, stored)
         disclosure = self._entropy.token(_ID_BYTES).hex()
         parts = self._maker.make(disclosure, released, stored, data, enrolled)
@@ -168,6 +172,12 @@ class Statements:
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release(approval, by_hash, stored, records, approval.device)
+
+    def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
+        """What an owner may let the requester know of the window besides footage."""
+        asked = stored.request
+        window = Window.of_seconds(asked.from_s, asked.to_s)
+        return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
     def _approvable(self, approval: Approval) -> StoredRequest:
         """The request it names, if it can be approved now.

@@ -42,10 +42,12 @@ from agent.wire.messages import payload_type
 from agent.wire.strictjson import Message
 
 __all__ = [
+    "MAX_GAPS",
     "MAX_OWNERS",
     "MAX_SEGMENTS",
     "STATEMENT_ENVELOPE_LIMIT_BYTES",
     "STATEMENT_LIMIT_BYTES",
+    "Absence",
     "Approval",
     "Enrolment",
     "NamedKey",
@@ -58,12 +60,14 @@ __all__ = [
     "Scope",
     "SealedItem",
     "TrustChange",
+    "Why",
     "open_enrolment",
 ]
 
 MAX_OWNERS: Final = 8
 MAX_SEGMENTS: Final = 10_000
 """More than the twelve hours of the longest window hold at the usual five seconds."""
+MAX_GAPS: Final = 4_096
 MAX_CONTACT_CHARACTERS: Final = 16_384
 STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
@@ -144,6 +148,29 @@ class SealedItem(Message, frozen=True):
     header_sha256: Sha256
 
 
+class Why(enum.Enum):
+    """What is true of a stretch of time of which a device has no footage (FORMAT.md, "What a window holds")."""
+
+    GONE = "no longer kept"
+    PRIVACY = "privacy switch"
+    OFF = "switched off"
+    CAMERA_LOST = "camera lost"
+    COVERED = "camera covered"
+    STORAGE = "storage failed"
+    NOTHING = "nothing happened"
+    CLOCK_UNKNOWN = "clock unknown"
+    DEVICE_OFF = "device off"
+    NOT_YET = "not known yet"
+
+
+class Absence(Message, frozen=True):
+    """[from_ms, to_ms) of UTC, and why there is no footage of it."""
+
+    from_ms: Annotated[int, Meta(ge=0)]
+    to_ms: Annotated[int, Meta(ge=0)]
+    why: Why
+
+
 class Approval(OwnerStatement, frozen=True):
     """Yes: exactly these items, to exactly this reply key, for exactly this request."""
 
@@ -156,9 +183,16 @@ class Approval(OwnerStatement, frozen=True):
     posters: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
     contact: Annotated[Base64Text, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
     """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
+    gaps: Annotated[tuple[Absence, ...], Meta(max_length=MAX_GAPS)] | None = None
+    """What the requester may know of the rest of the window; None, as a rule: nothing."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_ms = 0
+        for absence in self.gaps or ():
+            if not at_ms <= absence.from_ms < absence.to_ms:
+                raise FormatError("gaps: they follow each other in time, each longer than nothing.")
+            at_ms = absence.to_ms
         if not self.segments and not self.posters:
             raise FormatError("segments: an approval names at least one segment or poster.", remedy="Refuse instead.")
         distinct("segments", tuple(item.id for item in self.segments))

@@ -24,6 +24,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
 from agent.wire.statements import (
+    Absence,
     Approval,
     Enrolment,
     NamedKey,
@@ -35,6 +36,7 @@ from agent.wire.statements import (
     Scope,
     SealedItem,
     TrustChange,
+    Why,
 )
 from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
 
@@ -215,6 +217,13 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         ),
     ),
     "approval": approval(),
+    "approval-with-gaps": approval(
+        contact=None,
+        gaps=(
+            Absence(from_ms=1_760_000_000_000, to_ms=1_760_000_600_000, why=Why.NOTHING),
+            Absence(from_ms=1_760_000_605_000, to_ms=1_760_000_900_000, why=Why.PRIVACY),
+        ),
+    ),
     "refusal": Refusal(**_STATED, request=SHA),
     "opt-out": OptOut(**_STATED, scope=Scope.KIND, value="insurer", until_s=NOW_S + 86400),
     "opt-in": OptIn(**_STATED, scope=Scope.ALL),

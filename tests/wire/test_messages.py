@@ -155,6 +155,9 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
         (TrustChange, "trust-change", {"roots_added": ["ed25519:" + "A" * 43]}, "sound"),
         (Approval, "approval", {"segments": [], "posters": []}, "at least one"),
         (Approval, "approval", {"contact": "e30"}, "base64"),
+        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 5, "why": "device off"}]}, "gaps"),
+        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "device off"}] * 2}, "gaps"),
+        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "the owner was out"}]}, "why"),
         (Approval, "approval", {"device": "ed25519:" + "A" * 43}, "sound"),
     ],
 )
@@ -199,6 +202,7 @@ def test_what_is_optional_may_be_left_out() -> None:
         "receipt": ["request", "manifest", "stored", "incomplete", "time_s"],
         "receipt-complete": ["retention_days"],
         "approval": ["posters", "contact"],
+        "approval-with-gaps": ["gaps"],
         "opt-out": ["until_s"],
         "contact-card": ["name", "street", "note"],
     }.items():

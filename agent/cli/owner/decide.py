@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
 from agent.owner.reviewing import Review, ReviewedSegment, request_payload
 from agent.wire.disclosures import ContactCard
+from agent.wire.statements import Absence
 
 __all__ = ["approve", "deny", "revoke"]
 
@@ -35,11 +37,17 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 @click.option("--street", help="Tell them your address.")
 @click.option("--email", help="Tell them how to reach you.")
 @click.option("--note", help="Tell them something else.")
+@click.option(
+    "--gaps",
+    is_flag=True,
+    help="Tell them what the rest of the window holds: nothing happened, privacy switch, device off, …  "
+    "They then also learn when there is footage that you do not share.",
+)
 @yes_option
 @json_option
 def approve(
     request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, name: str | None,
-    street: str | None, email: str | None, note: str | None, sure: bool, as_json: bool,
+    street: str | None, email: str | None, note: str | None, gaps: bool, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Share the segments you choose, and no others.
 
@@ -61,11 +69,16 @@ def approve(
     chosen = _chosen(seen, segments or "", clips or "")
     if not chosen:
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
+    told = None
+    if gaps:
+        with DeviceLink(device) as link:
+            told = deciding.gaps_of(link, keys, seen)
+        _show_gaps(told)
     if not sure:
         click.confirm(_summary(seen, chosen, contact), abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
     with DeviceLink(device) as link:
-        disclosure = deciding.approve(link, keys, seen, [each.id for each in chosen], contact)
+        disclosure = deciding.approve(link, keys, seen, [each.id for each in chosen], contact, gaps=told)
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": [each.id for each in chosen]})
         return
@@ -124,6 +137,13 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         click.echo("Revoked before anything had left.  Nothing was sent, and nothing will be.")
     else:
         click.echo(f"{words.plain(state).capitalize()}.  What had left cannot be called back; nothing more leaves.")
+
+
+def _show_gaps(told: Sequence[Absence]) -> None:
+    click.echo("They will also be told, of the window they asked about:", err=True)
+    for gap in told:
+        span = " – ".join(f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
+        click.echo(f"    {span} UTC  {gap.why.value}", err=True)
 
 
 def _chosen(seen: Review, segments: str, clips: str) -> list[ReviewedSegment]:
