@@ -1,11 +1,13 @@
 """The vault: seal-and-commit beside its limits, matching in a large index, start-up of 10 000 segments.
 
-`python -m bench.vault [DIRECTORY]` writes about 1 GB below DIRECTORY (default: the system's temporary one) and removes
-it.  Each figure stands beside what it cannot beat, measured in the same run, in turns, the median of five:
+`python -m bench.vault [DIRECTORY] [--large]` writes about 1 GB below DIRECTORY (default: the system's temporary one) and
+removes it; --large starts with 100 000 segments as well, and needs 2 GB and minutes.  Each figure stands beside what it
+cannot beat, measured in the same run, in turns, the median of five:
 
 - ChaCha20-Poly1305 on 64 KiB chunks: what age's payload costs at least;
 - SHA-256 over the same bytes three times: what the manifest's hashes cost at least (file, payload, media);
-- plain write + fsync + rename + fsync of the directory, one file a segment: what durable storage costs at least.
+- plain write + fsync + rename + fsync of the directory, one file a segment: what durable storage costs at least;
+- `find | wc` and one SHA-256 pass over all files: what looking at everything costs at least.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import random
 import resource
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -183,39 +186,164 @@ def measure_matching(place: Path) -> None:
         index.close()
 
 
-def measure_start(place: Path) -> None:
-    count = 10_000
-    vault, index, log = open_vault(place / "start", (HybridIdentity(bytes(32)).recipient(),))
-    vault.start()
-    began = time.perf_counter()
+def fill(vault: Vault, count: int) -> None:
     pieces = [os.urandom(1000)]
     for _ in range(count):
         record(vault, pieces)
-    print(f"\nstart-up with {count} segments (recorded in {time.perf_counter() - began:.0f} s):")
+
+
+def start_alone(place: Path, *, cold: bool) -> tuple[float, float]:
+    """Start-up in a process of its own: seconds, and the most memory it took, in MB."""
+    command = [sys.executable, "-m", "bench.vault", "--start", str(place), "cold" if cold else "warm"]
+    seconds, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(peak)
+
+
+def start_here(place: Path, *, cold: bool) -> None:
+    """What `start_alone` runs."""
+    vault, index, log = open_vault(place, (HybridIdentity(bytes(32)).recipient(),))
+    if cold:
+        index.clear()
     began = time.perf_counter()
     vault.start()
-    print(f"  warm index {time.perf_counter() - began:.2f} s", end="")
-    index.clear()
-    began = time.perf_counter()
+    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    index.close()
+    log.close()
+
+
+def measure_start(place: Path, largest: int) -> None:
+    """`find | wc` and a plain SHA-256 pass over all files stand beside it: what looking at all costs at least."""
+    print("\nstart-up, each in a process of its own (small segments: what counts is how many):")
+    print(f"  {'segments':>9}{'warm s':>8}{'cold s':>8}{'find|wc s':>11}{'SHA-256 s':>11}{'MB warm':>9}{'MB cold':>9}")
+    vault, index, log = open_vault(place / "start", (HybridIdentity(bytes(32)).recipient(),))
     vault.start()
-    print(f", cold index {time.perf_counter() - began:.2f} s", end="")
+    stored = 0
+    for count in (1_000, 10_000, 100_000):
+        if count > largest:
+            break
+        fill(vault, count - stored)
+        stored = count
+        warm = start_alone(place / "start", cold=False)
+        cold = start_alone(place / "start", cold=True)
+        index.close()  # the other process made it anew
+        began = time.perf_counter()
+        names = sum(len(files) for _, _, files in os.walk(place / "start" / "vault"))
+        walked = time.perf_counter() - began
+        began = time.perf_counter()
+        for path in (place / "start" / "vault").rglob("*"):
+            if path.is_file():
+                hashlib.sha256(path.read_bytes())
+        hashed = time.perf_counter() - began
+        assert names >= count
+        print(f"  {count:9}{warm[0]:8.2f}{cold[0]:8.2f}{walked:11.2f}{hashed:11.2f}{warm[1]:9.0f}{cold[1]:9.0f}")
+        vault.start()
+    index.close()
+    log.close()
+
+
+def measure_scrub(place: Path) -> None:
+    vault, index, log = open_vault(place / "scrub", three_owners())
+    vault.start()
+    pieces = [os.urandom(GOP_BYTES) for _ in range(SEGMENT_BYTES // GOP_BYTES)]
+    for _ in range(SEGMENTS):
+        record(vault, pieces)
+    began, used = time.perf_counter(), time.process_time()
+    read_bytes = sum(vault.check(entry, None).read_bytes for entry in vault.entries())
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    print(
+        f"\nscrub, without its pauses: {read_bytes / MB / seconds:.0f} MB/s,"
+        f" {1000 * cpu / SEGMENTS:.1f} CPU-ms a segment"
+    )
+    index.close()
+    log.close()
+
+
+def measure_coverage(place: Path) -> None:
+    vault, index, log = open_vault(place / "coverage", (HybridIdentity(bytes(32)).recipient(),))
+    vault.start()
+    fill(vault, 2_000)
     began = time.perf_counter()
-    names = sum(len(files) for _, _, files in os.walk(place / "start" / "vault"))
-    print(f"; limit: walking {names} names {time.perf_counter() - began:.3f} s")
-    print(f"  peak resident memory of this whole run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+    vault.coverage(0, 2**45, 2**45)
+    print(f"a time line of a manifest of 2 000 lines: {time.perf_counter() - began:.2f} s")
+    index.close()
+    log.close()
+
+
+def measure_wear() -> None:
+    """Bytes that reach the disk below an ext4, its journal included, by the log of tests/crash/power."""
+    from tests.crash.power.loop import why_not
+
+    if reason := why_not():
+        print(f"\nwear: not measured here: {reason}")
+        return
+    from tests.crash.power.cuts import written_by
+
+    segments = 40
+    command = [sys.executable, "-m", "bench.vault", "--wear", str(segments)]
+    written, ciphertext = written_by(command, image_bytes=192 << 20)
+    extra = (written - ciphertext) / segments
+    print(
+        f"\nwear, {segments} segments of {SEGMENT_BYTES / MB} MB in five pieces, synced every 2 s, on ext4:"
+        f"\n  {written / MB:.1f} MB written for {ciphertext / MB:.1f} MB of ciphertext: {written / ciphertext:.3f}"
+        f" times, {extra / 1000:.1f} kB extra a segment"
+    )
+
+
+class SteppedClock(RealClock):
+    """A second passes with every look, so that segments are synced as they would be at a camera."""
+
+    def __init__(self) -> None:
+        self._now_ns = 10**12
+
+    def now(self) -> Moment:
+        self._now_ns += 10**9 // 4
+        return Moment(BootNs(self._now_ns), UtcNs(START_MS * 10**6 + self._now_ns), ClockQuality.SYNCED)
+
+
+def wear_here(place: Path, segments: int) -> None:
+    """What `measure_wear` runs on the logged disk; prints the bytes of ciphertext."""
+    clock = SteppedClock()
+    key = private_key_from_seed(bytes(32))
+    log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")
+    sealing = Sealing(three_owners(), 1, public_key_of(key).id, key.sign)
+    store = DiskSegmentStore(RealDisk(), place / "vault")
+    vault = Vault(store, log, index, clock=clock, entropy=RealEntropy(), sealing=sealing, limits=Limits(1 << 50))
+    vault.start()
+    for _ in range(segments):
+        writer = vault.begin(segment_id(bytes(16)), clock.now())
+        for _ in range(SEGMENT_BYTES // GOP_BYTES):
+            for _ in range(3):
+                clock.now()
+            writer.write(os.urandom(GOP_BYTES))
+        writer.finish(clock.now())
+        vault.roll(())
+    print(vault.totals().stored_bytes)
     index.close()
     log.close()
 
 
 def main() -> int:
-    where = sys.argv[1] if len(sys.argv) > 1 else None
+    match sys.argv[1:]:
+        case ["--start", place, kind]:
+            start_here(Path(place), cold=kind == "cold")
+            return 0
+        case ["--wear", segments, place]:
+            wear_here(Path(place), int(segments))
+            return 0
+        case _:
+            pass
+    largest = 100_000 if "--large" in sys.argv else 10_000
+    where = next((argument for argument in sys.argv[1:] if not argument.startswith("--")), None)
     place = Path(tempfile.mkdtemp(prefix="doorward-bench-", dir=where))
     try:
-        for folder in ("sealing", "start"):
+        for folder in ("sealing", "start", "scrub", "coverage"):
             (place / folder).mkdir()
-        measure_start(place)
+        measure_start(place, largest)
         measure_sealing(place)
+        measure_scrub(place)
+        measure_coverage(place)
         measure_matching(place)
+        measure_wear()
     finally:
         shutil.rmtree(place)
     return 0

@@ -26,6 +26,8 @@ from tests.fake_index import FakeIndex
 
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
+
 
 def survives(state: CrashState) -> None:
     """Start on what the cut left: every promise holds."""

@@ -34,6 +34,8 @@ from tests.vaults import DEVICE_KEY, START_UTC_NS, SteppedClock, TestVault, box,
 
 KEY = public_key_of(DEVICE_KEY)
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
+
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 PIECE = box(b"mdat", b"d" * 20_000)
 

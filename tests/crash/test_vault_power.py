@@ -14,7 +14,10 @@ from tests.crash.power.loop import why_not
 
 POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 200
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"power cuts on a real ext4: {why_not()}")
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(why_not()), reason=f"power cuts on a real ext4: {why_not()}"),
+]
 
 
 def test_no_promise_is_broken_by_a_power_cut_on_ext4() -> None:

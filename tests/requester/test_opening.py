@@ -27,6 +27,7 @@ from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.wire.area import Point, Polygon
 from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.messages import Contact
+from agent.wire.statements import Absence, Why
 from tests.cameras import gops_of, play
 from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.requester.house import Changes, Disclosure, House
@@ -112,6 +113,38 @@ def test_a_cut_segment_opens_and_the_report_says_what_is_not_known(
     text = made.report.read_text()
     assert "interrupted by a power failure" in text
     assert "date and time are in doubt" in text
+
+
+def with_gaps(*gaps: Absence) -> Changes:
+    return Changes(approval=lambda approval: msgspec.structs.replace(approval, gaps=gaps))
+
+
+def test_the_rest_of_the_window_is_told_only_when_the_owner_approved_it(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    start_ms = asked.request.from_s * 1000
+    gaps = (
+        Absence(from_ms=start_ms, to_ms=start_ms + 900_000, why=Why.NOTHING),
+        Absence(from_ms=start_ms + 900_000, to_ms=start_ms + 1_000_000, why=Why.PRIVACY),
+    )
+    made = opened(requester, asked, filmed(gops, with_gaps(*gaps)).disclose(asked))
+    assert made.verification.ok
+    text = made.report.read_text()
+    assert text.index("The rest of the window") < text.index("nothing happened") < text.index("privacy switch")
+
+
+def test_nothing_is_told_of_the_rest_of_the_window_otherwise(requester: Requester, asked: Asked, house: House) -> None:
+    text = opened(requester, asked, house.disclose(asked)).report.read_text()
+    assert "The rest of the window" not in text
+    assert "privacy switch" not in text
+
+
+def test_a_statement_about_more_than_the_window_does_not_verify(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    start_ms = asked.request.from_s * 1000
+    early = Absence(from_ms=start_ms - 1, to_ms=start_ms + 1000, why=Why.DEVICE_OFF)
+    assert not opened(requester, asked, filmed(gops, with_gaps(early)).disclose(asked)).verification.ok
 
 
 # -- nothing half-believed ---------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.owner.deciding import approve, deny, opt_in, opt_out
+from agent.errors import RequestError
+from agent.owner.deciding import approve, deny, gaps_of, opt_in, opt_out
 from agent.owner.reviewing import Review
 from agent.wire.fields import Kind
-from agent.wire.statements import Scope
+from agent.wire.statements import Absence, Scope, Why
 from agent.wire.topics import RequestTopic, cell_of
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, Street, a_street, until
 
@@ -90,5 +91,11 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     until(lambda: street.state_of(wanted) == "pending", "a match")
     with street.owners_link() as link:
         review = Review.fetch(link, street.owner, wanted.id)
-        approve(link, street.owner, review, [review.segments[0].id])
+        # The owner may let them know what the rest of the window holds: as the device's manifest has it, not otherwise.
+        told = gaps_of(link, street.owner, review)
+        asked = review.request
+        lie = (Absence(from_ms=asked.from_s * 1000, to_ms=asked.to_s * 1000, why=Why.OFF),)
+        with pytest.raises(RequestError, match="has just changed"):
+            approve(link, street.owner, review, [review.segments[0].id], gaps=lie)
+        approve(link, street.owner, review, [review.segments[0].id], gaps=told)
     until(lambda: street.published() != [], "the approved disclosure to be offered")

@@ -19,7 +19,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tests.crash.power.fuse_log import FLUSH, MARK, WRITE, read_log
 from tests.crash.power.loop import mounted, unmount, why_not
 from tests.crash.power.workload import broken_promises
 
-__all__ = ["Result", "cut_everywhere", "main"]
+__all__ = ["Result", "cut_everywhere", "main", "written_by"]
 
 _IMAGE_BYTES = 24 << 20
 _SECTOR_BYTES = 512
@@ -61,12 +61,35 @@ def cut_everywhere(points: int, seed: int, without: tuple[str, ...] = ()) -> Res
         shutil.rmtree(place)
 
 
+def written_by(command: list[str], image_bytes: int) -> tuple[int, int]:
+    """Run `command` with a fresh ext4's path behind it; the bytes its disk was sent, and the number it prints last."""
+    place = Path(tempfile.mkdtemp(prefix="doorward-wear-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    try:
+        said: list[str] = []
+        log = _logged(place, image_bytes, lambda files, _marks: said.append(_run([*command, str(files)])))
+        return sum(len(data) for kind, _offset, data in log if kind == WRITE), int(said[0].split()[-1])
+    finally:
+        shutil.rmtree(place)
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def _record(place: Path, seed: int, without: tuple[str, ...]) -> list[tuple[int, int, bytes]]:
+    worker = [sys.executable, "-m", "tests.crash.power.workload"]
+    return _logged(
+        place, _IMAGE_BYTES, lambda files, marks: _run([*worker, str(files), str(marks), str(seed), *without])
+    )
+
+
+def _logged(place: Path, image_bytes: int, work: Callable[[Path, Path], object]) -> list[tuple[int, int, bytes]]:
+    """What a disk below an ext4 is sent while `work(files, marks)` runs on it."""
     mount, files, image, log = place / "mount", place / "files", place / "image", place / "log"
     mount.mkdir()
     files.mkdir()
     with image.open("wb") as made:
-        made.truncate(_IMAGE_BYTES)
+        made.truncate(image_bytes)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
     (place / "begin").write_bytes(image.read_bytes())
     command = [sys.executable, "-m", "tests.crash.power.fuse_log", str(mount), str(image), str(log)]
@@ -75,8 +98,7 @@ def _record(place: Path, seed: int, without: tuple[str, ...]) -> list[tuple[int,
         assert disk.stdout.readline() == b"mounted\n"
         try:
             with mounted(mount / "image", files):
-                worker = [sys.executable, "-m", "tests.crash.power.workload", str(files), str(mount / "marks")]
-                subprocess.run([*worker, str(seed), *without], check=True)
+                work(files, mount / "marks")
         finally:
             _unmount_soon(mount)
     return read_log(log)
