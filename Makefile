@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-vm test-pi3 lint bench setup setup-test clean help
+.PHONY: demo playground test test-browser page test-vm test-pi3 lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -27,6 +27,12 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
+
+test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (minutes)
+	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
+
+page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
+	@cd agent/web/src && npm run --silent build
 
 test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recording (root, minutes)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run vm
@@ -50,7 +56,8 @@ setup-test:
 
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf playground demo/out demo/report.html demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules
+	rm -rf playground demo/out demo/report.html demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
+	rm -rf agent/web/src/node_modules build/screenshots
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Show this list

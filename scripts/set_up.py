@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
+BROWSER = ROOT / "tests" / "browser"
+PAGE = ROOT / "agent" / "web" / "src"
 FOOTAGE = CACHE / "vtest.avi"
 FOOTAGE_PACKAGE = "opencv-doc"
 FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
@@ -194,16 +196,26 @@ def _extract(archive: Path) -> bool:
 
 def install_interop_peers() -> None:
     """`npm ci` for the second implementation that opens our segments, as tests/interop pins it."""
-    lock = INTEROP / "package-lock.json"
+    _install_npm(INTEROP, "the JavaScript age implementation that the tests compare with")
+
+
+def install_browser_driver() -> None:
+    """What drives a browser over the owner's page, and what builds the page, as their lock files pin them."""
+    _install_npm(BROWSER, "what drives a browser in the tests")
+    _install_npm(PAGE, "what builds the owner's page")
+
+
+def _install_npm(folder: Path, what: str) -> None:
+    lock = folder / "package-lock.json"
     if not lock.exists():
         return
-    stamp, key = INTEROP / "node_modules" / "doorward.stamp", digest(lock.read_bytes())
+    stamp, key = folder / "node_modules" / "doorward.stamp", digest(lock.read_bytes())
     if is_stamped(stamp, key):
         return
-    say("Installing the JavaScript age implementation that the tests compare with (npm ci)")
+    say(f"Installing {what} (npm ci)")
     npm = shutil.which("npm") or fail("npm is missing.", "install it:  sudo apt-get install nodejs npm")
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    _run(command, "npm could not install tests/interop", cwd=INTEROP)
+    _run(command, f"npm could not install {folder.relative_to(ROOT)}", cwd=folder)
     stamp.write_text(key + "\n")
 
 
@@ -278,6 +290,7 @@ def main(arguments: list[str]) -> None:
         fetch_footage()
     if purpose == "test":
         install_interop_peers()
+        install_browser_driver()
         prepare_camera()
 
 

@@ -32,6 +32,7 @@ esac
 # --- What is missing?
 
 missing=""
+wished=""
 need() { missing="$missing $*"; }
 
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -45,14 +46,19 @@ fi
 if [ "$purpose" = test ]; then
     has age || need age
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
+    # The tests of the owner's page drive a real browser; certutil lets it trust the doorbell as a person would.
+    # Without them those tests skip and say so, so a failure here stops nothing.
+    has chromium || wished="$wished chromium"
+    has certutil || wished="$wished libnss3-tools"
     # The Pi camera's tests, on the machine's real libcamera.
     if [ -f tests/hardware/virtual_camera.c ]; then
         /usr/bin/python3 -c 'import libcamera' 2>/dev/null || need python3-libcamera libcamera-ipa
         has gcc || need gcc libc6-dev linux-libc-dev
     fi
 fi
-[ -n "$missing" ] || exit 0
+[ -n "$missing$wished" ] || exit 0
 missing=${missing# }
+wished=${wished# }
 
 # --- Install it.
 
@@ -61,12 +67,17 @@ if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif has sudo; then
     as_root=sudo
+elif [ -z "$missing" ]; then
+    say "Without $wished the tests of the page in a browser are skipped.  As root:  apt-get install $wished"
+    exit 0
 else
     fail "These Debian packages are missing: $missing." "As root, run:  apt-get update && $command_line"
 fi
 
-say "Missing Debian packages: $missing"
-say "Installing them:  $as_root${as_root:+ }$command_line"
+if [ -n "$missing" ]; then
+    say "Missing Debian packages: $missing"
+    say "Installing them:  $as_root${as_root:+ }$command_line"
+fi
 
 # Debian starts a service when it installs one.  A broker of the system's own on port 1883 is not what the person asked
 # for, and the demo runs a private one.  policy-rc.d is Debian's way to say so; ours speaks of mosquitto only, is there
@@ -100,7 +111,7 @@ update() {
 case " $missing " in *" mosquitto "*) quiet_mosquitto ;; esac
 if lists_are_empty; then update || true; fi
 # Old lists name files that the mirror no longer has, so the second try comes after an update.
-install || { update && install; } || {
+[ -z "$missing" ] || install || { update && install; } || {
     tail -n 5 "$log" >&2
     fail "apt could not install: $missing (all of its words are in $log)." \
         "As root, run:  apt-get update && $command_line"
@@ -109,5 +120,11 @@ install || { update && install; } || {
 if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
     $as_root systemctl disable --quiet mosquitto.service 2>>"$log" || true
     say "The system's own mosquitto service stays off.  To use it:  sudo systemctl enable --now mosquitto"
+fi
+if [ -n "$wished" ]; then
+    say "Installing a browser for the tests of the page:  apt-get install --no-install-recommends $wished"
+    # shellcheck disable=SC2086 # a list of package names is meant to be split
+    apt_get install -y --no-install-recommends $wished ||
+        say "That did not work: the tests of the page in a browser will be skipped."
 fi
 say "Done."

@@ -52,7 +52,7 @@ class House:
         else:
             solo = Solo(
                 load(path),
-                open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), lambda: self.solo.press_button()),
+                open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), self.solo.press_button),
             )
         solo.start()
         assert solo.page is not None
@@ -169,9 +169,10 @@ class Phones:
             """await page.locator("#bundle").waitFor({state: "attached"});
                await page.locator("code", {hasText: args.id}).waitFor();
                await page.getByText("Give it a list of requesters").first().click();
-               await page.locator("#bundle").setInputFiles({name: "bundle", mimeType: "application/json", buffer: Buffer.from(args.bundle)});
+               const file = {name: "bundle", mimeType: "application/json", buffer: Buffer.from(args.bundle)};
+               await page.locator("#bundle").setInputFiles(file);
                await page.getByRole("button", {name: "Take it over"}).click();
-               await page.getByText(args.name).first().waitFor();""",  
+               await page.getByText(args.name).first().waitFor();""",
             bundle=bundle.decode(),
             id="",
             name=name,

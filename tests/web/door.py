@@ -1,0 +1,150 @@
+"""A door with a page and nothing else, and callers without a browser: they send exactly the bytes they want."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import secrets
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.adapters.state_folder import StateFolder
+from agent.config import load
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.roles.solo import Solo
+from agent.web.app import COOKIE, FRAME_TYPE
+from agent.web.operations import Login
+from agent.wire import envelope, strictjson
+from agent.wire.control import Frame, read_frame, write_frame
+from agent.wire.identities import private_key_from_seed
+
+CONFIGURATION = """\
+[device]
+name = "front-door"
+state_dir = "{state}"
+[camera]
+kind = "usb"
+device = "/dev/video-that-is-not-there"
+[page]
+host = "127.0.0.1"
+port = 0
+addresses = ["127.0.0.1"]
+mdns = false
+"""
+NAME = "front-door.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def frame(self) -> Frame:
+        found = read_frame(io.BytesIO(self.body))
+        assert found is not None
+        return found
+
+
+class Door:
+    """`ask` is one HTTPS request with exactly the headers given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        state = folder / "device"
+        if not state.exists():
+            StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
+            (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state))
+        self.solo = Solo(load(folder / "doorward.toml"))
+        self.solo.start()
+        assert self.solo.page is not None
+        self.page = self.solo.page
+        self.port = self.page.port
+        self.host = f"{NAME}:{self.port}"
+        self._context = ssl.create_default_context(cadata=self.page.certificates.authority_der)
+
+    def close(self) -> None:
+        self.solo.stop()
+        self.solo.close()
+
+    def claim(self) -> OwnerKeys:
+        """Give it an owner, beside the page: through the control socket."""
+        keys = OwnerKeys.create(self.folder / f"owner-{secrets.token_hex(3)}", name="owner-1")
+        with DeviceLink(self.folder / "device" / "control.sock") as link:
+            enrol(link, keys)
+        return keys
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", *, cookie: str | None = None, **headers: str | None
+    ) -> Answer:
+        """`headers`: names with underscores; None leaves one out.  The defaults are our own page's."""
+        sent: dict[str, str | None] = {"host": self.host}
+        if method == "POST":
+            sent |= {"origin": f"https://{self.host}", "sec-fetch-site": "same-origin", "content-type": FRAME_TYPE}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if cookie is not None:
+            sent["cookie"] = f"{COOKIE}={cookie}"
+        # Verified by the address: the test then says any Host it likes.
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self._context, timeout=20)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in sent.items():
+                if value is not None:
+                    connection.putheader(name, value)
+            connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def op(self, name: str, cookie: str | None = None, body: bytes = b"", /, **head: Any) -> Answer:
+        return self.ask("POST", f"/api/{name}", write_frame(Frame(head, body)), cookie=cookie)
+
+    def pair(self) -> str:
+        """A paired browser's cookie."""
+        answer = self.page.answer(Frame({"op": "page_code"}))
+        paired = self.ask("POST", "/pair", write_frame(Frame({"code": answer.head["result"]["code"]})))
+        assert paired.status == 200
+        return cookie_of(paired)
+
+    def prove(self, cookie: str, key: Ed25519PrivateKey, **changes: str) -> Answer:
+        """Sign the challenge with `key`; `changes` to what is signed."""
+        challenge = self.op("page_challenge", cookie).frame.head["result"]["challenge"]
+        device = self.op("device", cookie).frame.head["result"]["device"]
+        said = {"device": device, "origin": f"https://{self.host}", "challenge": challenge} | changes
+        signed = envelope.sign(Login.PAYLOAD_TYPE, strictjson.encode(Login(v=1, **said)), key)
+        return self.op("page_prove", cookie, envelope=signed.decode())
+
+    def owner(self, keys: OwnerKeys) -> str:
+        """An owner's cookie."""
+        proved = self.prove(self.pair(), keys.approval)
+        assert proved.status == 200, proved.body
+        return cookie_of(proved)
+
+
+def cookie_of(answer: Answer) -> str:
+    name, _, rest = answer.headers["set-cookie"].partition("=")
+    assert name == COOKIE
+    return rest.split(";")[0]
+
+
+@contextmanager
+def a_door(folder: Path) -> Iterator[Door]:
+    door = Door(folder)
+    try:
+        yield door
+    finally:
+        door.close()
+
+
+__all__ = ["NAME", "Answer", "Door", "a_door", "cookie_of"]

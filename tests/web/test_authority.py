@@ -1,0 +1,88 @@
+"""The doorbell's own authority vouches for this one doorbell and for nothing else."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from agent.errors import ConfigurationError
+from agent.web.authority import PageCertificates, _authority, _leaf, _Pair
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+NAME = "front-door.local"
+
+
+def made(
+    folder: Path, name: str = NAME, addresses: tuple[str, ...] = ("192.168.1.20",), days: int = 0
+) -> PageCertificates:
+    return PageCertificates(folder, name, addresses, NOW + datetime.timedelta(days=days))
+
+
+def leaf_of(folder: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates((folder / "page.pem").read_bytes())[0]
+
+
+def test_the_authority_permits_one_name_and_local_addresses_only(tmp_path: Path) -> None:
+    certificate = x509.load_der_x509_certificate(made(tmp_path).authority_der)
+    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    permitted = constraints.value.permitted_subtrees or []
+    assert [each.value for each in permitted if isinstance(each, x509.DNSName)] == [NAME]
+    networks = [each.value for each in permitted if isinstance(each, x509.IPAddress)]
+    assert all(network.is_private or network.is_link_local for network in networks)
+    basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (basic.ca, basic.path_length) == (True, 0)
+
+
+def test_its_own_certificate_verifies_and_one_for_a_bank_does_not(tmp_path: Path) -> None:
+    made(tmp_path)
+    pem = (tmp_path / "authority.pem").read_bytes()
+    authority = x509.load_pem_x509_certificate(pem)
+    verifier = PolicyBuilder().store(Store([authority])).time(NOW).build_server_verifier(x509.DNSName(NAME))
+    assert verifier.verify(leaf_of(tmp_path), [])
+    pair = _authority(NAME, NOW)
+    forged = _leaf(_Pair(pair.certificate, pair.key), "bank.example", (), NOW).certificate
+    bank = (
+        PolicyBuilder().store(Store([pair.certificate])).time(NOW).build_server_verifier(x509.DNSName("bank.example"))
+    )
+    with pytest.raises(VerificationError, match=r"(?i)constraint"):
+        bank.verify(forged, [])
+
+
+def test_the_authority_stays_and_the_leaf_is_renewed_a_month_before_its_end(tmp_path: Path) -> None:
+    first, leaf = made(tmp_path).authority_der, leaf_of(tmp_path)
+    assert made(tmp_path, days=300).authority_der == first
+    assert leaf_of(tmp_path) == leaf
+    assert made(tmp_path, days=370).authority_der == first
+    assert leaf_of(tmp_path) != leaf
+
+
+def test_a_new_address_makes_a_new_leaf_and_a_new_name_a_new_authority(tmp_path: Path) -> None:
+    first = made(tmp_path).authority_der
+    assert made(tmp_path, addresses=("192.168.1.20", "fd00::20")).authority_der == first
+    names = leaf_of(tmp_path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ipaddress.ip_address("fd00::20") in names.get_values_for_type(x509.IPAddress)
+    assert made(tmp_path, name="back-door.local").authority_der != first
+
+
+def test_an_address_of_the_internet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="local network"):
+        made(tmp_path, addresses=("203.0.113.7",))
+
+
+def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+    made(tmp_path / "page")
+    assert (tmp_path / "page").stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "page").iterdir())
+
+
+def test_a_damaged_key_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "authority.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError, match=r"authority\.pem"):
+        made(tmp_path)

@@ -1,0 +1,141 @@
+"""Codes, sessions and patience: what lets a browser in, and what keeps a guesser out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import RequestError
+from agent.web import visitors as module
+from agent.web.visitors import CODE_LIFE_S, MOST_TRIES, TooManyTriesError, Visitors, code_text
+
+
+class Entropy:
+    def token(self, size_bytes: int) -> bytes:
+        return secrets.token_bytes(size_bytes)
+
+
+class Hall:
+    """Visitors on a clock that moves only when told, and that can be shut down and started again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_800_000_000
+        self.open()
+
+    def open(self) -> None:
+        self.visitors = Visitors(self.path, Entropy(), lambda: self.now)
+
+    def restart(self) -> None:
+        self.visitors.close()
+        self.open()
+
+    def guess(self, address: str = "192.168.1.66") -> None:
+        with pytest.raises(RequestError):
+            self.visitors.pair("0000-000-000", address, "Firefox")
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Iterator[Hall]:
+    found = Hall(tmp_path / "page.sqlite")
+    yield found
+    found.visitors.close()
+
+
+def test_a_printed_code_lets_one_browser_in_once(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    token = hall.visitors.pair(code_text(code).lower(), "10.0.0.2", "Firefox")
+    assert hall.visitors.session(token) is not None
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_code_is_good_only_within_its_time(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    hall.now += CODE_LIFE_S
+    with pytest.raises(RequestError, match="no longer"):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_clock_that_is_set_back_does_not_revive_a_code(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    hall.now -= 10
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_the_code_before_the_newest_no_longer_counts(hall: Hall) -> None:
+    first = hall.visitors.make_code("printed")
+    hall.visitors.make_code("printed")
+    with pytest.raises(RequestError):
+        hall.visitors.pair(first, "10.0.0.2", "Firefox")
+
+
+def test_a_code_dies_of_too_many_wrong_tries_wherever_they_come_from(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    for number in range(MOST_TRIES):
+        hall.guess(f"192.168.1.{number}")
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive(hall: Hall) -> None:
+    waits = []
+    for _ in range(12):
+        hall.guess()
+        hall.restart()
+        try:
+            hall.visitors.require_patience("pair 192.168.1.66")
+        except TooManyTriesError as error:
+            waits.append(error.wait_s)
+            hall.now += error.wait_s
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128]
+    hall.visitors.require_patience("pair 10.0.0.2")
+
+
+def test_ten_million_guesses_take_longer_than_any_code_lives(hall: Hall) -> None:
+    """50 bits, ten tries a code: what a guesser may hope for in a year of printed codes is nothing."""
+    codes_a_year = 365 * 86_400 / CODE_LIFE_S
+    assert codes_a_year * MOST_TRIES / 32**10 < 1e-9
+    assert len(hall.visitors.make_code("printed")) == 10
+
+
+def test_a_session_ends_when_it_is_not_used_and_when_its_owner_says_so(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    hall.now += module.SESSION_IDLE_S + 1
+    assert hall.visitors.session(token) is None
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert hall.visitors.end(session.id)
+    assert hall.visitors.session(token) is None
+
+
+def test_being_an_owners_lapses_and_renews_the_token(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert session.owner_key is None
+    renewed = hall.visitors.proved(session, "a" * 16)
+    assert hall.visitors.session(token) is None
+    proven = hall.visitors.session(renewed)
+    assert proven is not None
+    assert proven.owner_key == "a" * 16
+    hall.now += module.OWNER_IDLE_S + 1
+    lapsed = hall.visitors.session(renewed)
+    assert lapsed is not None
+    assert lapsed.owner_key is None
+
+
+def test_the_file_holds_neither_code_nor_cookie(hall: Hall, tmp_path: Path) -> None:
+    code = hall.visitors.make_code("printed")
+    token = hall.visitors.pair(hall.visitors.make_code("invitation"), "10.0.0.2", "Firefox")
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("page.sqlite*"))
+    assert code.encode() not in stored
+    assert token.encode() not in stored
+    assert (tmp_path / "page.sqlite").stat().st_mode & 0o777 == 0o600

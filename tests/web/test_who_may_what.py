@@ -1,0 +1,216 @@
+"""Every route for every role, on a doorbell without and with an owner: as specified here, and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+
+from agent.errors import InternalError
+from agent.owner.keys import OwnerKeys
+from agent.web.app import build, routes
+from agent.web.marks import Mark, MarkedRoute, require_marks
+from agent.web.operations import CONTROL, PAGE
+from agent.wire.identities import private_key_from_seed
+from tests.web.door import Door, a_door
+
+ROLES = ("stranger", "false cookie", "paired", "removed owner", "owner")
+
+EXPECTED = {
+    # mark:         stranger  false   paired  removed  owner      … on a doorbell that has an owner
+    Mark.ANYONE: (True, True, True, True, True),
+    Mark.PAIRED: (False, False, True, True, True),
+    Mark.CLAIMANT: (False, False, False, False, True),
+    Mark.OWNER: (False, False, False, False, True),
+}
+UNCLAIMED = {
+    # mark:         stranger  false   paired
+    Mark.ANYONE: (True, True, True),
+    Mark.PAIRED: (False, False, True),
+    Mark.CLAIMANT: (False, False, True),
+    Mark.OWNER: (False, False, False),
+}
+SPECIFIED = {
+    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrol_test", "enrol_confirm")},
+    **{f"/api/page_{name}": Mark.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
+    "/api/enrol": Mark.CLAIMANT,
+    **{
+        f"/api/{name}": Mark.OWNER
+        for name in (
+            "status", "requests", "request", "gaps", "segment", "poster", "list", "statement", "trust", "trust_bundle",
+            "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
+        )
+    },
+    **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",
+             "/timeline", "/timeline/{event:str}", "/live", "/history", "/settings", "/ledger"), Mark.PAIRED),
+    **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest"), Mark.ANYONE),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with a_door(tmp_path_factory.mktemp("door")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def keys(door: Door) -> OwnerKeys:
+    return door.claim()
+
+
+def all_routes(door: Door) -> list[MarkedRoute]:
+    return routes(door.page._application)
+
+
+def is_let_in(door: Door, route: MarkedRoute, cookie: str | None) -> bool:
+    path = route.path.replace("{id:str}", "0" * 32).replace("{event:str}", "a" * 26)
+    answer = door.op(path.removeprefix("/api/"), cookie) if path.startswith("/api/") else door.ask(
+        route.method, path, cookie=cookie
+    )  # fmt: skip
+    turned_away = answer.status in (401, 403) or (answer.status == 303 and path != "/")
+    return not turned_away
+
+
+def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
+    found = {(route.method, route.path): route.mark for route in all_routes(door)}
+    for (_method, path), mark in found.items():
+        expected = Mark.ANYONE if path.startswith(("/static/", "/worker-service.js")) else SPECIFIED[path]
+        assert mark is expected, path
+    assert {path for _, path in found} >= set(SPECIFIED)
+
+
+def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
+    assert set(CONTROL) == set(door.page._control._operations)
+    assert not set(CONTROL) & set(PAGE)
+
+
+def test_an_unmarked_route_keeps_the_page_from_starting(door: Door) -> None:
+    async def nothing(_request: object) -> None: ...
+
+    with pytest.raises(InternalError, match="/forgotten"):
+        require_marks([*all_routes(door), Route("/forgotten", nothing)])
+    assert build(door.page._application, frozenset())
+
+
+def test_without_an_owner_only_a_paired_browser_may_claim_and_nobody_sees_more(tmp_path: Path) -> None:
+    with a_door(tmp_path) as door:
+        shared = (None, secrets.token_hex(32), door.pair())
+        for route in all_routes(door):
+            cookies = (None, shared[1], door.pair()) if route.path == "/api/page_leave" else shared
+            allowed = tuple(is_let_in(door, route, cookie) for cookie in cookies)
+            assert allowed == UNCLAIMED[route.mark], route.path
+
+
+def cookies_by_role(door: Door, keys: OwnerKeys) -> tuple[str | None, ...]:
+    removed = door.pair()
+    session = door.page._visitors.session(removed)
+    assert session is not None
+    # An owner once, but the key is not among those in force.
+    removed = door.page._visitors.proved(session, "f" * 16)
+    return (None, secrets.token_hex(32), door.pair(), removed, door.owner(keys))
+
+
+def test_route_by_role(door: Door, keys: OwnerKeys) -> None:
+    checked = 0
+    shared = cookies_by_role(door, keys)
+    for route in all_routes(door):
+        # Only leaving makes a cookie useless.
+        cookies = cookies_by_role(door, keys) if route.path == "/api/page_leave" else shared
+        allowed = tuple(is_let_in(door, route, cookie) for cookie in cookies)
+        assert allowed == EXPECTED[route.mark], (route.path, dict(zip(ROLES, allowed, strict=True)))
+        checked += len(cookies)
+    assert checked == len(ROLES) * len(all_routes(door))
+
+
+@pytest.mark.parametrize(
+    ("op", "head"),
+    [
+        ("segment", {"id": "a" * 26}),
+        ("segment", {"id": "../../etc/passwd"}),
+        ("poster", {"id": "a" * 26}),
+        ("poster", {"id": 7}),
+        ("request", {"id": "0" * 32}),
+        ("request", {"id": None}),
+        ("enrol_test", {"name": "owner-9"}),
+        ("enrol_confirm", {"tokens": {}}),
+        ("enrol_confirm", {"tokens": {"owner-1": "zz"}}),
+        ("statement", {"envelope": "{}", "sizes": []}),
+        ("statement", {"envelope": "", "sizes": [9]}),
+        ("list", {"from_ms": -1, "to_ms": 5}),
+        ("events", {"from_ms": "x", "to_ms": 5}),
+        ("checkpoint", {"old_size": 99_999_999}),
+        ("ledger", {"start": 0, "end": "all"}),
+        ("page_card", {"card": ""}),
+        ("page_prove", {"envelope": "nothing"}),
+    ],
+)
+def test_an_object_that_is_not_there_or_not_one_is_refused_in_words(
+    door: Door, keys: OwnerKeys, op: str, head: dict[str, object]
+) -> None:
+    answer = door.op(op, door.owner(keys), **head)
+    assert answer.status == 400 or (answer.status == 503 and op in ("segment", "poster"))
+    assert answer.frame.head["ok"] is False
+    assert answer.frame.head["error"]
+    assert b"Traceback" not in answer.body
+
+
+def test_one_owners_browser_can_be_shut_out_by_another(door: Door, keys: OwnerKeys) -> None:
+    first, second = door.owner(keys), door.owner(keys)
+    listed = door.op("page_browsers", first).frame.head["result"]["browsers"]
+    this = next(
+        each["id"] for each in door.op("page_browsers", second).frame.head["result"]["browsers"] if each["this"]
+    )
+    assert this in {each["id"] for each in listed}
+    assert door.op("page_end", first, id=this).frame.head["result"] == {"ended": True}
+    assert door.op("page_hello", second).status == 401
+    assert door.op("page_end", first, id=this).frame.head["result"] == {"ended": False}
+
+
+def test_the_session_alone_approves_nothing(door: Door, keys: OwnerKeys) -> None:
+    """An owner's cookie, stolen: statements count for their signature and for nothing else."""
+    cookie = door.owner(keys)
+    answer = door.op("statement", cookie, envelope="{}", sizes=[])
+    assert answer.status == 400
+    assert answer.frame.head["kind"] in ("FormatError", "OpenError")
+
+
+def test_a_strangers_key_proves_nothing_and_makes_wait(door: Door, keys: OwnerKeys) -> None:
+    cookie, stranger = door.pair(), private_key_from_seed(secrets.token_bytes(32))
+    for _ in range(5):
+        assert door.prove(cookie, stranger).status == 400
+    assert door.prove(cookie, keys.approval).status == 429
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"origin": "https://front-door.example"},
+        {"challenge": "0" * 64},
+        {"device": "ed25519:" + "A" * 43},
+    ],
+)
+def test_a_proof_for_another_page_time_or_doorbell_proves_nothing(
+    door: Door, keys: OwnerKeys, change: dict[str, str]
+) -> None:
+    cookie = door.pair()
+    if "device" in change:
+        change = {"device": keys.card.approver}
+    assert door.prove(cookie, keys.approval, **change).status == 400
+    assert door.op("status", cookie).status == 403
+
+
+def test_a_proof_counts_once(door: Door, keys: OwnerKeys) -> None:
+    from agent.web.operations import Login
+    from agent.wire import envelope, strictjson
+
+    cookie = door.pair()
+    challenge = door.op("page_challenge", cookie).frame.head["result"]["challenge"]
+    device = door.op("device", cookie).frame.head["result"]["device"]
+    payload = strictjson.encode(Login(v=1, device=device, origin=f"https://{door.host}", challenge=challenge))
+    signed = envelope.sign(Login.PAYLOAD_TYPE, payload, keys.approval).decode()
+    assert door.op("page_prove", cookie, envelope=signed).status == 200
+    assert door.op("page_prove", cookie, envelope=signed).status == 401
+    assert door.op("page_prove", door.pair(), envelope=signed).status == 400
