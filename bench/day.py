@@ -1,8 +1,9 @@
 """Hours of footage at full speed: is memory flat, is no thread left, do the times stay true?
 
-`python -m bench.day [HOURS]` (2; a day takes about six minutes).  A whole recorder with its vault; real footage is encoded once, and its packets and
-small pictures are then delivered again and again under new sensor times, 10 frames a second, through detector, events,
-segments, sealing and eviction.  What is stored is read back: every segment's times against those of its packets.
+`python -m bench.day [HOURS]` (2; a day takes about six minutes).  A whole recorder with its vault; real footage is
+encoded once, and its packets and small pictures are then delivered again and again under new sensor times, 10 frames a
+second, through detector, events, segments, sealing and eviction.  What is stored is read back: every segment's times
+against those of its packets.
 """
 
 from __future__ import annotations

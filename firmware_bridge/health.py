@@ -114,7 +114,8 @@ def _under_voltage(root: Path) -> bool | None:
 
 def _written_mb(card: Path | None) -> int | None:
     fields = (_text(card / "stat") or "").split() if card else []
-    return int(fields[6]) * _SECTOR_BYTES // 1_000_000 if len(fields) > 6 and re.fullmatch(r"\d{1,12}", fields[6]) else None
+    sectors = fields[6] if len(fields) > 6 else ""
+    return int(sectors) * _SECTOR_BYTES // 1_000_000 if re.fullmatch(r"\d{1,12}", sectors) else None
 
 
 def _wear(card: Path | None) -> int | None:

@@ -527,6 +527,11 @@ def _explained(error: BaseException) -> DeviceError:
             "There is not enough contiguous memory for the camera's pictures.",
             remedy="Give it more in config.txt (dtoverlay=vc4-kms-v3d,cma-256), or a smaller camera.size.",
         )
+    if "dmaheap" in words.lower():
+        return DeviceError(
+            "This system offers no memory for the camera's pictures (/dev/dma_heap).",
+            remedy="Use Raspberry Pi OS's kernel with dtoverlay=vc4-kms-v3d, and put this user into the group video.",
+        )
     if "busy" in words.lower() or "in use" in words.lower():
         return DeviceError(
             "The camera is busy: another program has it.", remedy="Find it with `sudo fuser -v /dev/media*` and end it."

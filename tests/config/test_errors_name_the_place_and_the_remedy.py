@@ -18,7 +18,12 @@ WRONG = {
     "text for a number": ("[camera]\nfps = 'many'", 2, "camera.fps", "Give a whole number from 1 to 60."),
     "a fraction for a whole number": ("[camera]\nfps = 1.5", 2, "camera.fps", "Give a whole number from 1 to 60."),
     "not a number": ("[motion]\nsensitivity = nan", 2, "motion.sensitivity", "Give a number from 0.1 to 10."),
-    "an unknown choice": ("[camera]\nkind = 'ubs'", 2, "camera.kind", 'Give one of "usb", "pi", "rtsp", "file", "scripted".'),
+    "an unknown choice": (
+        "[camera]\nkind = 'ubs'",
+        2,
+        "camera.kind",
+        'Give one of "usb", "pi", "rtsp", "file", "scripted".',
+    ),
     "a number for a path": ("[device]\nstate_dir = 3", 2, "device.state_dir", "Give a path in quotes."),
     "a value for a table": ("camera = 3", 1, "camera", "Give a table with kind, device"),
     "a corner outside the picture": (

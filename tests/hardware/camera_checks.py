@@ -205,7 +205,7 @@ class House(Rig):
             return PiCamera(SMALL, make=camera._make, encoder=camera._choice)
 
         self.solo = Solo(configuration, open_camera=open_camera)
-        self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=1.0)
+        self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=0.6)
         self.solo.start()
         self.owner = OwnerKeys.create(folder / "owner")
         with DeviceLink(folder / "state" / "control.sock") as link:

@@ -286,10 +286,22 @@ def pi3() -> None:
     bridge.wait()
     watchdog = [p.read_text().strip() for p in Path("/sys/class/watchdog").glob("*/identity")]
     check("watchdog", any("Broadcom" in name or "BCM" in name for name in watchdog), watchdog)
-    record(60)
+    record(75)
+
+
+def borrow_dma_heaps() -> None:
+    """Debian's arm64 kernel has no dma-heaps (a Pi's has): there the tests' own shim answers for them."""
+    if Path("/dev/dma_heap").exists() or "LD_PRELOAD" in os.environ:
+        return
+    shim = Path("/run/virtual_camera.so")
+    source = REPO / "tests" / "hardware" / "virtual_camera.c"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(source)], check=True)
+    command = [sys.executable, "-m", "tests.hardware.vm.guest"]
+    os.execve(sys.executable, command, {**os.environ, "LD_PRELOAD": str(shim)})
 
 
 def main() -> None:
+    borrow_dma_heaps()
     words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
     wanted = words.get("doorward", "panel")
     say(f"begin {wanted} {os.uname().release} {os.uname().machine}")

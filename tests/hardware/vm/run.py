@@ -25,6 +25,7 @@ from tests.hardware.vm.build import CACHE, ROOT, build
 
 RESULTS = ROOT / "tests" / "hardware" / "RESULTS.md"
 CUTS = 3
+_LEFT_OUT = re.compile("__pycache__|node_modules")
 PACKED = ("agent", "firmware_bridge", "tests/hardware", "tests/__init__.py")
 
 
@@ -71,7 +72,7 @@ def pack(target: Path) -> None:
     with tarfile.open(target, "w") as archive:
         for name in PACKED:
             if (ROOT / name).exists():
-                archive.add(ROOT / name, arcname=name, filter=lambda one: None if "__pycache__" in one.name else one)
+                archive.add(ROOT / name, arcname=name, filter=lambda one: None if _LEFT_OUT.search(one.name) else one)
     with target.open("ab") as file:
         file.write(b"\0" * (-target.stat().st_size % (1 << 20)))
 
