@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PLATFORMS = {
-    "amd64": tuple(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)) + ("manylinux2014_x86_64",),
-    "arm64": tuple(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)) + ("manylinux2014_aarch64",),
+    "amd64": (*(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)), "manylinux2014_x86_64"),
+    "arm64": (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64"),
 }
 """Debian 12 has glibc 2.36; a wheel for an older one runs as well."""
 PYTHONS = ("3.11", "3.13")

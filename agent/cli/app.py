@@ -27,6 +27,10 @@ COMMANDS = {
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
     "self-test": LazyCommand("agent.cli.selftest:self_test", "Do the main job in small, in a folder of its own."),
+    "provision": LazyCommand("agent.cli.provision:provision", "Many doorbells from one file."),
+    "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the bundle from the boot partition, once."),
+    "trust-report": LazyCommand("agent.cli.provision:trust_report_command", "What this doorbell was given to trust."),
+    "apply": LazyCommand("agent.cli.uninstall:apply", "After a change of the configuration, take it up."),
     "uninstall": LazyCommand("agent.cli.uninstall:uninstall", "Remove Doorward from this machine."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),
 }

@@ -53,6 +53,15 @@ def check(file: Path | None, config: Path, as_json: bool) -> None:
         click.echo(click.style("  Note: ", fg="yellow") + note)
 
 
+@config.command()
+@click.option("--fleet", is_flag=True, help="Of a fleet file instead.")
+def schema(fleet: bool) -> None:
+    """Print the JSON Schema of a configuration, for editors.  It knows every key, type and range."""
+    from agent.config.schema import configuration_schema, fleet_schema
+
+    click.echo(fleet_schema() if fleet else configuration_schema(), nl=False)
+
+
 def _meaning(configuration: Configuration) -> Iterator[str]:
     camera, clips, vault = configuration.camera, configuration.clips, configuration.vault
     source = {

@@ -1,4 +1,4 @@
-"""`doorward uninstall`: hands over to the installer of the version that runs, which removes this very program."""
+"""`doorward apply` and `uninstall`: hand over to the installer of the version that runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from pathlib import Path
 
 import click
 
-__all__ = ["uninstall"]
+__all__ = ["apply", "uninstall"]
 
 _INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "installation"
+
+
+@click.command()
+def apply() -> None:
+    """After a change of the configuration: open or close page, panel and network camera, and restart."""
+    _installed()
+    if os.spawnv(os.P_WAIT, "/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "apply"]):  # noqa: S606
+        raise click.exceptions.Exit(1)
+    roles = [f"doorward-{role}.service" for role in ("custodian", "recorder", "uplink", "bridge")]
+    os.execv("/usr/bin/systemctl", ["systemctl", "restart", "doorward.target", *roles])  # noqa: S606
 
 
 @click.command()
@@ -17,12 +27,18 @@ _INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "installation"
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def uninstall(purge: bool, yes: bool) -> None:
     """Remove Doorward from this machine.  What it recorded stays, unless --purge."""
-    from agent.errors import ConfigurationError
-
-    if not Path("/opt/doorward/current").exists():
-        raise ConfigurationError("Doorward is not installed here.", remedy="A checkout is removed by deleting its folder.")
+    _installed()
     if not yes:
         what = "Doorward and everything it keeps" if purge else "Doorward; what it keeps stays"
         click.confirm(f"Remove {what}?", abort=True)
     # The system's Python, because the environment's own goes.
     os.execv("/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "uninstall", *(["--purge"] if purge else [])])  # noqa: S606
+
+
+def _installed() -> None:
+    from agent.errors import ConfigurationError
+
+    if not Path("/opt/doorward/current").exists():
+        raise ConfigurationError(
+            "Doorward is not installed here.", remedy="A checkout is removed by deleting its folder."
+        )

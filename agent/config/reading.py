@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import re
 import tomllib
 import types
 import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from agent.config.places import KeyPath, Places
-from agent.config.settings import Configuration, contradictions
+from agent.config.settings import Configuration, Contradiction, contradictions
 from agent.errors import ConfigurationError
 
-__all__ = ["load", "parse"]
+__all__ = ["convert", "load", "parse", "read_text"]
+
+_Kind = TypeVar("_Kind")
+Contradicting = Callable[[_Kind], Iterator[Contradiction]]
 
 _MAX_BYTES = 1 << 20
 _PATH_IN_MESSAGE = re.compile(r" - at `(?P<path>[^`]*)`$")
@@ -32,6 +37,11 @@ _MISSING = re.compile(r"Object missing required field `(.*)`")
 
 def load(path: Path) -> Configuration:
     """Read and check the file.  Raises `ConfigurationError`."""
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The file's text, within bounds.  Raises `ConfigurationError`."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -43,17 +53,21 @@ def load(path: Path) -> Configuration:
     if len(data) > _MAX_BYTES:
         raise ConfigurationError(f"The configuration {path} is over 1 MiB.", remedy="Check that it is the right file.")
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         places = Places(before)
         line = before.count("\n") + 1
         raise _error(path, line, places.key(line), "this line is not UTF-8.", "Save the file as UTF-8.") from error
-    return parse(text, path)
 
 
 def parse(text: str, source: Path) -> Configuration:
     """The configuration in `text`.  `source` names it in errors and is what relative paths are relative to."""
+    return convert(text, source, Configuration, contradictions)
+
+
+def convert(text: str, source: Path, kind: type[_Kind], contradicting: Contradicting[_Kind]) -> _Kind:
+    """`text` as a `kind` of ours, or the first thing that is wrong with it.  Raises `ConfigurationError`."""
     places = Places(text)
     try:
         tables = tomllib.loads(text)
@@ -62,14 +76,14 @@ def parse(text: str, source: Path) -> Configuration:
         remedy = "Compare the line with config/doorward.toml: text stands in quotes, a list in [ ], a comment after #."
         raise _error(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
     try:
-        configuration = msgspec.convert(tables, Configuration, dec_hook=lambda kind, value: _path(kind, value, source))
+        converted = msgspec.convert(tables, kind, dec_hook=lambda wanted, value: _path(wanted, value, source))
     except msgspec.ValidationError as error:
-        key, message, remedy = _explain(str(error), tables)
+        key, message, remedy = _explain(str(error), tables, kind)
         raise _error(source, places.line(key), key, message, remedy) from error
-    problem = next(contradictions(configuration), None)
+    problem = next(contradicting(converted), None)
     if problem:
         raise _error(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
-    return configuration
+    return converted
 
 
 def _error(source: Path, line: int, key: KeyPath, message: str, remedy: str) -> ConfigurationError:
@@ -107,20 +121,20 @@ def _reason(error: Exception) -> str:
     return words[:1].lower() + words[1:].rstrip(".")
 
 
-def _explain(said: str, tables: dict[str, Any]) -> tuple[KeyPath, str, str]:
+def _explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str, str]:
     """(key, message, remedy) for a message of msgspec's."""
     where = _PATH_IN_MESSAGE.search(said)
     steps = _PATH_STEP.findall(where["path"]) if where else []
     key: KeyPath = tuple(int(index) if index else name for name, index in steps)
     said = _PATH_IN_MESSAGE.sub("", said)
     if unknown := _UNKNOWN.fullmatch(said):
-        return (*key, unknown[1]), "nobody knows this key.", _suggestion(unknown[1], _type_at(key))
+        return (*key, unknown[1]), "nobody knows this key.", _suggestion(unknown[1], _type_at(key, whole))
     if missing := _MISSING.fullmatch(said):
-        whole = (*key, missing[1])
-        return whole, "this key is missing.", f"Add it; it is {_wanted(_type_at(whole))}."
+        absent = (*key, missing[1])
+        return absent, "this key is missing.", f"Add it; it is {_wanted(_type_at(absent, whole))}."
     value = _value_at(tables, key)
     shown = f"{_short(value)} does not fit." if isinstance(value, str | int | float) else "this value does not fit."
-    return key, shown, f"Give {_wanted(_type_at(key))}."
+    return key, shown, f"Give {_wanted(_type_at(key, whole))}."
 
 
 def _suggestion(name: str, section: Any) -> str:
@@ -143,17 +157,21 @@ def _value_at(tables: Any, key: KeyPath) -> object:
     return tables
 
 
-def _type_at(key: KeyPath) -> Any:
-    """The annotation that `settings.py` gives the key."""
-    kind: Any = Configuration
+def _type_at(key: KeyPath, kind: Any) -> Any:
+    """The annotation that `kind` gives the key."""
     for step in key:
         kind = _bare(kind)
         if isinstance(step, int):
             items = typing.get_args(kind)
             kind = items[0] if items[-1] is ... else items[step]
         else:
-            kind = typing.get_type_hints(kind, include_extras=True)[step]
+            kind = _hints(kind)[step]
     return _bare(kind, keep_meta=True)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _bare(kind: Any, *, keep_meta: bool = False) -> Any:

@@ -216,5 +216,5 @@ def decode(data: bytes, kinds: type[_Kind]) -> _Kind:
     """One of `kinds`.  Raises `FormatError`."""
     try:
         return msgspec.json.decode(data, type=kinds)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError("A message between roles is not one that belongs here.") from error

@@ -1,4 +1,4 @@
-"""Installs, upgrades and removes Doorward on Debian and Raspberry Pi OS; standard library only, run by the system's Python.
+"""Installs, upgrades and removes Doorward; standard library only, run by the system's own Python.
 
     python3 scripts/installation install|uninstall     (or `make install`, `doorward uninstall`)
 

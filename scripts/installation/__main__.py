@@ -21,7 +21,7 @@ from installation import answers, environment
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, tree_digest
-from installation.words import Failed, fail, run, say
+from installation.words import FailedError, fail, run, say
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -33,10 +33,14 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         with _alone(Places()):
+            if wanted.what == "apply":
+                System(Places()).apply_options()
+                System(Places()).reload()
+                return 0
             if wanted.what == "install":
                 return install(Places(), wanted.source, wanted.wheelhouse, wanted.answers)
             return uninstall(Places(), purge=wanted.purge)
-    except Failed as error:
+    except FailedError as error:
         print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
         return 1
 
@@ -48,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     install_.add_argument("--source", type=Path, default=SOURCE, help="the tree to install")
     install_.add_argument("--wheelhouse", type=Path, help="a folder of wheels: then no network is needed")
     install_.add_argument("--answers", type=Path, help="a doorward.toml to begin with, instead of questions")
+    commands.add_parser("apply", help="open or close what the configuration asks for: page, panel, network camera")
     remove = commands.add_parser("uninstall", help="remove the program; keep the data")
     remove.add_argument("--purge", action="store_true", help="remove keys, trust, footage, configuration and users too")
     return parser
@@ -88,7 +93,9 @@ def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: 
         return _roll_back(versions, system, before, name)
     if before is not None:
         versions.sweep()
-        say(f"{before} was replaced by {name}; it stays for a roll-back." if before != name else f"{name} is installed.")
+        say(
+            f"{before} was replaced by {name}; it stays for a roll-back." if before != name else f"{name} is installed."
+        )
     _farewell(places, system)
     return 0
 
@@ -96,7 +103,9 @@ def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: 
 def _roll_back(versions: Versions, system: System, before: str | None, name: str) -> int:
     _show_journal()
     if before is None or before == name or versions.roll_back() is None:
-        fail(f"{name} is installed but does not run well.", "look at:  journalctl -u 'doorward-*' -n 50; doorward doctor")
+        fail(
+            f"{name} is installed but does not run well.", "look at:  journalctl -u 'doorward-*' -n 50; doorward doctor"
+        )
     system.prepare()
     system.start()
     well = "runs" if system.is_healthy() else "does not run well either"
@@ -112,7 +121,9 @@ def uninstall(places: Places, *, purge: bool) -> int:
         system.purge()
     shutil.rmtree(places.opt, ignore_errors=True)
     if purge:
-        say("Doorward and everything it kept is gone.  What flash memory keeps of removed files no program can promise.")
+        say(
+            "Doorward and everything it kept is gone.  What flash memory keeps of removed files no program can promise."
+        )
     else:
         say(f"Doorward is gone.  Kept: {places.state} and {places.etc}, and the users they belong to.")
     return 0
@@ -134,7 +145,7 @@ def _version_of(source: Path) -> str:
     for line in (source / "agent" / "__init__.py").read_text().splitlines():
         if line.startswith("__version__"):
             return line.split('"')[1]
-    fail(f"{source} is no Doorward.", "give --source the folder of a release.")
+    raise FailedError(f"{source} is no Doorward.", "give --source the folder of a release.")
 
 
 def _wheelhouse_beside(source: Path) -> Path | None:

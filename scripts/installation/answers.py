@@ -1,6 +1,6 @@
 """The configuration of a fresh installation: from an answer file, from a person at a terminal, or from the defaults.
 
-An answer file is a `doorward.toml`: the same keys, the same checks.  Asked at a terminal are only what a doorbell cannot
+An answer file is a `doorward.toml`: the same keys, the same checks.  A terminal is asked only what a doorbell cannot
 know by itself: its name, where it is, its camera, and whether its owner wants a page.
 """
 
@@ -30,8 +30,12 @@ def configuration(template: str, answers: Path | None) -> str:
         return template
     print("\nFour questions; Enter takes what stands in brackets.  All of it can be changed later.\n")
     name = _ask("What is this doorbell called?", "front-door", r"[\w -]{1,64}")
-    place = _ask("Where is it (latitude, longitude)? Without it no request can match.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|")
-    kind = _ask(f"Which camera ({', '.join(_CAMERAS)})?", "pi" if Path("/dev/vchiq").exists() else "usb", "|".join(_CAMERAS))
+    place = _ask(
+        "Where is it (latitude, longitude)? Without it no request can match.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|"
+    )
+    kind = _ask(
+        f"Which camera ({', '.join(_CAMERAS)})?", "pi" if Path("/dev/vchiq").exists() else "usb", "|".join(_CAMERAS)
+    )
     page = _ask("A page for your browser, on your own network (yes, no)?", "yes", "yes|no")
     text = _set(template, "name", json.dumps(name, ensure_ascii=False))
     text = _set(text, "kind", json.dumps(kind))

@@ -1,10 +1,9 @@
-"""What an installation is to the system: users, folders, units, services; each step may be repeated, each can be undone."""
+"""What an installation is to the system: users, folders, units, services; each step may be repeated, and undone."""
 
 from __future__ import annotations
 
 import grp
 import json
-import os
 import pwd
 import shutil
 import subprocess
@@ -50,9 +49,9 @@ class System:
         for unit in UNITS:
             self._link(places.units / unit, app / unit)
         self._link(places.command, places.current / "bin" / "doorward")
-        for owner in ("vault", "custodian"):
-            if not (places.state / owner).is_dir():
-                raise RuntimeError(f"{places.state / owner} was not made.")
+        for name in ("vault", "custodian"):
+            if not (places.state / name).is_dir():
+                raise RuntimeError(f"{places.state / name} was not made.")
 
     def apply_options(self) -> None:
         """Drop-ins and marks for what the configuration asks for, and only then."""
@@ -90,6 +89,10 @@ class System:
             run(["systemctl", "enable", "--quiet", *UNITS[:2]], "the units could not be enabled")
             run(["systemctl", "enable", "--quiet", *(f"{name}.service" for name in SERVICES)], "the units, too")
             run(["systemctl", "restart", "doorward.target", *(f"{name}.service" for name in SERVICES)], "", check=False)
+
+    def reload(self) -> None:
+        if self.alive:
+            run(["systemctl", "daemon-reload"], "systemd did not read the units")
 
     def is_healthy(self) -> bool:
         """Every service that has something to do runs, is not restarting, and the custodian answers."""
@@ -129,10 +132,10 @@ class System:
             folder = self._places.units / f"{service}.service.d"
             (folder / f"{name}.conf").unlink(missing_ok=True)
             _remove_empty(folder)
-        for folder in ("doorward.target.wants", "multi-user.target.wants"):
+        for wants in ("doorward.target.wants", "multi-user.target.wants"):
             for unit in UNITS:
-                (self._places.units / folder / unit).unlink(missing_ok=True)
-            _remove_empty(self._places.units / folder)
+                (self._places.units / wants / unit).unlink(missing_ok=True)
+            _remove_empty(self._places.units / wants)
         for path in (self._places.command, self._places.tmpfiles, self._places.sysusers):
             path.unlink(missing_ok=True)
             _remove_empty(path.parent)
@@ -157,7 +160,7 @@ class System:
 
     def _link(self, link: Path, target: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink() and os.readlink(link) == str(target):
+        if link.is_symlink() and link.readlink() == target:
             return
         making = link.with_name(f".{link.name}.new")
         making.unlink(missing_ok=True)

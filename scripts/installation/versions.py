@@ -109,7 +109,7 @@ class Versions:
 
     def _target(self, link: Path) -> str | None:
         try:
-            name = Path(os.readlink(link)).name
+            name = link.readlink().name
         except OSError:
             return None
         return name if self.folder(name).is_dir() else None

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import NoReturn
 
-__all__ = ["Failed", "fail", "run", "say"]
+__all__ = ["FailedError", "fail", "run", "say"]
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """Something did not work; the message and the remedy are for a person."""
 
     def __init__(self, message: str, remedy: str) -> None:
@@ -24,11 +24,11 @@ def say(text: str) -> None:
 
 
 def fail(message: str, remedy: str) -> NoReturn:
-    raise Failed(message, remedy)
+    raise FailedError(message, remedy)
 
 
 def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Never through a shell.  Raises `Failed` with the end of what the program said."""
+    """Never through a shell.  Raises `FailedError` with the end of what the program said."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if check and done.returncode:
         print((done.stdout + done.stderr)[-2000:], file=sys.stderr)

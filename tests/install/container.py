@@ -7,6 +7,7 @@ The root is made once by mmdebstrap and kept below `.cache/`; each container is 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -35,9 +36,10 @@ def base(suite: str, architecture: str = "amd64", packages: str = PACKAGES) -> P
 
 
 def wheelhouse(architecture: str = "amd64") -> Path:
-    made = CACHE / f"wheels-{architecture}"
+    pins = hashlib.sha256((ROOT / "requirements" / "run.txt").read_bytes()).hexdigest()[:8]
+    made = CACHE / f"wheels-{architecture}-{pins}"
     if not made.is_dir():
-        part = CACHE / f"wheels-{architecture}.part"
+        part = CACHE / f"wheels-{architecture}-{pins}.part"
         shutil.rmtree(part, ignore_errors=True)
         python = os.environ.get("PYTHON_FOR_WHEELS", str(ROOT / ".venv" / "bin" / "python"))
         subprocess.run([python, str(ROOT / "scripts" / "wheelhouse.py"), architecture, str(part)], check=True)
@@ -47,7 +49,8 @@ def wheelhouse(architecture: str = "amd64") -> Path:
 
 def copy_source(target: Path, *, tests: bool = False) -> None:
     """What a release holds (and the tests that run inside)."""
-    names = ["agent", "firmware_bridge", "config", "systemd", "requirements", "scripts", *(["tests", "demo"] if tests else [])]
+    names = ["agent", "firmware_bridge", "config", "systemd", "requirements", "scripts"]
+    names += ["tests", "demo"] if tests else []
     ignore = shutil.ignore_patterns("__pycache__", "node_modules", "*.avi")
     for name in names:
         shutil.copytree(ROOT / name, target / name, ignore=ignore, dirs_exist_ok=True)
@@ -90,11 +93,15 @@ class Container:
         while True:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             self._pid = int(children[0]) if children else 0
-            if self._pid and self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"):
+            if self._pid and self._is_up():
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError((self._folder / "boot.log").read_text()[-2000:])
             time.sleep(0.2)
+
+    def _is_up(self) -> bool:
+        said = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        return said in ("running", "degraded")
 
     def halt(self) -> None:
         """In good order, or else as a power cut."""
@@ -112,14 +119,14 @@ class Container:
     def words(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]
 
-    def run(
-        self, *command: str, check: bool = True, timeout_s: float = 300
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        words = self.words(*command)
         done = subprocess.run(
-            self.words(*command), capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
+            words, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
         )
         if check and done.returncode:
-            raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+            said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{said}")
         return done
 
     def property(self, unit: str, name: str) -> str:
@@ -130,13 +137,13 @@ class Container:
         found: dict[str, str] = {}
         for folder, folders, files in os.walk(self.root):
             relative = folder.removeprefix(str(self.root)) or "/"
-            if relative.startswith(("/proc", "/sys", "/dev", "/run", "/tmp")):  # noqa: S108 — not on a disk
+            if relative.startswith(("/proc", "/sys", "/dev", "/run", "/tmp")):
                 folders.clear()
                 continue
             for name in (*folders, *files):
                 path = Path(folder, name)
                 told = path.lstat()
-                link = os.readlink(path) if path.is_symlink() else ""
+                link = path.readlink() if path.is_symlink() else ""
                 size = told.st_size if name in files else 0
                 found[f"{relative.rstrip('/')}/{name}"] = f"{told.st_mode:o} {told.st_uid}:{told.st_gid} {size} {link}"
         return found

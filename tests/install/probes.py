@@ -1,7 +1,7 @@
 """Tried from inside a role's sandbox: to read, reach, signal, call or become what is not the role's.  None may succeed.
 
-Runs in the container as a copy of the role's unit with another ExecStart (`run.py`), and once without a sandbox, as root,
-to show that there was something to be had.  Prints JSON: name → "refused: why" or "SUCCEEDED".
+Runs in the container as a copy of the role's unit with another ExecStart (`run.py`), and once without a sandbox, as
+root, to show that there was something to be had.  Prints JSON: name → "refused: why" or "SUCCEEDED".
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def opened(family: int, kind: int, protocol: int = 0) -> Callable[[], object]:
 
 def listen() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as line:
-        line.bind(("0.0.0.0", 4711))  # noqa: S104
+        line.bind(("0.0.0.0", 4711))
         line.listen()
 
 
@@ -84,17 +84,18 @@ def writable_and_executable() -> None:
 def others() -> list[int]:
     """Processes of the other roles that can be seen."""
     me = os.getuid()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and b"agent.cli" in (entry / "cmdline").read_bytes() and entry.stat().st_uid != me:
-            found.append(int(entry.name))
+    found = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and b"agent.cli" in (entry / "cmdline").read_bytes() and entry.stat().st_uid != me
+    ]
     if not found:
         raise ProcessLookupError("no process of another role is to be seen")
     return found
 
 
 def set_user_id_bit() -> None:
-    path = Path("/tmp/probe")  # noqa: S108 — a private one
+    path = Path("/tmp/probe")
     path.write_text("x")
     path.chmod(0o4755)
     if not path.stat().st_mode & 0o4000:
@@ -145,7 +146,13 @@ PROBES: dict[str, dict[str, Callable[[], object]]] = {
     | NETWORK
     | {"listen for calls": listen, "look into the folder of TLS keys": look_into(ETC / "tls")}
     | {"write into the vault": write(str(STATE / "vault" / "probe"))},
-    "uplink": COMMON | CUSTODIANS | VAULT | RECORDERS | AS_RECORDER | CONFIGURATION | {"listen for calls": listen}
+    "uplink": COMMON
+    | CUSTODIANS
+    | VAULT
+    | RECORDERS
+    | AS_RECORDER
+    | CONFIGURATION
+    | {"listen for calls": listen}
     | {"write into the outbox": write(str(STATE / "outbox" / "probe"))},
     "bridge": COMMON | CUSTODIANS | VAULT | RECORDERS | OUTBOX | NETWORK | AS_RECORDER | AS_UPLINK,
 }

@@ -17,7 +17,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.install.container import ROOT, Container, copy_source, wheelhouse
@@ -46,7 +45,7 @@ NOT_OURS = re.compile(
     r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
     r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
 )
-"""What a running system changes by itself, the account files (whose names are compared instead), and the test's own broker."""
+"""What a running system changes by itself, the account files (their lines are compared), and the test's own broker."""
 
 
 class Story:
@@ -78,7 +77,7 @@ class Story:
     def broker(self) -> str:
         run = self.box.run
         run("systemctl", "stop", "mosquitto")
-        run("doorward", "broker", "init", "--host", "localhost", "--address", "127.0.0.1")
+        run("doorward", "broker", "init", "--host", "localhost", "--host", "127.0.0.1", "--address", "127.0.0.1")
         run("doorward", "link", "request")
         device = json.loads(run("doorward", "status", "--json").stdout)["device_id"]
         run("doorward", "broker", "add-device", device, "--csr", "/etc/doorward/tls/device.csr")
@@ -128,7 +127,7 @@ class Story:
             unit = f"doorward-{role}.service"
             before = self.box.property(unit, "MainPID")
             started = time.monotonic()
-            self.box.run("kill", "-STOP", before)
+            self.box.run("sh", "-c", "kill -STOP $0", before)
             self._until(lambda u=unit, b=before: self._runs_anew(u, b), f"{role} to be restarted")  # type: ignore[misc]
             told.append(f"{role} {time.monotonic() - started:.0f} s")
         return "a stopped process is found, ended and replaced: " + ", ".join(told)
@@ -139,7 +138,7 @@ class Story:
             unit = f"doorward-{self.roles[number % len(self.roles)]}.service"
             before = self.box.property(unit, "MainPID")
             started = time.monotonic()
-            self.box.run("kill", "-KILL", before)
+            self.box.run("sh", "-c", "kill -KILL $0", before)
             self._until(lambda u=unit, b=before: self._runs_anew(u, b), f"{unit} after kill {number}")  # type: ignore[misc]
             slowest = max(slowest, time.monotonic() - started)
         self._inside("record", "1")
@@ -180,15 +179,18 @@ class Story:
         whole_s = time.monotonic() - started
         new = self._installed()
         for number in range(count):
-            self.box.run("sh", "-c", f"ln -sfn versions/{old} /opt/doorward/current && rm -rf /opt/doorward/versions/{new}")
+            self.box.run("ln", "-sfn", f"versions/{old}", "/opt/doorward/current")
+            self.box.run("rm", "-rf", f"/opt/doorward/versions/{new}")
             limit = f"{whole_s * (number + 0.5) / count:.2f}"
-            self.box.run("timeout", "-s", "KILL", limit, "python3", "/root/src/scripts/installation", "install", check=False)
+            words = ("timeout", "-s", "KILL", limit, "python3", "/root/src/scripts/installation", "install")
+            self.box.run(*words, check=False)
             now = self._installed()
             assert now in (old, new), now
             outcomes["new" if now == new else "old"] += 1
             assert self.box.run("doorward", "--version").returncode == 0
         self._install()
-        return f"{count} kills over {whole_s:.0f} s of upgrade: {outcomes['old']} left the old version, {outcomes['new']} the new"
+        left = f"{outcomes['old']} left the old version, {outcomes['new']} the new"
+        return f"{count} kills over {whole_s:.0f} s of upgrade: {left}"
 
     def uninstall(self) -> str:
         data = {name for name in self.box.files() if name.startswith(("/var/lib/doorward", "/etc/doorward"))}
@@ -212,7 +214,7 @@ class Story:
         left = self._difference()
         assert not left, sorted(left.items())[:20]
         assert self._accounts() == self.accounts
-        return f"file-system difference before and after: none, over {len(self.before)} paths; users and groups as before"
+        return f"file-system difference before and after: none in {len(self.before)} paths; users and groups as before"
 
     # --- What the steps share
 
@@ -222,15 +224,14 @@ class Story:
         return time.monotonic() - started
 
     def _inside(self, *words: str) -> dict[str, Any]:
-        done = self.box.run(
-            "env", "PYTHONPATH=/root/repo", "/opt/doorward/current/venv/bin/python", "-m", "tests.install.inside", *words
-        )
+        python = ("env", "PYTHONPATH=/root/repo", "/opt/doorward/current/venv/bin/python")
+        done = self.box.run(*python, "-m", "tests.install.inside", *words)
         return dict(json.loads(done.stdout.partition("INSIDE ")[2]))
 
     def _status(self) -> dict[str, Any]:
         done = self.box.run("doorward", "status", "--json", check=False)
         if done.returncode:
-            return {"link": {"link": ""}, "recorder": {"state": "", "events": 0}, "vault": {"segments": 0}, "owners": []}
+            return {"link": {"link": ""}, "recorder": {"state": ""}, "vault": {"segments": 0}, "owners": []}
         return dict(json.loads(done.stdout))
 
     def _installed(self) -> str:
@@ -238,12 +239,12 @@ class Story:
 
     def _set_version(self, version: str) -> None:
         path = self.box.root / "root/src/agent/__init__.py"
-        path.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', path.read_text(), flags=re.MULTILINE))
+        text = path.read_text()
+        path.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', text, flags=re.MULTILINE))
 
     def _runs_anew(self, unit: str, before: str) -> bool:
-        return (
-            self.box.property(unit, "ActiveState") == "active" and self.box.property(unit, "MainPID") not in ("0", before)
-        )
+        now = self.box.property(unit, "MainPID")
+        return self.box.property(unit, "ActiveState") == "active" and now not in ("0", before)
 
     def _accounts(self) -> str:
         return "\n".join(sorted((self.box.root / "etc" / name).read_text() for name in ("passwd", "group")))

@@ -1,0 +1,111 @@
+"""`doorward provision` and `take-bundle`: many doorbells from one file, and a doorbell's first boot."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+
+__all__ = ["provision", "take_bundle"]
+
+_ETC = Path("/etc/doorward")
+_BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"))
+
+
+@click.command()
+@click.argument("fleet", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bundles"), show_default=True, help="Where."
+)
+@click.option("--check", is_flag=True, help="Only say whether the file is right.")
+@json_option
+def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
+    """Check FLEET and write a bundle for the boot partition of each doorbell in it.
+
+    config/fleet.example.toml documents every key.  The same file gives the same bundles.  There is no secret in them.
+    """
+    from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle, trust_report
+
+    described, authority = load_fleet(fleet)
+    made = {}
+    for bundle in bundles(described, authority):
+        data = bundle_bytes(bundle)
+        # By the doorbell's own eyes, before it is written: what it would refuse is found here.
+        _, configuration = parse_bundle(data, fleet)
+        made[bundle.name] = (data, trust_report(bundle, configuration))
+    if not check:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, (data, report) in made.items():
+            (out / f"{name}.bundle").write_bytes(data)
+            (out / f"{name}.trust.txt").write_text(report, encoding="utf-8")
+    if as_json:
+        emit_json({"ok": True, "doorbells": list(made), "out": None if check else out})
+    elif check:
+        click.echo(f"{fleet} is right: {len(made)} doorbells.")
+    else:
+        click.echo(f"{len(made)} bundles are in {out}.  Copy each to its card's boot partition as doorward.bundle;")
+        click.echo("its owner gets NAME.trust.txt, and sees the same on the doorbell:  doorward trust-report")
+
+
+@click.command("take-bundle")
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
+def take_bundle(bundle: Path | None, etc: Path) -> None:
+    """Take the configuration from a bundle on the boot partition; once in this doorbell's life."""
+    from agent.config.fleet import parse_bundle, trust_report
+    from agent.errors import ConfigurationError
+
+    source = bundle or next((path for path in _BOOT if path.is_file()), None)
+    taken = etc / "bundle-taken.json"
+    if taken.exists() or source is None:
+        why = "This doorbell took its bundle before" if taken.exists() else "There is no bundle"
+        click.echo(f"{why}; nothing is changed.")
+        return
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{source} cannot be read: {error.strerror}.", remedy="Copy it again.") from error
+    found, configuration = parse_bundle(data, source)
+    report = trust_report(found, configuration)
+    if found.authority:
+        (etc / "tls").mkdir(mode=0o700, exist_ok=True)
+        _write(etc / "tls" / "ca.pem", found.authority, like=None)
+    _write(etc / "trust-report.txt", report, like=None)
+    _write(etc / "doorward.toml", found.configuration, like=etc / "doorward.toml")
+    # Last: a cut before it takes the same bundle again, to the same end.
+    _write(taken, json.dumps({"name": found.name, "roots": [root.key for root in found.roots]}) + "\n", like=None)
+    try:
+        source.rename(source.with_suffix(".taken"))
+    except OSError:
+        click.echo(f"{source} cannot be renamed; it is not looked at again all the same.")
+    click.echo(report)
+
+
+@click.command("trust-report")
+@click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
+def trust_report_command(etc: Path) -> None:
+    """Show every recipient, root and broker that this doorbell was given by whoever prepared it."""
+    path = etc / "trust-report.txt"
+    if path.is_file():
+        click.echo(path.read_text(encoding="utf-8"))
+    else:
+        click.echo("Nobody prepared this doorbell: it has what you gave it, and nothing else.")
+
+
+def _write(path: Path, text: str, like: Path | None) -> None:
+    """Whole or not at all; with the owner and mode of `like`, where there is one."""
+    making = path.with_name(f".{path.name}.new")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if like is not None and like.exists():
+        told = like.stat()
+        os.chown(making, told.st_uid, told.st_gid)
+        making.chmod(told.st_mode & 0o777)
+    making.replace(path)

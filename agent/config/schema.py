@@ -1,0 +1,58 @@
+"""JSON Schemas of `doorward.toml` and of a fleet file, for editors: made from the same types that read them.
+
+What concerns two keys at once is not in a schema; `doorward config check` and `doorward provision --check` know it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.config.fleet import Fleet
+from agent.config.settings import Configuration
+
+__all__ = ["configuration_schema", "fleet_schema"]
+
+
+def configuration_schema() -> str:
+    return _schema(Configuration, "Doorward's configuration")
+
+
+def fleet_schema() -> str:
+    return _schema(Fleet, "A fleet of Doorward doorbells")
+
+
+def _schema(kind: type, title: str) -> str:
+    made = msgspec.json.schema(_plain(kind))
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return json.dumps(head | made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _plain(kind: Any) -> Any:
+    """`kind` with text for each path, because a schema's defaults must be JSON."""
+    if kind is Path:
+        return str
+    if isinstance(kind, types.UnionType):
+        return functools.reduce(operator.or_, map(_plain, typing.get_args(kind)))
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return kind
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields: list[Any] = []
+    for each in msgspec.structs.fields(kind):
+        wanted = _plain(hints[each.name])
+        if each.required:
+            fields.append((each.name, wanted))
+        elif each.default is msgspec.NODEFAULT:
+            fields.append((each.name, wanted, msgspec.field(default_factory=wanted)))
+        else:
+            default = str(each.default) if isinstance(each.default, Path) else each.default
+            fields.append((each.name, wanted, msgspec.field(default=default)))
+    told = {"__doc__": kind.__doc__}
+    return msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True, namespace=told)
