@@ -154,6 +154,7 @@ class Recorder:
 
     def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
         """Open and play once.  None: go on."""
+        self._reopen = self._reopen_wanted = False
         camera = self._open_camera()
         hangs = False
         try:
@@ -163,7 +164,6 @@ class Recorder:
         else:
             self._outages.end()
             begun_ns = time.monotonic_ns()
-            self._reopen = False
             end, self._camera_fault, hangs = self._play(camera, description, first_ns or self._clock.now().boot_ns)
             self.recovery.on_good(time.monotonic_ns() - begun_ns)
             if self._stopping.is_set():

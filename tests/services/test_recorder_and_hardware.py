@@ -1,0 +1,159 @@
+"""What the recorder does when hardware misbehaves or asks: no camera at a press, hopeless cameras, a hot board."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.camera_scripted import ScriptedCamera
+from agent.adapters.state_folder import StateFolder
+from agent.config import Clips, Configuration, Device
+from agent.core.media import StreamDescription
+from agent.core.recovery import Recovery, Step
+from agent.core.timebase import BootNs
+from agent.errors import DeviceError
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.ports import Camera, CameraEnd, CameraSink
+from agent.roles.solo import Solo
+from agent.wire.identities import private_key_from_seed
+
+
+class LiveCamera:
+    """The drawn porch in real time, as a camera that never ends; or, `broken`, one that cannot be opened."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self._broken = broken
+        self._inside = ScriptedCamera([], duration_s=600, size_px=(160, 96), frames_per_s=20, paced=True)
+
+    def open(self) -> StreamDescription:
+        if self._broken:
+            raise DeviceError("The camera is not there.", remedy="Plug it in.")
+        inside = self._inside.open()
+        return StreamDescription(
+            inside.width_px, inside.height_px, 20, inside.luma_width_px, inside.luma_height_px, True
+        )
+
+    def start(self, sink: CameraSink, first_ns: BootNs) -> None:
+        self._inside.start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
+
+    def request_keyframe(self) -> None:
+        self._inside.request_keyframe()
+
+    def stop(self) -> None:
+        self._inside.stop()
+
+
+class House:
+    """A device whose cameras the test hands out, one per attempt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.opened = 0
+        self.broken = False
+        StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
+        clips = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+        self.solo = Solo(Configuration(device=Device(state_dir=folder / "state"), clips=clips), open_camera=self.camera)
+        self.solo.start()
+        with DeviceLink(folder / "state" / "control.sock") as link:
+            enrol(link, OwnerKeys.create(folder / "owner"))
+        self.told: list[str] = []
+        self.solo.recorder._notifier = self  # type: ignore[assignment]
+        self.solo.recorder._outages._notifier = self  # type: ignore[assignment]
+        self.ends: list[CameraEnd] = []
+        self._thread = threading.Thread(target=lambda: self.ends.append(self.solo.record()))
+
+    def camera(self) -> Camera:
+        self.opened += 1
+        return LiveCamera(self.broken)
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        self.told.append(text)
+
+    def film(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self.solo.stop()
+        if self._thread.ident:
+            self._thread.join()
+        self.solo.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_press_without_a_camera_is_told_at_once_and_becomes_an_event_when_one_comes(house: House) -> None:
+    house.broken = True
+    house.film()
+    until(lambda: house.opened)
+    house.solo.press_button()
+    assert any("There is no picture" in text for text in house.told)
+    house.broken = False
+    until(lambda: house.solo.recorder.status().segments >= 1)
+    assert house.solo.recorder.status().events == 1
+    assert any("not there" in text for text in house.told)
+    assert "The camera is back." in house.told
+
+
+def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(house: House) -> None:
+    house.broken = True
+    house.solo.recorder.recovery = Recovery(supervised=True)
+    house.solo.recorder._wait = lambda *_arguments: None  # type: ignore[method-assign]
+    house.film()
+    until(lambda: house.ends)
+    assert house.ends == [CameraEnd.LOST]
+    assert house.solo.recorder.wanted is Step.EXIT
+    assert house.opened == 4
+
+
+def test_a_hot_board_opens_its_camera_anew_and_only_when_the_camera_itself_must_change(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.recorder.relieve(1)
+    time.sleep(1.2)
+    assert house.opened == 1
+    house.solo.recorder.relieve(2)
+    until(lambda: house.opened == 2)
+    until(lambda: house.solo.recorder.delivering)
+    assert not house.told, "a restart on purpose is no outage"
+
+
+def test_the_privacy_switch_closes_the_camera_and_no_event_outlives_it(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().state == "recording")
+    house.solo.recorder.set_private(True)
+    until(lambda: house.solo.recorder.status().segments == 1)
+    assert house.solo.recorder.status().state == "privacy"
+    until(lambda: not house.solo.recorder.delivering)
+    house.solo.recorder.set_private(False)
+    until(lambda: house.solo.recorder.delivering)
+    assert house.opened == 2
+
+
+def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:
+    house.solo.recorder.black_out(60 * 10**9)
+    house.film()
+    until(lambda: house.solo.recorder.status().frames > 10)
+    assert house.solo.recorder._analysed == 0
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().events == 1)
