@@ -1,6 +1,6 @@
 """The vault: seal-and-commit beside its limits, matching in a large index, start-up of 10 000 segments.
 
-`python -m bench.vault [DIRECTORY] [--large]` writes about 1 GB below DIRECTORY (default: the system's temporary one) and
+`python -m bench.vault [DIRECTORY] [--large]` writes about 1 GB below DIRECTORY (default: the temporary one) and
 removes it; --large starts with 100 000 segments as well, and needs 2 GB and minutes.  Each figure stands beside what it
 cannot beat, measured in the same run, in turns, the median of five:
 

@@ -334,6 +334,24 @@ def test_a_copied_disk_opens_with_the_recovery_page_alone(
     assert json.loads(signed.out)["notes"] == []
 
 
+def test_the_drill_opens_the_newest_segment_with_both_keys_and_says_which_does_not(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, _ = asked
+    done = door("drill", "--recovery", door.keys / KIT, "--json")
+    assert done.status == 0, done.err
+    assert [(each["key"], each["opens"]) for each in json.loads(done.out)["keys"]] == [
+        ("your key", True),
+        ("the recovery key", True),
+    ]
+    assert door.run("owner", "keygen", "--keys", tmp_path / "other").status == 0
+    wrong = door("drill", "--recovery", tmp_path / "other" / KIT)
+    assert wrong.status == 1
+    assert "the recovery key: DOES NOT OPEN" in wrong.out
+    assert "age -d -i" in wrong.out
+    assert "was not tried" in door("drill").out
+
+
 def test_a_device_that_is_away_is_a_matter_of_the_link(tool: Tool, door: Doorstep, tmp_path: Path) -> None:
     done = tool("owner", "status", "--keys", door.keys, "--device", tmp_path / "none.sock")
     assert done.status == 7

@@ -22,7 +22,7 @@ from agent.owner.meeting import meet
 from agent.owner.sources import EVERYTHING_MS, DeviceVault, Listed, Source
 from agent.wire.identities import PublicKey, parse_public_key
 
-__all__ = ["open_footage"]
+__all__ = ["open_footage", "source_of"]
 
 Clips = tuple[tuple[Listed, ...], ...]
 
@@ -54,7 +54,7 @@ def open_footage(
         raise ConfigurationError("--identity and --signed-by go with --vault.")
     keys = None if identity else load_keys(folder)
     identities = read_identities(identity, ask_passphrase) if identity else ()
-    with _source(vault, device, keys, folder, signed_by) as source:
+    with source_of(vault, device, keys, folder, signed_by) as source:
         clips = _chosen(source, names, start, end, everything=only_list)
         if only_list:
             _say_list(clips, as_json)
@@ -72,9 +72,10 @@ def open_footage(
 
 
 @contextmanager
-def _source(
+def source_of(
     vault: Path | None, device: Path, keys: OwnerKeys | None, folder: Path, signed_by: str | None
 ) -> Iterator[Source]:
+    """What can be opened: a copied state directory, or the device that answers at `device`."""
     if vault is not None:
         yield FolderVault(vault, _device_keys(keys, signed_by))
         return
