@@ -103,6 +103,11 @@ class Background:
             cv2.bitwise_and(self._differing, self._mask, self._differing)
         return self._differing
 
+    @property
+    def threshold(self) -> Grid:
+        """What a cell has to differ by, in steps.  Borrowed: it changes with learning."""
+        return self._threshold
+
     def differs_in(self, box: CellBox, frame: Luma, scene: Grid) -> Cells:
         """The full look within `box` only, at the `scene`: 1 where structure differs, else 0, as a new array."""
         x0, y0, x1, y1 = box

@@ -54,17 +54,19 @@ class Clearing:
 
     def clear(self, grid: Luma, scene_noise: float) -> Luma:
         """(rows, columns) steps → the same, cleared."""
+        self._frames += 1
+        phase = self._frames % _LOOK_FRAMES
         if self.smooths:
             cv2.blur(grid, (3, 3), self._smooth)
             grid = self._smooth
-        self._frames += 1
-        looks = self._frames % _LOOK_FRAMES == 0
-        rains = self.rains
+        elif 0 < phase < _LOOK_FRAMES - 2 and not self.rains:
+            return grid
+        looks, rains = phase == 0, self.rains
         if rains or looks:
             self._find_median(grid)
         if looks:
             self._look_for_rain(scene_noise)
-        if rains or self._frames % _LOOK_FRAMES >= _LOOK_FRAMES - 2:
+        if rains or phase >= _LOOK_FRAMES - 2:
             self._before_last, self._last = self._last, self._before_last
             self._last[:] = grid
         return self._median if rains else grid

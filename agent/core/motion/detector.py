@@ -58,7 +58,7 @@ _SURELY_QUIET_CELLS = 3
 _QUIET_UPDATE_FRAMES = 4
 """While quiet, the background follows every so many frames."""
 
-_FULL_LOOK_FRAMES = 8
+_FULL_LOOK_FRAMES = 16
 """Every so many frames a full look is taken anyway, so that noise is learned."""
 
 _LOOK_ON_FRAMES = 3
@@ -117,6 +117,9 @@ class Detector:
         self._frame_number = 0
         self._last_sample: MotionSample | None = None
         self._look_on_frames = 0
+        self._watches_quietly = False
+        """Nothing is going on that needs every frame: the next one gets the quick look."""
+        self._rained = False
         self._confirmed: CellBox | None = None
         self._judge_at_frame = 0
 
@@ -125,21 +128,25 @@ class Detector:
 
         Raises `DeviceError` when the frame has another size than was announced.
         """
-        begins = self._last_ns is None or not 0 <= frame.sensor_ns - self._last_ns <= self._gap_ns
-        self._last_ns = frame.sensor_ns
-        if not begins and not self._pace.admits(frame.sensor_ns):
+        # Straight-line code for the quiet frames of a real day: with cold caches every call has its price.
+        sensor_ns, last_ns = frame.sensor_ns, self._last_ns
+        self._last_ns = sensor_ns
+        begins = last_ns is None or not 0 <= sensor_ns - last_ns <= self._gap_ns
+        if not begins and not self._pace.admits(sensor_ns):
             return self._again(frame)
-        self._frame_number += 1
+        self._frame_number = number = self._frame_number + 1
         grid = self._pyramid.shrink(frame.luma)
         if begins:
-            self._begin_learning(grid, frame.sensor_ns)
-        elif self._pace.changed():
-            self._count_frames()
-        grid = self._clear(grid)
-        sample = self._analyse(frame, grid)
-        if sample.moving or self._presence.box is not None:
-            sample = self._with_presence(sample, grid)
-        self._last_sample = sample
+            self._begin_learning(grid, sensor_ns)
+        grid = self._clearing.clear(grid, self._background.scene_noise)
+        exposure_jumped = self._exposure.jumped(frame.light)
+        may_pass = self._watches_quietly and number % _FULL_LOOK_FRAMES and not exposure_jumped
+        if may_pass and self._background.differs(grid) < _SURELY_QUIET_CELLS:
+            if number % _QUIET_UPDATE_FRAMES == 0:
+                self._background.follow_quietly(grid, _QUIET_UPDATE_FRAMES)
+            self._last_sample = sample = _still(sensor_ns, MotionState.QUIET)
+            return sample
+        self._last_sample = sample = self._analyse(frame, grid, exposure_jumped)
         return sample
 
     # Stages.
@@ -154,18 +161,26 @@ class Detector:
             else _still(frame.sensor_ns, MotionState.LEARNING)
         )
 
-    def _analyse(self, frame: LumaFrame, grid: Luma) -> MotionSample:
-        exposure_jumped = self._exposure.jumped(frame.light)
+    def _analyse(self, frame: LumaFrame, grid: Luma, exposure_jumped: bool) -> MotionSample:
+        """A frame that needs more than the quick look."""
+        if self._pace.changed():
+            self._count_frames()
+        if self._clearing.rains != self._rained:
+            self._rained = self._clearing.rains
+            self._background.forget_cell_noise()
         if frame.sensor_ns < self._learnt_at_ns:
             return self._learn(grid, frame.sensor_ns)
-        if self._may_look_quickly and not exposure_jumped and self._passes_quick_look(grid):
-            return _still(frame.sensor_ns, MotionState.QUIET)
-        return self._look(grid, frame.sensor_ns, exposure_jumped)
+        sample = self._look(grid, frame.sensor_ns, exposure_jumped)
+        if sample.moving or self._presence.box is not None:
+            sample = self._with_presence(sample, grid)
+        self._watches_quietly = not (self._look_on_frames or self._sudden.settling or self._presence.box is not None)
+        return sample
 
     def _begin_learning(self, grid: Luma, sensor_ns: BootNs) -> None:
         self._pace.begin(sensor_ns)
         self._learnt_at_ns = BootNs(sensor_ns + self._learning_ns)
         self._look_on_frames = 0
+        self._watches_quietly = self._rained = False
         self._confirmed = None
         self._sudden.forget()
         self._clearing.begin()
@@ -173,31 +188,12 @@ class Detector:
         self._background.begin(grid)
         self._tracks.clear(grid)
 
-    def _clear(self, grid: Luma) -> Luma:
-        rained = self._clearing.rains
-        grid = self._clearing.clear(grid, self._background.scene_noise)
-        if self._clearing.rains != rained:
-            self._background.forget_cell_noise()
-        return grid
-
     def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
         self._background.differences(grid, None)
         self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
         self._smooth_as_needed()
         self._tracks.clear(grid)
         return _still(sensor_ns, MotionState.LEARNING)
-
-    @property
-    def _may_look_quickly(self) -> bool:
-        """Is nothing going on that needs every frame, nor the look due that learns the noise?"""
-        return not (self._look_on_frames or self._sudden.settling or self._frame_number % _FULL_LOOK_FRAMES == 0)
-
-    def _passes_quick_look(self, grid: Luma) -> bool:
-        if self._background.differs(grid) >= _SURELY_QUIET_CELLS:
-            return False
-        if self._frame_number % _QUIET_UPDATE_FRAMES == 0:
-            self._background.follow_quietly(grid, _QUIET_UPDATE_FRAMES)
-        return True
 
     def _look(self, grid: Luma, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
         differing = self._background.differences(grid, self._presence.scene)
@@ -237,7 +233,7 @@ class Detector:
         if busy and self._frame_number % 2:
             return
         spare_objects = confirmed or self._presence.box is not None
-        self._background.follow(grid, self._tracks.settled(), 2 if busy else 1, spare_objects=spare_objects)
+        self._background.follow(grid, self._tracks.settled(), 2, spare_objects=spare_objects)
         self._smooth_as_needed()
         if self._frame_number % _CONTRAST_FRAMES == 0:
             self._background.measure_contrast()

@@ -6,7 +6,7 @@ that hang together with where motion was confirmed and differ from that scene.  
 
 * **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`), and
-* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds something in the body
+* **somebody is alive:** people breathe, sway and shift their weight, so within four seconds something in the body
   changes by more than noise.  A parcel and a parked car do not, and are let go.
 
 When they have gone, the scene is put back into the background; and as long as they are there, what equals that scene is
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.media import Luma
 from agent.core.motion.background import Background
@@ -46,7 +47,7 @@ _LOOK_NS = 300_000_000
 _COMPARED_NS = 800_000_000
 """Half a breath: so far back lies the frame with which movement is looked for."""
 
-_CREDIT_NS = 1_300_000_000
+_CREDIT_NS = 1_500_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
 
 
@@ -61,6 +62,7 @@ class Presence:
         self._then = np.zeros((rows, columns), np.uint8)
         self._confirmed: CellBox = (0, 0, columns, rows)
         self._cells = 0
+        self._hides: tuple[tuple[slice, slice], npt.NDArray[np.bool_]] = (np.s_[:0, :0], np.zeros((0, 0), np.bool_))
         self._looked_ns = self._then_ns = self._moved_ns = BootNs(0)
 
     @property
@@ -73,7 +75,8 @@ class Presence:
 
     def confirm(self, grid: Luma, box: CellBox, background: Background, sensor_ns: BootNs) -> None:
         """Motion is confirmed in `box`."""
-        if self.box is not None and sensor_ns - self._looked_ns < _LOOK_NS:
+        self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
+        if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
         if self.box is None:
             self._scene[:] = background.mean
@@ -82,7 +85,6 @@ class Presence:
         self._cells, self.box = self._body(grid, around([self.box, box]) if self.box and is_same else box, background)
         self._then[:] = grid
         self._looked_ns = self._then_ns = sensor_ns
-        self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
 
     def lasts(self, grid: Luma, background: Background, sensor_ns: BootNs) -> bool:
         """Is the visitor still there?"""
@@ -94,7 +96,7 @@ class Presence:
         cells, body = self._body(grid, self.box, background)
         self._cells = max(self._cells, cells)
         if sensor_ns - self._then_ns >= _COMPARED_NS:
-            if self._fidgets(grid, background.scene_noise, body):
+            if self._fidgets(grid, background.scene_noise):
                 self._moved_ns = sensor_ns
             self._then[:] = grid
             self._then_ns = sensor_ns
@@ -112,11 +114,13 @@ class Presence:
         differs = background.differs_in((left, top, x1 + _MARGIN, y1 + _MARGIN), grid, self._scene)
         _, labels, statistics, _ = cv2.connectedComponentsWithStats(cv2.dilate(differs, _TOUCHING))
         inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
+        window = np.s_[top : y1 + _MARGIN, left : x1 + _MARGIN]
+        self._hides = (window, np.isin(labels, inside))
         if not inside:
             return 0, seed
         parts = [statistics[label].tolist() for label in inside]
         body = around([(left + x, top + y, left + x + wide, top + y + high) for x, y, wide, high, _ in parts])
-        return int(np.count_nonzero(differs[np.isin(labels, inside)])), self._within_reach(body)
+        return int(np.count_nonzero(differs[self._hides[1]])), self._within_reach(body)
 
     def _within_reach(self, body: CellBox) -> CellBox:
         x0, y0, x1, y1 = self._confirmed
@@ -125,11 +129,13 @@ class Presence:
         top, bottom = max(top, y0 - _REACH), min(bottom, y1 + _REACH)
         return (left, top, right, bottom) if left < right and top < bottom else self._confirmed
 
-    def _fidgets(self, grid: Luma, scene_noise: float, box: CellBox) -> bool:
-        x0, y0, x1, y1 = box
-        change = cv2.subtract(grid[y0:y1, x0:x1], self._then[y0:y1, x0:x1], dtype=cv2.CV_32F)
+    def _fidgets(self, grid: Luma, scene_noise: float) -> bool:
+        """Has the body, not what is around it, changed?"""
+        window, hides = self._hides
+        change = cv2.subtract(grid[window], self._then[window], dtype=cv2.CV_32F)
         change = np.abs(change - change.mean())
-        return int(np.count_nonzero(change > max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise))) >= _FIDGET_CELLS
+        moved = (change > max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise)) & hides
+        return int(np.count_nonzero(moved)) >= _FIDGET_CELLS
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:

@@ -25,6 +25,9 @@ _DARK_OFFSET = 20.0
 STEPS_PER_E = 255 / math.log((255 + _DARK_OFFSET) / _DARK_OFFSET)
 """Steps of the logarithmic scale to a factor e of light: 97.3."""
 
+_LUMA_TYPE = np.dtype(np.uint8)
+_RESIZE, _BY_AREA = cv2.resize, cv2.INTER_AREA
+
 _LARGEST_GRID_PX = (120, 160)
 
 
@@ -57,10 +60,12 @@ class Pyramid:
 
         An odd last row or column of a level has no partner and is left out.  Raises `DeviceError` on another size.
         """
-        self.check(luma)
+        if luma.shape != self._shape or luma.dtype != _LUMA_TYPE:
+            self.check(luma)
         for level, size, has_odd_edge in self._levels:
-            whole = luma[: 2 * size[1], : 2 * size[0]] if has_odd_edge else luma
-            cv2.resize(whole, size, level, interpolation=cv2.INTER_AREA)
+            if has_odd_edge:
+                luma = luma[: 2 * size[1], : 2 * size[0]]
+            _RESIZE(luma, size, level, 0, 0, _BY_AREA)
             luma = level
         cv2.LUT(luma, self._logarithm, self._log_luma)
         return self._log_luma

@@ -72,7 +72,7 @@ class MotionSettings:
     """A refusal stands for so long: judging costs ten times a quiet frame."""
 
     # When a visitor stands still.
-    alive_s: float = 8.0
+    alive_s: float = 4.0
     """Somebody who stands moves a little at least so often; a parcel does not."""
 
     # When much changes at once.
