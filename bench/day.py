@@ -66,6 +66,7 @@ class Day:
         self._reel = reel
         self._frames = round(hours * 3600 * FRAMES_PER_S)
         self.clock_ns = 0
+        self.delivered = 0
         self.samples: list[tuple[float, float]] = []
         self._stopping = threading.Event()
 
@@ -90,6 +91,7 @@ class Day:
             keyframe = packet.keyframe
             sink.packet(EncodedPacket(packet.data, keyframe, sensor_ns))
             sink.luma(LumaFrame(frame.luma, sensor_ns))
+            self.delivered += 1
             if number % (self._frames // 24 or 1) == 0:
                 self.samples.append((number / FRAMES_PER_S / 3600, rss_mb()))
         sink.ended(CameraEnd.END_OF_FOOTAGE, "The day is over.")
@@ -147,7 +149,7 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
     return {
         "hours": hours,
         "took_s": took_s,
-        "frames": status.frames,
+        "frames": day.delivered,
         "events": status.events,
         "segments": status.segments,
         "stored": len(spans),

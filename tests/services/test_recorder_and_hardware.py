@@ -37,9 +37,7 @@ class LiveCamera:
         if self._broken:
             raise DeviceError("The camera is not there.", remedy="Plug it in.")
         inside = self._inside.open()
-        return StreamDescription(
-            inside.width_px, inside.height_px, 20, inside.luma_width_px, inside.luma_height_px, True
-        )
+        return replace(inside, live=True)
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
         self._inside.start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
