@@ -28,6 +28,8 @@ class Machine:
         self.has("dpkg", "echo amd64")
         self.has("id", "echo 0")
         self.has("apt-get", f'echo "$@" >> {folder}/apt.calls')
+        for tool in ("chromium", "certutil"):
+            self.has(tool)
 
     def has(self, name: str, script: str = "true") -> None:
         (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -147,3 +149,12 @@ def test_the_tests_environment_has_all_that_running_has() -> None:
         return {line.partition(" ")[0] for line in text.splitlines() if "==" in line}
 
     assert pins("run") <= pins("dev")
+
+
+def test_a_browser_that_cannot_be_had_stops_nothing(machine: Machine) -> None:
+    machine.has("age")
+    (machine.bin / "chromium").unlink()
+    machine.has("apt-get", "exit 100")
+    done = machine.install_for("test")
+    assert done.returncode == 0
+    assert "will be skipped" in done.stdout

@@ -1,0 +1,123 @@
+"""The page's own modules, run in node: they speak the wire as the device does, and the bundle is what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.core.vault.age.header import split
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.core.vault.age.sealing import seal_bytes
+from agent.wire.envelope import pae
+
+pytestmark = pytest.mark.interop
+
+HERE = Path(__file__).parent
+WEB = HERE.parents[1] / "agent" / "web"
+NOT_STRICT = [
+    '{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '{"a":1.0}', '{"a":1e3}', '{"a":-0}', '{"a":01}', '{"a":9007199254740992}',
+    '{"a":NaN}', "\ufeff{}", '{"a":"\\ud800"}', '{"a":"e\u0301"}', "{'a':1}", '{"a":1,}', "[" * 9 + "]" * 9, "{} x", "",
+    '{"lat":1.12345678}', '{"lat":1234.5}', '{"lat":1e1}', '{"x":52.5}',
+]  # fmt: skip
+STRICT = ['{"a":[1,"é",null,true]}', '{"lat":52.0902,"lon":-0.5}', ' {"a" : 1 } ', '{"a":9007199254740991}']
+
+
+def node(script: str, *arguments: str) -> dict[str, object]:
+    found = shutil.which("node")
+    if found is None or not (WEB / "src" / "node_modules" / "age-encryption").is_dir():
+        pytest.skip("node or the page's packages are missing: run `npm ci` in agent/web/src")
+    done = subprocess.run([found, HERE / script, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> None:
+    found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT))
+    assert found["keys"] == len(json.loads((HERE.parent / "vectors/wire/keys.json").read_text()))
+    assert {"approval.json", "enrolment.json", "opt-out.json", "refusal.json", "revocation.json"} <= set(
+        found["spelled"]
+    )  # type: ignore[call-overload]
+    assert found["areas"]
+    assert found["roots"] == 8
+    assert found["proofs"]
+    assert found["broken"] == found["proofs"]
+    assert found["checkpoints"]
+    assert found["refused"] == dict.fromkeys(NOT_STRICT, True) | dict.fromkeys(STRICT, False)
+    assert found["pae"] == pae("t", b"x").hex()
+
+
+def test_the_browser_opens_ours_and_we_open_what_it_rewraps(tmp_path: Path) -> None:
+    owner, recovery, requester = (HybridIdentity(name.ljust(32)) for name in (b"owner", b"recovery", b"requester"))
+    plain = bytes(i * 31 % 251 for i in range(200_000))
+    recipients = [recovery.recipient(), owner.recipient()]
+    sealed = seal_bytes(plain, recipients, file_key=bytes(range(16)), nonce=bytes(range(100, 116)))
+    (tmp_path / "sealed.age").write_bytes(sealed)
+    arguments = (owner.secret_text(), str(tmp_path / "sealed.age"), requester.secret_text(), str(tmp_path / "new.age"))
+    found = node("age.mjs", *arguments)
+    assert found["border"] == split(sealed)
+    assert found["sha256"] == hashlib.sha256(plain).hexdigest()
+    assert found["torn"] == [196_608, False]
+    assert found["whole"] == [200_000, True]
+    rewrapped = (tmp_path / "new.age").read_bytes()
+    assert rewrapped[split(rewrapped) :] == sealed[split(sealed) :]
+    assert open_bytes(rewrapped, [requester]) == plain
+
+
+def test_the_shipped_bundle_is_what_the_sources_make(tmp_path: Path) -> None:
+    source = WEB / "src"
+    if shutil.which("node") is None or not (source / "node_modules" / "esbuild").is_dir():
+        pytest.skip("esbuild is not installed: run `npm ci` in agent/web/src")
+    subprocess.run(["node", "build.mjs", tmp_path], cwd=source, check=True, timeout=60)
+    for made in tmp_path.iterdir():
+        assert made.read_bytes() == (WEB / "static" / made.name).read_bytes(), f"{made.name}: run `make page`"
+
+
+def test_the_bundle_stays_small_and_fetches_nothing_from_elsewhere() -> None:
+    program = {name: (WEB / "static" / name).read_bytes() for name in ("app.js", "worker.js", "page.css")}
+    assert sum(map(len, program.values())) < 400_000
+    for name, data in program.items():
+        assert not re.search(
+            rb"\b(eval|importScripts|innerHTML|outerHTML|insertAdjacentHTML|document\.write)\b", data
+        ), name
+        addresses = set(re.findall(rb"https?://[a-z0-9.-]+", data)) - {b"http://www.w3.org"}
+        assert not addresses, (name, addresses)
+
+
+def test_both_languages_say_everything() -> None:
+    english, spanish = (json.loads((WEB / "texts" / f"{name}.json").read_text()) for name in ("en", "es"))
+    assert english.keys() == spanish.keys()
+    for key, text in english.items():
+        holes = re.findall(r"\{\w+\}", text)
+        assert sorted(holes) == sorted(re.findall(r"\{\w+\}", spanish[key])), key
+    wanted = set()
+    for path in [*(WEB / "src").rglob("*.js"), *(WEB / "templates").iterdir()]:
+        if "node_modules" not in path.parts:
+            wanted |= set(re.findall(r"""\bt\(["']([a-z0-9.-]+)["']""", path.read_text()))
+            wanted |= set(re.findall(r"""(?:Page|Open|Format)Error\("([a-z0-9.-]+)\"""", path.read_text()))
+    said = {re.sub(r"\.(one|other)$", "", key) for key in english}
+    wanted = {key for key in wanted if not key.endswith(".")}
+    assert wanted <= said, wanted - said
+
+
+def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
+    from agent.core.bus import LinkFault
+    from agent.core.consent import State
+    from agent.core.events import EventKind
+    from agent.core.ledger.entries import EntryKind
+    from agent.core.vault.records import GapReason
+    from agent.wire.fields import Incident, Kind
+
+    english = json.loads((WEB / "texts" / "en.json").read_text())
+    for prefix, values in (
+        ("state", State), ("ledger", EntryKind), ("kind", Kind), ("incident", Incident), ("gap", GapReason),
+        ("event", EventKind), ("link", LinkFault),
+    ):  # fmt: skip
+        missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
+        assert not missing, (prefix, missing)

@@ -1,0 +1,71 @@
+// Runs the page's own modules over the wire's vectors; prints one JSON object of what it found.
+import { readFileSync, readdirSync } from "node:fs";
+import { bounds, size } from "../../agent/web/src/wire/area.js";
+import { fromUtf8, hex, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
+import { open, payloadType, pae, seal } from "../../agent/web/src/wire/envelope.js";
+import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
+import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
+import * as messages from "../../agent/web/src/wire/messages.js";
+import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
+
+const root = new URL("../vectors/", import.meta.url);
+const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
+const found = { keys: 0, spelled: [], signed: 0, areas: 0, roots: 0, proofs: 0, broken: 0, refused: {}, checkpoints: 0 };
+
+for (const key of read("wire/keys.json")) {
+  const made = await publicKeyOfSeed(unhex(key.seed));
+  if (made.text !== key.public || made.id !== key.key_id) throw new Error(key.name);
+  await parseKey(key.public);
+  found.keys++;
+}
+for (const name of readdirSync(new URL("wire/messages/", root))) {
+  const { payload, payload_type: type } = read(`wire/messages/${name}`);
+  const value = decode(utf8(payload), 1 << 20);
+  const isPlain = !payload.includes('"lat"');
+  if (isPlain && fromUtf8(encode(value)) !== payload) throw new Error(`${name}: another spelling`);
+  if (isPlain) found.spelled.push(name);
+  const reader = { "trust-bundle": messages.trustBundle, enrolment: messages.enrolment, "footage-request": messages.footageRequest }[
+    type?.split(".").at(-1).replace("+json", "")
+  ];
+  reader?.(value);
+  const seed = unhex(read("wire/keys.json")[0].seed);
+  const key = await publicKeyOfSeed(seed);
+  const sealed = await seal(payloadType("test"), utf8(payload), seed);
+  await open(utf8(sealed), payloadType("test"), new Map([[key.id, key]]), 1 << 22);
+  found.signed++;
+}
+for (const { area, size_m2: expected } of read("wire/areas.json")) {
+  if (Math.abs(size(area) - expected) > 0.01 * Math.max(1, expected / 1e6)) throw new Error(`area ${size(area)} ${expected}`);
+  if (!(bounds(area).south < bounds(area).north)) throw new Error("bounds");
+  found.areas++;
+}
+const merkle = read("ledger/merkle.json");
+const hashes = await Promise.all(merkle.leaves.map((leaf) => leafHash(unhex(leaf))));
+for (const [count, expected] of merkle.roots.entries()) {
+  if (hex(await rootOf(hashes.slice(0, count))) !== expected) throw new Error(`root of ${count}`);
+  found.roots++;
+}
+for (const [from, proof] of merkle.consistency.entries()) {
+  const [to, steps] = [merkle.leaves.length, proof.map(unhex)];
+  const heads = [from, unhex(merkle.roots[from]), to, unhex(merkle.roots[to])];
+  await checkConsistency(...heads, steps);
+  found.proofs++;
+  let holds = true;
+  await checkConsistency(...heads, [...steps, new Uint8Array(32)]).catch(() => (holds = false));
+  if (!holds) found.broken++;
+}
+for (const text of JSON.parse(process.argv[2])) {
+  try {
+    decode(utf8(text));
+    found.refused[text] = false;
+  } catch {
+    found.refused[text] = true;
+  }
+}
+for (const note of read("ledger/checkpoint.json").notes) {
+  const device = await parseKey(read("wire/keys.json").find((key) => note.includes(key.key_id))?.public ?? "");
+  await openCheckpoint(note, device);
+  found.checkpoints++;
+}
+found.pae = hex(pae("t", utf8("x")));
+process.stdout.write(JSON.stringify(found));
