@@ -36,6 +36,10 @@ class StateFolder:
         self.root = own
         self.vault = root / "vault"
         self.index = own / "index.sqlite"
+        self.divided = own != root
+        """Each role has a folder, and a user, of its own."""
+        self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
+        """The index of whoever writes the vault: the one that is never behind."""
         self.journal = own / "journal.sqlite"
         self.outbox = root / "outbox"
         self.page = own / "page"

@@ -238,6 +238,11 @@ def repair(config: Path, as_json: bool) -> None:
     from agent.adapters.entropy_system import SystemEntropy
 
     with _parts(config) as (folder, store, log, index):
+        if folder.divided:
+            raise ConfigurationError(
+                "In this installation the recorder alone writes the vault, and puts it in order at every start.",
+                remedy=f"sudo systemctl stop doorward-recorder; sudo rm {folder.recorders_index}; and start it again.",
+            )
         folder.claim()
         try:
             key = folder.device_key()
@@ -335,7 +340,7 @@ def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
 def _parts(config: Path) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
     folder = StateFolder(load(config).device.state_dir)
     folder.device_key()  # says what to do when there is none
-    disk, index = RealDisk(), SqliteIndex(folder.index)
+    disk, index = RealDisk(), SqliteIndex(folder.recorders_index)
     log = DiskManifestLog(disk, folder.vault)
     try:
         yield folder, DiskSegmentStore(disk, folder.vault), log, index

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from agent.core.alerts.parcels import ChannelAddress, Parcel
 from agent.core.requests import OutboxRecord
 from agent.errors import FormatError
 
@@ -25,6 +26,7 @@ __all__ = [
     "BeginSending",
     "Begun",
     "Changed",
+    "Channels",
     "Failed",
     "FromRecorder",
     "FromUplink",
@@ -32,16 +34,20 @@ __all__ = [
     "Names",
     "Noted",
     "Outgoing",
+    "Parcels",
     "Receipt",
     "Report",
     "Sealers",
     "Sign",
     "Signature",
     "Tell",
+    "Told",
     "Took",
     "WhatChanged",
     "WhatIsHeld",
     "WhatToSend",
+    "WhatToTell",
+    "WhichChannels",
     "WhichRoots",
     "WhoMayOpen",
     "decode",
@@ -84,6 +90,7 @@ class Tell(Message, frozen=True):
 
     kind: str
     text: str
+    once: str = ""
 
 
 class Report(Message, frozen=True):
@@ -128,6 +135,21 @@ class BeginSending(Message, frozen=True):
 
 class WhichRoots(Message, frozen=True):
     """Answered by `Names`."""
+
+
+class WhichChannels(Message, frozen=True):
+    """Where alerts go.  Answered by `Channels`; whatever was handed out before counts as not delivered."""
+
+
+class WhatToTell(Message, frozen=True):
+    """Answered by `Parcels`, empty after some seconds."""
+
+
+class Told(Message, frozen=True):
+    """A parcel was taken by its channel, or (`fault`) why not.  Answered by `Noted`."""
+
+    parcel: Parcel
+    fault: str
 
 
 class WhatChanged(Message, frozen=True):
@@ -179,6 +201,14 @@ class Noted(Message, frozen=True):
     """Heard."""
 
 
+class Channels(Message, frozen=True):
+    addresses: tuple[ChannelAddress, ...]
+
+
+class Parcels(Message, frozen=True):
+    parcels: tuple[Parcel, ...]
+
+
 class Failed(Message, frozen=True):
     """An error of the tree in `agent.errors`, by its class's name."""
 
@@ -188,8 +218,32 @@ class Failed(Message, frozen=True):
 
 
 FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | Tell | Report
-FromUplink: TypeAlias = Addressing | Took | WhatToSend | BeginSending | WhichRoots | WhatChanged | Report
-Answer: TypeAlias = Sealers | Signature | Names | Outgoing | Begun | Receipt | Changed | Noted | Failed | Addressing
+FromUplink: TypeAlias = (
+    Addressing
+    | Took
+    | WhatToSend
+    | BeginSending
+    | WhichRoots
+    | WhatChanged
+    | Report
+    | WhichChannels
+    | WhatToTell
+    | Told
+)
+Answer: TypeAlias = (
+    Sealers
+    | Signature
+    | Names
+    | Outgoing
+    | Begun
+    | Receipt
+    | Changed
+    | Noted
+    | Failed
+    | Addressing
+    | Channels
+    | Parcels
+)
 
 _Kind = TypeVar("_Kind")
 

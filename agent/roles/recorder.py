@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from agent.adapters.claim import Claim
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.entropy_system import SystemEntropy
@@ -78,6 +79,7 @@ class RecorderRole:
         self._own = root / "recorder" if (root / "recorder").is_dir() else root
         disk = RealDisk()
         disk.make_directory(root / "vault")
+        self._claim = Claim(root / "vault")
         self._index = SqliteIndex(self._own / "recorder.sqlite")
         self._manifest = DiskManifestLog(disk, root / "vault")
         sealers = self._ask(WhoMayOpen(), Sealers, patience_s=_FOR_EVER_S)
@@ -165,11 +167,12 @@ class RecorderRole:
         self._custodian.close()
         self._manifest.close()
         self._index.close()
+        self._claim.release()
 
-    def notify(self, kind: str, text: str) -> None:
+    def notify(self, kind: str, text: str, once: str = "") -> None:
         """`ports.Notifier`: through the custodian; a doorbell without one has nobody to tell."""
         try:
-            self._ask(Tell(kind, text), Noted, patience_s=1.0)
+            self._ask(Tell(kind, text, once), Noted, patience_s=1.0)
         except DoorwardError as error:
             self._log.warning("owner_not_told", error=error.message)
 

@@ -33,7 +33,8 @@ _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
 _LONGEST_RECEIPT = 64 << 10
 _OFF = {"link": "off", "remedy": "no [broker] configured"}
-_FILES = ("ca.pem", "device.pem", "device.key")
+_FILES = ("tls_ca.pem", "tls_device.pem", "tls_device.key")
+"""Files of the folder `tls` as systemd names them: LoadCredential=tls:/etc/doorward/tls."""
 
 
 class RemoteCustody:

@@ -41,7 +41,8 @@ class System:
         self._link(places.tmpfiles, app / "tmpfiles.d" / "doorward.conf")
         run(["systemd-sysusers", str(places.sysusers)], "the roles' users could not be made")
         if missing:
-            record = places.opt / "made-groups"
+            record = places.state / "made-groups"
+            record.parent.mkdir(exist_ok=True)
             before = record.read_text().split() if record.exists() else []
             record.write_text("\n".join(sorted({*before, *missing})) + "\n")
         # Its warnings about folders elsewhere are not ours; what matters is looked at below.
@@ -146,7 +147,7 @@ class System:
 
     def purge(self) -> None:
         """Everything else: data, configuration, users."""
-        record = self._places.opt / "made-groups"
+        record = self._places.state / "made-groups"
         borrowed = record.read_text().split() if record.exists() else []
         say("Removing keys, trust, footage and configuration")
         shutil.rmtree(self._places.state, ignore_errors=True)

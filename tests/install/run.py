@@ -216,6 +216,28 @@ class Story:
         assert self._accounts() == self.accounts
         return f"file-system difference before and after: none in {len(self.before)} paths; users and groups as before"
 
+    def deb(self) -> str:
+        """The same from a Debian package: install, run, remove, purge."""
+        sys.path.insert(0, str(ROOT / "scripts"))
+        from release import deb
+
+        made = deb("amd64", wheelhouse(), self.box.root / "root")
+        (self.box.root / "etc/doorward").mkdir(mode=0o750)
+        (self.box.root / "etc/doorward/doorward.toml").write_text(ANSWERS)
+        started = time.monotonic()
+        self.box.run("dpkg", "-i", f"/root/{made.name}")
+        self._until(lambda: self._status()["recorder"]["state"] != "", "the packaged doorbell")
+        seconds = time.monotonic() - started
+        self.box.run("dpkg", "-r", "doorward")
+        assert (self.box.root / "var/lib/doorward/custodian/device.key").exists()
+        self.box.run("dpkg", "-P", "doorward")
+        left = {name: word for name, word in self._difference().items() if not name.startswith("/var/lib/dpkg")}
+        assert not left, sorted(left.items())[:20]
+        assert self._accounts() == self.accounts
+        return (
+            f"{made.stat().st_size / 1e6:.0f} MB, runs after {seconds:.0f} s; removed keeps data, purged leaves nothing"
+        )
+
     # --- What the steps share
 
     def _install(self) -> float:
@@ -283,6 +305,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
     "purge": Story.purge,
+    "deb": Story.deb,
 }
 
 

@@ -1,0 +1,107 @@
+"""A backup opens for owners only and makes the same doorbell again; a reset leaves nothing of its owner."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.camera_scripted import ScriptedCamera
+from agent.adapters.state_folder import StateFolder
+from agent.cli.app import doorward
+from agent.cli.frame import run
+from agent.config import load
+from agent.core.vault.age.opening import open_bytes
+from agent.errors import OpenError
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.roles.solo import Solo
+from agent.wire.envelope import read_unverified, verify
+from agent.wire.identities import parse_public_key
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "doorward.toml"
+    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n[camera]\nkind = "scripted"\n')
+    assert run(doorward, ["init", "--config", str(path)]) == 0
+    return path
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Solo]:
+    solo = Solo(load(config), open_camera=lambda: ScriptedCamera(duration_s=14.0, size_px=(320, 240)))
+    solo.start()
+    try:
+        yield solo
+    finally:
+        stopper = threading.Thread(target=solo.stop)
+        stopper.start()
+        stopper.join()
+        solo.close()
+
+
+def recorded(config: Path, folder: Path) -> OwnerKeys:
+    """The owner of a doorbell that has filmed something."""
+    owner = OwnerKeys.create(folder / "owner", name="owner-1")
+    with running(config) as solo:
+        with DeviceLink(StateFolder(load(config).device.state_dir).control) as link:
+            enrol(link, owner)
+        solo.record()
+        assert run(doorward, ["backup", "--config", str(config), str(folder / "door.backup")]) == 0
+    return owner
+
+
+def test_a_backup_opens_for_the_owner_only_and_has_no_footage(config: Path, tmp_path: Path) -> None:
+    owner = recorded(config, tmp_path)
+    sealed = (tmp_path / "door.backup").read_bytes()
+    with pytest.raises(OpenError):
+        open_bytes(sealed, [OwnerKeys.create(tmp_path / "stranger", name="stranger").identity])
+    with tarfile.open(fileobj=io.BytesIO(open_bytes(sealed, [owner.identity]))) as tar:
+        names = tar.getnames()
+    assert {"own/device.key", "own/journal.sqlite", "doorward.toml"} <= set(names)
+    assert not [name for name in names if ".age" in name or "vault" in name]
+
+
+def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbell(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = recorded(config, tmp_path)
+    folder = StateFolder(load(config).device.state_dir)
+    opened = tmp_path / "opened.tar"
+    opened.write_bytes(open_bytes((tmp_path / "door.backup").read_bytes(), [owner.identity]))
+    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 2  # it is somebody's
+    capsys.readouterr()
+    assert run(doorward, ["reset", "--yes", "--config", str(config), "--receipt", str(tmp_path / "receipt")]) == 0
+    told = json.loads(capsys.readouterr().out.partition("\n\nSigned")[0])
+    assert "Flash memory keeps copies" in told["cannot_promise"]
+    key = parse_public_key(told["device"])
+    receipt = verify(read_unverified((tmp_path / "receipt").read_bytes().strip(), limit_bytes=8192), {key.id: key})
+    assert json.loads(receipt.payload) == told
+    assert [path for path in folder.root.rglob("*") if path.is_file()] == []
+    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 0
+    with running(config), DeviceLink(folder.control) as link:
+        assert link.ask("device")["device"] == told["device"]
+        assert link.ask("status")["owners"] == ["owner-1"]
+
+
+@pytest.mark.parametrize("name", ["../evil", "own/../../evil", "/etc/evil", "own/evil", "vault/x"])
+def test_an_archive_writes_nowhere_but_where_a_backup_does(
+    name: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state" / "device.key").unlink()
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        for each in ("own/device.key", name):
+            member = tarfile.TarInfo(each)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    before = sorted(tmp_path.rglob("*"))
+    assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "evil.tar")]) == 4
+    assert sorted(tmp_path.rglob("*")) == before
