@@ -18,7 +18,7 @@ import structlog
 
 from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused, SubscriptionRefused
 from agent.core.requests import OutboxRecord
-from agent.core.timebase import BootNs
+from agent.core.timebase import BootNs, seconds
 from agent.core.transfer import (
     ClearInit,
     Finished,
@@ -32,7 +32,7 @@ from agent.core.transfer import (
     SendInit,
     held_of,
 )
-from agent.errors import StorageError
+from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -42,6 +42,8 @@ from agent.wire.uploads import UploadNote
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
 
 _IDLE_S: Final = 0.5
+_LOOK_NS: Final = seconds(30)
+"""How often the custodian's lists are looked at without being told to."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
 _INIT_EXPIRY_S: Final = 30 * 86_400
 
@@ -107,6 +109,8 @@ class Uplink:
         self._link, self._remedy = "connecting", ""
         self._sent_bytes = 0
         self._received = 0
+        self._look_ns = 0
+        self._missed = False
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -128,14 +132,16 @@ class Uplink:
             self._changed.set()
             while not self._stopping.is_set():
                 self.turned_ns = self._now()
-                if self._changed.is_set():
+                if self._changed.is_set() or self.turned_ns >= self._look_ns:
                     self._changed.clear()
+                    self._look_ns = self.turned_ns + _LOOK_NS
                     self._take_up()
                 self._pump()
                 event = self._bus.next_event(self._patience_s())
                 if event is not None:
                     self._on_event(event)
         finally:
+            self._link, self._remedy = "stopped", ""
             self._bus.stop()
 
     # -- events --------------------------------------------------------------------------------------------------------
@@ -154,7 +160,7 @@ class Uplink:
                     transfer.sender.disconnected(fault)
             case Received(topic=topic, payload=payload):
                 self._received += 1
-                receipt = self._custody.on_message(topic, payload)
+                receipt = self._hand_over(topic, payload)
                 if receipt is not None and receipt.disclosure in self._transfers:
                     self._transfers[receipt.disclosure].sender.receipt(held_of(receipt), now)
             case Acknowledged() | Refused() | Lost():
@@ -163,17 +169,42 @@ class Uplink:
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
 
+    def _hand_over(self, topic: str, payload: bytes) -> Receipt | None:
+        try:
+            return self._custody.on_message(topic, payload)
+        except DoorwardError as error:
+            # Its disk is full, or it is restarting.  Requests are retained: the broker gives them again when asked.
+            self._missed = True
+            self._log.warning("message_not_taken", error=error.message)
+            return None
+
     # -- transfers -----------------------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
-        """Begin what is new on the custodian's list, stop what is no longer on it; listen to the roots' bulletins."""
-        wanted = {str(BulletinTopic(root)) for root in self._custody.roots()}
+        """Do what the custodian's lists say.  One that cannot be asked now is asked again at the next look."""
+        try:
+            roots, outgoing = self._custody.roots(), self._custody.outgoing()
+        except DoorwardError as error:
+            self._log.warning("custodian_not_heard", error=error.message)
+            return
+        self._listen(roots)
+        self._carry(outgoing)
+
+    def _listen(self, roots: tuple[str, ...]) -> None:
+        """To the bulletins of those roots; and again to the requests, if one was missed."""
+        wanted = {str(BulletinTopic(root)) for root in roots}
         for topic in wanted - self._bulletins:
             self._bus.subscribe(topic)
         for topic in self._bulletins - wanted:
             self._bus.unsubscribe(topic)
         self._bulletins = wanted
-        listed = {record.disclosure: (record, begun) for record, begun in self._custody.outgoing()}
+        if self._missed and self._cell_filter is not None:
+            self._missed = False
+            self._bus.subscribe(self._cell_filter)
+
+    def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
+        """Begin what is new on the list, stop what is no longer on it."""
+        listed = {record.disclosure: (record, begun) for record, begun in outgoing}
         for disclosure, transfer in self._transfers.items():
             if disclosure not in listed:
                 transfer.sender.stop()
@@ -205,7 +236,7 @@ class Uplink:
     def _carry_out(self, disclosure: str, transfer: _Transfer, effect: SenderEffect) -> bool:
         """False when the bus is full for now, or the transfer is over."""
         if isinstance(effect, MarkBegun):
-            if not self._custody.begin_sending(disclosure):
+            if not self._may_begin(disclosure):
                 transfer.sender.stop()
             return True
         if isinstance(effect, Finished):
@@ -222,6 +253,14 @@ class Uplink:
         if not taken:
             transfer.sender.put_back(effect.token)
         return taken
+
+    def _may_begin(self, disclosure: str) -> bool:
+        """Nothing leaves before its beginning is durable; what could not begin is taken up at the next look."""
+        try:
+            return self._custody.begin_sending(disclosure)
+        except DoorwardError as error:
+            self._log.warning("not_begun", disclosure=disclosure, error=error.message)
+            return False
 
     def _publish(self, record: OutboxRecord, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
         token = effect.token
