@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.ladder import CLIMB_NS, REST_NS, Ladder, Relief
@@ -57,6 +57,7 @@ def test_a_board_without_a_thermometer_is_left_alone() -> None:
     assert ladder.step(None, starved=False, now_ns=0) is Relief.NORMAL
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(20, 110), max_size=60))
 def test_relief_never_jumps(temperatures: list[float]) -> None:
     rungs = [Relief.NORMAL, *climb(temperatures)]

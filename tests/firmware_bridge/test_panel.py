@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.lines import Edge, Input, Output
@@ -90,6 +90,7 @@ def test_four_bounces_a_press_and_a_release_are_exactly_one_press_at_its_first_e
     assert presses == [Pressed(1, begun_ns + 12 * MS)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 19), min_size=1, max_size=30))
 def test_whatever_is_shorter_than_the_debounce_is_nothing(lengths_ms: list[int]) -> None:
     door = Door()
@@ -99,6 +100,7 @@ def test_whatever_is_shorter_than_the_debounce_is_nothing(lengths_ms: list[int])
     assert of(Pressed, door.effects) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(20, 900), st.integers(20, 900)), min_size=1, max_size=20), st.booleans())
 def test_every_press_is_told_once_whatever_the_hour_the_agent_or_the_privacy_switch(
     presses: list[tuple[int, int]], agent: bool
@@ -266,6 +268,7 @@ def test_a_lamp_that_burns_for_a_silent_agent_goes_out() -> None:
     assert not door.panel.night
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(Input), st.booleans(), st.integers(0, 3 * S)), max_size=40))
 def test_whatever_happens_no_pulse_outlives_its_length(moves: list[tuple[Input, bool, int]]) -> None:
     door = Door()

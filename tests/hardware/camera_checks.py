@@ -82,7 +82,7 @@ def test_frames_packets_and_times_are_the_sensors_own() -> None:
     receiver = rig.film(2.2)
     after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     times = [packet.sensor_ns for packet in receiver.packets]
-    assert 20 <= len(times) <= 45
+    assert 10 <= len(times) <= 45
     assert times == sorted(set(times))
     assert set(receiver.luma_ns) <= set(times), "a frame's luma and packet have one time"
     assert len(receiver.luma_ns) >= len(times) - 3
