@@ -1,0 +1,176 @@
+"""The sockets between the roles: bounded, checked on both ends, and patient with a custodian that restarts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.handover_socket import HandoverClient, HandoverServer
+from agent.core.handover import (
+    LONGEST_QUESTION_BYTES,
+    Answer,
+    FromRecorder,
+    FromUplink,
+    Names,
+    Noted,
+    Report,
+    Sign,
+    Signature,
+    Tell,
+    Took,
+    WhatIsHeld,
+    WhichRoots,
+)
+from agent.core.vault.manifest import PAYLOAD_TYPE
+from agent.errors import FormatError, InternalError, NetworkError, RequestError
+from agent.services.handover import RecorderDesk, Reports
+from agent.wire.envelope import pae
+
+ME = frozenset({os.getuid()})
+
+
+def answer(question: FromRecorder) -> Answer:
+    match question:
+        case WhatIsHeld(stored=stored):
+            return Names(tuple(map(str, range(stored))))
+        case Tell(kind="refuse"):
+            raise RequestError("No.", remedy="Ask better.")
+        case Tell(kind="break"):
+            raise KeyError("a bug")
+        case _:
+            return Noted()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HandoverServer[FromRecorder]]:
+    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def client(server: HandoverServer[FromRecorder], tmp_path: Path) -> Iterator[HandoverClient]:
+    made = HandoverClient(tmp_path / "s", ME, patience_s=5.0)
+    yield made
+    made.close()
+
+
+def raw(path: Path, data: bytes) -> bytes:
+    """What the server says to these bytes, until it closes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(5)
+        line.connect(str(path))
+        line.sendall(data)
+        line.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: line.recv(4096), b""))
+
+
+def test_questions_are_answered_and_errors_keep_their_class_and_remedy(client: HandoverClient) -> None:
+    assert client.ask(WhatIsHeld(3), Names).names == ("0", "1", "2")
+    with pytest.raises(RequestError, match=r"^No\. Ask better\.$"):
+        client.ask(Tell("refuse", ""), Noted)
+    with pytest.raises(InternalError, match="does not know"):
+        client.ask(Tell("break", ""), Noted)
+    assert client.ask(Report({}), Noted) == Noted()
+
+
+def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
+    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, frozenset({4_000_000}))  # type: ignore[arg-type]
+    made.start()
+    try:
+        assert raw(tmp_path / "s", b"") == b""
+        with pytest.raises(NetworkError):
+            HandoverClient(tmp_path / "s", ME, patience_s=0.0).ask(WhatIsHeld(1), Names)
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        (LONGEST_QUESTION_BYTES + 1).to_bytes(4, "big"),
+        b"\0\0\0\x02{}",
+        b"\0\0\0\x10not JSON at all!",
+        b"\0\0\0\x04\xff\xfe\xfd\xfc",
+        b"\0\0\0\x1c" + b'{"type":"WhichRoots","x": 1}',
+        b"\0\0\0\x15" + b'{"type":"WhichRoots"}',
+    ],
+    ids=["4 GB", "one too many", "no kind", "no JSON", "no UTF-8", "a key too many", "the uplink's question"],
+)
+def test_what_does_not_belong_ends_the_connection_and_nothing_else(
+    data: bytes, server: HandoverServer[FromRecorder], client: HandoverClient, tmp_path: Path
+) -> None:
+    assert raw(tmp_path / "s", data) == b""
+    assert client.ask(WhatIsHeld(1), Names).names == ("0",)
+
+
+def test_a_question_too_long_is_not_sent(client: HandoverClient) -> None:
+    with pytest.raises(FormatError, match="allowed are"):
+        client.ask(Tell("x", "y" * LONGEST_QUESTION_BYTES), Noted)
+
+
+def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> None:
+    client = HandoverClient(tmp_path / "s", ME, patience_s=20.0)
+    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
+    late = threading.Timer(0.5, made.start)
+    late.start()
+    try:
+        assert client.ask(WhatIsHeld(2), Names).names == ("0", "1")
+    finally:
+        late.join()
+        client.close()
+        made.stop()
+
+
+def desk(signed: list[bytes]) -> RecorderDesk:
+    def sign(encoding: bytes) -> bytes:
+        signed.append(encoding)
+        return b"signature"
+
+    class Nobody:
+        def held(self, stored_segments: int) -> frozenset[str]:
+            return frozenset()
+
+        def notify(self, kind: str, text: str, once: str = "") -> None: ...
+
+    return RecorderDesk(lambda: None, sign, Nobody(), Nobody(), Reports(None))  # type: ignore[arg-type,return-value]
+
+
+def test_a_manifest_record_is_signed_for_the_recorder() -> None:
+    signed: list[bytes] = []
+    encoding = pae(PAYLOAD_TYPE, b'{"a record": 1}')
+    assert desk(signed).answer(Sign(encoding)) == Signature(b"signature")
+    assert signed == [encoding]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        b"",
+        b"a checkpoint\n1\nroot\n",
+        pae("application/vnd.doorward.disclosure+json", b"{}"),
+        pae(PAYLOAD_TYPE + "x", b"{}"),
+        pae(PAYLOAD_TYPE, b"{}") + b"more",
+        pae(PAYLOAD_TYPE, b"{}").replace(b" 2 ", b" 3 "),
+        b"DSSEv1" + pae(PAYLOAD_TYPE, b"{}"),
+    ],
+)
+def test_nothing_else_is_ever_signed_for_the_recorder(encoding: bytes) -> None:
+    signed: list[bytes] = []
+    with pytest.raises(RequestError):
+        desk(signed).answer(Sign(encoding))
+    assert signed == []
+
+
+def test_neither_desk_knows_the_others_questions() -> None:
+    recorders, uplinks = set(FromRecorder.__args__), set(FromUplink.__args__)  # type: ignore[attr-defined]
+    assert recorders & uplinks == {Report}
+    assert {Took, WhichRoots} <= uplinks
+    assert Sign in recorders - uplinks

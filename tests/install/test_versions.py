@@ -1,0 +1,131 @@
+"""Switching versions, cut after every step: what runs is the old version or the new one, and whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from installation.environment import pins_for  # noqa: E402
+from installation.places import Places  # noqa: E402
+from installation.versions import Versions, tree_digest  # noqa: E402
+
+CALLS = ("replace", "symlink", "unlink", "rename", "mkdir", "rmdir", "open")
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+@contextmanager
+def cut_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The power goes after so many calls that change a file system."""
+    left = [calls]
+
+    def counting(name: str) -> object:
+        real = getattr(os, name)
+
+        def call(*arguments: object, **named: object) -> object:
+            if left[0] <= 0:
+                raise Cut
+            left[0] -= 1
+            return real(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in CALLS:
+            patched.setattr(os, name, counting(name))
+        yield
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "agent").mkdir(parents=True)
+    (folder / "agent" / "__init__.py").write_text('__version__ = "1"\n')
+    return folder
+
+
+def make(versions: Versions, name: str, source: Path) -> None:
+    versions.begin(name, source)
+    versions.complete(name)
+
+
+def upgrade(versions: Versions, source: Path) -> None:
+    versions.sweep()
+    make(versions, "new", source)
+    versions.switch("new")
+    versions.sweep()
+
+
+def test_a_cut_at_any_step_leaves_the_old_version_or_the_new_one(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    for calls in range(60):
+        places = Places(tmp_path / f"root-{calls}")
+        places.versions.mkdir(parents=True)
+        versions = Versions(places)
+        make(versions, "old", source)
+        versions.switch("old")
+        try:
+            with cut_after(calls, monkeypatch):
+                upgrade(versions, source)
+        except Cut:
+            pass
+        running = versions.current()
+        assert running in ("old", "new")
+        assert versions.is_complete(running)
+        assert (places.current / "app" / "agent" / "__init__.py").is_file()
+        seen.add(running)
+        upgrade(versions, source)  # whatever was left, the same command ends it
+        assert (versions.current(), versions.previous()) == ("new", "old")
+    assert seen == {"old", "new"}
+
+
+def test_a_version_that_is_not_complete_is_never_run_and_swept_away(tmp_path: Path, source: Path) -> None:
+    versions = Versions(Places(tmp_path))
+    versions.begin("half", source)
+    with pytest.raises(RuntimeError, match="not complete"):
+        versions.switch("half")
+    versions.sweep()
+    assert not versions.folder("half").exists()
+
+
+def test_rolling_back_goes_to_the_version_before_and_only_to_a_whole_one(tmp_path: Path, source: Path) -> None:
+    versions = Versions(Places(tmp_path))
+    for name in ("one", "two"):
+        make(versions, name, source)
+        versions.switch(name)
+    (versions.folder("one") / "complete").unlink()
+    assert versions.roll_back() is None
+    assert versions.current() == "two"
+    versions.complete("one")
+    assert versions.roll_back() == "one"
+    assert versions.current() == "one"
+
+
+def test_the_same_tree_is_the_same_version_and_another_byte_is_another(source: Path) -> None:
+    before = tree_digest(source)
+    assert tree_digest(source) == before
+    (source / "agent" / "__init__.py").write_text('__version__ = "2"\n')
+    assert tree_digest(source) != before
+
+
+def test_beside_the_systems_camera_packages_numpy_is_the_systems() -> None:
+    requirements = ROOT / "requirements"
+    assert "\nnumpy==" in pins_for(requirements, None)
+    trixie, bookworm = pins_for(requirements, "2.2.4"), pins_for(requirements, "1.24.2")
+    assert "\nnumpy==" not in trixie
+    assert "\nopencv-python-headless==5" in trixie
+    assert "opencv-python-headless==4.11.0.86" in bookworm
+    assert "opencv-python-headless==5" not in bookworm
+    assert "\nnumpy==" not in bookworm
