@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.core.requests import History
 
 if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and no vault
+    from agent.core.alerts.parcels import Kept, Waiting
     from agent.core.bus import BusEvent
     from agent.core.consent import State
     from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
@@ -28,11 +29,13 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     from agent.wire.statements import Scope
 
 __all__ = [
+    "AlertQueue",
     "Bus",
     "Camera",
     "CameraEnd",
     "CameraSink",
     "Clock",
+    "Courier",
     "Disk",
     "DiskFile",
     "Entropy",
@@ -254,9 +257,51 @@ class Outbox(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells the owner, in neutral words, that something waits for them."""
+    """Tells the owner, in neutral words, that something waits for them.  Returns at once, whatever the network does."""
 
-    def notify(self, kind: str, text: str) -> None: ...
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        """`kind` names the news (`core.alerts.kinds`), `text` is for the log.  Of one `once` only the first is told."""
+        ...
+
+
+class AlertQueue(Protocol):
+    """Alerts until their channels have taken them.  Durable when a call returns; raises `StorageError`."""
+
+    def add(self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "") -> bool:
+        """All of it or nothing.  False, and nothing is added, when `once` was added before."""
+        ...
+
+    def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
+        """The next of a channel, by rank and age."""
+        ...
+
+    def kept(self, channel: str, why: str) -> tuple[Kept, ...]: ...
+
+    def release(self, kept: Sequence[Kept], alert: Waiting) -> None:
+        """Put one alert in the place of all of these."""
+        ...
+
+    def remove(self, alerts: Sequence[int]) -> None:
+        """They were taken."""
+        ...
+
+    def retain(self, channels: Sequence[str], after_ms: int) -> int:
+        """Drop what is older, or for channels that are no more; how many alerts that were."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many wait, by channel."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Courier(Protocol):
+    """Takes messages to one of the owner's channels."""
+
+    def send(self, url: str, title: str, body: str) -> None:
+        """Returns when the channel has taken it.  Raises `NetworkError` when it has not; it never raises the URL."""
+        ...
 
 
 class DiskFile(Protocol):

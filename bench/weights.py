@@ -19,6 +19,7 @@ from importlib import metadata
 RUNS = 5
 
 MODULES = {
+    "apprise": "apprise.plugins.ntfy",
     "av": "av",
     "click": "click",
     "cryptography": "cryptography.hazmat.primitives.hpke, cryptography.x509",

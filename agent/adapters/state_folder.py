@@ -4,6 +4,7 @@ device.key      Ed25519, PKCS #8 PEM, 0600: signs manifest, ledger and disclosur
 vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md)
 index.sqlite    a cache of the vault
 journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup
+alerts.sqlite   alerts that their channels have not taken yet; may be deleted
 outbox/         approved disclosures on their way
 page/           certificates of the owner's page, and which browsers were let in
 control.sock    where the owner's client connects
@@ -41,6 +42,7 @@ class StateFolder:
         self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
         """The index of whoever writes the vault: the one that is never behind."""
         self.journal = own / "journal.sqlite"
+        self.alerts = own / "alerts.sqlite"
         self.outbox = root / "outbox"
         self.page = own / "page"
         self.control = own / "control.sock"

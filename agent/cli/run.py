@@ -124,10 +124,10 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
 
     logs.set_up(Log())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, news = HandoverClient(path, users), HandoverClient(path, users)
+    custodian, news, parcels = (HandoverClient(path, users) for _ in range(3))
     role: UplinkRole | None = None
     with _Stopping(lambda: role.stop() if role else custodian.close()):
-        role = UplinkRole(outbox, custodian, news, _supervision())
+        role = UplinkRole(outbox, custodian, news, parcels, _supervision())
         role.start()
         role.run()
     role.close()

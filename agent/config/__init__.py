@@ -6,6 +6,8 @@ are plain data: what a zone or a limit *means* belongs to `core` and `wire`, and
 
 from agent.config.reading import load, parse
 from agent.config.settings import (
+    AlertChannel,
+    Alerts,
     Board,
     BoardName,
     Broker,
@@ -29,6 +31,8 @@ from agent.config.settings import (
 )
 
 __all__ = [
+    "AlertChannel",
+    "Alerts",
     "Board",
     "BoardName",
     "Broker",

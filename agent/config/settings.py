@@ -16,10 +16,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from agent.core.alerts.channels import SCHEMES, scheme_of
+from agent.core.alerts.kinds import AlertKind
 from firmware_bridge.boards import BoardName
-from firmware_bridge.settings import Board, Panel, clashes
+from firmware_bridge.settings import Board, Panel, TimeOfDay, clashes
 
 __all__ = [
+    "AlertChannel",
+    "Alerts",
     "Board",
     "BoardName",
     "Broker",
@@ -210,6 +214,35 @@ class Page(Section, frozen=True, kw_only=True):
     mdns: bool = True
 
 
+class AlertChannel(Section, frozen=True, kw_only=True):
+    """`[[alerts.channels]]`: one way to one person.  `url` may hold a password and is never shown."""
+
+    name: Name
+    url: Annotated[
+        str,
+        Meta(
+            min_length=8,
+            max_length=1000,
+            pattern=r"^[A-Za-z]+://[^\x00-\x20\x7f]+$",
+            description="an Apprise address in quotes",
+        ),
+    ]
+    kinds: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
+    quiet: tuple[TimeOfDay, TimeOfDay] | None = None
+
+
+class Alerts(Section, frozen=True, kw_only=True):
+    """`[alerts]`: without this section the owner is told through the log alone."""
+
+    link: Annotated[str, Meta(max_length=200, pattern=r"^(https://[^\x00-\x20\x7f]+)?$")] = ""
+    off: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
+    digest: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
+    digest_at: TimeOfDay = "20:00"
+    cool_down_s: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    offline_after_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
+    channels: Annotated[tuple[AlertChannel, ...], Meta(max_length=16)] = ()
+
+
 class LogLevel(enum.Enum):
     """The least important event that is written."""
 
@@ -246,6 +279,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     requests: Requests = field(default_factory=Requests)
     broker: Broker | None = None
     page: Page | None = None
+    alerts: Alerts | None = None
     panel: Panel | None = None
     board: Board = field(default_factory=Board)
     log: Log = field(default_factory=Log)
@@ -272,6 +306,8 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
             yield Contradiction(("panel", key), message, remedy)
     if configuration.page is not None:
         yield from _page(configuration.page)
+    if configuration.alerts is not None:
+        yield from _alerts(configuration.alerts)
 
 
 def _camera(camera: Camera) -> Iterator[Contradiction]:
@@ -349,3 +385,25 @@ def _page(page: Page) -> Iterator[Contradiction]:
                 ipaddress.ip_address(text)
             except ValueError:
                 yield Contradiction(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
+
+
+def _alerts(alerts: Alerts) -> Iterator[Contradiction]:
+    if AlertKind.BUTTON in alerts.digest:
+        yield Contradiction(
+            ("alerts", "digest"), "a press of the button cannot wait for the digest.", "Take 'button' out of it."
+        )
+    seen: set[str] = set()
+    for number, channel in enumerate(alerts.channels):
+        if scheme_of(channel.url) not in SCHEMES:
+            yield Contradiction(
+                ("alerts", "channels", number, "url"),
+                f"'{scheme_of(channel.url)}' is no kind of channel.",
+                f"Use one of {', '.join(SCHEMES)}.",
+            )
+        if channel.name in seen:
+            yield Contradiction(
+                ("alerts", "channels", number, "name"),
+                f"'{channel.name}' names two channels.",
+                "What waits for a channel is kept by its name: give each its own.",
+            )
+        seen.add(channel.name)

@@ -26,10 +26,12 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.supervision import Supervision
 from agent.config import Configuration
+from agent.core.alerts.wellbeing import Facts
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
 from agent.core.progress import Progress
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
+from agent.roles.alerting import facts_of, make_alerts
 from agent.roles.limits import page_facts, request_limits
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
@@ -71,7 +73,8 @@ class CustodianRole:
         )
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        notifier = LogNotifier()
+        self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
+        notifier = self.alerts or LogNotifier()
         self.custodian = Custodian(
             key,
             CustodianPorts(
@@ -85,7 +88,7 @@ class CustodianRole:
         )
         self._reports = Reports(self._clock)
         recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian.requests, notifier, self._reports)
-        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports)
+        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts)
         self.custodian.requests.wake_uplink = self._uplink_desk.news
         self._page = self._make_page() if configuration.page is not None else None
         self._sockets: tuple[HandoverServer[Any], HandoverServer[Any]] = (
@@ -102,15 +105,21 @@ class CustodianRole:
                 uids_of("doorward-uplink"),
             ),
         )
+        if self.alerts is not None:
+            self.custodian.control.offer("alerts_test", self.alerts.answer_test)
         self._control = ControlSocket(
             folder.control, self._page.answer if self._page else self.custodian.control.answer
         )
 
     def start(self) -> None:
         """Answer everybody, then say that it is ready.  Raises `StorageError`, `ConfigurationError`."""
+        if self.alerts is not None:
+            self.alerts.start()
         self.custodian.start()
         if self._page is not None:
             self._page.start()
+            if self.alerts is not None:
+                self.alerts.link_to(self._page.url)
         self._control.start()
         for each in self._sockets:
             each.start()
@@ -132,10 +141,14 @@ class CustodianRole:
             self._page.stop()
         if self._thread is not None:
             self._thread.join()
+        if self.alerts is not None:
+            self.alerts.stop()
 
     def close(self) -> None:
         if self._page is not None:
             self._page.close()
+        if self.alerts is not None:
+            self.alerts.close()
         self._index.close()
         self._journal.close()
         self._folder.release()
@@ -158,7 +171,15 @@ class CustodianRole:
             "clock": self._clock.now().quality.value,
             "link": link,
             "messages": self._journal.counters(),
+            "alerts": self.alerts.status() if self.alerts else None,
         }
+
+    def _facts(self) -> Facts:
+        link = "off"
+        if self._configuration.broker is not None:
+            link = str(dict(self._reports.of("uplink") or {}).get("link", "no uplink"))
+        unknown = self._clock.now().quality is ClockQuality.UNKNOWN
+        return facts_of(self._reports.of("recorder") or {}, link, clock_unknown=unknown)
 
     def _sealers(self) -> Sealers:
         current = self.custodian.enrolments.current

@@ -22,6 +22,7 @@ import structlog
 
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.control_socket import ControlSocket
+from agent.adapters.courier_apprise import AppriseCourier
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.entropy_system import SystemEntropy
 from agent.adapters.index_sqlite import SqliteIndex
@@ -34,16 +35,19 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
 from agent.config import Broker, CameraKind, Configuration, Page
+from agent.core.alerts.wellbeing import Facts
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
 from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits
-from agent.core.timebase import BootNs
+from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock
 from agent.roles import translation
+from agent.roles.alerting import facts_of, make_alerts
 from agent.roles.panel import PanelSide
 from agent.roles.scrubbing import scrubbing
+from agent.services.courier import Delivery
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.inbox import InboxSettings
 from agent.services.recorder import Recorder, RecorderSettings
@@ -104,7 +108,9 @@ class Solo:
         outbox = DiskOutbox(folder.outbox)
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        notifier = LogNotifier()
+        self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
+        self._delivery = Delivery(self.alerts, AppriseCourier()) if self.alerts is not None else None
+        notifier = self.alerts or LogNotifier()
         self.custodian = Custodian(
             key,
             CustodianPorts(self._journal, outbox, self.vault, self._clock, self._entropy, notifier),
@@ -154,6 +160,8 @@ class Solo:
             )
             self.custodian.requests.wake_uplink = self.uplink.wake
         self.page = self._page(folder) if configuration.page is not None else None
+        if self.alerts is not None:
+            self.custodian.control.offer("alerts_test", self.alerts.answer_test)
         self._control = ControlSocket(folder.control, self.page.answer if self.page else self.custodian.control.answer)
         self._scrub = Scrub(self.vault, self.device, notifier, configuration.vault.scrub_bytes_per_day)
         self._threads: list[threading.Thread] = []
@@ -165,9 +173,14 @@ class Solo:
             self._log.warning(
                 "vault_recovered", **{name: repr(value) for name, value in asdict(found).items() if value}
             )
+        if self.alerts is not None and self._delivery is not None:
+            self.alerts.start()
+            self._delivery.start()
         self.custodian.start()
         if self.page is not None:
             self.page.start()
+            if self.alerts is not None:
+                self.alerts.link_to(self.page.url)
         self._control.start()
         if self.panel is not None:
             self.panel.start()
@@ -224,11 +237,16 @@ class Solo:
         for thread in self._threads:
             thread.join()
         self._threads = []
+        if self.alerts is not None and self._delivery is not None:
+            self.alerts.stop()
+            self._delivery.stop()
 
     def close(self) -> None:
         """Close the files.  After `stop`, and after `record` has returned."""
         if self.page is not None:
             self.page.close()
+        if self.alerts is not None:
+            self.alerts.close()
         self._manifest.close()
         self._index.close()
         self._journal.close()
@@ -254,7 +272,13 @@ class Solo:
             if self.uplink
             else {"link": "off", "remedy": "no [broker] configured"},
             "messages": self._journal.counters(),
+            "alerts": self.alerts.status() if self.alerts else None,
         }
+
+    def _facts(self) -> Facts:
+        link = self.uplink.status().link if self.uplink else "off"
+        unknown = self._clock.now().quality is ClockQuality.UNKNOWN
+        return facts_of(asdict(self.recorder.status()), link, clock_unknown=unknown)
 
     def _seal_to(self, recipients: Any, epoch: int) -> None:
         self.vault.seal_to(recipients, epoch)

@@ -14,15 +14,18 @@ from pathlib import Path
 import structlog
 
 from agent.adapters.clock_system import SystemClock
+from agent.adapters.courier_apprise import AppriseCourier
 from agent.adapters.handover_socket import HandoverClient
 from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.supervision import Supervision
 from agent.core import handover
+from agent.core.alerts.parcels import ChannelAddress, Parcel
 from agent.core.handover import Addressing, BeginSending, Begun, Changed, Names, Noted, Outgoing, Report, Took
 from agent.core.progress import Progress
 from agent.core.requests import OutboxRecord
 from agent.errors import DoorwardError, NetworkError
+from agent.services.courier import Delivery
 from agent.services.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -57,13 +60,41 @@ class RemoteCustody:
         return self._custodian.ask(handover.WhichRoots(), Names).names
 
 
+class RemoteAlerts:
+    """`services.courier.AlertDesk` over the socket."""
+
+    def __init__(self, custodian: HandoverClient, waiting: HandoverClient) -> None:
+        """`waiting`: a connection on which nothing else is asked."""
+        self._custodian = custodian
+        self._waiting = waiting
+
+    def channels(self) -> tuple[ChannelAddress, ...]:
+        return self._custodian.ask(handover.WhichChannels(), handover.Channels).addresses
+
+    def collect(self, wait_s: float) -> tuple[Parcel, ...]:  # noqa: ARG002
+        """The custodian waits as long as it likes."""
+        return self._waiting.ask(handover.WhatToTell(), handover.Parcels, patience_s=0.0).parcels
+
+    def settle(self, parcel: Parcel, fault: str = "") -> None:
+        self._custodian.ask(handover.Told(parcel, fault), Noted)
+
+
 class UplinkRole:
     """`start`, `run` (blocks), `stop` from another thread, `close`."""
 
-    def __init__(self, outbox: Path, custodian: HandoverClient, news: HandoverClient, supervision: Supervision) -> None:
-        """`news` is a second connection, on which the custodian is waited for.  Waits for a custodian to be there."""
+    def __init__(
+        self,
+        outbox: Path,
+        custodian: HandoverClient,
+        news: HandoverClient,
+        parcels: HandoverClient,
+        supervision: Supervision,
+    ) -> None:
+        """`news` and `parcels` are connections on which the custodian is waited for.  Waits for one to be there."""
         self._custodian = custodian
         self._news = news
+        self._parcels = parcels
+        self._delivery = Delivery(RemoteAlerts(custodian, parcels), AppriseCourier())
         self._supervision = supervision
         self._log = structlog.get_logger("uplink")
         self._clock = SystemClock()
@@ -89,6 +120,7 @@ class UplinkRole:
             self._threads.append(threading.Thread(target=self._hear_news, args=(self.uplink,), name="news"))
         for thread in self._threads:
             thread.start()
+        self._delivery.start()
         self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
 
     def run(self) -> None:
@@ -102,7 +134,9 @@ class UplinkRole:
         self._stopping.set()
         if self.uplink is not None:
             self.uplink.stop()
+        self._delivery.stop()
         self._news.close()
+        self._parcels.close()
         for thread in self._threads:
             thread.join()
 

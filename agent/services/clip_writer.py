@@ -193,7 +193,6 @@ class ClipWriter:
                 self._begin_event(item)
             case EventTriggered(kind=TriggerKind.BUTTON):
                 self._events[item.event].label = EventKind.BUTTON.value
-                self._notifier.notify("button", "Somebody pressed the button.")
         return ()
 
     def _begin_event(self, begun: EventBegins) -> None:
@@ -203,9 +202,7 @@ class ClipWriter:
         self._events[begun.event] = _Event(name, begun.kind.value, begun.at_ns + _POSTER_AFTER_NS)
         self.events += 1
         self._log.info("event_began", id=name, kind=begun.kind.value)
-        if begun.kind is EventKind.BUTTON:
-            self._notifier.notify("button", "Somebody pressed the button.")
-        else:
+        if begun.kind is not EventKind.BUTTON:  # a press was told when it happened
             self._notifier.notify("visitor", "Something moved at the door.")
 
     def _want_poster(self, begins: ClipBegins) -> None:

@@ -7,7 +7,7 @@ owner's signature, except the first enrolment, which takes place in the owner's 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ class Control:
         self._vault = vault
         self._status = status
         self._enrolling = threading.Lock()
-        self._operations: Mapping[str, Callable[[Frame], Answer]] = {
+        self._operations: dict[str, Callable[[Frame], Answer]] = {
             "device": self._describe,
             "status": lambda _frame: (self._status(), b""),
             "enrol": self._enrol,
@@ -83,6 +83,10 @@ class Control:
             "checkpoint": self._checkpoint,
             "ledger": self._leaves,
         }
+
+    def offer(self, operation: str, do: Callable[[Frame], Answer]) -> None:
+        """One operation more, of a part that not every device has."""
+        self._operations[operation] = do
 
     def answer(self, frame: Frame) -> Frame:
         operation = self._operations.get(str(frame.head.get("op")))

@@ -61,6 +61,7 @@ class Custodian:
         decisions = Decisions(ports.journal)
         self._ledger = Ledger(ports.journal, ports.clock, device_key)
         self._trust = TrustKeeper(decisions, ports.journal, self._ledger)
+        self._trust.on_change = lambda: ports.notifier.notify("trust", "The list of those who may ask has changed.")
         self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
         self.requests = Requests(decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier)
         self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
@@ -92,6 +93,7 @@ class Custodian:
         self._outbox.sweep(frozenset(record.disclosure for record in self._journal.outbox()))
         self.enrolments.announce()
         self.requests.on_time()
+        self.requests.remind()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         return self._inbox.on_message(topic, data)

@@ -16,27 +16,33 @@ from agent.core.handover import (
     BeginSending,
     Begun,
     Changed,
+    Channels,
     FromRecorder,
     FromUplink,
     Names,
     Noted,
     Outgoing,
+    Parcels,
     Receipt,
     Report,
     Sealers,
     Sign,
     Signature,
     Tell,
+    Told,
     Took,
     WhatChanged,
     WhatIsHeld,
     WhatToSend,
+    WhatToTell,
+    WhichChannels,
     WhichRoots,
     WhoMayOpen,
 )
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import RequestError
 from agent.ports import Clock, Notifier
+from agent.services.courier import AlertDesk
 from agent.services.uplink import Custody
 from agent.wire import strictjson
 from agent.wire.envelope import pae
@@ -45,6 +51,7 @@ __all__ = ["RecorderDesk", "Reports", "UplinkDesk"]
 
 _STALE_NS: Final = 20 * 10**9
 _NEWS_S: Final = 10.0
+_ALERTS_S: Final = 3.0
 _LONGEST_TEXT: Final = 500
 _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
@@ -96,8 +103,8 @@ class RecorderDesk:
                 return Signature(self._sign(_record_encoding(encoding)))
             case WhatIsHeld(stored=stored):
                 return Names(tuple(self._holder.held(stored)))
-            case Tell(kind=kind, text=text):
-                self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT])
+            case Tell(kind=kind, text=text, once=once):
+                self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT])
                 return Noted()
             case Report(status=status):
                 self._reports.take("recorder", status)
@@ -107,10 +114,13 @@ class RecorderDesk:
 class UplinkDesk:
     """`custody` is the custodian as the network may see it."""
 
-    def __init__(self, custody: Custody, addressing: Addressing, reports: Reports) -> None:
+    def __init__(
+        self, custody: Custody, addressing: Addressing, reports: Reports, alerts: AlertDesk | None = None
+    ) -> None:
         self._custody = custody
         self._addressing = addressing
         self._reports = reports
+        self._alerts = alerts
         self._version = 0
         self._changed = threading.Condition()
 
@@ -137,6 +147,14 @@ class UplinkDesk:
                 with self._changed:
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
                     return Changed(self._version)
+            case WhichChannels():
+                return Channels(self._alerts.channels() if self._alerts else ())
+            case WhatToTell():
+                return Parcels(self._alerts.collect(_ALERTS_S) if self._alerts else ())
+            case Told(parcel=parcel, fault=fault):
+                if self._alerts is not None:
+                    self._alerts.settle(parcel, fault[:_LONGEST_TEXT])
+                return Noted()
             case Report(status=status):
                 self._reports.take("uplink", status)
                 return Noted()

@@ -15,10 +15,12 @@ from agent.services.vault import Vault
 
 __all__ = ["Outages"]
 
+_BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.PRIVACY: "privacy on"}
 _BACK = {
-    GapReason.CAMERA_LOST: "The camera is back.",
-    GapReason.PRIVACY: "The privacy switch is off: the camera sees again.",
+    GapReason.CAMERA_LOST: ("camera back", "The camera is back."),
+    GapReason.PRIVACY: ("privacy off", "The privacy switch is off: the camera sees again."),
 }
+"""How the news is called (`core.alerts.kinds`)."""
 
 
 class Outages:
@@ -40,7 +42,7 @@ class Outages:
         now = self._clock.now()
         self._open = (reason, now)
         self._log.warning("outage_began", reason=reason.value, detail=words)
-        self._notifier.notify("camera", words)
+        self._notifier.notify(_BEGUN.get(reason, "camera"), words)
         self._record(reason, now, now)
 
     def end(self, *, tell: bool = True) -> None:
@@ -51,7 +53,7 @@ class Outages:
         self._log.info("outage_ended", reason=reason.value)
         self._record(reason, start, self._clock.now())
         if tell and reason in _BACK:
-            self._notifier.notify("camera", _BACK[reason])
+            self._notifier.notify(*_BACK[reason])
 
     def _record(self, reason: GapReason, start: Moment, end: Moment) -> None:
         try:

@@ -25,6 +25,8 @@ import structlog
 from agent.core.events import EventMachine, EventSettings, TriggerKind
 from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
+from agent.core.motion.lens import LensState
+from agent.core.motion.sample import MotionState
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import Pulse, Recovery, Step, stall_of
@@ -43,6 +45,8 @@ __all__ = ["Recorder", "RecorderSettings", "RecorderStatus"]
 
 _LOOK_S = 0.5
 """How often a running camera is looked at."""
+_LEISURE_S = 0.4
+"""The oldest of the frames that are taken together while nothing moves has waited so long."""
 _DELIVERING_NS = NS_PER_S
 _PATIENCE_S = 5.0
 """A disk that has not answered for so long is said not to record."""
@@ -126,6 +130,7 @@ class Recorder:
         self.recovery = recovery or Recovery(supervised=False)
         self._private = private
         self._relief = 0
+        self._lens = LensState.CLEAR
         self._reopen = self._reopen_wanted = False
         self._blackout_until_ns = 0
         self._pressed_ns: int | None = None
@@ -218,15 +223,17 @@ class Recorder:
     def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None:
         """Somebody pressed the button or passed the PIR: always an event, whatever the picture shows.
 
-        `at_ns`: when, on the boot clock; for live cameras only.  A press that no camera can show is told to the owner
-        at once, and becomes an event if a camera comes soon.
+        `at_ns`: when, on the boot clock; for live cameras only.  The owner is told of a press at once,
+        whatever writer and disk are doing; one that no camera can show becomes an event if a camera comes soon.
         """
         intake = self._intake
         if intake is not None:
             intake.lumas.force(_Trigger(kind, (at_ns or self._clock.now().boot_ns) if intake.live else None))
         elif kind is TriggerKind.BUTTON:
             self._pressed_ns = time.monotonic_ns()
-            self._notifier.notify("button", f"Somebody pressed the button. There is no picture: {self._state()[0]}.")
+        if kind is TriggerKind.BUTTON:
+            picture = "" if intake is not None else f" There is no picture: {self._state()[0]}."
+            self._notifier.notify("button", f"Somebody pressed the button.{picture}")
 
     @property
     def delivering(self) -> bool:
@@ -328,7 +335,9 @@ class Recorder:
     def _watch_over(self, intake: Intake) -> None:
         """Until the camera ends by itself, is told to, or is found stalled."""
         patience_ns = seconds(self._settings.stall_s)
+        told = LensState.CLEAR
         while not intake.ended_event.wait(_LOOK_S):
+            told = self._tell_of_lens(told)
             pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
             if intake.live and intake.frames:
                 self._watching.seen(time.monotonic_ns() - intake.frame_ns)
@@ -338,6 +347,20 @@ class Recorder:
             elif self._reopen_wanted and not self._writer.busy:
                 self._reopen_wanted, self._reopen = False, True
                 intake.ended(CameraEnd.STOPPED, "The camera is opened anew, to relieve the board.")
+
+    def _tell_of_lens(self, told: LensState) -> LensState:
+        """The owner hears once of a lens that is covered, moved or shaken; covered is time without footage."""
+        state = self._lens
+        if state is told:
+            return told
+        if told is LensState.COVERED:
+            self._outages.end()
+        if state is LensState.COVERED:
+            self._outages.begin(GapReason.COVERED, "The picture shows nothing: is the lens covered?")
+        elif state is not LensState.CLEAR:
+            self._log.warning("lens", state=state.value)
+            self._notifier.notify("camera", f"The camera has been {state.value}: look at where it points.")
+        return state
 
     def _press_again(self, intake: Intake) -> None:
         pressed_ns, self._pressed_ns = self._pressed_ns, None
@@ -358,7 +381,11 @@ class Recorder:
         last_ns = BootNs(0)
         frames = 0
         try:
-            while (item := intake.lumas.take()) is not None:
+            # While nothing moves, frames are taken a few at a time: a thread that sleeps longer costs less.
+            at_leisure = 1 + int(_LEISURE_S * min(10.0, rate)) if intake.live else 1
+            together = 1
+            while (item := intake.lumas.take(together=together)) is not None:
+                together = 1
                 if isinstance(item, LumaFrame):
                     frames += 1
                     if (self._relief and frames % 2) or time.monotonic_ns() < self._blackout_until_ns:
@@ -367,7 +394,11 @@ class Recorder:
                             intake.packets.force(effect)
                         continue
                     begun_ns = self._clock.now().boot_ns
-                    effects = machine.on_motion(detector.step(item))
+                    sample = detector.step(item)
+                    effects = machine.on_motion(sample)
+                    self._lens = sample.lens
+                    if sample.state is MotionState.QUIET and machine.next_deadline_ns is None:
+                        together = at_leisure
                     self._analysis_ns += self._clock.now().boot_ns - begun_ns
                     self._analysed += 1
                     last_ns = item.sensor_ns

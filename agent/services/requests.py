@@ -26,6 +26,7 @@ __all__ = ["Requests", "Verdict"]
 
 _GRACE_S: Final = 7 * 86_400
 """An approval that could not be delivered this long after the request's end is given up."""
+_WAITS: Final = "A request for footage is waiting for you."
 _HELD_OF: Final = 2
 """One of so many stored segments may be held for requests.  The others can always go, or a busy requester would freeze
 the rolling vault until the disk is full and recording ends."""
@@ -75,7 +76,7 @@ class Requests:
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
             for act in line.acts:
-                self._decisions.after(partial(self._do, act, named))
+                self._decisions.after(partial(self._do, act, stored.id, named))
         self._log.info("request_moved", request=stored.id, state=line.to.value)
         return Verdict(line.to, stored.id, named)
 
@@ -89,6 +90,11 @@ class Requests:
             over += self._journal.overdue(now_s - _GRACE_S, State.APPROVED, State.SENDING)
             for stored in over:
                 self.advance(stored, Cause.EXPIRED)
+
+    def remind(self) -> None:
+        """Tell the owner of what waits, once more: a power cut may have swallowed it between decision and alert."""
+        for stored in self._journal.requests(State.PENDING):
+            self._notifier.notify("request", _WAITS, once=stored.id)
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """What of that many stored segments must not be evicted; for the earliest requests first."""
@@ -114,11 +120,11 @@ class Requests:
                 self.advance(stored, Cause.FIRST_BYTE)
             return True
 
-    def _do(self, act: Act, disclosure: str | None) -> None:
+    def _do(self, act: Act, request: str, disclosure: str | None) -> None:
         try:
             match act:
                 case Act.TELL_OWNER:
-                    self._notifier.notify("request", "A request for footage is waiting for you.")
+                    self._notifier.notify("request", _WAITS, once=request)
                 case Act.OFFER_OUTBOX:
                     self.wake_uplink()
                 case Act.DROP_OUTBOX | Act.STOP_SENDING | Act.CLOSE_OUTBOX:

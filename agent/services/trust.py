@@ -7,6 +7,7 @@ the owner's client and must be signed by a root the owner has already chosen.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from agent.core.ledger.entries import EntryKind
 from agent.errors import StorageError
@@ -31,6 +32,8 @@ class TrustKeeper:
         self._journal = journal
         self._ledger = ledger
         self.store = self._load()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after a change is committed."""
 
     def change(self, change: TrustChange, subject: str) -> None:
         """Add and remove roots, inside the caller's decision.  `subject`: SHA-256 of the signed statement."""
@@ -46,6 +49,7 @@ class TrustKeeper:
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)
         self._ledger.write(EntryKind.TRUST_CHANGED, subject=subject)
+        self._decisions.after(self.on_change)
         self.store = store
 
     def accept(self, envelope: bytes) -> TrustDiff:
@@ -61,6 +65,7 @@ class TrustKeeper:
                 EntryKind.TRUST_CHANGED, subject=hashlib.sha256(envelope).hexdigest(), version=seen.version
             )
             self.store = grown
+            self._decisions.after(self.on_change)
         return changed
 
     def name_of(self, root: str, requester: str) -> str:

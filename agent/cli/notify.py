@@ -1,0 +1,84 @@
+"""`doorward notify test|status`: whether the owner's alerts arrive."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.cli.frame import config_option, emit_json, json_option
+from agent.config import load
+
+__all__ = ["notify"]
+
+_PATIENCE_S: Final = 25.0
+_LOOK_S: Final = 0.2
+
+
+@click.group()
+def notify() -> None:
+    """Alerts on the owner's phone: [alerts] in the configuration says which and where to."""
+
+
+@notify.command()
+@config_option
+@json_option
+def test(config: Path, as_json: bool) -> None:
+    """Send one neutral message through every channel and wait until each has taken it.
+
+    It goes the way every alert goes: through the running device's queue and its uplink.  Exit status 1 when a channel
+    did not take it; it stays in the queue then, and is tried again.
+    """
+    with _linked(config) as link:
+        before = _channels(link)
+        names = link.ask("alerts_test")["channels"]
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            now = _channels(link)
+            open_ones = [name for name in names if not _settled(before.get(name, {}), now[name])]
+            if not open_ones or time.monotonic() > deadline:
+                break
+            time.sleep(_LOOK_S)
+    failed = [name for name in names if now[name]["delivered"] <= before.get(name, {}).get("delivered", 0)]
+    if as_json:
+        emit_json({name: {"delivered": name not in failed, "fault": now[name]["fault"]} for name in names})
+    else:
+        for name in names:
+            click.echo(f"{name}: " + ((now[name]["fault"] or "no answer yet") if name in failed else "delivered"))
+    if failed:
+        raise SystemExit(1)
+
+
+@notify.command()
+@config_option
+@json_option
+def status(config: Path, as_json: bool) -> None:
+    """Show each channel: what it took, what waits for it, and why it fails."""
+    with _linked(config) as link:
+        answer = link.ask("status").get("alerts") or {"channels": {}}
+    if as_json:
+        emit_json(answer)
+        return
+    if not answer["channels"]:
+        click.echo("No channel is configured: the log tells, nobody else.")
+    for name, each in answer["channels"].items():
+        trouble = f"; failed {each['failures']} times: {each['fault']}" if each["failures"] else ""
+        click.echo(f"{name}: {each['delivered']} delivered, {each['waiting']} waiting{trouble}")
+
+
+def _linked(config: Path) -> Any:
+    from agent.adapters.state_folder import StateFolder
+    from agent.owner.link import DeviceLink
+
+    return DeviceLink(StateFolder(load(config).device.state_dir).control)
+
+
+def _channels(link: Any) -> dict[str, dict[str, Any]]:
+    answer = link.ask("status").get("alerts")
+    return dict(answer["channels"]) if answer else {}
+
+
+def _settled(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    return bool(now["delivered"] > before.get("delivered", 0) or now["failures"] > before.get("failures", 0))

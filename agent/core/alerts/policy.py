@@ -1,0 +1,118 @@
+"""Decides for each channel whether news is told now, kept for later, or not at all.
+
+Rules, first match wins:
+- A kind that is off, or that the channel did not ask for, is not told.
+- **The button** is told now, always: no cool-down, no quiet hours, no digest.
+- Within a channel's quiet hours everything but the button and the opened case is kept until they end.
+- Kinds of the digest are kept until the time of day the owner chose.
+- A kind that was told less than a cool-down ago is not told again; requests, trust and the case have none.  What tells
+  a *state* (lost, back) is told when the cool-down is over, if it still differs from what was told last.
+
+The cool-down concerns alerts alone: every event is recorded whatever is decided here.  It is forgotten by a restart.
+Kept news is counted, not listed: "12 × Something moved at the door, last at 06:40".
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.core.alerts.kinds import AlertKind, News
+from agent.core.timebase import BootNs
+
+__all__ = ["ChannelRules", "Policy", "Ruling", "Span", "is_within", "may_release"]
+
+_DAY_MINUTES: Final = 24 * 60
+_NEVER_COOLED: Final = frozenset({AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.TAMPER})
+_NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
+
+Span = tuple[int, int]
+"""From and until, minutes of the local day; it may span midnight."""
+
+
+class Ruling(enum.Enum):
+    """What becomes of one piece of news on one channel."""
+
+    NOW = "now"
+    QUIET = "quiet"
+    """Kept until the quiet hours end."""
+    DIGEST = "digest"
+    """Kept until the digest."""
+    COOLING = "cooling"
+    """Not told: the same was told a moment ago."""
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRules:
+    """`kinds` that this channel wants; `quiet` hours of the person who carries it."""
+
+    name: str
+    kinds: frozenset[AlertKind] = frozenset(AlertKind)
+    quiet: Span | None = None
+
+
+@dataclass(slots=True)
+class Policy:
+    """`digest_minute`: of the local day.  Minutes are None while nobody knows the time: then nothing is kept."""
+
+    channels: tuple[ChannelRules, ...]
+    off: frozenset[AlertKind] = frozenset()
+    digest: frozenset[AlertKind] = frozenset()
+    digest_minute: int = 20 * 60
+    cool_down_ns: int = 300 * 10**9
+    _told: dict[tuple[str, AlertKind], tuple[BootNs, News]] = field(default_factory=dict)
+    _late: dict[tuple[str, AlertKind], News] = field(default_factory=dict)
+
+    def rule(self, channel: ChannelRules, news: News, now_ns: BootNs, minute: int | None) -> Ruling:
+        """One ruling; the cool-down begins with it when it is NOW."""
+        kind = news.kind
+        if kind in self.off or kind not in channel.kinds:
+            return Ruling.OFF
+        if kind not in _NEVER_QUIET and is_within(channel.quiet, minute):
+            return Ruling.QUIET
+        if kind in self.digest and kind is not AlertKind.BUTTON and minute is not None:
+            return Ruling.DIGEST
+        if kind in _NEVER_COOLED:
+            return Ruling.NOW
+        key = (channel.name, kind)
+        told = self._told.get(key)
+        if told is not None and now_ns - told[0] < self.cool_down_ns:
+            if news.state:
+                self._late[key] = news
+            return Ruling.COOLING
+        self._late.pop(key, None)
+        self._told[key] = (now_ns, news)
+        return Ruling.NOW
+
+    def cooled(self, now_ns: BootNs) -> tuple[tuple[ChannelRules, News], ...]:
+        """States that changed during a cool-down that is over now, and are not as they were told."""
+        due = []
+        for key, news in list(self._late.items()):
+            told_ns, told = self._told[key]
+            if now_ns - told_ns < self.cool_down_ns:
+                continue
+            del self._late[key]
+            if news != told:
+                due += [(channel, news) for channel in self.channels if channel.name == key[0]]
+        return tuple(due)
+
+
+def may_release(
+    policy: Policy, channel: ChannelRules, why: Ruling, since_ms: int, now_ms: int, minute: int | None
+) -> bool:
+    """Whether news kept since then is to be told now.  It needs no memory, so a restart costs nothing."""
+    if why is Ruling.QUIET:
+        return not is_within(channel.quiet, minute)
+    if minute is None:
+        return False
+    since_digest_minutes = (minute - policy.digest_minute) % _DAY_MINUTES
+    return since_ms < now_ms - since_digest_minutes * 60_000
+
+
+def is_within(span: Span | None, minute: int | None) -> bool:
+    if span is None or minute is None:
+        return False
+    begins, ends = span
+    return begins <= minute < ends if begins <= ends else minute >= begins or minute < ends

@@ -1,0 +1,71 @@
+"""Notices what nobody reports because it simply lasts: no broker, no clock, no storage, nothing to see.
+
+Each condition is told once when it has lasted long enough, and once more when it is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.core.timebase import BootNs
+
+__all__ = ["Condition", "Facts", "Wellbeing", "conditions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How the doorbell is; None where that is not known or not wanted."""
+
+    offline: bool | None = None
+    clock_unknown: bool | None = None
+    not_storing: bool | None = None
+    covered: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`begun` and `over` name the news; `after_ns` is how long it must last first."""
+
+    fact: str
+    after_ns: int
+    begun: str
+    over: str
+
+
+_MINUTE_NS: Final = 60 * 10**9
+
+
+def conditions(offline_after_ns: int) -> tuple[Condition, ...]:
+    return (
+        Condition("offline", offline_after_ns, "offline", "online"),
+        Condition("clock_unknown", 10 * _MINUTE_NS, "clock", "clock back"),
+        Condition("not_storing", _MINUTE_NS, "storage", "storage back"),
+        Condition("covered", 0, "covered", "uncovered"),
+    )
+
+
+@dataclass(slots=True)
+class Wellbeing:
+    """`step` is called every few seconds."""
+
+    watched: tuple[Condition, ...]
+    _since: dict[str, BootNs] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def step(self, facts: Facts, now_ns: BootNs) -> tuple[str, ...]:
+        """Names of news, for `kinds.news_of`."""
+        news = []
+        for each in self.watched:
+            lasts = getattr(facts, each.fact)
+            if lasts:
+                since_ns = self._since.setdefault(each.fact, now_ns)
+                if each.fact not in self._told and now_ns - since_ns >= each.after_ns:
+                    self._told.add(each.fact)
+                    news.append(each.begun)
+            elif lasts is False:
+                self._since.pop(each.fact, None)
+                if each.fact in self._told:
+                    self._told.remove(each.fact)
+                    news.append(each.over)
+        return tuple(news)

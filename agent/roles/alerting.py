@@ -1,0 +1,73 @@
+"""Builds the alerts of a role that has the owner's settings: the custodian's, or solo's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from agent import config
+from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.config import Configuration
+from agent.core.alerts.kinds import AlertKind
+from agent.core.alerts.parcels import ChannelAddress
+from agent.core.alerts.policy import ChannelRules, Policy, Span
+from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
+from agent.ports import Clock
+from agent.services.alerts import Alerts, AlertSettings
+
+__all__ = ["facts_of", "make_alerts"]
+
+_MINUTE_NS: Final = 60 * 10**9
+
+
+def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: Callable[[], Facts]) -> Alerts | None:
+    """None when no channel is configured: then the log tells."""
+    wanted = configuration.alerts
+    if wanted is None or not wanted.channels:
+        return None
+    return Alerts(
+        AlertSettings(
+            f"Doorward: {configuration.device.name}",
+            wanted.link,
+            tuple(ChannelAddress(channel.name, channel.url) for channel in wanted.channels),
+        ),
+        Policy(
+            tuple(_rules(channel) for channel in wanted.channels),
+            off=frozenset(wanted.off),
+            digest=frozenset(wanted.digest),
+            digest_minute=_minute(wanted.digest_at),
+            cool_down_ns=wanted.cool_down_s * 10**9,
+        ),
+        SqliteAlertQueue(path),
+        clock,
+        local_time,
+        Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
+        facts,
+    )
+
+
+def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:
+    """From what `doorward status` shows."""
+    return Facts(
+        offline=None if link == "off" else link != "connected",
+        clock_unknown=clock_unknown,
+        not_storing=recorder.get("state") == "not recording",
+        covered=recorder.get("covered"),
+    )
+
+
+def local_time(utc_ms: int) -> tuple[int, str]:
+    """The minute of the local day, and as people write it."""
+    local = time.localtime(utc_ms / 1000)
+    return local.tm_hour * 60 + local.tm_min, f"{local.tm_hour:02}:{local.tm_min:02}"
+
+
+def _rules(channel: config.AlertChannel) -> ChannelRules:
+    quiet: Span | None = (_minute(channel.quiet[0]), _minute(channel.quiet[1])) if channel.quiet else None
+    return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)
+
+
+def _minute(time_of_day: str) -> int:
+    return int(time_of_day[:2]) * 60 + int(time_of_day[3:])
