@@ -19,8 +19,8 @@ The transition table is the machine.  `t` is the instant of an input, `last` the
 A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
 
 *Activity* is a confirmed motion sample, a button press, a PIR pulse, or - this is the hysteresis - after confirmed
-motion, a weaker sample within `hold_s`, or one that says within `stay_s` that the visitor is still there.  A trigger needs no motion: a press at night in a lightless porch makes an
-event.
+motion, a weaker sample within `hold_s`, or one that says within `stay_s` that the visitor is still there.  A trigger
+needs no motion: a press at night in a lightless porch makes an event.
 
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
 clip reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the
