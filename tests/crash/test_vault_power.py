@@ -1,6 +1,7 @@
 """The power goes on a real ext4: what was acknowledged survives, and at most two seconds of tail are lost.
 
-A few hundred cuts here; `python -m tests.crash.power.cuts --points 1000` does more.  The last result is in RESULTS.md.
+A hundred and fifty cuts here; `python -m tests.crash.power.cuts --points 1000` does more, and RESULTS.md has the last
+result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 from tests.crash.power.cuts import cut_everywhere
 from tests.crash.power.loop import why_not
 
-POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 200
+POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 150
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -27,5 +28,5 @@ def test_no_promise_is_broken_by_a_power_cut_on_ext4() -> None:
 
 
 def test_the_rig_notices_a_vault_that_never_syncs() -> None:
-    result = cut_everywhere(60, seed=7, without=("sync", "sync_data", "sync_directory"))
+    result = cut_everywhere(30, seed=7, without=("sync", "sync_data", "sync_directory"))
     assert result.violations

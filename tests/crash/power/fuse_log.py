@@ -19,6 +19,7 @@ import os
 import stat
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -79,7 +80,8 @@ class LoggingDisk:
                 code = 0
             except OSError as error:
                 answer, code = b"", -(error.errno or errno.EIO)
-            os.write(self._device, _OUT.pack(_OUT.size + len(answer), code, unique) + answer)
+            with suppress(FileNotFoundError):  # whoever asked was interrupted, and waits no longer
+                os.write(self._device, _OUT.pack(_OUT.size + len(answer), code, unique) + answer)
             if operation == _DESTROY:
                 return
 

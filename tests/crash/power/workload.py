@@ -3,6 +3,7 @@
 `python -m tests.crash.power.workload DISK MARKS SEED [CALL…]` records, posts, holds, evicts, scrubs, notes gaps and
 writes the ledger below DISK.  Before and after each promise it writes one JSON line to MARKS, which lies between the
 disk's own writes in the log: so of any cut it is known what had been promised by then.  CALLs of the disk do nothing.
+`--go-on` makes it go on after a fault.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.opening import VerifiedPrefix
 from agent.core.vault.records import GapReason
+from agent.errors import StorageError
 from agent.services.ledger import Ledger
 from agent.services.scrub import Scrub
 from agent.services.vault_start import StartReport
@@ -54,32 +57,40 @@ def pieces_of(number: int) -> list[bytes]:
     return [box(b"mdat", chance.randbytes(chance.randint(20_000, 90_000))) for _ in range(5)]
 
 
-def work(disk: Path, tell: Tell, seed: int) -> None:
-    """A life of some minutes."""
+def work(disk: Path, tell: Tell, seed: int, bearing: type[Exception] | tuple[()] = ()) -> None:
+    """A life of some minutes.  `bearing`: errors after which it goes on with the next segment."""
     tested = make_vault(
         RealDisk(), index=SqliteIndex(disk / "index.sqlite"), root=disk / "vault", seed=seed, start=False
     )
     journal = SqliteJournal(disk / "journal.sqlite")
     ledger = Ledger(journal, tested.clock, DEVICE_KEY)
     scrub = Scrub(tested.vault, public_key_of(DEVICE_KEY), Silent(), 1 << 40)
-    tested.vault.start()
+    with suppress(*_classes(bearing)):
+        tested.vault.start()
     chance, held = random.Random(seed), set[str]()
     for number in range(SEGMENTS):
-        segment = _record(tested, tell, number)
+        with suppress(*_classes(bearing)):
+            segment = _record(tested, tell, number)
+            if number in (5, 11, 23):
+                held.add(segment)
+                tell(held=sorted(held))
         if number % 4 == 0:
-            ledger.write(EntryKind.BOOT)
-            tell(ledger=ledger.size)
-        if number in (5, 11, 23):
-            held.add(segment)
-            tell(held=sorted(held))
-        if number % 6 == 2:
-            start = tested.clock.now()
-            tested.vault.gap(chance.choice(tuple(GapReason)), start, tested.clock.advance(60))
-        if tested.vault.totals().stored_bytes > _FULL_BYTES:
-            tested.vault.roll(held, Limits(most_bytes=_FULL_BYTES * 3 // 4))
-        scrub.step()
+            with suppress(*_classes(bearing)):
+                ledger.write(EntryKind.BOOT)
+                tell(ledger=ledger.size)
+        with suppress(*_classes(bearing)):
+            if number % 6 == 2:
+                start = tested.clock.now()
+                tested.vault.gap(chance.choice(tuple(GapReason)), start, tested.clock.advance(60))
+            if tested.vault.totals().stored_bytes > _FULL_BYTES:
+                tested.vault.roll(held, Limits(most_bytes=_FULL_BYTES * 3 // 4))
+            scrub.step()
     tested.close()
     journal.close()
+
+
+def _classes(bearing: type[Exception] | tuple[()]) -> tuple[type[Exception], ...]:
+    return (bearing,) if isinstance(bearing, type) else ()
 
 
 def _record(tested: TestVault, tell: Tell, number: int) -> str:
@@ -158,11 +169,13 @@ def _check_ledger(disk: Path, clock: SteppedClock, promised: int) -> None:
 
 def main() -> None:
     disk, marks, seed, without = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-    for call in without:
+    going_on = "--go-on" in without
+    for call in (call for call in without if call != "--go-on"):
         owner = RealDisk if hasattr(RealDisk, call) else _RealFile
         setattr(owner, call, lambda *_arguments: None)
     with marks.open("r+b", buffering=0) as out:
-        work(disk, lambda **mark: (out.write(json.dumps(mark).encode() + b"\n"), None)[1], seed)
+        bearing = StorageError if going_on else ()
+        work(disk, lambda **mark: (out.write(json.dumps(mark).encode() + b"\n"), None)[1], seed, bearing)
 
 
 if __name__ == "__main__":
