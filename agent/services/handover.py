@@ -150,7 +150,7 @@ class UplinkDesk:
             case WhichChannels():
                 return Channels(self._alerts.channels() if self._alerts else ())
             case WhatToTell():
-                return Parcels(self._alerts.collect(_ALERTS_S) if self._alerts else ())
+                return Parcels(self._alerts.collect(_ALERTS_S) if self._alerts else self._nothing_ever())
             case Told(parcel=parcel, fault=fault):
                 if self._alerts is not None:
                     self._alerts.settle(parcel, fault[:_LONGEST_TEXT])
@@ -158,6 +158,12 @@ class UplinkDesk:
             case Report(status=status):
                 self._reports.take("uplink", status)
                 return Noted()
+
+    def _nothing_ever(self) -> tuple[()]:
+        """No alerts are configured: said slowly, or the uplink would ask again and again without a pause."""
+        with self._changed:
+            self._changed.wait(_ALERTS_S)
+        return ()
 
 
 def _record_encoding(encoding: bytes) -> bytes:

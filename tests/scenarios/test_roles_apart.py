@@ -31,13 +31,13 @@ ROLES = ("recorder", "uplink", "custodian")
 class Apart:
     """The three processes of one door."""
 
-    def __init__(self, street: Street, folder: Path) -> None:
+    def __init__(self, street: Street, folder: Path, camera: str = SCRIPTED) -> None:
         self._street = street
         self._runtime = folder / "run"
         for role in ("recorder", "uplink"):
             (self._runtime / role).mkdir(parents=True)
         self._log = folder / "roles.log"
-        self._configuration = street.configuration(SCRIPTED)
+        self._configuration = street.configuration(camera)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, role: str) -> None:
