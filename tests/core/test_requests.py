@@ -1,0 +1,211 @@
+"""Admission: a request that was seen before, is over a limit or out of its region changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.consent import State
+from agent.core.requests import (
+    SEQUENCE_WINDOW,
+    Accepted,
+    Blocked,
+    Replayed,
+    StandingOptOut,
+    StoredRequest,
+    admit,
+    is_replay,
+    opted_out,
+    trusted_seconds,
+)
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.errors import InternalError
+from agent.wire.fields import Incident, Kind
+from agent.wire.inbound import Inbound, InboundMessage
+from agent.wire.limits import Limits
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import Scope
+from agent.wire.trust import OwnLimits, TrustedRequester
+from tests import custodians
+from tests.wire import samples
+
+NOW = Moment(BootNs(10**12), UtcNs(samples.NOW_S * NS_PER_S), ClockQuality.SYNCED)
+LOST = replace(NOW, utc_ns=UtcNs(0), quality=ClockQuality.UNKNOWN)
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Past:
+    """The `History` port, as told."""
+
+    ids: set[str] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
+    in_case: int = 0
+    from_requester: int = 0
+    in_all: int = 0
+    since_ms: list[int] = field(default_factory=list)
+
+    def has_request(self, request: str) -> bool:
+        return request in self.ids
+
+    def has_sequence(self, key_id: str, seq: int) -> bool:
+        assert key_id == samples.REQUESTER_KEY.id
+        return seq in self.numbers
+
+    def highest_sequence(self, key_id: str) -> int:
+        return max(self.numbers, default=0)
+
+    def requests_in_case(self, requester: str, case: str) -> int:
+        assert (requester, case) == ("harbour-police", samples.request().case)
+        return self.in_case
+
+    def requests_since(self, since_ms: int, requester: str | None = None) -> int:
+        self.since_ms.append(since_ms)
+        return self.in_all if requester is None else self.from_requester
+
+    def blocked_since(self, since_ms: int, requester: str) -> int:
+        return 0
+
+
+def trusted(**changes: object) -> TrustedRequester:
+    entry = samples.requester()
+    regions = tuple(region.bounds for region in entry.regions)
+    made = TrustedRequester(
+        samples.ROOT_KEY.id, entry.id, entry.name, entry.kind, samples.REQUESTER_KEY, regions, OwnLimits()
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def inbound(message: InboundMessage | None = None, requester: TrustedRequester | None = None) -> Inbound:
+    return Inbound(message or samples.request(), requester or trusted(), b"", samples.SHA)
+
+
+def verdict(
+    message: FootageRequest | None = None,
+    *,
+    past: Past | None = None,
+    limits: Limits = Limits(),
+    requester: TrustedRequester | None = None,
+    now: Moment = NOW,
+) -> Accepted | Blocked | Replayed:
+    return admit(inbound(message, requester), limits, past or Past(), now)
+
+
+def test_a_new_request_within_every_limit_may_be_matched() -> None:
+    assert verdict() == Accepted()
+
+
+def test_an_id_that_was_seen_is_a_replay_whatever_else_is_right() -> None:
+    assert verdict(past=Past(ids={samples.request().id})) == Replayed()
+
+
+def test_a_number_that_was_used_or_lies_behind_the_window_is_a_replay() -> None:
+    assert verdict(past=Past(numbers={7})) == Replayed()
+    assert verdict(past=Past(numbers={7 + SEQUENCE_WINDOW})) == Replayed()
+    assert verdict(past=Past(numbers={7 + SEQUENCE_WINDOW - 1})) == Accepted()
+    assert verdict(past=Past(numbers={8, 9, 6})) == Accepted()
+
+
+def test_a_replay_is_one_even_when_it_is_over_a_limit_as_well() -> None:
+    assert verdict(samples.request(to_s=samples.NOW_S + 10**6), past=Past(numbers={7})) == Replayed()
+
+
+@given(st.lists(st.integers(1, 3 * SEQUENCE_WINDOW), min_size=1, max_size=60))
+def test_no_number_is_ever_taken_twice_in_whatever_order_they_come(numbers: list[int]) -> None:
+    past, taken = Past(), []
+    for seq in numbers:
+        if not is_replay(past, trusted(), seq):
+            taken.append(seq)
+            past.numbers.add(seq)
+            behind = max(past.numbers) - SEQUENCE_WINDOW
+            past.numbers = {number for number in past.numbers if number > behind}  # as the journal forgets
+    assert len(taken) == len(set(taken))
+
+
+@pytest.mark.parametrize(
+    ("past", "reason"),
+    [
+        (Past(in_case=2), "too many requests for this case"),
+        (Past(from_requester=10), "too many requests from this requester"),
+        (Past(in_all=30), "too many requests"),
+    ],
+)
+def test_rates_count_the_requests_before_this_one(past: Past, reason: str) -> None:
+    assert verdict(past=past) == Blocked(reason)
+    assert verdict(past=Past(in_case=past.in_case - 1)) == Accepted()
+    assert set(past.since_ms) == {samples.NOW_S * 1000 - DAY_MS}
+
+
+def test_the_owners_limits_are_tightened_by_the_roots_and_never_loosened() -> None:
+    strict = trusted(limits=OwnLimits(window_max_s=3600))
+    assert verdict(requester=strict) == Blocked("window too long")
+    loose = trusted(limits=OwnLimits(window_max_s=10**6, requests_per_case=50))
+    assert verdict(requester=loose, past=Past(in_case=2)) == Blocked("too many requests for this case")
+    assert verdict(limits=Limits(window_max_s=3600), requester=loose) == Blocked("window too long")
+
+
+def test_a_request_about_somebody_elses_region_is_blocked() -> None:
+    assert verdict(requester=trusted(regions=())) == Blocked("outside the region of this requester")
+
+
+def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
+    old = samples.request(from_s=1000, to_s=5000, not_after_s=6000)
+    assert verdict(old) == Blocked("look-back too far")
+    assert verdict(old, now=LOST) == Accepted()
+    assert trusted_seconds(LOST) is None
+    assert trusted_seconds(NOW) == samples.NOW_S
+    assert trusted_seconds(replace(NOW, quality=ClockQuality.HELD)) == samples.NOW_S
+
+
+def test_only_footage_requests_are_admitted() -> None:
+    with pytest.raises(InternalError):
+        admit(inbound(samples.receipt()), Limits(), Past(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("standing", "covers"),
+    [
+        (StandingOptOut(Scope.ALL), True),
+        (StandingOptOut(Scope.REQUESTER, "harbour-police"), True),
+        (StandingOptOut(Scope.REQUESTER, "harbour-fire"), False),
+        (StandingOptOut(Scope.KIND, Kind.POLICE.value), True),
+        (StandingOptOut(Scope.KIND, Kind.INSURER.value), False),
+        (StandingOptOut(Scope.INCIDENT, Incident.BURGLARY.value), True),
+        (StandingOptOut(Scope.INCIDENT, Incident.TRAFFIC.value), False),
+        (StandingOptOut(Scope.ALL, until_s=samples.NOW_S + 1), True),
+        (StandingOptOut(Scope.ALL, until_s=samples.NOW_S), False),
+    ],
+)
+def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: StandingOptOut, covers: bool) -> None:
+    assert opted_out(samples.request(), (StandingOptOut(Scope.KIND, "court"), standing), NOW) is covers
+
+
+def stored(asked: FootageRequest) -> StoredRequest:
+    data = custodians.signed(asked, samples.REQUESTER)
+    return StoredRequest(
+        id=asked.id,
+        envelope=data,
+        payload_sha256=samples.SHA,
+        requester=asked.requester,
+        key_id=samples.REQUESTER_KEY.id,
+        seq=asked.seq,
+        case=asked.case,
+        state=State.PENDING,
+        certain=True,
+        received_ms=0,
+        not_after_s=asked.not_after_s,
+    )
+
+
+def test_a_stored_request_is_read_again_from_the_bytes_that_were_verified() -> None:
+    assert stored(samples.request()).request == samples.request()
+
+
+def test_two_requesters_of_the_same_name_under_two_roots_are_two() -> None:
+    asked = stored(samples.request())
+    assert asked.is_from(trusted())
+    assert not asked.is_from(trusted(root="0" * 16))
+    assert not asked.is_from(trusted(id="harbour-fire"))
