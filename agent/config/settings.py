@@ -358,7 +358,7 @@ def _vault(configuration: Configuration) -> Iterator[Contradiction]:
     if configuration.clips.continuous and vault.continuous_max_bytes >= vault.max_bytes:
         yield Contradiction(
             ("vault", "continuous_max_bytes"),
-            f"{vault.continuous_max_bytes} bytes of continuous recording leave no room in {vault.max_bytes} for events.",
+            f"{vault.continuous_max_bytes} bytes of continuous recording leave nothing of {vault.max_bytes} to events.",
             "Give less than vault.max_bytes, or raise that.",
         )
 
