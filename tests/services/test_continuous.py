@@ -58,10 +58,9 @@ def spans(tested: TestVault, *, continuous: bool) -> list[tuple[int, int]]:
 
 def test_nothing_between_two_clips_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     tested = filmed(monkeypatch, continuous=True)
-    covered = {
-        second for spans_of in (True, False) for a, b in spans(tested, continuous=spans_of) for second in range(a, b)
-    }
-    assert covered == set(range(60))
+    both = spans(tested, continuous=True) + spans(tested, continuous=False)
+    # The last GOP has one frame, and so no whole second.
+    assert {second for first, last in both for second in range(first, last)} == set(range(59))
     assert spans(tested, continuous=False) == [(25, 30), (30, 35), (35, 40)]
     assert tested.vault.totals().continuous_bytes > 0
 
