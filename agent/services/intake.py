@@ -24,10 +24,12 @@ import numpy as np
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.ports import CameraEnd
 
-__all__ = ["LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
+__all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
 
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
+GATHER_S: Final = 0.45
+"""Frames gather for at most so long while nothing moves: shorter than a track takes to confirm, so no event is late."""
 _ROWS: Final = 16
 _DARK: Final = 40
 
@@ -43,6 +45,7 @@ class Mailbox(Generic[T]):
         self._items: deque[tuple[T, int]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._gathering = 1
 
     def put(self, item: T, weight: int = 1) -> None:
         """Wait until there is room (an item heavier than everything still gets in alone), then add."""
@@ -100,9 +103,17 @@ class Mailbox(Generic[T]):
         self._items.extendleft(reversed(kept))
         return dropped
 
-    def take(self, timeout_s: float | None = None) -> T | None:
-        """The oldest item; None when closed and empty, or after `timeout_s`."""
+    def take(self, timeout_s: float | None = None, *, together: int = 1) -> T | None:
+        """The oldest item; None when closed and empty, or after `timeout_s`.
+
+        `together`: when nothing is inside, sleep until so much weight has gathered, something was forced in, or
+        `GATHER_S` have passed since the call: a reader in no hurry is woken less often.
+        """
         with self._changed:
+            if not self._items and together > 1 and not self._closed:
+                self._gathering = together
+                self._changed.wait(GATHER_S)
+                self._gathering = 1
             if not self._changed.wait_for(lambda: self._items or self._closed, timeout_s) or not self._items:
                 return None
             item, weight = self._items.popleft()
@@ -123,7 +134,8 @@ class Mailbox(Generic[T]):
     def _add(self, item: T, weight: int) -> None:
         self._items.append((item, weight))
         self._weight += weight
-        self._changed.notify_all()
+        if not weight or self._weight >= self._gathering:
+            self._changed.notify_all()
 
 
 class Intake:

@@ -359,7 +359,7 @@ class Recorder:
             self._outages.begin(GapReason.COVERED, "The picture shows nothing: is the lens covered?")
         elif state is not LensState.CLEAR:
             self._log.warning("lens", state=state.value)
-            self._notifier.notify("camera", f"The camera has been {state.value}: look at where it points.")
+            self._notifier.notify("camera moved", f"The camera has been {state.value}: look at where it points.")
         return state
 
     def _press_again(self, intake: Intake) -> None:

@@ -39,6 +39,7 @@ from agent.core.media import Luma, LumaFrame
 from agent.core.motion.background import Background
 from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
 from agent.core.motion.grids import Cells
+from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
 from agent.core.motion.pacing import Pace
 from agent.core.motion.presence import Presence
@@ -98,6 +99,7 @@ class Detector:
         self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
         self._watched_cells = cv2.countNonZero(self._zones.watched)
         self._pyramid = Pyramid(height_px, width_px)
+        self._lens = LensWatch(self._rows, self._columns, self._zones.watched)
         self._presence = Presence(self._rows, self._columns, settings)
         self._clearing = Clearing(self._rows, self._columns)
         self._background = Background(self._zones, self._pace.frames_per_s, settings)
@@ -138,15 +140,20 @@ class Detector:
         grid = self._pyramid.shrink(frame.luma)
         if begins:
             self._begin_learning(grid, sensor_ns)
+        if self._lens.due(sensor_ns):
+            self._lens.look(grid, sensor_ns, busy=not self._watches_quietly)
         grid = self._clearing.clear(grid, self._background.scene_noise)
         exposure_jumped = self._exposure.jumped(frame.light)
         may_pass = self._watches_quietly and number % _FULL_LOOK_FRAMES and not exposure_jumped
         if may_pass and self._background.differs(grid) < _SURELY_QUIET_CELLS:
             if number % _QUIET_UPDATE_FRAMES == 0:
                 self._background.follow_quietly(grid, _QUIET_UPDATE_FRAMES)
-            self._last_sample = sample = _still(sensor_ns, MotionState.QUIET)
-            return sample
-        self._last_sample = sample = self._analyse(frame, grid, exposure_jumped)
+            sample = _still(sensor_ns, MotionState.QUIET)
+        else:
+            sample = self._analyse(frame, grid, exposure_jumped)
+        if self._lens.state is not LensState.CLEAR:
+            sample = dataclasses.replace(sample, lens=self._lens.state)
+        self._last_sample = sample
         return sample
 
     # Stages.

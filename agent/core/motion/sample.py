@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from agent.core.motion.lens import LensState
 from agent.core.timebase import BootNs
 
 __all__ = ["CONFIRMED_SCORE", "MotionSample", "MotionState", "RelativeBox"]
@@ -40,3 +41,5 @@ class MotionSample:
     state: MotionState
     present: bool = False
     """A visitor whose motion was confirmed is still there, moving or not."""
+    lens: LensState = LensState.CLEAR
+    """What is wrong with the camera itself."""

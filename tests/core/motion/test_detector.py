@@ -240,17 +240,19 @@ def test_the_frame_is_only_read(walk: list[np.ndarray]) -> None:
         eye.step(LumaFrame(picture, BootNs(seconds(number / 10))))
 
 
-def test_the_quiet_path_allocates_no_picture(scene: Draw) -> None:
+def test_the_quiet_path_allocates_no_picture_but_for_the_look_at_the_lens(scene: Draw) -> None:
     eye, picture = detector(), scene()
     frames = [LumaFrame(picture, BootNs(seconds(number / 10))) for number in range(200)]
     for frame in frames[:100]:
         eye.step(frame)
     tracemalloc.start()
     try:
+        allocated = 0
         for frame in frames[100:]:
             tracemalloc.reset_peak()
             before_bytes, _ = tracemalloc.get_traced_memory()
             assert eye.step(frame).state is MotionState.QUIET
-            assert tracemalloc.get_traced_memory()[1] - before_bytes < 2000
+            allocated += tracemalloc.get_traced_memory()[1] - before_bytes > 2000
+        assert allocated <= 5  # once in two seconds
     finally:
         tracemalloc.stop()

@@ -1,0 +1,121 @@
+"""Notices that the camera itself has a problem: the lens covered, the camera turned away, or shaken.
+
+Every two seconds the grid is compared with how the scene has looked for minutes, its *usual structure*:
+
+* **Covered**: hardly any of the usual structure's gradients are left, and nothing has taken their place; a hand, a bag,
+  paint, and equally a night without any lamp.  It is told as what is known: the picture shows nothing.
+* **Moved**: there is structure, but in most blocks it is not the usual one (`lighting.hidden_structure`), whatever the
+  light.
+* **Shaken**: the picture as a whole is displaced, each time elsewhere (phase correlation: Kuglin & Hines, *The phase
+  correlation image alignment method*, 1975).
+
+Covered and moved must last for 20 seconds, longer than a visitor fills the picture without moving; an alarm ends when
+the usual scene is back, or has been learned anew in its place after five minutes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+import cv2
+import numpy as np
+
+from agent.core.media import Luma
+from agent.core.motion.grids import Cells, Grid
+from agent.core.motion.lighting import hidden_structure
+from agent.core.timebase import NS_PER_S, BootNs
+
+__all__ = ["LensState", "LensWatch"]
+
+_LOOK_NS = 2 * NS_PER_S
+_LASTS_LOOKS = 10
+_LEARN_ANEW_LOOKS = 150
+_FOLLOW = 0.02
+"""Share of the present scene that enters the usual one per look: a time constant of 100 seconds."""
+
+_FIRST_LOOKS = 5
+_LEFT_SHARE = 0.15
+_MOVED_SHARE = 0.7
+_SHAKEN_CELLS = 0.35
+_SHAKEN_LOOKS = 4
+_SURE_RESPONSE = 0.5
+
+
+class LensState(enum.Enum):
+    """What is wrong with the camera, if anything."""
+
+    CLEAR = "clear"
+    COVERED = "covered"
+    MOVED = "moved"
+    SHAKEN = "shaken"
+
+
+class LensWatch:
+    """Call `look` with each frame; it works on one every two seconds and remembers the verdict."""
+
+    def __init__(self, rows: int, columns: int, watched: Cells) -> None:
+        self.state = LensState.CLEAR
+        self._watched = watched
+        self._usual: Grid = np.zeros((rows, columns), np.float32)
+        self._window: Grid = cv2.createHanningWindow((columns, rows), cv2.CV_32F).astype(np.float32)
+        self._looks = 0
+        self._odd_looks = 0
+        self._shifts: deque[tuple[float, float]] = deque(maxlen=5)
+        self._next_ns = BootNs(0)
+
+    def due(self, sensor_ns: BootNs) -> bool:
+        """Is it time to look?  Also when time has gone backwards."""
+        return not 0 <= self._next_ns - sensor_ns <= _LOOK_NS
+
+    def look(self, grid: Luma, sensor_ns: BootNs, *, busy: bool) -> LensState:
+        """`busy`: somebody is there; the usual scene is not learned from such pictures."""
+        self._next_ns = BootNs(sensor_ns + _LOOK_NS)
+        now = grid.astype(np.float32)
+        if self._looks < _FIRST_LOOKS:
+            self._learn(now, 1 / (self._looks + 1))
+            return self.state
+        shaken = self._shaken(now)
+        oddity = self._oddity(now)
+        if oddity is LensState.MOVED and self._is_displaced():
+            oddity = None  # the same scene, some cells away
+        self._odd_looks = self._odd_looks + 1 if oddity else 0
+        if oddity and self._odd_looks >= _LASTS_LOOKS:
+            self.state = oddity
+        elif not oddity:
+            self.state = LensState.SHAKEN if shaken else LensState.CLEAR
+            if not busy:
+                self._learn(now, _FOLLOW)
+        if self._odd_looks >= _LEARN_ANEW_LOOKS and self.state is LensState.MOVED:
+            self._looks = self._odd_looks = 0
+            self.state = LensState.CLEAR
+        return self.state
+
+    def _learn(self, now: Grid, share: float) -> None:
+        self._looks += 1
+        cv2.accumulateWeighted(now, self._usual, share)
+
+    def _oddity(self, now: Grid) -> LensState | None:
+        if _energy(now) < _LEFT_SHARE * _energy(self._usual):
+            return LensState.COVERED
+        # A usual scene without structure of its own says nothing about where the camera looks.
+        hidden = hidden_structure(now.astype(np.uint8), self._usual, self._watched)
+        return LensState.MOVED if hidden.share >= _MOVED_SHARE else None
+
+    def _shaken(self, now: Grid) -> bool:
+        # Products, because OpenCV applies a window that it is given to the very pictures it is given.
+        (x, y), response = cv2.phaseCorrelate(self._usual * self._window, now * self._window)
+        sure = response > _SURE_RESPONSE and max(abs(x), abs(y)) < 8
+        self._shifts.append((x, y) if sure else (0.0, 0.0))
+        wanders = [max(abs(x), abs(y)) > _SHAKEN_CELLS for x, y in self._shifts]
+        return sum(wanders) >= _SHAKEN_LOOKS and float(np.ptp(np.array(self._shifts), axis=0).max()) > _SHAKEN_CELLS
+
+    def _is_displaced(self) -> bool:
+        x, y = self._shifts[-1]
+        return max(abs(x), abs(y)) > _SHAKEN_CELLS
+
+
+def _energy(picture: Grid) -> float:
+    """Mean square step between neighbours: the structure, without the light."""
+    across, down = picture[:, 1:] - picture[:, :-1], picture[1:] - picture[:-1]
+    return float((across * across).mean() + (down * down).mean())
