@@ -33,7 +33,7 @@ from agent.core.handover import (
 )
 from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError
 
-__all__ = ["HandoverClient", "HandoverServer", "uids_of"]
+__all__ = ["LONG_SILENCE_S", "HandoverClient", "HandoverServer", "uids_of"]
 
 MOST_PEERS: Final = 4
 _UID_MAP: Final = Path("/proc/self/uid_map")
@@ -41,8 +41,11 @@ _WHOLE_MAP: Final = str(2**32 - 1)
 _OVERFLOW_UID: Final = 65_534
 _PEER: Final = struct.Struct("3i")
 _PAUSE_S: Final = 0.2
-_SILENCE_S: Final = 30.0
-"""Longer than any answer takes, the one that waits for news included."""
+_SILENCE_S: Final = 5.0
+"""Longer than an answer takes, shorter than the patience of the asker's own watchdog: a custodian that hangs must not
+take the others with it."""
+LONG_SILENCE_S: Final = 30.0
+"""For a connection on which the custodian is waited for."""
 
 _Question = TypeVar("_Question")
 
@@ -180,11 +183,14 @@ class HandoverServer(Generic[_Question]):
 class HandoverClient:
     """One connection, made when it is first needed and again whenever it broke.  Safe to use from several threads."""
 
-    def __init__(self, path: Path, allowed: frozenset[int], *, patience_s: float = 10.0) -> None:
+    def __init__(
+        self, path: Path, allowed: frozenset[int], *, patience_s: float = 10.0, silence_s: float = _SILENCE_S
+    ) -> None:
         """`allowed`: whom the custodian may run as.  `patience_s`: how long to wait for one that is away."""
         self._path = path
         self._allowed = allowed | {0}
         self._patience_s = patience_s
+        self._silence_s = silence_s
         self._socket: socket.socket | None = None
         self._missed_s: float | None = None
         self._lock = threading.Lock()
@@ -236,7 +242,7 @@ class HandoverClient:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(_SILENCE_S)
+        connection.settimeout(self._silence_s)
         try:
             connection.connect(os.fspath(self._path))
             if _uid_of(connection) not in self._allowed:

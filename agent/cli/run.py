@@ -89,11 +89,12 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
 
     configuration = load(config)
     logs.set_up(configuration.log)
-    custodian = HandoverClient(runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian"))
+    path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
+    custodian, reports = HandoverClient(path, users), HandoverClient(path, users)
     role: RecorderRole | None = None
     # Before there is a role it may wait for a custodian: SIGTERM must end that wait.
     with _Stopping(lambda: role.stop() if role else custodian.close()):
-        role = RecorderRole(configuration, custodian, _supervision(), configuration_file=config)
+        role = RecorderRole(configuration, custodian, reports, _supervision(), configuration_file=config)
         role.start()
         if role.record() is not CameraEnd.STOPPED and role.recorder.wanted is None:
             role.wait()
@@ -118,13 +119,14 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
 
 def _uplink(outbox: Path, runtime_dir: Path) -> None:
     from agent.adapters import logs
-    from agent.adapters.handover_socket import HandoverClient, uids_of
+    from agent.adapters.handover_socket import LONG_SILENCE_S, HandoverClient, uids_of
     from agent.config import Log
     from agent.roles.uplink import UplinkRole
 
     logs.set_up(Log())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, news, parcels = (HandoverClient(path, users) for _ in range(3))
+    custodian = HandoverClient(path, users)
+    news, parcels = (HandoverClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(2))
     role: UplinkRole | None = None
     with _Stopping(lambda: role.stop() if role else custodian.close()):
         role = UplinkRole(outbox, custodian, news, parcels, _supervision())

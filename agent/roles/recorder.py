@@ -59,6 +59,7 @@ class RecorderRole:
         self,
         configuration: Configuration,
         custodian: HandoverClient,
+        reports: HandoverClient,
         supervision: Supervision,
         *,
         open_camera: Callable[[], Camera] | None = None,
@@ -66,6 +67,7 @@ class RecorderRole:
     ) -> None:
         self._configuration = configuration
         self._custodian = custodian
+        self._reports = reports
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
@@ -165,6 +167,7 @@ class RecorderRole:
     def close(self) -> None:
         """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
         self._custodian.close()
+        self._reports.close()
         self._manifest.close()
         self._index.close()
         self._claim.release()
@@ -204,8 +207,9 @@ class RecorderRole:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                self._take(self._ask(WhoMayOpen(), Sealers, patience_s=0.0))
-                self._ask(Report(self.status()), Noted, patience_s=0.0)
+                # On a connection of its own: a signature that is waited for must not keep the time.
+                self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
+                self._reports.ask(Report(self.status()), Noted, patience_s=0.0)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # That the custodian is away is no reason to restart the recorder: it turns all the same.

@@ -66,9 +66,12 @@ def raw(path: Path, data: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(5)
         line.connect(str(path))
-        line.sendall(data)
-        line.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: line.recv(4096), b""))
+        try:
+            line.sendall(data)
+            line.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: line.recv(4096), b""))
+        except ConnectionError:  # thrown out with words still unread
+            return b""
 
 
 def test_questions_are_answered_and_errors_keep_their_class_and_remedy(client: HandoverClient) -> None:
