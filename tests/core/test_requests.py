@@ -35,6 +35,7 @@ from tests.wire import samples
 NOW = Moment(BootNs(10**12), UtcNs(samples.NOW_S * NS_PER_S), ClockQuality.SYNCED)
 LOST = replace(NOW, utc_ns=UtcNs(0), quality=ClockQuality.UNKNOWN)
 DAY_MS = 86_400_000
+LIMITS = Limits()
 
 
 @dataclass
@@ -87,7 +88,7 @@ def verdict(
     message: FootageRequest | None = None,
     *,
     past: Past | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
     requester: TrustedRequester | None = None,
     now: Moment = NOW,
 ) -> Accepted | Blocked | Replayed:

@@ -1,0 +1,392 @@
+"""What the custodian relies on of its journal, kept in memory and on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.adapters.journal_sqlite import SqliteJournal
+from agent.core.consent import State
+from agent.core.requests import SEQUENCE_WINDOW, BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
+from agent.errors import StorageError
+from agent.wire.statements import Scope
+
+KEY = "ab" * 8
+
+
+class Lost(BaseException):
+    """The power is gone."""
+
+
+@pytest.fixture(params=["in memory", "on disk"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteJournal]:
+    made = SqliteJournal(":memory:" if request.param == "in memory" else tmp_path / "journal.sqlite")
+    yield made
+    made.close()
+
+
+def stored(number: int, **changes: Any) -> StoredRequest:
+    made = StoredRequest(
+        id=f"{number:032x}",
+        envelope=b"envelope %d" % number,
+        payload_sha256=f"{number:064x}",
+        requester="harbour-police",
+        key_id=KEY,
+        seq=number,
+        case="HH 1",
+        state=State.RECEIVED,
+        certain=number % 2 == 0,
+        received_ms=1000 * number,
+        not_after_s=100 + number,
+        segments=tuple(f"segment-{number}-{at}" for at in range(3)),
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def record(number: int, parts: int = 2) -> OutboxRecord:
+    made = tuple(OutboxPart(at, "" if at == 0 else f"s{at}", 10 + at, f"{at:064x}") for at in range(parts))
+    return OutboxRecord(f"{number:032x}", f"{number:032x}", "harbour-police", made)
+
+
+# -- transactions ------------------------------------------------------------------------------------------------------
+
+
+def everything(journal: SqliteJournal) -> Any:
+    return (
+        journal.named(""),
+        journal.leaves(),
+        journal.requests(),
+        journal.outbox(),
+        journal.opt_outs(),
+        journal.blocked(),
+        journal.counters(),
+        journal.highest_sequence(KEY),
+    )
+
+
+def write_a_bit_of_everything(journal: SqliteJournal, number: int = 1) -> None:
+    journal.put(f"name.{number}", b"value")
+    journal.append_leaf(number, b"leaf")
+    journal.add_request(stored(number))
+    journal.set_state(stored(number).id, State.PENDING)
+    journal.add_outbox(record(number))
+    journal.add_opt_out(StandingOptOut(Scope.KIND, f"kind {number}"))
+    journal.use_sequence(KEY, number)
+    journal.use_nonce(f"{number:032x}")
+    journal.count("replayed")
+    journal.add_blocked(BlockedRequest(f"{number:064x}", "harbour-police", "expired", number), 10)
+
+
+@pytest.mark.parametrize("kind", [ValueError, Lost, KeyboardInterrupt])
+def test_a_transaction_that_ends_in_an_error_did_not_happen(journal: SqliteJournal, kind: type[BaseException]) -> None:
+    write_a_bit_of_everything(journal)
+    before = everything(journal)
+    with pytest.raises(kind), journal.transaction():  # noqa: PT012
+        write_a_bit_of_everything(journal, 2)
+        raise kind
+    assert everything(journal) == before
+    assert journal.use_nonce(f"{2:032x}")
+
+
+def test_an_inner_transaction_is_part_of_the_outer_one(journal: SqliteJournal) -> None:
+    with pytest.raises(ValueError, match="outer"), journal.transaction():  # noqa: PT012
+        with journal.transaction():
+            journal.put("inner", b"1")
+        raise ValueError("outer")
+    assert journal.get("inner") is None
+    with journal.transaction(), journal.transaction():
+        journal.put("inner", b"2")
+    assert journal.get("inner") == b"2"
+
+
+def test_what_other_threads_write_is_not_part_of_this_transaction(journal: SqliteJournal) -> None:
+    began, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        began.wait()
+        journal.put("other", b"1")
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with pytest.raises(ValueError, match="undone"), journal.transaction():  # noqa: PT012
+        journal.put("mine", b"1")
+        began.set()
+        assert not done.wait(0.05)
+        raise ValueError("undone")
+    thread.join()
+    assert (journal.get("mine"), journal.get("other")) == (None, b"1")
+
+
+def test_nothing_of_a_process_that_dies_inside_a_transaction_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    write_a_bit_of_everything(journal)
+    before = everything(journal)
+    with journal.transaction():
+        write_a_bit_of_everything(journal, 2)
+        copies = [(tmp_path / f"copy{end}", (Path(f"{path}{end}").read_bytes())) for end in ("", "-wal")]
+    journal.close()
+    for copy, data in copies:  # the disk as it was at that moment
+        copy.with_name(copy.name.replace("copy", "again.sqlite")).write_bytes(data)
+    again = SqliteJournal(tmp_path / "again.sqlite")
+    assert everything(again) == before
+    again.close()
+
+
+def test_everything_is_found_again_after_a_restart(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    write_a_bit_of_everything(journal)
+    before = everything(journal)
+    journal.close()
+    again = SqliteJournal(tmp_path / "journal.sqlite")
+    assert everything(again) == before
+    assert not again.use_nonce(f"{1:032x}")
+    again.close()
+
+
+def test_every_decision_is_flushed_and_counting_strangers_is_not(journal: SqliteJournal) -> None:
+    def synchronous() -> int:
+        return int(journal._rows("PRAGMA synchronous")[0][0])
+
+    full, seen = 2, []
+    original = journal._execute
+
+    def watching(sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if sql.startswith(("INSERT", "COMMIT")):
+            seen.append((sql[:6], int(journal._db.execute("PRAGMA synchronous").fetchone()[0])))
+        return original(sql, values)
+
+    journal._execute = watching  # type: ignore[method-assign]
+    journal.count("untrusted")
+    with journal.transaction():
+        journal.put("a", b"1")
+        journal.count("blocked")
+    journal.put("b", b"1")
+    assert [level for _, level in seen] == [1, full, full, full, full]
+    assert synchronous() == full
+    assert journal.counters() == {"blocked": 1, "untrusted": 1}
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(b"this is no database, and it is longer than a header " * 20)
+
+
+def newer(path: Path) -> None:
+    journal = SqliteJournal(path)
+    journal.put("format", b"doorward-journal-99")
+    journal.close()
+
+
+def of_somebody_else(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE contacts (name TEXT)")
+    other.close()
+
+
+@pytest.mark.parametrize("spoil", [foreign, newer, of_somebody_else])
+def test_a_file_that_is_no_journal_of_this_version_is_refused_and_left_as_it_is(
+    spoil: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    spoil(path)
+    names = _tables(path)
+    with pytest.raises(StorageError) as caught:
+        SqliteJournal(path)
+    assert str(path) in caught.value.message
+    assert caught.value.remedy
+    assert _tables(path) == names
+
+
+def _tables(path: Path) -> list[str]:
+    db = sqlite3.connect(path)
+    try:
+        return [name for (name,) in db.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    except sqlite3.Error:
+        return []
+    finally:
+        db.close()
+
+
+def test_a_place_where_no_file_can_be_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be opened"):
+        SqliteJournal(tmp_path / "missing" / "journal.sqlite")
+
+
+def test_a_full_disk_is_the_disks_fault_and_leaves_the_journal_usable(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    pages = int(journal._rows("PRAGMA page_count")[0][0])
+    journal._execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="full"), journal.transaction():  # noqa: PT012
+        for number in itertools.count():
+            journal.append_leaf(number, bytes(1000))
+    assert journal.leaves() == []
+    journal._execute(f"PRAGMA max_page_count = {pages + 1000}")
+    journal.append_leaf(0, b"room again")
+    assert journal.leaves() == [b"room again"]
+    journal.close()
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+def test_single_values_are_put_replaced_removed_and_listed_by_prefix(journal: SqliteJournal) -> None:
+    assert journal.get("a") is None
+    journal.put("trust.root.1", b"one")
+    journal.put("trust.root.1", b"two")
+    journal.put("trust.bundle.1", b"b")
+    journal.put("trust_root_2", b"not below the prefix")
+    assert journal.named("trust.root.") == {"1": b"two"}
+    journal.remove("trust.root.1")
+    journal.remove("trust.root.1")
+    assert journal.named("trust.") == {"bundle.1": b"b"}
+
+
+def test_leaves_come_back_in_order_and_no_place_is_written_twice(journal: SqliteJournal) -> None:
+    for number in range(10):
+        journal.append_leaf(number, b"leaf %d" % number)
+    assert journal.leaves(3, 5) == [b"leaf 3", b"leaf 4"]
+    assert journal.leaves(8) == [b"leaf 8", b"leaf 9"]
+    assert journal.leaves(10) == []
+    with pytest.raises(StorageError):
+        journal.append_leaf(3, b"rewritten")
+    assert journal.leaves(3, 4) == [b"leaf 3"]
+
+
+def test_a_request_is_found_by_id_name_and_disclosure_exactly_as_it_was(journal: SqliteJournal) -> None:
+    for number in range(1, 4):
+        journal.add_request(stored(number))
+    assert journal.request(stored(2).id) == stored(2)
+    assert journal.request_named(stored(2).payload_sha256) == stored(2)
+    journal.set_state(stored(2).id, State.APPROVED, "cd" * 16)
+    approved = stored(2, state=State.APPROVED, disclosure="cd" * 16)
+    assert journal.request_of("cd" * 16) == approved
+    journal.set_state(stored(2).id, State.SENDING)
+    assert journal.request_of("cd" * 16) == dataclasses.replace(approved, state=State.SENDING)
+    assert journal.request("00" * 16) is journal.request_named("00" * 32) is journal.request_of("00" * 16) is None
+
+
+def test_no_request_is_stored_twice(journal: SqliteJournal) -> None:
+    journal.add_request(stored(1))
+    with pytest.raises(StorageError), journal.transaction():
+        journal.add_request(stored(1, payload_sha256="ff" * 32))
+    assert journal.requests() == [stored(1)]
+
+
+def test_requests_are_listed_oldest_first_by_state_and_by_what_is_overdue(journal: SqliteJournal) -> None:
+    for number in (3, 1, 2):
+        journal.add_request(stored(number, state=State.PENDING if number != 2 else State.SENT))
+    assert [each.seq for each in journal.requests()] == [1, 2, 3]
+    assert [each.seq for each in journal.requests(State.PENDING)] == [1, 3]
+    assert [each.seq for each in journal.requests(State.PENDING, State.SENT)] == [1, 2, 3]
+    assert [each.seq for each in journal.overdue(103, State.PENDING)] == [1]
+    assert [each.seq for each in journal.overdue(104, State.PENDING, State.SENT)] == [1, 2, 3]
+    assert journal.overdue(101, State.PENDING) == []
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_what_waits_for_its_owner_is_held(journal: SqliteJournal, state: State) -> None:
+    journal.add_request(stored(1, state=state))
+    assert journal.held_segments(10) == (frozenset(stored(1).segments) if state is State.PENDING else frozenset())
+
+
+def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJournal) -> None:
+    shared = ("a", "b", "c")
+    journal.add_request(stored(1, state=State.PENDING, segments=shared))
+    journal.add_request(stored(2, state=State.PENDING, segments=(*shared, "d", "e")))
+    assert journal.held_segments(0) == frozenset()
+    assert journal.held_segments(2) == {"a", "b"}
+    assert journal.held_segments(4) == {*shared, "d"}
+    assert journal.held_segments(100) == {*shared, "d", "e"}
+
+
+def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
+    journal.add_request(stored(1))
+    journal.add_request(stored(2, case="HH 2"))
+    journal.add_request(stored(3, requester="harbour-fire"))
+    assert journal.has_request(stored(1).id)
+    assert not journal.has_request("00" * 16)
+    assert journal.requests_in_case("harbour-police", "HH 1") == 1
+    assert journal.requests_since(0) == 3
+    assert journal.requests_since(0, "harbour-police") == 2
+    assert journal.requests_since(2000, "harbour-police") == 1
+    assert journal.requests_since(3001) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 3 * SEQUENCE_WINDOW), max_size=40))
+def test_numbers_are_remembered_within_the_window_and_forgotten_behind_it(numbers: list[int]) -> None:
+    journal = SqliteJournal(":memory:")
+    for seq in numbers:
+        journal.use_sequence(KEY, seq)
+        journal.use_sequence("cd" * 8, 1)
+    newest = max(numbers, default=0)
+    assert journal.highest_sequence(KEY) == newest
+    for seq in numbers:
+        assert journal.has_sequence(KEY, seq) is (seq > newest - SEQUENCE_WINDOW)
+    assert len(journal._rows("SELECT 1 FROM sequence WHERE key_id = ?", (KEY,))) <= SEQUENCE_WINDOW
+    journal.close()
+
+
+def test_a_nonce_is_good_once(journal: SqliteJournal) -> None:
+    assert journal.use_nonce("aa" * 16)
+    assert not journal.use_nonce("aa" * 16)
+    assert journal.use_nonce("bb" * 16)
+
+
+def test_the_list_of_the_blocked_keeps_the_newest_and_each_once(journal: SqliteJournal) -> None:
+    lines = [BlockedRequest(f"{n:064x}", "harbour-police" if n % 2 else "harbour-fire", "expired", n) for n in range(6)]
+    assert all(journal.add_blocked(line, 4) for line in lines)
+    assert not journal.add_blocked(lines[5], 4)
+    assert journal.blocked() == lines[:1:-1]
+    assert journal.blocked_since(3, "harbour-police") == 2
+    assert journal.blocked_since(0, "harbour-fire") == 2
+
+
+def test_an_opt_out_is_replaced_by_its_like_and_removed(journal: SqliteJournal) -> None:
+    journal.add_opt_out(StandingOptOut(Scope.ALL))
+    journal.add_opt_out(StandingOptOut(Scope.KIND, "insurer", 5))
+    journal.add_opt_out(StandingOptOut(Scope.KIND, "insurer", 9))
+    assert set(journal.opt_outs()) == {StandingOptOut(Scope.ALL), StandingOptOut(Scope.KIND, "insurer", 9)}
+    journal.remove_opt_out(Scope.KIND, "insurer")
+    journal.remove_opt_out(Scope.KIND, "insurer")
+    assert journal.opt_outs() == (StandingOptOut(Scope.ALL),)
+
+
+def test_outbox_objects_are_listed_with_their_parts_in_order_until_removed(journal: SqliteJournal) -> None:
+    for number in (2, 1):
+        journal.add_outbox(record(number, parts=12))
+    assert journal.outbox() == [record(1, 12), record(2, 12)]
+    journal.remove_outbox(record(1).disclosure)
+    journal.remove_outbox(record(1).disclosure)
+    assert journal.outbox() == [record(2, 12)]
+    with pytest.raises(StorageError):
+        journal.add_outbox(record(2))
+
+
+def test_a_journal_can_be_used_by_many_threads_at_once(journal: SqliteJournal) -> None:
+    def work(base: int) -> None:
+        for number in range(base, base + 20):
+            with journal.transaction():
+                journal.append_leaf(number, b"x")
+                journal.put("last", b"%d" % number)
+                assert journal.get("last") == b"%d" % number
+
+    threads = [threading.Thread(target=work, args=(base,)) for base in range(0, 100, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(journal.leaves()) == 100

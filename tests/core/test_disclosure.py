@@ -1,0 +1,381 @@
+"""What may leave: each rule of `release` broken by itself, each statement of a disclosure tampered with by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.core.disclosure import Disclosed, Released, agree, check_part, manifest_of, read_manifest, release
+from agent.core.requests import StoredRequest
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
+from agent.core.vault.age.sealing import make_header
+from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.records import Boot, Segment
+from agent.core.vault.segment import Context
+from agent.core.vault.spans import Stamp
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.wire import envelope
+from agent.wire.disclosures import DisclosureManifest
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import Approval, NamedKey
+from tests import custodians
+from tests.custodians import APPROVER, DEVICE, Door, signed
+from tests.wire import samples
+
+DEVICE_TEXT = samples.DEVICE_KEY.text
+STRANGER = private_key_from_seed(b"s" * 32)
+
+
+@dataclass
+class Case:
+    """An approval that is right in everything, to be spoilt in one thing."""
+
+    asked: FootageRequest
+    stored: StoredRequest
+    approval: Approval
+    headers: dict[str, bytes]
+    records: dict[str, SignedRecord]
+    enrolment: bytes
+
+    def release(
+        self, approval: Approval | None = None, headers: Mapping[str, bytes] | None = None, **changes: Any
+    ) -> tuple[Released, ...]:
+        stored = replace(self.stored, **changes)
+        return release(
+            approval or self.approval,
+            self.headers if headers is None else headers,
+            stored,
+            self.records,
+            DEVICE_TEXT,
+        )
+
+    def with_first(self, **changes: Any) -> Approval:
+        first, *others = self.approval.segments
+        return msgspec.structs.replace(self.approval, segments=(msgspec.structs.replace(first, **changes), *others))
+
+
+def spoilt(approval: Approval, **changes: Any) -> Approval:
+    return msgspec.structs.replace(approval, **changes)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    door = Door.enrolled()
+    asked = door.ask()
+    stored = door.stored(asked)
+    poster = door.vault.kept[door.segments[0]]
+    approval, headers = custodians.approval(door, asked)
+    still = custodians.new_header(99)
+    approval = spoilt(approval, posters=(poster_item(poster.poster or b"", door.segments[0], still),))
+    by_hash = {hashlib.sha256(header).hexdigest(): header for header in (*headers, still)}
+    records = {name: paper.record for name, paper in door.vault.kept.items()}
+    enrolment = door.custodian.enrolments.envelope or b""
+    door.close()
+    return Case(asked, stored, approval, by_hash, records, enrolment)
+
+
+def poster_item(sealed: bytes, name: str, header: bytes) -> Any:
+    return custodians.SealedItem(
+        id=name,
+        payload_sha256=hashlib.sha256(sealed[len(custodians.OWNERS_HEADER) :]).hexdigest(),
+        header_sha256=hashlib.sha256(header).hexdigest(),
+    )
+
+
+# -- release -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_approval_that_agrees_with_everything_releases_its_items_in_order_segments_first(case: Case) -> None:
+    released = case.release()
+    assert [item.id for item in released] == [*case.stored.segments, case.stored.segments[0]]
+    assert [item.kind.value for item in released] == ["segment"] * 3 + ["poster"]
+    for item in released:
+        assert item.record is case.records[item.id]
+        assert item.size_bytes == len(item.header) + item.stored.size - item.stored.header_size
+
+
+SPOILT: dict[str, Callable[[Case], tuple[Released, ...]]] = {
+    "for another device": lambda c: c.release(spoilt(c.approval, device=public_key_of(STRANGER).text)),
+    "for another request": lambda c: c.release(spoilt(c.approval, request="00" * 32)),
+    "sealed to another key": lambda c: c.release(spoilt(c.approval, reply=str(custodians.OWNER_IDENTITY.recipient()))),
+    "not among those that matched": lambda c: c.release(segments=c.stored.segments[1:]),
+    "outside the requested window": lambda c: c.release(
+        envelope=signed(spoilt_request(c.asked, from_s=c.asked.to_s - 900), custodians.POLICE)
+    ),
+    "names other bytes": lambda c: c.release(c.with_first(payload_sha256="00" * 32)),
+    "header of segment": lambda c: c.release(headers={}),
+    "header of poster": lambda c: c.release(
+        headers={k: v for k, v in c.headers.items() if k != c.approval.posters[0].header_sha256}
+    ),
+}
+
+
+def spoilt_request(asked: FootageRequest, **changes: Any) -> FootageRequest:
+    return msgspec.structs.replace(asked, **changes)
+
+
+@pytest.mark.parametrize("words", SPOILT)
+def test_an_approval_that_disagrees_in_one_thing_releases_nothing(case: Case, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        SPOILT[words](case)
+
+
+def test_what_was_evicted_or_has_no_poster_cannot_be_released(case: Case) -> None:
+    first, second, _ = case.stored.segments
+    gone = replace_records(case, {name: record for name, record in case.records.items() if name != second})
+    with pytest.raises(RequestError, match=f"segment {second} is no longer in the vault"):
+        gone.release()
+    bare = case.records[first].record
+    assert isinstance(bare, Segment)
+    record = sign_record(msgspec.structs.replace(bare, poster=None), Tip(), DEVICE.sign)
+    with pytest.raises(RequestError, match=f"poster {first} is no longer in the vault"):
+        replace_records(case, {**case.records, first: record}).release()
+
+
+def test_a_record_that_is_none_of_a_segment_releases_nothing(case: Case) -> None:
+    stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    boot = sign_record(Boot(device=samples.DEVICE_KEY.id, epoch=1, at=stamp), Tip(), DEVICE.sign)
+    with pytest.raises(RequestError, match="no longer in the vault"):
+        replace_records(case, dict.fromkeys(case.records, boot)).release()
+
+
+def replace_records(case: Case, records: dict[str, SignedRecord]) -> Case:
+    return replace(case, records=records)
+
+
+def test_a_header_filed_under_the_wrong_hash_is_not_taken(case: Case) -> None:
+    wrong = dict.fromkeys(case.headers, custodians.new_header(7))
+    with pytest.raises(RequestError, match="header"):
+        case.release(headers=wrong)
+
+
+REPLY = HybridRecipient.parse(custodians.REPLY)
+OTHER = custodians.OWNER_IDENTITY.recipient()
+X25519 = X25519Recipient.parse("age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj")
+HEADERS = {
+    "two readers": make_header(bytes(16), [REPLY, OTHER]),
+    "a reader of another kind": make_header(bytes(16), [X25519]),
+    "bytes behind it": make_header(bytes(16), [REPLY]) + b"x",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_with_anything_but_one_hybrid_reader_is_refused(case: Case, name: str) -> None:
+    header = HEADERS[name]
+    digest = hashlib.sha256(header).hexdigest()
+    with pytest.raises(RequestError, match="exactly one hybrid recipient"):
+        case.release(case.with_first(header_sha256=digest), {**case.headers, digest: header})
+
+
+@pytest.mark.parametrize("header", [b"", b"no header", b"age-encryption.org/v1\n"])
+def test_a_header_that_is_none_is_refused(case: Case, header: bytes) -> None:
+    digest = hashlib.sha256(header).hexdigest()
+    with pytest.raises(DoorwardError):
+        case.release(case.with_first(header_sha256=digest), {**case.headers, digest: header})
+
+
+# -- the other half ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sent:
+    """A disclosure as the requester opened it, to be tampered with."""
+
+    case: Case
+    manifest: DisclosureManifest
+    parts: list[bytes]
+
+    def read(self, asked: FootageRequest | None = None, digest: str | None = None, **changes: Any) -> Disclosed:
+        manifest = msgspec.structs.replace(self.manifest, **changes)
+        return read_manifest(signed(manifest, DEVICE), asked or self.case.asked, digest or self.manifest.request)
+
+
+@pytest.fixture(scope="module")
+def sent(case: Case) -> Sent:
+    released = case.release()
+    door = Door.enrolled()  # its paper vault has the same segments
+    payloads = [
+        door.vault.kept[item.id].file if item.kind.value == "segment" else door.vault.kept[item.id].poster or b""
+        for item in released
+    ]
+    door.close()
+    parts = [item.header + data[item.stored.header_size :] for item, data in zip(released, payloads, strict=True)]
+    manifest = manifest_of(
+        released,
+        [hashlib.sha256(part).hexdigest() for part in parts],
+        disclosure="ab" * 16,
+        device=DEVICE_TEXT,
+        request_sha256=case.stored.payload_sha256,
+        approval=signed(case.approval, APPROVER),
+        enrolment=case.enrolment,
+    )
+    return Sent(case, manifest, parts)
+
+
+def test_an_honest_disclosure_verifies_as_a_whole(sent: Sent) -> None:
+    read = sent.read()
+    assert read.approver == "anna"
+    assert read.approval == sent.case.approval
+    assert [item.part for item in read.items] == list(sent.manifest.parts)
+    for item, data in zip(read.items, sent.parts, strict=True):
+        assert data[check_part(item, data) :] == data[len(sent.case.headers[item.approved.header_sha256]) :]
+
+
+def test_each_record_travels_once_even_for_a_segment_and_its_poster(sent: Sent) -> None:
+    assert len(sent.manifest.records) == 3
+    assert len(sent.manifest.parts) == 4
+
+
+def by(key: Any, sent: Sent, **changes: Any) -> str:
+    return signed(spoilt(sent.case.approval, **changes), key).decode()
+
+
+def other_enrolment(**changes: Any) -> str:
+    return signed(custodians.enrolment(**changes), APPROVER).decode()
+
+
+THIEF = NamedKey(name="anna", key=public_key_of(STRANGER).text)
+TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
+    "request asked": lambda s: s.read(digest="00" * 32),
+    "request": lambda s: s.read(request="00" * 32),
+    "device": lambda s: s.read(device=public_key_of(STRANGER).text),
+    "approval signed by a stranger": lambda s: s.read(approval=by(STRANGER, s)),
+    "approval signed by the device": lambda s: s.read(approval=by(DEVICE, s)),
+    "approval for another request": lambda s: s.read(approval=by(APPROVER, s, request="00" * 32)),
+    "approval for another key": lambda s: s.read(approval=by(APPROVER, s, reply=str(OTHER))),
+    "approval for another device": lambda s: s.read(approval=by(APPROVER, s, device=public_key_of(STRANGER).text)),
+    "approval of less": lambda s: s.read(approval=by(APPROVER, s, posters=())),
+    "approval of other bytes": lambda s: s.read(
+        approval=signed(s.case.with_first(payload_sha256="00" * 32), APPROVER).decode()
+    ),
+    "approval of another kind": lambda s: s.read(approval=s.manifest.enrolment),
+    "enrolment of another kind": lambda s: s.read(enrolment=s.manifest.approval),
+    "enrolment of a thief": lambda s: s.read(enrolment=other_enrolment(approvers=(THIEF,)), approval=by(STRANGER, s)),
+    "enrolment of another device": lambda s: s.read(enrolment=other_enrolment(device=public_key_of(STRANGER).text)),
+    "records missing": lambda s: s.read(records=s.manifest.records[1:]),
+    "records twice": lambda s: s.read(records=(*s.manifest.records, s.manifest.records[0])),
+    "record of another device": lambda s: s.read(records=(forged_record(s), *s.manifest.records[1:])),
+    "record with another payload": lambda s: s.read(records=(other_record(s), *s.manifest.records[1:])),
+    "record outside the window": lambda s: s.read(records=(other_record(s, utc_ms=0), *s.manifest.records[1:])),
+    "parts missing": lambda s: s.read(parts=s.manifest.parts[:-1]),
+    "parts of another segment": lambda s: s.read(
+        parts=(msgspec.structs.replace(s.manifest.parts[0], id="a" * 26), *s.manifest.parts[1:])
+    ),
+}
+
+
+def forged_record(sent: Sent) -> str:
+    record = sent.case.records[sent.case.stored.segments[0]].record
+    return sign_record(record, Tip(), STRANGER.sign).line.decode()
+
+
+def other_record(sent: Sent, utc_ms: int | None = None) -> str:
+    record = sent.case.records[sent.case.stored.segments[0]].record
+    assert isinstance(record, Segment)
+    if utc_ms is None:
+        record = msgspec.structs.replace(record, file=msgspec.structs.replace(record.file, sha256_payload="00" * 32))
+    else:
+        record = msgspec.structs.replace(record, span=msgspec.structs.replace(record.span, utc_ms=utc_ms))
+    return sign_record(record, Tip(), DEVICE.sign).line.decode()
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_disclosure_that_was_tampered_with_in_one_place_is_refused(sent: Sent, name: str) -> None:
+    with pytest.raises(FormatError):
+        TAMPERED[name](sent)
+
+
+def test_a_manifest_that_its_device_did_not_sign_is_refused(sent: Sent) -> None:
+    with pytest.raises(OpenError):
+        read_manifest(signed(sent.manifest, STRANGER), sent.case.asked, sent.manifest.request)
+
+
+def test_a_later_list_of_owners_counts_by_the_devices_word_and_its_approvers_by_theirs(sent: Sent) -> None:
+    later: dict[str, Any] = {"epoch": 2, "previous": "00" * 32}
+    by_the_one_before = signed(custodians.enrolment(**later), STRANGER).decode()
+    assert sent.read(enrolment=by_the_one_before).enrolment.epoch == 2
+    claimed = envelope.read_unverified(by_the_one_before.encode())
+    forged = by_the_one_before.replace(claimed.key_id, samples.OWNER_KEY.id)
+    with pytest.raises(OpenError):
+        sent.read(enrolment=forged)
+
+
+@pytest.mark.parametrize("at", [0, 30, -1])
+def test_a_part_with_a_changed_byte_is_not_the_part(sent: Sent, at: int) -> None:
+    item, data = sent.read().items[0], bytearray(sent.parts[0])
+    data[at] ^= 1
+    with pytest.raises(OpenError):
+        check_part(item, bytes(data))
+    with pytest.raises(OpenError):
+        check_part(item, sent.parts[0][:-1])
+    with pytest.raises(OpenError):
+        check_part(item, sent.parts[1])
+
+
+def test_a_part_that_the_device_announced_but_the_owner_did_not_approve_is_refused(sent: Sent) -> None:
+    item = sent.read().items[0]
+    other = custodians.new_header(55) + sent.parts[0][check_part(item, sent.parts[0]) :]
+    announced = msgspec.structs.replace(item.part, sha256=hashlib.sha256(other).hexdigest(), size_bytes=len(other))
+    with pytest.raises(OpenError, match="owner approved"):
+        check_part(replace(item, part=announced), other)
+
+
+# -- inside and outside ------------------------------------------------------------------------------------------------
+
+
+def context_of(record: Segment, **changes: Any) -> Context:
+    values: dict[str, Any] = {
+        "device": samples.DEVICE_KEY.id,
+        "segment": record.id,
+        "event": record.event,
+        "ordinal": record.ordinal,
+        "span": record.span,
+        "media_bytes": record.media_size,
+        "sha256_media": record.sha256_media,
+    }
+    return Context(**{**values, **changes})
+
+
+def first_record(case: Case) -> Segment:
+    record = case.records[case.stored.segments[0]].record
+    assert isinstance(record, Segment)
+    return record
+
+
+def test_a_segment_that_says_inside_what_was_signed_outside_agrees(case: Case) -> None:
+    agree(first_record(case), context_of(first_record(case)), device=samples.DEVICE_KEY.id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "0" * 16},
+        {"segment": "a" * 26},
+        {"event": "b" * 24 + "ba"},
+        {"ordinal": 77},
+        {"media_bytes": 2},
+        {"sha256_media": "11" * 32},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_segment_that_says_something_else_inside_does_not(case: Case, changes: dict[str, Any]) -> None:
+    record = first_record(case)
+    with pytest.raises(FormatError, match=record.id):
+        agree(record, context_of(record, **changes), device=samples.DEVICE_KEY.id)
+
+
+@pytest.mark.parametrize("name", ["boot", "start_us", "end_us", "utc_ms", "quality"])
+def test_a_segment_of_another_time_does_not_agree(case: Case, name: str) -> None:
+    record = first_record(case)
+    span: Any = record.span
+    value = {"boot": "2" * 32, "quality": ClockQuality.UNKNOWN}.get(name)
+    changed = msgspec.structs.replace(span, **{name: getattr(span, name) + 1 if value is None else value})
+    with pytest.raises(FormatError, match=record.id):
+        agree(record, context_of(record, span=changed), device=samples.DEVICE_KEY.id)
