@@ -13,5 +13,5 @@ class LogNotifier:
     def __init__(self) -> None:
         self._log = structlog.get_logger("owner")
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
+    def notify(self, kind: str, text: str, once: str = "") -> None:  # noqa: ARG002 — a log line may stand twice
         self._log.info("owner_told", about=kind, says=text)
