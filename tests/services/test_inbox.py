@@ -1,0 +1,407 @@
+"""What the network may bring about at a door: an entry in a list, a prompt, an end.  Never an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.consent import State
+from agent.core.timebase import ClockQuality, seconds
+from agent.wire.disclosures import ReceiptState
+from agent.wire.fields import Kind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.limits import Limits
+from agent.wire.statements import OptIn, OptOut, Scope, TrustChange
+from agent.wire.topics import RequestTopic
+from tests import custodians
+from tests.custodians import FIRE, NOW_S, POLICE, Door, complete, receipt, refused, request, signed, stated, withdrawal
+from tests.wire import samples
+
+STRANGER = private_key_from_seed(b"x" * 32)
+HOUR_S = samples.HOUR_S
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door.enrolled()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def busy_door() -> Iterator[Door]:
+    made = Door.enrolled()
+    yield made
+    made.close()
+
+
+def everything_but_counters(door: Door) -> Any:
+    tables = [name for (name,) in door.journal._rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: door.journal._rows(f"SELECT * FROM {name}") for name in tables if name != "counter"}
+
+
+def approved(door: Door) -> tuple[Any, str]:
+    asked = door.ask()
+    disclosure = door.approve(asked).disclosure
+    assert disclosure is not None
+    return asked, disclosure
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_fits_waits_for_its_owner_who_is_told_once_and_neutrally(door: Door) -> None:
+    door.told.news.clear()
+    asked = door.ask()
+    assert door.state(asked) is State.PENDING
+    assert door.stored(asked).segments == tuple(door.segments)
+    assert door.stored(asked).certain
+    assert door.kinds()[-2:] == ["received", "matched"]
+    ((kind, text),) = door.told.news
+    assert kind == "request"
+    assert not {asked.case, asked.description, asked.requester, "police", "!"} & {*text.split(), text}
+
+
+def test_without_a_match_the_owner_is_not_bothered(door: Door) -> None:
+    door.told.news.clear()
+    elsewhere = door.ask(area=samples.square(53.6, 10.1))
+    earlier = door.ask(from_s=NOW_S - 30 * HOUR_S, to_s=NOW_S - 28 * HOUR_S)
+    assert door.state(elsewhere) is door.state(earlier) is State.NO_MATCH
+    assert door.told.news == []
+
+
+def test_a_door_that_does_not_know_where_it_is_matches_nothing() -> None:
+    door = Door.enrolled(position=None)
+    assert door.state(door.ask()) is State.NO_MATCH
+    door.close()
+
+
+def test_a_segment_without_a_trusted_date_makes_the_match_a_possible_one(door: Door) -> None:
+    door.vault.keep(samples.request().from_s + 1000, quality=ClockQuality.UNKNOWN)
+    assert not door.stored(door.ask()).certain
+
+
+def test_a_request_that_comes_again_changes_nothing_whenever_and_however_often(door: Door) -> None:
+    asked = request()
+    door.hear(asked)
+    before = everything_but_counters(door)
+    for _ in range(3):
+        door.hear(asked)
+    door.start()
+    boot = door.kinds()[-1]
+    assert boot == "boot"
+    door.deny(asked)
+    ended = everything_but_counters(door)
+    for _ in range(3):
+        door.hear(asked)
+    assert everything_but_counters(door) == ended
+    assert before["request"][0][0] == asked.id
+    assert door.journal.counters() == {"replayed": 6}
+
+
+def test_a_number_used_before_or_from_far_behind_is_a_replay_in_a_new_request_too(door: Door) -> None:
+    door.ask(seq=9000)
+    for seq in (9000, 9000 - 4096, 1):
+        assert door.state(door.ask(seq=seq)) is None
+    assert door.state(door.ask(seq=9000 - 4095)) is State.PENDING
+    assert door.state(door.ask(FIRE, seq=9000, kind=Kind.POLICE)) is State.PENDING
+
+
+SPOILT: dict[str, tuple[str, dict[str, Any], Ed25519PrivateKey]] = {
+    "signed by a stranger": ("untrusted", {}, STRANGER),
+    "under another name": ("untrusted", {"requester": "harbour-fire"}, POLICE),
+    "under another root": ("untrusted", {"audience": "0" * 16}, POLICE),
+    "as another kind": ("malformed", {"kind": Kind.COURT}, POLICE),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_no_trusted_key_vouches_for_changes_nothing_but_a_counter(door: Door, name: str) -> None:
+    counter, changes, key = SPOILT[name]
+    before = everything_but_counters(door)
+    door.told.news.clear()
+    assert door.hear(request(**changes), key) is None
+    assert everything_but_counters(door) == before
+    assert door.told.news == []
+    assert door.journal.counters() == {counter: 1}
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "doorward/v1/areas", "doorward/v1/areas/1-1/requests/a/" + "0" * 32, "\x00", "#"]
+)
+def test_a_message_on_a_topic_that_is_not_its_own_changes_nothing(door: Door, topic: str) -> None:
+    before = everything_but_counters(door)
+    assert door.hear(request(), topic=topic) is None
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"malformed": 1}
+
+
+OVER: dict[str, dict[str, Any]] = {
+    "window too short": {"from_s": NOW_S - 9 * HOUR_S, "to_s": NOW_S - 9 * HOUR_S + 60},
+    "window too long": {"from_s": NOW_S - 23 * HOUR_S, "to_s": NOW_S - 9 * HOUR_S},
+    "window in the future": {"from_s": NOW_S, "to_s": NOW_S + HOUR_S},
+    "look-back too far": {"from_s": NOW_S - 50 * 24 * HOUR_S, "to_s": NOW_S - 50 * 24 * HOUR_S + HOUR_S},
+    "area too small": {"area": samples.square(*custodians.DOOR, side_m=100)},
+    "area too large": {"area": samples.square(*custodians.DOOR, side_m=2000)},
+    "expired": {"not_after_s": NOW_S - 1},
+    "expires too late": {"not_after_s": NOW_S + 31 * 24 * HOUR_S},
+    "outside the region of this requester": {"area": samples.square(40.0, 10.0)},
+}
+
+
+@pytest.mark.parametrize("reason", OVER)
+def test_what_is_over_a_limit_never_reaches_the_owner_but_is_listed_and_recorded(door: Door, reason: str) -> None:
+    door.told.news.clear()
+    asked = door.ask(**OVER[reason])
+    assert door.state(asked) is None
+    assert door.told.news == []
+    assert [line.reason for line in door.journal.blocked()] == [reason]
+    assert door.entries()[-1]["reason"] == reason
+    before = everything_but_counters(door)
+    door.hear(asked)
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"blocked": 2}
+
+
+def test_rates_hold_per_case_per_requester_and_in_all() -> None:
+    limits = Limits(requests_per_requester_per_day=3, requests_per_day=4)
+    door = Door.enrolled(limits=limits)
+    assert [door.state(door.ask(case="one")) for _ in range(3)] == [State.PENDING, State.PENDING, None]
+    assert [door.state(door.ask()) for _ in range(2)] == [State.PENDING, None]
+    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [State.PENDING, None]
+    reasons = [line.reason for line in door.journal.blocked()]
+    assert sorted(reasons) == [
+        "too many requests",
+        "too many requests for this case",
+        "too many requests from this requester",
+    ]
+    door.clock.advance(86_401)
+    assert door.state(door.ask(case="one")) is None
+    assert door.state(door.ask()) is State.PENDING
+    door.close()
+
+
+def test_a_trusted_key_cannot_fill_the_ledger_with_what_it_may_not_ask(door: Door) -> None:
+    for _ in range(60):
+        door.ask(not_after_s=NOW_S - 1)
+    assert door.kinds().count("blocked") == len(door.journal.blocked()) == 32
+    door.ask(FIRE, not_after_s=NOW_S - 1)
+    assert door.kinds().count("blocked") == 33
+    door.clock.advance(86_401)
+    door.ask(not_after_s=NOW_S - 1)
+    assert door.kinds().count("blocked") == 34
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.text(max_size=40))
+def test_noise_on_any_topic_changes_nothing_and_raises_nothing(busy_door: Door, data: bytes, topic: str) -> None:
+    before = everything_but_counters(busy_door)
+    assert busy_door.hear(data, topic=topic) is None
+    assert everything_but_counters(busy_door) == before
+
+
+ASKED = request()
+GOOD = signed(ASKED, POLICE)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
+def test_a_request_with_a_changed_byte_changes_nothing_and_raises_nothing(
+    busy_door: Door, at: int, change: int
+) -> None:
+    before = everything_but_counters(busy_door)
+    busy_door.hear(GOOD[:at] + bytes([GOOD[at] ^ change]) + GOOD[at + 1 :], topic=custodians.topic_of(ASKED))
+    assert everything_but_counters(busy_door) == before
+
+
+def test_while_nobody_vouches_for_the_clock_dates_are_not_judged(door: Door) -> None:
+    door.clock.quality = ClockQuality.UNKNOWN
+    door.clock.utc_offset_ns = 0
+    assert door.state(door.ask()) is State.PENDING
+
+
+# -- opting out --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "value"),
+    [(Scope.ALL, None), (Scope.REQUESTER, "harbour-police"), (Scope.KIND, "police"), (Scope.INCIDENT, "burglary")],
+)
+def test_who_opted_out_is_not_asked_until_they_opt_in_again(door: Door, scope: Scope, value: str | None) -> None:
+    waiting = door.ask()
+    door.obey(OptOut(**stated(), scope=scope, value=value))
+    door.told.news.clear()
+    assert door.state(waiting) is door.state(door.ask()) is State.OPTED_OUT
+    assert door.told.news == []
+    door.obey(OptIn(**stated(), scope=scope, value=value))
+    assert door.state(door.ask()) is State.PENDING
+
+
+def test_an_opt_out_that_does_not_cover_a_request_leaves_it_alone(door: Door) -> None:
+    waiting = door.ask()
+    door.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))
+    assert door.state(waiting) is door.state(door.ask()) is State.PENDING
+
+
+# -- withdrawals -------------------------------------------------------------------------------------------------------
+
+
+def test_its_requester_can_take_a_request_back(door: Door) -> None:
+    asked = door.ask()
+    door.hear(withdrawal(asked))
+    assert door.state(asked) is State.WITHDRAWN
+    door.hear(withdrawal(asked))
+    assert door.journal.counters() == {"unexpected": 1}
+
+
+def test_nobody_else_can(door: Door) -> None:
+    asked = door.ask()
+    before = everything_but_counters(door)
+    others = withdrawal(asked, requester="harbour-fire")
+    door.hear(others, FIRE, topic=RequestTopic("287-379", "harbour-fire", asked.id))
+    door.hear(withdrawal(asked), STRANGER)
+    door.hear(withdrawal(asked, seq=asked.seq))
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"unexpected": 1, "untrusted": 1, "replayed": 1}
+
+
+def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door) -> None:
+    other_root, namesake = private_key_from_seed(b"R" * 32), private_key_from_seed(b"N" * 32)
+    door.obey(TrustChange(**stated(), roots_added=(public_key_of(other_root).text,)))
+    entry = samples.requester(
+        keys=(custodians.RequesterKey(key=public_key_of(namesake).text, from_s=0, until_s=2 * NOW_S),)
+    )
+    theirs = samples.bundle(root=public_key_of(other_root).id, version=1, requesters=(entry,))
+    door.custodian.control._trust.accept(signed(theirs, other_root))
+    audience = public_key_of(other_root).id
+    asked, disclosure = approved(door)
+    assert door.state(door.ask(namesake, audience=audience)) is State.PENDING  # it may ask for itself
+    door.hear(withdrawal(asked, audience=audience), namesake)
+    assert door.state(asked) is State.APPROVED
+    door.begin(disclosure)
+    assert door.hear(complete(door, asked, disclosure, audience=audience), namesake) is None
+    assert door.hear(refused(asked, disclosure, audience=audience), namesake) is None
+    assert door.state(asked) is State.SENDING
+
+
+def test_a_withdrawal_drops_what_was_approved_and_stops_what_is_being_sent(door: Door) -> None:
+    (first, _), (second, disclosure) = approved(door), approved(door)
+    door.begin(disclosure)
+    for asked in (first, second):
+        door.hear(withdrawal(asked))
+    assert (door.state(first), door.state(second)) == (State.WITHDRAWN, State.STOPPED)
+    assert door.outbox.objects == {}
+    assert door.outgoing() == []
+
+
+# -- receipts ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_a_receipt_for_all_of_it_makes_it_sent(door: Door) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    partial = receipt(asked, disclosure, manifest=None)
+    assert door.hear(partial) == partial
+    assert door.state(asked) is State.SENDING
+    whole = complete(door, asked, disclosure)
+    assert door.hear(whole) == whole
+    assert door.state(asked) is State.SENT
+    assert door.entries()[-1]["kind"] == "receipt"
+    assert door.outbox.objects == {}
+
+
+def test_a_receipt_that_names_other_bytes_than_ours_counts_for_nothing(door: Door) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    assert door.hear(complete(door, asked, disclosure, manifest="00" * 32)) is None
+    assert door.state(asked) is State.SENDING
+
+
+def test_a_receipt_for_what_has_not_begun_counts_for_nothing(door: Door) -> None:
+    asked, disclosure = approved(door)
+    assert door.hear(complete(door, asked, disclosure)) is None
+    assert door.state(asked) is State.APPROVED
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_requester_that_refuses_ends_it(door: Door, begun: bool) -> None:
+    asked, disclosure = approved(door)
+    if begun:
+        door.begin(disclosure)
+    assert door.hear(refused(asked, disclosure)) is not None
+    assert door.state(asked) is State.STOPPED
+    assert door.outbox.objects == {}
+
+
+def test_receipts_of_others_of_strangers_old_ones_and_for_nothing_change_nothing(door: Door) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    newest = receipt(asked, disclosure, manifest=None)
+    door.hear(newest)
+    before = everything_but_counters(door)
+    whole = complete(door, asked, disclosure)
+    theirs = complete(door, asked, disclosure, requester="harbour-fire")
+    assert door.hear(theirs, FIRE) is None
+    assert door.hear(whole, STRANGER) is None
+    assert door.hear(newest) is None
+    assert door.hear(complete(door, asked, disclosure, request="00" * 16)) is None
+    assert door.hear(receipt(asked, "00" * 16, manifest=None)) is None
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"replayed": 1, "unexpected": 3, "untrusted": 1}
+
+
+@pytest.mark.parametrize("state", [ReceiptState.PARTIAL, ReceiptState.REFUSED, ReceiptState.COMPLETE])
+def test_after_its_end_no_receipt_matters(door: Door, state: ReceiptState) -> None:
+    asked, disclosure = approved(door)
+    late = complete(door, asked, disclosure) if state is ReceiptState.COMPLETE else receipt(asked, disclosure)
+    door.revoke(disclosure)
+    before = everything_but_counters(door)
+    assert door.hear(late) is None
+    assert everything_but_counters(door) == before
+
+
+def test_bulletins_are_counted_and_answered_by_nobody(door: Door) -> None:
+    before = everything_but_counters(door)
+    assert door.hear(samples.EVERY_MESSAGE["bulletin"]) is None
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"bulletin": 1}
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_expires_at_its_end_and_what_is_approved_a_week_later(door: Door) -> None:
+    waiting = door.ask()
+    (ready, _), (going, disclosure) = approved(door), approved(door)
+    door.begin(disclosure)
+    door.clock.boot_ns += seconds(waiting.not_after_s - NOW_S)
+    door.custodian.requests.on_time()
+    assert door.state(waiting) is State.PENDING
+    door.clock.advance(1)
+    door.custodian.requests.on_time()
+    assert [door.state(each) for each in (waiting, ready, going)] == [State.EXPIRED, State.APPROVED, State.SENDING]
+    door.clock.advance(7 * 86_400)
+    door.custodian.requests.on_time()
+    assert [door.state(each) for each in (waiting, ready, going)] == [State.EXPIRED, State.EXPIRED, State.STOPPED]
+    assert door.outbox.objects == {}
+
+
+def test_while_nobody_vouches_for_the_clock_nothing_expires(door: Door) -> None:
+    waiting = door.ask()
+    door.clock.quality = ClockQuality.UNKNOWN
+    door.clock.advance(10**8)
+    door.custodian.requests.on_time()
+    assert door.state(waiting) is State.PENDING
+
+
+def test_at_most_half_of_what_is_stored_is_held(door: Door) -> None:
+    door.ask()
+    requests = door.custodian.requests
+    assert requests.held(door.vault.totals().segments) == {door.segments[0]}
+    assert requests.held(100) == set(door.segments)
+    assert requests.held(0) == frozenset()
