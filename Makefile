@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-browser page test-vm test-pi3 lint bench setup setup-test clean help
+.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -39,6 +39,33 @@ test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recor
 
 test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog, a recording (root, minutes)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
+
+install: ## Install Doorward on this machine, or upgrade it (root; ANSWERS=file instead of questions)
+	@sh scripts/system-packages.sh run
+	@/usr/bin/python3 scripts/installation install $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(WHEELHOUSE),--wheelhouse $(WHEELHOUSE))
+
+uninstall: ## Remove it and keep what it recorded (root; PURGE=1 keeps nothing)
+	@/usr/bin/python3 scripts/installation uninstall $(if $(PURGE),--purge)
+
+deb: setup-test ## Build dist/doorward_*.deb for arm64 and amd64, each with its wheels for an offline install
+	@for each in arm64 amd64; do \
+	    rm -rf .cache/wheels-$$each; $(VENV)/bin/python scripts/wheelhouse.py $$each .cache/wheels-$$each || exit 1; \
+	    $(VENV)/bin/python scripts/release.py deb $$each --wheelhouse .cache/wheels-$$each; done
+
+sbom: ## Print the parts list (CycloneDX)
+	@$(PYTHON) scripts/release.py sbom
+
+schemas: setup-test ## Write the JSON Schemas of the configuration and of fleet files anew
+	@$(VENV)/bin/doorward config schema > .cache/schema && mv .cache/schema config/doorward.schema.json
+	@$(VENV)/bin/doorward config schema --fleet > .cache/schema && mv .cache/schema config/fleet.schema.json
+
+test-install: setup-test ## Live through an installation in booted containers, trixie and bookworm (root, 15 minutes)
+	@sh scripts/system-packages.sh test-install
+	@for each in trixie bookworm; do PYTHONPATH=. $(VENV)/bin/python -m tests.install.run $$each $(ARGS) || exit 1; done
+
+test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless nothing has changed (root, minutes)
+	@sh scripts/system-packages.sh test-arm64
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.arm64
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static

@@ -43,6 +43,15 @@ fi
 if [ "$purpose" != run ]; then
     has mosquitto || need mosquitto
 fi
+if [ "$purpose" = test-install ]; then
+    has systemd-nspawn || need systemd-container
+    has mmdebstrap || need mmdebstrap
+fi
+if [ "$purpose" = test-arm64 ]; then
+    has mmdebstrap || need mmdebstrap
+    has arch-test || need arch-test
+    [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || need qemu-user-static binfmt-support
+fi
 if [ "$purpose" = test ]; then
     has age || need age
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi

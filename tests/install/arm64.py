@@ -1,0 +1,133 @@
+"""`python -m tests.install.arm64 SUITE …`: the install and the tests that fit, on an arm64 root under qemu-user.
+
+No systemd runs there, so units and watchdogs are not shown; the wheels, the users, the versions, the self-test (film,
+seal, sign, open, verify) and the pure tests are, on real aarch64 code.  A result is kept while nothing it depends on
+has changed (`.cache/install/arm64-SUITE.json`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.install.container import CACHE, ENVIRONMENT, ROOT, base, copy_source, wheelhouse
+from tests.install.run import ANSWERS, RESULTS
+
+PACKAGES = "systemd,python3,python3-venv,ca-certificates,util-linux,passwd"
+TESTS = ("tests/wire", "tests/core/vault", "tests/core/test_progress.py", "tests/adapters/test_handover_socket.py")
+PYTEST = ("pytest", "pytest-timeout", "hypothesis")
+
+
+def main(suites: list[str]) -> int:
+    return max([_suite(suite) for suite in suites], default=0)
+
+
+def _suite(suite: str) -> int:
+    kept = CACHE / f"arm64-{suite}.json"
+    key = _key()
+    if kept.exists() and json.loads(kept.read_text())["key"] == key:
+        print(f"{suite} arm64: unchanged since {json.loads(kept.read_text())['date']}")
+        return 0
+    tar, wheels = base(suite, "arm64", PACKAGES), wheelhouse("arm64")
+    folder = Path(tempfile.mkdtemp(prefix="doorward-arm64-"))
+    root = folder / "root"
+    root.mkdir()
+    rows = []
+    try:
+        subprocess.run(["tar", "-xf", str(tar), "-C", str(root)], check=True)
+        copy_source(root / "root" / "src", tests=True)
+        shutil.copytree(wheels, root / "root" / "src" / "wheelhouse")
+        (root / "root" / "answers.toml").write_text(ANSWERS)
+        rows.append(_timed("install, self-test included", lambda: _install(root)))
+        rows.append(_timed("upgrade", lambda: _upgrade(root)))
+        rows.append(_timed("tests", lambda: _tests(root)))
+        rows.append(_timed("purge", lambda: _purge(root)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    date = str(datetime.datetime.now(datetime.UTC).date())
+    kept.write_text(json.dumps({"key": key, "date": date}))
+    _write(suite, date, rows)
+    return 0
+
+
+def _timed(name: str, step: object) -> tuple[str, str, float]:
+    started = time.monotonic()
+    said = step()  # type: ignore[operator]
+    print(f"{time.monotonic() - started:6.0f} s  {name}: {said}", flush=True)
+    return name, said, time.monotonic() - started
+
+
+def _in(root: Path, *words: str, check: bool = True) -> str:
+    done = subprocess.run(
+        ["chroot", str(root), "/usr/bin/env", "-i", *ENVIRONMENT, *words], capture_output=True, text=True, check=False
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _install(root: Path) -> str:
+    _in(root, "python3", "/root/src/scripts/installation", "install", "--answers", "/root/answers.toml")
+    machine = _in(root, "uname", "-m").strip()
+    return f"{machine}, {_in(root, 'doorward', '--version').strip()}, device key made by its own user"
+
+
+def _upgrade(root: Path) -> str:
+    before = (root / "opt/doorward/current").readlink()
+    path = root / "root/src/agent/__init__.py"
+    path.write_text(re.sub(r'^__version__ = ".*"$', '__version__ = "0.1.1"', path.read_text(), flags=re.MULTILINE))
+    _in(root, "python3", "/root/src/scripts/installation", "install")
+    assert (root / "opt/doorward/current").readlink() != before
+    return "switched, the old version kept"
+
+
+def _tests(root: Path) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "pip", "download", "-q", "--dest", folder, *PYTEST]
+        subprocess.run(words, check=True)
+        shutil.copytree(folder, root / "root" / "pytest")
+    python = "/opt/doorward/current/venv/bin/python"
+    _in(root, python, "-m", "pip", "install", "-q", "--no-index", "--find-links", "/root/pytest", *PYTEST)
+    words = [python, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir=/root/src", "--import-mode=importlib"]
+    paths = [f"/root/src/{test}" for test in TESTS]
+    said = _in(root, "env", "PYTHONPATH=/root/src", *words, "-p", "no:cacheprovider", *paths, check=False)
+    summary = said.strip().splitlines()[-1]
+    assert "passed" in summary, said[-3000:]
+    assert "failed" not in summary, said[-3000:]
+    return summary
+
+
+def _purge(root: Path) -> str:
+    _in(root, "doorward", "uninstall", "--purge", "--yes")
+    left = [path for path in ("opt/doorward", "etc/doorward", "var/lib/doorward") if (root / path).exists()]
+    assert not left, left
+    return "nothing left"
+
+
+def _key() -> str:
+    total = hashlib.sha256()
+    for folder in ("agent", "firmware_bridge", "config", "systemd", "requirements", "scripts", "tests/install"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path != RESULTS:
+                total.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _write(suite: str, date: str, rows: list[tuple[str, str, float]]) -> None:
+    text = RESULTS.read_text() if RESULTS.exists() else "# Installation, as measured\n"
+    section = f"## {suite}, arm64, qemu-user, {date}\n\n| step | result | s |\n|---|---|---|\n"
+    section += "".join(f"| {name} | {said} | {seconds:.0f} |\n" for name, said, seconds in rows)
+    text = re.sub(rf"\n## {suite}, arm64, qemu-user.*?(?=\n## |\Z)", "", text, flags=re.DOTALL)
+    RESULTS.write_text(text.rstrip() + "\n\n" + section)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:] or ["trixie", "bookworm"]))
