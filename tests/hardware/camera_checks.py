@@ -84,8 +84,9 @@ def test_frames_packets_and_times_are_the_sensors_own() -> None:
     times = [packet.sensor_ns for packet in receiver.packets]
     assert 10 <= len(times) <= 45
     assert times == sorted(set(times))
-    assert set(receiver.luma_ns) <= set(times), "a frame's luma and packet have one time"
-    assert len(receiver.luma_ns) >= len(times) - 3
+    # A frame's luma and packet have one time; of a busy machine's last frames one half may be missing.
+    assert {at for at in receiver.luma_ns if at <= times[-1]} <= set(times)
+    assert len(receiver.luma_ns) + rig.camera.dropped >= len(times) - 3
     assert before_ns <= times[0] <= times[-1] <= after_ns
     assert all(luma.shape == (176, 320) for luma in receiver.luma_kept)
     assert {thread.split("-")[0] for thread in receiver.threads} == {"camera"}
