@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.encoding import EncodingSettings
 from agent.cli.frame import emit_json, json_option
+from agent.cli.motion_picture import Record, Strip, picture_of
 from agent.config import Motion, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
@@ -34,6 +35,9 @@ __all__ = ["motion"]
 
 _UNSEEN = EncodingSettings(preset="ultrafast", quality=51)
 """The packets are thrown away: the cheapest encoding will do.  The luma is the same whatever they are."""
+
+
+_VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Watch:
     end: CameraEnd = CameraEnd.LOST
     detail: str = ""
     over: threading.Event = field(default_factory=threading.Event)
+    record: Record = field(default_factory=Record)
     _began_s: float = 0.0
 
     def packet(self, packet: EncodedPacket) -> None:
@@ -69,6 +74,7 @@ class Watch:
         self.cpu_ns += time.thread_time_ns() - began_ns
         self.frames += 1
         self.footage_s = frame.sensor_ns / NS_PER_S
+        self.record.take(sample, frame.luma, self.footage_s, len(self.events))
         self._take(self.machine.on_motion(sample))
 
     def ended(self, end: CameraEnd, detail: str) -> None:
@@ -85,7 +91,7 @@ class Watch:
 
 
 @click.command()
-@click.argument("files", type=click.Path(path_type=Path, dir_okay=False), nargs=-1, required=True, metavar="FILE...")
+@click.argument("places", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE|FOLDER...")
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use the zones and sensitivity in there."
 )
@@ -99,14 +105,22 @@ class Watch:
     help="Motion that returns within so many seconds is one event.",
 )
 @click.option("--labels", type=click.Path(path_type=Path, dir_okay=False), help="Truth to compare with (JSON).")
+@click.option(
+    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it all into this PNG, to tune by."
+)
 @json_option
 def motion(
-    files: tuple[Path, ...], config: Path | None, merge_gap_s: float, labels: Path | None, as_json: bool
+    places: tuple[Path, ...],
+    config: Path | None,
+    merge_gap_s: float,
+    labels: Path | None,
+    picture: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what the motion detector sees in a video.
 
-    For each FILE: its events with start, end and score, and what the detector cost per frame, as CPU time of its own
-    thread.  The detector sees exactly what it would see while recording.
+    For each FILE, and each video in a FOLDER: its events with start, end and score, and what the detector cost per
+    frame, as CPU time of its own thread.  The detector sees exactly what it would see while recording.
 
     LABELS is a JSON object whose entries say "file", "duration_s", and as lists of [start, end] in seconds "events_s"
     and, where motion counts neither way, "dont_care_s".  Then what was seen, missed and false is counted.
@@ -115,19 +129,52 @@ def motion(
     truth = _labels(labels) if labels else {}
     watches: dict[Path, Watch] = {}
     scores: dict[Path, Score] = {}
-    for file in files:
+    for file in _files(places):
         watches[file] = _watch(file, zones, merge_gap_s, quiet=as_json)
         label = truth.get(file.name)
         if label:
             scores[file] = _compare(watches[file], label)
         if not as_json:
             _show(file, watches[file], scores.get(file))
+    if picture:
+        _draw(picture, watches, truth)
     if as_json:
         emit_json(_document(watches, scores))
     elif len(scores) > 1:
         click.echo(f"\nall {len(scores)} labelled files: {_in_words(total(scores.values()))}")
     if any(watch.end is CameraEnd.LOST for watch in watches.values()):
         raise click.exceptions.Exit(1)
+
+
+def _files(places: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are, folders as the videos in them, by name."""
+    for place in places:
+        if not place.is_dir():
+            yield place
+            continue
+        videos = sorted(path for path in place.iterdir() if path.suffix.lower() in _VIDEO_SUFFIXES)
+        if not videos:
+            raise ConfigurationError(f"There is no video in '{place}'.", remedy="Name a folder of videos, or a video.")
+        yield from videos
+
+
+def _draw(path: Path, watches: dict[Path, Watch], truth: dict[str, Label]) -> None:
+    strips = [
+        Strip(
+            name=file.name,
+            length_s=watch.footage_s,
+            record=watch.record,
+            events_s=[(event.start_s, event.end_s) for event in watch.events],
+            truth_s=[(each.start_s, each.end_s) for each in truth[file.name].events] if file.name in truth else None,
+            thresholds=watch.detector.thresholds,
+        )
+        for file, watch in watches.items()
+    ]
+    try:
+        path.write_bytes(picture_of(strips))
+    except OSError as error:
+        message = f"The picture {path} cannot be written: {error.strerror}."
+        raise ConfigurationError(message, remedy="Choose a place you may write to.") from error
 
 
 def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, *, quiet: bool) -> Watch:

@@ -11,7 +11,7 @@ from agent.core.motion.scoring import Score, total
 from bench.motion.accuracy import OURS, Verdict
 from bench.motion.scenes import UNDISTURBED
 
-__all__ = ["accuracy_of", "tables", "write"]
+__all__ = ["accuracy_of", "merged", "tables", "write"]
 
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -41,6 +41,18 @@ def accuracy_of(verdicts: Sequence[Verdict], seeds: tuple[int, ...]) -> dict[str
         "undisturbed": _numbers(
             total(each.score for each in verdicts if each.judge == OURS and each.kind in UNDISTURBED)
         ),
+    }
+
+
+def merged(before: dict[str, Any] | None, fresh: dict[str, Any]) -> dict[str, Any]:
+    """`fresh` figures of some detectors beside those of the others from `before`, if both are of the same scenes."""
+    if before is None or before["seeds"] != fresh["seeds"] or before["kinds"].keys() != fresh["kinds"].keys():
+        return fresh
+    return {
+        "seeds": fresh["seeds"],
+        "sums": before["sums"] | fresh["sums"],
+        "kinds": {kind: row | fresh["kinds"][kind] for kind, row in before["kinds"].items()},
+        "undisturbed": fresh["undisturbed"],
     }
 
 

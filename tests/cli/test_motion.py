@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -102,3 +103,25 @@ def test_labels_that_are_none_are_refused_in_words(visit: Path, tmp_path: Path, 
     seen = tool("motion", visit, "--labels", labels)
     assert seen.status == 4
     assert "The label of 'visit' is wrong" in seen.err
+
+
+def test_a_folder_is_its_videos_and_the_picture_shows_each(
+    visit: Path, tmp_path: Path, tool: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    for name in ("a.mp4", "b.MP4", "notes.txt"):
+        (folder / name).write_bytes(visit.read_bytes())
+    drawn = tmp_path / "seen.png"
+    seen = tool("motion", folder, "--picture", drawn, "--json")
+    assert [Path(each["file"]).name for each in json.loads(seen.out)["files"]] == ["a.mp4", "b.MP4"]
+    picture = cv2.imread(str(drawn))
+    assert picture is not None
+    assert picture.shape[1] == 1280
+    assert len({tuple(pixel) for pixel in picture[::7, ::7].reshape(-1, 3).tolist()}) > 50
+
+
+def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path, tool: Callable[..., Any]) -> None:
+    seen = tool("motion", tmp_path)
+    assert seen.status == 2
+    assert "no video in" in seen.err

@@ -117,10 +117,12 @@ class Background:
         threshold = self._threshold[window]
         return ((residual > threshold) & (np.abs(difference) > _QUICK_SHARE * threshold)).astype(np.uint8)
 
-    def restore(self, box: CellBox, scene: Grid) -> None:
-        """Whoever stood in `box` has gone: take the `scene` from before."""
+    def restore(self, box: CellBox, frame: Luma, scene: Grid) -> None:
+        """Whoever stood in `box` has gone: take the `scene` from before, in the light of the present `frame`."""
         x0, y0, x1, y1 = box
-        self.mean[y0:y1, x0:x1] = scene[y0:y1, x0:x1]
+        side, window = self._settings.illumination_cells, np.s_[y0:y1, x0:x1]
+        light = cv2.blur(cv2.subtract(frame[window], scene[window], dtype=cv2.CV_32F), (side, side))
+        cv2.add(scene[window], light, self.mean[window])
         cv2.convertScaleAbs(self.mean, self._quick_mean)
 
     # Learning.

@@ -38,7 +38,7 @@ import numpy as np
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.background import Background
 from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
-from agent.core.motion.grids import Cells
+from agent.core.motion.grids import Cells, Grid
 from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
 from agent.core.motion.pacing import Pace
@@ -155,6 +155,11 @@ class Detector:
             sample = dataclasses.replace(sample, lens=self._lens.state)
         self._last_sample = sample
         return sample
+
+    @property
+    def thresholds(self) -> Grid:
+        """(rows, columns) float32: by how many steps each cell has to differ at present; a copy, for people."""
+        return self._background.threshold.copy()
 
     # Stages.
 

@@ -9,8 +9,8 @@ that hang together with where motion was confirmed and differ from that scene.  
 * **somebody is alive:** people breathe, sway and shift their weight, so within four seconds something in the body
   changes by more than noise.  A parcel and a parked car do not, and are let go.
 
-When they have gone, the scene is put back into the background; and as long as they are there, what equals that scene is
-nothing new (`Background.differences`), or their outline would be left behind as somebody.
+When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
+what equals that scene is nothing new (`Background.differences`), or their outline would be left behind as somebody.
 
 The work is bounded to the body's surroundings and done a few times a second.  (The second background of Porikli, Ivanov
 & Haga, *Robust abandoned object detection using dual foregrounds*, 2008, turned around: what stays is wanted here.)
@@ -101,7 +101,7 @@ class Presence:
             self._then[:] = grid
             self._then_ns = sensor_ns
         if cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
-            background.restore(self.box, self._scene)
+            background.restore(self.box, grid, self._scene)
             self.box = None
         else:
             self.box = body if sensor_ns - self._moved_ns <= self._alive_ns else None
