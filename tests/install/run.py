@@ -133,7 +133,8 @@ class Story:
             told.append(f"{role} {time.monotonic() - started:.0f} s")
         return "a stopped process is found, ended and replaced: " + ", ".join(told)
 
-    def kills(self, count: int = 12) -> str:
+    def kills(self) -> str:
+        count = int(os.environ.get("DOORWARD_KILLS", "12"))
         slowest = 0.0
         for number in range(count):
             unit = f"doorward-{self.roles[number % len(self.roles)]}.service"
