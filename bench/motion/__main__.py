@@ -1,7 +1,7 @@
 """Motion detection: events seen, false alarms, latency and CPU, ours beside a dozen peers on the same frames.
 
     python -m bench motion                  # everything but instruction counts, some twenty minutes: RESULTS.md, plots
-    python -m bench motion --only accuracy  # … one part; also: cost, instructions, hour
+    python -m bench motion --only accuracy  # … one part; also: hour, memory, cost, instructions
     python -m bench motion --ours           # our detector alone, two minutes; the peers' figures stay as they were
 
 Peers that are not installed are left out: `motion` and `valgrind` are Debian packages; DVR-Scan and matplotlib are
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.motion.scoring import score, total
-from bench.motion import accuracy, cost, report, scenes
+from bench.motion import accuracy, cost, endurance, report, scenes
 from bench.motion.footage import Clip, labelled, load
 from bench.motion.peers import PEERS, ours, prototypes
 from bench.motion.processes import motion_cost_ms, motion_instructions
@@ -33,7 +33,7 @@ from bench.motion.processes import motion_cost_ms, motion_instructions
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 CACHE = ROOT / ".cache" / "bench"
-PARTS = ("accuracy", "hour", "cost", "instructions")
+PARTS = ("accuracy", "hour", "memory", "cost", "instructions")
 
 _COUNTED = (accuracy.OURS, "prototype_tracked", "frame difference", "Frigate's", "MOG2")
 _FEWER, _MORE = 60, 260
@@ -49,7 +49,7 @@ def main() -> int:
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
-    parts = chosen.only or (["accuracy"] if chosen.ours else ["accuracy", "hour", "cost"])
+    parts = chosen.only or (["accuracy"] if chosen.ours else ["accuracy", "hour", "memory", "cost"])
     kept = CACHE / "motion.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for part in parts:
@@ -121,7 +121,11 @@ def _instructions(chosen: argparse.Namespace) -> Any:
     return counts
 
 
-_RUN = {"accuracy": _accuracy, "hour": _hour, "cost": _cost, "instructions": _instructions}
+def _memory(_chosen: argparse.Namespace) -> Any:
+    return endurance.day()
+
+
+_RUN = {"accuracy": _accuracy, "hour": _hour, "memory": _memory, "cost": _cost, "instructions": _instructions}
 
 
 def _environment() -> Path | None:

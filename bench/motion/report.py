@@ -77,6 +77,14 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
         hour = found["hour"]
         yield f"Undisturbed: {hour['false_alarms']} false alarms in {hour['watched_s'] / 60:.0f} minutes, sixty yards."
         yield ""
+    if "memory" in found:
+        hourly = found["memory"]["resident_kib"]
+        yield (
+            f"Memory over {found['memory']['frames']} frames, a day at 10 a second with a visit in every ten minutes: "
+            f"{hourly[0] / 1024:.1f} MiB resident after the first hour, {hourly[-1] / 1024:.1f} after the last "
+            f"(most {max(hourly) / 1024:.1f}); the interpreter, OpenCV and the two minutes of footage included."
+        )
+        yield ""
     if "cost" in found:
         yield from _cost_tables(found["cost"])
     if "instructions" in found:
