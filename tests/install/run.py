@@ -95,6 +95,22 @@ class Story:
         found = self._inside("ask")
         return f"{found['segments']} segments asked for, approved, uploaded, received, opened and verified"
 
+    def page(self) -> str:
+        path = self.box.root / "etc/doorward/doorward.toml"
+        path.write_text(path.read_text() + "\n[page]\n")
+        self.box.run("doorward", "apply")
+        self._until(lambda: self.box.run("doorward", "page", "code", "--json", check=False).returncode == 0, "the page")
+        asked = (
+            "import ssl, urllib.request as u; "
+            "print(u.urlopen('https://127.0.0.1:8443/', context=ssl._create_unverified_context()).status)"
+        )
+        status = self.box.run("python3", "-c", asked).stdout.strip()
+        path.write_text(path.read_text().replace("\n[page]\n", ""))
+        self.box.run("doorward", "apply")
+        self._until(lambda: self._status()["link"].get("link") == "connected", "the doorbell without a page")
+        assert self.box.property("doorward-custodian", "PrivateNetwork") == "yes"
+        return f"with [page] the custodian answers on the local network ({status}); without it, it has no network again"
+
     def probes(self) -> str:
         shutil.copy(ROOT / "tests" / "install" / "probes.py", self.box.root / "opt" / "probes.py")
         python = "/opt/doorward/current/venv/bin/python"
@@ -298,6 +314,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "broker": Story.broker,
     "first sealed clip": Story.first_clip,
     "request to opened footage": Story.request,
+    "page": Story.page,
     "probes": Story.probes,
     "watchdog": Story.watchdog,
     "kills": Story.kills,

@@ -22,10 +22,9 @@ def packaging(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_two_builds_of_a_commit_are_identical(architecture: str, tmp_path: Path) -> None:
+def test_two_builds_of_a_commit_are_identical(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        packaging("deb", architecture, "--out", str(tmp_path / folder))
+        packaging("deb", "arm64", "--out", str(tmp_path / folder))
     first, second = (next((tmp_path / folder).glob("*.deb")).read_bytes() for folder in ("a", "b"))
     assert first == second
 

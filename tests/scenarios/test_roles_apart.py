@@ -38,6 +38,8 @@ class Apart:
             (self._runtime / role).mkdir(parents=True)
         self._log = folder / "roles.log"
         self._configuration = street.configuration(camera)
+        text = self._configuration.read_text()
+        self._configuration.write_text(text.replace("[clips]\n", "[clips]\nsegment_s = 2.0\n"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, role: str) -> None:
