@@ -3,25 +3,32 @@
 Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, with `q` the frame in logarithmic steps,
 `B` the background and `mean` the mean over 11×11 cells:
 
-0.  **Shrink.**  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).
+0.  **Admit, shrink, clear.**  Up to some 16 frames a second are admitted, and their true rate is measured
+    (`pacing.py`).  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains,
+    the median of three frames; at night gain, 3×3 means (`clearing.py`).
 1.  **Quick look.**  Is `|q - B|` above 80 % of the threshold `T` in three cells or more?  If not, and that is almost
     every frame of a real day, `B` follows a little and the frame is done: half a dozen OpenCV calls on
     preallocated arrays.
-2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T` and two neighbours do too.  Taking the local mean
-    out makes light vanish.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by
-    sign, plus a share of the local contrast (`background.py`).
+2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T`, `|q - B| > 0.8 T`, and two neighbours do too.
+    Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a bright
+    thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign, plus a
+    share of the local contrast (`background.py`).
 3.  **Much at once?**  When the share of differing cells jumps by 15 %, judgement waits 0.6 s and then rests on
     structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
     still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
     gains length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
-5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone, have dwelt on their cells
-    (insects and flakes do not), and not be light.  Only now is the frame `moving`.
+5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
+    dwelt on their cells (insects and flakes do not), still be changing (scenery is not), and not be light.  In the dark
+    small ones must be upright and surely tracked: a lamp draws moths.  Only now is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
+7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
+    (`presence.py`).
+8.  **Mind the lens.**  Every two seconds: is it covered, moved, shaken (`lens.py`)?
 
-`moving` is a strict yes.  Keeping an event alive on a weaker `score` is the event machine's business
-(`agent/core/events.py`), and so is a visitor who stands still for longer than the background takes to follow.
+`moving` is a strict yes.  Keeping an event alive on a weaker `score`, or on `present` for up to five minutes, is the
+event machine's business (`agent/core/events.py`).
 
 The detector owns no clock: order and gaps come from the frames' sensor times, and a gap or a step backwards starts the
 learning again.  It is deterministic: the same frames give the same samples.  Its memory is a few dozen grids, whatever
