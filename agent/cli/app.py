@@ -27,21 +27,13 @@ COMMANDS = {
     "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
-    "self-test": LazyCommand(
-        "agent.cli.selftest:self_test", "Film a drawn scene, seal it, open it: the main job in small."
-    ),
-    "provision": LazyCommand(
-        "agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell in it."
-    ),
-    "take-bundle": LazyCommand(
-        "agent.cli.provision:take_bundle", "Take the configuration from the boot partition, once."
-    ),
+    "self-test": LazyCommand("agent.cli.selftest:self_test", "Film a drawn scene, seal it and open it."),
+    "provision": LazyCommand("agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell."),
+    "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the configuration from a bundle, once."),
     "trust-report": LazyCommand(
-        "agent.cli.provision:trust_report_command", "Show every recipient, root and broker it was given to trust."
+        "agent.cli.provision:trust_report_command", "Show every recipient, root and broker given."
     ),
-    "backup": LazyCommand(
-        "agent.cli.handing_over:backup", "Write keys, journal, ledger and configuration, sealed to the owners."
-    ),
+    "backup": LazyCommand("agent.cli.handing_over:backup", "Write keys, journal, ledger, sealed to the owners."),
     "restore": LazyCommand("agent.cli.handing_over:restore", "Make this machine the doorbell of an opened backup."),
     "reset": LazyCommand("agent.cli.handing_over:reset", "Hand this doorbell to a new owner."),
     "apply": LazyCommand("agent.cli.uninstall:apply", "After a change of the configuration, take it up."),
