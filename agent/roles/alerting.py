@@ -54,7 +54,6 @@ def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> 
         offline=None if link == "off" else link != "connected",
         clock_unknown=clock_unknown,
         not_storing=recorder.get("state") == "not recording",
-        covered=recorder.get("covered"),
     )
 
 

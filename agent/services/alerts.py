@@ -260,10 +260,12 @@ class Alerts:
     # -- the thread between --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        wait_s = 0.0  # what was kept while the device was off may be due
         while True:
             with self._arrived:
                 if not (self._presses or self._inbox or self._stopping):
-                    self._arrived.wait(_LOOK_S)
+                    self._arrived.wait(wait_s)
+                wait_s = _LOOK_S
                 over = self._stopping and not (self._presses or self._inbox)
             if over:
                 return

@@ -15,9 +15,10 @@ from agent.services.vault import Vault
 
 __all__ = ["Outages"]
 
-_BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.PRIVACY: "privacy on"}
+_BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReason.PRIVACY: "privacy on"}
 _BACK = {
     GapReason.CAMERA_LOST: ("camera back", "The camera is back."),
+    GapReason.COVERED: ("uncovered", "The camera sees again."),
     GapReason.PRIVACY: ("privacy off", "The privacy switch is off: the camera sees again."),
 }
 """How the news is called (`core.alerts.kinds`)."""

@@ -59,6 +59,7 @@ NEWS: Final[dict[str, News]] = {
     "camera back": News(AlertKind.CAMERA, "The camera is back.", Rank.SOON, state=True),
     "covered": News(AlertKind.COVERED, "The camera sees nothing: it may be covered.", Rank.SOON, state=True),
     "uncovered": News(AlertKind.COVERED, "The camera sees again.", Rank.SOON, state=True),
+    "camera moved": News(AlertKind.CAMERA, "The camera was moved or shaken: look at where it points.", Rank.SOON),
     "privacy on": News(AlertKind.PRIVACY, "The privacy switch is on: nothing is recorded.", state=True),
     "privacy off": News(AlertKind.PRIVACY, "The privacy switch is off: the camera sees again.", state=True),
     "vault": News(AlertKind.STORAGE, "Stored footage needs your attention: see doorward status."),

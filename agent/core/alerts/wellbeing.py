@@ -1,4 +1,4 @@
-"""Notices what nobody reports because it simply lasts: no broker, no clock, no storage, nothing to see.
+"""Notices what nobody reports because it simply lasts: no broker, no clock, no storage.
 
 Each condition is told once when it has lasted long enough, and once more when it is over.
 """
@@ -20,7 +20,6 @@ class Facts:
     offline: bool | None = None
     clock_unknown: bool | None = None
     not_storing: bool | None = None
-    covered: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,6 @@ def conditions(offline_after_ns: int) -> tuple[Condition, ...]:
         Condition("offline", offline_after_ns, "offline", "online"),
         Condition("clock_unknown", 10 * _MINUTE_NS, "clock", "clock back"),
         Condition("not_storing", _MINUTE_NS, "storage", "storage back"),
-        Condition("covered", 0, "covered", "uncovered"),
     )
 
 

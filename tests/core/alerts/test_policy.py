@@ -1,0 +1,117 @@
+"""What is told at once, what waits, and what is not told."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.alerts.kinds import NEWS, AlertKind, Rank, news_of
+from agent.core.alerts.policy import ChannelRules, Policy, Ruling, is_within, may_release
+from agent.core.timebase import BootNs
+
+S = 10**9
+MINUTES = st.one_of(st.none(), st.integers(0, 1439))
+ANN = ChannelRules("Ann", quiet=(22 * 60, 7 * 60))
+BEN = ChannelRules("Ben", kinds=frozenset({AlertKind.BUTTON, AlertKind.HEAT}))
+NOON, NIGHT = 12 * 60, 3 * 60
+
+
+def at(second: float) -> BootNs:
+    return BootNs(round(second * S))
+
+
+def told(policy: Policy, name: str, second: float, minute: int | None = NOON, channel: ChannelRules = ANN) -> Ruling:
+    return policy.rule(channel, news_of(name), at(second), minute)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(NEWS)), st.integers(0, 600), MINUTES), max_size=40), MINUTES)
+def test_no_history_and_no_hour_keeps_the_button_from_being_told(
+    history: list[tuple[str, int, int | None]], minute: int | None
+) -> None:
+    policy = Policy((ANN,), digest=frozenset(AlertKind))
+    second = 0
+    for name, pause, when in history:
+        second += pause
+        told(policy, name, second, when)
+    assert told(policy, "button", second, minute) is Ruling.NOW
+
+
+def test_a_cool_down_tells_the_first_visitor_and_the_first_after_it() -> None:
+    policy = Policy((ANN,), cool_down_ns=300 * S)
+    rulings = [told(policy, "visitor", second) for second in range(0, 601, 10)]
+    assert [n for n, ruling in enumerate(rulings) if ruling is Ruling.NOW] == [0, 30, 60]
+
+
+def test_a_cool_down_is_each_channels_own_and_each_kinds_own() -> None:
+    policy = Policy((ANN, BEN))
+    assert told(policy, "visitor", 0) is Ruling.NOW
+    assert told(policy, "board", 1) is Ruling.NOW
+    assert told(policy, "board", 2, channel=BEN) is Ruling.NOW
+    assert told(policy, "board", 3, channel=BEN) is Ruling.COOLING
+
+
+def test_requests_trust_and_the_opened_case_know_no_cool_down() -> None:
+    policy = Policy((ANN,))
+    for name in ("request", "trust", "tamper"):
+        assert [told(policy, name, second) for second in (0, 1)] == [Ruling.NOW, Ruling.NOW]
+
+
+def test_a_kind_that_is_off_is_told_nobody_and_a_channel_hears_what_it_asked_for() -> None:
+    policy = Policy((ANN, BEN), off=frozenset({AlertKind.HEAT}))
+    assert told(policy, "board", 0) is Ruling.OFF
+    assert told(policy, "visitor", 0, channel=BEN) is Ruling.OFF
+
+
+def test_quiet_hours_keep_everything_but_the_button_and_the_opened_case() -> None:
+    policy = Policy((ANN,))
+    assert {name for name in NEWS if told(policy, name, 0, NIGHT) is Ruling.NOW} == {"button", "tamper"}
+    assert told(policy, "visitor", 0, NIGHT) is Ruling.QUIET
+
+
+def test_without_a_date_nothing_is_kept() -> None:
+    policy = Policy((ANN,), digest=frozenset({AlertKind.VISITOR}))
+    assert told(policy, "visitor", 0, None) is Ruling.NOW
+
+
+def test_a_camera_that_comes_back_during_the_cool_down_is_told_when_that_is_over() -> None:
+    policy = Policy((ANN,), cool_down_ns=300 * S)
+    assert told(policy, "camera", 0) is Ruling.NOW
+    assert told(policy, "camera back", 5) is Ruling.COOLING
+    assert policy.cooled(at(299)) == ()
+    assert policy.cooled(at(300)) == ((ANN, NEWS["camera back"]),)
+    assert policy.cooled(at(301)) == ()
+
+
+def test_a_camera_that_flickers_and_ends_as_it_was_told_is_not_told_again() -> None:
+    policy = Policy((ANN,), cool_down_ns=300 * S)
+    for second, name in enumerate(("camera", "camera back", "camera", "camera back", "camera")):
+        told(policy, name, second)
+    assert policy.cooled(at(400)) == ()
+
+
+@given(st.integers(0, 1439), st.integers(0, 1439))
+def test_quiet_hours_and_their_reverse_share_no_minute_and_miss_none(begins: int, ends: int) -> None:
+    inside = {minute for minute in range(1440) if is_within((begins, ends), minute)}
+    outside = {minute for minute in range(1440) if is_within((ends, begins), minute)}
+    assert not inside & outside
+    assert len(inside | outside) == (1440 if begins != ends else 0)
+
+
+def test_what_was_kept_is_released_when_the_quiet_hours_end_or_the_digest_is_due() -> None:
+    policy = Policy((ANN,), digest_minute=20 * 60)
+    day_ms = 86_400_000
+    eight = 20 * 3_600_000  # 20:00 of a day that begins at 0
+    assert not may_release(policy, ANN, Ruling.QUIET, 0, 0, 6 * 60 + 59)
+    assert may_release(policy, ANN, Ruling.QUIET, 0, 0, 7 * 60)
+    assert not may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, eight - 60_000, 19 * 60 + 59)
+    assert may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, eight, 20 * 60)
+    assert not may_release(policy, ANN, Ruling.DIGEST, eight + 1, eight + 60_000, 20 * 60 + 1)
+    # A device that was off at 20:00 releases when it is on again.
+    assert may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, day_ms, 0)
+
+
+def test_only_a_press_of_the_button_has_the_buttons_rank() -> None:
+    assert [name for name, news in NEWS.items() if news.rank is Rank.BUTTON] == ["button"]
+
+
+def test_every_kind_has_news_and_news_without_a_name_says_nothing_but_to_look() -> None:
+    assert {news.kind for news in NEWS.values()} == set(AlertKind)
+    assert news_of("segment abc is damaged").text == "The doorbell needs your attention: see doorward status."

@@ -1,0 +1,48 @@
+"""A device that does nothing but alert, as a process of its own: so that a test can kill it at any moment.
+
+`python -m tests.scenarios.alerts_device QUEUE NAME=URL … ` raises the news named on each line of standard input, and
+answers each with "ok" when it is in the queue.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.adapters.clock_system import SystemClock
+from agent.adapters.courier_apprise import AppriseCourier
+from agent.core.alerts.parcels import ChannelAddress
+from agent.core.alerts.policy import ChannelRules, Policy
+from agent.roles.alerting import local_time
+from agent.services.alerts import Alerts, AlertSettings
+from agent.services.courier import Delivery
+
+
+def main(arguments: list[str]) -> None:
+    channels = [tuple(each.split("=", 1)) for each in arguments[1:]]
+    alerts = Alerts(
+        AlertSettings("Doorward: door", "", tuple(ChannelAddress(name, url) for name, url in channels)),
+        Policy(tuple(ChannelRules(name) for name, _ in channels), cool_down_ns=0),
+        SqliteAlertQueue(Path(arguments[0])),
+        SystemClock(),
+        local_time,
+    )
+    delivery = Delivery(alerts, AppriseCourier())
+    alerts.start()
+    delivery.start()
+    raised = 0
+    for line in sys.stdin:
+        alerts.notify(line.strip(), "")
+        raised += len(channels)
+        while alerts.status()["queued"] < raised:
+            time.sleep(0.002)
+        print("ok", flush=True)
+    alerts.stop()
+    delivery.stop()
+    alerts.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
