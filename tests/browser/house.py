@@ -130,7 +130,7 @@ class Phones:
     def make_keys(self, who: str, button: str = "Make my keys") -> None:
         self.run(
             who,
-            """await page.getByLabel("Passphrase", {exact: true}).fill(args.passphrase);
+            """await page.locator("#new-passphrase").fill(args.passphrase);
                await page.getByLabel("The passphrase again").fill(args.passphrase);
                await page.getByRole("button", {name: args.button}).click();""",
             passphrase=PASSPHRASE,

@@ -55,7 +55,8 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         people.open_request("ana", request.id)
         before = people.run(
             "ana",
-            """await page.locator(".clip img[src^=blob]").first().waitFor();
+            """await page.locator(".clip").first().scrollIntoViewIfNeeded();
+               await page.locator(".clip img[src^=blob]").first().waitFor();
                return {
                  ticked: await page.locator("input[type=checkbox]:checked").count(),
                  share: await page.getByRole("button", {name: "Share what I chose"}).isDisabled(),

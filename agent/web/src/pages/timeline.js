@@ -5,12 +5,13 @@ import { ask, call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
-import { clock, date, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
+import { clock, date, dateAndClock, exact, explain, length, minutes, t } from "../ui/texts.js";
 
 const TILE_PX = 176;
 const GAP_PX = 8;
 const HEAD_PX = 56;
 const LINE_PX = 40;
+const CAPTION_PX = 54;
 const SPARE_PX = 600;
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 const REFRESH_MS = 15_000;
@@ -36,7 +37,7 @@ export async function timeline(content) {
 
   function layout() {
     const columns = Math.max(2, Math.floor((list.clientWidth + GAP_PX) / (TILE_PX + GAP_PX)));
-    const tile = Math.round((((list.clientWidth + GAP_PX) / columns - GAP_PX) * 3) / 4) + 40;
+    const tile = Math.round((((list.clientWidth + GAP_PX) / columns - GAP_PX) * 3) / 4) + CAPTION_PX;
     rows = rowsOf(found, kind, columns, tile);
     list.style.height = `${rows.length ? rows.at(-1).top + rows.at(-1).height : 0}px`;
     list.style.setProperty("--columns", String(columns));
@@ -145,12 +146,12 @@ function rowElement(row) {
 
 function tile(event) {
   const what = t(`event.${event.kind || "motion"}`);
-  const name = `${what}, ${clock(event.start_ms)}, ${length(event.end_ms - event.start_ms)}`;
+  const lasted = event.end_ms - event.start_ms;
   return h(
     "a.tile",
-    { href: `/timeline/${event.event}`, "aria-label": name },
+    { href: `/timeline/${event.event}` },
     poster(event.poster, ""),
-    h("span.caption", h("b", clock(event.start_ms)), h("span", what), h("span.quiet", length(event.end_ms - event.start_ms))),
+    h("span.caption", h("b", clock(event.start_ms)), h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)), h("span.what", what), h("span.hidden", length(lasted))),
   );
 }
 

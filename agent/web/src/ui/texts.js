@@ -22,10 +22,13 @@ export function explain(error) {
   return t(error.text, error.values);
 }
 
+/** How this person writes dates, in the language of the page. */
+const locale = () => navigator.languages.find((each) => each.startsWith(language())) ?? language();
+
 const format = (options) => {
   const made = new Map();
   return (value) => {
-    if (!made.has(language())) made.set(language(), new Intl.DateTimeFormat(language(), options));
+    if (!made.has(language())) made.set(language(), new Intl.DateTimeFormat(locale(), options));
     return made.get(language()).format(value);
   };
 };
@@ -47,6 +50,12 @@ export function length(ms) {
   if (seconds < 90) return t("length.seconds", { n: seconds });
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? t("length.minutes", { n: minutes }) : t("length.hours", { n: Math.round(minutes / 60) });
+}
+
+/** As players write it: minutes and seconds. */
+export function minutes(ms) {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
 export function bytes(count) {
