@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,7 @@ class Container:
 
     def boot(self) -> None:
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
+        words.append(f"--machine=doorward-{secrets.token_hex(4)}")
         words += ["--private-network", "--console=read-only"]
         if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
             words.append("--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
