@@ -175,9 +175,11 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
     assert statuses[:5] == [400] * 5
     assert 429 in statuses[5:]
     with a_door(tmp_path) as door:
-        answer = door.ask("POST", "/pair", guess)
-        assert answer.status == 429
-        assert int(answer.headers["retry-after"]) >= 1
+        # On a busy machine a pause may be over by now: then one guess is looked at, and the next has to wait again.
+        answers = [door.ask("POST", "/pair", guess) for _ in range(3)]
+        refused = [answer for answer in answers if answer.status == 429]
+        assert refused
+        assert int(refused[0].headers["retry-after"]) >= 1
 
 
 def test_the_page_is_off_unless_it_is_configured(tmp_path: Path) -> None:
