@@ -262,7 +262,8 @@ def test_where_a_browser_cannot_stream_segments_play_one_behind_the_other(home: 
         "ana",
         """const saved = page.waitForEvent("download");
            await page.getByRole("button", {name: "Save a backup"}).click();
-           return (await (await saved).createReadStream()).toArray().then((parts) => Buffer.concat(parts).toString());""",
+           const parts = await (await (await saved).createReadStream()).toArray();
+           return Buffer.concat(parts).toString();""",
     )
     people.run(
         "old",
