@@ -171,13 +171,13 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
     statuses = []
     for _ in range(3):
         with a_door(tmp_path) as door:
+            # The clock stands still, so that a slow machine does not wait the guesser's time for them.
+            door.page._visitors._now_s = lambda: 1_800_000_000
             statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
-    assert statuses[:5] == [400] * 5
-    assert 429 in statuses[5:]
-    with a_door(tmp_path) as door:
-        answer = door.ask("POST", "/pair", guess)
-        assert answer.status == 429
-        assert int(answer.headers["retry-after"]) >= 1
+            last = door.ask("POST", "/pair", guess)
+    assert statuses[:3] == [400] * 3
+    assert statuses[6:] == [429] * 3
+    assert int(last.headers["retry-after"]) >= 1
 
 
 def test_the_page_is_off_unless_it_is_configured(tmp_path: Path) -> None:
