@@ -155,7 +155,7 @@ def timeline_of_years(people: Phones) -> None:
 
 
 def decryption(people: Phones) -> None:
-    """In a worker of the same browser; the script comes from a blob, outside the page and its policy."""
+    """In a worker of the same browser, on a page of its own: the owner's page lets no foreign script in."""
     import subprocess
 
     source = Path(__file__).resolve().parents[1] / "agent" / "web" / "src"
@@ -166,12 +166,17 @@ def decryption(people: Phones) -> None:
     people.browser.open("bench", **PHONE)
     found = people.run(
         "bench",
-        """await page.goto("data:text/html,<title>bench</title>");
-           return page.evaluate((code) => new Promise((resolve, reject) => {
-             const worker = new Worker(URL.createObjectURL(new Blob([code], {type: "text/javascript"})), {type: "module"});
+        """const type = {"/": "text/html", "/w.js": "text/javascript"};
+           await page.context().route("https://bench.local/**", (route) => {
+             const path = new URL(route.request().url()).pathname;
+             return route.fulfill({contentType: type[path], body: path === "/w.js" ? args.code : "<title>bench</title>"});
+           });
+           await page.goto("https://bench.local/");
+           return page.evaluate(() => new Promise((resolve, reject) => {
+             const worker = new Worker("/w.js", {type: "module"});
              worker.onmessage = ({data}) => resolve(data);
              worker.onerror = (event) => reject(new Error(event.message));
-           }), args.code);""",
+           }));""",
         code=bundle,
     )
     print(

@@ -198,13 +198,16 @@ class Inbox:
             return Counted.UNEXPECTED
         if receipt.seq <= self._newest_receipt.get(receipt.disclosure, 0):
             return Counted.REPLAYED
-        self._newest_receipt[receipt.disclosure] = receipt.seq
+        if receipt.state is ReceiptState.PARTIAL:
+            self._newest_receipt[receipt.disclosure] = receipt.seq
+            return receipt
         if receipt.state is ReceiptState.REFUSED:
             self._requests.advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
-        elif receipt.state is ReceiptState.COMPLETE:
-            if stored.state is not State.SENDING or not self._names_ours(receipt):
-                return Counted.UNEXPECTED
+        elif stored.state is State.SENDING and self._names_ours(receipt):
             self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
+        else:
+            return Counted.UNEXPECTED
+        self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
 
     def _names_ours(self, receipt: Receipt) -> bool:

@@ -36,7 +36,7 @@ CACHE = ROOT / ".cache" / "bench"
 PARTS = ("accuracy", "hour", "memory", "cost", "instructions")
 
 _COUNTED = (accuracy.OURS, "prototype_tracked", "frame difference", "Frigate's", "MOG2")
-_FEWER, _MORE = 60, 260
+_FEWER, _MORE = 60, 2060
 
 
 def main() -> int:
@@ -113,7 +113,7 @@ def _cost_scenes(shared: Path) -> dict[str, Clip]:
 def _instructions(chosen: argparse.Namespace) -> Any:
     counts: dict[str, dict[str, float]] = {}
     for scene, clip in list(_cost_scenes(chosen.shared).items())[:2]:
-        frames: npt.NDArray[np.uint8] = clip.luma[: _MORE + 1]
+        frames: npt.NDArray[np.uint8] = clip.luma
         for name in _COUNTED:
             counts.setdefault(name, {})[scene] = cost.instructions(name, frames, _FEWER, _MORE)
         if shutil.which("motion"):

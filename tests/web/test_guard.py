@@ -171,15 +171,13 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
     statuses = []
     for _ in range(3):
         with a_door(tmp_path) as door:
+            # The clock stands still, so that a slow machine does not wait the guesser's time for them.
+            door.page._visitors._now_s = lambda: 1_800_000_000
             statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
-    assert statuses[:5] == [400] * 5
-    assert 429 in statuses[5:]
-    with a_door(tmp_path) as door:
-        # On a busy machine a pause may be over by now: then one guess is looked at, and the next has to wait again.
-        answers = [door.ask("POST", "/pair", guess) for _ in range(3)]
-        refused = [answer for answer in answers if answer.status == 429]
-        assert refused
-        assert int(refused[0].headers["retry-after"]) >= 1
+            last = door.ask("POST", "/pair", guess)
+    assert statuses[:3] == [400] * 3
+    assert statuses[6:] == [429] * 3
+    assert int(last.headers["retry-after"]) >= 1
 
 
 def test_the_page_is_off_unless_it_is_configured(tmp_path: Path) -> None:

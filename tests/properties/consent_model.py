@@ -1,0 +1,523 @@
+"""Every order of events at one door, driven through the real code: requests, an owner, time, the uplink and power cuts.
+
+A `World` is a real custodian (inbox, statements, requests, ledger, journal on SQLite) whose whole state can be taken
+and put back.  An `Exploration` tries every action in every state that can be reached, and every power cut within it,
+and checks the promises of ARCHITECTURE.md (its numbers in brackets) after each step.
+
+What stands for the rest of the world is small: two requesters with a request each, one approval, denial and revocation
+for each of them, and an uplink that sends one part at a time and may be behind the times: it asks nobody before a part
+but the outbox, as the real one does between two looks at the custodian's list.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.adapters.journal_sqlite import SqliteJournal
+from agent.core.consent import State
+from agent.core.ledger.merkle import Frontier, leaf_hash
+from agent.core.vault.age import bech32
+from agent.errors import DoorwardError, OpenError, RequestError, StorageError
+from agent.wire import identities, strictjson
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import OptOut, Refusal, Revocation, Scope
+from tests import custodians
+from tests.custodians import APPROVER, FIRE, POLICE, Door, sha256_of, signed, stated
+from tests.wire import samples
+
+__all__ = ["Broken", "Exploration", "Explored", "World", "remembering"]
+
+STRANGER = private_key_from_seed(b"x" * 32)
+OPEN = (State.APPROVED, State.SENDING)
+ENDS = frozenset(State) - {State.RECEIVED, State.PENDING, *OPEN}
+LEDGERED: dict[State | None, str] = {
+    State.NO_MATCH: "no-match",
+    State.PENDING: "matched",
+    State.APPROVED: "approved",
+    State.SENDING: "sending",
+    State.SENT: "receipt",
+    State.DENIED: "denied",
+    State.OPTED_OUT: "opted-out",
+    State.EXPIRED: "expired",
+    State.WITHDRAWN: "withdrawn",
+    State.REVOKED: "revoked",
+    State.STOPPED: "stopped",
+}
+
+
+class Broken(AssertionError):  # noqa: N818 — as in: a promise
+    """A promise that does not hold."""
+
+
+class Cut(BaseException):
+    """The power is gone."""
+
+
+class CuttingJournal(SqliteJournal):
+    """SQLite in memory, whose `cut` names the commit at which the power goes: just before it, or just after."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.cut: tuple[int, str] | None = None
+        self.on_cut: Callable[[], None] = lambda: None
+        super().__init__(":memory:")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        outermost = self._depth == 0
+        with super().transaction():
+            yield
+            if outermost:
+                self.commits += 1
+                self._perhaps("before")
+        if outermost:
+            self._perhaps("after")
+
+    def _perhaps(self, when: str) -> None:
+        if self.cut == (self.commits, when):
+            self.on_cut()
+            raise Cut
+
+
+class Quiet:
+    """A log nobody reads."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that is different from one state to another."""
+
+    database: bytes
+    objects: dict[str, dict[int, bytes]]
+    evicted: frozenset[str]
+    boot_ns: int
+    receipts: dict[str, int]
+    sending: dict[str, int]
+    published: dict[tuple[str, int], str]
+    obeyed: frozenset[str]
+    leaves: int
+    states: tuple[State | None, ...]
+
+
+class World:
+    """One door and its surroundings.  Every action is a method without arguments in `actions`."""
+
+    def __init__(self, requests: int = 1) -> None:
+        """`requests`: 1 or 2, each of a requester of its own."""
+        journal = CuttingJournal()
+        self.journal = journal
+        self.door = Door.enrolled(journal=journal)
+        self.outbox, self.vault = self.door.outbox, self.door.vault
+        journal.on_cut = lambda: setattr(self.outbox, "off", True)
+        self.quieten()
+        first, second, third = self.door.segments
+        start_s = samples.request().from_s
+        # The shortest windows there are: one ends before the third segment, the other begins behind the first.
+        self.asked = [
+            custodians.request(POLICE, from_s=start_s + 610 - 900, to_s=start_s + 610),
+            custodians.request(FIRE, from_s=start_s + 605, to_s=start_s + 605 + 900),
+        ]
+        self.keys = [POLICE, FIRE]
+        self.sets = [(first, second), (second, third)]
+        self.everything = frozenset(self.door.segments)
+        self.papers = dict(self.vault.kept)
+        del self.asked[requests:]
+        self._approvals = [self._approval(number, self.sets[number][0]) for number in range(len(self.asked))]
+        self._outside = self._approval(0, third)
+        self._wrong_bytes = self._approval(0, first, payload_sha256="00" * 32)
+        self._refusals = [signed(Refusal(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
+        self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
+        self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
+        self._revoking = [stated() for _ in self.asked]
+        self._over_limit = custodians.request(not_after_s=custodians.NOW_S - 1)
+        self.sending: dict[str, int] = {}
+        self.published: dict[tuple[str, int], str] = {}
+        self.obeyed: set[str] = set()
+        self.actions: dict[str, Callable[[], object]] = self._actions()
+
+    def quieten(self) -> None:
+        self.door.custodian.requests._log = Quiet()
+
+    def _actions(self) -> dict[str, Callable[[], object]]:
+        """What must change nothing has a name that ends in `!`."""
+        made: dict[str, Callable[[], object]] = {}
+        for number, _ in enumerate(self.asked):
+            made |= {
+                f"request {number}": lambda n=number: self._hear(self.asked[n], self.keys[n]),
+                f"approve {number}": lambda n=number: self._take(*self._approvals[n]),
+                f"deny {number}": lambda n=number: self._take(self._refusals[n]),
+                f"withdraw {number}": lambda n=number: self._hear(self._withdrawals[n], self.keys[n]),
+                f"revoke {number}": lambda n=number: self._revoke(n),
+                f"send {number}": lambda n=number: self._send(n),
+                f"receipt {number}": lambda n=number: self._receipt(n),
+            }
+        return made | {
+            "refuse 0": lambda: self._receipt(0, refused=True),
+            "opt out": lambda: self._take(self._opt_out),
+            "time": self._time,
+            "evict": self._evict,
+            "restart": self.restart,
+            "forged request!": lambda: self._hear(self.asked[0], STRANGER),
+            "forged withdrawal!": lambda: self._hear(self._withdrawals[0], STRANGER),
+            "another's withdrawal!": self._withdraw_anothers,
+            "over the limit": lambda: self._hear(self._over_limit, POLICE),
+            "forged approval!": lambda: self._take(*self._approvals[0], by=STRANGER),
+            "approval outside the match!": lambda: self._take(*self._outside),
+            "approval of other bytes!": lambda: self._take(*self._wrong_bytes),
+            "forged denial!": lambda: self._take(self._refusals[0], by=STRANGER),
+            "forged receipt!": lambda: self._receipt(0, by=STRANGER),
+            "another's receipt!": lambda: self._receipt(0, by=FIRE, requester="harbour-fire"),
+            "receipt for other bytes!": lambda: self._receipt(0, manifest="00" * 32),
+        }
+
+    # -- actions -------------------------------------------------------------------------------------------------------
+
+    def _approval(self, number: int, segment: str, **changes: Any) -> tuple[bytes, tuple[bytes, ...]]:
+        """Made before the request was heard, as far as this door knows."""
+        header = custodians.new_header(number)
+        payload = self.papers_of(segment)[len(custodians.OWNERS_HEADER) :]
+        item = custodians.SealedItem(
+            id=segment,
+            payload_sha256=hashlib.sha256(payload).hexdigest(),
+            header_sha256=hashlib.sha256(header).hexdigest(),
+        )
+        asked = self.asked[number]
+        approval = custodians.Approval(
+            **stated(),
+            request=sha256_of(asked),
+            reply=asked.reply,
+            segments=(msgspec.structs.replace(item, **changes),),
+        )
+        return signed(approval, APPROVER), (header,)
+
+    def papers_of(self, segment: str) -> bytes:
+        return self.door.vault.kept[segment].file
+
+    def _hear(self, message: Any, key: Any) -> object:
+        return self.door.hear(message, key)
+
+    def _withdraw_anothers(self) -> object:
+        theirs = msgspec.structs.replace(self._withdrawals[0], requester="harbour-fire")
+        return self._hear(theirs, FIRE)
+
+    def _take(self, data: bytes, headers: tuple[bytes, ...] = (), by: Any = None) -> object:
+        if by is not None:
+            payload = strictjson.decode(data, dict)  # type: ignore[type-var]
+            data = strictjson.encode({**payload, "signatures": [self._forged(payload["signatures"][0])]})  # type: ignore[arg-type]
+        try:
+            verdict = self.door.custodian.control._statements.take(data, headers)
+        except (RequestError, OpenError):
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in self.obeyed:
+            raise Broken("[7] a statement acted twice")
+        self.obeyed.add(digest)
+        return verdict
+
+    def _forged(self, signature: dict[str, str]) -> dict[str, str]:
+        return {**signature, "sig": "A" * 86 + "=="}
+
+    def disclosure(self, number: int) -> str | None:
+        stored = self.journal.request(self.asked[number].id)
+        return stored.disclosure if stored else None
+
+    def _revoke(self, number: int) -> object:
+        named = self.disclosure(number)
+        if named is None:
+            return None
+        return self._take(signed(Revocation(**self._revoking[number], disclosure=named), APPROVER))
+
+    def _send(self, number: int) -> object:
+        """One turn of the uplink: begin what is listed, or publish the next part of what has begun."""
+        named = self.disclosure(number)
+        if named is None:
+            return None
+        if named not in self.sending:
+            if named in self.door.outgoing() and self.door.begin(named):
+                self.sending[named] = 0
+            return None
+        part = self.sending[named]
+        try:
+            size = len(self.outbox.objects.get(named, {}).get(part, b""))
+            data = self.outbox.read(named, part, 0, max(size, 1))
+        except StorageError:
+            del self.sending[named]
+            return None
+        self._publish(number, named, part, data)
+        self.sending[named] = (part + 1) % 2
+        return None
+
+    def _publish(self, number: int, named: str, part: int, data: bytes) -> None:
+        stored = self.journal.request(self.asked[number].id)
+        if stored is None or stored.state is not State.SENDING:
+            raise Broken(f"[4, 11] part {part} left while the request is {stored and stored.state.value}")
+        digest = hashlib.sha256(data).hexdigest()
+        if self.published.setdefault((named, part), digest) != digest:
+            raise Broken("[11] a retry sent other bytes")
+        if part and not data.startswith(self._approvals[number][1][0]):
+            raise Broken("[5] a header left that no owner's client made")
+        if part and not self.papers[self.sets[number][0]].file.endswith(data[len(self._approvals[number][1][0]) :]):
+            raise Broken("[6] other footage left than was approved")
+
+    def _receipt(
+        self, number: int, *, by: Any = None, refused: bool = False, manifest: str | None = None, **changes: Any
+    ) -> object:
+        named = self.disclosure(number)
+        rows = [record for record in self.journal.outbox() if record.disclosure == named]
+        if named is None or not rows:
+            return None
+        if refused:
+            made = custodians.refused(self.asked[number], named, seq=10**6 + 1, **changes)
+        else:
+            seq, sha256 = (10**6, manifest) if manifest else (10**6 + 2, rows[0].parts[0].sha256)
+            made = custodians.complete(self.door, self.asked[number], named, seq=seq, manifest=sha256, **changes)
+        return self._hear(made, by or self.keys[number])
+
+    def _time(self) -> None:
+        """To just behind the requests' end, then to behind the grace for what was approved."""
+        end_s = self.asked[0].not_after_s
+        self.door.clock.boot_ns += (end_s - custodians.NOW_S + 1 if self.phase == 0 else 7 * 86_400) * 10**9
+        self.door.custodian.requests.on_time()
+
+    @property
+    def phase(self) -> int:
+        now_s = self.door.clock.now().utc_ns // 10**9
+        end_s = self.asked[0].not_after_s
+        return 0 if now_s <= end_s else 1 if now_s <= end_s + 7 * 86_400 else 2
+
+    def _evict(self) -> None:
+        """The oldest segment that nothing holds; never the newest."""
+        *old, _ = self.vault.kept
+        held = self.door.custodian.requests.held(100)
+        gone = next((name for name in old if name not in held), None)
+        if gone is not None:
+            self.vault.evict(gone)
+            if any(gone in stored.segments for stored in self.journal.requests(State.PENDING)):
+                raise Broken("[3] a segment was evicted that waits for its owner")
+
+    def restart(self) -> None:
+        """A new process finds what the old one left."""
+        self.journal.cut = None
+        self.outbox.off = False
+        self.sending.clear()
+        self.door.custodian._inbox._newest_receipt.clear()
+        self.door.custodian.start()
+
+    # -- states --------------------------------------------------------------------------------------------------------
+
+    def take(self) -> Snapshot:
+        states = tuple(stored.state if stored else None for stored in map(self.journal.request, self._ids()))
+        return Snapshot(
+            database=self.journal._db.serialize(),
+            objects={name: dict(parts) for name, parts in self.outbox.objects.items()},
+            evicted=self.everything - self.vault.kept.keys(),
+            boot_ns=self.door.clock.boot_ns,
+            receipts=dict(self.door.custodian._inbox._newest_receipt),
+            sending=dict(self.sending),
+            published=dict(self.published),
+            obeyed=frozenset(self.obeyed),
+            leaves=self._size(),
+            states=states,
+        )
+
+    def put(self, snapshot: Snapshot) -> None:
+        self.journal._db.deserialize(snapshot.database)
+        self.outbox.objects = {name: dict(parts) for name, parts in snapshot.objects.items()}
+        self.outbox.making.clear()
+        self.outbox.off = False
+        self.vault.kept = {name: paper for name, paper in self.papers.items() if name not in snapshot.evicted}
+        self.door.clock.boot_ns = snapshot.boot_ns
+        receipts = self.door.custodian._inbox._newest_receipt
+        receipts.clear()
+        receipts.update(snapshot.receipts)
+        self.sending = dict(snapshot.sending)
+        self.published = dict(snapshot.published)
+        self.obeyed = set(snapshot.obeyed)
+        self.journal.cut = None
+
+    def pulse(self) -> Any:
+        """What is different after any change: cheaper than a key.  One row more is a counter's."""
+        memory = (dict(self.sending), len(self.published), dict(self.door.custodian._inbox._newest_receipt))
+        return memory, self.door.clock.boot_ns, len(self.vault.kept), self.outbox.objects.keys() | set()
+
+    def key(self) -> Any:
+        """Two worlds with the same key have the same future."""
+        rows = {record.disclosure for record in self.journal.outbox()}
+        each = []
+        for stored in map(self.journal.request, self._ids()):
+            named = stored.disclosure if stored else None
+            each.append(
+                (
+                    stored.state if stored else None,
+                    named in rows,
+                    named in self.outbox.objects,
+                    self.sending.get(named or ""),
+                    sum(d == named for d, _ in self.published),
+                )
+            )
+        nonces = frozenset(row[0] for row in self.journal._rows("SELECT nonce FROM nonce"))
+        numbers = frozenset(self.journal._rows("SELECT key_id, seq FROM sequence"))
+        strays = len(self.outbox.objects.keys() - rows)
+        return (*each, nonces, numbers, self.journal.opt_outs(), self.phase, len(self.vault.kept), strays)
+
+    def _ids(self) -> list[str]:
+        return [asked.id for asked in self.asked]
+
+    def _size(self) -> int:
+        return int(self.journal._rows("SELECT count(*) FROM ledger")[0][0])
+
+    # -- promises ------------------------------------------------------------------------------------------------------
+
+    def check(self, before: Snapshot) -> None:
+        """After one step from the state `before`, or a restart in the middle of it."""
+        self._check_ledger(before)
+        self._check_requests(before)
+        rows = {record.disclosure: record for record in self.journal.outbox()}
+        named = Counter(record.request for record in rows.values())
+        if named and max(named.values()) > 1:
+            raise Broken("[11] one approval made two outbox objects")
+        approved = {stored.disclosure for stored in self.journal.requests(*OPEN)}
+        if rows.keys() != approved:
+            raise Broken("[4] the outbox names what no approval does, or misses what one names")
+        if self.outbox.objects.keys() != approved:
+            raise Broken("[4] bytes lie in the outbox that no approval names, or are missing")
+        self._check_time()
+
+    def _check_time(self) -> None:
+        open_now = {stored.state for stored in self.journal.requests(State.PENDING, *OPEN)}
+        if (self.phase > 0 and State.PENDING in open_now) or (self.phase > 1 and open_now):
+            raise Broken("a request outlived its time")
+        if self.journal.opt_outs() and State.PENDING in open_now:
+            raise Broken("an owner was asked who had opted out")
+
+    def _check_ledger(self, before: Snapshot) -> None:
+        new = self.journal.leaves(before.leaves)
+        frontier = Frontier.load(self.journal.get("ledger.frontier") or b"")
+        if frontier.size != before.leaves + len(new):
+            raise Broken("[10] the ledger's head is not the head of its entries")
+        self.news = [strictjson.decode(leaf, dict) for leaf in new]  # type: ignore[type-var]
+        if new and leaf_hash(new[-1]) not in frontier.roots and frontier.size & 1:
+            raise Broken("[10] the ledger's newest entry is not under its head")
+
+    def _check_requests(self, before: Snapshot) -> None:
+        if {stored.id for stored in self.journal.requests()} - set(self._ids()):
+            raise Broken("[7] a request over the limit was let in")
+        recorded: dict[str, list[str]] = {}
+        for entry in self.news:
+            recorded.setdefault(entry.get("request", ""), []).append(entry["kind"])
+        for number, was in enumerate(before.states):
+            stored = self.journal.request(self.asked[number].id)
+            state = stored.state if stored else None
+            entries = [kind for kind in recorded.get(self.asked[number].id, []) if kind != "sealed"]
+            if (entries[-1:] or None) != (None if state is was else [LEDGERED.get(state)]):
+                raise Broken(f"[10] {was} became {state}, and the ledger says {entries}")
+            if state is was:
+                continue
+            if was in ENDS or stored is None:
+                raise Broken(f"a request came back from {was}")
+            if was is None and stored.segments != tuple(s for s in self.sets[number] if s in self.vault.kept):
+                raise Broken("[6] the match set is not what lies in the window")
+
+
+@dataclass
+class Explored:
+    """How far an exploration went."""
+
+    states: int = 0
+    steps: int = 0
+    cuts: int = 0
+    whole: bool = False
+    reached: set[State] = field(default_factory=set)
+
+
+class Exploration:
+    """Breadth first, so that the way to a broken promise is a shortest one."""
+
+    def __init__(self, world: World, *, cuts: bool = True, only: Container[str] | None = None) -> None:
+        """`cuts`: with a power cut before and after every commit.  `only`: these actions."""
+        self._world = world
+        self._cuts = cuts
+        self._actions = {name: act for name, act in world.actions.items() if only is None or name in only}
+        self._seen = {world.key()}
+        self._waiting: deque[tuple[Snapshot, tuple[str, ...]]] = deque([(world.take(), ())])
+        self._doing = ""
+        self.done = Explored()
+
+    def run(self, most_states: int = 10**9) -> Explored:
+        """Raises `Broken`, which tells the way to the state where a promise does not hold."""
+        while self._waiting and self.done.states < most_states:
+            at, way = self._waiting.popleft()
+            self.done.states += 1
+            self.done.reached |= {state for state in at.states if state is not None}
+            self._world.put(at)
+            for name, act in self._actions.items():
+                try:
+                    self._try(at, way, name, act)
+                except (Broken, DoorwardError) as error:
+                    raise Broken(f"{error} ({' → '.join((*way, self._doing))})") from error
+        self.done.whole = not self._waiting
+        return self.done
+
+    def _try(self, at: Snapshot, way: tuple[str, ...], name: str, act: Callable[[], object]) -> None:
+        """`act` in the world as it is at `at`, and leave it like that."""
+        world, journal = self._world, self._world.journal
+        self._doing = name
+        journal.commits = 0
+        pulse, rows = world.pulse(), journal._db.total_changes
+        act()
+        self.done.steps += 1
+        if journal._db.total_changes - rows <= 1 and world.pulse() == pulse:
+            return
+        if name.endswith("!"):
+            raise Broken("[7] it changed something")
+        commits = journal.commits
+        self._arrived(at, (*way, name))
+        if self._cuts and name != "restart":
+            for number in range(1, commits + 1):
+                for when in ("before", "after"):
+                    self._cut(at, way, name, act, (number, when))
+        world.put(at)
+
+    def _cut(self, at: Snapshot, way: tuple[str, ...], name: str, act: Callable[[], object], cut: Any) -> None:
+        world = self._world
+        self._doing = f"{name}, power cut {cut[1]} commit {cut[0]}"
+        world.put(at)
+        world.journal.commits, world.journal.cut = 0, cut
+        try:
+            act()
+        except Cut:
+            self.done.cuts += 1
+            world.restart()
+            self._arrived(at, (*way, self._doing))
+
+    def _arrived(self, at: Snapshot, way: tuple[str, ...]) -> None:
+        self._world.check(at)
+        key = self._world.key()
+        if key not in self._seen:
+            self._seen.add(key)
+            self._waiting.append((self._world.take(), way))
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Within, what depends on nothing but bytes is worked out once: keys are slow to read, signatures to check."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in (
+            (bech32, "decode"),
+            (identities, "_is_sound_point"),
+            (identities.PublicKey, "verifies"),
+        ):
+            patch.setattr(owner, name, functools.cache(getattr(owner, name)))
+        yield

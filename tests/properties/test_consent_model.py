@@ -1,0 +1,206 @@
+"""The promises about consent hold in every state the real code can reach, and without any one guard they do not.
+
+`DOORWARD_EXPLORE=all` explores two requests with everything that can happen to them, which takes hours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.adapters.journal_sqlite import SqliteJournal
+from agent.core import consent, requests
+from agent.core.consent import Cause, State
+from agent.core.disclosure import Released, release
+from agent.core.ledger.entries import EntryKind
+from agent.core.requests import StoredRequest
+from agent.services import inbox, statements
+from agent.services.decisions import Decisions
+from agent.services.inbox import Inbox
+from agent.services.ledger import Ledger
+from agent.services.requests import Requests
+from agent.wire.disclosures import PartKind
+from agent.wire.identities import PublicKey
+from tests.custodians import FakeOutbox
+from tests.properties.consent_model import Broken, Exploration, World, remembering
+
+BETWEEN_TWO = {
+    *(f"{act} {number}" for number in (0, 1) for act in ("request", "approve", "deny", "revoke", "send", "receipt")),
+    *("restart", "another's withdrawal!", "another's receipt!", "forged approval!", "approval outside the match!"),
+}
+
+
+@contextmanager
+def explored(count: int, **how: Any) -> Iterator[Exploration]:
+    with remembering():
+        world = World(count)
+        yield Exploration(world, **how)
+        world.door.close()
+
+
+def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_every_commit() -> None:
+    with explored(1) as exploration:
+        done = exploration.run()
+    assert done.whole
+    assert done.reached == set(State) - {State.RECEIVED}
+    assert done.states > 500
+    assert done.cuts > 3000
+
+
+def test_two_requests_in_every_order() -> None:
+    with explored(2, cuts=False, only=BETWEEN_TWO) as exploration:
+        done = exploration.run()
+    assert done.whole
+    assert done.states > 200
+
+
+@pytest.mark.skipif(os.environ.get("DOORWARD_EXPLORE") != "all", reason="takes hours: set DOORWARD_EXPLORE=all")
+@pytest.mark.timeout(0)
+def test_two_requests_with_everything_that_can_happen_to_them() -> None:
+    with explored(2) as exploration:
+        assert exploration.run().whole
+
+
+# -- without one guard -------------------------------------------------------------------------------------------------
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def a_denied_request_can_still_be_approved(patch: pytest.MonkeyPatch) -> None:
+    more = {**consent.TABLE, (State.DENIED, Cause.APPROVED): consent.TABLE[State.PENDING, Cause.APPROVED]}
+    patch.setattr(consent, "TABLE", MappingProxyType(more))
+
+
+def signatures_are_not_checked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PublicKey, "verifies", lambda *_: True)
+
+
+def replays_are_let_in(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "has_request", lambda *_: False)
+    patch.setattr(requests, "is_replay", lambda *_: False)
+
+
+def limits_are_not_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(requests, "check", lambda *_: None)
+
+
+def anybody_may_withdraw_and_acknowledge(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StoredRequest, "is_from", lambda *_: True)
+
+
+def a_receipt_need_not_name_what_was_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Inbox, "_names_ours", lambda *_: True)
+
+
+def an_approval_is_not_held_against_the_match(patch: pytest.MonkeyPatch) -> None:
+    def unseen(approval: Any, headers: Any, _stored: Any, records: Any, _device: str) -> tuple[Released, ...]:
+        return tuple(
+            Released(
+                PartKind.SEGMENT, item.id, headers[item.header_sha256], records[item.id].record.file, records[item.id]
+            )
+            for item in approval.segments
+        )
+
+    patch.setattr(statements, "release", unseen)
+
+
+def an_approval_is_not_held_against_the_stored_bytes(patch: pytest.MonkeyPatch) -> None:
+    def lenient(approval: Any, headers: Any, stored: Any, records: Any, device: str) -> tuple[Released, ...]:
+        mended = tuple(
+            msgspec.structs.replace(item, payload_sha256=records[item.id].record.file.sha256_payload)
+            for item in approval.segments
+            if item.id in records
+        )
+        return release(msgspec.structs.replace(approval, segments=mended), headers, stored, records, device)
+
+    patch.setattr(statements, "release", lenient)
+
+
+def a_statement_may_act_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "use_nonce", lambda *_: True)
+
+
+def the_first_byte_is_not_put_down(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Requests, "begin_sending", lambda *_: True)
+
+
+def nothing_is_held(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "held_segments", lambda *_: frozenset())
+
+
+def one_entry_is_not_written(patch: pytest.MonkeyPatch) -> None:
+    write = Ledger.write
+
+    def forgetful(ledger: Ledger, kind: EntryKind, **fields: Any) -> None:
+        if kind is not EntryKind.DENIED:
+            write(ledger, kind, **fields)
+
+    patch.setattr(Ledger, "write", forgetful)
+
+
+def ledger_and_state_are_two_transactions(patch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def apart(decisions: Decisions) -> Iterator[None]:
+        yield
+        acts, _ = decisions._settled()
+        for act in acts:
+            act()
+
+    patch.setattr(Decisions, "one", apart)
+
+
+def a_start_does_not_sweep(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FakeOutbox, "sweep", lambda outbox, _: outbox.making.clear())
+
+
+def an_ended_request_stays_in_the_outbox(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "remove_outbox", lambda *_: None)
+
+
+def revoked_bytes_are_not_deleted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Requests, "_do", lambda *_: None)
+
+
+def opting_out_does_not_count(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(inbox, "opted_out", lambda *_: False)
+
+
+def nothing_expires(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Requests, "on_time", lambda *_: None)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    a_denied_request_can_still_be_approved,
+    signatures_are_not_checked,
+    replays_are_let_in,
+    limits_are_not_kept,
+    anybody_may_withdraw_and_acknowledge,
+    a_receipt_need_not_name_what_was_sent,
+    an_approval_is_not_held_against_the_match,
+    an_approval_is_not_held_against_the_stored_bytes,
+    a_statement_may_act_again,
+    the_first_byte_is_not_put_down,
+    nothing_is_held,
+    one_entry_is_not_written,
+    ledger_and_state_are_two_transactions,
+    a_start_does_not_sweep,
+    an_ended_request_stays_in_the_outbox,
+    revoked_bytes_are_not_deleted,
+    opting_out_does_not_count,
+    nothing_expires,
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with explored(1) as exploration:
+        mutation(monkeypatch)
+        with pytest.raises(Broken) as caught:
+            exploration.run(300)
+        print(caught.value)
