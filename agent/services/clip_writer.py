@@ -123,7 +123,19 @@ class ClipWriter:
         return self._keeper
 
     def run(self, mailbox: Mailbox[object], description: StreamDescription) -> None:
-        """Work the mailbox off until it is closed and empty."""
+        """Work the mailbox off until it is closed and empty.
+
+        What the camera cannot give (no keyframes, times that go backwards) ends the clip it met, and writing goes on
+        with the next: a doorbell must not film for days without recording because of one bad minute.
+        """
+        self._description = description
+        self._failure = ""
+        self._events.clear()
+        while not self._work_off(mailbox, description):
+            pass
+
+    def _work_off(self, mailbox: Mailbox[object], description: StreamDescription) -> bool:
+        """False when a clip ended in a fault and there is more to come."""
         frame_ns = round(NS_PER_S / description.frames_per_s)
         assembler = GopAssembler(frame_ns)
         ring = PrerollRing(
@@ -131,9 +143,6 @@ class ClipWriter:
         )
         clips = Segmenter(seconds(self._settings.segment_s), ring)
         between = Segmenter(seconds(self._settings.segment_s), PrerollRing(1, 0)) if self._settings.continuous else None
-        self._description = description
-        self._events.clear()
-        self._failure = ""
         try:
             while True:
                 item = mailbox.take(RETRY_S if self._keeper.waiting else None)
@@ -149,11 +158,11 @@ class ClipWriter:
             self._keeper.retry()
         except DoorwardError as error:
             self._failure = error.message
-            self._log.error("writer_failed", error=type(error).__name__)
+            self._log.error("clip_failed", error=type(error).__name__)
+            return False
         finally:
             self._keeper.break_off()
-            while mailbox.take() is not None:  # nobody may wait for room that will never come
-                pass
+        return True
 
     def _take(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
         if isinstance(item, EncodedPacket):
@@ -247,6 +256,7 @@ class ClipWriter:
         before = self._keeper.acknowledged
         self._keeper.end(end_ns)
         if self._keeper.acknowledged != before:
+            self._failure = ""
             self._roll_when_possible()
 
     def _roll_when_possible(self) -> None:
