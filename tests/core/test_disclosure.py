@@ -16,15 +16,15 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
-from agent.core.vault.records import Boot, Segment
-from agent.core.vault.segment import Context
+from agent.core.vault.records import Adopted, Boot, Segment
+from agent.core.vault.segment import Begin, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Approval, NamedKey
+from agent.wire.statements import Absence, Approval, NamedKey, Why
 from tests import custodians
 from tests.custodians import APPROVER, DEVICE, Door, signed
 from tests.wire import samples
@@ -255,12 +255,15 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
     "approval of other bytes": lambda s: s.read(
         approval=signed(s.case.with_first(payload_sha256="00" * 32), APPROVER).decode()
     ),
+    "approval that speaks of other times": lambda s: s.read(approval=by(APPROVER, s, gaps=(before_the_window(s),))),
     "approval of another kind": lambda s: s.read(approval=s.manifest.enrolment),
     "enrolment of another kind": lambda s: s.read(enrolment=s.manifest.approval),
     "enrolment of a thief": lambda s: s.read(enrolment=other_enrolment(approvers=(THIEF,)), approval=by(STRANGER, s)),
     "enrolment of another device": lambda s: s.read(enrolment=other_enrolment(device=public_key_of(STRANGER).text)),
     "records missing": lambda s: s.read(records=s.manifest.records[1:]),
     "records twice": lambda s: s.read(records=(*s.manifest.records, s.manifest.records[0])),
+    "record of no segment": lambda s: s.read(records=(*s.manifest.records, record_of_no_segment())),
+    "record of a segment that is no part": lambda s: s.read(records=(*s.manifest.records, spare_record(s))),
     "record of another device": lambda s: s.read(records=(forged_record(s), *s.manifest.records[1:])),
     "record with another payload": lambda s: s.read(records=(other_record(s), *s.manifest.records[1:])),
     "record outside the window": lambda s: s.read(records=(other_record(s, utc_ms=0), *s.manifest.records[1:])),
@@ -271,9 +274,25 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
 }
 
 
+def before_the_window(sent: Sent) -> Absence:
+    from_ms = sent.case.asked.from_s * 1000
+    return Absence(from_ms=from_ms - 1, to_ms=from_ms + 1, why=Why.NOTHING)
+
+
+def record_of_no_segment() -> str:
+    stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    boot = Boot(device=samples.DEVICE_KEY.id, epoch=1, at=stamp)
+    return sign_record(boot, Tip(), DEVICE.sign).line.decode()
+
+
 def forged_record(sent: Sent) -> str:
     record = sent.case.records[sent.case.stored.segments[0]].record
     return sign_record(record, Tip(), STRANGER.sign).line.decode()
+
+
+def spare_record(sent: Sent) -> str:
+    record = msgspec.structs.replace(sent.case.records[sent.case.stored.segments[0]].record, id="a" * 26)
+    return sign_record(record, Tip(), DEVICE.sign).line.decode()
 
 
 def other_record(sent: Sent, utc_ms: int | None = None) -> str:
@@ -369,6 +388,33 @@ def test_a_segment_that_says_something_else_inside_does_not(case: Case, changes:
     record = first_record(case)
     with pytest.raises(FormatError, match=record.id):
         agree(record, context_of(record, **changes), device=samples.DEVICE_KEY.id)
+
+
+def adopted(record: Segment) -> Adopted:
+    begin = Begin(
+        segment=record.id,
+        event=record.event,
+        ordinal=record.ordinal,
+        boot=record.span.boot,
+        start_us=record.span.start_us,
+        until_us=record.span.start_us + 60 * 10**6,
+        utc_ms=record.span.utc_ms,
+        quality=record.span.quality,
+    )
+    stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    return Adopted(begin=begin, complete=True, file=record.file, at=stamp)
+
+
+def test_of_a_segment_nobody_saw_end_its_beginning_must_agree(case: Case) -> None:
+    record = first_record(case)
+    agree(adopted(record), context_of(record), device=samples.DEVICE_KEY.id)
+    span: Any = record.span
+    for name, value in (("boot", "2" * 32), ("start_us", span.start_us + 1)):
+        elsewhere = context_of(record, span=msgspec.structs.replace(span, **{name: value}))
+        with pytest.raises(FormatError, match=record.id):
+            agree(adopted(record), elsewhere, device=samples.DEVICE_KEY.id)
+    with pytest.raises(FormatError, match=record.id):
+        agree(adopted(record), context_of(record, ordinal=9), device=samples.DEVICE_KEY.id)
 
 
 @pytest.mark.parametrize("name", ["boot", "start_us", "end_us", "utc_ms", "quality"])

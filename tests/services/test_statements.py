@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -150,6 +151,24 @@ def test_an_approval_becomes_one_object_that_its_requester_can_check_down_to_the
     sealed = door.entries()[-1]
     assert sealed["size_bytes"] == sum(map(len, parts.values()))
     assert sealed["segments"] == 2
+
+
+def test_a_poster_can_be_shared_without_its_segment_and_is_checked_as_it_is_copied(door: Door) -> None:
+    asked = door.ask()
+    first = door.segments[0]
+    sealed, header = door.vault.kept[first].poster or b"", custodians.new_header(9)
+    item = custodians.SealedItem(
+        id=first,
+        payload_sha256=hashlib.sha256(sealed[len(custodians.OWNERS_HEADER) :]).hexdigest(),
+        header_sha256=hashlib.sha256(header).hexdigest(),
+    )
+    statement = msgspec.structs.replace(approval(door, asked)[0], segments=(), posters=(item,))
+    door.vault.kept[first].poster = None
+    with pytest.raises(StorageError, match=f"Poster {first} is damaged"):
+        door.obey(statement, (header,))
+    door.vault.kept[first].poster = sealed
+    disclosure = door.obey(statement, (header,)).disclosure or ""
+    assert door.outbox.objects[disclosure][1] == header + sealed[len(custodians.OWNERS_HEADER) :]
 
 
 def test_nobody_but_the_requester_can_read_what_is_sent(door: Door) -> None:
