@@ -19,7 +19,7 @@ from agent.owner.opening import OpenedSegment
 from agent.owner.reviewing import Clip, Review
 from agent.owner.sources import Listed, Source
 
-__all__ = ["ClipFiles", "Exported", "clips_of", "export_clip", "export_review"]
+__all__ = ["ClipFiles", "Exported", "clips_of", "export_clip", "export_review", "stem_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,15 @@ def export_clip(
             notes.append(f"segment {item.id} has no end: verified to byte {segment.verified_bytes}")
     if not opened:
         return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
-    stem = f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
+    stem = stem_of(clip)
     video, seconds = _join([segment.media for segment in opened], files.make_folder(out) / f"{stem}.mp4", notes)
     still = _write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
     return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
+
+
+def stem_of(clip: Sequence[Listed]) -> str:
+    """What the files of one clip are called: they sort by time, and the same clip is called the same again."""
+    return f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
 
 
 def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[], None] = lambda: None) -> ClipFiles:

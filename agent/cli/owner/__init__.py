@@ -22,6 +22,7 @@ COMMANDS = {
     "opt-out": LazyCommand("agent.cli.owner.opting:opt_out", "Do not be asked: by anybody, or by some."),
     "opt-in": LazyCommand("agent.cli.owner.opting:opt_in", "Be asked again."),
     "open": LazyCommand("agent.cli.owner.opening:open_footage", "Open your own footage, on a device or a copied disk."),
+    "export": LazyCommand("agent.cli.owner.depositing:export", "Keep your clips as MP4 in a folder or by WebDAV."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
     "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
     "ledger": LazyCommand("agent.cli.owner.ledger:ledger", "Read what happened, verified from the first entry on."),
