@@ -1,4 +1,4 @@
-"""The same frames give the same answers on every machine: amd64 and arm64, whatever SIMD OpenCV chooses.
+"""The same frames give the same answers on every machine: amd64 and arm64 (tried under qemu), whatever SIMD OpenCV has.
 
 The frames are made of integers alone, so that they are the same everywhere to the last bit.  The answers are compared
 as an owner would notice them: what moved when and where, on the grid, not the last bit of a score.
