@@ -33,13 +33,13 @@ POSTINST = f"""\
 #!/bin/sh
 set -e
 [ "$1" = configure ] || exit 0
-exec /usr/bin/python3 -I /{BASE}/scripts/installation install --source /{BASE}
+exec /usr/bin/python3 -I -B /{BASE}/scripts/installation install --source /{BASE}
 """
 PRERM = f"""\
 #!/bin/sh
 set -e
 [ "$1" = remove ] || exit 0
-exec /usr/bin/python3 -I /{BASE}/scripts/installation uninstall
+exec /usr/bin/python3 -I -B /{BASE}/scripts/installation uninstall
 """
 POSTRM = """\
 #!/bin/sh
