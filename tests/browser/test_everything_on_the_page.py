@@ -435,9 +435,10 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
         people.open_request("ana", signed.id)
         shown = people.run(
             "ana",
-            """await page.locator("blockquote").waitFor();
+            """await page.locator("blockquote", {hasText: args.words}).waitFor();
                return {words: await page.locator("blockquote").innerText(), title: await page.title(),
                        made: await page.locator("main img[src=x], main script, main i, main .facts b").count()};""",
+            words=words,
         )
         assert shown["words"] == words
         assert shown["made"] == 0

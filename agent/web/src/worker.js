@@ -103,14 +103,7 @@ const operations = {
   /** The other side: answers the test only this browser can open.  False while nobody has admitted it yet. */
   async answerInvitation({ passphrase, origin, expected }) {
     const own = await keys.unlock(passphrase);
-    const shown = await ask("device");
-    if (shown.pending) {
-      await enrolling
-        .answerTests([{ name: own.card.name, recipient: own.card.recipient }], { [own.card.recipient]: own.identity })
-        .catch((error) => {
-          if (error.kind !== "RequestError") throw error;
-        });
-    }
+    await answerWaitingTest(own);
     const now = await readEnrolment((await ask("enrolment")).envelope);
     if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
@@ -169,6 +162,7 @@ const operations = {
 
   async unlock({ passphrase, origin }) {
     const own = await keys.unlock(passphrase);
+    await answerWaitingTest(own);
     await enrolling.prove(own.approval, origin);
     await meetFirst();
     identity = own.identity;
@@ -257,6 +251,15 @@ const operations = {
     return readLedger();
   },
 };
+
+/** Opens the test that an owner's invitation left for this browser, if there is one; also after a reload. */
+async function answerWaitingTest({ card, identity: own }) {
+  if (!(await ask("device")).pending) return;
+  const tests = [{ name: card.name, recipient: card.recipient }];
+  await enrolling.answerTests(tests, { [card.recipient]: own }).catch((error) => {
+    if (error.kind !== "RequestError") throw error;
+  });
+}
 
 const signedIn = (id) => {
   for (const found of reviews.values()) {
