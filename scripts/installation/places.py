@@ -56,10 +56,6 @@ class Places:
         return self.root / "etc" / "systemd" / "system"
 
     @property
-    def sysusers(self) -> Path:
-        return self.root / "etc" / "sysusers.d" / "doorward.conf"
-
-    @property
     def tmpfiles(self) -> Path:
         return self.root / "etc" / "tmpfiles.d" / "doorward.conf"
 

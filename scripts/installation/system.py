@@ -28,6 +28,8 @@ class System:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self._before: dict[str, str] = {}
+        """Each service's run before `start`: that one says nothing about the version that was switched to."""
         self.alive = places.root == Path("/") and Path("/run/systemd/system").is_dir()
 
     # --- In
@@ -37,9 +39,8 @@ class System:
         places = self._places
         app = places.current / "app" / "systemd"
         missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
-        self._link(places.sysusers, app / "sysusers.d" / "doorward.conf")
         self._link(places.tmpfiles, app / "tmpfiles.d" / "doorward.conf")
-        run(["systemd-sysusers", str(places.sysusers)], "the roles' users could not be made")
+        run(["systemd-sysusers", str(app / "sysusers.d" / "doorward.conf")], "the roles' users could not be made")
         if missing:
             record = places.state / "made-groups"
             record.parent.mkdir(exist_ok=True)
@@ -89,7 +90,12 @@ class System:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
             run(["systemctl", "enable", "--quiet", *UNITS[:2]], "the units could not be enabled")
             run(["systemctl", "enable", "--quiet", *(f"{name}.service" for name in SERVICES)], "the units, too")
-            run(["systemctl", "restart", "doorward.target", *(f"{name}.service" for name in SERVICES)], "", check=False)
+            # The restarts of a version that failed must not be counted against this one.
+            run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
+            # Not waited for here: a role without a custodian waits for one, and whether all is well is looked at below.
+            units = ("doorward.target", *(f"{name}.service" for name in SERVICES))
+            self._before = {name: _property(f"{name}.service", "InvocationID") for name in SERVICES}
+            run(["systemctl", "restart", "--no-block", *units], "", check=False)
 
     def reload(self) -> None:
         if self.alive:
@@ -111,7 +117,8 @@ class System:
     def _all_run(self) -> bool:
         states = {name: _property(f"{name}.service", "ActiveState") for name in SERVICES}
         skipped = {name for name in SERVICES if _property(f"{name}.service", "ConditionResult") == "no"}
-        return all(state == "active" or name in skipped for name, state in states.items())
+        anew = {name for name in SERVICES if _property(f"{name}.service", "InvocationID") != self._before.get(name)}
+        return all((state == "active" and name in anew) or name in skipped for name, state in states.items())
 
     def _answers(self) -> bool:
         command = [str(self._places.current / "bin" / "doorward"), "status", "--json"]
@@ -137,7 +144,7 @@ class System:
             for unit in UNITS:
                 (self._places.units / wants / unit).unlink(missing_ok=True)
             _remove_empty(self._places.units / wants)
-        for path in (self._places.command, self._places.tmpfiles, self._places.sysusers):
+        for path in (self._places.command, self._places.tmpfiles):
             path.unlink(missing_ok=True)
             _remove_empty(path.parent)
         if self.alive:
@@ -195,6 +202,6 @@ def _group_exists(name: str) -> bool:
 def _remove_empty(folder: Path) -> None:
     """Only ours and only when nothing else is in it; the system's own folders are never empty for long."""
     if folder.name.endswith((".d", ".wants")) and folder.is_dir() and not any(folder.iterdir()):
-        if folder.name in ("sysusers.d", "tmpfiles.d", "multi-user.target.wants"):
+        if folder.name in ("tmpfiles.d", "multi-user.target.wants"):
             return
         folder.rmdir()

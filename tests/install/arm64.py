@@ -23,6 +23,7 @@ from tests.install.run import ANSWERS, RESULTS
 
 PACKAGES = "systemd,python3,python3-venv,ca-certificates,util-linux,passwd"
 TESTS = ("tests/wire", "tests/core/vault", "tests/core/test_progress.py", "tests/adapters/test_handover_socket.py")
+PYTHONS = {"trixie": "3.13", "bookworm": "3.11"}
 PYTEST = ("pytest", "pytest-timeout", "hypothesis")
 
 
@@ -49,7 +50,7 @@ def _suite(suite: str) -> int:
         subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=True)
         rows.append(_timed("install, self-test included", lambda: _install(root)))
         rows.append(_timed("upgrade", lambda: _upgrade(root)))
-        rows.append(_timed("tests", lambda: _tests(root)))
+        rows.append(_timed("tests", lambda: _tests(root, PYTHONS[suite])))
         rows.append(_timed("purge", lambda: _purge(root)))
     finally:
         subprocess.run(["umount", str(root / "proc")], check=False, capture_output=True)
@@ -91,10 +92,12 @@ def _upgrade(root: Path) -> str:
     return "switched, the old version kept"
 
 
-def _tests(root: Path) -> str:
+def _tests(root: Path, python_version: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "pip", "download", "-q", "--dest", folder, *PYTEST]
-        subprocess.run(words, check=True)
+        words = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--dest", folder]
+        words += ["--python-version", python_version, "--implementation", "cp"]
+        words += [word for minor in range(36, 16, -1) for word in ("--platform", f"manylinux_2_{minor}_aarch64")]
+        subprocess.run([*words, "--platform", "manylinux2014_aarch64", *PYTEST], check=True)
         shutil.copytree(folder, root / "root" / "pytest")
     python = "/opt/doorward/current/venv/bin/python"
     _in(root, python, "-m", "pip", "install", "-q", "--no-index", "--find-links", "/root/pytest", *PYTEST)
