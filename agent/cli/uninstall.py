@@ -19,7 +19,7 @@ def apply() -> None:
     if os.spawnv(os.P_WAIT, "/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "apply"]):  # noqa: S606
         raise click.exceptions.Exit(1)
     roles = [f"doorward-{role}.service" for role in ("custodian", "recorder", "uplink", "bridge")]
-    os.execv("/usr/bin/systemctl", ["systemctl", "restart", "doorward.target", *roles])  # noqa: S606
+    os.execv("/usr/bin/systemctl", ["systemctl", "restart", "--no-block", "doorward.target", *roles])  # noqa: S606
 
 
 @click.command()
