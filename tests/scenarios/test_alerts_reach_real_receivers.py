@@ -152,7 +152,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_t
 
 def test_a_press_overtakes_what_waits_and_arrives_within_a_second(tmp_path: Path) -> None:
     with NtfyServer(Receiver()) as quick, GotifyServer(Receiver()) as slow:
-        slow.receiver.answers_after_s = 2.0
+        slow.receiver.answers_after_s = 1.0
         with Device(tmp_path / "alerts.sqlite", quick, slow) as device:
             device.tell("tamper")
             quick.receiver.wait_for(1)
