@@ -161,13 +161,19 @@ class PaperVault:
         self._written = 0
 
     def keep(
-        self, start_s: int, length_s: int = 5, quality: ClockQuality = ClockQuality.SYNCED, *, poster: bool = False
+        self,
+        start_s: int,
+        length_s: int = 5,
+        quality: ClockQuality = ClockQuality.SYNCED,
+        *,
+        poster: bool = False,
+        repeats: int = 50,
     ) -> str:
-        """One segment more, from `start_s` (UTC) on; its id."""
+        """One segment more, from `start_s` (UTC) on; its id.  Its payload is some nine bytes, `repeats` times."""
         number = self._written
         self._written += 1
         name = segment_id(hashlib.sha256(b"segment %d" % number).digest()[:16])
-        file, sealed = _sealed(b"media %d " % number * 50)
+        file, sealed = _sealed(b"media %d " % number * repeats)
         image, sealed_image = _sealed(b"still %d " % number * 5) if poster else (None, None)
         record = Segment(
             id=name,
@@ -300,13 +306,15 @@ class Door:
     # the owner
 
     def enrol(self, **changes: Any) -> int:
-        return self.confirm(*self.propose(enrolment(**changes)))
+        epoch, waiting = self.confirm(*self.propose(enrolment(**changes)))
+        assert not waiting
+        return epoch
 
     def propose(self, wanted: Enrolment, by: Ed25519PrivateKey = APPROVER) -> tuple[str, ...]:
         _, tests = self.custodian.enrolments.propose(signed(wanted, by))
         return tuple(tests)
 
-    def confirm(self, *tests: str) -> int:
+    def confirm(self, *tests: str) -> tuple[int, tuple[str, ...]]:
         identities = [OWNER_IDENTITY, RECOVERY_IDENTITY]
         opened = {name: open_bytes(self.custodian.enrolments.test(name), identities) for name in tests}
         return self.custodian.enrolments.confirm(opened)

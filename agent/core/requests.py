@@ -5,7 +5,8 @@ these bytes, and that they parse.  What is left, in this order:
 
 1. it was not seen before: its id is new, and so is its sequence number under that key;
 2. it keeps the owner's limits, tightened by what the root lays on this requester;
-3. it asks about a region that requester is responsible for.
+3. it asks about a region that requester is responsible for;
+4. an answer could be sealed to the key it names.
 
 What fails is `Blocked`, which changes nothing but a counter and, because its sender is known, the list of blocked
 requests the owner can look at.  There is no emergency bypass and no standing approval.
@@ -23,7 +24,8 @@ from typing import Final, Protocol
 
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_MS, NS_PER_S, ClockQuality, Moment
-from agent.errors import InternalError
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import FormatError, InternalError
 from agent.wire import strictjson
 from agent.wire.envelope import read_unverified
 from agent.wire.inbound import Inbound
@@ -181,6 +183,10 @@ def admit(inbound: Inbound, limits: Limits, history: History, now: Moment) -> Ac
         return Blocked(over.value)
     if not inbound.requester.may_ask_about(request.area):
         return Blocked("outside the region of this requester")
+    try:
+        parse_recipient(request.reply)
+    except FormatError:
+        return Blocked("a reply key that nothing can be sealed to")
     return Accepted()
 
 

@@ -26,7 +26,10 @@ from agent.wire.identities import PublicKey
 
 __all__ = ["Control", "DeviceNames", "Status"]
 
-_MOST_LISTED: Final = 20_000
+_MOST_LISTED: Final = 10_000
+"""One page of `list`; the next is asked for from the start of its last segment."""
+_LONG_BYTES: Final = 1 << 20
+"""More records than this are the body of the answer and not its head."""
 _MOST_ENTRIES: Final = 4_096
 
 Status = Callable[[], dict[str, Any]]
@@ -119,7 +122,8 @@ class Control:
         if not isinstance(tokens, dict):
             raise RequestError("tokens: a name and hex digits for each test.")
         with self._enrolling:
-            return {"epoch": self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})}, b""
+            epoch, waiting = self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})
+        return {"epoch": epoch, "waiting": list(waiting)}, b""
 
     def _list_requests(self, frame: Frame) -> Answer:
         open_ones = [state for state in State if not state.ended]
@@ -160,15 +164,17 @@ class Control:
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
         here = [segment for segment in stored.segments if self._vault.find(segment) is not None]
+        lines = [self._vault.record(segment).line for segment in here]
+        short = sum(map(len, lines)) <= _LONG_BYTES
         return {
             "envelope": stored.envelope.decode(),
             "payload_sha256": stored.payload_sha256,
             "state": stored.state.value,
             "certain": stored.certain,
             "segments": here,
-            "records": [self._vault.record(segment).line.decode() for segment in here],
+            "records": [line.decode() for line in lines] if short else [],
             "disclosure": stored.disclosure,
-        }, b""
+        }, b"" if short else b"".join(line + b"\n" for line in lines)
 
     def _show_gaps(self, frame: Frame) -> Answer:
         stored = self._journal.request(_text(frame, "id"))
@@ -192,8 +198,9 @@ class Control:
         return {"record": self._vault.record(segment).line.decode()}, poster
 
     def _list(self, frame: Frame) -> Answer:
-        found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))[:_MOST_LISTED]
-        return {"segments": [_listed(entry) for entry in found]}, b""
+        found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))
+        page = [_listed(entry) for entry in found[:_MOST_LISTED]]
+        return {"segments": page, "more": len(found) > len(page)}, b""
 
     def _statement(self, frame: Frame) -> Answer:
         sizes = frame.head.get("sizes", [])

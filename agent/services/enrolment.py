@@ -2,7 +2,8 @@
 
 A list of recipients nobody can open for is the worst thing that can happen to footage, and it shows too late.  So for
 every *new* recipient, the recovery identity included, the device seals 32 random bytes; the enrolment takes effect when
-the owner's client has returned all of them.  Until the first one does, the device records nothing.
+all of them were returned, each by the owner who can open it: who invites another waits for them.  Until the first one
+does, the device records nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.ledger.entries import EntryKind
@@ -40,6 +41,12 @@ class _Pending:
     enrolment: Enrolment
     tokens: dict[str, bytes]
     tests: dict[str, bytes]
+    opened: set[str] = field(default_factory=set)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Names of the tests nobody has opened yet."""
+        return tuple(sorted(self.tokens.keys() - self.opened))
 
 
 class Enrolments:
@@ -98,19 +105,28 @@ class Enrolments:
             raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
         return self._pending.tests[name]
 
-    def confirm(self, answers: dict[str, bytes]) -> int:
-        """Let the proposed enrolment take effect: every test was opened.  Returns its epoch; raises `RequestError`."""
+    def confirm(self, answers: dict[str, bytes]) -> tuple[int, tuple[str, ...]]:
+        """Take what was in opened tests: the proposed epoch, and whose tests are still to be opened.
+
+        With the last of them the enrolment takes effect.  A wrong answer opens nothing: `RequestError`.
+        """
         pending = self._pending
         if pending is None:
             raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
-        unopened = [
-            name for name, token in pending.tokens.items() if not hmac.compare_digest(answers.get(name, b""), token)
+        wrong = [
+            name for name, token in answers.items() if not hmac.compare_digest(pending.tokens.get(name, b""), token)
         ]
-        if unopened:
+        if wrong:
             raise RequestError(
-                f"The test for {', '.join(sorted(unopened))} was not opened: this enrolment does not count.",
+                f"The test for {', '.join(sorted(wrong))} was not opened: this enrolment does not count.",
                 remedy="Check that these are the keys you have, and enrol again.",
             )
+        pending.opened.update(answers)
+        if not pending.waiting:
+            self._take_effect(pending)
+        return pending.enrolment.epoch, pending.waiting
+
+    def _take_effect(self, pending: _Pending) -> None:
         with self._decisions.one():
             self._decisions.otherwise(self._load)
             self._decisions.after(self.announce)
@@ -122,7 +138,6 @@ class Enrolments:
             )
             self.envelope, self.current = pending.envelope, pending.enrolment
         self._pending = None
-        return pending.enrolment.epoch
 
     def _load(self) -> None:
         """The list in force is the journal's, also after a decision that was not committed."""

@@ -210,3 +210,10 @@ def test_two_requesters_of_the_same_name_under_two_roots_are_two() -> None:
     assert asked.is_from(trusted())
     assert not asked.is_from(trusted(root="0" * 16))
     assert not asked.is_from(trusted(id="harbour-fire"))
+
+
+def test_nobody_is_asked_to_answer_to_a_key_that_nothing_can_be_sealed_to() -> None:
+    other = "qp"[samples.REPLY.endswith("q")]
+    assert verdict(samples.request(reply=samples.REPLY[:-1] + other)) == Blocked(
+        "a reply key that nothing can be sealed to"
+    )

@@ -19,6 +19,7 @@ from tests.wire import samples
 
 STRANGER = private_key_from_seed(b"x" * 32)
 BO = HybridIdentity(b"b" * 32)
+CY = HybridIdentity(b"c" * 32)
 
 
 @pytest.fixture
@@ -51,12 +52,13 @@ def test_a_list_counts_only_when_every_key_in_it_has_been_seen_to_open(new_door:
     assert sorted(door.propose(enrolment())) == ["anna", "recovery"]
     enrolments = door.custodian.enrolments
     assert enrolments.pending
-    with pytest.raises(RequestError, match="recovery was not opened"):
-        door.confirm("anna")
     with pytest.raises(RequestError, match="anna, recovery"):
         enrolments.confirm({"anna": bytes(32), "recovery": b""})
+    assert enrolments.confirm({}) == (1, ("anna", "recovery"))
+    assert door.confirm("anna") == (1, ("recovery",))
     assert (enrolments.current, door.sealed_to) == (None, [])
-    assert door.confirm("anna", "recovery") == 1
+    assert enrolments.pending
+    assert door.confirm("recovery") == (1, ())
     assert door.sealed_to == [(2, 1)]
     assert not enrolments.pending
     assert door.kinds() == ["boot", "recipients-changed"]
@@ -87,8 +89,25 @@ def test_of_a_later_list_only_the_new_keys_are_tested(door: Door) -> None:
     both = (named("anna", custodians.OWNER_IDENTITY), named("bo", BO))
     assert door.propose(enrolment(**later(door, recipients=both))) == ("bo",)
     test = open_bytes(door.custodian.enrolments.test("bo"), [BO])
-    assert door.custodian.enrolments.confirm({"bo": test}) == 2
+    assert door.custodian.enrolments.confirm({"bo": test}) == (2, ())
     assert door.sealed_to[-1] == (3, 2)
+
+
+def test_each_owner_answers_their_own_test_and_until_the_last_one_nothing_changes(door: Door) -> None:
+    three = (named("anna", custodians.OWNER_IDENTITY), named("bo", BO), named("cy", CY))
+    assert door.propose(enrolment(**later(door, recipients=three))) == ("bo", "cy")
+    enrolments = door.custodian.enrolments
+    assert enrolments.confirm({}) == (2, ("bo", "cy"))
+    bo, cy = (open_bytes(enrolments.test(name), [key]) for name, key in (("bo", BO), ("cy", CY)))
+    with pytest.raises(RequestError, match="cy was not opened"):
+        enrolments.confirm({"bo": bo, "cy": bo})
+    assert enrolments.confirm({"bo": bo}) == (2, ("cy",))
+    assert enrolments.confirm({"bo": bo}) == (2, ("cy",))
+    assert door.sealed_to[-1] == (2, 1)
+    with pytest.raises(RequestError, match="dora was not opened"):
+        enrolments.confirm({"dora": cy})
+    assert enrolments.confirm({"cy": cy}) == (2, ())
+    assert door.sealed_to[-1] == (4, 2)
 
 
 REFUSED: dict[str, tuple[type[DoorwardError], Callable[[Door], Any]]] = {
@@ -142,7 +161,7 @@ def test_a_list_the_disk_does_not_take_is_not_in_force(door: Door) -> None:
     mend_ledger(door)
     assert (enrolments.current, enrolments.envelope) == before
     assert door.sealed_to == epochs
-    assert enrolments.confirm({}) == 2
+    assert enrolments.confirm({}) == (2, ())
     assert door.sealed_to[-1] == (2, 2)
 
 

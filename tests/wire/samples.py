@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from agent.core.vault.age.opening import HybridIdentity
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.disclosures import (
@@ -51,7 +52,7 @@ ROOT_KEY, REQUESTER_KEY, DEVICE_KEY, OWNER_KEY = map(public_key_of, (ROOT, REQUE
 
 NOW_S = 1_800_000_000
 HOUR_S = 3600
-REPLY = "age1pq1" + "q" * 1952
+REPLY = str(HybridIdentity(hashlib.sha256(b"reply").digest()).recipient())
 RECIPIENT = "age1pq1" + "p" * 1952
 RECOVERY = "age1pq1" + "z" * 1952
 X25519_RECIPIENT = "age1" + "q" * 58
