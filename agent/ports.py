@@ -39,6 +39,7 @@ __all__ = [
     "Disk",
     "DiskFile",
     "Entropy",
+    "HomeBus",
     "Index",
     "Journal",
     "ManifestLog",
@@ -302,6 +303,25 @@ class Courier(Protocol):
     def send(self, url: str, title: str, body: str) -> None:
         """Returns when the channel has taken it.  Raises `NetworkError` when it has not; it never raises the URL."""
         ...
+
+
+class HomeBus(Protocol):
+    """A connection to the owner's own broker that only speaks, kept up by a thread of its own.  Never raises."""
+
+    def start(self, will: tuple[str, bytes] | None = None) -> None:
+        """`will`: topic and payload the broker shall retain when we are gone without a word."""
+        ...
+
+    @property
+    def connection(self) -> int | None:
+        """The number of the present connection, None while there is none."""
+        ...
+
+    def tell(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish (QoS 1) and wait for the broker's answer a few seconds; without a connection, nothing."""
+        ...
+
+    def stop(self) -> None: ...
 
 
 class DiskFile(Protocol):

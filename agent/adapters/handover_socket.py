@@ -35,7 +35,7 @@ from agent.errors import ConfigurationError, DoorwardError, FormatError, Interna
 
 __all__ = ["LONG_SILENCE_S", "HandoverClient", "HandoverServer", "uids_of"]
 
-MOST_PEERS: Final = 4
+MOST_PEERS: Final = 8
 _UID_MAP: Final = Path("/proc/self/uid_map")
 _WHOLE_MAP: Final = str(2**32 - 1)
 _OVERFLOW_UID: Final = 65_534

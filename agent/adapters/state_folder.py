@@ -5,6 +5,7 @@ vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md
 index.sqlite    a cache of the vault
 journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup
 alerts.sqlite   alerts that their channels have not taken yet; may be deleted
+push.json       browsers that want to be told, and the key that vouches for us at their push services
 outbox/         approved disclosures on their way
 page/           certificates of the owner's page, and which browsers were let in
 control.sock    where the owner's client connects
@@ -43,6 +44,7 @@ class StateFolder:
         """The index of whoever writes the vault: the one that is never behind."""
         self.journal = own / "journal.sqlite"
         self.alerts = own / "alerts.sqlite"
+        self.push = own / "push.json"
         self.outbox = root / "outbox"
         self.page = own / "page"
         self.control = own / "control.sock"

@@ -22,6 +22,7 @@ COMMANDS = {
     "owner": LazyCommand("agent.cli.owner:owner", "The owner's keys, and everything they decide."),
     "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "notify": LazyCommand("agent.cli.notify:notify", "Alerts on the owner's phone: try them, see what waits."),
+    "home-assistant": LazyCommand("agent.cli.home:home_assistant", "The doorbell in Home Assistant: take it out."),
     "page": LazyCommand("agent.cli.page:page", "The owner's page in the browser: how to get there."),
     "broker": LazyCommand("agent.cli.broker:broker", "Make the certificates and the configuration of your own broker."),
     "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),

@@ -42,9 +42,15 @@ def init(config: Path, as_json: bool) -> None:
 
 @click.command()
 @config_option
+@click.option("--watch", is_flag=True, help="Stay, and show every figure live.")
 @json_option
-def status(config: Path, as_json: bool) -> None:
+def status(config: Path, watch: bool, as_json: bool) -> None:
     """Show what the running device is doing: camera, vault, link, and what waits for the owner."""
+    if watch:
+        from agent.cli import live
+
+        live.watch(lambda: _ask(config)[0])
+        return
     answer, waiting = _ask(config)
     if as_json:
         emit_json({**answer, "requests_waiting": len(waiting["requests"])})

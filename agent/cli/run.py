@@ -126,10 +126,10 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     logs.set_up(Log())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
     custodian = HandoverClient(path, users)
-    news, parcels = (HandoverClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(2))
+    news, parcels, home = (HandoverClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
     role: UplinkRole | None = None
     with _Stopping(lambda: role.stop() if role else custodian.close()):
-        role = UplinkRole(outbox, custodian, news, parcels, _supervision())
+        role = UplinkRole(outbox, custodian, news, parcels, home, _supervision())
         role.start()
         role.run()
     role.close()

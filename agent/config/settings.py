@@ -34,9 +34,11 @@ __all__ = [
     "Contradiction",
     "Device",
     "Encoder",
+    "HomeAssistant",
     "Log",
     "LogFormat",
     "LogLevel",
+    "Metrics",
     "Motion",
     "Page",
     "Panel",
@@ -243,6 +245,29 @@ class Alerts(Section, frozen=True, kw_only=True):
     channels: Annotated[tuple[AlertChannel, ...], Meta(max_length=16)] = ()
 
 
+class HomeAssistant(Section, frozen=True, kw_only=True):
+    """`[home_assistant]`: the owner's own broker, apart from [broker]; without this section there is no connection."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$", description="a host name or address in quotes"
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 1883
+    user: Annotated[str, Meta(max_length=200)] = ""
+    password: Annotated[str, Meta(max_length=200)] = ""
+    ca: Path | None = None
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "homeassistant"
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """`[metrics]`: without this section nobody can read any.  One of the two; loopback has no address to choose."""
+
+    socket: Path | None = None
+    port: Annotated[int, Meta(ge=1024, le=65_535)] | None = None
+
+
 class LogLevel(enum.Enum):
     """The least important event that is written."""
 
@@ -280,6 +305,8 @@ class Configuration(Section, frozen=True, kw_only=True):
     broker: Broker | None = None
     page: Page | None = None
     alerts: Alerts | None = None
+    home_assistant: HomeAssistant | None = None
+    metrics: Metrics | None = None
     panel: Panel | None = None
     board: Board = field(default_factory=Board)
     log: Log = field(default_factory=Log)
@@ -306,6 +333,12 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
             yield Contradiction(("panel", key), message, remedy)
     if configuration.page is not None:
         yield from _page(configuration.page)
+    if (
+        configuration.metrics is not None
+        and configuration.metrics.socket is None
+        and configuration.metrics.port is None
+    ):
+        yield Contradiction(("metrics", "socket"), "metrics have no place to be read.", "Give socket or port.")
     if configuration.alerts is not None:
         yield from _alerts(configuration.alerts)
 

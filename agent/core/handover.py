@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from agent.core.alerts.parcels import ChannelAddress, Parcel
+from agent.core.home_news import HomeAddress, HomeNews
 from agent.core.requests import OutboxRecord
 from agent.errors import FormatError
 
@@ -30,6 +31,8 @@ __all__ = [
     "Failed",
     "FromRecorder",
     "FromUplink",
+    "Home",
+    "HomeIs",
     "Message",
     "Names",
     "Noted",
@@ -45,9 +48,11 @@ __all__ = [
     "Took",
     "WhatChanged",
     "WhatIsHeld",
+    "WhatIsHome",
     "WhatToSend",
     "WhatToTell",
     "WhichChannels",
+    "WhichHome",
     "WhichRoots",
     "WhoMayOpen",
     "decode",
@@ -152,6 +157,16 @@ class Told(Message, frozen=True):
     fault: str
 
 
+class WhichHome(Message, frozen=True):
+    """Answered by `Home`."""
+
+
+class WhatIsHome(Message, frozen=True):
+    """Answered by `HomeIs`, after another press than these or after a second."""
+
+    presses: int
+
+
 class WhatChanged(Message, frozen=True):
     """Answered by `Changed` when the list of outgoing disclosures is newer than `seen`, or after some seconds."""
 
@@ -201,6 +216,16 @@ class Noted(Message, frozen=True):
     """Heard."""
 
 
+class Home(Message, frozen=True):
+    """With no host when Home Assistant is not wanted."""
+
+    address: HomeAddress
+
+
+class HomeIs(Message, frozen=True):
+    news: HomeNews
+
+
 class Channels(Message, frozen=True):
     addresses: tuple[ChannelAddress, ...]
 
@@ -229,6 +254,8 @@ FromUplink: TypeAlias = (
     | WhichChannels
     | WhatToTell
     | Told
+    | WhichHome
+    | WhatIsHome
 )
 Answer: TypeAlias = (
     Sealers
@@ -243,6 +270,8 @@ Answer: TypeAlias = (
     | Addressing
     | Channels
     | Parcels
+    | Home
+    | HomeIs
 )
 
 _Kind = TypeVar("_Kind")

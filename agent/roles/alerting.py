@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from agent import config
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.adapters.private_text import PrivateText
 from agent.config import Configuration
 from agent.core.alerts.kinds import AlertKind
 from agent.core.alerts.parcels import ChannelAddress
@@ -16,16 +17,17 @@ from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
 from agent.ports import Clock
 from agent.services.alerts import Alerts, AlertSettings
+from agent.services.push import PushChannels
 
-__all__ = ["facts_of", "make_alerts"]
+__all__ = ["facts_of", "make_alerts", "offer_alerts"]
 
 _MINUTE_NS: Final = 60 * 10**9
 
 
 def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: Callable[[], Facts]) -> Alerts | None:
-    """None when no channel is configured: then the log tells."""
+    """None without [alerts]: then the log tells."""
     wanted = configuration.alerts
-    if wanted is None or not wanted.channels:
+    if wanted is None:
         return None
     return Alerts(
         AlertSettings(
@@ -46,6 +48,13 @@ def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: C
         Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
         facts,
     )
+
+
+def offer_alerts(alerts: Alerts, push: Path, offer: Callable[[str, Callable[[Any], Any]], None]) -> None:
+    """What the owner's client and page may ask about alerts.  `push`: where browsers that want to be told are kept."""
+    offer("alerts_test", alerts.answer_test)
+    for name, answer in PushChannels(PrivateText(push), alerts).answers.items():
+        offer(name, answer)
 
 
 def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:

@@ -27,14 +27,18 @@ from agent.adapters.state_folder import StateFolder
 from agent.adapters.supervision import Supervision
 from agent.config import Configuration
 from agent.core.alerts.wellbeing import Facts
+from agent.core.consent import State
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
 from agent.core.progress import Progress
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
-from agent.roles.alerting import facts_of, make_alerts
+from agent.ports import Notifier
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts
+from agent.roles.at_home import home_address, make_metrics
 from agent.roles.limits import page_facts, request_limits
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
+from agent.services.home import HomeDesk
 from agent.services.inbox import InboxSettings
 from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_reader import VaultReader
@@ -74,7 +78,10 @@ class CustodianRole:
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
         self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
-        notifier = self.alerts or LogNotifier()
+        notifier: Notifier = self.alerts or LogNotifier()
+        home = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
+        notifier = home or notifier
+        self._metrics = make_metrics(configuration, self.status)
         self.custodian = Custodian(
             key,
             CustodianPorts(
@@ -88,7 +95,7 @@ class CustodianRole:
         )
         self._reports = Reports(self._clock)
         recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian.requests, notifier, self._reports)
-        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts)
+        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts, home)
         self.custodian.requests.wake_uplink = self._uplink_desk.news
         self._page = self._make_page() if configuration.page is not None else None
         self._sockets: tuple[HandoverServer[Any], HandoverServer[Any]] = (
@@ -106,7 +113,7 @@ class CustodianRole:
             ),
         )
         if self.alerts is not None:
-            self.custodian.control.offer("alerts_test", self.alerts.answer_test)
+            offer_alerts(self.alerts, folder.push, self.custodian.control.offer)
         self._control = ControlSocket(
             folder.control, self._page.answer if self._page else self.custodian.control.answer
         )
@@ -118,8 +125,12 @@ class CustodianRole:
         self.custodian.start()
         if self._page is not None:
             self._page.start()
-            if self.alerts is not None:
-                self.alerts.link_to(self._page.url)
+        address = home_address(self._configuration, self.device.id, self._page.url if self._page else "")
+        self._uplink_desk.home_address = address
+        if self._page is not None and self.alerts is not None:
+            self.alerts.link_to(self._page.url)
+        if self._metrics is not None:
+            self._metrics.start()
         self._control.start()
         for each in self._sockets:
             each.start()
@@ -137,6 +148,8 @@ class CustodianRole:
         for each in self._sockets:
             each.stop()
         self._control.stop()
+        if self._metrics is not None:
+            self._metrics.stop()
         if self._page is not None:
             self._page.stop()
         if self._thread is not None:
@@ -172,6 +185,8 @@ class CustodianRole:
             "link": link,
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
+            "requests_waiting": len(self._journal.requests(State.PENDING)),
+            "newest_ms": newest.end_ms if (newest := self._vault.newest()) else None,
         }
 
     def _facts(self) -> Facts:

@@ -19,6 +19,7 @@ import structlog
 from agent.adapters.claim import Claim
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.disk_real import RealDisk
+from agent.adapters.disk_timed import TimedDisk
 from agent.adapters.entropy_system import SystemEntropy
 from agent.adapters.handover_socket import HandoverClient
 from agent.adapters.index_sqlite import SqliteIndex
@@ -79,7 +80,7 @@ class RecorderRole:
         self._segments = -1
         root = configuration.device.state_dir
         self._own = root / "recorder" if (root / "recorder").is_dir() else root
-        disk = RealDisk()
+        self._disk = disk = TimedDisk(RealDisk())
         disk.make_directory(root / "vault")
         self._claim = Claim(root / "vault")
         self._index = SqliteIndex(self._own / "recorder.sqlite")
@@ -244,6 +245,7 @@ class RecorderRole:
             "panel": self.panel.status() if self.panel else None,
             "scrub": asdict(self._scrub.status),
             "wear": wear(status.recorded_s),
+            "disk": self._disk.shown(),
         }
 
 

@@ -22,9 +22,11 @@ import structlog
 
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.control_socket import ControlSocket
-from agent.adapters.courier_apprise import AppriseCourier
+from agent.adapters.courier import EveryCourier
 from agent.adapters.disk_real import RealDisk
+from agent.adapters.disk_timed import TimedDisk
 from agent.adapters.entropy_system import SystemEntropy
+from agent.adapters.home_mqtt import MqttHomeBus
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.adapters.mqtt import BusSettings, MqttBus
@@ -36,19 +38,22 @@ from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
 from agent.config import Broker, CameraKind, Configuration, Page
 from agent.core.alerts.wellbeing import Facts
+from agent.core.consent import State
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
 from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
-from agent.ports import Bus, Camera, CameraEnd, Clock
+from agent.ports import Bus, Camera, CameraEnd, Clock, Notifier
 from agent.roles import translation
-from agent.roles.alerting import facts_of, make_alerts
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts
+from agent.roles.at_home import home_address, make_metrics
 from agent.roles.panel import PanelSide
 from agent.roles.scrubbing import scrubbing
 from agent.services.courier import Delivery
 from agent.services.custodian import Custodian, CustodianPorts
+from agent.services.home import HomeDesk, HomeKeeper
 from agent.services.inbox import InboxSettings
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
@@ -90,7 +95,7 @@ class Solo:
         folder.claim()
         self._folder = folder
         self.device = public_key_of(key)
-        disk = RealDisk()
+        self._disk = disk = TimedDisk(RealDisk())
         self._journal = SqliteJournal(folder.journal)
         self._index = SqliteIndex(folder.index)
         self._manifest = DiskManifestLog(disk, folder.vault)
@@ -109,8 +114,12 @@ class Solo:
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
         self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
-        self._delivery = Delivery(self.alerts, AppriseCourier()) if self.alerts is not None else None
-        notifier = self.alerts or LogNotifier()
+        self._delivery = Delivery(self.alerts, EveryCourier()) if self.alerts is not None else None
+        notifier: Notifier = self.alerts or LogNotifier()
+        self._home_desk = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
+        notifier = self._home_desk or notifier
+        self._home: HomeKeeper | None = None
+        self._metrics = make_metrics(configuration, self.status)
         self.custodian = Custodian(
             key,
             CustodianPorts(self._journal, outbox, self.vault, self._clock, self._entropy, notifier),
@@ -161,7 +170,7 @@ class Solo:
             self.custodian.requests.wake_uplink = self.uplink.wake
         self.page = self._page(folder) if configuration.page is not None else None
         if self.alerts is not None:
-            self.custodian.control.offer("alerts_test", self.alerts.answer_test)
+            offer_alerts(self.alerts, folder.push, self.custodian.control.offer)
         self._control = ControlSocket(folder.control, self.page.answer if self.page else self.custodian.control.answer)
         self._scrub = Scrub(self.vault, self.device, notifier, configuration.vault.scrub_bytes_per_day)
         self._threads: list[threading.Thread] = []
@@ -181,6 +190,12 @@ class Solo:
             self.page.start()
             if self.alerts is not None:
                 self.alerts.link_to(self.page.url)
+        if self._home_desk is not None:
+            address = home_address(self._configuration, self.device.id, self.page.url if self.page else "")
+            self._home = HomeKeeper(self._home_desk, MqttHomeBus(address), address)
+            self._home.start()
+        if self._metrics is not None:
+            self._metrics.start()
         self._control.start()
         if self.panel is not None:
             self.panel.start()
@@ -231,6 +246,10 @@ class Solo:
             self.panel.stop()
         if self.uplink is not None:
             self.uplink.stop()
+        if self._home is not None:
+            self._home.stop()
+        if self._metrics is not None:
+            self._metrics.stop()
         self._control.stop()
         if self.page is not None:
             self.page.stop()
@@ -273,6 +292,9 @@ class Solo:
             else {"link": "off", "remedy": "no [broker] configured"},
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
+            "requests_waiting": len(self._journal.requests(State.PENDING)),
+            "newest_ms": newest.end_ms if (newest := self._index.newest()) else None,
+            "disk": self._disk.shown(),
         }
 
     def _facts(self) -> Facts:

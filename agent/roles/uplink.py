@@ -14,18 +14,21 @@ from pathlib import Path
 import structlog
 
 from agent.adapters.clock_system import SystemClock
-from agent.adapters.courier_apprise import AppriseCourier
+from agent.adapters.courier import EveryCourier
 from agent.adapters.handover_socket import HandoverClient
+from agent.adapters.home_mqtt import MqttHomeBus
 from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.supervision import Supervision
 from agent.core import handover
 from agent.core.alerts.parcels import ChannelAddress, Parcel
 from agent.core.handover import Addressing, BeginSending, Begun, Changed, Names, Noted, Outgoing, Report, Took
+from agent.core.home_news import HomeNews
 from agent.core.progress import Progress
 from agent.core.requests import OutboxRecord
 from agent.errors import DoorwardError, NetworkError
 from agent.services.courier import Delivery
+from agent.services.home import HomeKeeper
 from agent.services.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -79,6 +82,16 @@ class RemoteAlerts:
         self._custodian.ask(handover.Told(parcel, fault), Noted)
 
 
+class RemoteHome:
+    """`services.home.HomeSource` over the socket."""
+
+    def __init__(self, waiting: HandoverClient) -> None:
+        self._waiting = waiting
+
+    def collect(self, presses: int, wait_s: float) -> HomeNews:  # noqa: ARG002
+        return self._waiting.ask(handover.WhatIsHome(presses), handover.HomeIs, patience_s=0.0).news
+
+
 class UplinkRole:
     """`start`, `run` (blocks), `stop` from another thread, `close`."""
 
@@ -88,13 +101,15 @@ class UplinkRole:
         custodian: HandoverClient,
         news: HandoverClient,
         parcels: HandoverClient,
+        home: HandoverClient,
         supervision: Supervision,
     ) -> None:
-        """`news` and `parcels` are connections on which the custodian is waited for.  Waits for one to be there."""
+        """On `news`, `parcels` and `home` the custodian is waited for.  Waits for one to be there."""
         self._custodian = custodian
         self._news = news
         self._parcels = parcels
-        self._delivery = Delivery(RemoteAlerts(custodian, parcels), AppriseCourier())
+        self._at_home = home
+        self._delivery = Delivery(RemoteAlerts(custodian, parcels), EveryCourier())
         self._supervision = supervision
         self._log = structlog.get_logger("uplink")
         self._clock = SystemClock()
@@ -102,6 +117,8 @@ class UplinkRole:
         self._threads: list[threading.Thread] = []
         self._progress = Progress({"loop": 60.0})
         where = custodian.ask(Addressing(), Addressing, patience_s=_FOR_EVER_S)
+        address = custodian.ask(handover.WhichHome(), handover.Home).address
+        self._home = HomeKeeper(RemoteHome(home), MqttHomeBus(address), address) if address.host else None
         self.uplink: Uplink | None = None
         if where.host:
             self.uplink = Uplink(
@@ -121,6 +138,8 @@ class UplinkRole:
         for thread in self._threads:
             thread.start()
         self._delivery.start()
+        if self._home is not None:
+            self._home.start()
         self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
 
     def run(self) -> None:
@@ -134,6 +153,9 @@ class UplinkRole:
         self._stopping.set()
         if self.uplink is not None:
             self.uplink.stop()
+        if self._home is not None:
+            self._home.stop()
+        self._at_home.close()
         self._delivery.stop()
         self._news.close()
         self._parcels.close()

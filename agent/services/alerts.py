@@ -100,6 +100,7 @@ class Alerts:
         self._settings = settings
         self._policy = policy
         self._link = settings.link
+        self._addresses = {address.name: address for address in settings.addresses}
         self._queue = queue
         self._clock = clock
         self._local_time = local_time
@@ -147,6 +148,22 @@ class Alerts:
     def answer_test(self, _frame: object) -> tuple[dict[str, Any], bytes]:
         """`test`, for the control socket."""
         return {"channels": list(self.test())}, b""
+
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None:
+        """Add a channel, or give one another address.  In force at once; the caller remembers it over restarts."""
+        with self._changed:
+            self._addresses[rules.name] = address
+            self._channels.setdefault(rules.name, _Channel(rules))
+            if rules not in self._policy.channels:
+                self._policy.channels = (*self._policy.channels, rules)
+
+    def drop_channel(self, name: str) -> None:
+        """With what waits for it.  Nothing happens when it is unknown."""
+        with self._changed:
+            self._addresses.pop(name, None)
+            self._channels.pop(name, None)
+            self._policy.channels = tuple(each for each in self._policy.channels if each.name != name)
+        self._queue.retain(tuple(self._channels), 0)
 
     def link_to(self, page: str) -> None:
         """Where the owner's page is: every message ends with it, unless the settings name another."""
@@ -199,7 +216,7 @@ class Alerts:
             for channel in self._channels.values():
                 channel.out = None
             self._changed.notify_all()
-        return self._settings.addresses
+            return tuple(self._addresses.values())
 
     def collect(self, wait_s: float) -> tuple[Parcel, ...]:
         """The next message of each channel that has none out and does not rest; waits for one at most so long."""
@@ -314,7 +331,7 @@ class Alerts:
         self._counted["queued"] += len(now)
         self._counted["kept"] += len(kept)
         with self._changed:
-            for name in urgent:
+            for name in urgent.intersection(self._channels):
                 self._channels[name].rests_until_ns = 0
             self._changed.notify_all()
 

@@ -8,6 +8,7 @@ when and how often is `Alerts`'.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from queue import SimpleQueue
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ __all__ = ["AlertDesk", "Delivery"]
 _WAIT_S: Final = 5.0
 _PAUSE_S: Final = 1.0
 _LAST_S: Final = 25.0
+_REMEMBERED: Final = 1000
 
 
 class AlertDesk(Protocol):
@@ -41,10 +43,11 @@ class Delivery:
         self._courier = courier
         self._log = structlog.get_logger("alerts")
         self._stopping = threading.Event()
+        self._addresses: dict[str, ChannelAddress] = {}
         self._work: dict[str, SimpleQueue[Parcel | None]] = {}
         self._workers: list[threading.Thread] = []
-        self._taken: dict[str, set[int]] = {}
-        """What a channel took and the desk has not been told: a desk that restarts meanwhile hands it out again."""
+        self._taken: dict[str, deque[int]] = {}
+        """What a channel took last: a desk that restarts while it is on its way hands it out again."""
         # Daemons: a server that trickles bytes for ever must not keep the process from ending.
         self._fetcher = threading.Thread(target=self._fetch, name="alerts-fetch", daemon=True)
 
@@ -70,31 +73,37 @@ class Delivery:
                         self._begin(address)
                     known = True
                 for parcel in self._desk.collect(_WAIT_S):
-                    self._work[parcel.channel].put(parcel)
+                    if parcel.channel in self._work:
+                        self._work[parcel.channel].put(parcel)
+                    else:
+                        known = False  # a channel that is new: it comes again, with its address
             except DoorwardError as error:
                 self._log.warning("alerts_not_fetched", error=error.message)
                 known = known and not isinstance(error, NetworkError)
                 self._stopping.wait(_PAUSE_S)
 
     def _begin(self, address: ChannelAddress) -> None:
-        if address.name in self._work:
+        if self._addresses.get(address.name) == address:
             return
+        if address.name in self._work:
+            self._work[address.name].put(None)  # it moved: what is on its way still goes to the old place
+        self._addresses[address.name] = address
         work: SimpleQueue[Parcel | None] = SimpleQueue()
         worker = threading.Thread(target=self._deliver, args=(address, work), name="alerts-channel", daemon=True)
         self._work[address.name] = work
-        self._taken[address.name] = set()
+        self._taken.setdefault(address.name, deque(maxlen=_REMEMBERED))
         self._workers.append(worker)
         worker.start()
 
     def _deliver(self, address: ChannelAddress, work: SimpleQueue[Parcel | None]) -> None:
         taken = self._taken[address.name]
         while (parcel := work.get()) is not None:
-            if again := taken.intersection(parcel.alerts):
+            if again := set(taken).intersection(parcel.alerts):
                 self._settle(msgspec.structs.replace(parcel, alerts=tuple(again)), "")
                 continue
             try:
                 self._courier.send(address.url, parcel.title, parcel.body)
-                taken.update(parcel.alerts)
+                taken.extend(parcel.alerts)
                 fault = ""
             except DoorwardError as error:
                 self._log.warning("alert_not_taken", channel=address.name, error=error.message)
@@ -106,5 +115,3 @@ class Delivery:
             self._desk.settle(parcel, fault)
         except DoorwardError as error:
             self._log.warning("alert_not_settled", channel=parcel.channel, error=error.message)
-        else:
-            self._taken[parcel.channel].difference_update(parcel.alerts)

@@ -19,6 +19,8 @@ from agent.core.handover import (
     Channels,
     FromRecorder,
     FromUplink,
+    Home,
+    HomeIs,
     Names,
     Noted,
     Outgoing,
@@ -33,16 +35,20 @@ from agent.core.handover import (
     Took,
     WhatChanged,
     WhatIsHeld,
+    WhatIsHome,
     WhatToSend,
     WhatToTell,
     WhichChannels,
+    WhichHome,
     WhichRoots,
     WhoMayOpen,
 )
+from agent.core.home_news import HomeAddress
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import RequestError
 from agent.ports import Clock, Notifier
 from agent.services.courier import AlertDesk
+from agent.services.home import HomeSource
 from agent.services.uplink import Custody
 from agent.wire import strictjson
 from agent.wire.envelope import pae
@@ -115,12 +121,19 @@ class UplinkDesk:
     """`custody` is the custodian as the network may see it."""
 
     def __init__(
-        self, custody: Custody, addressing: Addressing, reports: Reports, alerts: AlertDesk | None = None
+        self,
+        custody: Custody,
+        addressing: Addressing,
+        reports: Reports,
+        alerts: AlertDesk | None = None,
+        home: HomeSource | None = None,
     ) -> None:
         self._custody = custody
         self._addressing = addressing
         self._reports = reports
         self._alerts = alerts
+        self._home = home
+        self.home_address = HomeAddress()
         self._version = 0
         self._changed = threading.Condition()
 
@@ -147,6 +160,12 @@ class UplinkDesk:
                 with self._changed:
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
                     return Changed(self._version)
+            case WhichHome():
+                return Home(self.home_address)
+            case WhatIsHome(presses=presses):
+                if self._home is None:
+                    raise RequestError("No Home Assistant is configured.")
+                return HomeIs(self._home.collect(presses, _NEWS_S))
             case WhichChannels():
                 return Channels(self._alerts.channels() if self._alerts else ())
             case WhatToTell():

@@ -85,6 +85,8 @@ class RecorderStatus:
     in_memory_s: float = 0.0
     recorded_s: float = 0.0
     """Of footage acknowledged since the process began."""
+    in_event: bool = False
+    """A clip of an event is being written: somebody is there, or was a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,7 @@ class Recorder:
             in_memory_bytes=self._writer.keeper.in_memory_bytes,
             in_memory_s=round(self._writer.keeper.in_memory_s, 1),
             recorded_s=round(self._writer.keeper.recorded_s, 1),
+            in_event=self._writer.busy,
         )
 
     def _state(self) -> tuple[str, str]:

@@ -1,0 +1,80 @@
+"""Takes alerts to an installed page through its browser's push service.
+
+A channel's address is `webpush:` and JSON of the subscription and the doorbell's VAPID key, so that the uplink, which
+has no files of its own, is handed everything it needs with the address.
+Source: RFC 8030.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.core.webpush import SCHEME, encrypt, padded, subscription, vapid
+from agent.errors import ConfigurationError, FormatError, NetworkError
+from agent.wire.base64 import decode_url
+
+__all__ = ["PushCourier"]
+
+_TIMEOUT_S: Final = 15.0
+_KEPT_FOR_S: Final = 86_400
+_TOKEN_LIFE_S: Final = 12 * 3600
+_CONTACT: Final = "https://doorward.invalid/"
+"""RFC 8292 wants somebody to write to; the owner's address is nobody's business."""
+
+Connect = Callable[[str, int], http.client.HTTPConnection]
+
+
+def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
+
+
+class PushCourier:
+    """`ports.Courier` for addresses of `SCHEME`.  `connect` is for tests."""
+
+    def __init__(self, connect: Connect = _over_tls) -> None:
+        self._connect = connect
+
+    def send(self, url: str, title: str, body: str) -> None:
+        try:
+            told = json.loads(url.removeprefix(SCHEME))
+            to = subscription(told["endpoint"], told["p256dh"], told["auth"])
+            key = ec.derive_private_key(int.from_bytes(decode_url(told["vapid"]), "big"), ec.SECP256R1())
+        except (ValueError, KeyError, TypeError, FormatError) as error:
+            raise ConfigurationError(
+                "This is no push subscription.", remedy="Switch it on in the page again."
+            ) from error
+        message = padded(json.dumps({"title": title, "body": body}, ensure_ascii=False).encode())
+        sealed = encrypt(message, to, salt=os.urandom(16), ephemeral=ec.generate_private_key(ec.SECP256R1()))
+        headers = {
+            "TTL": str(_KEPT_FOR_S),
+            "Urgency": "high",
+            "Content-Type": "application/octet-stream",
+            "Content-Encoding": "aes128gcm",
+            "Authorization": vapid(to.endpoint, _CONTACT, int(time.time()) + _TOKEN_LIFE_S, key),
+        }
+        self._post(to.endpoint, sealed, headers)
+
+    def _post(self, endpoint: str, data: bytes, headers: dict[str, str]) -> None:
+        where = urlsplit(endpoint)
+        target = where.path + (f"?{where.query}" if where.query else "")
+        connection = self._connect(where.hostname or "", where.port or 443)
+        try:
+            connection.request("POST", target or "/", data, headers)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            raise NetworkError(f"The push service cannot be reached ({type(error).__name__}).") from error
+        finally:
+            connection.close()
+        if status in (404, 410):
+            raise NetworkError("The browser has ended its subscription.", remedy="Switch it on in the page again.")
+        if not 200 <= status < 300:
+            raise NetworkError(f"The push service did not take it (it answered {status}).")

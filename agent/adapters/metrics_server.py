@@ -1,0 +1,119 @@
+"""Serves the figures for Prometheus over HTTP, on a Unix socket or on 127.0.0.1: one page, GET only.
+
+Nobody beyond this machine reaches it; who shall, puts a proxy of their choice in front.  The socket is 0660, so its
+folder and group say who may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socketserver
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from agent.core.metrics import CONTENT_TYPE
+from agent.errors import ConfigurationError, DoorwardError
+
+__all__ = ["MetricsServer"]
+
+_IDLE_S: Final = 10.0
+_MOST: Final = 4
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = _MOST
+
+
+class _LoopbackServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    request_queue_size = _MOST
+    allow_reuse_address = True
+
+
+class MetricsServer:
+    """`start` to `stop`.  `page` makes the text anew for every reader."""
+
+    def __init__(self, page: Callable[[], str], *, path: Path | None, port: int | None) -> None:
+        self._page = page
+        self._path = path
+        self._port = port
+        self._servers: list[socketserver.BaseServer] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Raises `ConfigurationError` when a place to listen cannot be had."""
+        handler = _handler(self._page)
+        place = ""
+        try:
+            if self._path is not None:
+                place = str(self._path)
+                with contextlib.suppress(FileNotFoundError):
+                    if self._path.is_socket():
+                        self._path.unlink()
+                self._servers.append(_UnixServer(os.fspath(self._path), handler))
+                self._path.chmod(0o660)
+            if self._port is not None:
+                place = f"127.0.0.1:{self._port}"
+                self._servers.append(_LoopbackServer(("127.0.0.1", self._port), handler))
+        except OSError as error:
+            self.stop()
+            raise ConfigurationError(
+                f"Metrics cannot be served at {place}: {error.strerror or error}.",
+                remedy="Give [metrics] another place.",
+            ) from error
+        self._threads = [
+            threading.Thread(target=each.serve_forever, args=(0.2,), name="metrics") for each in self._servers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        for each in self._servers:
+            if self._threads:
+                each.shutdown()
+            each.server_close()
+        for thread in self._threads:
+            thread.join()
+        if self._servers and self._path is not None:
+            self._path.unlink(missing_ok=True)
+        self._servers, self._threads = [], []
+
+
+def _handler(page: Callable[[], str]) -> Any:
+    log = structlog.get_logger("metrics")
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _IDLE_S
+        server_version, sys_version = "doorward", ""
+
+        def do_GET(self) -> None:
+            if self.path != "/metrics":
+                self.send_error(404)
+                return
+            try:
+                data = page().encode()
+            except DoorwardError as error:
+                log.warning("metrics_failed", error=error.message)
+                self.send_error(503)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def address_string(self) -> str:  # a Unix socket's peer has none
+            return "local"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler

@@ -1,0 +1,138 @@
+"""What Home Assistant is shown: one discovery message, one retained state, and an event for each press of the button.
+
+Rules: everything here goes from the doorbell to the home, nothing comes back.  There is no command topic and nothing is
+subscribed to, so no broker and no automation can start, stop or point the camera; the privacy switch is a sensor like
+any other.  No entity carries a picture, a position, or a word of a requester: `requests` is a number.
+
+    homeassistant/device/doorward_<id>/config   discovery, retained; empty removes every entity
+    doorward/<id>/home/availability             "online", and "offline" by last will, retained
+    doorward/<id>/home/state                    JSON, retained
+    doorward/<id>/home/button                   {"event_type": "press"}, never retained: yesterday's press is no press
+
+Source: home-assistant.io/integrations/mqtt ("Device discovery payload"), since Home Assistant 2024.11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+__all__ = ["PRESS", "HomeTopics", "discovery", "state_of"]
+
+PRESS: Final = b'{"event_type":"press"}'
+CAMERA_STATES: Final = ("recording", "watching", "privacy", "no camera", "not recording", "no recorder")
+CLOCK_STATES: Final = ("synced", "held", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class HomeTopics:
+    """Of one doorbell; `prefix` is Home Assistant's own."""
+
+    device: str
+    prefix: str = "homeassistant"
+
+    @property
+    def discovery(self) -> str:
+        return f"{self.prefix}/device/doorward_{self.device}/config"
+
+    @property
+    def availability(self) -> str:
+        return f"doorward/{self.device}/home/availability"
+
+    @property
+    def state(self) -> str:
+        return f"doorward/{self.device}/home/state"
+
+    @property
+    def button(self) -> str:
+        return f"doorward/{self.device}/home/button"
+
+
+def discovery(topics: HomeTopics, name: str, version: str, page: str) -> dict[str, Any]:
+    """The device and its entities, as one JSON object."""
+    device: dict[str, Any] = {
+        "identifiers": [f"doorward_{topics.device}"],
+        "name": name,
+        "manufacturer": "Doorward",
+        "model": "Doorbell",
+        "sw_version": version,
+    }
+    if page:
+        device["configuration_url"] = page
+    return {
+        "device": device,
+        "origin": {"name": "Doorward", "sw_version": version},
+        "availability_topic": topics.availability,
+        "state_topic": topics.state,
+        "qos": 1,
+        "components": {
+            name: {"unique_id": f"doorward_{topics.device}_{name}", **each}
+            for name, each in _components(topics).items()
+        },
+    }
+
+
+def _components(topics: HomeTopics) -> dict[str, dict[str, Any]]:
+    return {
+        "button": {
+            "platform": "event",
+            "name": "Button",
+            "device_class": "doorbell",
+            "event_types": ["press"],
+            "state_topic": topics.button,
+        },
+        "motion": _binary("Motion", "motion", device_class="motion"),
+        "privacy": _binary("Privacy switch", "privacy", icon="mdi:eye-off"),
+        "problem": _binary("Recording", "problem", device_class="problem", entity_category="diagnostic"),
+        "requests": _sensor("Requests pending", "requests", icon="mdi:email-lock", state_class="measurement"),
+        "last_clip": _sensor("Last clip", "last_clip", device_class="timestamp"),
+        "stored": _sensor(
+            "Stored", "stored", device_class="data_size", unit_of_measurement="MB", state_class="measurement"
+        ),
+        "segments": _diagnostic("Segments", "segments", state_class="measurement", icon="mdi:filmstrip"),
+        "camera": _diagnostic("Camera", "camera", device_class="enum", options=list(CAMERA_STATES)),
+        "link": _diagnostic("Link", "link", icon="mdi:cloud-check"),
+        "clock": _diagnostic("Clock", "clock", device_class="enum", options=list(CLOCK_STATES)),
+        "temperature": _diagnostic(
+            "Temperature",
+            "temperature",
+            device_class="temperature",
+            unit_of_measurement="°C",
+            state_class="measurement",
+        ),
+    }
+
+
+def _sensor(name: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"platform": "sensor", "name": name, "value_template": f"{{{{ value_json.{key} }}}}", **more}
+
+
+def _diagnostic(name: str, key: str, **more: Any) -> dict[str, Any]:
+    return _sensor(name, key, entity_category="diagnostic", **more)
+
+
+def _binary(name: str, key: str, **more: Any) -> dict[str, Any]:
+    template = f"{{{{ 'ON' if value_json.{key} else 'OFF' }}}}"
+    return {"platform": "binary_sensor", "name": name, "value_template": template, **more}
+
+
+def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What the entities show, from what `doorward status` shows.  None is "unknown" there."""
+    recorder, panel = status["recorder"], status.get("panel") or {}
+    state = str(recorder["state"])
+    newest_ms = status.get("newest_ms")
+    return {
+        "motion": bool(recorder.get("in_event", state == "recording")),
+        "privacy": bool(panel.get("privacy", state == "privacy")),
+        "problem": state not in ("recording", "watching", "privacy"),
+        "requests": int(status.get("requests_waiting", 0)),
+        "last_clip": None if newest_ms is None else datetime.fromtimestamp(newest_ms // 1000, UTC).isoformat(),
+        "stored": round(status["vault"]["stored_bytes"] / 1e6, 1),
+        "segments": status["vault"]["segments"],
+        "camera": state if state in CAMERA_STATES else None,
+        "link": status["link"]["link"],
+        "clock": status["clock"],
+        "temperature": (panel.get("health") or {}).get("temperature_c"),
+    }

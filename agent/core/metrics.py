@@ -1,0 +1,129 @@
+"""The doorbell's figures as Prometheus reads them: how it does, never what it saw or who asked.
+
+Names, labels and units are the code's own; of text only the names of the owner's channels and fixed words get in.
+What a device does not have is left out, not zero.
+Source: prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["CONTENT_TYPE", "Figure", "figures", "render"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX: Final = "doorward_"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`samples`: (suffix and labels as they are written, value)."""
+
+    name: str
+    kind: str
+    words: str
+    samples: tuple[tuple[str, float], ...]
+
+
+def render(status: Mapping[str, Any]) -> str:
+    """All of it, from what `doorward status` shows."""
+    lines = []
+    for figure in figures(status):
+        if not figure.samples:
+            continue
+        name = _PREFIX + figure.name
+        lines += [f"# HELP {name} {figure.words}", f"# TYPE {name} {figure.kind}"]
+        lines += [f"{name}{suffix} {_number(value)}" for suffix, value in figure.samples]
+    return "\n".join(lines) + "\n"
+
+
+def figures(status: Mapping[str, Any]) -> Iterator[Figure]:
+    recorder, vault, link = status["recorder"], status["vault"], status["link"]
+    yield from _recorder(recorder)
+    yield _one("vault_segments", "gauge", "Segments stored, all of them sealed.", vault.get("segments"))
+    yield _one("vault_stored_bytes", "gauge", "Size of the vault.", vault.get("stored_bytes"))
+    yield from _disk(status.get("disk") or recorder.get("disk") or {})
+    yield _one("clock_synced", "gauge", "1 while a time source disciplines the clock.", status["clock"] == "synced")
+    yield _one("requests_waiting", "gauge", "Requests that wait for their owner.", status.get("requests_waiting"))
+    yield from _link(link)
+    yield from _alerts(status.get("alerts") or {})
+    yield from _board((status.get("panel") or {}).get("health") or {})
+
+
+def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
+    states = ("recording", "watching", "privacy", "no camera", "not recording")
+    yield Figure(
+        "recorder_state",
+        "gauge",
+        "1 for the state the recorder is in.",
+        tuple((f'{{state="{name}"}}', float(recorder["state"] == name)) for name in states),
+    )
+    for key, kind, name, words in (
+        ("frames", "counter", "frames_total", "Frames the camera gave since it was opened."),
+        ("frames_dropped", "counter", "frames_dropped_total", "Frames that motion detection had no time for."),
+        ("packets_dropped", "counter", "packets_dropped_total", "Encoded packets for which there was no room."),
+        ("events", "counter", "events_total", "Events since the start."),
+        ("segments", "counter", "segments_acknowledged_total", "Segments made durable since the start."),
+        ("recorded_s", "counter", "recorded_seconds_total", "Footage made durable since the start."),
+        ("in_memory_bytes", "gauge", "recorder_queue_bytes", "Footage in memory that is not durable yet."),
+    ):
+        yield _one(name, kind, words, recorder.get(key))
+    cost_ms = recorder.get("analysis_ms_per_frame")
+    yield _one(
+        "motion_seconds_per_frame", "gauge", "Cost of motion detection.", None if cost_ms is None else cost_ms / 1e3
+    )
+
+
+def _disk(disk: Mapping[str, Any]) -> Iterator[Figure]:
+    if not disk:
+        return
+    buckets = [(f'_bucket{{le="{bound}"}}', count) for bound, count in disk["buckets"]]
+    yield Figure(
+        "fsync_seconds",
+        "histogram",
+        "Time the disk took to make something durable.",
+        (*buckets, ("_sum", disk["seconds"]), ("_count", disk["syncs"])),
+    )
+    yield _one("written_bytes_total", "counter", "Bytes written to the vault since the start.", disk["written_bytes"])
+
+
+def _link(link: Mapping[str, Any]) -> Iterator[Figure]:
+    if link["link"] == "off":
+        return
+    yield _one("mqtt_connected", "gauge", "1 while the broker is connected.", link["link"] == "connected")
+    yield _one("mqtt_transfers", "gauge", "Disclosures on their way.", link.get("transfers"))
+    yield _one("mqtt_sent_bytes_total", "counter", "Bytes of disclosures sent since the start.", link.get("sent_bytes"))
+    yield _one("mqtt_received_total", "counter", "Messages received since the start.", link.get("received_messages"))
+
+
+def _alerts(alerts: Mapping[str, Any]) -> Iterator[Figure]:
+    channels = alerts.get("channels")
+    if not channels:
+        return
+    for key, kind, name, words in (
+        ("waiting", "gauge", "alerts_waiting", "Alerts that wait for their channel."),
+        ("delivered", "counter", "alerts_delivered_total", "Alerts their channel took since the start."),
+        ("failures", "gauge", "alerts_failures", "Failed attempts in a row."),
+    ):
+        samples = tuple((f'{{channel="{_escaped(channel)}"}}', each[key]) for channel, each in channels.items())
+        yield Figure(name, kind, words, samples)
+
+
+def _board(health: Mapping[str, Any]) -> Iterator[Figure]:
+    yield _one("temperature_celsius", "gauge", "Of the board.", health.get("temperature_c"))
+    yield _one("under_voltage", "gauge", "1 while the supply is too weak.", health.get("under_voltage"))
+    yield _one("relief_rung", "gauge", "How much work was taken off the board: 0 is none.", health.get("relief"))
+
+
+def _one(name: str, kind: str, words: str, value: Any) -> Figure:
+    return Figure(name, kind, words, () if value is None else (("", float(value)),))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(round(float(value), 6))

@@ -1,0 +1,110 @@
+"""Web push for the owner's page: each browser that asks for it becomes a channel of the alerts.
+
+The subscriptions and the doorbell's own VAPID key are kept by the custodian; the uplink gets them as addresses, like
+every other channel's.  A browser is reached under the same rules as any channel, and told nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.core.alerts.parcels import ChannelAddress
+from agent.core.alerts.policy import ChannelRules
+from agent.core.webpush import point_of, push_address, subscription
+from agent.errors import RequestError
+from agent.wire.base64 import decode_url, encode_url
+from agent.wire.control import Frame
+
+__all__ = ["PushChannels", "PushStore"]
+
+MOST_BROWSERS: Final = 16
+_PREFIX: Final = "browser "
+Answer = tuple[dict[str, Any], bytes]
+
+
+class PushStore(Protocol):
+    """One small text, durable when `save` returns.  Both raise `StorageError`."""
+
+    def load(self) -> str:
+        """Empty when nothing was saved."""
+        ...
+
+    def save(self, text: str) -> None: ...
+
+
+class Channels(Protocol):
+    """`services.alerts.Alerts`, as far as this goes."""
+
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None: ...
+    def drop_channel(self, name: str) -> None: ...
+
+
+class PushChannels:
+    """`answers`: the operations of the control socket and of the page, by name."""
+
+    def __init__(self, store: PushStore, alerts: Channels) -> None:
+        self._store = store
+        self._alerts = alerts
+        self._lock = threading.Lock()
+        kept = json.loads(store.load() or "{}")
+        self._browsers: dict[str, dict[str, str]] = kept.get("browsers", {})
+        if "vapid" in kept:
+            self._key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        else:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self._save()
+        for name, browser in self._browsers.items():
+            self._announce(name, browser)
+        self.answers: dict[str, Callable[[Frame], Answer]] = {
+            "push_key": lambda _frame: ({"key": encode_url(point_of(self._key))}, b""),
+            "push_subscribe": self._subscribe,
+            "push_unsubscribe": self._unsubscribe,
+        }
+
+    def _subscribe(self, frame: Frame) -> Answer:
+        browser = {name: _text(frame, name) for name in ("endpoint", "p256dh", "auth")}
+        subscription(**browser)
+        name = _name(browser["endpoint"])
+        with self._lock:
+            if name not in self._browsers and len(self._browsers) >= MOST_BROWSERS:
+                raise RequestError("Too many browsers want to be told.", remedy="Switch it off in one of them.")
+            self._browsers[name] = browser
+            self._save()
+            self._announce(name, browser)
+        return {"channel": name}, b""
+
+    def _unsubscribe(self, frame: Frame) -> Answer:
+        name = _name(_text(frame, "endpoint"))
+        with self._lock:
+            if self._browsers.pop(name, None) is not None:
+                self._save()
+                self._alerts.drop_channel(name)
+        return {}, b""
+
+    def _announce(self, name: str, browser: dict[str, str]) -> None:
+        self._alerts.set_channel(
+            ChannelRules(name),
+            ChannelAddress(name, push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)),
+        )
+
+    def _save(self) -> None:
+        secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
+        self._store.save(json.dumps({"vapid": secret, "browsers": self._browsers}))
+
+
+def _name(endpoint: str) -> str:
+    """Says which browser without saying where it is reached."""
+    return _PREFIX + hashlib.sha256(endpoint.encode()).hexdigest()[:8]
+
+
+def _text(frame: Frame, name: str) -> str:
+    value = frame.head.get(name)
+    if not isinstance(value, str) or not value.isascii():
+        raise RequestError(f"{name}: text is missing.")
+    return value
