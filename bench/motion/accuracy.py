@@ -81,9 +81,11 @@ def verdicts(found: dict[str, Judge], sources: list[Source], group: str) -> Iter
     # Forked, because the judges are closures; nothing has started a thread yet.
     _FOUND.clear()
     _FOUND.update(found)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        for scored in pool.imap_unordered(_judge, sources):
-            yield from (Verdict(judge, group, kind, clip, each) for judge, kind, clip, each in scored)
+    pool = multiprocessing.get_context("fork").Pool(2)
+    for scored in pool.imap_unordered(_judge, sources):
+        yield from (Verdict(judge, group, kind, clip, each) for judge, kind, clip, each in scored)
+    pool.close()
+    pool.join()
 
 
 _FOUND: dict[str, Judge] = {}

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,17 +38,25 @@ def paced_ms(
     step, measured = make(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S), round(measured_s * FRAMES_PER_S)
     for number in range(_WARM_UP):
         step(frames[number % len(frames)])
+    prepare: Callable[[Any], Any]
+    take: Callable[[Any], object]
+    prepare, take = getattr(step, "prepare", _as_it_is), getattr(step, "take", step)
+    inputs = [prepare(frames[number % len(frames)]) for number in range(_WARM_UP, _WARM_UP + measured)]
     costs_ms = []
     due_s = time.monotonic()
     began_s = time.thread_time()
-    for first in range(_WARM_UP, _WARM_UP + measured, batch):
+    for first in range(0, measured, batch):
         due_s += batch / FRAMES_PER_S
         time.sleep(max(0.0, due_s - time.monotonic()))
         step_began_s = time.thread_time()
-        for number in range(first, first + batch):
-            step(frames[number % len(frames)])
+        for item in inputs[first : first + batch]:
+            take(item)
         costs_ms.append(1e3 * (time.thread_time() - step_began_s) / batch)
     return statistics.fmean(costs_ms), 1e3 * (time.thread_time() - began_s) / (len(costs_ms) * batch)
+
+
+def _as_it_is(luma: object) -> object:
+    return luma
 
 
 def batched_ms(make: MakeStep, frames: npt.NDArray[np.uint8], measured_s: float, batch: int = 5) -> tuple[float, float]:

@@ -33,16 +33,24 @@ MakeStep = Callable[[int, int, float], Step]
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-def ours(height_px: int, width_px: int, frames_per_s: float) -> Step:
-    """Doorward's detector."""
-    detector, frame = Detector(height_px, width_px, frames_per_s), -1
+class ours:  # noqa: N801 — called like the functions beside it
+    """Doorward's detector.  Its frames are made beforehand, as a camera's thread makes them."""
 
-    def step(luma: Luma) -> bool:
-        nonlocal frame
-        frame += 1
-        return detector.step(LumaFrame(luma, BootNs(seconds(frame / frames_per_s)))).moving
+    def __init__(self, height_px: int, width_px: int, frames_per_s: float) -> None:
+        self._detector = Detector(height_px, width_px, frames_per_s)
+        self._frames_per_s = frames_per_s
+        self._frames = 0
 
-    return step
+    def prepare(self, luma: Luma) -> LumaFrame:
+        frame = LumaFrame(luma, BootNs(seconds(self._frames / self._frames_per_s)))
+        self._frames += 1
+        return frame
+
+    def take(self, frame: LumaFrame) -> bool:
+        return self._detector.step(frame).moving
+
+    def __call__(self, luma: Luma) -> bool:
+        return self.take(self.prepare(luma))
 
 
 def running_mean(
