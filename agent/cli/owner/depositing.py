@@ -32,8 +32,8 @@ def export(where: str, folder: Path, device: Path, days: int, credentials: Path 
     """Keep your clips as MP4 in a folder or by WebDAV.
 
     Every clip that is not there yet goes into FOLDER, or to URL, with a JPEG beside it.  FOLDER may be a mounted share;
-    it has to exist.  What is there already is left alone, so this can run from a timer: config/export/ has one.  It runs
-    on your machine, because the doorbell cannot open what it recorded.
+    it has to exist.  What is there already is left alone, so this can run from a timer: config/export/ has one.  It
+    runs on your machine, because the doorbell cannot open what it recorded.
     """
     deposit = _deposit(where, credentials)
     keys = load_keys(folder)
