@@ -12,7 +12,7 @@ A camera gives packets and small grey frames                                    
 Grey frames become motion, motion becomes events                                  `core.motion`, `core.events`
 An event keeps what came before it and what follows, in segments                  `core.preroll`, `core.segmenting`
 Each segment is sealed, on its own, to the owners' public keys as it is written   `core.vault`, `services.vault`
-A requester the owner trusts asks a whole area, signed                            `wire`, `core.requests`
+A requester the owner trusts asks a whole area, signed                            `wire`, `core.admission`
 The device checks and matches by itself, and stays silent if it has nothing       `core.matching`
 The owner says no, nothing is sent; the owner says nothing, nothing is sent       `core.consent`
 The owner says yes: their client opens the chosen file keys and wraps them anew   `owner`

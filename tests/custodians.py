@@ -386,6 +386,15 @@ def enrolment(**changes: Any) -> Enrolment:
     return Enrolment(**{**values, **changes})
 
 
+def two_owners(door: Door, second: Ed25519PrivateKey) -> dict[str, Any]:
+    """What changes in the next enrolment when a second owner comes whose yes it takes as well."""
+    approvers = tuple(
+        NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", second))
+    )
+    previous = sha256_of(door.custodian.enrolments.current)  # type: ignore[arg-type]
+    return {"epoch": 2, "previous": previous, "approvers": approvers, "approvals_needed": 2}
+
+
 def request(by: Ed25519PrivateKey = POLICE, **changes: Any) -> FootageRequest:
     number = next(_numbers)
     values = {"id": new_id(), "requester": NAMES.get(public_key_of(by).id, "harbour-police"), "seq": number}

@@ -45,6 +45,7 @@ class State(enum.Enum):
 
     RECEIVED = "received"
     PENDING = "pending"
+    HALF = "waiting for another owner"
     APPROVED = "approved"
     SENDING = "sending"
     SENT = "sent"
@@ -64,7 +65,7 @@ class State(enum.Enum):
     @property
     def holds_footage(self) -> bool:
         """Its matched segments must not be evicted: the owner has not decided yet."""
-        return self is State.PENDING
+        return self in (State.PENDING, State.HALF)
 
 
 class Cause(enum.Enum):
@@ -74,6 +75,7 @@ class Cause(enum.Enum):
     MATCHED = "segments match"
     OPTED_OUT = "the owner has opted out"
     APPROVED = "the owner approves, with keys"
+    HALF = "one of two owners approves, with keys"
     DENIED = "the owner denies"
     EXPIRED = "its time is over"
     WITHDRAWN = "the requester withdraws"
@@ -87,6 +89,7 @@ class Act(enum.Enum):
     """What the device does once the step is durable."""
 
     TELL_OWNER = "one notification, neutral words"
+    TELL_OTHERS = "one notification to the other owners, neutral words"
     OFFER_OUTBOX = "hand the outbox object, complete on disk, to the uplink"
     DROP_OUTBOX = "delete the outbox object, unsent"
     STOP_SENDING = "start no new segment, delete what has not left"
@@ -102,7 +105,7 @@ class Step:
     acts: tuple[Act, ...] = ()
 
 
-_R, _P, _A, _S = State.RECEIVED, State.PENDING, State.APPROVED, State.SENDING
+_R, _P, _H, _A, _S = State.RECEIVED, State.PENDING, State.HALF, State.APPROVED, State.SENDING
 
 TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
     {
@@ -116,6 +119,15 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
         (_P, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
         (_P, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
         (_P, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
+        # Half approved, where the owners have agreed that it takes two.  Another says yes to exactly that, or no, or
+        # approves something else, which waits in turn.  Any one no is a no.
+        (_P, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
+        (_H, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
+        (_H, Cause.APPROVED): Step(_A, EntryKind.APPROVED, (Act.OFFER_OUTBOX,)),
+        (_H, Cause.DENIED): Step(State.DENIED, EntryKind.DENIED),
+        (_H, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
+        (_H, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
+        (_H, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
         # Approved: fixed, not yet begun.  Still entirely the owner's.
         (_A, Cause.FIRST_BYTE): Step(_S, EntryKind.SENDING),
         (_A, Cause.REVOKED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),

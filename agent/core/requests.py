@@ -1,18 +1,8 @@
-"""Decides whether a verified message may become a footage request, before anybody is asked and anything is changed.
+"""What the device knows of a footage request: the request as it keeps it, what goes out for it, and what came before.
 
-`agent.wire.inbound` has already seen to it that a key of a requester in a bundle whose root *the owner* chose signed
-these bytes, and that they parse.  What is left, in this order:
-
-1. it was not seen before: its id is new, and so is its sequence number under that key;
-2. it keeps the owner's limits, tightened by what the root lays on this requester;
-3. it asks about a region that requester is responsible for;
-4. an answer could be sealed to the key it names.
-
-What fails is `Blocked`, which changes nothing but a counter and, because its sender is known, the list of blocked
-requests the owner can look at.  There is no emergency bypass and no standing approval.
-
-Sequence numbers work as a window (RFC 4303, section 3.4.3): a broker hands over retained messages in any order, so a
-number may come late, but never twice and never from far behind.
+A sequence number works as a window (RFC 4303, section 3.4.3): a broker hands over retained messages in any order, so a
+number may come late, but never twice and never from far behind.  Whether a message may become a request at all is
+`core.admission`'s to say.
 
 Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7.
 """
@@ -23,29 +13,21 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from agent.core.consent import State
-from agent.core.timebase import NS_PER_MS, NS_PER_S, ClockQuality, Moment
-from agent.core.vault.age.recipients import parse_recipient
-from agent.errors import FormatError, InternalError
+from agent.core.timebase import NS_PER_S, ClockQuality, Moment
 from agent.wire import strictjson
 from agent.wire.envelope import read_unverified
-from agent.wire.inbound import Inbound
-from agent.wire.limits import Earlier, Limits, check
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Scope
 from agent.wire.trust import TrustedRequester
 
 __all__ = [
     "SEQUENCE_WINDOW",
-    "Accepted",
-    "Blocked",
     "BlockedRequest",
     "History",
     "OutboxPart",
     "OutboxRecord",
-    "Replayed",
     "StandingOptOut",
     "StoredRequest",
-    "admit",
     "is_replay",
     "opted_out",
     "trusted_seconds",
@@ -53,25 +35,6 @@ __all__ = [
 
 SEQUENCE_WINDOW: Final = 4096
 """How far behind its key's newest a message may arrive."""
-
-_DAY_MS: Final = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """Seen before, or too far behind to tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Over a limit, or outside its region.  The owner is not asked; they can see that it happened and why."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """It may be matched."""
 
 
 class History(Protocol):
@@ -170,26 +133,6 @@ class OutboxRecord:
     parts: tuple[OutboxPart, ...]
 
 
-def admit(inbound: Inbound, limits: Limits, history: History, now: Moment) -> Accepted | Blocked | Replayed:
-    """The gate above."""
-    request = inbound.message
-    if not isinstance(request, FootageRequest):
-        raise InternalError("Only footage requests are admitted.")
-    if history.has_request(request.id) or is_replay(history, inbound.requester, request.seq):
-        return Replayed()
-    limits = inbound.requester.limits.applied_to(limits)
-    over = check(request, limits, trusted_seconds(now), _earlier(request, history, now))
-    if over is not None:
-        return Blocked(over.value)
-    if not inbound.requester.may_ask_about(request.area):
-        return Blocked("outside the region of this requester")
-    try:
-        parse_recipient(request.reply)
-    except FormatError:
-        return Blocked("a reply key that nothing can be sealed to")
-    return Accepted()
-
-
 def is_replay(history: History, requester: TrustedRequester, seq: int) -> bool:
     """Whether this requester's key has used `seq` already, or it lies behind the window."""
     key_id = requester.key.id
@@ -199,15 +142,6 @@ def is_replay(history: History, requester: TrustedRequester, seq: int) -> bool:
 def trusted_seconds(now: Moment) -> int | None:
     """UTC seconds, or None while nobody vouches for the clock."""
     return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_S
-
-
-def _earlier(request: FootageRequest, history: History, now: Moment) -> Earlier:
-    since_ms = now.utc_ns // NS_PER_MS - _DAY_MS
-    return Earlier(
-        for_case=history.requests_in_case(request.requester, request.case),
-        from_requester=history.requests_since(since_ms, request.requester),
-        in_all=history.requests_since(since_ms),
-    )
 
 
 def opted_out(request: FootageRequest, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:

@@ -3,6 +3,7 @@
     bundle.json        what was asked, checked and received, machine-readable, with the verdict
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment.dsse   who the device's owners are
+    seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
     SHA256SUMS         for `sha256sum -c`
@@ -66,6 +67,10 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Discl
     files.write(folder / "manifest.dsse", verification.statements)
     files.write(folder / "approval.dsse", manifest.approval.encode("utf-8"))
     files.write(folder / "enrolment.dsse", manifest.enrolment.encode("utf-8"))
+    if manifest.seconding is not None:
+        files.write(folder / "seconding.dsse", manifest.seconding.encode("utf-8"))
+    files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
+    files.write(folder / "ledger-proof.json", strictjson.encode(manifest.ledger))
     files.write(folder / "records.jsonl", "".join(f"{line}\n" for line in manifest.records).encode("utf-8"))
 
 

@@ -162,6 +162,7 @@ _ASIDES: Final = {
     CheckKind.ANSWERS: "An answer to one request cannot be passed off as an answer to another.",
     CheckKind.OWNERS: "The device obeys nobody else, and no approval by anybody else counts.",
     CheckKind.APPROVAL: "Consent was given with a key that is not in the device.",
+    CheckKind.LEDGER: "Whoever holds a later head of this ledger can check that it still continues this one.",
     CheckKind.RECORDS: "Made when the segment was recorded, long before anybody asked.",
     CheckKind.WINDOW: "Nothing was handed over that had not been asked for.",
     CheckKind.PARTS: "Not a byte was lost, added or changed on the way.",

@@ -28,8 +28,11 @@ from agent.core.disclosure import (
     owner_said,
     require_answers,
     require_approves,
+    require_ledgered,
     require_within_window,
+    seconded,
 )
+from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.core.vault.records import Segment
@@ -189,7 +192,7 @@ def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words:
 
 
 def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str) -> DisclosureManifest:
-    """Checks 3 to 8: who said what, and whether it fits together."""
+    """Checks 3 to 9: who said what, and whether it fits together."""
     with found.check(CheckKind.DEVICE) as words:
         manifest = device_said(found.statements)
         if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
@@ -213,6 +216,19 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.said = f"“{approver}” signed the approval. It names this request, this reply key and each file."
         words.prove("Owner's public key", key)
         words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
+        seconder = seconded(manifest, enrolment)
+        if seconder is not None:
+            words.said += f" It takes two owners: “{seconder}” signed that they approve the same."
+            words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.seconding or ""))
+    with found.check(CheckKind.LEDGER) as words:
+        require_ledgered(manifest, asked.request)
+        checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+        words.said = (
+            f"Entry no. {manifest.ledger.index} of the device's ledger is this approval: an inclusion proof leads to "
+            "the head that the device signed. The owner sees the same ledger, and no entry can leave it again."
+        )
+        words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
+        words.prove("Ledger's size", str(checkpoint.size))
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(items_of(manifest, approval))
         words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
@@ -221,7 +237,7 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
     with found.check(CheckKind.WINDOW) as words:
         require_within_window(items, asked.request)
         words.said = "Every segment overlaps the requested window, by the device's clock."
-    found.disclosed = Disclosed(manifest, approval, approver, enrolment, items)
+    found.disclosed = Disclosed(manifest, approval, approver, enrolment, items, seconder)
     return manifest
 
 

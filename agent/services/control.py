@@ -14,14 +14,16 @@ from typing import Any, Final
 from agent.core.consent import State
 from agent.core.requests import StoredRequest
 from agent.core.vault.entries import VaultEntry
-from agent.errors import RequestError
+from agent.errors import FormatError, RequestError
 from agent.ports import Journal
 from agent.services.enrolment import Enrolments
+from agent.services.inbox import bulletins, deletion_of, receipt_of
 from agent.services.ledger import Ledger
+from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
-from agent.wire.control import Frame
+from agent.wire.control import Frame, split_body, unpacked
 from agent.wire.identities import PublicKey
 
 __all__ = ["Control", "DeviceNames", "Status"]
@@ -77,6 +79,7 @@ class Control:
             "requests": self._list_requests,
             "request": self._show_request,
             "gaps": self._show_gaps,
+            "bulletins": lambda _frame: ({"bulletins": [_ascii(each) for each in bulletins(self._journal)]}, b""),
             "segment": self._segment,
             "poster": self._poster,
             "list": self._list,
@@ -166,6 +169,7 @@ class Control:
         here = [segment for segment in stored.segments if self._vault.find(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
         short = sum(map(len, lines)) <= _LONG_BYTES
+        first = self._journal.get(first_approval_of(stored.id))
         return {
             "envelope": stored.envelope.decode(),
             "payload_sha256": stored.payload_sha256,
@@ -174,6 +178,9 @@ class Control:
             "segments": here,
             "records": [line.decode() for line in lines] if short else [],
             "disclosure": stored.disclosure,
+            "first": _ascii(unpacked(first)[0]) if first else None,
+            "receipt": _ascii(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
+            "deletion": _ascii(self._journal.get(deletion_of(stored.id))),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
     def _show_gaps(self, frame: Frame) -> Answer:
@@ -203,16 +210,11 @@ class Control:
         return {"segments": page, "more": len(found) > len(page)}, b""
 
     def _statement(self, frame: Frame) -> Answer:
-        sizes = frame.head.get("sizes", [])
-        if not isinstance(sizes, list) or not all(isinstance(s, int) and s > 0 for s in sizes):
-            raise RequestError("sizes: the length of each header in the body.")
-        if sum(sizes) != len(frame.body):
-            raise RequestError("sizes: they do not add up to the body.")
-        headers, at = [], 0
-        for size in sizes:
-            headers.append(frame.body[at : at + size])
-            at += size
-        verdict = self._statements.take(_text(frame, "envelope").encode(), tuple(headers))
+        try:
+            headers = split_body(frame)
+        except FormatError as error:
+            raise RequestError(error.message) from error
+        verdict = self._statements.take(_text(frame, "envelope").encode(), headers)
         return {
             "state": verdict.state.value if verdict.state else None,
             "request": verdict.request,

@@ -60,10 +60,13 @@ class Custodian:
         self._outbox = ports.outbox
         decisions = Decisions(ports.journal)
         self._ledger = Ledger(ports.journal, ports.clock, device_key)
-        self._trust = TrustKeeper(decisions, ports.journal, self._ledger)
-        self._trust.on_change = lambda: ports.notifier.notify("trust", "The list of those who may ask has changed.")
+        self._trust = TrustKeeper(
+            decisions, ports.journal, self._ledger, lambda text: ports.notifier.notify("trust", text)
+        )
         self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
-        self.requests = Requests(decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier)
+        self.requests = Requests(
+            decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier, settings.delay_s
+        )
         self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
         statements = Statements(
             self.enrolments,
@@ -92,6 +95,7 @@ class Custodian:
         self._ledger.write(EntryKind.BOOT)
         self._outbox.sweep(frozenset(record.disclosure for record in self._journal.outbox()))
         self.enrolments.announce()
+        self._trust.announce(changed=False)
         self.requests.on_time()
         self.requests.remind()
 

@@ -1,4 +1,4 @@
-"""Takes what arrives over the network: four kinds of message, and never an answer.
+"""Takes what arrives over the network: five kinds of message, and never an answer.
 
 No match, denied, opted out, expired, malformed, untrusted, over a limit: nothing here sends, raises, or takes a visible
 time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7 and 8).
@@ -10,15 +10,13 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.admission import Blocked, Replayed, admit
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Match, Window, match
 from agent.core.requests import (
-    Blocked,
     BlockedRequest,
-    Replayed,
     StoredRequest,
-    admit,
     is_replay,
     opted_out,
     trusted_seconds,
@@ -33,17 +31,40 @@ from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.inbound import Inbound, open_inbound
 from agent.wire.limits import Limits
-from agent.wire.messages import Bulletin, FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
-__all__ = ["Counted", "Inbox", "InboxSettings"]
+__all__ = ["Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
 
 _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
 _BLOCKED_KEPT: Final = 256
 _BLOCKED_PER_DAY: Final = 32
 """Of one requester."""
+_BULLETIN: Final = "bulletin."
+_BULLETINS_KEPT: Final = 32
+_BULLETINS_PER_DAY: Final = 8
+"""Of one requester."""
 _DAY_MS: Final = 86_400_000
+
+
+def receipt_of(disclosure: str) -> str:
+    """Under which name the journal keeps the receipt that closed a disclosure, as its requester signed it."""
+    return f"receipt.{disclosure}"
+
+
+def deletion_of(request: str) -> str:
+    """Under which name the journal keeps the requester's statement that what it received is deleted."""
+    return f"deletion.{request}"
+
+
+def bulletins(journal: Journal) -> list[bytes]:
+    """Those that are kept, in their envelopes, newest first."""
+    return [data for _, data in sorted(journal.named(_BULLETIN).items(), reverse=True)]
+
+
+_LEFT: Final = (State.SENDING, State.SENT, State.STOPPED)
+"""Something of it may be with the requester."""
 
 
 class Counted(enum.Enum):
@@ -60,10 +81,14 @@ class Counted(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
-    """`position` is (lat, lon) in degrees; it is compared here and leaves by no way."""
+    """`position` is (lat, lon) in degrees; it is compared here and leaves by no way.
+
+    `delay_s`: how long an approval waits before its first byte may leave.
+    """
 
     limits: Limits
     position: tuple[float, float] | None
+    delay_s: int = 0
 
 
 class Inbox:
@@ -105,15 +130,19 @@ class Inbox:
             return Counted.UNTRUSTED
         except DoorwardError:
             return Counted.MALFORMED
+        if not self._trust.is_announced(inbound.requester):
+            return Counted.UNTRUSTED
         match inbound.message:
             case FootageRequest():
                 return self._on_request(inbound.message, inbound, data)
             case Withdrawal():
                 return self._on_withdrawal(inbound.message, inbound)
+            case Deletion():
+                return self._on_deletion(inbound.message, inbound, data)
             case Receipt():
-                return self._on_receipt(inbound.message, inbound)
+                return self._on_receipt(inbound.message, inbound, data)
             case Bulletin():
-                return Counted.BULLETIN
+                return self._on_bulletin(inbound.message, inbound, data)
 
     def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | None:
         now = self._clock.now()
@@ -187,7 +216,45 @@ class Inbox:
         self._requests.advance(stored, Cause.WITHDRAWN)
         return None
 
-    def _on_receipt(self, receipt: Receipt, inbound: Inbound) -> Receipt | Counted:
+    def _on_deletion(self, deletion: Deletion, inbound: Inbound, data: bytes) -> Counted | None:
+        """Kept for the owner to see.  It concerns only what had begun to leave, and changes nothing about it."""
+        stored = self._journal.request(deletion.request)
+        if stored is None or not stored.is_from(inbound.requester) or stored.state not in _LEFT:
+            return Counted.UNEXPECTED
+        if is_replay(self._journal, inbound.requester, deletion.seq):
+            return Counted.REPLAYED
+        if self._journal.get(deletion_of(stored.id)) is not None:
+            return Counted.UNEXPECTED
+        self._journal.use_sequence(inbound.requester.key.id, deletion.seq)
+        self._journal.put(deletion_of(stored.id), data)
+        self._ledger.write(
+            EntryKind.DELETED, request=stored.id, requester=stored.requester, subject=inbound.payload_sha256
+        )
+        return None
+
+    def _on_bulletin(self, bulletin: Bulletin, inbound: Inbound, data: bytes) -> Counted:
+        """One line of a list the owner may look at.  Nobody is notified."""
+        if is_replay(self._journal, inbound.requester, bulletin.seq):
+            return Counted.REPLAYED
+        now = self._clock.now()
+        now_s, position = trusted_seconds(now), self._settings.position
+        elsewhere = bulletin.area is not None and (position is None or not bulletin.area.contains(*position))
+        if not elsewhere and (now_s is None or now_s <= bulletin.not_after_s):
+            self._keep_bulletin(inbound, now.utc_ns // NS_PER_MS, data, bulletin)
+        return Counted.BULLETIN
+
+    def _keep_bulletin(self, inbound: Inbound, now_ms: int, data: bytes, bulletin: Bulletin) -> None:
+        kept = sorted(self._journal.named(_BULLETIN))
+        theirs = f".{inbound.requester.id}."
+        today = [name for name in kept if theirs in name and int(name.partition(".")[0]) >= now_ms - _DAY_MS]
+        if len(today) >= _BULLETINS_PER_DAY:
+            return
+        self._journal.use_sequence(inbound.requester.key.id, bulletin.seq)
+        self._journal.put(f"{_BULLETIN}{max(0, now_ms):015d}{theirs}{bulletin.id}", data)
+        for name in kept[: max(0, len(kept) + 1 - _BULLETINS_KEPT)]:
+            self._journal.remove(_BULLETIN + name)
+
+    def _on_receipt(self, receipt: Receipt, inbound: Inbound, data: bytes) -> Receipt | Counted:
         stored = self._journal.request_of(receipt.disclosure)
         if (
             stored is None
@@ -207,6 +274,7 @@ class Inbox:
             self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
         else:
             return Counted.UNEXPECTED
+        self._journal.put(receipt_of(receipt.disclosure), data)
         self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
 

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
-from agent.errors import RequestError
+from agent.errors import InternalError, RequestError
 from agent.ports import Clock, Journal
+from agent.wire.disclosures import Ledgered
 
 __all__ = ["Ledger"]
 
@@ -29,6 +30,8 @@ class Ledger:
         self._journal = journal
         self._clock = clock
         self._key = device_key
+        self._newest = (b"", Frontier())
+        """The entry written last, and what it was added to."""
 
     @property
     def size(self) -> int:
@@ -41,6 +44,23 @@ class Ledger:
             frontier = self._frontier()
             self._journal.append_leaf(frontier.size, leaf)
             self._journal.put(_FRONTIER, frontier.append(leaf_hash(leaf)).dump())
+            self._newest = (leaf, frontier)
+
+    def newest(self) -> Ledgered:
+        """What was written last in the caller's decision, and the proof that it is in the tree.
+
+        The newest entry stands alone on the right, so its path is what was there before: no other entry is read.
+        """
+        leaf, before = self._newest
+        frontier = self._frontier()
+        if before.append(leaf_hash(leaf)) != frontier:
+            raise InternalError("The ledger was written to outside the decision.")
+        return Ledgered(
+            checkpoint=sign_checkpoint(frontier, self._key).decode(),
+            entry=leaf.decode(),
+            index=before.size,
+            path=tuple(node.hex() for node in reversed(before.roots)),
+        )
 
     def checkpoint(self) -> bytes:
         """The signed note of the present head."""

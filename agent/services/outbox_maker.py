@@ -1,32 +1,42 @@
 """Makes outbox objects: joins the owner's new headers and the vault's old payloads, once, and seals the manifest.
 
-The bytes that leave are fixed here.  While they are copied, each payload is held against the hash that was signed at
-capture, so a damaged segment is noticed before it is shared and not by the requester.
+The bytes that leave are fixed here: segments first, without anybody waiting for them; then, within the decision that
+lets them leave, the manifest that proves it.  While they are copied, each payload is held against the hash that was
+signed at capture, so a damaged segment is noticed before it is shared and not by the requester.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.disclosure import Released, manifest_of
-from agent.core.requests import OutboxPart, StoredRequest
+from agent.core.disclosure import Released
+from agent.core.requests import OutboxPart
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.errors import StorageError
-from agent.ports import Entropy, Outbox
+from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.services.vault_reader import VaultReader
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import PartKind
-from agent.wire.identities import public_key_of
+from agent.wire.disclosures import DisclosureManifest, PartKind
 
-__all__ = ["OutboxMaker"]
+__all__ = ["Making", "OutboxMaker"]
 
 _PIECE_BYTES: Final = 1 << 18
 _SECRET_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable."""
+
+    parts: tuple[OutboxPart, ...]
+    finish: Callable[[DisclosureManifest, str], tuple[OutboxPart, ...]]
 
 
 class OutboxMaker:
@@ -38,29 +48,22 @@ class OutboxMaker:
         self._entropy = entropy
         self._device_key = device_key
 
-    def make(
-        self,
-        disclosure: str,
-        released: tuple[Released, ...],
-        stored: StoredRequest,
-        approval: bytes,
-        enrolment: bytes,
-    ) -> tuple[OutboxPart, ...]:
-        """Write the object; durable on return.  Raises `StorageError`, leaving nothing."""
+    @contextmanager
+    def making(self, disclosure: str, released: tuple[Released, ...]) -> Iterator[Making]:
+        """Write everything but part 0, which says why the rest may leave.  What is not finished inside is removed.
+
+        Raises `StorageError`.
+        """
         with self._outbox.begin(disclosure) as draft:
             parts = [draft.write(number, item.id, self._joined(item)) for number, item in enumerate(released, start=1)]
-            manifest = manifest_of(
-                released,
-                [part.sha256 for part in parts],
-                disclosure=disclosure,
-                device=public_key_of(self._device_key).text,
-                request_sha256=stored.payload_sha256,
-                approval=approval,
-                enrolment=enrolment,
-            )
-            signed = envelope.sign(manifest.PAYLOAD_TYPE, strictjson.encode(manifest), self._device_key)
-            first = draft.write(0, "", self._sealed(signed, stored.request.reply))
-            draft.commit()
+            yield Making(tuple(parts), lambda manifest, reply: self._finish(draft, tuple(parts), manifest, reply))
+
+    def _finish(
+        self, draft: OutboxDraft, parts: tuple[OutboxPart, ...], manifest: DisclosureManifest, reply: str
+    ) -> tuple[OutboxPart, ...]:
+        signed = envelope.sign(manifest.PAYLOAD_TYPE, strictjson.encode(manifest), self._device_key)
+        first = draft.write(0, "", self._sealed(signed, reply))
+        draft.commit()
         return (first, *parts)
 
     def discard(self, disclosure: str) -> None:

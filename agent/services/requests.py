@@ -17,16 +17,19 @@ import structlog
 from agent.core.consent import Act, Cause, State, step
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds
+from agent.core.timebase import NS_PER_S
 from agent.errors import DoorwardError
 from agent.ports import Clock, Journal, Notifier, Outbox
 from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
 
-__all__ = ["Requests", "Verdict"]
+__all__ = ["Requests", "Verdict", "first_approval_of"]
 
 _GRACE_S: Final = 7 * 86_400
 """An approval that could not be delivered this long after the request's end is given up."""
 _WAITS: Final = "A request for footage is waiting for you."
+_WAITS_FOR_ANOTHER: Final = "A request for footage is waiting for another owner."
+_FIRST: Final = "first."
 _HELD_OF: Final = 2
 """One of so many stored segments may be held for requests.  The others can always go, or a busy requester would freeze
 the rolling vault until the disk is full and recording ends."""
@@ -41,11 +44,26 @@ class Verdict:
     disclosure: str | None = None
 
 
+def first_approval_of(request: str) -> str:
+    """Under which name the journal keeps what the first of two owners approved, until the request moves on."""
+    return _FIRST + request
+
+
 class Requests:
-    """Every request of one device.  Safe to use from several threads."""
+    """Every request of one device.  Safe to use from several threads.
+
+    `delay_s`: how long an approval can be taken back before its first byte leaves.  A restart begins it anew.
+    """
 
     def __init__(
-        self, decisions: Decisions, journal: Journal, outbox: Outbox, ledger: Ledger, clock: Clock, notifier: Notifier
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        outbox: Outbox,
+        ledger: Ledger,
+        clock: Clock,
+        notifier: Notifier,
+        delay_s: int = 0,
     ) -> None:
         self._decisions = decisions
         self._journal = journal
@@ -53,6 +71,9 @@ class Requests:
         self._ledger = ledger
         self._clock = clock
         self._notifier = notifier
+        self._delay_ns = delay_s * NS_PER_S
+        self._ripe_ns: dict[str, int] = {}
+        """Disclosure → when its delay is over, on the boot clock."""
         self._log = structlog.get_logger("custodian")
         self.wake_uplink: Callable[[], None] = lambda: None
         """Called after the set of outgoing disclosures changed."""
@@ -73,6 +94,8 @@ class Requests:
         with self.deciding():
             self._ledger.write(line.entry, request=stored.id, requester=stored.requester, **fields)
             self._journal.set_state(stored.id, line.to, disclosure)
+            if stored.state is State.HALF and line.to is not State.HALF:
+                self._journal.remove(first_approval_of(stored.id))
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
             for act in line.acts:
@@ -86,7 +109,7 @@ class Requests:
         if now_s is None:
             return
         with self.deciding():
-            over = self._journal.overdue(now_s, State.PENDING)
+            over = self._journal.overdue(now_s, State.PENDING, State.HALF)
             over += self._journal.overdue(now_s - _GRACE_S, State.APPROVED, State.SENDING)
             for stored in over:
                 self.advance(stored, Cause.EXPIRED)
@@ -95,6 +118,8 @@ class Requests:
         """Tell the owner of what waits, once more: a power cut may have swallowed it between decision and alert."""
         for stored in self._journal.requests(State.PENDING):
             self._notifier.notify("request", _WAITS, once=stored.id)
+        for stored in self._journal.requests(State.HALF):
+            self._notifier.notify("request", _WAITS_FOR_ANOTHER, once=f"{stored.id} again")
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """What of that many stored segments must not be evicted; for the earliest requests first."""
@@ -106,7 +131,7 @@ class Requests:
             found = []
             for record in self._journal.outbox():
                 stored = self._journal.request(record.request)
-                if stored is not None and stored.state in (State.APPROVED, State.SENDING):
+                if stored is not None and self._may_send(stored, record.disclosure):
                     found.append((record, stored.state is State.SENDING))
             return found
 
@@ -114,17 +139,26 @@ class Requests:
         """Make durable that the first byte is about to leave.  False: it may not (revoked, expired, unknown)."""
         with self.deciding():
             stored = self._journal.request_of(disclosure)
-            if stored is None or stored.state not in (State.APPROVED, State.SENDING):
+            if stored is None or not self._may_send(stored, disclosure):
                 return False
             if stored.state is State.APPROVED:
                 self.advance(stored, Cause.FIRST_BYTE)
             return True
+
+    def _may_send(self, stored: StoredRequest, disclosure: str) -> bool:
+        if stored.state is not State.APPROVED:
+            self._ripe_ns.pop(disclosure, None)
+            return stored.state is State.SENDING
+        now_ns = self._clock.now().boot_ns
+        return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
 
     def _do(self, act: Act, request: str, disclosure: str | None) -> None:
         try:
             match act:
                 case Act.TELL_OWNER:
                     self._notifier.notify("request", _WAITS, once=request)
+                case Act.TELL_OTHERS:
+                    self._notifier.notify("request", _WAITS_FOR_ANOTHER, once=f"{request} again")
                 case Act.OFFER_OUTBOX:
                     self.wake_uplink()
                 case Act.DROP_OUTBOX | Act.STOP_SENDING | Act.CLOSE_OUTBOX:

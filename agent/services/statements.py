@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, absences, release
+from agent.core.disclosure import Released, absences, manifest_of, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Window
 from agent.core.requests import OutboxRecord, StandingOptOut, StoredRequest, trusted_seconds
@@ -21,11 +22,12 @@ from agent.errors import RequestError
 from agent.ports import Clock, Entropy, Journal
 from agent.services.enrolment import Enrolments
 from agent.services.ledger import Ledger
-from agent.services.outbox_maker import OutboxMaker
-from agent.services.requests import Requests, Verdict
+from agent.services.outbox_maker import Making, OutboxMaker
+from agent.services.requests import Requests, Verdict, first_approval_of
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire import envelope, strictjson
+from agent.wire.control import packed, unpacked
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
@@ -37,6 +39,7 @@ from agent.wire.statements import (
     OwnerStatement,
     Refusal,
     Revocation,
+    Seconding,
     TrustChange,
 )
 
@@ -45,8 +48,33 @@ __all__ = ["Statements"]
 _MS_PER_S: Final = 1000
 _ID_BYTES: Final = 16
 _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
-    kind.PAYLOAD_TYPE: kind for kind in (Approval, Refusal, OptOut, OptIn, Revocation, TrustChange)
+    kind.PAYLOAD_TYPE: kind for kind in (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A statement that an owner has signed: `by` is the label of their key, `sha256` of the payload."""
+
+    statement: OwnerStatement
+    data: bytes
+    sha256: str
+    by: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the ledger notes of it."""
+        return {"subject": self.sha256, "reason": self.by}
+
+
+@dataclass(frozen=True, slots=True)
+class _Yes:
+    """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them."""
+
+    approval: Approval
+    first: _Said
+    acting: OwnerStatement
+    second: _Said | None = None
 
 
 class Statements:
@@ -82,12 +110,14 @@ class Statements:
         enrolment = self._enrolments.current
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
-        statement, subject = self._open(data, enrolment)
-        if isinstance(statement, Approval):
-            verdict = self._approve(statement, subject, data, headers, enrolment)
+        said = self._open(data, enrolment)
+        if isinstance(said.statement, Approval):
+            verdict = self._approve(said.statement, said, headers, enrolment)
+        elif isinstance(said.statement, Seconding):
+            verdict = self._second(said.statement, said, enrolment)
         else:
-            with self._acting(statement, enrolment):
-                verdict = self._obey(statement, subject)
+            with self._acting(said.statement, enrolment):
+                verdict = self._obey(said.statement, said.fields)
         self._requests.wake_uplink()
         return verdict
 
@@ -101,7 +131,7 @@ class Statements:
                 raise RequestError("This statement was handed in before.", remedy="Make a new one.")
             yield
 
-    def _open(self, data: bytes, enrolment: Enrolment) -> tuple[OwnerStatement, str]:
+    def _open(self, data: bytes, enrolment: Enrolment) -> _Said:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         kind = _KINDS.get(claimed.payload_type)
         if kind is None:
@@ -110,66 +140,105 @@ class Statements:
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
         if statement.device != enrolment.device:
             raise RequestError("This statement is for another device.")
-        return statement, hashlib.sha256(opened.payload).hexdigest()
+        sha256 = hashlib.sha256(opened.payload).hexdigest()
+        return _Said(statement, data, sha256, enrolment.name_of(opened.key_id))
 
-    def _obey(self, statement: OwnerStatement, subject: str) -> Verdict:
+    def _obey(self, statement: OwnerStatement, fields: dict[str, str]) -> Verdict:
         match statement:
             case Refusal():
-                return self._requests.advance(self._named(statement.request), Cause.DENIED, subject=subject)
+                return self._requests.advance(self._named(statement.request), Cause.DENIED, **fields)
             case Revocation():
-                return self._revoke(statement, subject)
+                return self._revoke(statement, fields)
             case OptOut():
-                self._opt_out(statement, subject)
+                self._opt_out(statement, fields)
             case OptIn():
                 self._journal.remove_opt_out(statement.scope, statement.value or "")
-                self._ledger.write(EntryKind.OPT_IN, subject=subject)
+                self._ledger.write(EntryKind.OPT_IN, **fields)
             case TrustChange():
-                self._trust.change(statement, subject)
+                self._trust.change(statement, fields)
         return Verdict()
 
-    def _approve(
-        self, approval: Approval, subject: str, data: bytes, headers: tuple[bytes, ...], enrolment: Enrolment
-    ) -> Verdict:
-        """Check, copy, and check again with everything else standing still.
+    def _approve(self, approval: Approval, said: _Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+        """Check it; and then let it count, or have it wait for another owner where it takes two."""
+        with self._requests.deciding():
+            stored = self._approvable(approval)
+        if approval.gaps is not None and approval.gaps != self.gaps(stored):
+            raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
+        released = self._released(approval, headers, stored)
+        if enrolment.approvals_needed == 1:
+            return self._share(_Yes(approval, said, approval), released, enrolment)
+        with self._acting(approval, enrolment):
+            stored = self._approvable(approval)
+            self._journal.put(first_approval_of(stored.id), packed(said.data, headers))
+            return self._requests.advance(stored, Cause.HALF, segments=len(approval.segments), **said.fields)
+
+    def _second(self, seconding: Seconding, said: _Said, enrolment: Enrolment) -> Verdict:
+        """Let count what another owner approved: exactly that, checked again."""
+        stored = self._named(seconding.request)
+        kept = self._journal.get(first_approval_of(stored.id))
+        if stored.state is not State.HALF or kept is None:
+            raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
+        data, headers = unpacked(kept)
+        first = self._open(data, enrolment)
+        if not isinstance(first.statement, Approval) or first.sha256 != seconding.approval:
+            raise RequestError("The approval that waits is another one by now.", remedy="Review it again.")
+        if first.by == said.by:
+            raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
+        with self._requests.deciding():
+            stored = self._approvable(first.statement)
+        released = self._released(first.statement, headers, stored)
+        return self._share(_Yes(first.statement, first, seconding, said), released, enrolment)
+
+    def _share(self, yes: _Yes, released: tuple[Released, ...], enrolment: Enrolment) -> Verdict:
+        """Copy, and check again with everything else standing still.
 
         Copying may take a minute; recording and the network must not wait for it, so it is no part of the decision.
         What is copied counts only once the journal names it.
         """
-        with self._requests.deciding():
-            stored = self._approvable(approval)
-            enrolled = self._enrolments.envelope or b""
-        if approval.gaps is not None and approval.gaps != self.gaps(stored):
-            raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
-        released = self._released(approval, headers, stored)
         disclosure = self._entropy.token(_ID_BYTES).hex()
-        parts = self._maker.make(disclosure, released, stored, data, enrolled)
-        try:
-            with self._acting(approval, enrolment):
-                return self._seal(approval, subject, OutboxRecord(disclosure, stored.id, stored.requester, parts))
-        except BaseException:
-            self._maker.discard(disclosure)
-            raise
+        with self._maker.making(disclosure, released) as making:
+            try:
+                with self._acting(yes.acting, enrolment):
+                    return self._seal(yes, released, making, disclosure)
+            except BaseException:
+                self._maker.discard(disclosure)
+                raise
 
-    def _seal(self, approval: Approval, subject: str, made: OutboxRecord) -> Verdict:
-        stored = self._approvable(approval)
-        self._journal.add_outbox(made)
+    def _seal(self, yes: _Yes, released: tuple[Released, ...], making: Making, disclosure: str) -> Verdict:
+        stored = self._approvable(yes.approval)
+        shared = len(yes.approval.segments)
         verdict = self._requests.advance(
-            stored, Cause.APPROVED, disclosure=made.disclosure, subject=subject, segments=len(approval.segments)
+            stored, Cause.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
         )
+        manifest = manifest_of(
+            released,
+            [part.sha256 for part in making.parts],
+            disclosure=disclosure,
+            device=yes.approval.device,
+            request_sha256=stored.payload_sha256,
+            approval=yes.first.data,
+            enrolment=self._enrolments.envelope or b"",
+            ledger=self._ledger.newest(),
+            seconding=yes.second.data if yes.second else None,
+        )
+        parts = making.finish(manifest, stored.request.reply)
+        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
         self._ledger.write(
             EntryKind.SEALED,
             request=stored.id,
             requester=stored.requester,
-            disclosure=made.disclosure,
-            subject=made.parts[0].sha256,
-            segments=len(approval.segments),
-            size_bytes=sum(part.size_bytes for part in made.parts),
+            disclosure=disclosure,
+            subject=parts[0].sha256,
+            segments=shared,
+            size_bytes=sum(part.size_bytes for part in parts),
         )
         return verdict
 
     def _released(self, approval: Approval, headers: tuple[bytes, ...], stored: StoredRequest) -> tuple[Released, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
+        if approval.clips is not None:
+            wanted |= set(stored.segments)
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release(approval, by_hash, stored, records, approval.device)
 
@@ -199,18 +268,18 @@ class Statements:
         at_s = trusted_seconds(self._clock.now())
         return self._trust.store.resolve(stored.request.audience, stored.requester, stored.key_id, at_s) is not None
 
-    def _revoke(self, revocation: Revocation, subject: str) -> Verdict:
+    def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:
         stored = self._journal.request_of(revocation.disclosure)
         if stored is None:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
-        return self._requests.advance(stored, Cause.REVOKED, subject=subject)
+        return self._requests.advance(stored, Cause.REVOKED, **fields)
 
-    def _opt_out(self, statement: OptOut, subject: str) -> None:
+    def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
         standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)
         self._journal.add_opt_out(standing)
-        self._ledger.write(EntryKind.OPT_OUT, subject=subject)
+        self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = self._clock.now().utc_ns // NS_PER_S
-        for stored in self._journal.requests(State.PENDING):
+        for stored in self._journal.requests(State.PENDING, State.HALF):
             if standing.covers(stored.request, now_s):
                 self._requests.advance(stored, Cause.OPTED_OUT)
 

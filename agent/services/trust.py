@@ -2,41 +2,59 @@
 
 Nothing that arrives over the network gets here.  A root comes with a statement the owner signed; a bundle comes from
 the owner's client and must be signed by a root the owner has already chosen.
+
+A requester that is new in a bundle may ask once its owner has been told of it, and not a message earlier.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
 
 from agent.core.ledger.entries import EntryKind
-from agent.errors import StorageError
+from agent.errors import DoorwardError, StorageError
 from agent.ports import Journal
 from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
 from agent.wire.envelope import read_unverified
 from agent.wire.identities import parse_public_key
 from agent.wire.statements import TrustChange
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, Seen, TrustDiff, TrustStore
+from agent.wire.trust import (
+    BUNDLE_ENVELOPE_LIMIT_BYTES,
+    RequesterEntry,
+    Seen,
+    TrustDiff,
+    TrustedRequester,
+    TrustStore,
+)
 
 __all__ = ["TrustKeeper"]
 
-_ROOT, _BUNDLE, _NEWEST = "trust.root.", "trust.bundle.", "trust.newest."
+_ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
+_CHANGED: Final = "The list of those who may ask has changed."
+_MOST_NAMED: Final = 3
 
 
 class TrustKeeper:
     """`store` is the value in force."""
 
-    def __init__(self, decisions: Decisions, journal: Journal, ledger: Ledger) -> None:
+    def __init__(
+        self, decisions: Decisions, journal: Journal, ledger: Ledger, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`tell` tells the owner, in the words it is given; what it raises means that they were not told."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
+        self._tell = tell
+        self._log = structlog.get_logger("custodian")
         self.store = self._load()
-        self.on_change: Callable[[], None] = lambda: None
-        """Called after a change is committed."""
+        self._announced = self._load_announced()
 
-    def change(self, change: TrustChange, subject: str) -> None:
-        """Add and remove roots, inside the caller's decision.  `subject`: SHA-256 of the signed statement."""
+    def change(self, change: TrustChange, fields: Mapping[str, str]) -> None:
+        """Add and remove roots, inside the caller's decision.  `fields`: what the ledger notes of the statement."""
         self._decisions.otherwise(self._reload)
         store = self.store
         for text in change.roots_added:
@@ -48,8 +66,10 @@ class TrustKeeper:
             store = store.without_root(root.id)
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)
-        self._ledger.write(EntryKind.TRUST_CHANGED, subject=subject)
-        self._decisions.after(self.on_change)
+            self._journal.remove(_ANNOUNCED + root.id)
+            self._announced = {name: told for name, told in self._announced.items() if name != root.id}
+        self._ledger.write(EntryKind.TRUST_CHANGED, **fields)
+        self._decisions.after(self.announce)
         self.store = store
 
     def accept(self, envelope: bytes) -> TrustDiff:
@@ -64,9 +84,48 @@ class TrustKeeper:
             self._ledger.write(
                 EntryKind.TRUST_CHANGED, subject=hashlib.sha256(envelope).hexdigest(), version=seen.version
             )
+            self._forget_announced(root, changed.removed)
             self.store = grown
-            self._decisions.after(self.on_change)
+            self._decisions.after(self.announce)
         return changed
+
+    def is_announced(self, requester: TrustedRequester) -> bool:
+        """Whether the owner has been told of this requester."""
+        return requester.id in self._announced.get(requester.root, frozenset())
+
+    def announce(self, changed: bool = True) -> None:
+        """Tell the owner of a change, and by name of requesters they have not been told of; those may ask from now on.
+
+        A start does it again: a power cut may have come between the change and the news.
+        """
+        new = {
+            root: [entry for entry in bundle.requesters if entry.id not in self._announced.get(root, frozenset())]
+            for root, bundle in self.store.bundles.items()
+        }
+        entries = [entry for found in new.values() for entry in found]
+        if not changed and not entries:
+            return
+        try:
+            self._tell(_news(entries) if entries else _CHANGED)
+            with self._decisions.one():
+                self._decisions.otherwise(self._reload)
+                for root, found in new.items():
+                    if found and root in self.store.bundles:
+                        self._put_announced(root, self._announced.get(root, frozenset()) | {e.id for e in found})
+        except DoorwardError as error:
+            self._log.warning("requesters_not_announced", error=error.message)
+
+    def _forget_announced(self, root: str, gone: tuple[str, ...]) -> None:
+        """One that comes back later is new again."""
+        if gone:
+            self._put_announced(root, self._announced.get(root, frozenset()) - set(gone))
+
+    def _put_announced(self, root: str, names: frozenset[str]) -> None:
+        self._journal.put(_ANNOUNCED + root, " ".join(sorted(names)).encode())
+        self._announced = {**self._announced, root: names}
+
+    def _load_announced(self) -> dict[str, frozenset[str]]:
+        return {root: frozenset(text.decode().split()) for root, text in self._journal.named(_ANNOUNCED).items()}
 
     def name_of(self, root: str, requester: str) -> str:
         """What the owner reads: from the trust bundle, never from a request."""
@@ -85,6 +144,7 @@ class TrustKeeper:
     def _reload(self) -> None:
         """Believe the journal again, after a decision that was not committed."""
         self.store = self._load()
+        self._announced = self._load_announced()
 
     def _load(self) -> TrustStore:
         store = TrustStore(newest={root: _seen(text) for root, text in self._journal.named(_NEWEST).items()})
@@ -93,6 +153,14 @@ class TrustKeeper:
         for envelope in self._journal.named(_BUNDLE).values():
             store, _ = store.accept(envelope)
         return store
+
+
+def _news(entries: Sequence[RequesterEntry]) -> str:
+    """In the bundle's words, which its root has signed."""
+    if len(entries) > _MOST_NAMED:
+        return f"{len(entries)} new requesters may ask you for footage: doorward owner trust show."
+    named = ", ".join(f"{entry.name} ({entry.kind.value})" for entry in entries)
+    return f"New among those who may ask you for footage: {named}."
 
 
 def _seen(text: bytes) -> Seen:

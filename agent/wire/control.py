@@ -9,6 +9,7 @@ could open the socket.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from dataclasses import dataclass
@@ -16,7 +17,17 @@ from typing import Any, Final, Protocol
 
 from agent.errors import FormatError
 
-__all__ = ["MAX_BODY_BYTES", "MAX_HEAD_BYTES", "Frame", "Reader", "read_frame", "write_frame"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_HEAD_BYTES",
+    "Frame",
+    "Reader",
+    "packed",
+    "read_frame",
+    "split_body",
+    "unpacked",
+    "write_frame",
+]
 
 MAX_HEAD_BYTES: Final = 32 << 20
 """The signed records of a twelve-hour window in five-second segments are about 14 MB."""
@@ -61,6 +72,42 @@ def read_frame(reader: Reader) -> Frame | None:
     if not isinstance(value, dict):
         raise FormatError("A control message is not a JSON object.")
     return Frame(value, body)
+
+
+def packed(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
+    """A statement and the headers that go with it, as one frame: how they are handed in, and kept."""
+    head = {"envelope": envelope.decode("ascii"), "sizes": [len(header) for header in headers]}
+    return write_frame(Frame(head, b"".join(headers)))
+
+
+def unpacked(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """What `packed` made of it.  Raises `FormatError`."""
+    frame = read_frame(_Kept(data))
+    if frame is None:
+        raise FormatError("A kept statement is empty.")
+    return str(frame.head["envelope"]).encode(), split_body(frame)
+
+
+class _Kept:
+    """A `Reader` of bytes that are here already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = memoryview(data)
+
+    def read(self, size: int, /) -> bytes:
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+
+def split_body(frame: Frame) -> tuple[bytes, ...]:
+    """The blocks of bytes that `sizes` says the body has.  Raises `FormatError`."""
+    sizes = frame.head.get("sizes", [])
+    if not isinstance(sizes, list) or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise FormatError("sizes: the length of each header in the body.")
+    if sum(sizes) != len(frame.body):
+        raise FormatError("sizes: they do not add up to the body.")
+    ends = itertools.accumulate(sizes)
+    return tuple(frame.body[end - size : end] for size, end in zip(sizes, ends, strict=True))
 
 
 def _bounded(raw: bytes, limit: int) -> int:

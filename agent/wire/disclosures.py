@@ -43,6 +43,7 @@ __all__ = [
     "MAX_PARTS",
     "ContactCard",
     "DisclosureManifest",
+    "Ledgered",
     "Part",
     "PartKind",
     "PartMissing",
@@ -57,6 +58,9 @@ DISCLOSURE_ENVELOPE_LIMIT_BYTES: Final = 64 * 1024 * 1024 + 1024
 MAX_PARTS: Final = 2 * MAX_SEGMENTS
 MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
+_MAX_CHECKPOINT_CHARACTERS: Final = 16_384
+_MAX_ENTRY_CHARACTERS: Final = 2_048
+_MAX_PATH: Final = 64
 _MAX_SPANS: Final = 64
 """A receipt stays below 8 KiB: what does not fit is asked for by the next one."""
 
@@ -93,6 +97,21 @@ class Part(Message, frozen=True):
     sha256: Sha256
 
 
+class Ledgered(Message, frozen=True):
+    """That the device's ledger held the approval before anything left: an entry, and the proof that it is in the tree.
+
+    Nothing else of the ledger can be read from it, and later checkpoints of the device must continue this one.
+    """
+
+    checkpoint: Annotated[str, Meta(max_length=_MAX_CHECKPOINT_CHARACTERS)]
+    """The signed note, as the device's owner sees them too."""
+    entry: Annotated[str, Meta(max_length=_MAX_ENTRY_CHARACTERS)]
+    """The leaf, word for word."""
+    index: Count
+    path: Annotated[tuple[Sha256, ...], Meta(max_length=_MAX_PATH)]
+    """The inclusion proof of RFC 6962, from the leaf up."""
+
+
 class DisclosureManifest(Message, frozen=True):
     """Part 0, signed by the device: what this disclosure is, and why each of its bytes may leave."""
 
@@ -111,8 +130,11 @@ class DisclosureManifest(Message, frozen=True):
         tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
     ]
     """Lines of the device's manifest, word for word without their newline: one for each segment or poster sent."""
-    parts: Annotated[tuple[Part, ...], Meta(min_length=1, max_length=MAX_PARTS)]
-    """Part n of the transfer is `parts[n - 1]`."""
+    parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
+    """Part n of the transfer is `parts[n - 1]`; none where the approval only tells."""
+    ledger: Ledgered
+    seconding: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)] | None = None
+    """The `statements.Seconding` in its envelope, where the enrolment wants two owners to approve."""
 
     def __post_init__(self) -> None:
         parse_public_key(self.device)

@@ -1,4 +1,4 @@
-"""What a device lets in from the network: four kinds of message, each from a requester its owner's roots vouch for.
+"""What a device lets in from the network: five kinds of message, each from a requester its owner's roots vouch for.
 
 `open_inbound` is the one gate.  What comes out of it is verified, parsed, and said by the requester whose key signed
 it; what does not come out has no effect but a counter.  Limits, replay and matching are decided behind it, in `core`.
@@ -13,16 +13,16 @@ from typing import Final
 from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.messages import Bulletin, FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic
 from agent.wire.trust import TrustedRequester, TrustStore
 
 __all__ = ["Inbound", "InboundMessage", "open_inbound"]
 
-InboundMessage = FootageRequest | Withdrawal | Receipt | Bulletin
+InboundMessage = FootageRequest | Withdrawal | Deletion | Receipt | Bulletin
 
 _KINDS: Final[dict[str, type[InboundMessage]]] = {
-    kind.PAYLOAD_TYPE: kind for kind in (FootageRequest, Withdrawal, Receipt, Bulletin)
+    kind.PAYLOAD_TYPE: kind for kind in (FootageRequest, Withdrawal, Deletion, Receipt, Bulletin)
 }
 
 
@@ -66,10 +66,10 @@ def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic
             named,
         ):
             pass
-        case Withdrawal(request=request), RequestTopic(requester=asking, request=named) if (asking, request) == (
-            requester.id,
-            named,
-        ):
+        case (
+            (Withdrawal(request=request) | Deletion(request=request)),
+            RequestTopic(requester=asking, request=named),
+        ) if (asking, request) == (requester.id, named):
             pass
         case Receipt(disclosure=disclosure), ReceiptTopic(disclosure=named) if disclosure == named:
             pass

@@ -1,4 +1,4 @@
-"""What a requester may say to doors: a footage request, its withdrawal, and a bulletin.
+"""What a requester may say to doors: a footage request, its withdrawal, that its answers are deleted, and a bulletin.
 
 Construction checks what a message is; how *much* a requester may ask (window, look-back, area, rates) is `limits`,
 because a request over a limit is a well-formed request that the owner can see listed as blocked.
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_DESCRIPTION_CHARACTERS",
     "Bulletin",
     "Contact",
+    "Deletion",
     "FootageRequest",
     "Withdrawal",
     "payload_type",
@@ -116,6 +117,22 @@ class Withdrawal(Message, frozen=True):
     def __post_init__(self) -> None:
         if self.reason is not None:
             text.check("reason", self.reason, MAX_REASON_CHARACTERS)
+
+
+class Deletion(Message, frozen=True):
+    """The requester states that it has deleted everything it received for a request.  Published where that stood.
+
+    It is said of any request, answered or not, so it tells nobody whether there was an answer.
+    """
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("deletion")
+
+    v: Version1
+    request: HexId
+    requester: RequesterId
+    audience: KeyId
+    seq: Sequence
+    deleted_s: UtcS
 
 
 class Bulletin(Message, frozen=True):

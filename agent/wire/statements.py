@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
@@ -49,6 +49,7 @@ __all__ = [
     "STATEMENT_LIMIT_BYTES",
     "Absence",
     "Approval",
+    "ClipTold",
     "Enrolment",
     "NamedKey",
     "NamedRecipient",
@@ -59,6 +60,7 @@ __all__ = [
     "Revocation",
     "Scope",
     "SealedItem",
+    "Seconding",
     "TrustChange",
     "Why",
     "open_enrolment",
@@ -68,6 +70,7 @@ MAX_OWNERS: Final = 8
 MAX_SEGMENTS: Final = 10_000
 """More than the twelve hours of the longest window hold at the usual five seconds."""
 MAX_GAPS: Final = 4_096
+MAX_CLIPS: Final = 4_096
 MAX_CONTACT_CHARACTERS: Final = 16_384
 STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
@@ -117,6 +120,8 @@ class Enrolment(OwnerStatement, frozen=True):
     recovery: RecipientText
     previous: Sha256 | None = None
     """SHA-256 of the previous enrolment's payload; None exactly in epoch 1."""
+    approvals_needed: Literal[1, 2] = 1
+    """How many different owners it takes to share something."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,6 +131,8 @@ class Enrolment(OwnerStatement, frozen=True):
         distinct("approvers", (*(approver.key for approver in self.approvers), self.device))
         for approver in self.approvers:
             parse_public_key(approver.key)
+        if self.approvals_needed > len(self.approvers):
+            raise FormatError("approvals_needed: more than there are approvers.")
         if (self.previous is None) != (self.epoch == 1):
             raise FormatError("previous: absent in epoch 1 and present in every later one.")
 
@@ -134,6 +141,11 @@ class Enrolment(OwnerStatement, frozen=True):
         """By key id, as `envelope.open_envelope` wants them."""
         keys = (parse_public_key(approver.key) for approver in self.approvers)
         return {key.id: key for key in keys}
+
+    def name_of(self, key_id: str) -> str:
+        """The label of the approver with that key id.  Raises `KeyError`."""
+        key = self.approver_keys[key_id].text
+        return next(approver.name for approver in self.approvers if approver.key == key)
 
 
 class SealedItem(Message, frozen=True):
@@ -171,6 +183,14 @@ class Absence(Message, frozen=True):
     why: Why
 
 
+class ClipTold(Message, frozen=True):
+    """That there is a clip: `segments` of it match, from the start of the first to the end of the last."""
+
+    from_ms: Annotated[int, Meta(ge=0)]
+    to_ms: Annotated[int, Meta(ge=0)]
+    segments: Annotated[int, Meta(ge=1, le=MAX_SEGMENTS)]
+
+
 class Approval(OwnerStatement, frozen=True):
     """Yes: exactly these items, to exactly this reply key, for exactly this request."""
 
@@ -185,6 +205,8 @@ class Approval(OwnerStatement, frozen=True):
     """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
     gaps: Annotated[tuple[Absence, ...], Meta(max_length=MAX_GAPS)] | None = None
     """What the requester may know of the rest of the window; None, as a rule: nothing."""
+    clips: Annotated[tuple[ClipTold, ...], Meta(min_length=1, max_length=MAX_CLIPS)] | None = None
+    """That footage exists, and when: clips the requester may know of without seeing anything of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -193,14 +215,25 @@ class Approval(OwnerStatement, frozen=True):
             if not at_ms <= absence.from_ms < absence.to_ms:
                 raise FormatError("gaps: they follow each other in time, each longer than nothing.")
             at_ms = absence.to_ms
-        if not self.segments and not self.posters:
-            raise FormatError("segments: an approval names at least one segment or poster.", remedy="Refuse instead.")
+        if not self.segments and not self.posters and not self.clips:
+            raise FormatError("segments: an approval names something to share or to tell.", remedy="Refuse instead.")
+        distinct("clips", self.clips or ())
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
         # Two items under one header would share a file key, and opening one would open the other.
         distinct("segments and posters", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
         if self.contact is not None:
             base64.decode(self.contact)
+
+
+class Seconding(OwnerStatement, frozen=True):
+    """A second owner's yes to exactly what another one approved, where the owners have agreed that it takes two."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("seconding")
+
+    request: Sha256
+    approval: Sha256
+    """SHA-256 of the first approval's payload: every segment and header in it."""
 
 
 class Refusal(OwnerStatement, frozen=True):

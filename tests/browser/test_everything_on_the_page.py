@@ -65,7 +65,7 @@ def test_no_is_as_near_as_yes_and_nothing_leaves(home: Home) -> None:
     sizes = people.run(
         "ana",
         """const size = async (name) => { const box = await page.getByRole("button", {name, exact: true}).boundingBox(); return [box.width, box.height]; };
-           return {no: await size("Say no"), yes: await size("Share what I chose")};""",  # noqa: E501
+           return {no: await size("Say no"), yes: await size("Share what I chose")};""",
     )
     assert sizes["no"][1] >= sizes["yes"][1]
     people.run("ana", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
@@ -272,7 +272,7 @@ def test_where_a_browser_cannot_stream_segments_play_one_behind_the_other(home: 
            await page.getByLabel("Backup file").setInputFiles({name: "b.json", mimeType: "application/json", buffer: Buffer.from(args.backup)});
            await page.locator("#backup-passphrase").fill(args.passphrase);
            await page.getByRole("button", {name: "Bring my keys back"}).click();
-           await page.locator("body[data-bare=false]").waitFor();""",  # noqa: E501
+           await page.locator("body[data-bare=false]").waitFor();""",
         url=home.house.url,
         backup=backup,
         passphrase=PASSPHRASE,
@@ -364,7 +364,7 @@ def test_the_server_never_sees_a_key_or_a_plaintext_frame(tmp_path: Path, footag
                         "ana",
                         """const url = await page.locator(".clip img").first().getAttribute("src");
                            return page.evaluate(async (url) => Array.from(new Uint8Array(await (await fetch(url)).arrayBuffer())), url)
-                             .catch(() => []);""",  # noqa: E501
+                             .catch(() => []);""",
                     )
                 )
                 people.run("ana", 'await page.locator("summary", {hasText: "Add how to reach me"}).click();')

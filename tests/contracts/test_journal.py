@@ -299,7 +299,7 @@ def test_requests_are_listed_oldest_first_by_state_and_by_what_is_overdue(journa
 @pytest.mark.parametrize("state", State)
 def test_only_what_waits_for_its_owner_is_held(journal: SqliteJournal, state: State) -> None:
     journal.add_request(stored(1, state=state))
-    assert journal.held_segments(10) == (frozenset(stored(1).segments) if state is State.PENDING else frozenset())
+    assert journal.held_segments(10) == (frozenset(stored(1).segments) if state.holds_footage else frozenset())
 
 
 def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJournal) -> None:

@@ -21,6 +21,7 @@ ENDS = {
     State.REVOKED,
     State.STOPPED,
 }
+WAITING = {State.PENDING, State.HALF}
 SILENT = {State.NO_MATCH, State.DENIED, State.OPTED_OUT, State.EXPIRED, State.WITHDRAWN}
 
 
@@ -47,21 +48,29 @@ def test_an_end_is_an_end_and_every_request_can_come_to_one() -> None:
 
 
 def test_only_the_owners_approval_opens_anything() -> None:
-    assert reachable(State.RECEIVED, without=Cause.APPROVED) == {State.RECEIVED, State.PENDING} | SILENT
+    assert reachable(State.RECEIVED, without=Cause.APPROVED) == {State.RECEIVED, *WAITING} | SILENT
     offering = {key for key, line in TABLE.items() if Act.OFFER_OUTBOX in line.acts}
-    assert offering == {(State.PENDING, Cause.APPROVED)}
+    assert offering == {(state, Cause.APPROVED) for state in WAITING}
 
 
 def test_only_what_waits_for_its_owner_can_be_approved_or_denied_and_only_that_holds_footage() -> None:
     for cause in (Cause.APPROVED, Cause.DENIED):
-        assert {state for state, raised in TABLE if raised is cause} == {State.PENDING}
-    assert {state for state in State if state.holds_footage} == {State.PENDING}
+        assert {state for state, raised in TABLE if raised is cause} == WAITING
+    assert {state for state in State if state.holds_footage} == WAITING
+
+
+def test_where_it_takes_two_one_owners_yes_opens_nothing_and_one_owners_no_is_a_no() -> None:
+    halves = {key: line for key, line in TABLE.items() if key[1] is Cause.HALF}
+    assert {key[0] for key in halves} == WAITING
+    assert {(line.to, line.acts) for line in halves.values()} == {(State.HALF, (Act.TELL_OTHERS,))}
+    same = {cause: TABLE[State.PENDING, cause] for state, cause in TABLE if state is State.PENDING}
+    assert {cause: TABLE[State.HALF, cause] for state, cause in TABLE if state is State.HALF} == same
 
 
 def test_no_way_to_a_no_does_anything_that_the_network_could_see() -> None:
-    before_a_yes = {key: line for key, line in TABLE.items() if key[0] in (State.RECEIVED, State.PENDING)}
+    before_a_yes = {key: line for key, line in TABLE.items() if key[0] in (State.RECEIVED, *WAITING)}
     for key, line in before_a_yes.items():
-        assert set(line.acts) <= {Act.TELL_OWNER} or key == (State.PENDING, Cause.APPROVED)
+        assert set(line.acts) <= {Act.TELL_OWNER, Act.TELL_OTHERS} or key[1] is Cause.APPROVED
 
 
 def test_until_the_first_byte_every_way_out_drops_the_object_and_after_it_sending_stops() -> None:

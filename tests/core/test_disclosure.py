@@ -20,7 +20,7 @@ from agent.core.vault.records import Adopted, Boot, Segment
 from agent.core.vault.segment import Begin, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
-from agent.wire import envelope
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -215,6 +215,7 @@ def sent(case: Case) -> Sent:
         request_sha256=case.stored.payload_sha256,
         approval=signed(case.approval, APPROVER),
         enrolment=case.enrolment,
+        ledger=ledgered(case, case.approval),
     )
     return Sent(case, manifest, parts)
 
@@ -231,6 +232,10 @@ def test_an_honest_disclosure_verifies_as_a_whole(sent: Sent) -> None:
 def test_each_record_travels_once_even_for_a_segment_and_its_poster(sent: Sent) -> None:
     assert len(sent.manifest.records) == 3
     assert len(sent.manifest.parts) == 4
+
+
+def ledgered(case: Case, approval: Approval, **fields: Any) -> Any:
+    return samples.ledgered(case.asked, "ab" * 16, hashlib.sha256(strictjson.encode(approval)).hexdigest(), **fields)
 
 
 def by(key: Any, sent: Sent, **changes: Any) -> str:

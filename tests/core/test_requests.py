@@ -8,15 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.admission import Accepted, Blocked, Replayed, admit
 from agent.core.consent import State
 from agent.core.requests import (
     SEQUENCE_WINDOW,
-    Accepted,
-    Blocked,
-    Replayed,
     StandingOptOut,
     StoredRequest,
-    admit,
     is_replay,
     opted_out,
     trusted_seconds,

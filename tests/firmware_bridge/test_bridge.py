@@ -38,8 +38,7 @@ class Peer:
     def __init__(self, path: Path, kind: frames.Peer | None = frames.Peer.AGENT) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(20)
-        # The name is there a moment before somebody listens behind it.
-        until(lambda: self.socket.connect_ex(os.fspath(path)) == 0)
+        self.socket.connect(os.fspath(path))
         if kind is not None:
             self.say(frames.Hello(v=frames.VERSION, peer=kind))
             self.welcome = self.hear(frames.Welcome)

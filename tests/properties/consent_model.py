@@ -27,21 +27,23 @@ from agent.core.consent import State
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.vault.age import bech32
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
-from agent.wire import identities, strictjson
+from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import OptOut, Refusal, Revocation, Scope
+from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
 from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, Door, sha256_of, signed, stated
 from tests.wire import samples
 
 __all__ = ["Broken", "Exploration", "Explored", "World", "remembering"]
 
-STRANGER = private_key_from_seed(b"x" * 32)
+STRANGER, SECOND = private_key_from_seed(b"x" * 32), private_key_from_seed(b"2" * 32)
+WAITING = (State.PENDING, State.HALF)
 OPEN = (State.APPROVED, State.SENDING)
-ENDS = frozenset(State) - {State.RECEIVED, State.PENDING, *OPEN}
+ENDS = frozenset(State) - {State.RECEIVED, *WAITING, *OPEN}
 LEDGERED: dict[State | None, str] = {
     State.NO_MATCH: "no-match",
     State.PENDING: "matched",
+    State.HALF: "first-approval",
     State.APPROVED: "approved",
     State.SENDING: "sending",
     State.SENT: "receipt",
@@ -114,11 +116,14 @@ class Snapshot:
 class World:
     """One door and its surroundings.  Every action is a method without arguments in `actions`."""
 
-    def __init__(self, requests: int = 1) -> None:
-        """`requests`: 1 or 2, each of a requester of its own."""
+    def __init__(self, requests: int = 1, owners: int = 1) -> None:
+        """`requests`: 1 or 2, each of a requester of its own.  `owners`: 1, or 2 who must both approve."""
+        self.owners = owners
         journal = CuttingJournal()
         self.journal = journal
         self.door = Door.enrolled(journal=journal)
+        if owners == 2:
+            self.door.enrol(**custodians.two_owners(self.door, SECOND))
         self.outbox, self.vault = self.door.outbox, self.door.vault
         journal.on_cut = lambda: setattr(self.outbox, "off", True)
         self.quieten()
@@ -137,6 +142,9 @@ class World:
         self._approvals = [self._approval(number, self.sets[number][0]) for number in range(len(self.asked))]
         self._outside = self._approval(0, third)
         self._wrong_bytes = self._approval(0, first, payload_sha256="00" * 32)
+        self._others = self._approval(0, self.sets[0][1])
+        self._secondings = [self._seconding(number, self._approvals[number][0]) for number in range(len(self.asked))]
+        self._seconding_of_none = self._seconding(0, self._outside[0])
         self._refusals = [signed(Refusal(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
         self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
         self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
@@ -162,6 +170,19 @@ class World:
                 f"revoke {number}": lambda n=number: self._revoke(n),
                 f"send {number}": lambda n=number: self._send(n),
                 f"receipt {number}": lambda n=number: self._receipt(n),
+            }
+        if self.owners == 2:
+            made |= {f"second {n}": lambda n=n: self._take(signed(self._secondings[n], SECOND)) for n in (0,)}
+            made |= {
+                "the other approves something else": lambda: self._take(*self._others, key=SECOND),
+                "the first seconds the other": lambda: self._take(
+                    signed(self._seconding(0, self._others[0], "f" * 32), APPROVER)
+                ),
+                "the first seconds themselves!": lambda: self._take(
+                    signed(self._seconding(0, self._approvals[0][0]), APPROVER)
+                ),
+                "seconds what was not approved!": lambda: self._take(signed(self._seconding_of_none, SECOND)),
+                "forged seconding!": lambda: self._take(signed(self._secondings[0], SECOND), by=STRANGER),
             }
         return made | {
             "refuse 0": lambda: self._receipt(0, refused=True),
@@ -202,6 +223,12 @@ class World:
         )
         return signed(approval, APPROVER), (header,)
 
+    def _seconding(self, number: int, approval: bytes, nonce: str | None = None) -> Seconding:
+        claimed = envelope.read_unverified(approval)
+        values = {**stated(), "request": sha256_of(self.asked[number])}
+        values |= {"nonce": nonce} if nonce else {}
+        return Seconding(**values, approval=hashlib.sha256(claimed.payload).hexdigest())
+
     def papers_of(self, segment: str) -> bytes:
         return self.door.vault.kept[segment].file
 
@@ -212,7 +239,10 @@ class World:
         theirs = msgspec.structs.replace(self._withdrawals[0], requester="harbour-fire")
         return self._hear(theirs, FIRE)
 
-    def _take(self, data: bytes, headers: tuple[bytes, ...] = (), by: Any = None) -> object:
+    def _take(self, data: bytes, headers: tuple[bytes, ...] = (), by: Any = None, key: Any = None) -> object:
+        if key is not None:
+            claimed = envelope.read_unverified(data)
+            data = envelope.sign(claimed.payload_type, claimed.payload, key)
         if by is not None:
             payload = strictjson.decode(data, dict)  # type: ignore[type-var]
             data = strictjson.encode({**payload, "signatures": [self._forged(payload["signatures"][0])]})  # type: ignore[arg-type]
@@ -266,9 +296,18 @@ class World:
         digest = hashlib.sha256(data).hexdigest()
         if self.published.setdefault((named, part), digest) != digest:
             raise Broken("[11] a retry sent other bytes")
-        if part and not data.startswith(self._approvals[number][1][0]):
+        if part:
+            self._check_part(number, data)
+
+    def _check_part(self, number: int, data: bytes) -> None:
+        """It is one of ours: a header that an owner's client made, and exactly the footage it was made for."""
+        approvals = [(self._approvals[number], self.sets[number][0])]
+        approvals += [(self._others, self.sets[0][1])] if self.owners == 2 else []
+        ours = {headers[0]: segment for (_, headers), segment in approvals}
+        header = next((header for header in ours if data.startswith(header)), None)
+        if header is None:
             raise Broken("[5] a header left that no owner's client made")
-        if part and not self.papers[self.sets[number][0]].file.endswith(data[len(self._approvals[number][1][0]) :]):
+        if not self.papers[ours[header]].file.endswith(data[len(header) :]):
             raise Broken("[6] other footage left than was approved")
 
     def _receipt(
@@ -304,7 +343,7 @@ class World:
         gone = next((name for name in old if name not in held), None)
         if gone is not None:
             self.vault.evict(gone)
-            if any(gone in stored.segments for stored in self.journal.requests(State.PENDING)):
+            if any(gone in stored.segments for stored in self.journal.requests(*WAITING)):
                 raise Broken("[3] a segment was evicted that waits for its owner")
 
     def restart(self) -> None:
@@ -370,6 +409,7 @@ class World:
         nonces = frozenset(row[0] for row in self.journal._rows("SELECT nonce FROM nonce"))
         numbers = frozenset(self.journal._rows("SELECT key_id, seq FROM sequence"))
         strays = len(self.outbox.objects.keys() - rows)
+        each += [hashlib.sha256(kept).hexdigest() for kept in self.journal.named("first.").values()]
         return (*each, nonces, numbers, self.journal.opt_outs(), self.phase, len(self.vault.kept), strays)
 
     def _ids(self) -> list[str]:
@@ -394,12 +434,23 @@ class World:
         if self.outbox.objects.keys() != approved:
             raise Broken("[4] bytes lie in the outbox that no approval names, or are missing")
         self._check_time()
+        self._check_two()
+
+    def _check_two(self) -> None:
+        """Where it takes two, nothing is approved that only one of them signed; and no approval is left lying about."""
+        kept = self.journal.named("first.").keys()
+        if kept != {stored.id for stored in self.journal.requests(State.HALF)}:
+            raise Broken("a first approval was lost, or stayed when it was of no use any more")
+        if self.owners == 2 and self.journal.requests(*OPEN):
+            used = {nonce for (nonce,) in self.journal._rows("SELECT nonce FROM nonce")}
+            if not used & {self._secondings[0].nonce, "f" * 32}:
+                raise Broken("[4] one owner's yes was enough, and it takes two")
 
     def _check_time(self) -> None:
-        open_now = {stored.state for stored in self.journal.requests(State.PENDING, *OPEN)}
-        if (self.phase > 0 and State.PENDING in open_now) or (self.phase > 1 and open_now):
+        open_now = {stored.state for stored in self.journal.requests(*WAITING, *OPEN)}
+        if (self.phase > 0 and open_now & {*WAITING}) or (self.phase > 1 and open_now):
             raise Broken("a request outlived its time")
-        if self.journal.opt_outs() and State.PENDING in open_now:
+        if self.journal.opt_outs() and open_now & {*WAITING}:
             raise Broken("an owner was asked who had opted out")
 
     def _check_ledger(self, before: Snapshot) -> None:
@@ -421,6 +472,8 @@ class World:
             stored = self.journal.request(self.asked[number].id)
             state = stored.state if stored else None
             entries = [kind for kind in recorded.get(self.asked[number].id, []) if kind != "sealed"]
+            if state is was is State.HALF and entries == ["first-approval"]:
+                continue  # another approval has taken the place of the one that waits
             if (entries[-1:] or None) != (None if state is was else [LEDGERED.get(state)]):
                 raise Broken(f"[10] {was} became {state}, and the ledger says {entries}")
             if state is was:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +23,17 @@ from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
 from agent.services import inbox, statements
+from agent.services import requests as requests_service
 from agent.services.decisions import Decisions
 from agent.services.inbox import Inbox
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
+from agent.services.statements import Statements
+from agent.wire import envelope
+from agent.wire.control import unpacked
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
+from agent.wire.statements import Enrolment
 from tests.custodians import FakeOutbox
 from tests.properties.consent_model import Broken, Exploration, World, remembering
 
@@ -37,9 +44,9 @@ BETWEEN_TWO = {
 
 
 @contextmanager
-def explored(count: int, **how: Any) -> Iterator[Exploration]:
+def explored(count: int, owners: int = 1, **how: Any) -> Iterator[Exploration]:
     with remembering():
-        world = World(count)
+        world = World(count, owners)
         yield Exploration(world, **how)
         world.door.close()
 
@@ -48,9 +55,18 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
     with explored(1) as exploration:
         done = exploration.run()
     assert done.whole
-    assert done.reached == set(State) - {State.RECEIVED}
+    assert done.reached == set(State) - {State.RECEIVED, State.HALF}
     assert done.states > 500
     assert done.cuts > 3000
+
+
+def test_two_owners_who_must_both_approve_and_everything_they_can_do_about_one_request() -> None:
+    with explored(1, owners=2) as exploration:
+        done = exploration.run()
+    assert done.whole
+    assert done.reached == set(State) - {State.RECEIVED}
+    assert done.states > 1000
+    assert done.cuts > 5000
 
 
 def test_two_requests_in_every_order() -> None:
@@ -200,6 +216,63 @@ MUTATIONS: tuple[Mutation, ...] = (
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
 def test_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     with explored(1) as exploration:
+        mutation(monkeypatch)
+        with pytest.raises(Broken) as caught:
+            exploration.run(300)
+        print(caught.value)
+
+
+def an_owner_may_second_themselves(patch: pytest.MonkeyPatch) -> None:
+    numbers = itertools.count()
+    patch.setattr(Enrolment, "name_of", lambda *_: f"somebody-{next(numbers)}")
+
+
+def a_seconding_need_not_name_what_waits(patch: pytest.MonkeyPatch) -> None:
+    second = Statements._second
+
+    def lenient(self: Statements, seconding: Any, said: Any, enrolment: Any) -> Any:
+        kept = self._journal.get(requests_service.first_approval_of(self._named(seconding.request).id))
+        data, _ = unpacked(kept) if kept else (said.data, ())
+        payload = envelope.read_unverified(data).payload
+        other = msgspec.structs.replace(seconding, approval=hashlib.sha256(payload).hexdigest())
+        return second(self, other, said, enrolment)
+
+    patch.setattr(Statements, "_second", lenient)
+
+
+def one_yes_is_enough(patch: pytest.MonkeyPatch) -> None:
+    approve = Statements._approve
+
+    def hasty(self: Statements, approval: Any, said: Any, headers: Any, enrolment: Any) -> Any:
+        enrolment = msgspec.structs.replace(enrolment, approvals_needed=1)
+        self._enrolments.current = enrolment
+        return approve(self, approval, said, headers, enrolment)
+
+    patch.setattr(Statements, "_approve", hasty)
+
+
+def a_first_approval_stays(patch: pytest.MonkeyPatch) -> None:
+    remove = SqliteJournal.remove
+
+    def forgetful(self: SqliteJournal, name: str) -> None:
+        if not name.startswith("first."):
+            remove(self, name)
+
+    patch.setattr(SqliteJournal, "remove", forgetful)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        an_owner_may_second_themselves,
+        a_seconding_need_not_name_what_waits,
+        one_yes_is_enough,
+        a_first_approval_stays,
+    ],
+    ids=lambda mutation: mutation.__name__,
+)
+def test_between_two_owners_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with explored(1, owners=2) as exploration:
         mutation(monkeypatch)
         with pytest.raises(Broken) as caught:
             exploration.run(300)

@@ -34,6 +34,7 @@ from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Approval, Enrolment, NamedKey, NamedRecipient, SealedItem
+from tests.wire import samples
 
 BOOT = "0b" * 16
 
@@ -288,6 +289,12 @@ class House:
                 request_sha256=asked.payload_sha256,
                 approval=signed_approval,
                 enrolment=self.enrolment(),
+                ledger=samples.ledgered(
+                    asked.request,
+                    disclosure,
+                    hashlib.sha256(strictjson.encode(approval)).hexdigest(),
+                    self.device,
+                ),
             )
         )
         statements = envelope.sign(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
@@ -12,14 +13,31 @@ from hypothesis import strategies as st
 
 from agent.core.consent import State
 from agent.core.timebase import ClockQuality, seconds
+from agent.wire import strictjson
+from agent.wire.control import Frame
 from agent.wire.disclosures import ReceiptState
+from agent.wire.envelope import read_unverified
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.limits import Limits
+from agent.wire.messages import Bulletin, Deletion
 from agent.wire.statements import OptIn, OptOut, Scope, TrustChange
-from agent.wire.topics import RequestTopic
+from agent.wire.topics import ReceiptTopic, RequestTopic, cell_of
 from tests import custodians
-from tests.custodians import FIRE, NOW_S, POLICE, Door, complete, receipt, refused, request, signed, stated, withdrawal
+from tests.custodians import (
+    DOOR,
+    FIRE,
+    NOW_S,
+    POLICE,
+    Door,
+    complete,
+    receipt,
+    refused,
+    request,
+    signed,
+    stated,
+    withdrawal,
+)
 from tests.wire import samples
 
 STRANGER = private_key_from_seed(b"x" * 32)
@@ -365,11 +383,85 @@ def test_after_its_end_no_receipt_matters(door: Door, state: ReceiptState) -> No
     assert everything_but_counters(door) == before
 
 
-def test_bulletins_are_counted_and_answered_by_nobody(door: Door) -> None:
+def bulletin(**changes: Any) -> Any:
+    values = {"id": custodians.new_id(), "seq": next(custodians._numbers), **changes}
+    return msgspec.structs.replace(samples.EVERY_MESSAGE["bulletin"], **values)
+
+
+def bulletins(door: Door) -> list[Any]:
+    shown = door.custodian.control.answer(Frame({"op": "bulletins"})).head["result"]["bulletins"]
+    return [strictjson.decode(read_unverified(each.encode()).payload, Bulletin) for each in shown]
+
+
+def test_bulletins_are_listed_newest_first_and_answered_by_nobody(door: Door) -> None:
+    told, states = list(door.told.news), door.journal.requests()
+    first, second = bulletin(area=None), bulletin(area=samples.CIRCLE)
+    for each in (first, second, first):
+        assert door.hear(each) is None
+        door.clock.advance(1)
+    assert bulletins(door) == [second, first]
+    assert door.journal.counters() == {"bulletin": 2, "replayed": 1}
+    assert (door.told.news, door.journal.requests(), door.outgoing()) == (told, states, [])
+
+
+def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door: Door) -> None:
+    door.hear(bulletin(area=samples.Circle(lat=10.0, lon=10.0, radius_m=300)))
+    door.hear(bulletin(not_after_s=NOW_S - 1))
+    assert bulletins(door) == []
+    for _ in range(20):
+        door.hear(bulletin())
+    assert len(bulletins(door)) == 8
+    for _ in range(5):
+        door.clock.advance(86_401)
+        for _ in range(8):
+            door.hear(bulletin(not_after_s=NOW_S + 10 * 86_400))
+    assert len(bulletins(door)) == 32
+
+
+# -- what the requester says of what it received -----------------------------------------------------------------------
+
+
+def shown(door: Door, asked: Any) -> dict[str, Any]:
+    found: dict[str, Any] = door.custodian.control.answer(Frame({"op": "request", "id": asked.id})).head["result"]
+    return found
+
+
+def deletion(asked: Any, **changes: Any) -> Deletion:
+    values = {"v": 1, "request": asked.id, "requester": asked.requester, "audience": asked.audience}
+    values |= {"seq": next(custodians._numbers), "deleted_s": NOW_S}
+    return Deletion(**{**values, **changes})
+
+
+def test_receipt_and_deletion_are_kept_as_they_were_signed_for_the_owner_to_see(door: Door) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    receipt = signed(custodians.complete(door, asked, disclosure, retention_days=180), POLICE)
+    door.hear(receipt, topic=ReceiptTopic(samples.DEVICE_KEY.id, disclosure))
+    assert shown(door, asked)["receipt"] == receipt.decode()
+    assert shown(door, asked)["deletion"] is None
+    statement = signed(deletion(asked), POLICE)
+    where = custodians.topic_of(asked)
+    for _ in range(2):
+        door.hear(statement, topic=where)
+    assert shown(door, asked)["deletion"] == statement.decode()
+    assert door.state(asked) is State.SENT
+    assert door.kinds()[-2:] == ["receipt", "deleted"]
+    door.hear(deletion(asked), topic=where)
+    assert door.kinds().count("deleted") == 1
+
+
+def test_a_deletion_of_what_never_left_or_of_anothers_changes_nothing(door: Door) -> None:
+    asked = door.ask()
     before = everything_but_counters(door)
-    assert door.hear(samples.EVERY_MESSAGE["bulletin"]) is None
-    assert everything_but_counters(door) == before
-    assert door.journal.counters() == {"bulletin": 1}
+    door.hear(deletion(asked), topic=custodians.topic_of(asked))
+    approved_one, disclosure = approved(door)
+    door.begin(disclosure)
+    after = everything_but_counters(door)
+    theirs = deletion(approved_one, requester="harbour-fire")
+    door.hear(theirs, FIRE, topic=RequestTopic(cell_of(*DOOR), "harbour-fire", approved_one.id))
+    assert everything_but_counters(door) == after
+    assert door.journal.counters() == {"unexpected": 2}
+    assert before != after
 
 
 # -- time --------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -263,7 +264,7 @@ def test_nothing_waits_while_gigabytes_are_copied(door: Door) -> None:
 def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(door: Door, meanwhile: str) -> None:
     asked = door.ask()
     statement, second = approval(door, asked), approval(door, asked)
-    make = door.custodian.control._statements._maker.make
+    make = door.custodian.control._statements._maker.making
     again = door.custodian.control._statements._maker
 
     def happening() -> None:
@@ -282,13 +283,14 @@ def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(doo
             case "owners changed":
                 door.enrol(epoch=2, previous=sha256_of(current_enrolment(door)))  # type: ignore[arg-type]
 
-    def interrupted(*arguments: Any) -> Any:
-        again.make = make  # type: ignore[method-assign]
-        made = make(*arguments)
-        happening()
-        return made
+    @contextmanager
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        again.making = make  # type: ignore[method-assign]
+        with make(*arguments) as made:
+            happening()
+            yield made
 
-    again.make = interrupted  # type: ignore[method-assign]
+    again.making = interrupted  # type: ignore[method-assign]
     with pytest.raises(RequestError):
         door.obey(*statement)
     assert door.outbox.objects.keys() == {record.disclosure for record in door.journal.outbox()}

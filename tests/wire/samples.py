@@ -7,12 +7,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from agent.core.ledger.checkpoint import sign_checkpoint
+from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.ledger.merkle import Frontier, leaf_hash
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.opening import HybridIdentity
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.disclosures import (
     ContactCard,
     DisclosureManifest,
+    Ledgered,
     Part,
     PartKind,
     PartMissing,
@@ -23,10 +28,11 @@ from agent.wire.disclosures import (
 )
 from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import (
     Absence,
     Approval,
+    ClipTold,
     Enrolment,
     NamedKey,
     NamedRecipient,
@@ -36,6 +42,7 @@ from agent.wire.statements import (
     Revocation,
     Scope,
     SealedItem,
+    Seconding,
     TrustChange,
     Why,
 )
@@ -170,6 +177,32 @@ def receipt(**changes: Any) -> Receipt:
     return Receipt(**{**values, **changes})
 
 
+def ledgered(
+    request: FootageRequest,
+    disclosure: str,
+    approval_sha256: str,
+    device: Any = DEVICE,
+    earlier: int = 5,
+    **fields: Any,
+) -> Ledgered:
+    """The proof that the approval with that payload is entry number `earlier` of a device's ledger."""
+    boot = "1" * 32
+    at = Moment(BootNs(1), UtcNs(NOW_S * 10**9), ClockQuality.SYNCED)
+    before = Frontier()
+    for _ in range(earlier):
+        before = before.append(leaf_hash(encode_entry(entry(EntryKind.BOOT, boot, at))))
+    values = {"request": request.id, "requester": request.requester, "disclosure": disclosure}
+    values |= {"subject": approval_sha256, "segments": 1}
+    leaf = encode_entry(entry(**{"kind": EntryKind.APPROVED, "boot_id": boot, "at": at, **values, **fields}))
+    after = before.append(leaf_hash(leaf))
+    return Ledgered(
+        checkpoint=sign_checkpoint(after, device).decode(),
+        entry=leaf.decode(),
+        index=earlier,
+        path=tuple(node.hex() for node in reversed(before.roots)),
+    )
+
+
 def disclosure_manifest() -> DisclosureManifest:
     return DisclosureManifest(
         v=1,
@@ -183,6 +216,7 @@ def disclosure_manifest() -> DisclosureManifest:
             Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),
             Part(kind=PartKind.POSTER, id=item(0).id, size_bytes=40_000, sha256=SHA),
         ),
+        ledger=ledgered(request(), receipt().disclosure, hashlib.sha256(strictjson.encode(approval())).hexdigest()),
     )
 
 
@@ -191,6 +225,9 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "footage-request-circle": request(area=CIRCLE),
     "withdrawal": Withdrawal(
         v=1, request=request().id, requester="harbour-police", audience=ROOT_KEY.id, seq=8, reason="Case closed"
+    ),
+    "deletion": Deletion(
+        v=1, request=request().id, requester="harbour-police", audience=ROOT_KEY.id, seq=11, deleted_s=NOW_S
     ),
     "bulletin": Bulletin(
         v=1,
@@ -217,7 +254,23 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
             NamedRecipient(name="owner-2", recipient=X25519_RECIPIENT),
         ),
     ),
+    "enrolment-two-approve": enrolment(
+        epoch=2,
+        previous=SHA,
+        approvers=(
+            NamedKey(name="owner-1", key=OWNER_KEY.text),
+            NamedKey(name="owner-2", key=public_key_of(private_key("owner-2")).text),
+        ),
+        approvals_needed=2,
+    ),
     "approval": approval(),
+    "approval-of-clips": approval(
+        segments=(),
+        posters=(),
+        contact=None,
+        clips=(ClipTold(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, segments=4),),
+    ),
+    "seconding": Seconding(**_STATED, request=SHA, approval=SHA),
     "approval-with-gaps": approval(
         contact=None,
         gaps=(

@@ -27,6 +27,7 @@ SIGNERS = {
     "footage-request": "requester",
     "withdrawal": "requester",
     "bulletin": "requester",
+    "deletion": "requester",
     "receipt": "requester",
     "disclosure-manifest": "device",
 }

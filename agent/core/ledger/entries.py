@@ -35,6 +35,8 @@ class EntryKind(enum.Enum):
     """By a trusted requester, but over a limit or replayed.  What no trusted key signed is only counted."""
     NO_MATCH = "no-match"
     MATCHED = "matched"
+    FIRST_APPROVAL = "first-approval"
+    """Of two owners one has approved."""
     APPROVED = "approved"
     DENIED = "denied"
     EXPIRED = "expired"
@@ -49,6 +51,8 @@ class EntryKind(enum.Enum):
     REVOKED = "revoked"
     STOPPED = "stopped"
     RECEIPT = "receipt"
+    DELETED = "deleted"
+    """The requester states that it has deleted what it received."""
     OPT_OUT = "opt-out"
     OPT_IN = "opt-in"
     TRUST_CHANGED = "trust-changed"
@@ -59,7 +63,8 @@ class EntryKind(enum.Enum):
 
 
 Reason = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9 -]{0,46}[a-z0-9])?\Z")]
-"""A word or a few of our own vocabulary (a limit, a cause, a fault); never anything a requester wrote."""
+"""A word or a few of our own vocabulary (a limit, a cause, a fault), or the label of the owner's key that decided;
+never anything a requester wrote."""
 
 
 class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
@@ -108,19 +113,21 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.BLOCKED: _fields("requester reason", "request subject"),
     EntryKind.NO_MATCH: _fields("request requester"),
     EntryKind.MATCHED: _fields("request requester segments", "reason"),
-    EntryKind.APPROVED: _fields("request requester disclosure subject segments"),
-    EntryKind.DENIED: _fields("request requester", "subject"),
+    EntryKind.FIRST_APPROVAL: _fields("request requester subject segments", "reason"),
+    EntryKind.APPROVED: _fields("request requester disclosure subject segments", "reason"),
+    EntryKind.DENIED: _fields("request requester", "subject reason"),
     EntryKind.EXPIRED: _fields("request requester"),
-    EntryKind.OPTED_OUT: _fields("request requester", "subject"),
+    EntryKind.OPTED_OUT: _fields("request requester", "subject reason"),
     EntryKind.WITHDRAWN: _fields("request requester", "subject disclosure"),
     EntryKind.SEALED: _fields("request requester disclosure subject segments size_bytes"),
     EntryKind.SENDING: _fields("request requester disclosure", "subject segments size_bytes"),
     EntryKind.SENT: _fields("request requester disclosure size_bytes", "segments"),
-    EntryKind.REVOKED: _fields("request requester disclosure", "subject"),
+    EntryKind.REVOKED: _fields("request requester disclosure", "subject reason"),
     EntryKind.STOPPED: _fields("request requester disclosure", "subject segments size_bytes reason"),
     EntryKind.RECEIPT: _fields("request requester disclosure subject", "segments size_bytes reason"),
-    EntryKind.OPT_OUT: _fields("subject"),
-    EntryKind.OPT_IN: _fields("subject"),
+    EntryKind.DELETED: _fields("request requester subject"),
+    EntryKind.OPT_OUT: _fields("subject", "reason"),
+    EntryKind.OPT_IN: _fields("subject", "reason"),
     EntryKind.TRUST_CHANGED: _fields("subject", "version reason"),
     EntryKind.RECIPIENTS_CHANGED: _fields("subject version"),
     EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),

@@ -1,43 +1,25 @@
-"""What may leave, and how anyone can check that it might: an approval turned into parts, and parts held against it.
+"""The requester's half: every statement in a disclosure held against every other, offline, trusting nobody's word.
 
-The two halves of this module mirror each other.
-
-On the device, `release` holds an owner-signed approval against everything it must agree with.  It says yes only if
-
-- it names this device, this request by the hash of its signed bytes, and this request's reply key;
-- every item lies in the match set that was frozen when the request matched, and overlaps the requested window;
-- every item names the payload bytes that the manifest says were sealed at capture;
-- what it says of the rest of the window, if anything, is what the manifest says (`absences`);
-- every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else.
-
-The device cannot look into the header: it holds no key that opens anything.  That the header really is for this
-requester is the owner's client's doing.  That *nothing else* leaves is this module's.
-
-At the requester's, `read_manifest` and `check_part` go the same way backwards, offline and without trusting us: the
-device signed the manifest and every capture record in it, an owner that the device names signed the approval, the
-approval names exactly the received headers and payloads, and the payloads are the ones signed at capture.  `agree`
-ties the opened media to the record.  A disclosure verifies as a whole or raises; there is no "mostly".
-
-    part 0      age file sealed to the reply key: the signed `DisclosureManifest`
-    part n ≥ 1  new header (by the owner's client) ++ stored payload (by the device, at capture): one age file
-
-Source: PROTOCOL.md, "Disclosure"; ARCHITECTURE, invariants 4, 5 and 6.
+Each function is one step and raises `OpenError` for a signature that does not verify, `FormatError` for two statements
+that do not agree.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
 
+from agent.core.disclosure.releasing import stored_file
+from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.entries import EntryKind, decode_entry
+from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.matching import Window
-from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.coverage import State, Stretch
+from agent.core.vault.age.header import split
 from agent.core.vault.manifest import SignedRecord, open_line
-from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
+from agent.core.vault.records import Adopted, Segment, StoredRecord
 from agent.core.vault.segment import Context
-from agent.errors import FormatError, OpenError, RequestError
+from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import (
     DISCLOSURE_ENVELOPE_LIMIT_BYTES,
@@ -50,167 +32,28 @@ from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
-    Absence,
     Approval,
     Enrolment,
     SealedItem,
-    Why,
+    Seconding,
 )
 
 __all__ = [
-    "Approved",
     "Disclosed",
     "Item",
-    "Released",
-    "absences",
     "agree",
     "check_part",
     "device_said",
     "enrolled",
     "items_of",
-    "manifest_of",
     "owner_said",
     "read_manifest",
-    "release",
     "require_answers",
     "require_approves",
+    "require_ledgered",
     "require_within_window",
+    "seconded",
 ]
-
-_HYBRID_KIND: Final = "mlkem768x25519"
-
-
-class Approved(Protocol):
-    """What `release` needs to know of the request (`core.requests.StoredRequest` has it)."""
-
-    @property
-    def payload_sha256(self) -> str: ...
-    @property
-    def segments(self) -> tuple[str, ...]: ...
-    @property
-    def request(self) -> FootageRequest: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """One item that may leave: its new header, its stored file, and the signed record of its capture."""
-
-    kind: PartKind
-    id: str
-    header: bytes
-    stored: Sealed
-    record: SignedRecord
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.header) + self.stored.size - self.stored.header_size
-
-
-def release(
-    approval: Approval,
-    headers: Mapping[str, bytes],
-    request: Approved,
-    records: Mapping[str, SignedRecord],
-    device: str,
-) -> tuple[Released, ...]:
-    """The items of `approval`, each held against the rules above.
-
-    `headers`: new headers by their SHA-256; `records`: the manifest's, by segment id; `device`: our public key's text.
-    Raises `RequestError` for the first thing that does not agree; nothing is released in part.
-    """
-    asked = request.request
-    if approval.device != device:
-        raise _refused("it is for another device")
-    if approval.request != request.payload_sha256:
-        raise _refused("it is for another request")
-    if approval.reply != asked.reply:
-        raise _refused("it is sealed to another key than the requester's")
-    window = Window.of_seconds(asked.from_s, asked.to_s)
-    wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
-    wanted += [(PartKind.POSTER, item) for item in approval.posters]
-    return tuple(_released(kind, item, headers, frozenset(request.segments), records, window) for kind, item in wanted)
-
-
-def _released(
-    kind: PartKind,
-    item: SealedItem,
-    headers: Mapping[str, bytes],
-    match_set: frozenset[str],
-    records: Mapping[str, SignedRecord],
-    window: Window,
-) -> Released:
-    if item.id not in match_set:
-        raise _refused(f"segment {item.id} is not among those that matched")
-    signed = records.get(item.id)
-    stored = _stored(kind, signed)
-    if signed is None or stored is None:
-        raise _refused(f"{kind.value} {item.id} is no longer in the vault")
-    if not window.overlaps(signed.record.span.start_ms, signed.record.span.end_ms):  # type: ignore[union-attr]
-        raise _refused(f"segment {item.id} lies outside the requested window")
-    if item.payload_sha256 != stored.sha256_payload:
-        raise _refused(f"{kind.value} {item.id} names other bytes than the ones stored")
-    header = headers.get(item.header_sha256)
-    if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
-        raise _refused(f"the new header of {kind.value} {item.id} is missing")
-    _require_one_recipient(header)
-    return Released(kind, item.id, header, stored, signed)
-
-
-def _stored(kind: PartKind, signed: SignedRecord | None) -> Sealed | None:
-    if signed is None or not isinstance(signed.record, Segment | Adopted):
-        return None
-    return signed.record.file if kind is PartKind.SEGMENT else signed.record.poster_file
-
-
-def _require_one_recipient(header: bytes) -> None:
-    """A second stanza would be a second reader whom nobody approved."""
-    parsed, length = parse_header(header)
-    if length != len(header) or [stanza.kind for stanza in parsed.stanzas] != [_HYBRID_KIND]:
-        raise _refused("a new header is not wrapped to exactly one hybrid recipient")
-
-
-def _refused(why: str) -> RequestError:
-    return RequestError(f"This approval cannot be carried out: {why}.", remedy="Review the request again.")
-
-
-def absences(stretches: Iterable[Stretch]) -> tuple[Absence, ...]:
-    """What a requester may be told of a window besides the footage: word for word what the vault says of it."""
-    return tuple(
-        Absence(from_ms=one.start_ms, to_ms=one.end_ms, why=Why(one.state.value))
-        for one in stretches
-        if one.state is not State.FOOTAGE
-    )
-
-
-def manifest_of(
-    released: Iterable[Released],
-    part_hashes: Iterable[str],
-    *,
-    disclosure: str,
-    device: str,
-    request_sha256: str,
-    approval: bytes,
-    enrolment: bytes,
-) -> DisclosureManifest:
-    """Part 0 before it is signed and sealed.  `part_hashes`: SHA-256 of each part as it will be sent, in order."""
-    items = tuple(released)
-    lines = {item.record.line.decode("ascii"): None for item in items}
-    return DisclosureManifest(
-        v=1,
-        disclosure=disclosure,
-        device=device,
-        request=request_sha256,
-        approval=approval.decode("ascii"),
-        enrolment=enrolment.decode("ascii"),
-        records=tuple(lines),
-        parts=tuple(
-            Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
-            for item, digest in zip(items, part_hashes, strict=True)
-        ),
-    )
-
-
-# -- the other half: what the requester checks -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +76,8 @@ class Disclosed:
     """Name of the approval key, as the enrolment labels it."""
     enrolment: Enrolment
     items: tuple[Item, ...]
+    seconder: str | None = None
+    """Name of the second owner's key, where the enrolment wants two."""
 
 
 def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> Disclosed:
@@ -245,9 +90,11 @@ def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> 
     enrolment = enrolled(manifest)
     approval, approver = owner_said(manifest, enrolment)
     require_approves(approval, request, request_sha256)
+    seconder = seconded(manifest, enrolment)
+    require_ledgered(manifest, request)
     items = tuple(items_of(manifest, approval))
     require_within_window(items, request)
-    return Disclosed(manifest, approval, approver, enrolment, items)
+    return Disclosed(manifest, approval, approver, enrolment, items, seconder)
 
 
 def device_said(data: bytes) -> DisclosureManifest:
@@ -293,8 +140,49 @@ def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Appr
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if approval.device != manifest.device:
         raise FormatError("The owner's approval in this disclosure is for another device.")
-    key = enrolment.approver_keys[opened.key_id].text
-    return approval, next(approver.name for approver in enrolment.approvers if approver.key == key)
+    return approval, enrolment.name_of(opened.key_id)
+
+
+def seconded(manifest: DisclosureManifest, enrolment: Enrolment) -> str | None:
+    """The name of the second owner who approved the same; None where one is enough."""
+    if enrolment.approvals_needed == 1:
+        if manifest.seconding is not None:
+            raise FormatError("This disclosure names a second owner where none is needed.")
+        return None
+    if manifest.seconding is None:
+        raise FormatError("This disclosure lacks the second owner's approval.")
+    first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    others = {key_id: key for key_id, key in enrolment.approver_keys.items() if key_id != first.key_id}
+    opened = envelope.open_envelope(
+        manifest.seconding.encode(), Seconding.PAYLOAD_TYPE, others, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+    )
+    second = strictjson.decode(opened.payload, Seconding, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if (second.device, second.request, second.approval) != (
+        manifest.device,
+        manifest.request,
+        hashlib.sha256(first.payload).hexdigest(),
+    ):
+        raise FormatError("The second owner's approval in this disclosure is for something else.")
+    return enrolment.name_of(opened.key_id)
+
+
+def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> None:
+    """Whether the device's ledger held this approval, of this request, for this disclosure."""
+    proof = manifest.ledger
+    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_key)
+    leaf = proof.entry.encode()
+    path = [bytes.fromhex(node) for node in proof.path]
+    check_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, checkpoint.root, path)
+    entry = decode_entry(leaf)
+    approval = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    if (entry.kind, entry.request, entry.requester, entry.disclosure, entry.subject) != (
+        EntryKind.APPROVED,
+        request.id,
+        request.requester,
+        manifest.disclosure,
+        hashlib.sha256(approval.payload).hexdigest(),
+    ):
+        raise FormatError("The ledger entry in this disclosure records something else than its approval.")
 
 
 def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
@@ -303,6 +191,8 @@ def require_approves(approval: Approval, request: FootageRequest, request_sha256
     window = Window.of_seconds(request.from_s, request.to_s)
     if any(gap.from_ms < window.from_ms or gap.to_ms > window.to_ms for gap in approval.gaps or ()):
         raise FormatError("The owner's approval in this disclosure speaks of time outside the requested window.")
+    if not all(window.overlaps(clip.from_ms, clip.to_ms) for clip in approval.clips or ()):
+        raise FormatError("The owner's approval in this disclosure tells of clips outside the requested window.")
 
 
 def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]:
@@ -324,7 +214,7 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]
             raise FormatError(f"The device's record of {part.kind.value} {part.id} is missing.")
         signed, record = captured[part.id]
         item = approved[part.kind, part.id]
-        stored = _stored(part.kind, signed)
+        stored = stored_file(part.kind, signed)
         if stored is None or stored.sha256_payload != item.payload_sha256:
             raise FormatError(f"{part.kind.value} {part.id} is not the one that was signed at capture.")
         yield Item(part, item, record, signed)

@@ -1,0 +1,78 @@
+"""Decides whether a verified message may become a footage request, before anybody is asked and anything is changed.
+
+`agent.wire.inbound` has already seen to it that a key of a requester in a bundle whose root *the owner* chose signed
+these bytes, and that they parse.  What is left, in this order:
+
+1. it was not seen before: its id is new, and so is its sequence number under that key;
+2. it keeps the owner's limits, tightened by what the root lays on this requester;
+3. it asks about a region that requester is responsible for;
+4. an answer could be sealed to the key it names.
+
+What fails is `Blocked`, which changes nothing but a counter and, because its sender is known, the list of blocked
+requests the owner can look at.  There is no emergency bypass and no standing approval.
+
+Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.requests import History, is_replay, trusted_seconds
+from agent.core.timebase import NS_PER_MS, Moment
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import FormatError, InternalError
+from agent.wire.inbound import Inbound
+from agent.wire.limits import Earlier, Limits, check
+from agent.wire.messages import FootageRequest
+
+__all__ = ["Accepted", "Blocked", "Replayed", "admit"]
+
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Seen before, or too far behind to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Over a limit, or outside its region.  The owner is not asked; they can see that it happened and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """It may be matched."""
+
+
+def admit(inbound: Inbound, limits: Limits, history: History, now: Moment) -> Accepted | Blocked | Replayed:
+    """The gate above."""
+    request = inbound.message
+    if not isinstance(request, FootageRequest):
+        raise InternalError("Only footage requests are admitted.")
+    if history.has_request(request.id) or is_replay(history, inbound.requester, request.seq):
+        return Replayed()
+    limits = inbound.requester.limits.applied_to(limits)
+    over = check(request, limits, trusted_seconds(now), _earlier(request, history, now))
+    if over is not None:
+        return Blocked(over.value)
+    if not inbound.requester.may_ask_about(request.area):
+        return Blocked("outside the region of this requester")
+    try:
+        parse_recipient(request.reply)
+    except FormatError:
+        return Blocked("a reply key that nothing can be sealed to")
+    return Accepted()
+
+
+def _earlier(request: FootageRequest, history: History, now: Moment) -> Earlier:
+    since_ms = now.utc_ns // NS_PER_MS - _DAY_MS
+    return Earlier(
+        for_case=history.requests_in_case(request.requester, request.case),
+        from_requester=history.requests_since(since_ms, request.requester),
+        in_all=history.requests_since(since_ms),
+    )

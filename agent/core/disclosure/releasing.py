@@ -1,0 +1,198 @@
+"""The device's half: an owner's approval turned into the items that may leave, or refused as a whole.
+
+The rules stand in the package's docstring; each has its line here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from agent.core.matching import Window
+from agent.core.vault.age.header import parse_header
+from agent.core.vault.coverage import State, Stretch
+from agent.core.vault.manifest import SignedRecord
+from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
+from agent.errors import RequestError
+from agent.wire.disclosures import (
+    DisclosureManifest,
+    Ledgered,
+    Part,
+    PartKind,
+)
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import (
+    Absence,
+    Approval,
+    ClipTold,
+    SealedItem,
+    Why,
+)
+
+__all__ = [
+    "Approved",
+    "Released",
+    "absences",
+    "clips_told",
+    "manifest_of",
+    "release",
+    "stored_file",
+]
+
+_HYBRID_KIND: Final = "mlkem768x25519"
+
+
+class Approved(Protocol):
+    """What `release` needs to know of the request (`core.requests.StoredRequest` has it)."""
+
+    @property
+    def payload_sha256(self) -> str: ...
+    @property
+    def segments(self) -> tuple[str, ...]: ...
+    @property
+    def request(self) -> FootageRequest: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """One item that may leave: its new header, its stored file, and the signed record of its capture."""
+
+    kind: PartKind
+    id: str
+    header: bytes
+    stored: Sealed
+    record: SignedRecord
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.header) + self.stored.size - self.stored.header_size
+
+
+def release(
+    approval: Approval,
+    headers: Mapping[str, bytes],
+    request: Approved,
+    records: Mapping[str, SignedRecord],
+    device: str,
+) -> tuple[Released, ...]:
+    """The items of `approval`, each held against the rules above.
+
+    `headers`: new headers by their SHA-256; `records`: the manifest's, by segment id; `device`: our public key's text.
+    Raises `RequestError` for the first thing that does not agree; nothing is released in part.
+    """
+    asked = request.request
+    if approval.device != device:
+        raise _refused("it is for another device")
+    if approval.request != request.payload_sha256:
+        raise _refused("it is for another request")
+    if approval.reply != asked.reply:
+        raise _refused("it is sealed to another key than the requester's")
+    window = Window.of_seconds(asked.from_s, asked.to_s)
+    wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
+    wanted += [(PartKind.POSTER, item) for item in approval.posters]
+    if set(approval.clips or ()) - set(clips_told(records, request.segments)):
+        raise _refused("it tells of clips that did not match")
+    return tuple(_released(kind, item, headers, frozenset(request.segments), records, window) for kind, item in wanted)
+
+
+def _released(
+    kind: PartKind,
+    item: SealedItem,
+    headers: Mapping[str, bytes],
+    match_set: frozenset[str],
+    records: Mapping[str, SignedRecord],
+    window: Window,
+) -> Released:
+    if item.id not in match_set:
+        raise _refused(f"segment {item.id} is not among those that matched")
+    signed = records.get(item.id)
+    stored = stored_file(kind, signed)
+    if signed is None or stored is None:
+        raise _refused(f"{kind.value} {item.id} is no longer in the vault")
+    if not window.overlaps(signed.record.span.start_ms, signed.record.span.end_ms):  # type: ignore[union-attr]
+        raise _refused(f"segment {item.id} lies outside the requested window")
+    if item.payload_sha256 != stored.sha256_payload:
+        raise _refused(f"{kind.value} {item.id} names other bytes than the ones stored")
+    header = headers.get(item.header_sha256)
+    if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
+        raise _refused(f"the new header of {kind.value} {item.id} is missing")
+    _require_one_recipient(header)
+    return Released(kind, item.id, header, stored, signed)
+
+
+def _require_one_recipient(header: bytes) -> None:
+    """A second stanza would be a second reader whom nobody approved."""
+    parsed, length = parse_header(header)
+    if length != len(header) or [stanza.kind for stanza in parsed.stanzas] != [_HYBRID_KIND]:
+        raise _refused("a new header is not wrapped to exactly one hybrid recipient")
+
+
+def _refused(why: str) -> RequestError:
+    return RequestError(f"This approval cannot be carried out: {why}.", remedy="Review the request again.")
+
+
+def absences(stretches: Iterable[Stretch]) -> tuple[Absence, ...]:
+    """What a requester may be told of a window besides the footage: word for word what the vault says of it."""
+    return tuple(
+        Absence(from_ms=one.start_ms, to_ms=one.end_ms, why=Why(one.state.value))
+        for one in stretches
+        if one.state is not State.FOOTAGE
+    )
+
+
+def clips_told(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> tuple[ClipTold, ...]:
+    """What an owner may tell of the clips that matched without showing them, one after the other."""
+    clips: dict[str, list[StoredRecord]] = {}
+    for name in match_set:
+        signed = records.get(name)
+        if signed is not None and isinstance(signed.record, Segment | Adopted):
+            clips.setdefault(signed.record.event, []).append(signed.record)
+    return tuple(
+        ClipTold(
+            from_ms=max(0, min(each.span.start_ms for each in clip)),
+            to_ms=max(0, *(each.span.end_ms for each in clip)),
+            segments=len(clip),
+        )
+        for clip in clips.values()
+    )
+
+
+def manifest_of(
+    released: Iterable[Released],
+    part_hashes: Iterable[str],
+    *,
+    disclosure: str,
+    device: str,
+    request_sha256: str,
+    approval: bytes,
+    enrolment: bytes,
+    ledger: Ledgered,
+    seconding: bytes | None = None,
+) -> DisclosureManifest:
+    """Part 0 before it is signed and sealed.  `part_hashes`: SHA-256 of each part as it will be sent, in order."""
+    items = tuple(released)
+    lines = {item.record.line.decode("ascii"): None for item in items}
+    return DisclosureManifest(
+        v=1,
+        disclosure=disclosure,
+        device=device,
+        request=request_sha256,
+        approval=approval.decode("ascii"),
+        enrolment=enrolment.decode("ascii"),
+        records=tuple(lines),
+        parts=tuple(
+            Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
+            for item, digest in zip(items, part_hashes, strict=True)
+        ),
+        ledger=ledger,
+        seconding=None if seconding is None else seconding.decode("ascii"),
+    )
+
+
+def stored_file(kind: PartKind, signed: SignedRecord | None) -> Sealed | None:
+    """The sealed file that `signed` is the record of, or of its poster; None when there is none."""
+    if signed is None or not isinstance(signed.record, Segment | Adopted):
+        return None
+    return signed.record.file if kind is PartKind.SEGMENT else signed.record.poster_file
