@@ -15,6 +15,7 @@ import pytest
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.adapters.clock_system import SystemClock
 from agent.core.media import StreamDescription
+from agent.requester.checks import CheckKind
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import connection_lock
 from agent.wire import strictjson
@@ -263,7 +264,7 @@ def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any
     received(made, asked, disclosure)
     said = tool("requester", "verify", "--folder", made)
     assert said.status == 0
-    assert said.out.count("✓") == 10
+    assert said.out.count("✓") == len(CheckKind)
     assert "Every check holds." in said.out
     part = made / "disclosures" / disclosure.id / "2.age"
     part.write_bytes(part.read_bytes()[:-1])

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from agent.adapters.journal_sqlite import SqliteJournal
-from agent.core import consent, requests
+from agent.core import admission, consent
 from agent.core.consent import Cause, State
 from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
@@ -47,8 +47,10 @@ BETWEEN_TWO = {
 def explored(count: int, owners: int = 1, **how: Any) -> Iterator[Exploration]:
     with remembering():
         world = World(count, owners)
-        yield Exploration(world, **how)
-        world.door.close()
+        try:
+            yield Exploration(world, **how)
+        finally:
+            world.door.close()
 
 
 def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_every_commit() -> None:
@@ -99,11 +101,11 @@ def signatures_are_not_checked(patch: pytest.MonkeyPatch) -> None:
 
 def replays_are_let_in(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteJournal, "has_request", lambda *_: False)
-    patch.setattr(requests, "is_replay", lambda *_: False)
+    patch.setattr(admission, "is_replay", lambda *_: False)
 
 
 def limits_are_not_kept(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(requests, "check", lambda *_: None)
+    patch.setattr(admission, "check", lambda *_: None)
 
 
 def anybody_may_withdraw_and_acknowledge(patch: pytest.MonkeyPatch) -> None:
