@@ -60,9 +60,7 @@ class Custodian:
         self._outbox = ports.outbox
         decisions = Decisions(ports.journal)
         self._ledger = Ledger(ports.journal, ports.clock, device_key)
-        self._trust = TrustKeeper(
-            decisions, ports.journal, self._ledger, lambda text: ports.notifier.notify("trust", text)
-        )
+        self._trust = TrustKeeper(decisions, ports.journal, self._ledger, ports.notifier.notify)
         self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
         self.requests = Requests(
             decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier, settings.delay_s

@@ -9,7 +9,7 @@ A requester that is new in a bundle may ask once its owner has been told of it, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -24,7 +24,6 @@ from agent.wire.identities import parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
-    RequesterEntry,
     Seen,
     TrustDiff,
     TrustedRequester,
@@ -35,16 +34,20 @@ __all__ = ["TrustKeeper"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
 _CHANGED: Final = "The list of those who may ask has changed."
-_MOST_NAMED: Final = 3
+_NEW: Final = "Somebody new may ask you for footage: look who."
 
 
 class TrustKeeper:
     """`store` is the value in force."""
 
     def __init__(
-        self, decisions: Decisions, journal: Journal, ledger: Ledger, tell: Callable[[str], None] = lambda _: None
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        ledger: Ledger,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
-        """`tell` tells the owner, in the words it is given; what it raises means that they were not told."""
+        """`tell(kind, text)` tells the owner; what it raises means that they were not told."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
@@ -94,7 +97,9 @@ class TrustKeeper:
         return requester.id in self._announced.get(requester.root, frozenset())
 
     def announce(self, changed: bool = True) -> None:
-        """Tell the owner of a change, and by name of requesters they have not been told of; those may ask from now on.
+        """Tell the owner of a change, and of requesters they have not been told of; those may ask from now on.
+
+        Told is *that* there are new ones; who they are is in the owner's client, because news leaves the house.
 
         A start does it again: a power cut may have come between the change and the news.
         """
@@ -102,11 +107,11 @@ class TrustKeeper:
             root: [entry for entry in bundle.requesters if entry.id not in self._announced.get(root, frozenset())]
             for root, bundle in self.store.bundles.items()
         }
-        entries = [entry for found in new.values() for entry in found]
-        if not changed and not entries:
+        someone_new = any(new.values())
+        if not changed and not someone_new:
             return
         try:
-            self._tell(_news(entries) if entries else _CHANGED)
+            self._tell(*(("new requester", _NEW) if someone_new else ("trust", _CHANGED)))
             with self._decisions.one():
                 self._decisions.otherwise(self._reload)
                 for root, found in new.items():
@@ -153,14 +158,6 @@ class TrustKeeper:
         for envelope in self._journal.named(_BUNDLE).values():
             store, _ = store.accept(envelope)
         return store
-
-
-def _news(entries: Sequence[RequesterEntry]) -> str:
-    """In the bundle's words, which its root has signed."""
-    if len(entries) > _MOST_NAMED:
-        return f"{len(entries)} new requesters may ask you for footage: doorward owner trust show."
-    named = ", ".join(f"{entry.name} ({entry.kind.value})" for entry in entries)
-    return f"New among those who may ask you for footage: {named}."
 
 
 def _seen(text: bytes) -> Seen:

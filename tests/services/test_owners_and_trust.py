@@ -228,6 +228,38 @@ def test_a_bundle_that_is_not_newer_or_not_its_roots_changes_nothing(
     assert door.kinds() == kinds
 
 
+def test_somebody_new_may_ask_once_the_owner_has_been_told_of_them_and_not_before(door: Door) -> None:
+    trust = door.custodian.control._trust
+    trust.accept(signed(bundle(2, POLICE), ROOT))
+    told = trust._tell
+
+    def nobody_hears(kind: str, text: str) -> None:
+        raise StorageError("The disk is full.")
+
+    trust._tell = nobody_hears
+    trust.accept(signed(bundle(3, POLICE, FIRE), ROOT))
+    assert door.state(door.ask(FIRE)) is None
+    assert door.state(door.ask()) is State.PENDING
+    trust._tell = told
+    door.told.news.clear()
+    trust.announce(changed=False)
+    assert [kind for kind, _ in door.told.news] == ["new requester"]
+    assert door.state(door.ask(FIRE)) is State.PENDING
+
+
+def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_back_is_new_again(door: Door) -> None:
+    door.custodian.control._trust._tell = lambda _kind, _text: (_ for _ in ()).throw(StorageError("The power is gone."))
+    door.custodian.control._trust.accept(signed(bundle(2, POLICE), ROOT))
+    door.custodian.control._trust.accept(signed(bundle(3, POLICE, FIRE), ROOT))
+    door.told.news.clear()
+    door.start()
+    assert [kind for kind, _ in door.told.news if kind != "request"] == ["new requester"]
+    door.told.news.clear()
+    door.start()
+    assert [kind for kind, _ in door.told.news if kind != "request"] == []
+    assert door.state(door.ask(FIRE)) is State.PENDING
+
+
 def test_trust_is_the_same_after_a_restart_and_no_old_bundle_comes_back(door: Door) -> None:
     trust(door).accept(signed(bundle(5, POLICE), ROOT))
     store = trust(door).store

@@ -54,6 +54,7 @@ NEWS: Final[dict[str, News]] = {
     "visitor": News(AlertKind.VISITOR, "Something moved at the door."),
     "request": News(AlertKind.REQUEST, "A request for footage is waiting for you.", Rank.SOON),
     "trust": News(AlertKind.TRUST, "The list of those who may ask for footage has changed.", Rank.SOON),
+    "new requester": News(AlertKind.TRUST, "Somebody new may ask you for footage: look who.", Rank.SOON),
     "tamper": News(AlertKind.TAMPER, "Somebody opened the doorbell's case.", Rank.SOON),
     "camera": News(AlertKind.CAMERA, "The camera gives no pictures.", Rank.SOON, state=True),
     "camera back": News(AlertKind.CAMERA, "The camera is back.", Rank.SOON, state=True),
