@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 lint bench setup setup-test clean help
+.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -66,6 +66,9 @@ test-install: setup-test ## Live through an installation in booted containers, t
 test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless nothing has changed (root, minutes)
 	@sh scripts/system-packages.sh test-arm64
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.arm64
+
+branches: setup-test ## Show which branches of the code about consent no mirroring test takes (make test wants none)
+	@$(VENV)/bin/python scripts/branches.py
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static

@@ -1,8 +1,9 @@
 """Runs every check and every test, lets each speak for itself, and ends with one table.
 
 `check.py static` runs the linter, the formatter, the type checker and the import contracts, two at a time and quiet
-unless they find something.  `check.py all [pytest arguments]` runs the tests as well.  All of them run even when one
-fails: who mends things wants the whole list.  Exit status 0 only when every line says passed.
+unless they find something.  `check.py all [pytest arguments]` runs the tests as well, and beside the static checks the
+one that the code about consent has no untested branch.  All of them run even when one fails: who mends things wants the
+whole list.  Exit status 0 only when every line says passed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ STATIC_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("format (ruff)", ("ruff", "format", "--check", ".")),
     ("import contracts", ("lint-imports",)),
 )
+BRANCHES = ("branches of consent", ("python", "scripts/branches.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ def run_tests(arguments: list[str]) -> Outcome:
     return Outcome("tests (pytest)", done.returncode == 0, time.monotonic() - started, "")
 
 
-def run_static_checks() -> list[Outcome]:
+def run_checks(checks: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Outcome]:
     with ThreadPoolExecutor(max_workers=2) as pool:
-        outcomes = list(pool.map(lambda check: run_check(*check), STATIC_CHECKS))
+        outcomes = list(pool.map(lambda check: run_check(*check), checks))
     for outcome in outcomes:
         if not outcome.passed:
             print(f"\n--- {outcome.name} ---\n{outcome.output.strip()}\n", flush=True)
@@ -59,7 +61,7 @@ def run_static_checks() -> list[Outcome]:
 def main(arguments: list[str]) -> int:
     scope, *pytest_arguments = arguments or ["all"]
     print("Checking types, lint, format and import contracts …", flush=True)
-    outcomes = run_static_checks()
+    outcomes = run_checks((*STATIC_CHECKS, BRANCHES) if scope == "all" else STATIC_CHECKS)
     if scope == "all":
         outcomes.append(run_tests(pytest_arguments))
     print("\nSummary")

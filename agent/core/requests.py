@@ -109,7 +109,7 @@ class StandingOptOut:
                 return self.value == request.requester
             case Scope.KIND:
                 return self.value == request.kind.value
-            case Scope.INCIDENT:
+            case Scope.INCIDENT:  # pragma: no branch (there is no other)
                 return self.value == request.incident.value
 
 

@@ -83,9 +83,10 @@ def packed(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
 def unpacked(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """What `packed` made of it.  Raises `FormatError`."""
     frame = read_frame(_Kept(data))
-    if frame is None:
-        raise FormatError("A kept statement is empty.")
-    return str(frame.head["envelope"]).encode(), split_body(frame)
+    envelope = frame.head.get("envelope") if frame is not None else None
+    if frame is None or not isinstance(envelope, str) or not envelope.isascii():
+        raise FormatError("This is no kept statement.")
+    return envelope.encode("ascii"), split_body(frame)
 
 
 class _Kept:
@@ -102,7 +103,7 @@ class _Kept:
 def split_body(frame: Frame) -> tuple[bytes, ...]:
     """The blocks of bytes that `sizes` says the body has.  Raises `FormatError`."""
     sizes = frame.head.get("sizes", [])
-    if not isinstance(sizes, list) or not all(isinstance(size, int) and size > 0 for size in sizes):
+    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
         raise FormatError("sizes: the length of each header in the body.")
     if sum(sizes) != len(frame.body):
         raise FormatError("sizes: they do not add up to the body.")

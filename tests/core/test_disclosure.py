@@ -10,11 +10,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.core.disclosure import Disclosed, Released, agree, check_part, manifest_of, read_manifest, release
+from agent.core.disclosure import (
+    Disclosed,
+    Released,
+    absences,
+    agree,
+    check_part,
+    clips_told,
+    manifest_of,
+    read_manifest,
+    release,
+)
+from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
+from agent.core.vault.coverage import State as Word
+from agent.core.vault.coverage import Stretch
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.records import Adopted, Boot, Segment
 from agent.core.vault.segment import Begin, Context
@@ -24,9 +37,9 @@ from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Absence, Approval, NamedKey, Why
+from agent.wire.statements import Absence, Approval, NamedKey, Seconding, Why
 from tests import custodians
-from tests.custodians import APPROVER, DEVICE, Door, signed
+from tests.custodians import APPROVER, DEVICE, Door, sha256_of, signed
 from tests.wire import samples
 
 DEVICE_TEXT = samples.DEVICE_KEY.text
@@ -329,6 +342,110 @@ def test_a_later_list_of_owners_counts_by_the_devices_word_and_its_approvers_by_
     forged = by_the_one_before.replace(claimed.key_id, samples.OWNER_KEY.id)
     with pytest.raises(OpenError):
         sent.read(enrolment=forged)
+
+
+# Where two owners must agree.
+
+SECOND = private_key_from_seed(b"2" * 32)
+
+
+def two_owners(**changes: Any) -> str:
+    approvers = tuple(
+        NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", SECOND))
+    )
+    later = {"epoch": 2, "previous": "00" * 32, "approvers": approvers, "approvals_needed": 2}
+    return signed(custodians.enrolment(**{**later, **changes}), APPROVER).decode()
+
+
+def second_yes(sent: Sent, by: Any = SECOND, **changes: Any) -> str:
+    values = {**custodians.stated(), "request": sent.manifest.request, "approval": sha256_of(sent.case.approval)}
+    return signed(Seconding(**{**values, **changes}), by).decode()
+
+
+def test_where_it_takes_two_both_are_named(sent: Sent) -> None:
+    read = sent.read(enrolment=two_owners(), seconding=second_yes(sent))
+    assert (read.approver, read.seconder) == ("anna", "bo")
+    assert sent.read().seconder is None
+
+
+SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
+    "by nobody": lambda s: {"seconding": None},
+    "by the first again": lambda s: {"seconding": second_yes(s, APPROVER)},
+    "by a stranger": lambda s: {"seconding": second_yes(s, STRANGER)},
+    "by the device": lambda s: {"seconding": second_yes(s, DEVICE)},
+    "for another request": lambda s: {"seconding": second_yes(s, request="00" * 32)},
+    "for another approval": lambda s: {"seconding": second_yes(s, approval="00" * 32)},
+    "for another device": lambda s: {"seconding": second_yes(s, device=public_key_of(STRANGER).text)},
+    "with the approval again": lambda s: {"seconding": s.manifest.approval},
+    "where none is needed": lambda s: {"seconding": second_yes(s), "enrolment": two_owners(approvals_needed=1)},
+}
+
+
+@pytest.mark.parametrize("name", SECONDED_WRONGLY)
+def test_an_approval_is_refused_that_is_seconded(sent: Sent, name: str) -> None:
+    with pytest.raises(FormatError):
+        sent.read(**{"enrolment": two_owners(), **SECONDED_WRONGLY[name](sent)})
+
+
+def test_of_the_rest_of_a_window_is_said_what_the_vault_says_but_of_footage_nothing() -> None:
+    stretches = [Stretch(number, number + 1, word) for number, word in enumerate(Word)]
+    said = absences(stretches)
+    assert [each.why.value for each in said] == [word.value for word in Word if word is not Word.FOOTAGE]
+    assert all(stretches[each.from_ms] == Stretch(each.from_ms, each.to_ms, Word(each.why.value)) for each in said)
+
+
+# Clips an owner tells of without showing them.
+
+
+def told(case: Case) -> Any:
+    (clip,) = clips_told(case.records, case.stored.segments)
+    return clip
+
+
+def test_of_a_clip_is_told_from_its_first_to_its_last_segment_and_how_many(case: Case) -> None:
+    spans = [case.records[name].record.span for name in case.stored.segments]  # type: ignore[union-attr]
+    clip = told(case)
+    assert clip.segments == len(spans) == 3
+    assert (clip.from_ms, clip.to_ms) == (min(s.start_ms for s in spans), max(s.end_ms for s in spans))
+    assert clips_told(case.records, ()) == ()
+    assert clips_told({}, case.stored.segments) == ()
+
+
+def test_only_clips_that_matched_can_be_told_of_and_word_for_word(case: Case) -> None:
+    clip = told(case)
+    assert case.release(spoilt(case.approval, clips=(clip,)))
+    for changes in ({"segments": 2}, {"from_ms": clip.from_ms + 1}, {"to_ms": clip.to_ms - 1}):
+        with pytest.raises(RequestError, match="clips that did not match"):
+            case.release(spoilt(case.approval, clips=(clip, msgspec.structs.replace(clip, **changes))))
+
+
+def test_clips_outside_the_window_are_not_told_of(sent: Sent) -> None:
+    clip, window = told(sent.case), sent.case.asked.from_s * 1000
+    length = clip.to_ms - clip.from_ms
+    for from_ms, allowed in ((window - length + 1, True), (window - length, False)):
+        moved = msgspec.structs.replace(clip, from_ms=from_ms, to_ms=from_ms + length)
+        approval = spoilt(sent.case.approval, clips=(moved,))
+        changes = {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval)}
+        if allowed:
+            assert sent.read(**changes).approval.clips == (moved,)
+        else:
+            with pytest.raises(FormatError, match="clips outside"):
+                sent.read(**changes)
+
+
+LEDGERED_WRONGLY: dict[str, dict[str, Any]] = {
+    "as another kind": {"kind": EntryKind.SEALED, "size_bytes": 1},
+    "for another request": {"request": "00" * 16},
+    "for another requester": {"requester": "somebody-else"},
+    "for another disclosure": {"disclosure": "00" * 16},
+    "for another approval": {"subject": "00" * 32},
+}
+
+
+@pytest.mark.parametrize("name", LEDGERED_WRONGLY)
+def test_an_approval_is_refused_that_is_ledgered(sent: Sent, name: str) -> None:
+    with pytest.raises(FormatError, match="something else"):
+        sent.read(ledger=ledgered(sent.case, sent.case.approval, **LEDGERED_WRONGLY[name]))
 
 
 @pytest.mark.parametrize("at", [0, 30, -1])

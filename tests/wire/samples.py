@@ -178,20 +178,20 @@ def receipt(**changes: Any) -> Receipt:
 
 
 def ledgered(
-    request: FootageRequest,
-    disclosure: str,
+    asked: FootageRequest,
+    named: str,
     approval_sha256: str,
     device: Any = DEVICE,
     earlier: int = 5,
     **fields: Any,
 ) -> Ledgered:
-    """The proof that the approval with that payload is entry number `earlier` of a device's ledger."""
+    """The proof that the approval, of disclosure `named`, is entry number `earlier` of a device's ledger."""
     boot = "1" * 32
     at = Moment(BootNs(1), UtcNs(NOW_S * 10**9), ClockQuality.SYNCED)
     before = Frontier()
     for _ in range(earlier):
         before = before.append(leaf_hash(encode_entry(entry(EntryKind.BOOT, boot, at))))
-    values = {"request": request.id, "requester": request.requester, "disclosure": disclosure}
+    values = {"request": asked.id, "requester": asked.requester, "disclosure": named}
     values |= {"subject": approval_sha256, "segments": 1}
     leaf = encode_entry(entry(**{"kind": EntryKind.APPROVED, "boot_id": boot, "at": at, **values, **fields}))
     after = before.append(leaf_hash(leaf))
