@@ -17,7 +17,7 @@ import av
 
 from agent.errors import ConfigurationError, DoorwardError
 from agent.owner.keys import IdentityKind
-from demo.results import leave
+from demo.results import forget, leave
 from demo.story import Footage, Story
 from demo.telling import Teller
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell.title("Doorward", "The doorbell camera that cannot see its own past.  Everything below happens for real.")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+        forget(options.out)
         footage = _footage(options.video, options.camera)
         story = Story(tell, options.out.resolve() / "out", footage, IdentityKind(options.owner))
         outcome = story.play()
@@ -85,7 +86,7 @@ def _length_s(path: Path) -> float:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened: {error.strerror or error}.", remedy=remedy) from error
     except av.error.FFmpegError as error:
-        raise ConfigurationError(f"{path} is not a video.", remedy=remedy) from error
+        raise ConfigurationError(f"{path} is not a video, or its end is missing.", remedy=remedy) from error
 
 
 if __name__ == "__main__":

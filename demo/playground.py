@@ -20,7 +20,7 @@ from pathlib import Path
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.errors import DeviceError, DoorwardError
 from agent.wire.fields import Kind
-from demo.stage import DOOR, Asker, Stage
+from demo.stage import DOOR, Asker, Stage, toml_text
 from demo.telling import Teller
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ class Playground:
     """Made in `folder`; a context manager around the broker and the running device."""
 
     def __init__(self, folder: Path, video: Path | None) -> None:
-        camera = f'kind = "file"\npath = "{video}"' if video else 'kind = "scripted"'
+        camera = f'kind = "file"\npath = {toml_text(video)}' if video else 'kind = "scripted"'
         self.folder = folder
         self._stage = Stage(folder)
         self._configuration, self.device = self._stage.device(camera)

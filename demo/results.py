@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,22 +11,30 @@ from agent.owner.keys import IdentityKind
 from demo.story import Outcome, Story
 from demo.telling import Teller
 
-__all__ = ["leave"]
+__all__ = ["forget", "leave"]
+
+_FILM, _REPORT, _PICTURE, _SUMMARY = "shared.mp4", "report.html", "contact-sheet.png", "summary.json"
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier demo left, so that nobody takes its results for those of one that failed."""
+    for name in (_FILM, _REPORT, _PICTURE, _SUMMARY):
+        (folder / name).unlink(missing_ok=True)
 
 
 def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     """Write everything into `folder`, and say where it is."""
-    shared = [(outcome.opened.merged, "shared.mp4"), (outcome.opened.report, "report.html")] if outcome.opened else []
+    shared = [(outcome.opened.merged, _FILM), (outcome.opened.report, _REPORT)] if outcome.opened else []
     tell.act("See for yourself")
     for source, name in shared:
         if source is not None and source.exists():
             shutil.copyfile(source, folder / name)
-    (folder / "contact-sheet.png").write_bytes(outcome.picture)
-    (folder / "summary.json").write_text(json.dumps(_summary(story, outcome, folder), indent=2) + "\n")
-    tell.file("the film", folder / "shared.mp4")
-    tell.file("the report", folder / "report.html")
-    tell.file("the picture", folder / "contact-sheet.png")
-    tell.file("for machines", folder / "summary.json")
+    (folder / _PICTURE).write_bytes(outcome.picture)
+    (folder / _SUMMARY).write_text(json.dumps(_summary(story, outcome, folder), indent=2) + "\n")
+    tell.file("the film", folder / _FILM)
+    tell.file("the report", folder / _REPORT)
+    tell.file("the picture", folder / _PICTURE)
+    tell.file("for machines", folder / _SUMMARY)
     tell.say("And by hand, as the owner, from the copied disk:")
     tell.command(_by_hand(story, outcome, folder))
 
@@ -35,8 +44,10 @@ def _by_hand(story: Story, outcome: Outcome, folder: Path) -> str:
     owner, state_dir = story.owner.folder, story.stage.state_dir
     segment = outcome.matched[0] if outcome.matched else "SEGMENT"
     if story.owner.card.kind is IdentityKind.X25519:
-        return f"age -d -i {owner / 'identity.txt'} {state_dir}/vault/segments/{segment[0]}/{segment}.age | mpv -"
-    return f".venv/bin/doorward owner open {segment} --keys {owner} --vault {state_dir} --out {folder / 'out' / 'mine'}"
+        sealed = state_dir / "vault" / "segments" / segment[0] / f"{segment}.age"
+        return shlex.join(["age", "-d", "-i", str(owner / "identity.txt"), str(sealed)]) + " | mpv -"
+    command = ["doorward", "owner", "open", segment, "--keys", owner, "--vault", state_dir]
+    return ".venv/bin/" + shlex.join([str(part) for part in [*command, "--out", folder / "out" / "mine"]])
 
 
 def _summary(story: Story, outcome: Outcome, folder: Path) -> dict[str, object]:
@@ -66,9 +77,9 @@ def _summary(story: Story, outcome: Outcome, folder: Path) -> dict[str, object]:
         ],
         "published": [{"topic": message.topic, "bytes": message.size_bytes} for message in outcome.published],
         "opened": [str(path) for path in opened.mp4s] if opened else [],
-        "film": str(folder / "shared.mp4"),
-        "report": str(folder / "report.html"),
-        "picture": str(folder / "contact-sheet.png"),
+        "film": str(folder / _FILM),
+        "report": str(folder / _REPORT),
+        "picture": str(folder / _PICTURE),
         "thief": {
             "files": loot.files,
             "segments": loot.segments,

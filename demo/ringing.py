@@ -18,6 +18,8 @@ class RingingCamera:
         self._camera = camera
         self._after_ns = after_ns
         self._press: Callable[[], None] | None = press
+        self.lost = ""
+        """Why the footage ended before its end, in words; empty when it did not."""
 
     def open(self) -> StreamDescription:
         return self._camera.open()
@@ -45,4 +47,5 @@ class RingingCamera:
             press()
 
     def ended(self, end: CameraEnd, detail: str) -> None:
+        self.lost = detail if end is CameraEnd.LOST else ""
         self._sink.ended(end, detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from agent.requester.keys import load_key, make_key
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 
-__all__ = ["DOOR", "Asker", "Stage"]
+__all__ = ["DOOR", "Asker", "Stage", "toml_text"]
 
 DOOR = (52.0902, 5.1115)
 """Where the demo's door is, in degrees.  Only the device's configuration has it."""
@@ -29,7 +30,7 @@ _CONFIGURATION = """\
 # Made by the demo.  Every key is explained in config/doorward.toml.
 [device]
 name = "demo-door"
-state_dir = "{state}"
+state_dir = {state}
 position = {{ latitude = {lat}, longitude = {lon} }}
 
 [camera]
@@ -41,9 +42,9 @@ longest_clip_s = 20.0
 [broker]
 host = "127.0.0.1"
 port = {port}
-ca = "{ca}"
-certificate = "{certificate}"
-key = "{key}"
+ca = {ca}
+certificate = {certificate}
+key = {key}
 
 [log]
 format = "json"
@@ -63,6 +64,11 @@ key = "{key}"
 from = {start}
 until = {end}
 """
+
+
+def toml_text(value: object) -> str:
+    """`value` as TOML writes text, whatever is in it: a folder may have a quote in its name."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +103,14 @@ class Stage:
         path = self.folder / "doorward.toml"
         path.write_text(
             _CONFIGURATION.format(
-                state=self.state_dir,
+                state=toml_text(self.state_dir),
                 lat=DOOR[0],
                 lon=DOOR[1],
                 camera=camera,
                 port=self.broker.device_port,
-                ca=files.authority,
-                certificate=files.certificate,
-                key=files.key,
+                ca=toml_text(files.authority),
+                certificate=toml_text(files.certificate),
+                key=toml_text(files.key),
             )
         )
         return load(path), device

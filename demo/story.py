@@ -16,6 +16,7 @@ from agent.adapters.camera_file import FileCamera
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.clock_system import SystemClock
 from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.errors import ConfigurationError
 from agent.media.contact_sheet import Tile, TileState, contact_sheet
 from agent.media.join import probe
 from agent.media.poster import poster_of_media
@@ -39,7 +40,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
 from demo.evidence import Loot, Published, published_by, steal
 from demo.ringing import RingingCamera
-from demo.stage import DOOR, Asker, Stage
+from demo.stage import DOOR, Asker, Stage, toml_text
 from demo.telling import Teller
 
 T = TypeVar("T")
@@ -64,9 +65,9 @@ class Footage:
     @property
     def configuration(self) -> str:
         if self.device is not None:
-            return f'kind = "usb"\ndevice = "{self.device}"'
+            return f'kind = "usb"\ndevice = {toml_text(self.device)}'
         if self.path is not None:
-            return f'kind = "file"\npath = "{self.path}"\nrealtime = false'
+            return f'kind = "file"\npath = {toml_text(self.path)}\nrealtime = false'
         return 'kind = "scripted"\nrealtime = false'
 
     def camera(self) -> Camera:
@@ -166,6 +167,11 @@ class Story:
             self._record_played(self._footage.seconds)
         status = self._solo.status()
         recorder, vault = status["recorder"], status["vault"]
+        if not recorder["segments"]:
+            raise ConfigurationError(
+                f"There is nothing to keep of this footage ({self._footage.words}).",
+                remedy="Give one that plays for a second or more, as in: make demo VIDEO=/path/to/my.mp4",
+            )
         self.posters = sum(1 for entry in self._solo.vault.entries() if entry.poster is not None)
         self._tell.say(
             f"Somebody rang.  {_count(recorder['events'], 'event')}, kept with what came before: "
@@ -176,7 +182,9 @@ class Story:
 
     def _camera(self) -> Camera:
         """The footage, and somebody who rings soon after it begins."""
-        return RingingCamera(self._footage.camera(), seconds(_RINGS_AFTER_S), self._solo.press_button)
+        after_s = min(_RINGS_AFTER_S, (self._footage.seconds or _RINGS_AFTER_S) / 2)
+        self._ringing = RingingCamera(self._footage.camera(), seconds(after_s), self._solo.press_button)
+        return self._ringing
 
     def _record_played(self, length_s: float) -> None:
         ended = threading.Event()
@@ -200,6 +208,8 @@ class Story:
         thread.join()
         if faults:
             raise faults[0]
+        if self._ringing.lost:
+            self._tell.say(f"It ends before its end: {self._ringing.lost}  What came before is kept.")
 
     def _record_live(self, length_s: float) -> None:
         probe_camera = translation.camera(self._configuration)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Group, emit_json, json_option
 
 __all__ = ["broker"]
 
@@ -30,7 +30,7 @@ _directory = click.option(
 _days = click.option("--days", type=click.IntRange(1, 3650), default=397, show_default=True, help="How long it counts.")
 
 
-@click.group()
+@click.group(cls=Group)
 def broker() -> None:
     """Make the certificates and the configuration of your own broker.
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import CameraKind, Configuration, load
 from agent.errors import ConfigurationError
 
 __all__ = ["config"]
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Check a configuration and show what it says.
 

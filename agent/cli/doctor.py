@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from agent.adapters.clock_system import SystemClock
+from agent.cli import words
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
@@ -104,9 +105,7 @@ def _verdict(findings: list[Finding]) -> str:
     faults = sum(finding.health is Health.BAD for finding in findings)
     warnings = sum(finding.health is Health.POOR for finding in findings)
     if faults:
-        return f"\n{_count(faults, 'fault')} to mend before Doorward can do its job."
-    return f"\nDoorward can do its job; {_count(warnings, 'thing')} could be better." if warnings else "\nAll is well."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+        return f"\n{words.counted(faults, 'fault')} to mend before Doorward can do its job."
+    if warnings:
+        return f"\nDoorward can do its job; {words.counted(warnings, 'thing')} could be better."
+    return "\nAll is well."

@@ -29,6 +29,7 @@ from agent.errors import DoorwardError
 __all__ = [
     "DEFAULT_CONFIGURATION",
     "EXIT_STATUS",
+    "Group",
     "Invocation",
     "LazyCommand",
     "LazyGroup",
@@ -51,6 +52,8 @@ EXIT_STATUS: Mapping[type[DoorwardError], int] = {
 }
 """0 is success, 1 an answer of "no" (a check that failed, a verification that did not hold)."""
 
+_LONGEST_SENTENCE = 200
+"""Characters; longer than any, so that none ends in dots."""
 _INTERRUPTED = 130
 _BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
 
@@ -71,7 +74,19 @@ class LazyCommand:
     summary: str
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group whose help shows the first sentence of every command, whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._summary(ctx, name)) for name in self.list_commands(ctx)])
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(limit=_LONGEST_SENTENCE) if command else ""
+
+
+class LazyGroup(Group):
     """A group whose commands are imported when they run.  `lazy` maps names to where they live, in the order shown."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:
@@ -101,16 +116,9 @@ class LazyGroup(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands from the table alone."""
-        rows = [
-            (name, self._lazy[name].summary)
-            if name in self._lazy
-            else (name, self.commands[name].get_short_help_str(limit=90))
-            for name in self.list_commands(ctx)
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        """From the table alone, where the command is in it."""
+        return self._lazy[name].summary if name in self._lazy else super()._summary(ctx, name)
 
 
 # --- Running

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import config_option
+from agent.cli.frame import Group, config_option
 from agent.config import load
 
 __all__ = ["home_assistant", "remove_entities"]
@@ -14,7 +14,7 @@ __all__ = ["home_assistant", "remove_entities"]
 _PATIENCE_S = 10.0
 
 
-@click.group(name="home-assistant")
+@click.group(name="home-assistant", cls=Group)
 def home_assistant() -> None:
     """The doorbell in Home Assistant: take it out.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.frame import Group, config_option, emit_json, json_option
 
 __all__ = ["link"]
 
@@ -22,7 +22,7 @@ _folder = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def link() -> None:
     """Connect this doorbell to a broker.
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
 
 __all__ = ["notify"]
@@ -17,7 +17,7 @@ _PATIENCE_S: Final = 25.0
 _LOOK_S: Final = 0.2
 
 
-@click.group()
+@click.group(cls=Group)
 def notify() -> None:
     """Alerts on the owner's phone: [alerts] in the configuration says which and where to."""
 

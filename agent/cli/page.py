@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
 
 __all__ = ["page"]
 
 
-@click.group()
+@click.group(cls=Group)
 def page() -> None:
     """The owner's page in the browser: how to get there.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from agent.cli import words
+
 __all__ = ["self_test"]
 
 _CONFIGURATION = """\
@@ -33,7 +35,7 @@ def self_test() -> None:
     """Film a drawn scene, seal it, open it, and see that the vault holds what it says.  Takes seconds."""
     with tempfile.TemporaryDirectory(prefix="doorward-self-test-") as folder:
         segments = _run(Path(folder))
-    click.echo(f"{segments} segments were filmed, sealed, signed, opened and verified.")
+    click.echo(f"{words.counted(segments, 'segment')} filmed, sealed, signed, opened and verified.")
 
 
 def _run(folder: Path) -> int:

@@ -16,7 +16,8 @@ from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
-from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.words import counted
 from agent.config import load
 from agent.core.retention import Limits
 from agent.core.vault.coverage import State
@@ -32,7 +33,7 @@ _MS_PER_S = 1000
 _PIECE_BYTES = 1 << 20
 
 
-@click.group()
+@click.group(cls=Group)
 def vault() -> None:
     """Look into the sealed buffer.  Everything here works without a key, for nothing is opened.
 
@@ -94,7 +95,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
             f"  {', '.join(marks)}".rstrip()
         )
     total = sum(entry.stored_bytes for entry in entries)
-    click.echo(f"\n{len(entries)} segments, {total / 1e6:.1f} MB, sealed.")
+    click.echo(f"\n{counted(len(entries), 'segment')}, {total / 1e6:.1f} MB, sealed.")
 
 
 def _time_line(config: Path, window: str, as_json: bool) -> None:
@@ -126,7 +127,7 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
         words = one.state.value
         within = [entry for entry in entries if entry.start_ms < one.end_ms and entry.end_ms > one.start_ms]
         if one.state is State.FOOTAGE:
-            words = click.style(f"{words}, {len(within)} segments", bold=True)
+            words = click.style(f"{words}, {counted(len(within), 'segment')}", bold=True)
         elif one.state is State.CLOCK_UNKNOWN and within:
             words += f", {len(within)} segments may belong here"
         click.echo(f"  {begins[11:]} – {ends[11:]}  {_length(one.end_ms - one.start_ms):>9}  {words}")
@@ -156,8 +157,9 @@ def stats(config: Path, as_json: bool) -> None:
         return
     span = f" from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
     continuous = f", {totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
-    click.echo(f"{totals.segments} segments, {totals.stored_bytes / 1e6:.1f} MB{continuous}{span}.")
-    click.echo(f"The manifest has {manifest_bytes / 1e6:.1f} MB; {aside} files ({aside_bytes / 1e6:.1f} MB) lie aside.")
+    click.echo(f"{counted(totals.segments, 'segment')}, {totals.stored_bytes / 1e6:.1f} MB{continuous}{span}.")
+    put_aside = f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside"
+    click.echo(f"The manifest has {manifest_bytes / 1e6:.1f} MB; {put_aside}.")
 
 
 @vault.command()
@@ -187,7 +189,7 @@ def verify(config: Path, as_json: bool) -> None:
         for fault in report.faults:
             click.echo(f"{click.style('manifest', fg='red')}  {fault}")
         verdict = "every one as it was signed" if report.sound else "NOT all as it was signed"
-        click.echo(f"{report.segments} segments, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
+        click.echo(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not report.sound:
         raise click.exceptions.Exit(1)
 
@@ -220,7 +222,7 @@ def scrub(config: Path, as_json: bool) -> None:
     else:
         _say_files(missing=missing, damaged=damaged)
         verdict = "no damage" if sound else f"{len(missing)} missing, {len(damaged)} damaged"
-        click.echo(f"{segments} segments, {read_bytes / 1e6:.1f} MB read: {verdict}.")
+        click.echo(f"{counted(segments, 'segment')}, {read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not sound:
         raise click.exceptions.Exit(1)
 
@@ -261,7 +263,7 @@ def repair(config: Path, as_json: bool) -> None:
     for fault in found.faults:
         click.echo(f"{click.style('manifest', fg='red')}  line {fault.line}: {fault.problem}")
     click.echo(
-        f"{segments} segments in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
+        f"{counted(segments, 'segment')} in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
         f"{len(found.aside)} moved aside, {len(found.faults)} lines damaged."
     )
 
@@ -297,7 +299,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     if as_json:
         emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
         return
-    click.echo(f"{copied} segments, {copied_bytes / 1e6:.1f} MB copied to {folder}, sealed as they were.")
+    click.echo(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, sealed as they were.")
 
 
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -108,6 +109,26 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_a_misspelt_command_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(doorward, ["docter"]) == 2
     assert "Did you mean 'doctor'?" in capsys.readouterr().err
+
+
+def test_every_help_says_in_whole_sentences_what_it_and_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    def walk(command: click.Command, path: list[str]) -> Iterator[list[str]]:
+        yield path
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                yield from walk(inner, [*path, name])
+
+    paths = list(walk(doorward, []))
+    assert len(paths) > 60
+    for path in paths:
+        assert run(doorward, [*path, "--help"]) == 0
+        rest = capsys.readouterr().out.partition("\n\n")[2]
+        sentence = rest.partition("\n\n")[0].strip()
+        assert sentence.endswith((".", ":")), (path, sentence)
+        assert not [line for line in rest.splitlines() if line.endswith("...")], path
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -71,10 +71,10 @@ def test_a_window_is_told_as_a_time_line(stored: TestVault, run: Run) -> None:
     assert [word for word in words if word] == [
         "device off",
         "nothing happened",
-        "footage, 1 segments",
+        "footage, 1 segment",
         "nothing happened",
         "privacy switch",
-        "footage, 1 segments",
+        "footage, 1 segment",
         "nothing happened",
         "not known yet",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -120,6 +121,44 @@ def test_a_demo_on_something_that_is_no_video_says_so_and_what_to_do(tmp_path: P
     assert status == 1
     assert "is not a video" in told
     assert "make demo VIDEO=" in told
+
+
+def test_a_demo_that_fails_leaves_no_results_of_one_that_did_not(tmp_path: Path) -> None:
+    for name in ("summary.json", "report.html", "shared.mp4", "contact-sheet.png"):
+        (tmp_path / name).write_text("of yesterday")
+    status, _ = play(tmp_path, "--video", str(tmp_path / "nowhere.mp4"))
+    assert status == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_the_whole_story(
+    footage: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / 'my "odd" film.avi'
+    cut.write_bytes(footage.read_bytes()[:300_000])
+    out = tmp_path / 'the "demo"'
+    status, told = play(out, "--video", str(cut))
+    assert status == 0, told
+    assert "It ends before its end" in told
+    assert summary_of(out)["ok"] is True
+    by_hand = next(line.strip() for line in told.splitlines() if "owner open" in line)
+    command = [sys.executable, "-m", "agent.cli", *shlex.split(by_hand)[1:]]
+    opened = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
+    assert opened.returncode == 0, opened.stderr
+    assert "from 1 segment\n" in opened.stdout
+
+
+def test_a_single_picture_is_too_little_and_the_demo_says_so(footage: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.avi"
+    with av.open(str(footage), mode="r") as source, av.open(str(picture), mode="w") as target:
+        stream = target.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
+        target.mux(stream.encode(next(source.decode(video=0)).reformat(format="yuv420p")))
+        target.mux(stream.encode(None))
+    status, told = play(tmp_path / "demo", "--video", str(picture))
+    assert status == 1
+    assert "nothing to keep" in told
+    assert "a second or more" in told
 
 
 def _identity_file(path: Path, folder: Path) -> Path:

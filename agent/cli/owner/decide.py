@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner import words
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
 from agent.cli.owner.review import find_request, show
 from agent.errors import ConfigurationError, FormatError, RequestError
@@ -82,7 +82,7 @@ def approve(
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": [each.id for each in chosen]})
         return
-    click.echo(f"Approved: {len(chosen)} segments for {seen.requester.name}, disclosure {disclosure}.")
+    click.echo(f"Approved: {words.counted(len(chosen), 'segment')} for {seen.requester.name}, disclosure {disclosure}.")
     click.echo(f"Until it is on its way you can take it back:  doorward owner revoke {seen.request.id[:8]}")
 
 

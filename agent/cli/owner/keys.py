@@ -9,7 +9,7 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
-from agent.cli.owner.words import plain
+from agent.cli.words import plain
 from agent.errors import ConfigurationError, FormatError
 from agent.owner import enrolling, files
 from agent.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner import words
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.core.ledger.entries import LedgerEntry
 from agent.core.timebase import ClockQuality
@@ -56,7 +56,7 @@ def _what(entry: LedgerEntry) -> str:
         entry.requester,
         entry.request and f"request {entry.request[:8]}",
         entry.disclosure and f"disclosure {entry.disclosure[:8]}",
-        entry.segments is not None and f"{entry.segments} segments",
+        entry.segments is not None and words.counted(entry.segments, "segment"),
         entry.size_bytes is not None and f"{entry.size_bytes:,} bytes",
         entry.version is not None and f"version {entry.version}",
         entry.reason,

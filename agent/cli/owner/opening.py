@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner import words
 from agent.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys, parse_time
 from agent.cli.owner.review import opening_progress
 from agent.errors import ConfigurationError
@@ -161,7 +161,7 @@ def _document(each: Exported) -> dict[str, Any]:
 def _say_exported(done: Sequence[Exported], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
-            click.echo(f"{each.video}  {each.seconds:.1f} s from {len(each.segments)} segments")
+            click.echo(f"{each.video}  {each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}")
         for note in each.notes:
             click.echo(click.style("  Note: ", fg="yellow") + note)
     for note in notes:

@@ -10,7 +10,7 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, parse_time
-from agent.cli.owner.words import day
+from agent.cli.words import day
 from agent.errors import ConfigurationError
 from agent.owner import deciding
 from agent.owner.link import DeviceLink

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner import words
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
 from agent.errors import FormatError
 from agent.owner.clock import wall_ms
@@ -173,7 +173,8 @@ def _facts(seen: Review) -> Iterator[tuple[str, str]]:
     over = seen.expired(wall_ms())
     yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
-    yield "matches", f"{len(seen.clips)} clips, {len(seen.segments)} segments, {length}"
+    clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
+    yield "matches", f"{clips}, {segments}, {length}"
     if not seen.certain:
         yield "", "the device's clock was not certain: look at the times with care"
 
@@ -208,7 +209,7 @@ def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
         click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
         click.echo(
             f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
-            f"{len(row['clips'])} clips, {segments} segments"
+            f"{words.counted(len(row['clips']), 'clip')}, {words.counted(segments, 'segment')}"
         )
     if rows:
         click.echo("\nTo look at one:  doorward owner review REQUEST")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.owner import files, trusting
 from agent.owner.link import DeviceLink
@@ -18,7 +18,7 @@ __all__ = ["trust"]
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.group()
+@click.group(cls=Group)
 def trust() -> None:
     """Choose who may ask you for footage.
 

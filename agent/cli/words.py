@@ -1,4 +1,4 @@
-"""How times, spans and texts of others read in a terminal."""
+"""How numbers of things, times, spans and texts of others read in a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from agent.wire.area import Area, Circle
 
-__all__ = ["area", "clock", "day", "duration", "local_window", "plain", "window"]
+__all__ = ["area", "clock", "counted", "day", "duration", "local_window", "plain", "window"]
 
 _MS_PER_S = 1000
 
@@ -14,6 +14,11 @@ _MS_PER_S = 1000
 def plain(value: object) -> str:
     """`value` as text without anything that steers a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 segment`, `2 segments`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def day(utc_ms: int) -> str:
