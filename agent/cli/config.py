@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
-from agent.config import CameraKind, Configuration, load
+from agent.config import Camera, CameraKind, Configuration, load
 from agent.errors import ConfigurationError
 
 __all__ = ["config"]
@@ -63,13 +64,8 @@ def schema(fleet: bool) -> None:
 
 
 def _meaning(configuration: Configuration) -> Iterator[str]:
-    camera, clips, vault = configuration.camera, configuration.clips, configuration.vault
-    source = {
-        CameraKind.USB: f"the USB camera {camera.device}",
-        CameraKind.FILE: f"the video {camera.path}",
-        CameraKind.SCRIPTED: "a drawn scene",
-    }[camera.kind]
-    yield f"'{configuration.device.name}' watches {source}."
+    clips, vault = configuration.clips, configuration.vault
+    yield f"'{configuration.device.name}' watches {_source(configuration.camera)}."
     yield (
         f"An event keeps {clips.pre_roll_s:g} s from before it and {clips.post_roll_s:g} s after its last motion, "
         f"in segments of about {clips.segment_s:g} s."
@@ -81,6 +77,21 @@ def _meaning(configuration: Configuration) -> Iterator[str]:
     yield f"State is kept in {configuration.device.state_dir}."
     if configuration.broker:
         yield f"Footage requests come through {configuration.broker.host}:{configuration.broker.port}."
+
+
+def _source(camera: Camera) -> str:
+    match camera.kind:
+        case CameraKind.PI:
+            return f"the Raspberry Pi camera {camera.number}"
+        case CameraKind.USB:
+            return f"the USB camera {camera.device}"
+        case CameraKind.RTSP:
+            # Without the rest of the address, which may hold a password.
+            return f"the network camera at {urlsplit(camera.url or '').hostname}"
+        case CameraKind.FILE:
+            return f"the video {camera.path}"
+        case CameraKind.SCRIPTED:
+            return "a drawn scene"
 
 
 def _notes(configuration: Configuration) -> Iterator[str]:

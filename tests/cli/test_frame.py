@@ -17,6 +17,7 @@ import pytest
 from agent import errors
 from agent.cli.app import COMMANDS, doorward
 from agent.cli.frame import EXIT_STATUS, run
+from agent.config import CameraKind
 
 
 def tool_that_raises(error: BaseException) -> click.Command:
@@ -143,6 +144,19 @@ def test_the_shell_completes_commands() -> None:
         [sys.executable, "-m", "agent.cli"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout == "plain,config\n"
+
+
+@pytest.mark.parametrize("kind", [each.value for each in CameraKind])
+def test_a_configuration_with_any_kind_of_camera_is_told_in_words(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = tmp_path / "doorward.toml"
+    more = {"file": f'path = "{tmp_path}/a.mp4"', "rtsp": 'url = "rtsp://admin:hunter2@camera.home/main"'}
+    right.write_text(f'[camera]\nkind = "{kind}"\n{more.get(kind, "")}\n')
+    assert run(doorward, ["config", "check", str(right)]) == 0
+    out, _ = capsys.readouterr()
+    assert "watches" in out
+    assert "hunter2" not in out
 
 
 def test_json_is_one_document_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
