@@ -108,7 +108,8 @@ trap 'exit 130' INT TERM
 mkdir -p .cache
 log=.cache/apt.log
 : >"$log"
-apt_get() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q "$@" >>"$log" 2>&1; }
+# A fresh machine often runs apt by itself: wait for it.
+apt_get() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1; }
 # shellcheck disable=SC2086 # a list of package names is meant to be split
 install() { apt_get install -y --no-install-recommends $missing; }
 lists_are_empty() { [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' 2>/dev/null | head -n 1)" ]; }
