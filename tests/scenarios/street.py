@@ -21,10 +21,10 @@ from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.private_broker import PrivateBroker
 from agent.adapters.state_folder import StateFolder
 from agent.config import load
 from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.core.vault.age.opening import HybridIdentity
 from agent.errors import DoorwardError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
@@ -44,6 +44,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Contact
 from demo.evidence import Published, published_by
 from demo.ringing import RingingCamera
+from tests.scenarios.witness import Accounted, Auditor, Witness, WitnessedBroker, ledger_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = (52.0902, 5.1115)
@@ -145,6 +146,7 @@ class Asker:
         )
         self.bundle = make_bundle(listed, load_key(root_file), issued_s=int(now.timestamp()))
         self._files = street.pki.add_requester(name, now)
+        street.askers[name] = self
 
     @contextmanager
     def connected(self) -> Iterator[MqttBus]:
@@ -206,7 +208,8 @@ class Street:
         self.folder = folder
         self.now = datetime.datetime.now(datetime.UTC)
         self.pki = BrokerPki.create(folder / "broker", self.now)
-        self.broker = PrivateBroker(folder / "broker", witness=True)
+        self.broker = WitnessedBroker(folder / "broker")
+        self.askers: dict[str, Asker] = {}
         self.state_dir = folder / "device"
         key = private_key_from_seed(secrets.token_bytes(32))
         StateFolder(self.state_dir).initialise(key)
@@ -317,6 +320,15 @@ class Street:
     def published_bytes(self) -> int:
         return sum(message.size_bytes for message in self.published())
 
+    def hold_against_the_ledger(self, witness: Witness) -> Accounted:
+        """Everything the device published.  Raises `Leak`."""
+        folder = StateFolder(self.state_dir)
+        auditor = Auditor(self.device, ledger_of(folder.journal), self._reply_identity, folder.outbox)
+        return auditor.audit(witness.of(self.device.id))
+
+    def _reply_identity(self, requester: str, request: str) -> HybridIdentity:
+        return self.askers[requester].requester.asked(request).reply_identity()
+
 
 def probe_seconds(footage: Path) -> float:
     with av.open(str(footage), mode="r") as container:
@@ -325,9 +337,11 @@ def probe_seconds(footage: Path) -> float:
 
 @contextmanager
 def a_street(folder: Path) -> Iterator[Street]:
+    """When the scenario is over, what left the door is held against its ledger, byte for byte."""
     street = Street(folder)
-    with street.broker:
+    with street.broker, Witness(street.broker) as witness:
         try:
             yield street
         finally:
             street.kill_agent()
+        street.hold_against_the_ledger(witness)

@@ -20,13 +20,21 @@ from tests.scenarios.street import ROOT
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
 
 INTEROP = ROOT / "tests" / "interop"
+WITNESSED = """
+import sys, demo.story
+from demo.__main__ import main
+from tests.scenarios.witness import WitnessedStage
+demo.story.Stage = WitnessedStage
+sys.exit(main())
+"""
+"""The demo with a witness: when it ends, every byte that left the device is held against its ledger."""
 
 
 def play(out: Path, *arguments: str) -> tuple[int, str]:
     """Exit status and what the terminal showed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-m", "demo", "--out", str(out), *arguments],
+        [sys.executable, "-c", WITNESSED, "--out", str(out), *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -77,6 +85,9 @@ def test_the_demo_tells_its_story_and_leaves_everything_it_names(hybrid: Path) -
     assert [request["outcome"].split()[0] for request in summary["requests"]] == ["sent", "no", "counted", "blocked:"]
     assert summary["requests"][0]["bytes_sent"] == sum(message["bytes"] for message in summary["published"]) > 0
     assert [request["bytes_sent"] for request in summary["requests"][1:]] == [0, 0, 0]
+    accounted = (hybrid / "out" / "broker" / "accounted").read_text()
+    assert f"messages={len(summary['published'])}, disclosures=1, whole_bytes=" in accounted
+    assert "unfinished_bytes=0" in accounted
     assert 0 < len(summary["approved"]) < len(summary["matched"])
     assert summary["thief"]["segments"] == len(summary["segments"]) > 0
     assert summary["thief"]["posters"] == len(summary["posters"]) > 0

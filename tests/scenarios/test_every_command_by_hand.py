@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import demo.playground
 from demo.playground import STEPS, Playground, Step
+from tests.scenarios.witness import WitnessedStage
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -54,7 +56,8 @@ class Terminal:
 
 
 @pytest.fixture
-def playground(tmp_path: Path) -> Iterator[Playground]:
+def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Playground]:
+    monkeypatch.setattr(demo.playground, "Stage", WitnessedStage)
     with Playground(tmp_path / "playground", video=None) as playground:
         yield playground
 
