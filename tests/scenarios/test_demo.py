@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shlex
@@ -16,6 +18,10 @@ import pytest
 
 from agent.media.join import probe
 from tests.scenarios.street import ROOT
+from tests.second_reader.age import split
+from tests.second_reader.disclosure import read_disclosure
+from tests.second_reader.json_once import RefusedError
+from tests.second_reader.vault import begin_of, read_manifest
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
 
@@ -111,6 +117,30 @@ def test_npm_age_encryption_opens_a_segment_the_demo_wrote(hybrid: Path, tmp_pat
         )
         assert done.returncode == 0, done.stderr
         assert decoded_frames(opened) == probe(opened).frames > 0
+
+
+def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> None:
+    """Written from the documents, without a line of ours."""
+    summary = summary_of(hybrid)
+    folder = hybrid / "out" / "rijnstad-police" / "disclosures" / summary["disclosure"]
+    request = json.loads((folder / "request.dsse").read_text())
+    reply = hybrid / "out" / "rijnstad-police" / "requests" / summary["requests"][0]["id"] / "reply.identity"
+    parts = [path.read_bytes() for path in sorted(folder.glob("*.age"), key=lambda path: int(path.stem))]
+    identity, asked = reply.read_text().split()[-1], base64.b64decode(request["payload"])
+    opened = read_disclosure(parts, identity, asked)
+    assert [name for kind, name, _ in opened if kind == "segment"] == summary["approved"]
+    with pytest.raises(RefusedError):
+        read_disclosure([*parts[:-1], parts[-1][:-1] + b"!"], identity, asked)
+    ours = [probe(Path(path)).frames for path in summary["opened"]]
+    for (_, _, media), frames in zip(opened, ours, strict=True):
+        with av.open(io.BytesIO(media), mode="r") as container:
+            assert sum(1 for _ in container.decode(video=0)) == frames > 0
+
+    device = base64.urlsafe_b64decode(summary["device"]["key"].removeprefix("ed25519:") + "=")
+    records = list(read_manifest((hybrid / "out" / "device" / "vault" / "manifest").read_bytes(), device))
+    assert [each["id"] for each in records if each["kind"] == "segment"] == summary["matched"]
+    for path in summary["segments"]:
+        assert begin_of(split(Path(path).read_bytes())[1])["segment"] == Path(path).stem
 
 
 def test_stock_age_opens_a_segment_of_an_owner_who_chose_x25519(short: Path, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import struct
 from pathlib import Path
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.manifest import Tip, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     Adopted,
+    Anchor,
     Boot,
     Evicted,
     EvictionReason,
@@ -21,10 +22,12 @@ from agent.core.vault.records import (
     Record,
     Sealed,
     Segment,
+    Watching,
 )
 from agent.core.vault.segment import Begin, Context, context_box
 from agent.core.vault.spans import Span, Stamp
 from agent.wire import base64
+from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed, public_key_of
 
 __all__ = ["DEVICE", "PLACE", "RECORDS", "vectors"]
@@ -71,6 +74,8 @@ RECORDS: tuple[Record, ...] = (
     Gap(reason=GapReason.PRIVACY, span=_SPAN),
     Adopted(begin=_BEGIN, complete=False, file=_file("adopted", 70_000), at=_STAMP),
     Evicted(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
+    Watching(span=_SPAN),
+    Anchor(at=_STAMP),
 )  # fmt: skip
 
 
@@ -97,8 +102,10 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
     signature = json.loads(lines[0])["sig"]
     box = context_box(_CONTEXT)
 
-    def first(changed: dict[str, object] | bytes, sig: str = signature) -> bytes:
+    def first(changed: dict[str, object] | bytes, sig: str | None = None) -> bytes:
+        """Signed by the device unless `sig` says otherwise, so that nothing but the defect speaks against it."""
         data = changed if isinstance(changed, bytes) else json.dumps(changed, separators=(",", ":")).encode()
+        sig = sig or base64.encode(_KEY.sign(pae(PAYLOAD_TYPE, data)))
         return manifest(json.dumps({"payload": base64.encode(data), "sig": sig}, separators=(",", ":")).encode())
 
     stranger = sign_record(RECORDS[0], Tip(), private_key_from_seed(b"s" * 32).sign)
@@ -112,7 +119,7 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         "manifest_signed_by_a_stranger": manifest(stranger.line),
         "manifest_signature_of_another_line": first(payload, json.loads(lines[1])["sig"]),
         "manifest_signature_too_short": first(payload, base64.encode(bytes(63))),
-        "manifest_payload_changed": first({**payload, "seq": 1}),
+        "manifest_payload_changed": first({**payload, "seq": 1}, signature),
         "manifest_version_2": first({**payload, "v": 2}),
         "manifest_unknown_kind": first({**payload, "record": {**payload["record"], "kind": "rumour"}}),
         "manifest_unknown_key": first({**payload, "note": "x"}),

@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted, Boot, Evicted, EvictionReason, Gap, GapReason, Poster, Sealed, Segment
+from agent.core.vault.records import (
+    Adopted,
+    Anchor,
+    Boot,
+    Evicted,
+    EvictionReason,
+    Gap,
+    GapReason,
+    Poster,
+    Sealed,
+    Segment,
+    Watching,
+)
 from agent.core.vault.segment import Begin, Context
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Span, Stamp
 
@@ -100,4 +112,6 @@ records = st.one_of(
     ),
     st.builds(Gap, reason=st.sampled_from(GapReason), span=_spans(2**45)),
     st.builds(Boot, device=_device, epoch=_count, at=_stamps),
+    st.builds(Watching, span=_spans()),
+    st.builds(Anchor, at=_stamps),
 )

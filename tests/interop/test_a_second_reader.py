@@ -1,0 +1,117 @@
+"""The documents are enough: a reader written from them alone judges every vector.
+
+`tests/scenarios/test_demo.py` has it open what a real run disclosed.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import second_reader
+from tests.second_reader import ledger, vault
+from tests.second_reader.age import open_age
+from tests.second_reader.area import area, cell_of, place
+from tests.second_reader.envelope import key_id, open_envelope, public_key
+from tests.second_reader.json_once import RefusedError, parse
+from tests.second_reader.requests import judge, trust_bundle
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+REQUESTS = sorted((VECTORS / "wire" / "requests").glob("*.json"))
+BAD = sorted((VECTORS / "vault" / "bad").iterdir())
+
+
+def stated(name: str) -> Any:
+    return json.loads((VECTORS / name).read_text(encoding="utf-8"))
+
+
+def spoken(value: Any) -> Any:
+    """As a message would have it: a degree without an exponent."""
+    written = re.sub(r"-?\d+(\.\d+)?e-\d+", lambda match: f"{float(match[0]):.7f}", json.dumps(value))
+    return parse(written.encode(), limit=8192)
+
+
+def test_the_reader_imports_nothing_of_ours() -> None:
+    for path in Path(second_reader.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in ("agent", "demo", "firmware_bridge")], path
+
+
+@pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
+def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
+    trust = stated("wire/trust.json")
+    bundle = trust_bundle(trust["envelope"].encode(), public_key(trust["root"]))
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    data = vector["envelope"].encode() if "envelope" in vector else base64.b64decode(vector["envelope_base64"])
+    assert judge(data, bundle, now_s=trust["now_s"]) == vector["verdict"]
+
+
+def test_it_opens_every_signed_message_of_the_vectors() -> None:
+    keys = {key["name"]: public_key(key["public"]) for key in stated("wire/keys.json")}
+    for path in sorted((VECTORS / "wire" / "messages").glob("*.json")):
+        vector = json.loads(path.read_text(encoding="utf-8"))
+        if "envelope" in vector:
+            name = vector["payload_type"].removeprefix("application/vnd.doorward.").removesuffix("+json")
+            key = keys[vector["signed_by"]]
+            payload = open_envelope(vector["envelope"].encode(), name, {key_id(key): key}, limit=6 << 20)
+            assert payload == vector["payload"].encode(), path.stem
+
+
+def test_it_measures_areas_and_finds_places_and_cells_as_the_vectors_say() -> None:
+    for vector in stated("wire/areas.json"):
+        asked = area(spoken(vector["area"]))
+        assert asked.size_m2 == pytest.approx(vector["size_m2"], abs=0.01)
+        assert sorted(asked.cells()) == sorted(vector["cells"])
+        for each in vector["contains"]:
+            at = place(spoken({key: each[key] for key in ("lat", "lon")}))
+            assert asked.contains(at) is each["inside"]
+    for each in stated("wire/topics.json")["cells"]:
+        assert cell_of(place(spoken({key: each[key] for key in ("lat", "lon")}))) == each["cell"]
+
+
+def test_it_reads_the_ledger_of_the_vectors() -> None:
+    for each in stated("ledger/entries.json"):
+        ledger.entry(each["leaf"].encode())
+        assert ledger.leaf(each["leaf"].encode()).hex() == each["leaf_hash"]
+    tree = stated("ledger/merkle.json")
+    leaves = [bytes.fromhex(each) for each in tree["leaves"]]
+    roots = [bytes.fromhex(each) for each in tree["roots"]]
+    assert [ledger.root(leaves[:size]) for size in range(len(roots))] == roots
+    size = len(leaves)
+    for index, path in enumerate(tree["inclusion"]):
+        ledger.check_inclusion(ledger.leaf(leaves[index]), index, size, [bytes.fromhex(x) for x in path], roots[-1])
+    for old, path in enumerate(tree["consistency"]):
+        ledger.check_consistency(old, size, [bytes.fromhex(each) for each in path], roots[old], roots[-1])
+    notes = stated("ledger/checkpoint.json")
+    device = base64.b64decode(notes["verifier_key"].split("+", 2)[2])[1:]
+    for number, note in enumerate(notes["notes"]):
+        assert ledger.checkpoint(note, device) == (number, roots[number])
+
+
+def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
+    device = public_key((VECTORS / "vault" / "device.pub").read_text().strip())
+    records = list(vault.read_manifest((VECTORS / "vault" / "manifest").read_bytes(), device))
+    assert {each["kind"] for each in records} == {
+        "segment", "adopted", "evicted", "gap", "watching", "anchor", "boot",
+    }  # fmt: skip
+    assert vault.media_and_context((VECTORS / "vault" / "plaintext.mp4").read_bytes())[1]["label"] == "button"
+    for path in BAD:
+        with pytest.raises(RefusedError):  # noqa: PT012 (which of the two reads it is the file's name)
+            if path.suffix == ".mp4":
+                vault.media_and_context(path.read_bytes())
+            else:
+                list(vault.read_manifest(path.read_bytes(), device))
+
+
+@pytest.mark.parametrize("name", ["segment_hybrid", "segment_x25519"])
+def test_it_opens_the_sealed_vectors(name: str) -> None:
+    wanted = bytes(each % 251 for each in range(65_537))
+    assert open_age((VECTORS / f"{name}.age").read_bytes(), stated(f"{name}.json")["identity"]) == wanted

@@ -1,0 +1,77 @@
+"""Keys and envelopes: PROTOCOL.md, sections 1 (Ed25519) and 3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.second_reader.json_once import KEY_ID, binary, fields, many, matching, parse, refuse_unless
+
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+
+
+class UnsignedError(Exception):
+    """An unknown key, a key not valid now and a wrong signature are one error."""
+
+
+def public_key(value: Any) -> bytes:
+    """The 32 bytes of `ed25519:…`, of a point on the curve whose order is not small."""
+    refuse_unless(type(value) is str and re.fullmatch(r"ed25519:[A-Za-z0-9_-]{43}", value), "key")
+    raw = base64.urlsafe_b64decode(value[8:] + "=")
+    refuse_unless(base64.urlsafe_b64encode(raw).decode().rstrip("=") == value[8:], "key with spare bits")
+    encoded = int.from_bytes(raw, "little")
+    y, sign = encoded & (2**255 - 1), encoded >> 255
+    refuse_unless(y < _P, "y")
+    x2 = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    refuse_unless(x2 == 0 or pow(x2, (_P - 1) // 2, _P) == 1, "no point of the curve")
+    refuse_unless(not (x2 == 0 and sign), "no point of the curve")
+    # Eight times the point is the neutral element (y = 1) for a small order; y² is all that doubling needs of it.
+    for _ in range(3):
+        y2 = y * y % _P
+        x2 = (y2 - 1) * pow(_D * y2 + 1, -1, _P) % _P
+        y = (y2 + x2) * pow(1 - _D * x2 * y2, -1, _P) % _P
+    refuse_unless(y != 1, "small order")
+    return raw
+
+
+def key_id(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
+def verified(key: bytes, signature: bytes, signed: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def encoding(kind: str, payload: bytes) -> bytes:
+    """What is signed."""
+    return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
+
+
+def open_envelope(data: bytes, name: str, keys: Mapping[str, bytes], *, limit: int = 12_288) -> bytes:
+    """The payload that one of `keys` signed as a `name`; what it says is not read yet."""
+    whole = fields(
+        parse(data, limit=limit),
+        {
+            "payload": binary,
+            "payloadType": matching(r"(?s).*"),
+            "signatures": many(lambda each: fields(each, {"keyid": KEY_ID, "sig": binary}), 1, 1),
+        },
+    )
+    [signature] = whole["signatures"]
+    refuse_unless(len(signature["sig"]) == 64, "length of the signature")
+    kind = f"application/vnd.doorward.{name}+json"
+    key, payload = keys.get(signature["keyid"]), bytes(whole["payload"])
+    if whole["payloadType"] != kind or key is None or not verified(key, signature["sig"], encoding(kind, payload)):
+        raise UnsignedError
+    return payload

@@ -1,0 +1,139 @@
+"""Trust bundles and footage requests, judged as a device judges them: PROTOCOL.md, sections 5 and 7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.second_reader.age import hybrid_recipient
+from tests.second_reader.area import Area, area, place
+from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, public_key
+from tests.second_reader.json_once import (
+    HEX32,
+    KEY_ID,
+    LABEL,
+    SECONDS,
+    V1,
+    RefusedError,
+    fields,
+    integer,
+    many,
+    matching,
+    one_of,
+    parse,
+    refuse_unless,
+    text,
+)
+
+KIND = one_of("police", "fire", "insurer", "neighbour", "court", "defence")
+INCIDENT = one_of(
+    "assault", "burglary", "fire", "fraud", "missing-person", "parcel-theft", "robbery", "theft", "traffic",
+    "trespass", "vandalism", "vehicle-crime", "other",
+)  # fmt: skip
+EMAIL = matching(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}")
+PHONE = matching(r"(?=.{4,32}$)[0-9+][0-9 ]*[0-9]")
+DAY_S = 86_400
+ACCEPTED = ("footage-request", "withdrawal", "deletion", "receipt", "bulletin")
+"""What a device takes over MQTT."""
+LIMITS = ("window_min_s", "window_max_s", "look_back_max_s", "area_min_m2", "area_max_m2", "life_max_s",
+          "requests_per_case", "requests_per_requester_per_day")  # fmt: skip
+
+
+def contact(value: Any) -> dict[str, Any]:
+    found = fields(value, {"name": text(100)}, {"email": EMAIL, "phone": PHONE})
+    refuse_unless(len(found) > 1, "no way to reach them")
+    return found
+
+
+def footage_request(payload: bytes) -> dict[str, Any]:
+    found = fields(
+        parse(payload, limit=8192),
+        {
+            "v": V1, "id": HEX32, "requester": LABEL, "seq": integer(1), "audience": KEY_ID, "kind": KIND,
+            "case": text(64), "incident": INCIDENT, "description": text(500), "area": area, "from": SECONDS,
+            "to": SECONDS, "not_after": SECONDS, "reply": hybrid_recipient, "contact": contact,
+        },
+    )  # fmt: skip
+    refuse_unless(found["from"] < found["to"], "window")
+    return found
+
+
+def _requester(value: Any) -> dict[str, Any]:
+    def key(each: Any) -> dict[str, Any]:
+        must = {"key": public_key, "from_s": SECONDS, "until_s": SECONDS}
+        return fields(each, must, {"revoked": one_of(True, False)})
+
+    def region(each: Any) -> dict[str, Any]:
+        return fields(each, {"south_west": place, "north_east": place})
+
+    return fields(
+        value,
+        {"id": LABEL, "name": text(100), "kind": KIND, "keys": many(key, 1, 8), "regions": many(region, 1, 32)},
+        {"limits": lambda each: fields(each, {}, {name: integer(0) for name in LIMITS})},
+    )
+
+
+def trust_bundle(data: bytes, root: bytes) -> dict[str, Any]:
+    payload = open_envelope(data, "trust-bundle", {key_id(root): root}, limit=3 << 19)
+    found = fields(
+        parse(payload, limit=1 << 20),
+        {
+            "v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS,
+            "requesters": many(_requester, 0, 1024),
+        },
+    )  # fmt: skip
+    refuse_unless(found["root"] == key_id(root), "another root")
+    return found
+
+
+def judge(data: bytes, bundle: Mapping[str, Any], *, now_s: int) -> str:
+    """The verdict under one bundle, at `now_s`, with the hard limits."""
+    listed = {
+        key_id(key["key"]): (key["key"], requester)
+        for requester in bundle["requesters"]
+        for key in requester["keys"]
+        if not key.get("revoked") and key["from_s"] <= now_s <= key["until_s"]
+    }
+    try:
+        refuse_unless(_type(data) in ACCEPTED, "a type that no device accepts")
+        payload = open_envelope(data, "footage-request", {name: key for name, (key, _) in listed.items()})
+        signer = listed[parse(data, limit=12_288)["signatures"][0]["keyid"]][1]
+        request = footage_request(payload)
+        if request["requester"] != signer["id"] or request["audience"] != bundle["root"]:
+            return "unsigned"  # the key is not trusted for that requester under that root
+        refuse_unless(request["kind"] == signer["kind"], "another kind")
+    except UnsignedError:
+        return "unsigned"
+    except RefusedError:
+        return "malformed"
+    over = _over(request, signer, now_s)
+    return f"over limit: {over}" if over else "accepted"
+
+
+def _type(data: bytes) -> str:
+    outer = parse(data, limit=12_288)
+    refuse_unless(isinstance(outer, dict) and isinstance(outer.get("payloadType"), str), "no envelope")
+    return str(outer["payloadType"]).removeprefix("application/vnd.doorward.").removesuffix("+json")
+
+
+def _over(request: Mapping[str, Any], signer: Mapping[str, Any], now_s: int) -> str | None:
+    window_s = request["to"] - request["from"]
+    size_m2 = request["area"].size_m2
+    rows = (
+        (window_s < 900, "window too short"),
+        (window_s > 43_200, "window too long"),
+        (size_m2 < 64_750, "area too small"),
+        (size_m2 > 1_294_994, "area too large"),
+        (request["to"] > now_s + 300, "window in the future"),
+        (request["from"] < now_s - 45 * DAY_S, "look-back too far"),
+        (request["not_after"] < now_s, "expired"),
+        (request["not_after"] > now_s + 30 * DAY_S, "expires too late"),
+        (not any(_within(request["area"], each) for each in signer["regions"]), "outside the requester's regions"),
+    )
+    return next((name for broken, name in rows if broken), None)
+
+
+def _within(asked: Area, region: Mapping[str, tuple[int, int]]) -> bool:
+    south, west, north, east = (each * 10**7 for each in asked.bounds)
+    low, high = region["south_west"], region["north_east"]
+    return bool(low[0] <= south and low[1] <= west and north <= high[0] and east <= high[1])

@@ -1,0 +1,147 @@
+"""Manifest lines and opened segments: FORMAT.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tests.second_reader.envelope import encoding, verified
+from tests.second_reader.json_once import (
+    HEX32,
+    HEX64,
+    KEY_ID,
+    V1,
+    binary,
+    fields,
+    integer,
+    many,
+    matching,
+    one_of,
+    parse,
+    refuse_unless,
+)
+
+_ID = matching("[a-z2-7]{25}[aeimquy4]")
+_QUALITY = one_of("synced", "held", "unknown")
+_NATURAL = integer(0)
+_BOX = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
+
+
+def _label(value: Any) -> Any:
+    refuse_unless(type(value) is str and 1 <= len(value) <= 64, "label")
+    return value
+
+
+def _span(value: Any) -> Any:
+    keys = {"boot": HEX32, "start_us": _NATURAL, "end_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY}
+    found = fields(value, keys)
+    refuse_unless(found["start_us"] <= found["end_us"], "span")
+    return found
+
+
+def _at(value: Any) -> Any:
+    return fields(value, {"boot": HEX32, "at_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY})
+
+
+def _file(value: Any) -> Any:
+    hashes = dict.fromkeys(("sha256", "sha256_header", "sha256_payload"), HEX64)
+    return fields(value, {"size": _NATURAL, "header_size": _NATURAL, **hashes})
+
+
+def _poster(value: Any) -> Any:
+    return fields(value, {"file": _file, "sha256_image": HEX64})
+
+
+def begin(value: Any) -> Any:
+    return fields(
+        value,
+        {
+            "segment": _ID, "event": _ID, "ordinal": _NATURAL, "boot": HEX32, "start_us": _NATURAL,
+            "until_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY,
+        },
+        {"v": V1, "label": _label},
+    )  # fmt: skip
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "segment": {
+        "id": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span, "epoch": _NATURAL, "file": _file,
+        "media_size": _NATURAL, "sha256_media": HEX64,
+    },
+    "adopted": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
+    "evicted": {
+        "segments": many(_ID, 1, 64), "reason": one_of("bytes", "age", "floor", "recording", "missing"), "at": _at,
+    },
+    "gap": {
+        "reason": one_of("switched off", "privacy switch", "camera lost", "camera covered", "storage failed"),
+        "span": _span,
+    },
+    "watching": {"span": _span},
+    "anchor": {"at": _at},
+    "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
+}  # fmt: skip
+_OPTIONAL: dict[str, dict[str, Any]] = {
+    "segment": {"poster": _poster, "label": _label},
+    "adopted": {"poster_file": _file},
+}
+
+
+def _record(value: Any) -> Any:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    refuse_unless(kind in _KINDS, "kind")
+    return fields(value, {"kind": one_of(kind), **_KINDS[str(kind)]}, _OPTIONAL.get(str(kind)))
+
+
+def record(line: bytes, device: bytes) -> dict[str, Any]:
+    """What one line says, without its line feed; signed by `device`."""
+    outer = fields(parse(line, limit=16_384), {"payload": binary, "sig": binary})
+    kind = "application/vnd.doorward.manifest-record+json"
+    refuse_unless(verified(device, outer["sig"], encoding(kind, outer["payload"])), "signature")
+    payload = parse(outer["payload"], limit=16_384, points_in=())
+    return fields(payload, {"prev": HEX64, "record": _record, "seq": _NATURAL}, {"v": V1})
+
+
+def read_manifest(data: bytes, device: bytes) -> Iterator[dict[str, Any]]:
+    """Every record, in a chain without a fault from the first to the last byte."""
+    previous = "0" * 64
+    lines = data.split(b"\n")
+    refuse_unless(lines.pop() == b"", "the last line was being written")
+    for number, line in enumerate(lines):
+        found = record(line, device)
+        refuse_unless((found["seq"], found["prev"]) == (number, previous), "does not follow")
+        previous = hashlib.sha256(line).hexdigest()
+        yield found["record"]
+
+
+def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
+    """What a segment holds, opened."""
+    at, last = 0, 0
+    while at < len(plaintext):
+        refuse_unless(at + 8 <= len(plaintext), "a box cut short")
+        size = int.from_bytes(plaintext[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(plaintext[at + 8 : at + 16], "big")
+        refuse_unless(size >= 8 and at + size <= len(plaintext), "boxes do not fill it")
+        last, at = at, at + size
+    box = plaintext[last:]
+    refuse_unless(box[4:8] == b"uuid" and box[8:24] == _BOX, "the last box is another")
+    context = fields(
+        parse(box[24:], limit=2048, points_in=()),
+        {
+            "device": KEY_ID, "segment": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span,
+            "media_bytes": _NATURAL, "sha256_media": HEX64,
+        },
+        {"v": V1, "label": _label},
+    )  # fmt: skip
+    media = plaintext[:last]
+    refuse_unless(len(media) == context["media_bytes"], "length")
+    refuse_unless(hashlib.sha256(media).hexdigest() == context["sha256_media"], "hash")
+    return media, context
+
+
+def begin_of(stanzas: Sequence[tuple[list[str], bytes]]) -> dict[str, Any]:
+    """What the device can read of a sealed segment without a key."""
+    [body] = [body for arguments, body in stanzas if arguments == ["doorward-begin"]]
+    found: dict[str, Any] = begin(parse(body, limit=2048, points_in=()))
+    return found
