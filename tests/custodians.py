@@ -269,6 +269,7 @@ class Door:
     told: Told = field(default_factory=Told)
     limits: Limits = field(default_factory=Limits)
     position: tuple[float, float] | None = DOOR
+    delay_s: int = 0
     sealed_to: list[tuple[int, int]] = field(default_factory=list)
     """(how many recipients, epoch), each time the vault was told."""
     segments: list[str] = field(default_factory=list)
@@ -294,7 +295,7 @@ class Door:
         self.custodian = Custodian(
             DEVICE,
             CustodianPorts(self.journal, self.outbox, self.vault, self.clock, self.entropy, self.told),  # type: ignore[arg-type]
-            InboxSettings(self.limits, self.position),
+            InboxSettings(self.limits, self.position, self.delay_s),
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),
             dict,
         )

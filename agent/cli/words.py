@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agent.wire.area import Area, Circle
+from agent.wire.statements import Scope
 
-__all__ = ["area", "clock", "counted", "day", "duration", "local_window", "plain", "window"]
+__all__ = ["area", "clock", "counted", "day", "duration", "listed", "local_window", "opted_out", "plain", "window"]
 
 _MS_PER_S = 1000
 
@@ -18,7 +20,20 @@ def plain(value: object) -> str:
 
 def counted(number: int, noun: str) -> str:
     """`1 segment`, `2 segments`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(words: Sequence[str]) -> str:
+    """`this`, `this and that`, `this, that and those`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def opted_out(scope: Scope, value: str | None) -> str:
+    """What an opt-out covers: `all requests`, `requests of the kind 'police'`."""
+    if scope is Scope.HOURS and value:
+        return f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}"
+    return f"requests of the {scope.value} '{plain(value)}'" if value else "all requests"
 
 
 def day(utc_ms: int) -> str:

@@ -187,6 +187,7 @@ class Requests(Section, frozen=True, kw_only=True):
     requests_per_case: Annotated[int, Meta(ge=1, le=2)] = 2
     requests_per_requester_per_day: Annotated[int, Meta(ge=1, le=50)] = 10
     requests_per_day: Annotated[int, Meta(ge=1, le=200)] = 30
+    delay_minutes: Annotated[int, Meta(ge=0, le=1440)] = 0
 
 
 class Broker(Section, frozen=True, kw_only=True):

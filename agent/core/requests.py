@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from agent.core.alerts.policy import is_within
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, ClockQuality, Moment
 from agent.wire import strictjson
@@ -31,7 +32,11 @@ __all__ = [
     "is_replay",
     "opted_out",
     "trusted_seconds",
+    "utc_minute",
 ]
+
+_MS_PER_MINUTE: Final = 60_000
+_MINUTES_PER_DAY: Final = 24 * 60
 
 SEQUENCE_WINDOW: Final = 4096
 """How far behind its key's newest a message may arrive."""
@@ -92,7 +97,7 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class StandingOptOut:
-    """What the owner does not want to be asked; never visible outside.  `value` is "" for `Scope.ALL`."""
+    """What the owner does not want to be asked, or when; never visible outside.  `value` is "" for `Scope.ALL`."""
 
     scope: Scope
     value: str = ""
@@ -111,6 +116,15 @@ class StandingOptOut:
                 return self.value == request.kind.value
             case Scope.INCIDENT:  # pragma: no branch (there is no other)
                 return self.value == request.incident.value
+            case Scope.HOURS:
+                return False  # it puts off the telling; the request itself waits like any other
+
+    def is_quiet(self, now_s: int, minute: int) -> bool:
+        """Whether these are quiet hours, and `minute` of the local day lies within them."""
+        if self.scope is not Scope.HOURS or (self.until_s is not None and now_s >= self.until_s):
+            return False
+        begins, ends = (int(at[:2]) * 60 + int(at[2:]) for at in self.value.split("-"))
+        return is_within((begins, ends), minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,11 @@ def is_replay(history: History, requester: TrustedRequester, seq: int) -> bool:
 def trusted_seconds(now: Moment) -> int | None:
     """UTC seconds, or None while nobody vouches for the clock."""
     return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_S
+
+
+def utc_minute(utc_ms: int) -> int:
+    """The minute of the day where the local time is UTC."""
+    return utc_ms // _MS_PER_MINUTE % _MINUTES_PER_DAY
 
 
 def opted_out(request: FootageRequest, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:

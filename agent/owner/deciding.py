@@ -1,8 +1,12 @@
 """What an owner decides, and what each decision consists of.
 
-An approval is made of keys: for each chosen segment the file key, unwrapped with the owner's identity, is wrapped anew
-to the request's reply key.  Before that the segment is opened as a whole and held against its record, so the key that
-is handed over is the key of what the owner looked at, whatever the device says by then.
+There are four grades of a yes, chosen clip by clip, and none is chosen beforehand: that there is footage, its poster,
+some of its segments, all of them.  The first is a line in the statement; the others are keys.  For each chosen file the
+file key, unwrapped with the owner's identity, is wrapped anew to the request's reply key.  Before that the file is
+opened as a whole and held against its record, so the key that is handed over is the key of what the owner looked at,
+whatever the device says by then.
+
+Where it takes two owners, the second one's yes names the first one's by its hash and adds nothing.
 
 The owner's clock judges whether a request is over.  There is no exception, and no way to say yes in advance.
 """
@@ -12,9 +16,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
+from agent.core.disclosure import clips_told
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import rewrap
 from agent.core.vault.age.recipients import HybridRecipient
@@ -23,63 +29,99 @@ from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
-from agent.owner.opening import open_captured
-from agent.owner.reviewing import Review, ReviewedSegment, request_payload
+from agent.owner.opening import open_captured, open_poster
+from agent.owner.reviewing import Clip, Review, ReviewedSegment, request_payload
 from agent.owner.sources import DeviceVault
 from agent.owner.stating import state
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import ContactCard
-from agent.wire.statements import Absence, Approval, OptIn, OptOut, Refusal, Revocation, Scope, SealedItem
+from agent.wire.statements import (
+    Absence,
+    Approval,
+    ClipTold,
+    OptIn,
+    OptOut,
+    Refusal,
+    Revocation,
+    Scope,
+    SealedItem,
+    Seconding,
+)
 
-__all__ = ["approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
+__all__ = ["Choice", "approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke", "second"]
 
 _SECRET_BYTES = 16
 _MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an owner has ticked: `segments` by id; `posters` and `told` by the clip they stand for."""
+
+    segments: tuple[str, ...] = ()
+    posters: tuple[Clip, ...] = ()
+    told: tuple[Clip, ...] = ()
+    """Clips whose existence the requester may know of."""
 
 
 def approve(
     link: Link,
     keys: OwnerKeys,
     review: Review,
-    segment_ids: Sequence[str],
+    choice: Choice | Sequence[str],
     contact: ContactCard | None = None,
     *,
     gaps: tuple[Absence, ...] | None = None,
     clock: Clock = wall_ms,
-) -> str:
-    """Share exactly these segments of the reviewed request; the id of the disclosure.
+) -> str | None:
+    """Share exactly this of the reviewed request; the id of the disclosure, or None while another owner is waited for.
 
-    `contact` is sealed to the requester; without it they learn only the name of the owner's key.  `gaps` (`gaps_of`)
-    tells them what the rest of the window holds, and so also when there is footage that is not shared.
-    Raises `RequestError` for a choice that cannot be made or a request that is over, `OpenError` when a segment is not
-    the one that was reviewed.  Then nothing was signed.
+    `choice`: segment ids alone mean those segments.  `contact` is sealed to the requester; without it they learn only
+    the name of the owner's key.  `gaps` (`gaps_of`) tells them what the rest of the window holds, and so also when
+    there is footage that is not shared.
+    Raises `RequestError` for a choice that cannot be made or a request that is over, `OpenError` when a file is not the
+    one that was reviewed.  Then nothing was signed.
     """
     now_ms = clock()
-    chosen = _chosen(review, segment_ids)
-    if review.expired(now_ms):
-        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+    if not isinstance(choice, Choice):
+        choice = Choice(tuple(choice))
+    chosen, posters = _chosen(review, choice)
+    _require_time(review, now_ms)
     met = meet(link, keys)
     if met.key != review.device:
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
     vault = DeviceVault(link, met.key)
-    items, headers = [], []
-    for each in chosen:
-        item, header = _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id)
-        items.append(item)
-        headers.append(header)
+    items = [_handed_over(keys, each, vault.sealed(each.id), reply, met.key.id) for each in chosen]
+    posted = [_poster_handed_over(keys, each, vault.sealed_poster(each.id), reply) for each in posters]
     answer = state(
         link,
         keys,
         met,
         Approval,
         now_ms=now_ms,
-        headers=headers,
+        headers=[header for _, header in (*items, *posted)],
         request=review.payload_sha256,
         reply=review.request.reply,
-        segments=tuple(items),
+        segments=tuple(item for item, _ in items),
+        posters=tuple(item for item, _ in posted),
         contact=None if contact is None else _sealed_contact(contact, reply),
         gaps=gaps,
+        clips=tuple(map(_told, choice.told)) or None,
+    )
+    meet(link, keys)
+    return None if answer.get("disclosure") is None else field(answer, "disclosure", str)
+
+
+def second(link: Link, keys: OwnerKeys, review: Review, *, clock: Clock = wall_ms) -> str:
+    """Approve exactly what the review shows that another owner has approved; the id of the disclosure."""
+    now_ms = clock()
+    if review.first is None:
+        raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
+    _require_time(review, now_ms)
+    met = meet(link, keys)
+    answer = state(
+        link, keys, met, Seconding, now_ms=now_ms, request=review.payload_sha256, approval=review.first.sha256
     )
     meet(link, keys)
     return field(answer, "disclosure", str)
@@ -143,12 +185,17 @@ def opt_in(
     meet(link, keys)
 
 
-def _chosen(review: Review, segment_ids: Sequence[str]) -> list[ReviewedSegment]:
-    """The chosen segments in the order of the review."""
-    if not segment_ids:
+def _require_time(review: Review, now_ms: int) -> None:
+    if review.expired(now_ms):
+        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+
+
+def _chosen(review: Review, choice: Choice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
+    """The chosen segments, and those whose posters were chosen, in the order of the review."""
+    if choice == Choice():
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     matched = {each.id: each for each in review.segments}
-    for name in segment_ids:
+    for name in choice.segments:
         if name not in matched:
             raise RequestError(f"Segment {name} is not part of this request.", remedy="Choose from the review.")
         if not matched[name].shareable:
@@ -156,7 +203,17 @@ def _chosen(review: Review, segment_ids: Sequence[str]) -> list[ReviewedSegment]
                 f"The end of segment {matched[name].number} is missing, so a requester could not verify it.",
                 remedy="Share the others.  You can open it yourself: doorward owner open.",
             )
-    return [each for each in review.segments if each.id in set(segment_ids)]
+    posters = []
+    for clip in choice.posters:
+        if clip.poster_of is None:
+            raise RequestError(f"Clip {clip.number} has no poster.", remedy="Share some of its segments instead.")
+        posters.append(clip.poster_of)
+    return [each for each in review.segments if each.id in set(choice.segments)], posters
+
+
+def _told(clip: Clip) -> ClipTold:
+    (told,) = clips_told({each.id: each.signed for each in clip.segments}, [each.id for each in clip.segments])
+    return told
 
 
 def _handed_over(
@@ -165,13 +222,22 @@ def _handed_over(
     opened = open_captured(each.signed, data, [keys.identity], device=device)
     if not opened.whole:
         raise OpenError(f"The end of segment {each.number} is missing.", remedy="Share the others.")
+    return _wrapped(keys, each.id, each.record.file.sha256_payload, data, reply)
+
+
+def _poster_handed_over(
+    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient
+) -> tuple[SealedItem, bytes]:
+    open_poster(each.signed, data, [keys.identity])
+    assert each.record.poster_file is not None  # noqa: S101 (`open_poster` has refused it)
+    return _wrapped(keys, each.id, each.record.poster_file.sha256_payload, data, reply)
+
+
+def _wrapped(
+    keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
+) -> tuple[SealedItem, bytes]:
     header = rewrap(data[: split(data)], [keys.identity], [reply])
-    item = SealedItem(
-        id=each.id,
-        payload_sha256=each.record.file.sha256_payload,
-        header_sha256=hashlib.sha256(header).hexdigest(),
-    )
-    return item, header
+    return SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest()), header
 
 
 def _sealed_contact(contact: ContactCard, reply: HybridRecipient) -> str:

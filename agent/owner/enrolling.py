@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.age.recipients import parse_recipient
@@ -46,6 +46,8 @@ class Enrolled:
     epoch: int
     opened: tuple[str, ...]
     waiting: tuple[str, ...] = ()
+    approvals: int = 1
+    """How many owners it takes to share something."""
 
 
 def enrol(
@@ -55,10 +57,12 @@ def enrol(
     add: Sequence[OwnerCard] = (),
     remove: Sequence[str] = (),
     recovery_kit: Path | None = None,
+    approvals: Literal[1, 2] | None = None,
     clock: Clock = wall_ms,
 ) -> Enrolled:
     """Enrol this owner, or change who the owners are: `add` others by their cards, `remove` by name.
 
+    `approvals`: how many owners it takes to share something; None leaves it as it is, which is one at first.
     An owner whom another has added answers their own test by calling this on their own machine.
     Raises `ConfigurationError` for keys that do not go together, `OpenError` when a test does not open.
     """
@@ -69,10 +73,10 @@ def enrol(
     before = None if shown is None else _first_seen(shown.encode(), device)
     if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
         return _answer_invitation(link, keys, device, recovery_kit)
-    wanted = _wanted(keys.card, before, shown, device, add=add, remove=remove, now_ms=clock())
+    wanted = _wanted(keys.card, before, shown, device, add=add, remove=remove, approvals=approvals, now_ms=clock())
     if before is not None and _same_owners(before, wanted):
         _remember(link, keys, device)
-        return Enrolled(device, before.epoch, ())
+        return Enrolled(device, before.epoch, (), approvals=before.approvals_needed)
     _require_one_kind(wanted)
     # Before anything is signed: without the recovery page in hand there is nothing to enrol.
     recovery = _recovery(keys, recovery_kit, wanted, before)
@@ -114,8 +118,8 @@ def _open_tests(
     waiting = answer.get("waiting")
     if isinstance(waiting, list) and waiting:
         return Enrolled(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
-    _remember(link, keys, device, proposed)
-    return Enrolled(device, field(answer, "epoch", int), tuple(tokens))
+    approvals = _remember(link, keys, device, proposed).approvals_needed
+    return Enrolled(device, field(answer, "epoch", int), tuple(tokens), approvals=approvals)
 
 
 def _token(sealed: bytes, identity: AgeIdentity, name: str) -> str:
@@ -140,6 +144,7 @@ def _wanted(
     *,
     add: Sequence[OwnerCard],
     remove: Sequence[str],
+    approvals: Literal[1, 2] | None,
     now_ms: int,
 ) -> Enrolment:
     """The enrolment to propose: everybody of before, but those removed, and those added."""
@@ -159,6 +164,12 @@ def _wanted(
         recipients[each.name], approvers[each.name] = each.recipient, each.approver
     if card.name in remove:
         raise ConfigurationError("You cannot remove yourself.", remedy="Another owner can.")
+    needed = approvals or (before.approvals_needed if before else 1)
+    if needed > len(approvers):
+        raise ConfigurationError(
+            "It cannot take two owners to share: there is only one.",
+            remedy="Add the other in the same step (--add), or say --approvals 1.",
+        )
     try:
         return Enrolment(
             v=1,
@@ -170,16 +181,18 @@ def _wanted(
             approvers=tuple(NamedKey(name=name, key=text) for name, text in approvers.items()),
             recovery=before.recovery if before else card.recovery,
             previous=None if shown is None else hashlib.sha256(_payload(shown.encode())).hexdigest(),
+            approvals_needed=needed,
         )
     except FormatError as error:
         raise ConfigurationError(error.message, remedy="Each owner has a name and keys of their own.") from error
 
 
 def _same_owners(before: Enrolment, wanted: Enrolment) -> bool:
-    return (before.recipients, before.approvers, before.recovery) == (
+    return (before.recipients, before.approvers, before.recovery, before.approvals_needed) == (
         wanted.recipients,
         wanted.approvers,
         wanted.recovery,
+        wanted.approvals_needed,
     )
 
 
@@ -212,7 +225,7 @@ def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
     return enrolment
 
 
-def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> None:
+def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> Enrolment:
     """Note what is now in force; for a known device through `meet`, which lets it go forwards only."""
     shown = ask_enrolment(link)
     if shown is None:
@@ -225,12 +238,13 @@ def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolmen
         raise OpenError("The device shows other owners than the ones just enrolled.", remedy="Do not use this device.")
     if keys.memory.device(device.id) is not None:
         meet(link, keys)
-        return
+        return enrolment
     _, note = ask_checkpoint(link, None, device)
     payload_sha256 = hashlib.sha256(_payload(shown.encode())).hexdigest()
     keys.memory.remember(
         KnownDevice(key=device.text, enrolment_sha256=payload_sha256, enrolment=shown, checkpoint=note)
     )
+    return enrolment
 
 
 def _named_tests(tests: object) -> dict[str, str]:

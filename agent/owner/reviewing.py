@@ -15,11 +15,13 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agent.core.consent import State
 from agent.core.matching import Window
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import Adopted, Segment, StoredRecord
 from agent.errors import InternalError, OpenError, RequestError
+from agent.owner.answered import FirstApproval, deletion_in, first_in, receipt_in
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
@@ -27,8 +29,9 @@ from agent.owner.opening import OpenedSegment, open_captured, open_poster
 from agent.owner.sources import DeviceVault, record_of
 from agent.owner.trusting import Trusted, trusted_at
 from agent.wire import envelope, limits, strictjson
+from agent.wire.disclosures import Receipt
 from agent.wire.identities import PublicKey
-from agent.wire.messages import FootageRequest
+from agent.wire.messages import Deletion, FootageRequest
 from agent.wire.trust import TrustedRequester
 
 __all__ = ["Clip", "Review", "ReviewedSegment", "request_payload"]
@@ -94,6 +97,13 @@ class Review:
     disclosure: str | None
     segments: tuple[ReviewedSegment, ...]
     clips: tuple[Clip, ...]
+    approvals_needed: int
+    first: FirstApproval | None
+    """What another owner, or this one, has approved, where it takes two."""
+    waits_s: int | None
+    """How long an approval can still be taken back before its first byte may leave; None when nothing waits."""
+    receipt: Receipt | None
+    deletion: Deletion | None
     _link: Link
     _keys: OwnerKeys
 
@@ -105,24 +115,36 @@ class Review:
         payload, claimed = request_payload(answer, request_id)
         request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
         segments = tuple(_segments(answer, lines, request, met.key))
-        disclosure = answer.get("disclosure")
+        disclosure, waits_s = answer.get("disclosure"), answer.get("waits_s")
+        disclosure = disclosure if isinstance(disclosure, str) else None
+        payload_sha256, records = hashlib.sha256(payload).hexdigest(), {each.id: each.signed for each in segments}
         return cls(
             request=request,
-            payload_sha256=hashlib.sha256(payload).hexdigest(),
+            payload_sha256=payload_sha256,
             requester=requester,
             device=met.key,
             state=field(answer, "state", str),
-            disclosure=disclosure if isinstance(disclosure, str) else None,
+            disclosure=disclosure,
             segments=segments,
             clips=tuple(_clips(segments)),
+            approvals_needed=met.known.enrolled.approvals_needed,
+            first=first_in(answer, met.known.enrolled, payload_sha256, request.reply, records),
+            waits_s=waits_s if isinstance(waits_s, int) else None,
+            receipt=receipt_in(answer, requester, disclosure),
+            deletion=deletion_in(answer, requester, request.id),
             _link=link,
             _keys=keys,
         )
 
     @property
     def pending(self) -> bool:
-        """Whether it waits for an answer."""
-        return self.state == "pending"
+        """Whether it waits for an answer, this owner's or another's."""
+        return self.state in (State.PENDING.value, State.HALF.value)
+
+    @property
+    def can_second(self) -> bool:
+        """Whether another owner has approved, and this one's yes to the same is what it waits for."""
+        return self.first is not None and self.first.by != self._keys.name
 
     @property
     def certain(self) -> bool:

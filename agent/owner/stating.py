@@ -10,11 +10,11 @@ from agent.errors import ConfigurationError, FormatError
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, Met
 from agent.wire import envelope, strictjson
-from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, TrustChange
+from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Seconding, TrustChange
 
 __all__ = ["state"]
 
-Statement = Approval | Refusal | OptOut | OptIn | Revocation | TrustChange
+Statement = Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange
 
 
 def state(

@@ -35,11 +35,11 @@ from agent.errors import DoorwardError
 from agent.ports import Notifier
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts
 from agent.roles.at_home import home_address, make_metrics
-from agent.roles.limits import page_facts, request_limits
+from agent.roles.limits import page_facts
+from agent.roles.requests import inbox_settings
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
 from agent.services.home import HomeDesk
-from agent.services.inbox import InboxSettings
 from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import public_key_of
@@ -87,7 +87,7 @@ class CustodianRole:
             CustodianPorts(
                 self._journal, DiskOutbox(folder.outbox), self._vault, self._clock, SystemEntropy(), notifier
             ),
-            InboxSettings(request_limits(configuration.requests), position),
+            inbox_settings(configuration.requests, position),
             # The recorder asks for the list; it is not told.
             lambda _recipients, _epoch: None,
             self.status,

@@ -50,11 +50,11 @@ from agent.roles import translation
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.panel import PanelSide
+from agent.roles.requests import inbox_settings
 from agent.roles.scrubbing import scrubbing
 from agent.services.courier import Delivery
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.home import HomeDesk, HomeKeeper
-from agent.services.inbox import InboxSettings
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.uplink import Uplink
@@ -123,7 +123,7 @@ class Solo:
         self.custodian = Custodian(
             key,
             CustodianPorts(self._journal, outbox, self.vault, self._clock, self._entropy, notifier),
-            InboxSettings(translation.request_limits(configuration.requests), position),
+            inbox_settings(configuration.requests, position),
             self._seal_to,
             self.status,
             broker_name=self.device.id if configuration.broker or bus else None,

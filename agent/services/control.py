@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from agent.core.consent import State
-from agent.core.requests import StoredRequest
+from agent.core.requests import StandingOptOut, StoredRequest
 from agent.core.vault.entries import VaultEntry
 from agent.errors import FormatError, RequestError
 from agent.ports import Journal
@@ -25,6 +25,7 @@ from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.control import Frame, split_body, unpacked
 from agent.wire.identities import PublicKey
+from agent.wire.statements import Scope
 
 __all__ = ["Control", "DeviceNames", "Status"]
 
@@ -135,9 +136,8 @@ class Control:
             "requests": [self._summary(stored) for stored in wanted],
             "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
             "counters": self._journal.counters(),
-            "opt_outs": [
-                {"scope": o.scope.value, "value": o.value, "until_s": o.until_s} for o in self._journal.opt_outs()
-            ],
+            "opt_outs": [_standing(each) for each in self._journal.opt_outs() if each.scope is not Scope.HOURS],
+            "quiet_hours": [_standing(each) for each in self._journal.opt_outs() if each.scope is Scope.HOURS],
         }, b""
 
     def _summary(self, stored: StoredRequest) -> dict[str, Any]:
@@ -178,6 +178,7 @@ class Control:
             "segments": here,
             "records": [line.decode() for line in lines] if short else [],
             "disclosure": stored.disclosure,
+            "waits_s": self._statements.waits_s(stored),
             "first": _ascii(unpacked(first)[0]) if first else None,
             "receipt": _ascii(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
             "deletion": _ascii(self._journal.get(deletion_of(stored.id))),
@@ -243,6 +244,10 @@ class Control:
         start = _number(frame, "start")
         leaves = self._ledger.leaves(start, min(_number(frame, "end"), start + _MOST_ENTRIES))
         return {"entries": [leaf.decode() for leaf in leaves]}, b""
+
+
+def _standing(opt_out: StandingOptOut) -> dict[str, Any]:
+    return {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
 
 
 def _listed(entry: VaultEntry) -> dict[str, Any]:

@@ -63,7 +63,14 @@ class Custodian:
         self._trust = TrustKeeper(decisions, ports.journal, self._ledger, ports.notifier.notify)
         self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
         self.requests = Requests(
-            decisions, ports.journal, ports.outbox, self._ledger, ports.clock, ports.notifier, settings.delay_s
+            decisions,
+            ports.journal,
+            ports.outbox,
+            self._ledger,
+            ports.clock,
+            ports.notifier,
+            settings.delay_s,
+            settings.minute_of,
         )
         self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
         statements = Statements(

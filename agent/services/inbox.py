@@ -7,6 +7,7 @@ time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from agent.core.requests import (
     is_replay,
     opted_out,
     trusted_seconds,
+    utc_minute,
 )
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, OpenError
@@ -83,12 +85,14 @@ class Counted(enum.Enum):
 class InboxSettings:
     """`position` is (lat, lon) in degrees; it is compared here and leaves by no way.
 
-    `delay_s`: how long an approval waits before its first byte may leave.
+    `delay_s`: how long an approval waits before its first byte may leave.  `minute_of`: UTC in ms → the minute of the
+    local day.
     """
 
     limits: Limits
     position: tuple[float, float] | None
     delay_s: int = 0
+    minute_of: Callable[[int], int] = utc_minute
 
 
 class Inbox:

@@ -16,8 +16,8 @@ import structlog
 
 from agent.core.consent import Act, Cause, State, step
 from agent.core.ledger.entries import FIELDS, EntryKind
-from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds
-from agent.core.timebase import NS_PER_S
+from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds, utc_minute
+from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import DoorwardError
 from agent.ports import Clock, Journal, Notifier, Outbox
 from agent.services.decisions import Decisions
@@ -53,6 +53,7 @@ class Requests:
     """Every request of one device.  Safe to use from several threads.
 
     `delay_s`: how long an approval can be taken back before its first byte leaves.  A restart begins it anew.
+    `minute_of`: UTC in ms → the minute of the local day, for the owner's quiet hours.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Requests:
         clock: Clock,
         notifier: Notifier,
         delay_s: int = 0,
+        minute_of: Callable[[int], int] = utc_minute,
     ) -> None:
         self._decisions = decisions
         self._journal = journal
@@ -72,6 +74,8 @@ class Requests:
         self._clock = clock
         self._notifier = notifier
         self._delay_ns = delay_s * NS_PER_S
+        self._minute_of = minute_of
+        self._was_quiet = False
         self._ripe_ns: dict[str, int] = {}
         """Disclosure → when its delay is over, on the boot clock."""
         self._log = structlog.get_logger("custodian")
@@ -98,13 +102,19 @@ class Requests:
                 self._journal.remove(first_approval_of(stored.id))
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
+                self._ripe_ns.pop(named, None)
             for act in line.acts:
                 self._decisions.after(partial(self._do, act, stored.id, named))
         self._log.info("request_moved", request=stored.id, state=line.to.value)
         return Verdict(line.to, stored.id, named)
 
     def on_time(self) -> None:
-        """End what ran out.  While nobody vouches for the clock nothing does; the owner's client judges then."""
+        """Tell what came in quiet hours that are over, and end what ran out.
+
+        While nobody vouches for the clock nothing runs out; the owner's client judges then.
+        """
+        if self._was_quiet and not self._is_quiet():
+            self.remind()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None:
             return
@@ -117,9 +127,9 @@ class Requests:
     def remind(self) -> None:
         """Tell the owner of what waits, once more: a power cut may have swallowed it between decision and alert."""
         for stored in self._journal.requests(State.PENDING):
-            self._notifier.notify("request", _WAITS, once=stored.id)
+            self._tell(_WAITS, stored.id)
         for stored in self._journal.requests(State.HALF):
-            self._notifier.notify("request", _WAITS_FOR_ANOTHER, once=f"{stored.id} again")
+            self._tell(_WAITS_FOR_ANOTHER, f"{stored.id} again")
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """What of that many stored segments must not be evicted; for the earliest requests first."""
@@ -145,6 +155,14 @@ class Requests:
                 self.advance(stored, Cause.FIRST_BYTE)
             return True
 
+    def waits_s(self, stored: StoredRequest) -> int | None:
+        """How long its approval can still be taken back before its first byte may leave; None when nothing waits."""
+        if stored.state is not State.APPROVED or stored.disclosure is None:
+            return None
+        now_ns = self._clock.now().boot_ns
+        ripe_ns = self._ripe_ns.get(stored.disclosure, now_ns + self._delay_ns)
+        return max(0, ripe_ns - now_ns) // NS_PER_S
+
     def _may_send(self, stored: StoredRequest, disclosure: str) -> bool:
         if stored.state is not State.APPROVED:
             self._ripe_ns.pop(disclosure, None)
@@ -152,13 +170,27 @@ class Requests:
         now_ns = self._clock.now().boot_ns
         return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
 
+    def _tell(self, text: str, once: str) -> None:
+        """Now, or when the owner's quiet hours are over."""
+        self._was_quiet = self._is_quiet()
+        if not self._was_quiet:
+            self._notifier.notify("request", text, once=once)
+
+    def _is_quiet(self) -> bool:
+        now = self._clock.now()
+        at_s = trusted_seconds(now)
+        if at_s is None:
+            return False
+        minute = self._minute_of(now.utc_ns // NS_PER_MS)
+        return any(each.is_quiet(at_s, minute) for each in self._journal.opt_outs())
+
     def _do(self, act: Act, request: str, disclosure: str | None) -> None:
         try:
             match act:
                 case Act.TELL_OWNER:
-                    self._notifier.notify("request", _WAITS, once=request)
+                    self._tell(_WAITS, request)
                 case Act.TELL_OTHERS:
-                    self._notifier.notify("request", _WAITS_FOR_ANOTHER, once=f"{request} again")
+                    self._tell(_WAITS_FOR_ANOTHER, f"{request} again")
                 case Act.OFFER_OUTBOX:
                     self.wake_uplink()
                 case Act.DROP_OUTBOX | Act.STOP_SENDING | Act.CLOSE_OUTBOX:

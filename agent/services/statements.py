@@ -248,6 +248,10 @@ class Statements:
         window = Window.of_seconds(asked.from_s, asked.to_s)
         return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
+    def waits_s(self, stored: StoredRequest) -> int | None:
+        """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
+        return self._requests.waits_s(stored)
+
     def _approvable(self, approval: Approval) -> StoredRequest:
         """The request it names, if it can be approved now.
 

@@ -42,6 +42,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "requests": (Mark.OWNER, _SMALL),
     "request": (Mark.OWNER, _SMALL),
     "gaps": (Mark.OWNER, _SMALL),
+    "bulletins": (Mark.OWNER, _SMALL),
     "segment": (Mark.OWNER, _SMALL),
     "poster": (Mark.OWNER, _SMALL),
     "list": (Mark.OWNER, _SMALL),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -251,8 +252,11 @@ class Scope(enum.Enum):
     REQUESTER = "requester"
     KIND = "kind"
     INCIDENT = "incident"
+    HOURS = "hours"
+    """Quiet hours: a request that comes within them is told of when they end.  `value` is `2200-0700`, local time."""
 
 
+_HOURS: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d-([01]\d|2[0-3])[0-5]\d")
 _VALUES_OF: Final[Mapping[Scope, frozenset[str]]] = {
     Scope.KIND: frozenset(kind.value for kind in Kind),
     Scope.INCIDENT: frozenset(incident.value for incident in Incident),
@@ -264,10 +268,15 @@ def _require_scope(scope: Scope, value: str | None) -> None:
         raise FormatError("value: absent for the scope all, present for every other.")
     if value is not None and scope in _VALUES_OF and value not in _VALUES_OF[scope]:
         raise FormatError(f"value: this is no {scope.value} that requests can have.")
+    if value is not None and scope is Scope.HOURS and not _HOURS.fullmatch(value):
+        raise FormatError("value: quiet hours are written 2200-0700.")
 
 
 class OptOut(OwnerStatement, frozen=True):
-    """Do not ask me: anybody, this requester, this kind, or for this kind of incident; for a time or for good."""
+    """Do not ask me: anybody, this requester, this kind, for this kind of incident; or not at these hours.
+
+    For a time or for good.
+    """
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("opt-out")
 

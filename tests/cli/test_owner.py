@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from agent.adapters.control_socket import ControlSocket
@@ -17,7 +18,10 @@ from agent.cli.owner import COMMANDS
 from agent.core.consent import State
 from agent.media.join import probe
 from agent.owner.keys import KIT, OwnerKeys
+from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
+from agent.wire.disclosures import PartKind, Receipt, ReceiptState
+from agent.wire.messages import Deletion
 from tests.owner.conftest import NOW_MS, WINDOW_MS, seeds, signed_bundle, signed_request
 from tests.owner.conftest import media as media  # the same three segments
 from tests.owner.fake_device import FakeDevice
@@ -272,12 +276,155 @@ def test_a_request_that_is_over_cannot_be_approved(
 
 def test_opting_out_and_in(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, _, _ = asked
-    assert "all requests, for good" in door("opt-out").out
-    done = door("opt-out", "--requester", "harbour-police", "--until", "2030-01-01")
+    assert "opted out of nothing" in door("opt-out", "list").out
+    assert "all requests, for good" in door("opt-out", "add").out
+    done = door("opt-out", "add", "--requester", "harbour-police", "--until", "2030-01-01")
     assert "requests of the requester 'harbour-police', until" in done.out
-    assert "is lifted" in door("opt-in", "--requester", "harbour-police").out
-    assert door("opt-out", "--requester", "a", "--kind", "police").status == 2
-    assert door("opt-out", "--until", "soon").status == 2
+    listed = door("opt-out", "list").out
+    assert "all requests, for good" in listed
+    assert "'harbour-police', until Tue 01 Jan 2030" in listed
+    assert "is lifted" in door("opt-out", "lift", "--requester", "harbour-police").out
+    assert "harbour-police" not in door("opt-out", "list").out
+    assert door("opt-out", "add", "--requester", "a", "--kind", "police").status == 2
+    assert door("opt-out", "add", "--until", "soon").status == 2
+
+
+def test_quiet_hours_are_written_as_people_write_them(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    done = door("opt-out", "add", "--hours", "22:00-7:00")
+    assert "outside the hours 22:00 to 07:00 only, for good" in done.out
+    assert "the hours 22:00 to 07:00, for good" in door("opt-out", "list").out
+    assert "Write them like 22:00-07:00" in door("opt-out", "add", "--hours", "at night").err
+    assert door("opt-out", "add", "--hours", "25:00-07:00").status == 2
+
+
+def test_a_no_can_be_for_the_next_time_too(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    done = door("deny", request, "--yes", "--opt-out", "kind")
+    assert "Nor will you be asked again: requests of the kind 'police'." in done.out
+    assert "requests of the kind 'police', for good" in door("opt-out", "list").out
+
+
+def test_less_than_footage_can_be_shared(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, segments = asked
+    done = door("approve", request, "--posters", "1", "--exists", "all", "--segments", "3", "--yes")
+    assert "Approved: 1 segment, the poster of clip 1 and that clips 1, 2 exist for Harbour Police" in done.out
+    assert set(door.device.outbox) == {(PartKind.SEGMENT, segments[2]), (PartKind.POSTER, segments[0])}
+    told = door.device.statements[-1].clips
+    assert [(clip.segments, clip.from_ms) for clip in told] == [(2, WINDOW_MS), (1, WINDOW_MS + 60_000)]
+
+
+def test_that_footage_exists_can_be_all_that_is_shared(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    done = door("approve", request, "--exists", "2", "--yes", "--json")
+    assert json.loads(done.out)["exists"] == [2]
+    assert door.device.outbox == {}
+    assert door.device.requests[request].state is State.APPROVED
+
+
+def test_a_clip_without_a_poster_has_none_to_share(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    done = door("approve", request, "--posters", "2", "--yes")
+    assert (done.status, door.device.requests[request].state) == (3, State.PENDING)
+    assert "Clip 2 has no poster" in done.err
+
+
+def test_an_approval_that_waits_says_how_long_it_can_be_taken_back(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, request, _ = asked
+    door.device.requests[request].waits_s = 600
+    done = door("approve", request, "--segments", "1", "--yes")
+    assert "It leaves in 10 min at the earliest; until then you can take it back" in done.out
+    assert "It leaves in 10 min at the earliest" in door("review", request).out
+
+
+# -- two owners --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path) -> tuple[Doorstep, Doorstep, str]:
+    """Anna's door and Bob's: from now on it takes both."""
+    door, request, _ = asked
+    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
+    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
+    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--approvals", "2", "--yes").status == 0
+    enrolled = bob("enrol", "--yes")
+    assert "It takes two of you to share anything" in enrolled.out
+    assert bob("trust", "add-root", samples.ROOT_KEY.text, "--yes").status == 0
+    return door, bob, request
+
+
+def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorstep, Doorstep, str]) -> None:
+    anna, bob, request = pair
+    assert "it takes two to share" in anna("status").out
+    assert "It takes two owners: what one approves waits" in anna("review", request).out
+    done = anna("approve", request, "--segments", "1,3", "--posters", "1", "--street", "Example Street 1", "--yes")
+    assert "Nothing is sent yet: it takes two." in done.out
+    assert f"doorward owner second {request[:8]}" in done.out
+    assert anna.device.requests[request].state is State.HALF
+    assert not anna.device.outbox
+    assert "anna has approved some of it" in bob("review").out
+    seen = bob("review", request)
+    assert "anna has approved segments 1, 3, the poster of clip 1 and contact data that only the" in seen.out
+    assert "To approve the same as anna:" in seen.out
+    assert "first-approval" in seen.out
+    assert "You have approved it; now it takes another owner" in anna("second", request, "--yes").err
+    seconded = bob("second", request, "--yes")
+    assert seconded.status == 0
+    assert "Approved by both of you" in seconded.out
+    assert len(anna.device.outbox) == 3
+    assert anna.device.requests[request].state is State.APPROVED
+
+
+def test_nothing_waits_to_be_seconded_before_somebody_approves(pair: tuple[Doorstep, Doorstep, str]) -> None:
+    _, bob, request = pair
+    done = bob("second", request, "--yes")
+    assert done.status == 3
+    assert "No approval of this request waits" in done.err
+
+
+def test_one_owner_alone_cannot_ask_for_two(door: Doorstep) -> None:
+    done = door("enrol", "--approvals", "2", "--yes")
+    assert done.status == 2
+    assert "there is only one" in done.err
+
+
+def test_the_number_of_owners_it_takes_stays_until_it_is_changed(pair: tuple[Doorstep, Doorstep, str]) -> None:
+    anna, bob, request = pair
+    assert "It takes two" in anna("enrol", "--yes").out
+    assert anna("enrol", "--approvals", "1", "--yes").status == 0
+    assert "owners    anna, bob" in bob("status").out
+    assert anna("approve", request, "--segments", "1", "--yes").status == 0
+    assert anna.device.requests[request].state is State.APPROVED
+
+
+# -- what the requester has signed -------------------------------------------------------------------------------------
+
+
+def test_receipt_stated_retention_and_deletion_are_shown(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    kept = door.device.requests[request]
+    receipt = samples.receipt(
+        disclosure=kept.disclosure, request=request, state=ReceiptState.COMPLETE, incomplete=(), retention_days=90
+    )
+    deletion = samples.EVERY_MESSAGE["deletion"]
+    assert isinstance(deletion, Deletion)
+    deletion = msgspec.structs.replace(deletion, request=request)
+    kept.receipt, kept.deletion = (said(message, samples.REQUESTER) for message in (receipt, deletion))
+    shown = door("review", request).out
+    assert "They have signed that they received it, for case" in shown
+    assert "They state that they keep it for 90 days." in shown
+    assert "They have signed that all of it is deleted" in shown
+    kept.receipt = said(receipt, samples.OWNER)
+    assert "not signed by the key that asked" in door("review", request).err
+    kept.receipt = said(msgspec.structs.replace(receipt, disclosure="e" * 32), samples.REQUESTER)
+    assert "is for something else" in door("review", request).err
+
+
+def said(message: Receipt | Deletion, by: object) -> bytes:
+    return envelope.sign(message.PAYLOAD_TYPE, strictjson.encode(message), by)  # type: ignore[arg-type]
 
 
 def test_trust_shows_who_may_ask_and_what_a_bundle_changes(

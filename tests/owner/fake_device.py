@@ -24,6 +24,7 @@ from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, Stamp
 from agent.errors import FormatError, RequestError
 from agent.wire import envelope, strictjson
+from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
@@ -35,6 +36,8 @@ from agent.wire.statements import (
     OptOut,
     Refusal,
     Revocation,
+    Scope,
+    Seconding,
     TrustChange,
     open_enrolment,
 )
@@ -62,6 +65,11 @@ class Asked:
     state: State
     segments: tuple[str, ...]
     disclosure: str | None = None
+    first: tuple[bytes, Approval, str, dict[str, bytes]] | None = None
+    """What one of two owners approved: the envelope, what it says, its hash, and the headers that came with it."""
+    waits_s: int | None = None
+    receipt: bytes | None = None
+    deletion: bytes | None = None
 
     @property
     def payload(self) -> bytes:
@@ -93,9 +101,10 @@ class FakeDevice:
     lines: list[bytes] = field(default_factory=list)
     statements: list[Any] = field(default_factory=list)
     released: tuple[Released, ...] = ()
-    outbox: dict[str, bytes] = field(default_factory=dict)
+    outbox: dict[tuple[PartKind, str], bytes] = field(default_factory=dict)
     trust: TrustStore = field(default_factory=TrustStore)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.private = private_key_from_seed(self.seed)
@@ -278,9 +287,17 @@ class FakeDevice:
                 "incident": asked.request.incident.value, "received_ms": self.now_ms, "root": asked.request.audience,
             }
             for name, asked in self.requests.items()
-            if all or asked.state is State.PENDING
+            if all or asked.state in (State.PENDING, State.HALF)
         ]  # fmt: skip
-        return {"requests": shown, "blocked": [], "counters": {}, "opt_outs": []}
+        standing = [
+            {"scope": scope.value, "value": value, "until_s": until_s}
+            for (scope, value), until_s in self.standing.items()
+        ]
+        return {
+            "requests": shown, "blocked": [], "counters": {},
+            "opt_outs": [each for each in standing if each["scope"] != "hours"],
+            "quiet_hours": [each for each in standing if each["scope"] == "hours"],
+        }  # fmt: skip
 
     def on_request(self, body: bytes, id: str) -> dict[str, Any]:
         asked = self.requests[id]
@@ -288,6 +305,8 @@ class FakeDevice:
             "envelope": asked.envelope.decode(), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
             "certain": True, "segments": list(asked.segments), "disclosure": asked.disclosure,
             "records": [self.stored[name].signed.line.decode() for name in asked.segments],
+            "first": asked.first and asked.first[0].decode(), "waits_s": asked.waits_s,
+            "receipt": asked.receipt and asked.receipt.decode(), "deletion": asked.deletion and asked.deletion.decode(),
         }  # fmt: skip
 
     def on_segment(self, body: bytes, id: str) -> bytes:
@@ -320,14 +339,24 @@ class FakeDevice:
         self.statements.append(statement)
         match statement:
             case Approval():
-                return self._approve(statement, subject, body, sizes)
+                return self._approve(envelope.encode(), statement, subject, body, sizes)
+            case Seconding():
+                asked = self._named(statement.request)
+                assert asked.first is not None
+                _, first, first_sha256, headers = asked.first
+                assert statement.approval == first_sha256
+                return self._share(asked, first, first_sha256, headers)
             case Refusal():
                 return {"state": self._advance(self._named(statement.request), Cause.DENIED)}
             case Revocation():
                 asked = next(each for each in self.requests.values() if each.disclosure == statement.disclosure)
                 return {"state": self._advance(asked, Cause.REVOKED, disclosure=statement.disclosure)}
-            case OptOut() | OptIn():
-                self.write(EntryKind.OPT_OUT if isinstance(statement, OptOut) else EntryKind.OPT_IN, subject=subject)
+            case OptOut():
+                self.standing[statement.scope, statement.value or ""] = statement.until_s
+                self.write(EntryKind.OPT_OUT, subject=subject)
+            case OptIn():
+                self.standing.pop((statement.scope, statement.value or ""), None)
+                self.write(EntryKind.OPT_IN, subject=subject)
             case TrustChange():
                 for text in statement.roots_added:
                     self.trust = self.trust.with_root(_key(text))
@@ -366,14 +395,14 @@ class FakeDevice:
     def _open_statement(self, data: bytes) -> tuple[Any, str]:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
-        kinds = (Approval, Refusal, OptOut, OptIn, Revocation, TrustChange)
+        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange)
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
         if statement.device != self.key.text:
             raise FormatError("another device")
         return statement, hashlib.sha256(opened.payload).hexdigest()
 
-    def _approve(self, approval: Approval, subject: str, body: bytes, sizes: list[int]) -> dict[str, Any]:
+    def _approve(self, data: bytes, approval: Approval, subject: str, body: bytes, sizes: list[int]) -> dict[str, Any]:
         asked = self._named(approval.request)
         step(asked.state, Cause.APPROVED)
         headers, at = {}, 0
@@ -381,16 +410,31 @@ class FakeDevice:
             header = body[at : at + size]
             headers[hashlib.sha256(header).hexdigest()] = header
             at += size
+        if self.enrolment.approvals_needed == 2:
+            by = self.enrolment.name_of(_key_id(data))
+            asked.first = data, approval, subject, headers
+            state = self._advance(asked, Cause.HALF, subject=subject, segments=len(approval.segments), reason=by)
+            return {"state": state, "disclosure": None, "request": asked.request.id}
+        return self._share(asked, approval, subject, headers)
+
+    def _share(self, asked: Asked, approval: Approval, subject: str, headers: dict[str, bytes]) -> dict[str, Any]:
         records = {name: stored.signed for name, stored in self.stored.items()}
         self.released = release(approval, headers, asked, records, self.key.text)
         self.outbox = {
-            item.id: item.header + self.stored[item.id].sealed[item.stored.header_size :] for item in self.released
+            (item.kind, item.id): item.header + self._bytes_of(item)[item.stored.header_size :]
+            for item in self.released
         }
         asked.disclosure = self.token().hex()
         state = self._advance(
             asked, Cause.APPROVED, disclosure=asked.disclosure, subject=subject, segments=len(approval.segments)
         )
         return {"state": state, "disclosure": asked.disclosure, "request": asked.request.id}
+
+    def _bytes_of(self, item: Released) -> bytes:
+        stored = self.stored[item.id]
+        data = stored.sealed if item.kind is PartKind.SEGMENT else stored.poster
+        assert data is not None
+        return data
 
     def _named(self, payload_sha256: str) -> Asked:
         return next(each for each in self.requests.values() if each.payload_sha256 == payload_sha256)
@@ -400,6 +444,10 @@ class FakeDevice:
         self.write(line.entry, request=asked.request.id, requester=asked.request.requester, **fields)
         asked.state = line.to
         return line.to.value
+
+
+def _key_id(data: bytes) -> str:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).key_id
 
 
 def _payload(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import ContactCard
+from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope
 from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
 from tests.owner.fake_device import FakeDevice
@@ -35,7 +35,7 @@ def test_the_requester_opens_exactly_what_was_approved(home: Home, review: Revie
     assert home.device.requests[home.request].disclosure == disclosure
     assert [item.id for item in home.device.released] == [home.segments[0], home.segments[2]]
     for name, number in ((home.segments[0], 0), (home.segments[2], 2)):
-        assert split_media(open_bytes(home.device.outbox[name], [REPLY]))[0] == media[number]
+        assert split_media(open_bytes(home.device.outbox[PartKind.SEGMENT, name], [REPLY]))[0] == media[number]
 
 
 def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: Review) -> None:
@@ -43,7 +43,7 @@ def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: R
     for name in home.segments:
         with pytest.raises(OpenError):
             open_bytes(home.device.stored[name].sealed, [REPLY])
-    assert list(home.device.outbox) == [home.segments[0]]
+    assert list(home.device.outbox) == [(PartKind.SEGMENT, home.segments[0])]
 
 
 def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(home: Home, review: Review) -> None:

@@ -263,6 +263,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         ),
         approvals_needed=2,
     ),
+    "opt-out-hours": OptOut(**_STATED, scope=Scope.HOURS, value="2200-0700"),
     "approval": approval(),
     "approval-of-clips": approval(
         segments=(),

@@ -17,10 +17,12 @@ COMMANDS = {
     "status": LazyCommand("agent.cli.owner.keys:status", "Show how a device is, and that it only went forwards."),
     "review": LazyCommand("agent.cli.owner.review:review", "Look at a footage request and what it matches."),
     "approve": LazyCommand("agent.cli.owner.decide:approve", "Share the segments you choose, and no others."),
+    "second": LazyCommand(
+        "agent.cli.owner.decide:second", "Approve exactly what another owner has approved, where it takes two."
+    ),
     "deny": LazyCommand("agent.cli.owner.decide:deny", "Say no to a footage request."),
     "revoke": LazyCommand("agent.cli.owner.decide:revoke", "Take a yes back, as far as nothing has left yet."),
-    "opt-out": LazyCommand("agent.cli.owner.opting:opt_out", "Do not be asked: by anybody, or by some."),
-    "opt-in": LazyCommand("agent.cli.owner.opting:opt_in", "Be asked again."),
+    "opt-out": LazyCommand("agent.cli.owner.opting:opt_out", "Do not be asked: by anybody, by some, or at night."),
     "open": LazyCommand("agent.cli.owner.opening:open_footage", "Open your own footage, on a device or a copied disk."),
     "export": LazyCommand("agent.cli.owner.depositing:export", "Keep your clips as MP4 in a folder or by WebDAV."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),

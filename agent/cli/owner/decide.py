@@ -1,4 +1,4 @@
-"""`doorward owner approve`, `deny` and `revoke`."""
+"""`doorward owner approve`, `second`, `deny` and `revoke`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from agent.owner import deciding
 from agent.owner.clock import wall_ms
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
-from agent.owner.reviewing import Review, ReviewedSegment, request_payload
+from agent.owner.reviewing import Clip, Review, request_payload
+from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
-from agent.wire.statements import Absence
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import Absence, Scope
 
-__all__ = ["approve", "deny", "revoke"]
+__all__ = ["approve", "deny", "revoke", "second"]
 
+_ALL = "all"
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
@@ -32,7 +35,11 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 @keys_option
 @device_option
 @click.option("--segments", metavar="NUMBERS", help="Segments to share, as the review numbers them: 1,3-5.  Or ids.")
-@click.option("--clips", metavar="NUMBERS", help="Clips to share as a whole.")
+@click.option("--clips", metavar="NUMBERS", help="Clips to share as a whole: 1,3-5, or all.")
+@click.option("--posters", metavar="NUMBERS", help="Clips of which to share the poster, and no video.")
+@click.option(
+    "--exists", metavar="NUMBERS", help="Clips of which to say that they exist and when, and to show nothing."
+)
 @click.option("--name", help="Tell the requester your name.  Without this and the next three they learn nothing.")
 @click.option("--street", help="Tell them your address.")
 @click.option("--email", help="Tell them how to reach you.")
@@ -46,13 +53,17 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 @yes_option
 @json_option
 def approve(
-    request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, name: str | None,
-    street: str | None, email: str | None, note: str | None, gaps: bool, sure: bool, as_json: bool,
+    request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, posters: str | None,
+    exists: str | None, name: str | None, street: str | None, email: str | None, note: str | None, gaps: bool,
+    sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Share the segments you choose, and no others.
 
-    Without --segments and --clips you are shown the request and asked for numbers; none are chosen for you.  Look at
-    the footage before: doorward owner review REQUEST --out FOLDER.
+    Or less: --posters shares still pictures, --exists says that there is footage and when.  Without any of these you
+    are shown the request and asked for numbers; none are chosen for you.  Look at the footage before: doorward owner
+    review REQUEST --out FOLDER.
+
+    Where the owners have agreed that it takes two, this waits for another one: doorward owner second REQUEST.
     """
     keys = load_keys(folder)
     contact = _contact(name, street, email, note)
@@ -60,14 +71,14 @@ def approve(
         seen = Review.fetch(link, keys, find_request(link, request_id))
     if seen.expired(wall_ms()):
         raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
-    if segments is None and clips is None:
+    if segments is clips is posters is exists is None:
         show(seen)
         click.echo("", err=True)
         segments = click.prompt(
             "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
         )
-    chosen = _chosen(seen, segments or "", clips or "")
-    if not chosen:
+    choice = _choice(seen, segments or "", clips or "", posters or "", exists or "")
+    if choice == deciding.Choice():
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     told = None
     if gaps:
@@ -75,15 +86,23 @@ def approve(
             told = deciding.gaps_of(link, keys, seen)
         _show_gaps(told)
     if not sure:
-        click.confirm(_summary(seen, chosen, contact), abort=True, err=True)
+        click.confirm(_summary(seen, choice, contact), abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
     with DeviceLink(device) as link:
-        disclosure = deciding.approve(link, keys, seen, [each.id for each in chosen], contact, gaps=told)
+        disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
     if as_json:
-        emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": [each.id for each in chosen]})
+        emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": list(choice.segments),
+                   "posters": [clip.number for clip in choice.posters],
+                   "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
-    click.echo(f"Approved: {words.counted(len(chosen), 'segment')} for {seen.requester.name}, disclosure {disclosure}.")
-    click.echo(f"Until it is on its way you can take it back:  doorward owner revoke {seen.request.id[:8]}")
+    short = seen.request.id[:8]
+    if disclosure is None:
+        click.echo(f"Approved by you: {_shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
+        click.echo(f"Another owner has to approve the same:  doorward owner second {short}")
+        click.echo(f"To take it back, say no:                doorward owner deny {short}")
+        return
+    click.echo(f"Approved: {_shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
+    _say_take_back(device, short)
 
 
 @click.command()
@@ -92,7 +111,47 @@ def approve(
 @device_option
 @yes_option
 @json_option
-def deny(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+    """Approve exactly what another owner has approved, where it takes two.
+
+    You are shown what they approved, checked by this machine.  To share something else, approve that; to share nothing,
+    deny.  A no of either of you ends it.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        seen = Review.fetch(link, keys, find_request(link, request_id))
+    if seen.first is None:
+        raise RequestError(
+            "No approval of this request waits for another owner.", remedy="Look: doorward owner review."
+        )
+    if not seen.can_second:
+        raise RequestError("You have approved it; now it takes another owner.", remedy="Ask them to look at it.")
+    if not as_json:
+        show(seen)
+    if not sure:
+        click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        disclosure = deciding.second(link, keys, seen)
+    if as_json:
+        emit_json({"request": seen.request.id, "disclosure": disclosure, "first": seen.first.by})
+        return
+    click.echo(f"Approved by both of you, disclosure {disclosure}.")
+    _say_take_back(device, seen.request.id[:8])
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@click.option(
+    "--opt-out",
+    "scope",
+    type=click.Choice([Scope.REQUESTER.value, Scope.KIND.value, Scope.INCIDENT.value]),
+    help="And do not be asked again: by this requester, by this kind of requester, or about this kind of incident.",
+)
+@yes_option
+@json_option
+def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: bool, as_json: bool) -> None:
     """Say no to a footage request.
 
     It stays on the device: whoever asked hears nothing, as if there were no footage.
@@ -101,15 +160,21 @@ def deny(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool)
     with DeviceLink(device) as link:
         meet(link, keys)
         found = find_request(link, request_id)
-        request_payload(link.ask("request", id=found), found)
+        payload, _ = request_payload(link.ask("request", id=found), found)
     if not sure:
         click.confirm(f"Say no to request {found[:8]}?", abort=True, err=True)
+    asked = strictjson.decode(payload, FootageRequest)
     with DeviceLink(device) as link:
         deciding.deny(link, keys, found)
+        value = _value(asked, Scope(scope)) if scope else None
+        if scope:
+            deciding.opt_out(link, keys, Scope(scope), value)
     if as_json:
-        emit_json({"request": found, "state": "denied"})
+        emit_json({"request": found, "state": "denied", "opted_out": value})
         return
     click.echo("Denied.  Nothing was sent, and nothing will be.")
+    if scope:
+        click.echo(f"Nor will you be asked again: {words.opted_out(Scope(scope), value)}.")
 
 
 @click.command()
@@ -146,12 +211,43 @@ def _show_gaps(told: Sequence[Absence]) -> None:
         click.echo(f"    {span} UTC  {gap.why.value}", err=True)
 
 
-def _chosen(seen: Review, segments: str, clips: str) -> list[ReviewedSegment]:
-    """The chosen segments in order, each once."""
+def _say_take_back(device: Path, request: str) -> None:
+    """How long an approval can be taken back, as the device says it: mostly not at all for long."""
+    with DeviceLink(device) as link:
+        waits_s = link.ask("request", id=find_request(link, request)).get("waits_s")
+    until = "Until it is on its way"
+    if isinstance(waits_s, int) and waits_s > 0:
+        until = f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then"
+    click.echo(f"{until} you can take it back:  doorward owner revoke {request}")
+
+
+def _value(asked: FootageRequest, scope: Scope) -> str:
+    return {
+        Scope.REQUESTER: asked.requester,
+        Scope.KIND: asked.kind.value,
+        Scope.INCIDENT: asked.incident.value,
+    }[scope]
+
+
+def _choice(seen: Review, segments: str, clips: str, posters: str, exists: str) -> deciding.Choice:
+    """What the four options say, each once and in order.  A whole clip is its segments that can be shared."""
+    wanted = _segments(seen, segments)
+    for clip in _clips(seen, "--clips", clips):
+        wanted |= {each.number for each in clip.segments if each.shareable}
+    return deciding.Choice(
+        tuple(each.id for each in seen.segments if each.number in wanted),
+        _clips(seen, "--posters", posters),
+        _clips(seen, "--exists", exists),
+    )
+
+
+def _segments(seen: Review, text: str) -> set[int]:
     by_number = {each.number: each for each in seen.segments}
-    by_clip = {clip.number: clip for clip in seen.clips}
     wanted: set[int] = set()
-    for word in _words(segments):
+    for word in _words(text):
+        if word == _ALL:
+            wanted |= {each.number for each in seen.segments if each.shareable}
+            continue
         for number in _numbers(word):
             if number not in by_number:
                 raise ConfigurationError(f"There is no segment {number} in this request.", remedy=_remedy(seen))
@@ -159,14 +255,22 @@ def _chosen(seen: Review, segments: str, clips: str) -> list[ReviewedSegment]:
         if not _RANGE.fullmatch(word):
             found = the_one("segment", word, [each.id for each in seen.segments])
             wanted |= {each.number for each in seen.segments if each.id == found}
-    for word in _words(clips):
+    return wanted
+
+
+def _clips(seen: Review, option: str, text: str) -> tuple[Clip, ...]:
+    by_number = {clip.number: clip for clip in seen.clips}
+    wanted: set[int] = set()
+    for word in _words(text):
+        if word == _ALL:
+            return seen.clips
         if not _RANGE.fullmatch(word):
-            raise ConfigurationError(f"--clips: '{word}' is no number.", remedy="Write clips like 1,3-5.")
+            raise ConfigurationError(f"{option}: '{word}' is no number.", remedy="Write clips like 1,3-5, or all.")
         for number in _numbers(word):
-            if number not in by_clip:
+            if number not in by_number:
                 raise ConfigurationError(f"There is no clip {number} in this request.", remedy=_remedy(seen))
-            wanted |= {each.number for each in by_clip[number].segments if each.shareable}
-    return [by_number[number] for number in sorted(wanted)]
+            wanted.add(number)
+    return tuple(by_number[number] for number in sorted(wanted))
 
 
 def _words(text: str) -> list[str]:
@@ -188,14 +292,28 @@ def _remedy(seen: Review) -> str:
     return f"It has segments 1 to {len(seen.segments)} in clips 1 to {len(seen.clips)}."
 
 
-def _summary(seen: Review, chosen: Sequence[ReviewedSegment], contact: ContactCard | None) -> str:
+def _summary(seen: Review, choice: deciding.Choice, contact: ContactCard | None) -> str:
+    chosen = [each for each in seen.segments if each.id in choice.segments]
     length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
     numbers = ", ".join(str(each.number) for each in chosen)
     told = "your contact data" if contact else "nothing about you"
-    return (
-        f"Share {len(chosen)} of {len(seen.segments)} segments ({numbers}; {length}) with {seen.requester.name}, "
-        f"and {told}?"
-    )
+    shared = _shared(choice, f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})")
+    return f"Share {shared} with {seen.requester.name}, and {told}?"
+
+
+def _shared(choice: deciding.Choice, segments: str = "") -> str:
+    """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
+    said = [
+        choice.segments and (segments or words.counted(len(choice.segments), "segment")),
+        choice.posters and f"the poster of {_listed(choice.posters)}",
+        choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
+    ]
+    return words.listed([each for each in said if each])
+
+
+def _listed(clips: Sequence[Clip]) -> str:
+    numbers = ", ".join(str(clip.number) for clip in clips)
+    return f"clip {numbers}" if len(clips) == 1 else f"clips {numbers}"
 
 
 def _contact(name: str | None, street: str | None, email: str | None, note: str | None) -> ContactCard | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import plain
+from agent.core.consent import State
 from agent.errors import ConfigurationError, FormatError
 from agent.owner import enrolling, files
 from agent.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
@@ -19,6 +20,7 @@ from agent.owner.meeting import ask_device, meet
 __all__ = ["enrol", "keygen", "status"]
 
 _CARD_LIMIT_BYTES: Final = 16 * 1024
+_APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, None: None}
 
 
 @click.command()
@@ -59,14 +61,18 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
 )  # fmt: skip
 @click.option("--remove", multiple=True, metavar="NAME", help="An owner who is none any more.")
 @click.option(
+    "--approvals", type=click.Choice(["1", "2"]),
+    help="How many owners it takes to share something: any one of you, or two.  It stays as it is without this.",
+)  # fmt: skip
+@click.option(
     "--recovery-kit", type=click.Path(path_type=Path, dir_okay=False),
     help="The recovery page, when it is no longer in the folder with your keys.",
 )  # fmt: skip
 @yes_option
 @json_option
 def enrol(
-    folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], recovery_kit: Path | None,
-    sure: bool, as_json: bool,
+    folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], approvals: str | None,
+    recovery_kit: Path | None, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Become the owner of a device; prove that your keys open.
 
@@ -82,11 +88,13 @@ def enrol(
         click.confirm("Is it yours?", abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
     with DeviceLink(device) as link:
-        done = enrolling.enrol(link, keys, add=added, remove=remove, recovery_kit=recovery_kit)
+        done = enrolling.enrol(
+            link, keys, add=added, remove=remove, recovery_kit=recovery_kit, approvals=_APPROVALS[approvals]
+        )
     if as_json:
         emit_json(
             {"device": done.device.text, "device_id": done.device.id, "epoch": done.epoch,
-             "opened": list(done.opened), "waiting": list(done.waiting)}
+             "opened": list(done.opened), "waiting": list(done.waiting), "approvals": done.approvals}
         )  # fmt: skip
         return
     _say_enrolled(keys, done)
@@ -100,6 +108,8 @@ def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
         click.echo(f"Waiting for {names}: run 'doorward owner enrol' on their machine.  Until then nothing changes.")
         return
     click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
+    if done.approvals == 2:
+        click.echo("It takes two of you to share anything: one approves, another seconds.  A no of any one is a no.")
     if (keys.folder / KIT).exists():
         click.echo(f"\nThe recovery key is still on this machine.  Print it, then delete it:\n  {keys.folder / KIT}")
 
@@ -126,15 +136,18 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
         said = link.ask("status")
         waiting = [item for item in link.ask("requests", all=False).get("requests", []) if isinstance(item, dict)]
     enrolment, ledger = met.known.enrolled, met.known.ledger
-    pending = sum(item.get("state") == "pending" for item in waiting)
+    pending = sum(item.get("state") in (State.PENDING.value, State.HALF.value) for item in waiting)
     if as_json:
         emit_json(
             {"device_id": met.key.id, "epoch": enrolment.epoch, "owners": [item.name for item in enrolment.approvers],
-             "ledger": {"size": ledger.size, "grown": met.grown}, "requests_waiting": pending, "status": said}
+             "approvals_needed": enrolment.approvals_needed, "ledger": {"size": ledger.size, "grown": met.grown},
+             "requests_waiting": pending, "status": said}
         )  # fmt: skip
         return
     click.echo(f"The device {met.key.id} is the one you enrolled.")
-    click.echo(f"  owners    {', '.join(item.name for item in enrolment.approvers)} (list number {enrolment.epoch})")
+    needed = "; it takes two to share" if enrolment.approvals_needed == 2 else ""
+    names = ", ".join(item.name for item in enrolment.approvers)
+    click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
     click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
     click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
     if (keys.folder / KIT).exists():

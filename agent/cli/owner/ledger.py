@@ -15,7 +15,7 @@ from agent.core.timebase import ClockQuality
 from agent.owner.link import DeviceLink
 from agent.owner.reading_ledger import read_ledger
 
-__all__ = ["ledger"]
+__all__ = ["entry_line", "ledger"]
 
 
 @click.command()
@@ -41,8 +41,12 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
         )  # fmt: skip
         return
     for number, entry in enumerate(view.entries[first:], start=first):
-        click.echo(f"{number:>6}  {_when(entry)}  {_what(entry)}")
+        click.echo(f"{number:>6}  {entry_line(entry)}")
     click.echo(f"\n{view.checkpoint.size} entries, all there, signed by the device; {view.grown} new to this machine.")
+
+
+def entry_line(entry: LedgerEntry) -> str:
+    return f"{_when(entry)}  {_what(entry)}"
 
 
 def _when(entry: LedgerEntry) -> str:

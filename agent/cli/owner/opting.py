@@ -1,7 +1,8 @@
-"""`doorward owner opt-out` and `opt-in`."""
+"""`doorward owner opt-out`: what an owner does not want to be asked, or when."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,20 +11,23 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, parse_time
-from agent.cli.words import day
+from agent.cli.words import day, opted_out
 from agent.errors import ConfigurationError
 from agent.owner import deciding
+from agent.owner.clock import wall_ms
 from agent.owner.link import DeviceLink
+from agent.owner.meeting import meet
 from agent.wire.fields import Incident, Kind
 from agent.wire.statements import Scope
 
-__all__ = ["opt_in", "opt_out"]
+__all__ = ["opt_out"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _scope_options(command: _Command) -> _Command:
     for option in (
+        click.option("--hours", metavar="FROM-TO", help="Not in these hours of the doorbell's day: 22:00-07:00."),
         click.option("--incident", type=click.Choice([each.value for each in Incident]), help="Only this incident."),
         click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Only this kind of requester."),
         click.option("--requester", metavar="ID", help="Only this requester."),
@@ -32,21 +36,30 @@ def _scope_options(command: _Command) -> _Command:
     return command
 
 
-@click.command("opt-out")
+@click.group("opt-out")
+def opt_out() -> None:
+    """Do not be asked: by anybody, by some, or at night.
+
+    Nobody can see that you opted out, and denying costs nothing: this is for those who would rather not be asked.
+    """
+
+
+@opt_out.command("add")
 @_scope_options
 @click.option("--until", metavar="TIME", help="Until then, like 2027-01-15T18:00 (UTC).  Without it: for good.")
 @keys_option
 @device_option
 @json_option
-def opt_out(
-    requester: str | None, kind: str | None, incident: str | None, until: str | None, folder: Path, device: Path,
-    as_json: bool,
+def add(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None, until: str | None, folder: Path,
+    device: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Do not be asked: by anybody, or by some.
+    """Do not be asked: by anybody, or by some; or with --hours, not then.
 
-    Requests it covers end without a word, those waiting now among them.  Nobody can see that you opted out.
+    Requests it covers end without a word, those waiting now among them.  With --hours nothing ends: you are told of a
+    request when the quiet hours are over.
     """
-    scope, value = _scope(requester, kind, incident)
+    scope, value = _scope(requester, kind, incident, hours)
     until_ms = parse_time(until, "--until") if until else None
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -54,36 +67,74 @@ def opt_out(
     if as_json:
         emit_json({"scope": scope, "value": value, "until_s": until_ms and until_ms // 1000})
         return
-    end = "for good" if until_ms is None else f"until {day(until_ms)} UTC"
-    click.echo(f"Opted out of {_named(scope, value)}, {end}.")
+    if scope is Scope.HOURS:
+        click.echo(f"You are told of requests outside {opted_out(scope, value)} only, {_until(until_ms)}.")
+        return
+    click.echo(f"Opted out of {opted_out(scope, value)}, {_until(until_ms)}.")
 
 
-@click.command("opt-in")
+@opt_out.command("lift")
 @_scope_options
 @keys_option
 @device_option
 @json_option
-def opt_in(
-    requester: str | None, kind: str | None, incident: str | None, folder: Path, device: Path, as_json: bool
-) -> None:
+def lift(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path, device: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Be asked again.
 
     Lifts the opt-out of the same scope; requests that it ended stay ended.
     """
-    scope, value = _scope(requester, kind, incident)
+    scope, value = _scope(requester, kind, incident, hours)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         deciding.opt_in(link, keys, scope, value)
     if as_json:
         emit_json({"scope": scope, "value": value})
         return
-    click.echo(f"The opt-out of {_named(scope, value)} is lifted.")
+    click.echo(f"The opt-out of {opted_out(scope, value)} is lifted.")
 
 
-def _scope(requester: str | None, kind: str | None, incident: str | None) -> tuple[Scope, str | None]:
+@opt_out.command("list")
+@keys_option
+@device_option
+@json_option
+def list_standing(folder: Path, device: Path, as_json: bool) -> None:
+    """Show what you have opted out of, and until when."""
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        meet(link, keys)
+        answer = link.ask("requests", all=False)
+    standing = [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
+    if as_json:
+        emit_json({"opt_outs": standing})
+        return
+    if not standing:
+        click.echo("You have opted out of nothing.")
+    for each in standing:
+        until_s = each.get("until_s")
+        over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
+        until = "over" if over else _until(until_s * 1000 if isinstance(until_s, int) else None)
+        click.echo(f"  {opted_out(Scope(each.get('scope')), each.get('value') or None)}, {until}")
+
+
+def _until(utc_ms: int | None) -> str:
+    return "for good" if utc_ms is None else f"until {day(utc_ms)} UTC"
+
+
+def _scope(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None
+) -> tuple[Scope, str | None]:
+    written = None if hours is None else _hours(hours)
     given = [
         (scope, value)
-        for scope, value in ((Scope.REQUESTER, requester), (Scope.KIND, kind), (Scope.INCIDENT, incident))
+        for scope, value in (
+            (Scope.REQUESTER, requester),
+            (Scope.KIND, kind),
+            (Scope.INCIDENT, incident),
+            (Scope.HOURS, written),
+        )
         if value is not None
     ]
     if len(given) > 1:
@@ -91,5 +142,9 @@ def _scope(requester: str | None, kind: str | None, incident: str | None) -> tup
     return given[0] if given else (Scope.ALL, None)
 
 
-def _named(scope: Scope, value: str | None) -> str:
-    return "all requests" if value is None else f"requests of the {scope.value} '{value}'"
+def _hours(text: str) -> str:
+    """`22:00-07:00` as the statement writes it: `2200-0700`."""
+    found = re.fullmatch(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", text.strip())
+    if found is None:
+        raise ConfigurationError(f"--hours: '{text}' are no hours.", remedy="Write them like 22:00-07:00.")
+    return f"{found[1]:0>2}{found[2]}-{found[3]:0>2}{found[4]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -14,14 +15,19 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.owner.ledger import entry_line
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
+from agent.core.consent import State
 from agent.errors import FormatError
 from agent.owner.clock import wall_ms
 from agent.owner.exporting import ClipFiles, export_review
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import Link
+from agent.owner.reading_ledger import history_of
 from agent.owner.reviewing import Review, ReviewedSegment
+from agent.wire.disclosures import ReceiptState
+from agent.wire.statements import Approval, SealedItem
 
 __all__ = ["as_document", "find_request", "opening_progress", "review", "show"]
 
@@ -48,16 +54,32 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
             return
         seen = Review.fetch(link, keys, find_request(link, request_id))
         written = tuple(_open_all(seen, out)) if out is not None else ()
+        history = history_of(link, keys, seen.request.id)
     if as_json:
-        emit_json(as_document(seen, written))
+        emit_json(as_document(seen, written) | {"history": [msgspec.to_builtins(entry) for entry in history]})
         return
     show(seen, written)
+    for entry in history:
+        click.echo(f"    {entry_line(entry)}")
     if out is None:
         click.echo(f"\nTo look at it:  doorward owner review {seen.request.id[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):
-        click.echo(f"\nTo share some of it:  doorward owner approve {seen.request.id[:8]}")
-        click.echo(f"To say no:            doorward owner deny {seen.request.id[:8]}")
-        click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
+        _say_ways_on(seen)
+
+
+def _say_ways_on(seen: Review) -> None:
+    short = seen.request.id[:8]
+    click.echo("")
+    if seen.can_second and seen.first is not None:
+        click.echo(f"To approve the same as {seen.first.by}:  doorward owner second {short}")
+        click.echo(f"To approve something else:  doorward owner approve {short}")
+    elif seen.first is not None:
+        click.echo(f"It waits for another owner:  doorward owner second {short}, on their machine")
+        click.echo(f"To approve something else:   doorward owner approve {short}")
+    else:
+        click.echo(f"To share some of it:  doorward owner approve {short}")
+    click.echo(f"To say no:            doorward owner deny {short}")
+    click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
 
 
 def find_request(link: Link, start: str) -> str:
@@ -94,7 +116,52 @@ def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
             console.print(Text(f"  {each.number:>4}  {_segment_line(each)}"))
         for note in shown.notes if shown is not None else ():
             console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
+    for line in _said(seen):
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(f"\nRequest {request.id}: {seen.state}."))
+
+
+def _said(seen: Review) -> Iterator[str]:
+    """What others have said to it: another owner, the requester."""
+    if seen.first is not None:
+        yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
+    elif seen.approvals_needed == 2 and seen.pending:
+        yield "\nIt takes two owners: what one approves waits for another one."
+    if seen.waits_s:
+        yield f"\nIt leaves in {words.duration(seen.waits_s * 1000)} at the earliest; until then it can be taken back."
+    if seen.receipt is not None and seen.receipt.state is ReceiptState.COMPLETE:
+        days = seen.receipt.retention_days
+        kept = "They do not say how long they keep it." if days is None else _kept(days)
+        when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
+        yield f"\nThey have signed that they received it, for case {words.plain(seen.request.case)}{when}.  {kept}"
+    elif seen.receipt is not None:
+        yield "\nThey have signed that they refuse it."
+    if seen.deletion is not None:
+        yield f"They have signed that all of it is deleted, {words.day(seen.deletion.deleted_s * 1000)} UTC."
+
+
+def _kept(days: int) -> str:
+    return (
+        f"They state that they keep it for {words.counted(days, 'day')}." if days else "They state that they keep none."
+    )
+
+
+def _approved(seen: Review, approval: Approval) -> str:
+    """`segments 1, 2, the poster of clip 1 and that clip 2 exists`, as this review numbers them."""
+    segments = [str(each.number) for each in seen.segments if each.id in {item.id for item in approval.segments}]
+    posters = [str(clip.number) for clip in seen.clips if {each.id for each in clip.segments} & _ids(approval.posters)]
+    said = [
+        segments and f"segments {', '.join(segments)}",
+        posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
+        approval.clips and f"that {words.counted(len(approval.clips), 'clip')} exist",
+        approval.gaps is not None and "what the rest of the window holds",
+        approval.contact is not None and "contact data that only the requester can read",
+    ]
+    return words.listed([each for each in said if each])
+
+
+def _ids(items: Iterable[SealedItem]) -> set[str]:
+    return {item.id for item in items}
 
 
 def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, Any]:
@@ -114,6 +181,18 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
         "not_after_s": request.not_after_s,
         "certain": seen.certain,
         "disclosure": seen.disclosure,
+        "approvals_needed": seen.approvals_needed,
+        "first_approval": seen.first
+        and {
+            "by": seen.first.by,
+            "segments": [item.id for item in seen.first.approval.segments],
+            "posters": [item.id for item in seen.first.approval.posters],
+            "clips_told": len(seen.first.approval.clips or ()),
+            "contact": seen.first.approval.contact is not None,
+        },
+        "waits_s": seen.waits_s,
+        "receipt": seen.receipt and msgspec.to_builtins(seen.receipt),
+        "deleted_s": seen.deletion and seen.deletion.deleted_s,
         "clips": [
             {
                 "number": clip.number,
@@ -188,7 +267,7 @@ def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
     """Every waiting request: reviewed, or why it cannot be."""
     rows: list[dict[str, Any]] = []
     for item in _listed(link, everything=False):
-        if item.get("state") != "pending":
+        if item.get("state") not in (State.PENDING.value, State.HALF.value):
             continue
         try:
             rows.append(as_document(Review.fetch(link, keys, str(item.get("id")))))
@@ -207,6 +286,8 @@ def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
         who = row["requester"]
         segments = sum(len(clip["segments"]) for clip in row["clips"])
         click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
+        if row["first_approval"]:
+            click.echo(f"          {row['first_approval']['by']} has approved some of it; it takes another owner")
         click.echo(
             f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
             f"{words.counted(len(row['clips']), 'clip')}, {words.counted(segments, 'segment')}"
