@@ -28,7 +28,7 @@ from agent.owner.reviewing import Review
 from agent.owner.trusting import offer_bundle, trust_root
 from agent.ports import Camera
 from agent.requester.asking import Question
-from agent.requester.identity import SignedRequest
+from agent.requester.identity import SignedMessage
 from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.requester.publishing import publish
 from agent.requester.receiving import News, NewsKind, Receiver
@@ -80,7 +80,7 @@ class Asked:
     """One of the four requests, and what became of it as the device and the broker say."""
 
     title: str
-    signed: SignedRequest
+    signed: SignedMessage
     outcome: str = "nothing: not even a trace"
     bytes_sent: int = 0
 
@@ -251,7 +251,7 @@ class Story:
     def _send(self, asker: Asker, title: str, question: Question, *, checked: bool = True) -> None:
         now_s = self._now_s()
         signed = asker.requester.make_request(question, now_s=now_s, checked=checked)
-        publish(asker.requester, signed, asker.bus, now_s=now_s)
+        publish(signed, asker.bus, now_s=now_s)
         self.outcome.requests.append(Asked(title, signed))
         self._tell.say(f"sent: {title}")
 

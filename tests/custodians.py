@@ -431,8 +431,8 @@ def topic_of(message: Any) -> Topic:
     match message:
         case FootageRequest(id=name, requester=who) | Withdrawal(request=name, requester=who):
             return RequestTopic(cell_of(*DOOR), who, name)
-        case Bulletin(audience=root):
-            return BulletinTopic(root)
+        case Bulletin(audience=root, requester=who, id=name):
+            return BulletinTopic(root, who, name)
         case disclosures.Receipt(disclosure=disclosure):
             return ReceiptTopic(samples.DEVICE_KEY.id, disclosure)
     raise AssertionError(message)

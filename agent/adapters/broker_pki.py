@@ -51,7 +51,6 @@ class Role(enum.Enum):
 
     DEVICE = "devices"
     REQUESTER = "requesters"
-    """Also a trust root, which publishes bulletins under its key id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +119,6 @@ class BrokerPki:
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
         return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
-
-    def add_root(self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
-        """As `add_device`, for a trust root that publishes bulletins."""
-        if not _KEY_ID.fullmatch(key_id):
-            raise ConfigurationError(f"{key_id!r} is not a trust root's name.", remedy="Use its key id: 16 hex digits.")
-        return self._add(Role.REQUESTER, key_id, now, days)
 
     def add_requester(self, requester: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
         """As `add_device`, for a requester by its id in the trust bundle."""

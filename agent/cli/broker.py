@@ -108,19 +108,6 @@ def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> 
     _tell({"ca": files.authority, "certificate": files.certificate, "key": files.key}, "the requester", as_json)
 
 
-@broker.command("add-root")
-@click.argument("root")
-@_directory
-@_days
-@json_option
-def add_root(root: str, directory: Path, days: int, as_json: bool) -> None:
-    """Sign a certificate for a trust root, by its key id: it publishes bulletins."""
-    from agent.adapters.broker_pki import BrokerPki
-
-    files = BrokerPki(directory).add_root(root, _now(), days)
-    _tell({"ca": files.authority, "certificate": files.certificate, "key": files.key}, "the root", as_json)
-
-
 @broker.command()
 @click.argument("name")
 @_directory

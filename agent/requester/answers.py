@@ -28,7 +28,7 @@ from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
 
-__all__ = ["AnswerFolder", "Origin", "Outcome", "answers"]
+__all__ = ["AnswerFolder", "Origin", "Outcome", "answers", "answers_to"]
 
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
@@ -165,6 +165,11 @@ class AnswerFolder:
             raise StorageError(
                 f"{path}: {error.message}", remedy="Move this folder away: it will come again."
             ) from error
+
+
+def answers_to(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
+    """The disclosures in the requester's `folder` that answer the request with that envelope."""
+    return (answer for answer in answers(folder) if answer.request() == request)
 
 
 def answers(folder: Path) -> Iterator[AnswerFolder]:

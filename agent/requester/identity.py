@@ -28,18 +28,22 @@ from agent.requester.asking import Question, require_within_limits
 from agent.requester.keys import load_key, make_key
 from agent.requester.sequence import SequenceCounter
 from agent.wire import envelope, strictjson, text
+from agent.wire.area import Area
 from agent.wire.fields import KeyId, Kind, RequesterId
 from agent.wire.identities import PublicKey, public_key_of
-from agent.wire.messages import FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.strictjson import Message
-from agent.wire.topics import RequestTopic, cells_of
+from agent.wire.topics import BulletinTopic, RequestTopic, cells_of
 
-__all__ = ["Asked", "Damaged", "Profile", "Requester", "SignedRequest", "is_id"]
+__all__ = ["Asked", "Damaged", "Profile", "Requester", "SignedMessage", "is_id"]
 
 _SEED_BYTES: Final = 32
 _ID_BYTES: Final = 16
 _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
+_BULLETINS: Final = "bulletins"
+_DELETION_STANDS_S: Final = 30 * 86_400
+"""How long a deletion is kept for doors that are off."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -65,13 +69,15 @@ class Profile(Message, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """A request, or its withdrawal: `envelope` is published, retained, on each of `topics`, until `not_after_s`."""
+class SignedMessage:
+    """What is published, retained, on each of `topics`, until `not_after_s`: of a request the newest that was said."""
 
     id: str
     envelope: bytes
     topics: tuple[str, ...]
     not_after_s: int
+    published: Path
+    """Is there once the broker has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ class Asked:
 
     @property
     def withdrawn(self) -> bool:
-        return (self.folder / "withdrawal.dsse").exists()
+        """No answer to it is wanted any more: it was taken back, or everything was stated to be deleted."""
+        return any((self.folder / name).exists() for name in ("withdrawal.dsse", "deletion.dsse"))
 
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` when the key is missing, damaged or readable by others."""
@@ -214,7 +221,7 @@ class Requester:
 
     def make_request(
         self, question: Question, *, now_s: int, audience: str | None = None, checked: bool = True
-    ) -> SignedRequest:
+    ) -> SignedMessage:
         """Sign `question` and store it with a fresh reply identity; it is not published yet.
 
         `checked=False` leaves the limits to the device, which is for tests: it drops what is over them.
@@ -235,9 +242,9 @@ class Requester:
         request = _numbered(request, self.next_number())
         data = self.sign(FootageRequest.PAYLOAD_TYPE, request)
         self._store(request.id, data, identity)
-        return _signed(request, data)
+        return self.signed(request.id)
 
-    def withdraw(self, request_id: str, reason: str | None = None) -> SignedRequest:
+    def withdraw(self, request_id: str, reason: str | None = None) -> SignedMessage:
         """Take a request back: published where the request stands, it replaces it."""
         request = self.asked(request_id).request
         try:
@@ -251,17 +258,108 @@ class Requester:
             )
         except FormatError as error:
             raise RequestError(error.message, remedy=error.remedy) from error
-        data = self.sign(Withdrawal.PAYLOAD_TYPE, withdrawal)
-        files.write(self.folder / "requests" / request_id / "withdrawal.dsse", data)
-        return _signed(request, data)
+        return self._say_later(request_id, Withdrawal.PAYLOAD_TYPE, withdrawal)
 
-    def signed(self, request_id: str) -> SignedRequest:
-        """What is to be published for this request: its withdrawal if there is one, else itself."""
-        asked = self.asked(request_id)
-        withdrawal = asked.folder / "withdrawal.dsse"
-        if withdrawal.is_file():
-            return _signed(asked.request, files.read(withdrawal, envelope.REQUEST_ENVELOPE_LIMIT_BYTES))
-        return _signed(asked.request, asked.envelope)
+    def state_deleted(self, request_id: str, now_s: int) -> SignedMessage:
+        """State that everything received for a request is deleted, whether or not there was anything."""
+        request = self.asked(request_id).request
+        deletion = Deletion(
+            v=1,
+            request=request_id,
+            requester=self.id,
+            audience=request.audience,
+            seq=self.next_number(),
+            deleted_s=now_s,
+        )
+        return self._say_later(request_id, Deletion.PAYLOAD_TYPE, deletion)
+
+    def make_bulletin(
+        self,
+        title: str,
+        description: str,
+        *,
+        not_after_s: int,
+        area: Area | None = None,
+        audience: str | None = None,
+    ) -> SignedMessage:
+        """Sign a safety message to every door that trusts the root, or to those in `area`; it is not published yet.
+
+        Raises `RequestError` for text that no bulletin may have.
+        """
+        try:
+            bulletin = Bulletin(
+                v=1,
+                id=secrets.token_hex(_ID_BYTES),
+                requester=self.id,
+                audience=self._audience(audience),
+                seq=self.next_number(),
+                title=text.clean(title),
+                description=text.clean(description),
+                not_after_s=not_after_s,
+                area=area,
+            )
+            data = self.sign(Bulletin.PAYLOAD_TYPE, bulletin)
+            envelope.read_unverified(data)  # which a door must be able to
+        except FormatError as error:
+            raise RequestError(error.message, remedy=error.remedy) from error
+        folder = self.folder / _BULLETINS / bulletin.id
+        files.make_folder(folder.parent)
+        files.make_folder(folder)
+        files.write(folder / "bulletin.dsse", data)
+        return self.signed(bulletin.id)
+
+    def message_ids(self) -> Iterator[str]:
+        """Every request and bulletin of ours, in no order."""
+        yield from self.request_ids()
+        folder = self.folder / _BULLETINS
+        for found in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if is_id(found.name):
+                yield found.name
+
+    def mark(self, message_id: str) -> Path:
+        """What is there once the broker has the newest that is to be said under this id."""
+        return self._newest(message_id).with_suffix(".published")
+
+    def signed(self, message_id: str) -> SignedMessage:
+        """What is to be published under this id: of a request its deletion or withdrawal, if there is one."""
+        newest, mark = self._newest(message_id), self.mark(message_id)
+        if newest.name == "bulletin.dsse":
+            return self._signed_bulletin(newest, mark)
+        asked = self.asked(message_id)
+        data = files.read(newest, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+        request = asked.request
+        topics = tuple(str(RequestTopic(cell, request.requester, request.id)) for cell in cells_of(request.area))
+        not_after_s = request.not_after_s
+        if newest.name == "deletion.dsse":
+            claimed = strictjson.decode(envelope.read_unverified(data).payload, Deletion)
+            not_after_s = claimed.deleted_s + _DELETION_STANDS_S
+        return SignedMessage(request.id, data, topics, not_after_s, mark)
+
+    def _signed_bulletin(self, path: Path, mark: Path) -> SignedMessage:
+        data = files.read(path, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+        try:
+            opened = envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {self.key.id: self.key})
+            bulletin = strictjson.decode(opened.payload, Bulletin)
+        except FormatError as error:
+            raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+        topic = str(BulletinTopic(bulletin.audience, self.id, bulletin.id))
+        return SignedMessage(bulletin.id, data, (topic,), bulletin.not_after_s, mark)
+
+    def _newest(self, message_id: str) -> Path:
+        bulletin = self.folder / _BULLETINS / message_id / "bulletin.dsse"
+        if is_id(message_id) and bulletin.is_file():
+            return bulletin
+        folder = self.folder / "requests" / message_id
+        later = (folder / name for name in ("deletion.dsse", "withdrawal.dsse"))
+        return next((path for path in later if path.is_file()), folder / "request.dsse")
+
+    def _say_later(self, request_id: str, payload_type: str, message: Withdrawal | Deletion) -> SignedMessage:
+        """Keep what is said of a request after it was made: published where it stood, it replaces it."""
+        name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
+        path = self.folder / "requests" / request_id / name
+        path.with_suffix(".published").unlink(missing_ok=True)
+        files.write(path, self.sign(payload_type, message))
+        return self.signed(request_id)
 
     def _audience(self, audience: str | None) -> str:
         chosen = audience or self.profile.audience
@@ -292,8 +390,3 @@ class Requester:
 
 def _numbered(request: FootageRequest, number: int) -> FootageRequest:
     return msgspec.structs.replace(request, seq=number)
-
-
-def _signed(request: FootageRequest, data: bytes) -> SignedRequest:
-    topics = tuple(str(RequestTopic(cell, request.requester, request.id)) for cell in cells_of(request.area))
-    return SignedRequest(request.id, data, topics, request.not_after_s)

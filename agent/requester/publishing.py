@@ -1,4 +1,5 @@
-"""Hands messages to the broker until it has them: requests and withdrawals retained, receipts once.
+"""Hands messages to the broker until it has them: requests, what is said of them later and bulletins retained, receipts
+once.
 
 - A broker's acknowledgement of a request is kept in a file beside it (`request.published`), so a request that was
   signed before a crash is still published after it, and none is published twice without need.
@@ -15,14 +16,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
 from agent.requester import files
-from agent.requester.identity import Requester, SignedRequest
+from agent.requester.identity import Requester, SignedMessage
 
 __all__ = ["Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
 
@@ -105,26 +105,26 @@ Refusal = Callable[[str, DoorwardError], None]
 def publish_pending(
     requester: Requester, outgoing: Outgoing, now_s: int, refused: Refusal, skip: Container[str] = ()
 ) -> None:
-    """Put every request and withdrawal that the broker has not acknowledged, except those in `skip`."""
-    for request_id in requester.request_ids():
-        if request_id not in skip and not is_published(requester, request_id) and not outgoing.holds(_slot(request_id)):
+    """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
+    for name in requester.message_ids():
+        if name not in skip and not is_published(requester, name) and not outgoing.holds(_slot(name)):
             try:
-                signed = requester.signed(request_id)
+                signed = requester.signed(name)
             except DoorwardError as error:
-                refused(request_id, error)
+                refused(name, error)
                 continue
             if signed.not_after_s > now_s:
-                _put(requester, signed, outgoing, now_s, refused)
+                _put(signed, outgoing, now_s, refused)
 
 
-def publish(requester: Requester, signed: SignedRequest, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
-    """Publish one request or withdrawal over `bus`, which is started and whose events nobody else takes.
+def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
+    """Publish one message over `bus`, which is started and whose events nobody else takes.
 
     Returns when the broker has it in every cell.  Raises `NetworkError` with what the link's last trouble was.
     """
     outgoing = Outgoing(bus)
     refusals: list[DoorwardError] = []
-    _put(requester, signed, outgoing, now_s, lambda _, error: refusals.append(error))
+    _put(signed, outgoing, now_s, lambda _, error: refusals.append(error))
     trouble = NetworkError("The broker did not answer in time.", remedy="Look at its address and whether it runs.")
     deadline = time.monotonic() + timeout_s
     while outgoing:
@@ -143,25 +143,18 @@ def publish(requester: Requester, signed: SignedRequest, bus: Bus, *, now_s: int
         raise refusals[0]
 
 
-def is_published(requester: Requester, request_id: str) -> bool:
-    """Whether the broker has the request, or its withdrawal if there is one."""
-    return _mark(requester, request_id).exists()
-
-
-def _mark(requester: Requester, request_id: str) -> Path:
-    folder = requester.folder / "requests" / request_id
-    withdrawn = (folder / "withdrawal.dsse").exists()
-    return folder / ("withdrawal.published" if withdrawn else "request.published")
+def is_published(requester: Requester, message_id: str) -> bool:
+    """Whether the broker has the request or bulletin, or what was said of the request since."""
+    return requester.mark(message_id).exists()
 
 
 def _slot(request_id: str, place: int = 0) -> str:
     return f"request {request_id} {place}"
 
 
-def _put(requester: Requester, signed: SignedRequest, outgoing: Outgoing, now_s: int, refused: Refusal) -> None:
+def _put(signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal) -> None:
     """One message for each cell.  With the last cell's acknowledgement the request counts as published."""
     missing = set(signed.topics)
-    mark = _mark(requester, signed.id)
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
     for place, topic in enumerate(signed.topics):
 
@@ -171,7 +164,7 @@ def _put(requester: Requester, signed: SignedRequest, outgoing: Outgoing, now_s:
             else:
                 missing.discard(topic)
             if not missing:
-                files.write(mark, b"")
+                files.write(signed.published, b"")
 
         outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)
 

@@ -36,7 +36,7 @@ from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, bulletins_filter
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -192,7 +192,7 @@ class Uplink:
 
     def _listen(self, roots: tuple[str, ...]) -> None:
         """To the bulletins of those roots; and again to the requests, if one was missed."""
-        wanted = {str(BulletinTopic(root)) for root in roots}
+        wanted = {bulletins_filter(root) for root in roots}
         for topic in wanted - self._bulletins:
             self._bus.subscribe(topic)
         for topic in self._bulletins - wanted:

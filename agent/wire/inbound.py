@@ -73,7 +73,7 @@ def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic
             pass
         case Receipt(disclosure=disclosure), ReceiptTopic(disclosure=named) if disclosure == named:
             pass
-        case Bulletin(audience=root), BulletinTopic(root=named) if root == named:
+        case Bulletin(id=bulletin), BulletinTopic() if topic == BulletinTopic(requester.root, requester.id, bulletin):
             pass
         case _:
             raise RequestError("This message arrived on a topic that is not its own.")

@@ -3,7 +3,7 @@
     doorward/v1/areas/<cell>/requests/<requester>/<request id>                 requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
-    doorward/v1/bulletins/<root>                                               requester → doors
+    doorward/v1/bulletins/<root>/<requester>/<bulletin id>                     requester → doors, retained
 
 - A cell is half a degree of latitude by half a degree of longitude, counted from 90° south and 180° west:
   `<floor((lat + 90) · 2)>-<floor((lon + 180) · 2)>`, plain decimals, the exact arithmetic of 1e-7 degrees.  At 80°
@@ -38,6 +38,7 @@ __all__ = [
     "Topic",
     "UploadTopic",
     "Verb",
+    "bulletins_filter",
     "cell_of",
     "cells_of",
     "parse_topic",
@@ -119,12 +120,14 @@ class ReceiptTopic:
 
 @dataclass(frozen=True, slots=True)
 class BulletinTopic:
-    """Bulletins of the requesters one root (key id) vouches for."""
+    """One bulletin, below the root (key id) that vouches for its requester: a door listens to its roots alone."""
 
     root: str
+    requester: str
+    bulletin: str
 
     def __str__(self) -> str:
-        return _checked(f"{_ROOT}/bulletins/{self.root}")
+        return _checked(f"{_ROOT}/bulletins/{self.root}/{self.requester}/{self.bulletin}")
 
 
 Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
@@ -154,6 +157,13 @@ def requests_filter(cell: str) -> str:
     return f"{_ROOT}/areas/{cell}/requests/+/+"
 
 
+def bulletins_filter(root: str) -> str:
+    """The MQTT topic filter for every bulletin of the requesters that `root` (key id) vouches for."""
+    if not _KEY_ID.fullmatch(root):
+        raise FormatError(f"{root!r} is no root's key id.")
+    return f"{_ROOT}/bulletins/{root}/+/+"
+
+
 def parse_topic(topic: str) -> Topic:
     """`topic` as one of the four shapes.  Raises `FormatError` for everything else; `str()` gives `topic` back."""
     parsed = None
@@ -172,8 +182,9 @@ def _parse(levels: list[str]) -> Topic | None:
         case ["doorward", "v1", "receipts", device, disclosure]:
             named = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
             return ReceiptTopic(device, disclosure) if named else None
-        case ["doorward", "v1", "bulletins", root] if _KEY_ID.fullmatch(root):
-            return BulletinTopic(root)
+        case ["doorward", "v1", "bulletins", root, requester, bulletin]:
+            named = _KEY_ID.fullmatch(root) and _REQUESTER.fullmatch(requester) and _HEX_ID.fullmatch(bulletin)
+            return BulletinTopic(root, requester, bulletin) if named else None
         case ["doorward", "v1", "up", requester, device, part, verb]:
             return _parse_upload(requester, device, part, verb)
     return None

@@ -21,6 +21,9 @@ PATIENCE_S = 15.0
 REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST}"
 RECEIPT = f"doorward/v1/receipts/{DEVICE}/{DISCLOSURE}"
 
+ROOT = "fedcba9876543210"
+BULLETIN = f"doorward/v1/bulletins/{ROOT}/{POLICE}/{REQUEST}"
+
 
 def up(requester: str, device: str) -> str:
     return f"doorward/v1/up/{requester}/{device}/{DISCLOSURE}-0/init"
@@ -31,7 +34,7 @@ ALLOWED = [
     (DEVICE, up(INSURER, DEVICE)),
     (POLICE, REQUEST_TOPIC),
     (POLICE, RECEIPT),
-    (POLICE, f"doorward/v1/bulletins/{POLICE}"),
+    (POLICE, BULLETIN),
 ]
 FORBIDDEN = [
     (DEVICE, up(POLICE, NEIGHBOUR)),
@@ -39,14 +42,16 @@ FORBIDDEN = [
     (DEVICE, f"{up(POLICE, DEVICE)}/deeper"),
     (DEVICE, REQUEST_TOPIC),
     (DEVICE, RECEIPT),
-    (DEVICE, f"doorward/v1/bulletins/{DEVICE}"),
+    (DEVICE, BULLETIN),
+    (DEVICE, f"doorward/v1/bulletins/{ROOT}/{DEVICE}/{REQUEST}"),
     (DEVICE, f"doorward/v1/devices/{DEVICE}/camera"),
     (DEVICE, "anything/else"),
     (DEVICE, "$SYS/broker/uptime"),
     (POLICE, up(POLICE, DEVICE)),
     (POLICE, up(INSURER, DEVICE)),
     (POLICE, up(POLICE, POLICE)),
-    (POLICE, f"doorward/v1/bulletins/{INSURER}"),
+    (POLICE, f"doorward/v1/bulletins/{ROOT}/{INSURER}/{REQUEST}"),
+    (POLICE, f"doorward/v1/bulletins/{POLICE}"),
     (POLICE, "doorward/v1/areas/283-375"),
     (POLICE, f"doorward/v1/areas/283-375/requests/{INSURER}/{REQUEST}"),
     (POLICE, f"doorward/v1/areas/283-375/commands/{REQUEST}"),
@@ -115,7 +120,7 @@ def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str,
         (DEVICE, up(INSURER, DEVICE), {INSURER}),
         (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR}),
         (POLICE, RECEIPT, {DEVICE}),
-        (POLICE, f"doorward/v1/bulletins/{POLICE}", {DEVICE, NEIGHBOUR, POLICE, INSURER}),
+        (POLICE, BULLETIN, {DEVICE, NEIGHBOUR}),
     ],
     ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin"],
 )

@@ -21,7 +21,7 @@ from agent.owner.keys import KIT, OwnerKeys
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState
-from agent.wire.messages import Deletion
+from agent.wire.messages import Bulletin, Deletion
 from tests.owner.conftest import NOW_MS, WINDOW_MS, seeds, signed_bundle, signed_request
 from tests.owner.conftest import media as media  # the same three segments
 from tests.owner.fake_device import FakeDevice
@@ -423,7 +423,25 @@ def test_receipt_stated_retention_and_deletion_are_shown(asked: tuple[Doorstep, 
     assert "is for something else" in door("review", request).err
 
 
-def said(message: Receipt | Deletion, by: object) -> bytes:
+def test_bulletins_are_read_when_their_owner_looks(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    assert "There are no bulletins." in door("bulletins").out
+    bulletin = samples.EVERY_MESSAGE["bulletin"]
+    assert isinstance(bulletin, Bulletin)
+    over = msgspec.structs.replace(bulletin, title="Old news", not_after_s=NOW_MS // 1000 - 1)
+    forged = msgspec.structs.replace(bulletin, title="Forged")
+    door.device.posted = [
+        *(said(each, samples.REQUESTER) for each in (bulletin, over)), said(forged, samples.OWNER),
+    ]  # fmt: skip
+    shown = door("bulletins").out
+    assert bulletin.title in shown
+    assert "Harbour Police (police)" in shown
+    assert "Old news" not in shown
+    assert "Forged" not in shown
+    assert [each["title"] for each in json.loads(door("bulletins", "--json").out)["bulletins"]] == [bulletin.title]
+
+
+def said(message: Receipt | Deletion | Bulletin, by: object) -> bytes:
     return envelope.sign(message.PAYLOAD_TYPE, strictjson.encode(message), by)  # type: ignore[arg-type]
 
 

@@ -258,6 +258,33 @@ def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], ma
     assert "It will, as soon as it is connected" in said.err
 
 
+def test_deletion_is_stated_only_once_nothing_is_left(tool: Callable[..., Any], made: Path) -> None:
+    asked = signed_only(tool, made)
+    disclosure = received(made, asked, house_of(asked.request).disclose(asked))
+    assert tool("requester", "open", "--folder", made).status == 0
+    held = tool("requester", "deleted", "--folder", made, asked.request.id, "--yes")
+    assert held.status == 2
+    assert "still holds 1 disclosure of this request" in held.err
+    with connection_lock(Requester.open(made)):  # a running 'receive' publishes it
+        said = tool("requester", "deleted", "--folder", made, asked.request.id, "--yes", "--remove", "--timeout", "1")
+    assert said.status == 7
+    assert not (made / "disclosures" / disclosure).exists()
+    assert not (made / "opened" / disclosure).exists()
+    assert Requester.open(made).asked(asked.request.id).withdrawn
+
+
+@pytest.mark.broker
+def test_a_bulletin_is_posted_where_doors_look(tool: Callable[..., Any], made: Path, broker: BrokerWithClients) -> None:
+    said = tool(
+        "requester", "bulletin", "--folder", made, "--title", "Flood", "--description", "Stay off the quay.",
+        *broker_options(broker), "--json",
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    (topic,) = json.loads(said.out)["topics"]
+    assert topic.startswith("doorward/v1/bulletins/")
+    assert json.loads(said.out)["published"]
+
+
 def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any], made: Path) -> None:
     asked = signed_only(tool, made)
     disclosure = house_of(asked.request).disclose(asked)

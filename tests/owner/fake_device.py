@@ -104,6 +104,7 @@ class FakeDevice:
     outbox: dict[tuple[PartKind, str], bytes] = field(default_factory=dict)
     trust: TrustStore = field(default_factory=TrustStore)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    posted: list[bytes] = field(default_factory=list)
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -308,6 +309,9 @@ class FakeDevice:
             "first": asked.first and asked.first[0].decode(), "waits_s": asked.waits_s,
             "receipt": asked.receipt and asked.receipt.decode(), "deletion": asked.deletion and asked.deletion.decode(),
         }  # fmt: skip
+
+    def on_bulletins(self, body: bytes) -> dict[str, Any]:
+        return {"bulletins": [data.decode() for data in self.posted]}
 
     def on_segment(self, body: bytes, id: str) -> bytes:
         return self.stored[id].sealed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigurationError, RequestError, StorageError
+from agent.errors import ConfigurationError, DoorwardError, RequestError, StorageError
 from agent.requester import files
 from agent.requester.identity import Asked, Requester
 from agent.requester.keys import load_key, make_key
@@ -17,7 +17,7 @@ from agent.requester.sequence import SequenceCounter
 from agent.wire import envelope, strictjson
 from agent.wire.area import Circle
 from agent.wire.fields import Kind
-from agent.wire.messages import FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import cells_of, parse_topic
 from tests.requester.conftest import NOW_S, ROOT_ID, question
 
@@ -259,6 +259,28 @@ def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(requeste
     assert withdrawal.seq > asked.request.seq
     assert signed.topics == requester.signed(asked.request.id).topics
     assert requester.asked(asked.request.id).withdrawn
+
+
+def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Requester, asked: Asked) -> None:
+    signed = requester.state_deleted(asked.request.id, NOW_S + 5)
+    opened = envelope.open_envelope(signed.envelope, Deletion.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    deletion = strictjson.decode(opened.payload, Deletion)
+    assert (deletion.request, deletion.deleted_s) == (asked.request.id, NOW_S + 5)
+    assert deletion.seq > asked.request.seq
+    assert requester.asked(asked.request.id).withdrawn
+    assert signed.not_after_s == NOW_S + 5 + 30 * 86_400
+
+
+def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
+    signed = requester.make_bulletin("  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60)
+    bulletin = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Bulletin)
+    assert (bulletin.title, bulletin.id, bulletin.not_after_s) == ("Flood warning", signed.id, NOW_S + 60)
+    assert signed.topics == (f"doorward/v1/bulletins/{bulletin.audience}/{requester.id}/{signed.id}",)
+    with pytest.raises(RequestError, match="link"):
+        requester.make_bulletin("Look", "at www.evil.example", not_after_s=NOW_S + 60)
+    (requester.folder / "bulletins" / signed.id / "bulletin.dsse").write_bytes(b"{}")
+    with pytest.raises(DoorwardError):
+        requester.signed(signed.id)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 31, "0" * 32, "g" * 32])

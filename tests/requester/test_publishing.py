@@ -10,7 +10,7 @@ from agent.core.bus import Acknowledged, Lost, Refused
 from agent.errors import ConfigurationError, NetworkError
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import Outgoing, connection_lock, is_published, publish, publish_pending
-from agent.wire.topics import requests_filter
+from agent.wire.topics import bulletins_filter, requests_filter
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.requester.conftest import NOW_S
 
@@ -32,7 +32,7 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
     bus = bus_of(broker)
     signed = requester.signed(asked.request.id)
     assert not is_published(requester, signed.id)
-    publish(requester, signed, bus, now_s=NOW_S)
+    publish(signed, bus, now_s=NOW_S)
     assert is_published(requester, signed.id)
     door = bus_of(broker, "ab" * 8)
     door.subscribe(requests_filter(signed.topics[0].split("/")[3]))
@@ -44,13 +44,44 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
 
 def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
     bus = bus_of(broker)
-    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S)
+    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
     withdrawn = requester.withdraw(asked.request.id)
     assert not is_published(requester, asked.request.id)
-    publish(requester, withdrawn, bus, now_s=NOW_S)
+    publish(withdrawn, bus, now_s=NOW_S)
     assert is_published(requester, asked.request.id)
     assert [message.payload for message in broker.retained.values()] == [withdrawn.envelope]
     bus.stop()
+
+
+def test_a_deletion_replaces_what_stood_there_and_stays_for_doors_that_are_off(
+    broker: FakeBroker, requester: Requester, asked: Asked
+) -> None:
+    bus = bus_of(broker)
+    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
+    late_s = asked.request.not_after_s + 86_400
+    deletion = requester.state_deleted(asked.request.id, late_s)
+    outgoing = Outgoing(bus)
+    publish_pending(requester, outgoing, late_s, lambda *_: None)
+    outgoing.pump()
+    assert [message.payload for message in broker.retained.values()] == [deletion.envelope]
+    again = requester.state_deleted(asked.request.id, late_s + 5)
+    assert not is_published(requester, asked.request.id)
+    assert again.envelope != deletion.envelope
+    bus.stop()
+
+
+def test_bulletins_stand_side_by_side_below_their_root(broker: FakeBroker, requester: Requester) -> None:
+    bus = bus_of(broker)
+    posted = [requester.make_bulletin(f"Road {n}", "Closed.", not_after_s=NOW_S + 9) for n in (1, 2)]
+    outgoing = Outgoing(bus)
+    publish_pending(requester, outgoing, NOW_S, lambda *_: None)
+    outgoing.pump()
+    door = bus_of(broker, "ab" * 8)
+    door.subscribe(bulletins_filter(requester.profile.audience or ""))
+    events = [getattr(door.next_event(0), "payload", None) for _ in range(4)]
+    assert {signed.envelope for signed in posted} <= set(events)
+    bus.stop()
+    door.stop()
 
 
 def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
@@ -58,7 +89,7 @@ def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: 
     broker.freeze()
     later = threading.Timer(0.1, lambda: (broker.kill(), broker.start()))
     later.start()
-    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=10)
+    publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=10)
     later.join()
     assert is_published(requester, asked.request.id)
     bus.stop()
@@ -68,7 +99,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(broker: FakeBroker, request
     broker.kill()
     bus = bus_of(broker)
     with pytest.raises(NetworkError, match="Nobody listens"):
-        publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=0.1)
+        publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=0.1)
     assert not is_published(requester, asked.request.id)
     bus.stop()
 
@@ -76,7 +107,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(broker: FakeBroker, request
 def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
     bus = bus_of(broker, "ab" * 8)  # a device's certificate: it may not ask
     with pytest.raises(NetworkError, match="may publish requests"):
-        publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=5)
+        publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=5)
     assert not is_published(requester, asked.request.id)
     bus.stop()
 
@@ -88,7 +119,7 @@ def test_what_is_expired_or_published_is_not_published_again(
     outgoing = Outgoing(bus)
     publish_pending(requester, outgoing, asked.request.not_after_s + 1, lambda *_: None)
     assert len(outgoing) == 0
-    publish(requester, requester.signed(asked.request.id), bus, now_s=NOW_S)
+    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     assert len(outgoing) == 0
     bus.stop()

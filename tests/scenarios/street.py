@@ -33,7 +33,7 @@ from agent.owner.trusting import offer_bundle, trust_root
 from agent.ports import CameraEnd
 from agent.requester.asking import Question
 from agent.requester.bundles import make_bundle
-from agent.requester.identity import Requester, SignedRequest
+from agent.requester.identity import Requester, SignedMessage
 from agent.requester.keys import load_key, make_key
 from agent.requester.publishing import publish
 from agent.requester.receiving import News, Receiver
@@ -169,7 +169,7 @@ class Asker:
         finally:
             bus.stop()
 
-    def ask(self, case: str, *, north: float = 0.0, hours: float = 1.0, checked: bool = True) -> SignedRequest:
+    def ask(self, case: str, *, north: float = 0.0, hours: float = 1.0, checked: bool = True) -> SignedMessage:
         """Sign and publish a request about the last `hours` around the door, or so many degrees north of it."""
         now_s = SystemClock().now().utc_ns // NS_PER_S
         question = Question(
@@ -184,7 +184,7 @@ class Asker:
         )
         signed = self.requester.make_request(question, now_s=now_s, checked=checked)
         with self.connected() as bus:
-            publish(self.requester, signed, bus, now_s=now_s)
+            publish(signed, bus, now_s=now_s)
         return signed
 
     @contextmanager
@@ -301,7 +301,7 @@ class Street:
                 trust_root(link, self.owner, asker.root.text)
                 offer_bundle(link, self.owner, asker.bundle)
 
-    def state_of(self, signed: SignedRequest) -> str:
+    def state_of(self, signed: SignedMessage) -> str:
         """What the device says of a request; "" when it knows none."""
         with self.owners_link() as link:
             listed = link.ask("requests", all=True)["requests"]

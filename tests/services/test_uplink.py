@@ -512,7 +512,7 @@ def test_it_says_when_it_has_stopped(link: Link) -> None:
 
 
 def test_bulletins_of_trusted_roots_are_listened_to_and_of_others_not(link: Link) -> None:
-    topic = f"doorward/v1/bulletins/{samples.ROOT_KEY.id}"
+    topic = f"doorward/v1/bulletins/{samples.ROOT_KEY.id}/+/+"
     until(lambda: topic in link.bus._filters)
     link.door.obey(custodians.TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
     until(lambda: topic not in link.bus._filters)

@@ -25,7 +25,7 @@ TRUST, _ = (
 )
 REQUEST_TOPIC = RequestTopic("287-379", "harbour-police", samples.request().id)
 RECEIPT_TOPIC = ReceiptTopic(samples.DEVICE_KEY.id, samples.receipt().disclosure)
-BULLETIN_TOPIC = BulletinTopic(samples.ROOT_KEY.id)
+BULLETIN_TOPIC = BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "00" * 16)
 TOPIC_OF: dict[str, Topic] = {
     "footage-request": REQUEST_TOPIC,
     "withdrawal": REQUEST_TOPIC,
@@ -51,7 +51,9 @@ def test_each_kind_of_message_comes_through_on_its_topic_and_on_no_other(name: s
         RequestTopic("287-379", "harbour-police", "9" * 32),
         RequestTopic("287-379", "somebody-else", samples.request().id),
         ReceiptTopic(samples.DEVICE_KEY.id, "9" * 32),
-        BulletinTopic("9" * 16),
+        BulletinTopic("9" * 16, "harbour-police", "00" * 16),
+        BulletinTopic(samples.ROOT_KEY.id, "somebody-else", "00" * 16),
+        BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "99" * 16),
         upload,
         *(topic for topic in TOPIC_OF.values() if topic != TOPIC_OF[name]),
     ]

@@ -20,7 +20,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(RequestTopic, CELLS, samples.IDS, samples.hexes(32)),
     st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
-    st.builds(BulletinTopic, samples.hexes(16)),
+    st.builds(BulletinTopic, samples.hexes(16), samples.IDS, samples.hexes(32)),
 )
 
 
@@ -68,6 +68,8 @@ HEX = "0" * 32
         f"doorward/v1/receipts/0123456789abcdef/{HEX}/more",
         "doorward/v1/up/police",
         "doorward/v1/bulletins/",
+        "doorward/v1/bulletins/0123456789abcdef",
+        f"doorward/v1/bulletins/0123456789abcde/police/{HEX}",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-01/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-20001/init",
@@ -95,7 +97,9 @@ def test_what_is_almost_a_topic_is_none(topic: str) -> None:
         UploadTopic("a", "0" * 16, HEX, 0, ChunkVerb(-1, "0" * 64)),
         ReceiptTopic("0" * 16, "x/y"),
         ReceiptTopic("+", HEX),
-        BulletinTopic("+"),
+        BulletinTopic("+", "police", HEX),
+        BulletinTopic("0" * 16, "+", HEX),
+        BulletinTopic("0" * 16, "police", "#"),
     ],
 )
 def test_a_part_that_is_more_than_a_level_is_refused(topic: Topic) -> None:

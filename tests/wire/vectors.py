@@ -98,7 +98,7 @@ def topic_table() -> Any:
         "request": str(RequestTopic("287-379", requester, samples.request().id)),
         "upload": [str(UploadTopic(requester, device, disclosure, number, verb)) for number, verb in enumerate(verbs)],
         "receipt": str(ReceiptTopic(device, disclosure)),
-        "bulletin": str(BulletinTopic(samples.ROOT_KEY.id)),
+        "bulletin": str(BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "00" * 16)),
         "filter": topics.requests_filter("287-379"),
         "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
     }

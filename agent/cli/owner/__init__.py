@@ -26,6 +26,7 @@ COMMANDS = {
     "open": LazyCommand("agent.cli.owner.opening:open_footage", "Open your own footage, on a device or a copied disk."),
     "export": LazyCommand("agent.cli.owner.depositing:export", "Keep your clips as MP4 in a folder or by WebDAV."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
+    "bulletins": LazyCommand("agent.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."),
     "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
     "ledger": LazyCommand("agent.cli.owner.ledger:ledger", "Read what happened, verified from the first entry on."),
 }

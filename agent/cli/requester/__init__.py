@@ -13,6 +13,10 @@ _COMMANDS = {
     "bundle": LazyCommand("agent.cli.requester.keys:bundle", "Sign the list of requesters you vouch for."),
     "request": LazyCommand("agent.cli.requester.asking:request", "Ask every door in an area for footage."),
     "withdraw": LazyCommand("agent.cli.requester.asking:withdraw", "Take a request back."),
+    "deleted": LazyCommand(
+        "agent.cli.requester.asking:deleted", "State, signed, that everything received for a request is deleted."
+    ),
+    "bulletin": LazyCommand("agent.cli.requester.asking:bulletin", "Post a safety message for the doors of an area."),
     "receive": LazyCommand("agent.cli.requester.receiving:receive", "Receive and acknowledge what owners disclose."),
     "verify": LazyCommand("agent.cli.requester.looking:verify", "Check a disclosure, offline."),
     "open": LazyCommand("agent.cli.requester.looking:open_", "Write its MP4s, a report and the evidence."),

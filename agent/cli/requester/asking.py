@@ -1,8 +1,9 @@
-"""`doorward requester request` and `withdraw`."""
+"""`doorward requester request`, `withdraw`, `deleted` and `bulletin`: what is published to doors."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -11,15 +12,18 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option, now_s
+from agent.cli.words import counted
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
+from agent.requester import files
+from agent.requester.answers import answers_to
 from agent.requester.asking import Question, parse_circle, parse_time, read_polygon
-from agent.requester.identity import Requester, SignedRequest
+from agent.requester.identity import Requester, SignedMessage
 from agent.requester.publishing import connection_lock, is_published, publish
 from agent.wire.area import Area
 from agent.wire.fields import Incident
 from agent.wire.messages import Contact
 
-__all__ = ["request", "withdraw"]
+__all__ = ["bulletin", "deleted", "request", "withdraw"]
 
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 0.2
@@ -102,6 +106,67 @@ def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, 
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
 
+@click.command()
+@folder_option
+@click.argument("request_id", metavar="REQUEST")
+@click.option("--remove", is_flag=True, help="Delete first what this folder still holds of it, sealed and opened.")
+@click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")
+@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@broker_options
+@json_option
+def deleted(
+    folder: Path, request_id: str, remove: bool, sure: bool, timeout: float, as_json: bool, **broker: Any
+) -> None:
+    """State, signed, that everything received for REQUEST is deleted.
+
+    Owners see it beside your receipt.  It is published whether or not there was an answer, so it tells nobody whether
+    there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.
+    """
+    who = Requester.open(folder)
+    held = list(answers_to(folder, who.asked(request_id).envelope))
+    if held and not remove:
+        raise ConfigurationError(
+            f"{folder} still holds {counted(len(held), 'disclosure')} of this request.",
+            remedy="--remove deletes what is here; delete copies elsewhere yourself.",
+        )
+    if not sure:
+        click.confirm("Is every copy of it gone, those elsewhere too?", abort=True, err=True)
+    for each in held:
+        each.remove()
+        with files.storage_errors(folder):
+            shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
+    signed = who.state_deleted(request_id, now_s())
+    _publish(who, signed, timeout, broker)
+    _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
+
+
+@click.command()
+@folder_option
+@click.option("--title", required=True, help="At most 100 characters, no links.")
+@click.option("--description", required=True, help="At most 500 characters, no links.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.  Without an area: all who trust your root.")
+@click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long it stands.")
+@click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
+@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@broker_options
+@json_option
+def bulletin(
+    folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, days: int,
+    audience: str | None, timeout: float, as_json: bool, **broker: Any,
+) -> None:  # fmt: skip
+    """Post a safety message for the doors of an area.
+
+    Owners find it in a list when they look.  Nobody is notified, and nobody answers.
+    """
+    who = Requester.open(folder)
+    area = None if circle is None and polygon is None else _area(circle, polygon)
+    until_s = now_s() + days * _DAY_S
+    signed = who.make_bulletin(title, description, not_after_s=until_s, area=area, audience=audience)
+    _publish(who, signed, timeout, broker)
+    _say_published(signed, published=True, what="bulletin", as_json=as_json)
+
+
 def _area(circle: str | None, polygon: Path | None) -> Area:
     if (circle is None) == (polygon is None):
         raise ConfigurationError("An area is a circle or a polygon.", remedy="Give one of --circle and --polygon.")
@@ -115,7 +180,7 @@ def _contact(name: str, email: str | None, phone: str | None) -> Contact:
         raise RequestError(error.message, remedy=error.remedy or "Give --contact-email or --contact-phone.") from error
 
 
-def _publish(who: Requester, signed: SignedRequest, timeout_s: float, broker: dict[str, Any]) -> None:
+def _publish(who: Requester, signed: SignedMessage, timeout_s: float, broker: dict[str, Any]) -> None:
     """Over a connection of our own, or by the 'receive' that runs already."""
     with contextlib.ExitStack() as stack:
         try:
@@ -124,10 +189,10 @@ def _publish(who: Requester, signed: SignedRequest, timeout_s: float, broker: di
             _await_publication(who, signed, timeout_s)
             return
         bus = stack.enter_context(connected(who, broker))
-        publish(who, signed, bus, now_s=now_s(), timeout_s=timeout_s)
+        publish(signed, bus, now_s=now_s(), timeout_s=timeout_s)
 
 
-def _await_publication(who: Requester, signed: SignedRequest, timeout_s: float) -> None:
+def _await_publication(who: Requester, signed: SignedMessage, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not is_published(who, signed.id):
         if time.monotonic() >= deadline:
@@ -138,7 +203,7 @@ def _await_publication(who: Requester, signed: SignedRequest, timeout_s: float) 
         time.sleep(_WAIT_S)
 
 
-def _say_published(signed: SignedRequest, *, published: bool, what: str, as_json: bool) -> None:
+def _say_published(signed: SignedMessage, *, published: bool, what: str, as_json: bool) -> None:
     if as_json:
         emit_json({"request": signed.id, "topics": signed.topics, "published": published})
         return

@@ -1,0 +1,52 @@
+"""The bulletins that a device keeps for its owner, each verified here with the roots this owner chose.
+
+A bulletin is a requester's safety message to an area.  It is never told, never answered, and changes nothing: it is
+read when its owner looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.errors import FormatError
+from agent.owner.clock import Clock, wall_ms
+from agent.owner.keys import OwnerKeys
+from agent.owner.meeting import Link, field, meet
+from agent.owner.trusting import trusted_at
+from agent.wire import envelope, strictjson
+from agent.wire.messages import Bulletin
+from agent.wire.trust import TrustedRequester, TrustStore
+
+__all__ = ["Posted", "read_bulletins"]
+
+_MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A bulletin and who really posted it, as the trust bundle names them."""
+
+    bulletin: Bulletin
+    requester: TrustedRequester
+
+
+def read_bulletins(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[Posted, ...]:
+    """Those that still stand, newest first.  One whose requester is no longer trusted is left out."""
+    met = meet(link, keys)
+    now_s = clock() // _MS_PER_S
+    store = trusted_at(link, keys, met).store
+    shown = [_read(str(each).encode(), store, now_s) for each in field(link.ask("bulletins"), "bulletins", list)]
+    return tuple(each for each in shown if each is not None and each.bulletin.not_after_s >= now_s)
+
+
+def _read(data: bytes, store: TrustStore, now_s: int) -> Posted | None:
+    claimed = envelope.read_unverified(data)
+    bulletin = strictjson.decode(claimed.payload, Bulletin)
+    requester = store.resolve(bulletin.audience, bulletin.requester, claimed.key_id, now_s)
+    if requester is None:
+        return None
+    try:
+        envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    except FormatError:
+        return None
+    return Posted(bulletin, requester)
