@@ -273,6 +273,7 @@ class Door:
     sealed_to: list[tuple[int, int]] = field(default_factory=list)
     """(how many recipients, epoch), each time the vault was told."""
     segments: list[str] = field(default_factory=list)
+    held_bytes: int = 1 << 40
     custodian: Custodian = field(init=False)
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy(11))
 
@@ -298,6 +299,7 @@ class Door:
             InboxSettings(self.limits, self.position, self.delay_s),
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),
             dict,
+            held_bytes=self.held_bytes,
         )
         self.custodian.start()
 

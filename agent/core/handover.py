@@ -47,6 +47,7 @@ __all__ = [
     "Told",
     "Took",
     "WhatChanged",
+    "WhatIsDeleted",
     "WhatIsHeld",
     "WhatIsHome",
     "WhatToSend",
@@ -88,6 +89,10 @@ class WhatIsHeld(Message, frozen=True):
     """Which of `stored` segments must not be evicted.  Answered by `Names`."""
 
     stored: int
+
+
+class WhatIsDeleted(Message, frozen=True):
+    """Which segments an owner has deleted.  Answered by `Names`: those that are still on the disk."""
 
 
 class Tell(Message, frozen=True):
@@ -242,7 +247,7 @@ class Failed(Message, frozen=True):
     remedy: str
 
 
-FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | Tell | Report
+FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | Tell | Report
 FromUplink: TypeAlias = (
     Addressing
     | Took

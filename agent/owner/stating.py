@@ -10,11 +10,22 @@ from agent.errors import ConfigurationError, FormatError
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, Met
 from agent.wire import envelope, strictjson
-from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Seconding, TrustChange
+from agent.wire.statements import (
+    Approval,
+    Erasure,
+    Hold,
+    OptIn,
+    OptOut,
+    Refusal,
+    Release,
+    Revocation,
+    Seconding,
+    TrustChange,
+)
 
 __all__ = ["state"]
 
-Statement = Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange
+Statement = Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange | Hold | Release | Erasure
 
 
 def state(

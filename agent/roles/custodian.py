@@ -35,7 +35,7 @@ from agent.errors import DoorwardError
 from agent.ports import Notifier
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts
 from agent.roles.at_home import home_address, make_metrics
-from agent.roles.limits import page_facts
+from agent.roles.limits import held_bytes, page_facts
 from agent.roles.requests import inbox_settings
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
@@ -92,9 +92,10 @@ class CustodianRole:
             lambda _recipients, _epoch: None,
             self.status,
             broker_name=self.device.id if configuration.broker else None,
+            held_bytes=held_bytes(configuration.vault),
         )
         self._reports = Reports(self._clock)
-        recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian.requests, notifier, self._reports)
+        recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian, notifier, self._reports)
         self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts, home)
         self.custodian.requests.wake_uplink = self._uplink_desk.news
         self._page = self._make_page() if configuration.page is not None else None
@@ -239,7 +240,7 @@ class CustodianRole:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                self.custodian.requests.on_time()
+                self.custodian.on_time()
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
             now_ns = self._clock.now().boot_ns

@@ -10,7 +10,14 @@ from typing import Any
 from agent import __version__, config
 from agent.wire.limits import Limits
 
-__all__ = ["page_facts", "request_limits"]
+__all__ = ["held_bytes", "page_facts", "request_limits"]
+
+_HELD_OF = 2
+"""Holds may keep one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
+
+
+def held_bytes(vault: config.Vault) -> int:
+    return vault.max_bytes // _HELD_OF
 
 
 def request_limits(requests: config.Requests) -> Limits:

@@ -28,7 +28,19 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.supervision import Supervision
 from agent.adapters.wear import wear
 from agent.config import CameraKind, Configuration
-from agent.core.handover import Message, Names, Noted, Report, Sealers, Sign, Signature, Tell, WhatIsHeld, WhoMayOpen
+from agent.core.handover import (
+    Message,
+    Names,
+    Noted,
+    Report,
+    Sealers,
+    Sign,
+    Signature,
+    Tell,
+    WhatIsDeleted,
+    WhatIsHeld,
+    WhoMayOpen,
+)
 from agent.core.motion.settings import MotionSettings
 from agent.core.progress import Progress
 from agent.core.recovery import Recovery, Step
@@ -211,6 +223,10 @@ class RecorderRole:
                 # On a connection of its own: a signature that is waited for must not keep the time.
                 self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
                 self._reports.ask(Report(self.status()), Noted, patience_s=0.0)
+                deleted = self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names
+                if deleted:
+                    gone = self.vault.erase(deleted)
+                    self._log.info("segments_deleted", segments=len(gone))
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # That the custodian is away is no reason to restart the recorder: it turns all the same.

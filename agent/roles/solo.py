@@ -127,6 +127,7 @@ class Solo:
             self._seal_to,
             self.status,
             broker_name=self.device.id if configuration.broker or bus else None,
+            held_bytes=translation.held_bytes(configuration.vault),
         )
         encoder = translation.encoder_choice(configuration)
         self._exits = RecoveryFile(configuration.device.state_dir)
@@ -144,7 +145,7 @@ class Solo:
                 translation.writer_settings(configuration.clips),
                 configuration.camera.stall_s,
             ),
-            lambda: self.custodian.requests.held(self.vault.totals().segments),
+            lambda: self.custodian.held(self.vault.totals().segments),
             recovery=Recovery(
                 supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
                 network=configuration.camera.kind is CameraKind.RTSP,
@@ -331,7 +332,8 @@ class Solo:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                self.custodian.requests.on_time()
+                self.vault.erase(self.custodian.deleted())
+                self.custodian.on_time()
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
 

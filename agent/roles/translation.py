@@ -20,7 +20,7 @@ from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.retention import Limits
 from agent.errors import ConfigurationError
 from agent.ports import Camera
-from agent.roles.limits import page_facts, request_limits
+from agent.roles.limits import held_bytes, page_facts, request_limits
 from agent.services.clip_writer import WriterSettings
 from firmware_bridge.boards import Board, board_named
 from firmware_bridge.ladder import Relief
@@ -30,6 +30,7 @@ __all__ = [
     "encoder_choice",
     "encoding_settings",
     "event_settings",
+    "held_bytes",
     "page_facts",
     "request_limits",
     "vault_limits",
@@ -39,8 +40,6 @@ __all__ = [
 
 _SENSITIVITY = (0.1, 10.0)
 _DAY_MS = 86_400_000
-_HELD_OF = 2
-"""Requests may hold one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -52,7 +51,7 @@ def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits
         oldest_ms=vault.max_age_days * _DAY_MS,
         free_bytes=int(disk_bytes * vault.free_floor),
         continuous_bytes=vault.continuous_max_bytes,
-        held_bytes=vault.max_bytes // _HELD_OF,
+        held_bytes=held_bytes(vault),
     )
 
 

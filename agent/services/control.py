@@ -18,6 +18,7 @@ from agent.errors import FormatError, RequestError
 from agent.ports import Journal
 from agent.services.enrolment import Enrolments
 from agent.services.inbox import bulletins, deletion_of, receipt_of
+from agent.services.keeping import Keeping, Kept
 from agent.services.ledger import Ledger
 from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
@@ -59,6 +60,7 @@ class Control:
         ledger: Ledger,
         journal: Journal,
         vault: VaultReader,
+        keeping: Keeping,
         status: Status,
     ) -> None:
         self._device = device
@@ -68,6 +70,7 @@ class Control:
         self._ledger = ledger
         self._journal = journal
         self._vault = vault
+        self._keeping = keeping
         self._status = status
         self._enrolling = threading.Lock()
         self._operations: dict[str, Callable[[Frame], Answer]] = {
@@ -84,6 +87,7 @@ class Control:
             "segment": self._segment,
             "poster": self._poster,
             "list": self._list,
+            "kept": self._kept,
             "statement": self._statement,
             "trust": self._show_trust,
             "trust_bundle": self._take_bundle,
@@ -166,7 +170,7 @@ class Control:
         stored = self._journal.request(_text(frame, "id"))
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
-        here = [segment for segment in stored.segments if self._vault.find(segment) is not None]
+        here = [segment for segment in stored.segments if self._here(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
         short = sum(map(len, lines)) <= _LONG_BYTES
         first = self._journal.get(first_approval_of(stored.id))
@@ -193,22 +197,31 @@ class Control:
 
     def _segment(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")
-        entry = self._vault.find(segment)
+        entry = self._here(segment)
         if entry is None:
             raise RequestError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
         return {"record": self._vault.record(segment).line.decode()}, self._vault.read(segment, 0, entry.size_bytes)
 
     def _poster(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")
-        poster = self._vault.read_poster(segment)
+        poster = self._vault.read_poster(segment) if self._here(segment) is not None else None
         if poster is None:
             raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
         return {"record": self._vault.record(segment).line.decode()}, poster
 
     def _list(self, frame: Frame) -> Answer:
         found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))
-        page = [_listed(entry) for entry in found[:_MOST_LISTED]]
-        return {"segments": page, "more": len(found) > len(page)}, b""
+        kept = self._keeping.kept()
+        page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
+        return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
+
+    def _kept(self, _frame: Frame) -> Answer:
+        kept = self._keeping.kept()
+        return {"held": kept.held, "going": sorted(kept.going)}, b""
+
+    def _here(self, segment: str) -> VaultEntry | None:
+        """A stored segment that no owner has deleted."""
+        return None if segment in self._keeping.going() else self._vault.find(segment)
 
     def _statement(self, frame: Frame) -> Answer:
         try:
@@ -250,7 +263,7 @@ def _standing(opt_out: StandingOptOut) -> dict[str, Any]:
     return {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
 
 
-def _listed(entry: VaultEntry) -> dict[str, Any]:
+def _listed(entry: VaultEntry, kept: Kept) -> dict[str, Any]:
     return {
         "id": entry.id,
         "event": entry.event,
@@ -261,6 +274,7 @@ def _listed(entry: VaultEntry) -> dict[str, Any]:
         "size_bytes": entry.size_bytes,
         "poster": entry.poster is not None,
         "whole": entry.whole,
+        "held_until_s": kept.held.get(entry.id),
     }
 
 

@@ -19,6 +19,7 @@ from agent.services.control import Control, DeviceNames
 from agent.services.decisions import Decisions
 from agent.services.enrolment import Changed, Enrolments
 from agent.services.inbox import Inbox, InboxSettings
+from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.requests import Requests
@@ -44,7 +45,10 @@ class CustodianPorts:
 
 
 class Custodian:
-    """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows."""
+    """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows.
+
+    `held_bytes`: the most that owners may keep from the rolling vault.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,8 @@ class Custodian:
         changed: Changed,
         status: Callable[[], dict[str, Any]],
         broker_name: str | None = None,
+        *,
+        held_bytes: int,
     ) -> None:
         device = public_key_of(device_key)
         self._journal = ports.journal
@@ -72,7 +78,10 @@ class Custodian:
             settings.delay_s,
             settings.minute_of,
         )
-        self._inbox = Inbox(settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock)
+        self.keeping = Keeping(ports.journal, self._ledger, ports.vault, ports.clock, held_bytes)
+        self._inbox = Inbox(
+            settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock, self.keeping
+        )
         statements = Statements(
             self.enrolments,
             self.requests,
@@ -81,6 +90,7 @@ class Custodian:
             self._ledger,
             self._trust,
             ports.vault,
+            self.keeping,
             ports.clock,
             ports.entropy,
         )
@@ -92,6 +102,7 @@ class Custodian:
             self._ledger,
             ports.journal,
             ports.vault,
+            self.keeping,
             status,
         )
 
@@ -103,6 +114,20 @@ class Custodian:
         self._trust.announce(changed=False)
         self.requests.on_time()
         self.requests.remind()
+
+    def held(self, stored_segments: int) -> frozenset[str]:
+        """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
+        return self.keeping.held() | self.requests.held(stored_segments)
+
+    def deleted(self) -> frozenset[str]:
+        """What an owner has deleted and is still on the disk."""
+        return self.keeping.going()
+
+    def on_time(self) -> None:
+        """Now and then: end what ran out, forget what is done."""
+        self.requests.on_time()
+        with self.requests.deciding():
+            self.keeping.on_time()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         return self._inbox.on_message(topic, data)

@@ -34,6 +34,7 @@ from agent.core.handover import (
     Told,
     Took,
     WhatChanged,
+    WhatIsDeleted,
     WhatIsHeld,
     WhatIsHome,
     WhatToSend,
@@ -63,9 +64,10 @@ _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.enco
 
 
 class Holder(Protocol):
-    """Who knows which segments must stay."""
+    """Who knows which segments must stay, and which must go."""
 
     def held(self, stored_segments: int) -> frozenset[str]: ...
+    def deleted(self) -> frozenset[str]: ...
 
 
 class Reports:
@@ -109,6 +111,8 @@ class RecorderDesk:
                 return Signature(self._sign(_record_encoding(encoding)))
             case WhatIsHeld(stored=stored):
                 return Names(tuple(self._holder.held(stored)))
+            case WhatIsDeleted():
+                return Names(tuple(self._holder.deleted()))
             case Tell(kind=kind, text=text, once=once):
                 self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT])
                 return Noted()

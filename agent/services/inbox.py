@@ -26,6 +26,7 @@ from agent.core.requests import (
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, OpenError
 from agent.ports import Clock, Journal
+from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
 from agent.services.trust import TrustKeeper
@@ -107,7 +108,9 @@ class Inbox:
         trust: TrustKeeper,
         vault: VaultReader,
         clock: Clock,
+        keeping: Keeping,
     ) -> None:
+        self._keeping = keeping
         self._settings = settings
         self._requests = requests
         self._journal = journal
@@ -190,10 +193,11 @@ class Inbox:
         window = Window.of_seconds(request.from_s, request.to_s)
         # A segment whose date only an anchor knows is listed by it, but its own record, which is what a requester could
         # check, says another time: it cannot be shared, so its owner is not asked about it.
+        going = self._keeping.going()
         candidates = [
             entry
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
-            if self._vault.dated_by_itself(entry)
+            if self._vault.dated_by_itself(entry) and entry.id not in going
         ]
         return match(window, request.area, self._settings.position, candidates, most=_MOST_MATCHED)
 

@@ -21,6 +21,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import RequestError
 from agent.ports import Clock, Entropy, Journal
 from agent.services.enrolment import Enrolments
+from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import Making, OutboxMaker
 from agent.services.requests import Requests, Verdict, first_approval_of
@@ -34,10 +35,13 @@ from agent.wire.statements import (
     Absence,
     Approval,
     Enrolment,
+    Erasure,
+    Hold,
     OptIn,
     OptOut,
     OwnerStatement,
     Refusal,
+    Release,
     Revocation,
     Seconding,
     TrustChange,
@@ -48,7 +52,19 @@ __all__ = ["Statements"]
 _MS_PER_S: Final = 1000
 _ID_BYTES: Final = 16
 _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
-    kind.PAYLOAD_TYPE: kind for kind in (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange)
+    kind.PAYLOAD_TYPE: kind
+    for kind in (
+        Approval,
+        Seconding,
+        Refusal,
+        OptOut,
+        OptIn,
+        Revocation,
+        TrustChange,
+        Hold,
+        Release,
+        Erasure,
+    )
 }
 
 
@@ -89,6 +105,7 @@ class Statements:
         ledger: Ledger,
         trust: TrustKeeper,
         vault: VaultReader,
+        keeping: Keeping,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -99,6 +116,7 @@ class Statements:
         self._ledger = ledger
         self._trust = trust
         self._vault = vault
+        self._keeping = keeping
         self._clock = clock
         self._entropy = entropy
 
@@ -156,6 +174,12 @@ class Statements:
                 self._ledger.write(EntryKind.OPT_IN, **fields)
             case TrustChange():
                 self._trust.change(statement, fields)
+            case Hold():
+                self._keeping.hold(statement, fields)
+            case Release():
+                self._keeping.release(statement, fields)
+            case Erasure():
+                self._keeping.erase(statement, fields)
         return Verdict()
 
     def _approve(self, approval: Approval, said: _Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
@@ -239,6 +263,7 @@ class Statements:
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         if approval.clips is not None:
             wanted |= set(stored.segments)
+        wanted -= self._keeping.going()
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release(approval, by_hash, stored, records, approval.device)
 

@@ -8,7 +8,7 @@ itself once the disk does.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -175,6 +175,17 @@ class Vault(VaultReader):
             max(0, decision.short_bytes - relieved),
             tuple(entry.id for entry, _reason in evict if entry.id in held),
         )
+
+    def erase(self, segments: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
+        """Evict these because an owner deleted them, the newest too (procedure E).  Those that were here, in order."""
+        with self._writing():
+            now = self._now()
+            entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
+            for first in range(0, len(entries), MOST_EVICTED):
+                self._evict(entries[first : first + MOST_EVICTED], EvictionReason.OWNER, now)
+            if entries and not self._store_is_low():
+                self._log.keep_reserve()
+        return tuple(entry.id for entry in entries)
 
     def _usage(self, totals: Totals) -> Usage:
         free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()

@@ -52,12 +52,15 @@ __all__ = [
     "Approval",
     "ClipTold",
     "Enrolment",
+    "Erasure",
+    "Hold",
     "NamedKey",
     "NamedRecipient",
     "OptIn",
     "OptOut",
     "OwnerStatement",
     "Refusal",
+    "Release",
     "Revocation",
     "Scope",
     "SealedItem",
@@ -72,6 +75,7 @@ MAX_SEGMENTS: Final = 10_000
 """More than the twelve hours of the longest window hold at the usual five seconds."""
 MAX_GAPS: Final = 4_096
 MAX_CLIPS: Final = 4_096
+MAX_KEPT: Final = 4_096
 MAX_CONTACT_CHARACTERS: Final = 16_384
 STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
@@ -308,6 +312,46 @@ class Revocation(OwnerStatement, frozen=True):
     PAYLOAD_TYPE: ClassVar[str] = payload_type("revocation")
 
     disclosure: HexId
+
+
+KeptSegments = Annotated[tuple[SegmentIdText, ...], Meta(min_length=1, max_length=MAX_KEPT)]
+
+
+class Hold(OwnerStatement, frozen=True):
+    """Keep these segments from the rolling vault until that day."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("hold")
+
+    segments: KeptSegments
+    until_s: UtcS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct("segments", self.segments)
+
+
+class Release(OwnerStatement, frozen=True):
+    """Let these segments go when their time comes."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("release")
+
+    segments: KeptSegments
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct("segments", self.segments)
+
+
+class Erasure(OwnerStatement, frozen=True):
+    """Delete these segments now.  What was shared of them stays shared."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("erasure")
+
+    segments: KeptSegments
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct("segments", self.segments)
 
 
 class TrustChange(OwnerStatement, frozen=True):

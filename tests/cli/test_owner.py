@@ -527,3 +527,33 @@ def test_without_keys_the_remedy_is_keygen(tool: Tool, door: Doorstep, tmp_path:
     done = tool("owner", "status", "--keys", tmp_path / "none", "--device", door.socket)
     assert done.status == 2
     assert "doorward owner keygen" in done.err
+
+
+def test_footage_is_held_released_and_deleted_by_event_or_by_segment(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, _, (first, second, third) = asked
+    event = door.device.stored[first].signed.record.event
+    held = json.loads(door("hold", event[:8], "--days", "30", "--json").out)
+    assert held == {"segments": [first, second], "until_s": NOW_MS // 1000 + 30 * 86_400}
+    assert "No longer kept: 1 segments." in door("release", second).out
+    assert "Deleted: 1 segments." in door("delete", third, "--yes").out
+    assert [type(each).__name__ for each in door.device.statements[-3:]] == ["Hold", "Release", "Erasure"]
+    assert set(door.device.stored) == {first, second}
+    assert door("delete", third, "--yes").status != 0
+
+
+def test_nothing_is_deleted_before_the_owner_says_yes(
+    asked: tuple[Doorstep, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, _, segments = asked
+    questions: list[str] = []
+
+    def no(question: str, **_: object) -> None:
+        questions.append(question)
+        raise click.Abort
+
+    monkeypatch.setattr("click.confirm", no)
+    assert door("delete", segments[0]).status != 0
+    assert questions == ["Delete these 1 segments for good?"]
+    assert segments[0] in door.device.stored

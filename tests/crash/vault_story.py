@@ -33,6 +33,8 @@ class Story:
     media: dict[str, bytes] = field(default_factory=dict)
     """Of acknowledged segments."""
     held: set[str] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)
+    """Deleted by an owner: a call that was cut off may have come to it or not."""
     begun: dict[str, bytes] = field(default_factory=dict)
     """Media written so far of segments not acknowledged, and of all others."""
     errors: list[StorageError] = field(default_factory=list)
@@ -40,7 +42,9 @@ class Story:
     """The clock became known, and a later call of the vault returned."""
 
     def copy(self) -> Story:
-        return Story(dict(self.media), set(self.held), dict(self.begun), list(self.errors), self.dated)
+        return Story(
+            dict(self.media), set(self.held), set(self.erased), dict(self.begun), list(self.errors), self.dated
+        )
 
 
 def tell(disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = False) -> TestVault:
@@ -78,6 +82,7 @@ def tell(disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = 
     attempt("record", 10)
     attempt("watching")
     attempt("record between", 11)
+    attempt("erase")
     attempt("roll")
     attempt("record", 12)
     return tested
@@ -135,6 +140,13 @@ def _roll(tested: TestVault, story: Story, number: int) -> None:
     tested.vault.roll(story.held, Limits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2)))
 
 
+def _erase(tested: TestVault, story: Story, number: int) -> None:
+    """An owner deletes one that is held, and the newest."""
+    stored = [entry.id for entry in tested.vault.entries()]
+    story.erased.update({*story.held & set(stored), stored[-1]} if stored else ())
+    tested.vault.erase(sorted(story.erased))
+
+
 def _gap(tested: TestVault, story: Story, number: int) -> None:
     tested.vault.gap(GapReason.OFF, tested.clock.now(), tested.clock.advance(100))
 
@@ -148,6 +160,7 @@ _STEPS = {
     "record between": _record_between,
     "watching": _watching,
     "scrub": _scrub,
+    "erase": _erase,
     "gap": _gap,
 }
 
@@ -163,7 +176,7 @@ def check(tested: TestVault, story: Story) -> None:
     """FORMAT.md's invariants, after start-up."""
     entries = {entry.id: entry for entry in tested.vault.entries()}
     assert verify_chain(tested.log.lines(), public_key_of(DEVICE_KEY)) == ()
-    evicted = _evicted(tested, story.held)
+    evicted = _evicted(tested, story)
     for segment, media in story.media.items():
         if segment in evicted:
             continue
@@ -178,7 +191,7 @@ def check(tested: TestVault, story: Story) -> None:
     _check_files(tested, story, set(entries))
 
 
-def _evicted(tested: TestVault, held: set[str]) -> set[str]:
+def _evicted(tested: TestVault, story: Story) -> set[str]:
     """What the tombstones name, each checked against what was stored when it was written."""
     stored: list[Segment | Adopted] = []
     gone: set[str] = set()
@@ -189,7 +202,12 @@ def _evicted(tested: TestVault, held: set[str]) -> set[str]:
             stored.append(record)
         if isinstance(record, Evicted):
             assert record.reason is not EvictionReason.MISSING, "I2: a segment was missing"
-            unheld = [one for one in stored[:-1] if one.id not in held]
+            if record.reason is EvictionReason.OWNER:
+                assert set(record.segments) <= story.erased, "I3: deleted, and no owner asked for it"
+                stored = [one for one in stored if one.id not in record.segments]
+                gone.update(record.segments)
+                continue
+            unheld = [one for one in stored[:-1] if one.id not in story.held]
             unheld.sort(key=lambda one: one.label_text != CONTINUOUS)  # stable: each kind stays in order
             assert list(record.segments) == [one.id for one in unheld[: len(record.segments)]], (
                 "I3: not the oldest first"

@@ -32,9 +32,12 @@ from agent.wire.statements import (
     STATEMENT_LIMIT_BYTES,
     Approval,
     Enrolment,
+    Erasure,
+    Hold,
     OptIn,
     OptOut,
     Refusal,
+    Release,
     Revocation,
     Scope,
     Seconding,
@@ -361,6 +364,14 @@ class FakeDevice:
             case OptIn():
                 self.standing.pop((statement.scope, statement.value or ""), None)
                 self.write(EntryKind.OPT_IN, subject=subject)
+            case Hold():
+                self.write(EntryKind.HELD, subject=subject, segments=len(statement.segments))
+            case Release():
+                self.write(EntryKind.RELEASED, subject=subject, segments=len(statement.segments))
+            case Erasure():
+                self.write(EntryKind.ERASED, subject=subject, segments=len(statement.segments))
+                for name in statement.segments:
+                    del self.stored[name]
             case TrustChange():
                 for text in statement.roots_added:
                     self.trust = self.trust.with_root(_key(text))
@@ -399,7 +410,7 @@ class FakeDevice:
     def _open_statement(self, data: bytes) -> tuple[Any, str]:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
-        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange)
+        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure)
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
         if statement.device != self.key.text:

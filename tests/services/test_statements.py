@@ -21,11 +21,14 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
     Absence,
+    Erasure,
+    Hold,
     NamedKey,
     OptIn,
     OptOut,
     OwnerStatement,
     Refusal,
+    Release,
     Revocation,
     Scope,
     TrustChange,
@@ -52,6 +55,9 @@ EVERY: dict[str, Callable[[Door, FootageRequest], tuple[OwnerStatement, tuple[by
     "opt-out": lambda _door, _asked: (OptOut(**stated(), scope=Scope.ALL), ()),
     "opt-in": lambda _door, _asked: (OptIn(**stated(), scope=Scope.ALL), ()),
     "trust change": lambda _door, _asked: (TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)), ()),
+    "hold": lambda door, _: (Hold(**stated(), segments=tuple(door.segments[:1]), until_s=NOW_S + 86_400), ()),
+    "release": lambda door, _: (Release(**stated(), segments=tuple(door.segments[:1])), ()),
+    "erasure": lambda door, _: (Erasure(**stated(), segments=tuple(door.segments[:1])), ()),
     "revocation": lambda door, _: (Revocation(**stated(), disclosure=given(door)), ()),
 }
 

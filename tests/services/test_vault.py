@@ -16,8 +16,8 @@ from agent.adapters.index_sqlite import SqliteIndex
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
-from agent.core.vault.manifest import open_line, verify_chain
-from agent.core.vault.records import EvictionReason, GapReason, Segment
+from agent.core.vault.manifest import open_line, read_chain, verify_chain
+from agent.core.vault.records import Evicted, EvictionReason, GapReason, Segment
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.services.vault import RollReport
@@ -257,3 +257,15 @@ def test_on_a_full_disk_recording_wins_over_holds_and_says_so() -> None:
     assert [entry.id for entry in tested.vault.entries()] == ids[3:]
     reasons = [getattr(record, "reason", None) for record in tested.vault._records()]
     assert EvictionReason.RECORDING in reasons
+
+
+def test_what_an_owner_deletes_goes_at_once_the_newest_too_and_the_manifest_says_by_whom(tested: TestVault) -> None:
+    first, second, third = (tested.record(*MEDIA) for _ in range(3))
+    assert tested.vault.erase([third, first, "a" * 26]) == (third, first)
+    assert [entry.id for entry in tested.vault.entries()] == [second]
+    assert tested.vault.erase([third, first]) == ()
+    records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed is not None]
+    assert isinstance(records[-1], Evicted)
+    assert (records[-1].segments, records[-1].reason) == ((third, first), EvictionReason.OWNER)
+    fourth = tested.record(*MEDIA)
+    assert [entry.id for entry in tested.vault.entries()] == [second, fourth]

@@ -22,7 +22,7 @@ from agent.owner.meeting import meet
 from agent.owner.sources import EVERYTHING_MS, DeviceVault, Listed, Source
 from agent.wire.identities import PublicKey, parse_public_key
 
-__all__ = ["open_footage", "source_of"]
+__all__ = ["chosen_clips", "open_footage", "source_of"]
 
 Clips = tuple[tuple[Listed, ...], ...]
 
@@ -55,7 +55,7 @@ def open_footage(
     keys = None if identity else load_keys(folder)
     identities = read_identities(identity, ask_passphrase) if identity else ()
     with source_of(vault, device, keys, folder, signed_by) as source:
-        clips = _chosen(source, names, start, end, everything=only_list)
+        clips = chosen_clips(source, names, start, end, everything=only_list)
         if only_list:
             _say_list(clips, as_json)
             return
@@ -96,7 +96,9 @@ def _own(keys: OwnerKeys | None) -> tuple[AgeIdentity, ...]:
     return (keys.identity,) if keys else ()
 
 
-def _chosen(source: Source, names: Sequence[str], start: str | None, end: str | None, *, everything: bool) -> Clips:
+def chosen_clips(
+    source: Source, names: Sequence[str], start: str | None, end: str | None, *, everything: bool
+) -> Clips:
     """The clips, or the parts of clips, that are meant."""
     if not names and start is None and end is None and not everything:
         raise ConfigurationError(

@@ -53,6 +53,11 @@ class EntryKind(enum.Enum):
     RECEIPT = "receipt"
     DELETED = "deleted"
     """The requester states that it has deleted what it received."""
+    HELD = "held"
+    """An owner keeps segments from the rolling vault."""
+    RELEASED = "released"
+    ERASED = "erased"
+    """An owner deletes segments: written before the first of them is touched."""
     OPT_OUT = "opt-out"
     OPT_IN = "opt-in"
     TRUST_CHANGED = "trust-changed"
@@ -126,6 +131,9 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.STOPPED: _fields("request requester disclosure", "subject segments size_bytes reason"),
     EntryKind.RECEIPT: _fields("request requester disclosure subject", "segments size_bytes reason"),
     EntryKind.DELETED: _fields("request requester subject"),
+    EntryKind.HELD: _fields("subject segments", "reason"),
+    EntryKind.RELEASED: _fields("subject segments", "reason"),
+    EntryKind.ERASED: _fields("subject segments", "reason"),
     EntryKind.OPT_OUT: _fields("subject", "reason"),
     EntryKind.OPT_IN: _fields("subject", "reason"),
     EntryKind.TRUST_CHANGED: _fields("subject", "version reason"),

@@ -148,6 +148,8 @@ class EvictionReason(enum.Enum):
     FLOOR = "floor"
     MISSING = "missing"
     """Found missing at start: not by us."""
+    OWNER = "owner"
+    """An owner deleted them."""
     RECORDING = "recording"
     """Held for a request, and let go all the same: nothing else was left, and recording would have stopped."""
 
