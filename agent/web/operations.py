@@ -46,6 +46,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "segment": (Mark.OWNER, _SMALL),
     "poster": (Mark.OWNER, _SMALL),
     "list": (Mark.OWNER, _SMALL),
+    "kept": (Mark.OWNER, _SMALL),
     "statement": (Mark.OWNER, _STATEMENT),
     "trust": (Mark.OWNER, _SMALL),
     "trust_bundle": (Mark.OWNER, _BUNDLE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,13 @@ def require_browser() -> None:
         pytest.skip("no Chromium here: apt-get install chromium")
     if shutil.which("node") is None or not (HERE / "node_modules" / "playwright-core").is_dir():
         pytest.skip("playwright-core is not installed: run `npm ci` in tests/browser")
+
+
+def require_all() -> None:
+    """Skip what takes minutes, unless all of it is wanted."""
+    require_browser()
+    if os.environ.get("DOORWARD_BROWSER") != "all":
+        pytest.skip("all of the page in a browser takes minutes: make test-browser")
 
 
 class Browser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,9 @@ from agent.requester.receiving import News
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
-from tests.browser.browser import require_browser
-from tests.browser.house import DESKTOP, PASSPHRASE, PHONE, House, Phones, a_house, phones
+from tests.browser.browser import require_all
+from tests.browser.home import Home
+from tests.browser.house import DESKTOP, PASSPHRASE, PHONE, House, a_house, phones
 from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
 
@@ -29,28 +29,7 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 
 @pytest.fixture(autouse=True)
 def all_of_it() -> None:
-    require_browser()
-    if os.environ.get("DOORWARD_BROWSER") != "all":
-        pytest.skip("all of the page in a browser takes minutes: make test-browser")
-
-
-class Home:
-    """A claimed door with footage, an owner's phone, and a requester who may ask."""
-
-    def __init__(self, house: House, people: Phones) -> None:
-        self.house, self.people = house, people
-        people.pair("ana")
-        people.claim("ana")
-        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
-        house.record()
-        self.police = Asker(house.street, "rijnstad-police", Kind.POLICE)
-        people.trust("ana", self.police.root.text, self.police.bundle, "The rijnstad-police")
-
-    def asked(self, case: str, **options: float) -> str:
-        """The id of a request that waits for the owner."""
-        request = self.police.ask(case, **options)
-        until(lambda: self.house.state_of(request.id) == "pending", "the request to match")
-        return request.id
+    require_all()
 
 
 @pytest.fixture
@@ -146,27 +125,10 @@ def test_sending_shows_its_progress_and_can_be_stopped(tmp_path: Path, footage: 
 
 def test_a_second_owner_joins_by_qr_and_the_doorbell_cannot_slip_in_another(home: Home) -> None:
     people = home.people
-    people.go("ana", "/settings")
-    address = people.run(
-        "ana",
-        """await page.getByRole("button", {name: "Add a phone or owner"}).click();
-           await page.locator(".dialog .qr").waitFor();
-           return page.locator(".address").textContent();""",
-    )
+    address = home.invite("ana")
     # What a doorbell could do: show a card of its own making.  It lacks the secret, which never reaches it.
     home.house.solo.page._operations._cards["forged"] = '{"card": "{}", "mac": "00"}'  # type: ignore[union-attr]
-    people.browser.open("ben", **PHONE)
-    people.run(
-        "ben",
-        """await page.goto(args.address);
-           await page.getByRole("button", {name: "Continue"}).click();
-           await page.getByRole("heading", {name: /Join/}).waitFor();""",
-        address=address,
-    )
-    people.make_keys("ben")
-    people.run("ana", 'await page.getByRole("heading", {name: "Admit owner-2?"}).waitFor();')
-    people.sign("ana", "Sign and admit")
-    people.run("ben", 'await page.waitForURL("**/timeline"); await page.locator("body[data-bare=false]").waitFor();')
+    home.join("ben", address, "ana")
     assert home.house.control("status")["owners"] == ["owner-1", "owner-2"]
     # Footage from now on opens on both phones; from before, only on the first.
     home.house.record()

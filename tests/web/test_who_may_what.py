@@ -40,7 +40,8 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "segment", "poster", "list", "statement", "trust", "trust_bundle",
+            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "list", "kept",
+            "statement", "trust", "trust_bundle",
             "push_key", "push_subscribe", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
         )

@@ -13,7 +13,8 @@ import { request } from "./pages/request.js";
 import { requests } from "./pages/requests.js";
 import { settings } from "./pages/settings.js";
 import { setup } from "./pages/setup.js";
-import { event, timeline } from "./pages/timeline.js";
+import { event } from "./pages/event.js";
+import { timeline } from "./pages/timeline.js";
 import { unlock } from "./pages/unlock.js";
 
 const ROUTES = [

@@ -2,6 +2,7 @@
 // by name and gets plain values, pictures and films back; a key never crosses to it, and never leaves the browser.
 import { plainOf, PageError } from "./errors.js";
 import { ask } from "./link.js";
+import * as deciding from "./owner/deciding.js";
 import * as enrolling from "./owner/enrolling.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
@@ -121,6 +122,13 @@ const operations = {
     await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
+  /** How many owners it takes to share something from now on: 1 or 2. */
+  async agreeOn({ needed, passphrase }) {
+    const own = await keys.unlock(passphrase);
+    const change = (recipients, approvers) => ({ recipients, approvers, approvals_needed: needed });
+    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+  },
+
   // A new phone, with nothing but the recovery kit
 
   async recover({ typed, name, passphrase, replaces, origin }) {
@@ -148,7 +156,7 @@ const operations = {
   async owners() {
     const { value } = await readEnrolment((await ask("enrolment")).envelope);
     const recipients = new Set(value.recipients.map((each) => each.name));
-    return { epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null };
+    return { epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null, needed: value.approvals_needed ?? 1 };
   },
 
   async backup() {
@@ -216,15 +224,31 @@ const operations = {
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
     if (older) own.identity = await whicheverUnwraps(own.identity, found);
-    return reviewing.approve(found, own, choice);
+    return deciding.approve(found, own, choice);
   },
 
   async deny({ id, passphrase }) {
-    await reviewing.deny(id, await keys.unlock(passphrase));
+    await deciding.deny(id, await keys.unlock(passphrase));
   },
 
   async decide({ kind, matter, passphrase }) {
-    return reviewing.decide(kind, matter, await keys.unlock(passphrase));
+    return deciding.decide(kind, matter, await keys.unlock(passphrase));
+  },
+
+  async second({ id, passphrase }) {
+    const found = reviews.get(id);
+    if (!found) throw new PageError("error.review-first");
+    return deciding.second(found, await keys.unlock(passphrase));
+  },
+
+  async gaps({ id }) {
+    const found = reviews.get(id);
+    if (!found) throw new PageError("error.review-first");
+    return reviewing.gapsOf(found);
+  },
+
+  async bulletins() {
+    return reviewing.bulletins();
   },
 
   async trust() {

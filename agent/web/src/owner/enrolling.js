@@ -33,7 +33,16 @@ export async function enrolNext(change, approval, identities) {
   const device = await parseKey((await ask("device")).device);
   const before = await readEnrolment((await ask("enrolment")).envelope);
   const lists = change(before.value.recipients, before.value.approvers);
-  const matter = { epoch: before.value.epoch + 1, ...lists, recovery: before.value.recovery, previous: before.sha256 };
+  // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to agree.
+  const needed = Math.min(lists.approvals_needed ?? before.value.approvals_needed ?? 1, lists.recipients.length);
+  const matter = {
+    epoch: before.value.epoch + 1,
+    recipients: lists.recipients,
+    approvers: lists.approvers,
+    recovery: before.value.recovery,
+    previous: before.sha256,
+    approvals_needed: needed > 1 ? needed : undefined,
+  };
   return propose(device, matter, approval, identities);
 }
 

@@ -1,17 +1,18 @@
 // A footage request as its owner sees it, checked by this browser and not by the doorbell that shows it
-// (agent/owner/reviewing.py), and everything an owner can decide about it (agent/owner/deciding.py).
-import { OpenError, PageError } from "../errors.js";
+// (agent/owner/reviewing.py), and what became of it.
+import { OpenError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
-import { rewrap, sealTo, split } from "../wire/age.js";
-import { base64, sha256hex, utf8 } from "../wire/bytes.js";
-import { payloadType, readUnverified, verify } from "../wire/envelope.js";
+import { sha256hex, utf8 } from "../wire/bytes.js";
+import { open, payloadType, readUnverified, verify } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
-import { footageRequest } from "../wire/messages.js";
+import {
+  absences, approval as isApproval, bulletin as isBulletin, deletion as isDeletion, footageRequest, receipt as isReceipt,
+  STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT,
+} from "../wire/messages.js";
 import { eventOf, isShareable, labelOf, openCaptured, openPoster, posterOf, recordOf, spanOf } from "../wire/segment.js";
-import { decode, encode } from "../wire/strictjson.js";
+import { decode } from "../wire/strictjson.js";
 import { isOverLimit, TrustStore } from "../wire/trust.js";
-import { meet } from "./meeting.js";
-import { state } from "./stating.js";
+import { approverKeys, meet } from "./meeting.js";
 import * as store from "./store.js";
 
 /** Roots and bundles this browser vouches for; `unconfirmed` are roots only the doorbell names. */
@@ -28,7 +29,7 @@ export async function trusted(met) {
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown };
 }
 
-async function payloadOf(answer, id) {
+export async function payloadOf(answer, id) {
   const claimed = readUnverified(utf8(answer.envelope));
   if (claimed.type !== payloadType("footage-request")) throw new OpenError("error.other-request");
   const request = footageRequest(decode(claimed.payload));
@@ -51,7 +52,70 @@ export async function review(id) {
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
   const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
   const segments = await segmentsOf(answer.segments, lines, request, met.device);
-  return { met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
+  const found = { met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
+  found.first = answer.first ? await firstYes(found, answer.first) : null;
+  found.receipt = await said(found, answer.receipt, "receipt", isReceipt);
+  found.deletion = await said(found, answer.deletion, "deletion", isDeletion);
+  return found;
+}
+
+/** What another owner approved and still waits for a second: exactly this can be agreed to, and it is held against the
+ *  records once more. */
+async function firstYes(found, envelope) {
+  const { enrolment } = found.met;
+  const keys = await approverKeys(enrolment);
+  const claimed = await open(utf8(envelope), payloadType("approval"), keys, STATEMENT_ENVELOPE_LIMIT);
+  const yes = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
+  const records = new Map(found.segments.map((each) => [each.id, each.record]));
+  const agrees = (fileOf) => (item) => {
+    const record = records.get(item.id);
+    return record && isShareable(record) && fileOf(record)?.sha256_payload === item.payload_sha256;
+  };
+  const isThis =
+    yes.request === found.sha256 && yes.reply === found.request.reply && yes.device === found.met.device.text &&
+    yes.segments.every(agrees((record) => record.file)) && (yes.posters ?? []).every(agrees(posterOf));
+  if (!isThis) throw new OpenError("error.other-approval");
+  const signer = keys.get(claimed.keyId).text;
+  return { yes, sha256: await sha256hex(claimed.payload), by: enrolment.approvers.find((each) => each.key === signer).name };
+}
+
+/** A message of this requester about this request, as they signed it; null when there is none that holds. */
+async function said(found, envelope, kind, check) {
+  if (!envelope) return null;
+  try {
+    const { payload } = await open(utf8(envelope), payloadType(kind), new Map([[found.requester.key.id, found.requester.key]]));
+    const message = check(decode(payload));
+    return message.request === found.request.id && message.requester === found.requester.id ? message : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What the doorbell says of the requested window besides footage, for an owner who wants to tell that too. */
+export async function gapsOf(found) {
+  const gaps = absences((await ask("gaps", { id: found.request.id })).gaps, "gaps");
+  const [from, to] = [found.request.from * 1000, found.request.to * 1000];
+  if (gaps.some((gap) => gap.from_ms < from || gap.to_ms > to)) throw new OpenError("error.outside-window");
+  return gaps;
+}
+
+/** Safety messages by those this owner trusts, newest first; what does not verify is not shown. */
+export async function bulletins() {
+  const trust = await trusted(await meet());
+  const found = [];
+  for (const envelope of (await ask("bulletins")).bulletins) {
+    try {
+      const claimed = readUnverified(utf8(envelope));
+      const message = isBulletin(decode(claimed.payload));
+      const requester = await trust.store.resolve(message.audience, message.requester, claimed.keyId, Math.floor(Date.now() / 1000));
+      if (!requester || claimed.type !== payloadType("bulletin")) continue;
+      await verify(claimed, new Map([[requester.key.id, requester.key]]));
+      found.push({ id: message.id, who: requester.name, kind: requester.kind, title: message.title, description: message.description, until: message.not_after });
+    } catch {
+      continue;
+    }
+  }
+  return found;
 }
 
 async function segmentsOf(names, lines, request, device) {
@@ -86,6 +150,13 @@ export function shown(found) {
     area: request.area, contact: request.contact, requester: requester.name, requesterId: requester.id,
     certain: segments.every((each) => each.span.quality !== "unknown"),
     expired: Date.now() / 1000 > request.not_after, clips: [...clips.values()],
+    first: found.first && {
+      by: found.first.by, segments: found.first.yes.segments.map((each) => each.id),
+      posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0,
+      contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
+    },
+    receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null },
+    deleted: found.deletion?.deleted_s ?? null,
   };
 }
 
@@ -103,57 +174,6 @@ export async function fetchPoster(id, device, identity, signed) {
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, image: await openPoster(record, body, identity) };
 }
-
-/** Share exactly these segments and stills of the reviewed request; the id of the disclosure. */
-export async function approve(found, keys, { segments, posters, contact }) {
-  if (!segments.length && !posters.length) throw new PageError("error.nothing-chosen");
-  if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
-  const met = await meet();
-  if (met.device.id !== found.met.device.id) throw new OpenError("error.unknown-doorbell");
-  const byId = new Map(found.segments.map((each) => [each.id, each]));
-  const headers = [];
-  const items = async (ids, fetchOne, fileOf) => {
-    const made = [];
-    for (const id of ids) {
-      const each = byId.get(id);
-      if (!each || !isShareable(each.record)) throw new PageError("error.cannot-share");
-      const { data } = await fetchOne(id, met.device, keys.identity, each.record);
-      const header = await rewrap(data.subarray(0, split(data)), keys.identity, found.request.reply);
-      headers.push(header);
-      made.push({ id, payload_sha256: fileOf(each.record).sha256_payload, header_sha256: await sha256hex(header) });
-    }
-    return made;
-  };
-  const inOrder = (ids) => found.segments.map((each) => each.id).filter((id) => ids.includes(id));
-  const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
-  const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
-  const matter = {
-    request: found.sha256,
-    reply: found.request.reply,
-    segments: segmentItems,
-    posters: posterItems.length ? posterItems : undefined,
-    contact: contact && base64(await sealTo(encode({ v: 1, ...contact }), found.request.reply)),
-  };
-  const answer = await state("approval", met.device, matter, keys.approval, headers);
-  await meet();
-  return answer.disclosure;
-}
-
-/** Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too. */
-export async function deny(id, keys) {
-  const met = await meet();
-  const { sha256 } = await payloadOf(await ask("request", { id }), id);
-  await state("refusal", met.device, { request: sha256 }, keys.approval);
-  await meet();
-}
-
-export async function decide(kind, matter, keys) {
-  const met = await meet();
-  const answer = await state(kind, met.device, matter, keys.approval);
-  await meet();
-  return answer;
-}
-
 
 export const spanOfRecord = spanOf;
 export const rawSegment = (id) => fetchOp("segment", { id });

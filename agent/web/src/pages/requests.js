@@ -1,14 +1,16 @@
 // Footage requests, one calm card each: those that wait for an answer, and what became of the others.
-import { ask } from "../ui/client.js";
+import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
-import { dateAndClock, span, t } from "../ui/texts.js";
+import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
 
 const REFRESH_MS = 10_000;
+const WAITING = ["pending", "waiting for another owner"];
 
 export async function requests(content) {
   content.append(h("h1", t("requests.title")));
   const place = h("div");
-  content.append(place);
+  const news = h("div");
+  content.append(place, news);
   let shown = "";
   async function refresh() {
     const answer = await ask("requests", { all: true });
@@ -18,13 +20,14 @@ export async function requests(content) {
     place.replaceChildren(...body(answer));
   }
   await refresh();
+  call("bulletins").then((found) => news.replaceChildren(...bulletins(found))).catch(() => {});
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return () => clearInterval(timer);
 }
 
 function body({ requests: found, opt_outs: optOuts }) {
-  const waiting = found.filter((each) => each.state === "pending");
-  const others = found.filter((each) => !["pending", "received", "no match"].includes(each.state));
+  const waiting = found.filter((each) => WAITING.includes(each.state));
+  const others = found.filter((each) => ![...WAITING, "received", "no match"].includes(each.state));
   return [
     optOuts.some((each) => each.scope === "all") && h("p.note", t("requests.opted-out"), " ", h("a", { href: "/settings" }, t("requests.opted-out.change"))),
     waiting.length
@@ -35,13 +38,13 @@ function body({ requests: found, opt_outs: optOuts }) {
 }
 
 function card(request) {
-  const isWaiting = request.state === "pending";
+  const isWaiting = WAITING.includes(request.state);
   return h(
     "article.card.request",
     h(
       "header",
       h("p.who", request.requester_name),
-      h(`p.state.${request.state.replace(" ", "-")}`, isWaiting ? t("state.pending") : t(`state.${request.state}`)),
+      h(`p.state.${request.state.replaceAll(" ", "-")}`, t(`state.${request.state}`)),
     ),
     h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     h("p.when", span(request.from * 1000, request.to * 1000)),
@@ -51,3 +54,18 @@ function card(request) {
   );
 }
 
+
+/** Safety messages of those this owner trusts.  They ask for nothing and are never answered. */
+function bulletins(found) {
+  if (!found.length) return [];
+  return [
+    h("h2", t("bulletins")),
+    h("p.quiet", t("bulletins.text")),
+    h(
+      "ul.cards.small",
+      found.map((each) =>
+        h("li", h("article.card.bulletin", h("header", h("p.who", each.who), h("p.quiet", t(`kind.${each.kind}`))), h("h3", each.title), h("p", each.description), h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })))),
+      ),
+    ),
+  ];
+}

@@ -45,7 +45,7 @@ async function health() {
 }
 
 async function owners(again) {
-  const { owners: names, mine, epoch } = await call("owners");
+  const { owners: names, mine, epoch, needed } = await call("owners");
   return [
     h("h2", t("owners")),
     h("p.quiet", t("owners.text", { n: epoch })),
@@ -55,8 +55,15 @@ async function owners(again) {
         h("li.row.between", h("span", name, name === mine ? ` · ${t("owners.you")}` : ""), name !== mine && h("button.small", { type: "button", "aria-label": t("owners.remove.who", { name }), onclick: () => remove(name).then(again) }, t("owners.remove"))),
       ),
     ),
+    names.length > 1 && h("p", t(needed === 2 ? "owners.two" : "owners.one"), " ", h("button.small", { type: "button", onclick: () => agreeOn(3 - needed).then(again) }, t(needed === 2 ? "owners.one.change" : "owners.two.change"))),
     h("div.row", h("button", { type: "button", onclick: () => invite().then(again) }, t("owners.add"))),
-  ];
+  ].filter(Boolean);
+}
+
+/** One owner's yes is enough, or it takes two. */
+async function agreeOn(needed) {
+  const key = needed === 2 ? "owners.two" : "owners.one";
+  await withPassphrase(t(`${key}.change`), t(`${key}.confirm`), t("owners.agree.yes"), (passphrase) => call("agreeOn", { needed, passphrase }));
 }
 
 async function remove(name) {

@@ -1,11 +1,8 @@
 // What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
-import { join } from "../media/fmp4.js";
-import { play } from "../media/player.js";
-import { ask, call } from "../ui/client.js";
-import { say } from "../ui/dialogs.js";
+import { ask } from "../ui/client.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
-import { clock, date, dateAndClock, exact, explain, length, minutes, t } from "../ui/texts.js";
+import { clock, date, length, minutes, t } from "../ui/texts.js";
 
 const TILE_PX = 176;
 const GAP_PX = 8;
@@ -20,13 +17,13 @@ export async function timeline(content) {
   const chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
   const list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
   content.append(h("h1", t("timeline.title")), chips, list);
-  let found = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
+  let found = await everything();
   let kind = "";
   let rows = [];
   let drawn = new Map();
 
   function choose() {
-    const kinds = [...new Set(found.events.map((event) => event.kind || "motion"))];
+    const kinds = [...new Set(found.events.flatMap(kindsOf))];
     chips.replaceChildren(
       ...["", ...kinds.sort()].map((each) =>
         h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout()) }, each ? t(`event.${each}`) : t("timeline.all")),
@@ -76,8 +73,8 @@ export async function timeline(content) {
   resized.observe(list);
   addEventListener("scroll", draw, { passive: true });
   const timer = setInterval(async () => {
-    const now = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }).catch(() => found);
-    if (now.events[0]?.end_ms === found.events[0]?.end_ms && now.events.length === found.events.length) return;
+    const now = await everything().catch(() => found);
+    if (now.mark === found.mark) return;
     found = now;
     choose();
     layout();
@@ -89,6 +86,19 @@ export async function timeline(content) {
   };
 }
 
+/** All events with what owners keep of them; those an owner has just deleted are out already. */
+async function everything() {
+  const [{ events, gaps }, { held, going }] = await Promise.all([ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }), ask("kept")]);
+  const gone = new Set(going);
+  const shown = events.map((event) => ({ ...event, segments: event.segments.filter((id) => !gone.has(id)) })).filter((event) => event.segments.length);
+  for (const event of shown) event.kept = event.segments.some((id) => id in held);
+  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${Object.keys(held).length}`;
+  return { events: shown, gaps, mark };
+}
+
+/** The filters an event passes. */
+const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : [])];
+
 /** Rows of the list: a day's head, gaps, and events side by side. */
 function rowsOf({ events, gaps }, kind, columns, tile) {
   const rows = [];
@@ -98,7 +108,7 @@ function rowsOf({ events, gaps }, kind, columns, tile) {
     top += height;
   };
   const items = [
-    ...events.filter((event) => !kind || (event.kind || "motion") === kind).map((event) => ({ at: event.start_ms, event })),
+    ...events.filter((event) => !kind || kindsOf(event).includes(kind)).map((event) => ({ at: event.start_ms, event })),
     ...gaps.map((gap) => ({ at: gap.start_ms, gap })),
   ].sort((a, b) => b.at - a.at);
   let day = "";
@@ -151,58 +161,7 @@ function tile(event) {
     "a.tile",
     { href: `/timeline/${event.event}` },
     poster(event.poster, ""),
+    event.kept && h("span.pin", icon(...ICONS.pin), h("span.hidden", t("event.kept"))),
     h("span.caption", h("b", clock(event.start_ms)), h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)), h("span.what", what), h("span.hidden", length(lasted))),
   );
-}
-
-/** One event: played, and saved if its owner wants to keep it. */
-export async function event(content, name) {
-  const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
-  const found = events.find((each) => each.event === name);
-  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
-  if (!found) {
-    content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
-    return undefined;
-  }
-  const { segments } = await ask("list", { from_ms: found.start_ms, to_ms: found.end_ms + 1 });
-  const own = segments.filter((each) => each.event === name).map(({ id, start_ms: start, end_ms: end }) => ({ id, start, end }));
-  const title = t(`event.${found.kind || "motion"}`);
-  const video = h("video.stage", { controls: true, playsInline: true, muted: true, "aria-label": `${title}, ${dateAndClock(found.start_ms)}` });
-  const problem = h("p.problem", { role: "alert" });
-  const save = h("button", { type: "button", onclick: () => saveFilm(own, found, save, problem) }, t("event.save"));
-  let stop = () => {};
-  const start = (from) => {
-    stop();
-    stop = play(video, own.slice(from), (id) => call("segment", { id }), { onError: (error) => (problem.textContent = explain(error)) });
-  };
-  content.append(
-    h("h1", `${title}, ${clock(found.start_ms)}`),
-    h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
-    video,
-    problem,
-    h("ol.scrub", { "aria-label": t("event.moments") }, own.map((each, i) => h("li", h("button.small", { type: "button", onclick: () => start(i) }, exact(each.start))))),
-    h("div.row", save),
-    h("p.quiet", t("event.sealed")),
-  );
-  start(0);
-  return () => stop();
-}
-
-async function saveFilm(segments, found, button, problem) {
-  problem.textContent = "";
-  button.disabled = true;
-  button.setAttribute("aria-busy", "true");
-  try {
-    const opened = [];
-    for (const { id, start } of segments) opened.push({ start, media: (await call("segment", { id })).media });
-    const url = URL.createObjectURL(new Blob([join(opened)], { type: "video/mp4" }));
-    const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
-    h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    say(t("event.saved"));
-  } catch (error) {
-    problem.textContent = explain(error);
-  }
-  button.disabled = false;
-  button.removeAttribute("aria-busy");
 }

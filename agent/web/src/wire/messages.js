@@ -36,7 +36,7 @@ const enrolmentShape = object(
     recipients: list(object({ name: label, recipient }), 1, 8), approvers: list(object({ name: label, key: keyText }), 1, 8),
     recovery: recipient,
   },
-  { previous: sha256Text },
+  { previous: sha256Text, approvals_needed: integer(1, 2) },
 );
 
 export function enrolment(value) {
@@ -48,6 +48,46 @@ export function enrolment(value) {
   if ((found.previous === undefined) !== (found.epoch === 1)) throw new FormatError("error.format", { what: "previous" });
   return found;
 }
+
+const sealedItem = object({ id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text });
+const WHY = [
+  "no longer kept", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed", "nothing happened",
+  "clock unknown", "device off", "not known yet",
+];
+const absence = object({ from_ms: count, to_ms: count, why: one(...WHY) });
+export const absences = list(absence, 0, 4096);
+const approvalShape = object(
+  {
+    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, request: sha256Text, reply: hybridRecipient,
+    segments: list(sealedItem, 0, 10_000),
+  },
+  {
+    posters: list(sealedItem, 0, 10_000), contact: base64Text, gaps: absences,
+    clips: list(object({ from_ms: count, to_ms: count, segments: sequence }), 1, 4096),
+  },
+);
+
+export function approval(value) {
+  const found = approvalShape(value);
+  for (const name of ["segments", "posters"]) distinct((found[name] ?? []).map((each) => each.id), name);
+  return found;
+}
+
+export const receipt = object(
+  { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
+  {
+    request: hexId, manifest: sha256Text, stored: list((value) => value), incomplete: list((value) => value),
+    retention_days: count, time_s: utcS,
+  },
+);
+export const deletion = object({ v: version1, request: hexId, requester: label, audience: keyId, seq: sequence, deleted_s: utcS });
+export const bulletin = object(
+  {
+    v: version1, id: hexId, requester: label, audience: keyId, seq: sequence, title: shortText(100),
+    description: shortText(500), not_after: utcS,
+  },
+  { area: isArea },
+);
 
 export const ownerCard = object({ v: version1, name: label, recipient, approver: keyText, recovery: recipient });
 

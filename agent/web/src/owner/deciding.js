@@ -1,0 +1,80 @@
+// Everything an owner can decide about a reviewed request (agent/owner/deciding.py): each a statement signed here.
+import { OpenError, PageError } from "../errors.js";
+import { ask } from "../link.js";
+import { rewrap, sealTo, split } from "../wire/age.js";
+import { base64, sha256hex } from "../wire/bytes.js";
+import { eventOf, isShareable, posterOf } from "../wire/segment.js";
+import { encode } from "../wire/strictjson.js";
+import { meet } from "./meeting.js";
+import { fetchPoster, fetchSegment, payloadOf } from "./reviewing.js";
+import { state } from "./stating.js";
+
+/** Share exactly these segments and stills of the reviewed request; the id of the disclosure. */
+export async function approve(found, keys, { segments, posters, clips, contact, gaps }) {
+  if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
+  if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
+  const met = await meet();
+  if (met.device.id !== found.met.device.id) throw new OpenError("error.unknown-doorbell");
+  const byId = new Map(found.segments.map((each) => [each.id, each]));
+  const headers = [];
+  const items = async (ids, fetchOne, fileOf) => {
+    const made = [];
+    for (const id of ids) {
+      const each = byId.get(id);
+      if (!each || !isShareable(each.record)) throw new PageError("error.cannot-share");
+      const { data } = await fetchOne(id, met.device, keys.identity, each.record);
+      const header = await rewrap(data.subarray(0, split(data)), keys.identity, found.request.reply);
+      headers.push(header);
+      made.push({ id, payload_sha256: fileOf(each.record).sha256_payload, header_sha256: await sha256hex(header) });
+    }
+    return made;
+  };
+  const inOrder = (ids) => found.segments.map((each) => each.id).filter((id) => ids.includes(id));
+  const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
+  const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
+  const matter = {
+    request: found.sha256,
+    reply: found.request.reply,
+    segments: segmentItems,
+    posters: posterItems.length ? posterItems : undefined,
+    clips: clips.length ? clipsTold(found, clips) : undefined,
+    contact: contact && base64(await sealTo(encode({ v: 1, ...contact }), found.request.reply)),
+    gaps,
+  };
+  const answer = await state("approval", met.device, matter, keys.approval, headers);
+  await meet();
+  return answer.disclosure;
+}
+
+/** That these clips exist, and when: as core/disclosure/releasing.py counts them. */
+function clipsTold(found, events) {
+  return events.map((event) => {
+    const own = found.segments.filter((each) => eventOf(each.record) === event);
+    if (!own.length) throw new PageError("error.cannot-share");
+    const from = Math.max(0, Math.min(...own.map((each) => each.span.start)));
+    return { from_ms: from, to_ms: Math.max(0, ...own.map((each) => each.span.end)), segments: own.length };
+  });
+}
+
+/** Agree to exactly what another owner approved. */
+export async function second(found, keys) {
+  if (!found.first) throw new PageError("error.review-first");
+  if (found.first.by === keys.card.name) throw new PageError("error.not-yourself-second");
+  if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
+  return decide("seconding", { request: found.sha256, approval: found.first.sha256 }, keys);
+}
+
+/** Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too. */
+export async function deny(id, keys) {
+  const met = await meet();
+  const { sha256 } = await payloadOf(await ask("request", { id }), id);
+  await state("refusal", met.device, { request: sha256 }, keys.approval);
+  await meet();
+}
+
+export async function decide(kind, matter, keys) {
+  const met = await meet();
+  const answer = await state(kind, met.device, matter, keys.approval);
+  await meet();
+  return answer;
+}

@@ -1,0 +1,280 @@
+// The owner's answer to a request: exactly what matches, what to share of it, and how much.  Nothing is ticked
+// beforehand, nothing counts down, and no is as near as yes.
+import { go } from "../app.js";
+import { play } from "../media/player.js";
+import { call } from "../ui/client.js";
+import { dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { h, icon, ICONS } from "../ui/dom.js";
+import { poster } from "../ui/posters.js";
+import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
+
+export function answering(content, review) {
+  const chosen = new Set();
+  let stop = () => {};
+  const count = h("p.count", { "aria-live": "polite" });
+  const share = h("button.primary", { type: "button", disabled: true, onclick: () => approve(review, chosen, grade(), contact(), rest.value()) });
+  const grades = ["exists", "posters", "clips", "both"].map((value, i) =>
+    h("label.choice", h("input", { type: "radio", name: "grade", value, checked: i === 2, onchange: update }), h("span", t(`grade.${value}`), h("small", t(`grade.${value}.text`)))),
+  );
+  const grade = () => content.querySelector("[name=grade]:checked").value;
+  const contactForm = contactCard();
+  const rest = restOfTheWindow(review);
+  const contact = () => contactForm.value();
+
+  function update() {
+    const clips = review.clips.filter((clip) => clip.segments.some((each) => chosen.has(each.id)));
+    const ms = review.clips.flatMap((clip) => clip.segments).filter((each) => chosen.has(each.id)).reduce((sum, each) => sum + each.end - each.start, 0);
+    const stills = clips.filter((clip) => clip.poster && chosen.has(clip.poster)).length;
+    share.disabled = chosen.size === 0 || (grade() === "posters" && stills === 0);
+    count.textContent = chosenText(grade(), clips.length, stills, length(ms));
+    share.textContent = t("request.share");
+  }
+
+  const clips = review.clips.map((clip, i) => clipCard(clip, i, chosen, update, (video, segments) => {
+    stop();
+    stop = play(video, segments, (id) => call("segment", { id }), { onError: (error) => say(explain(error)) });
+  }));
+  content.append(
+    h("h2", t("request.matches", { n: review.clips.length })),
+    h("p.quiet", t("request.matches.text"), review.certain ? "" : ` ${t("request.uncertain")}`),
+    h("ul.clips", clips),
+    h("fieldset.card", h("legend", t("grade")), grades),
+    contactForm.element,
+    rest.element,
+    h(
+      "div.card.answer",
+      count,
+      h(
+        "div.row",
+        h("button", { type: "button", onclick: () => deny(review.id) }, t("request.deny")),
+        h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
+        share,
+      ),
+      h("p.quiet", t("request.ignore")),
+    ),
+  );
+  update();
+  return () => stop();
+}
+
+/** The still of a clip that turns into its film. */
+function framed(clip, i, start) {
+  const [first, last] = [clip.segments[0], clip.segments.at(-1)];
+  const name = t("clip.name", { number: i + 1, from: clock(first.start), length: length(last.end - first.start) });
+  const video = h("video", { controls: true, playsInline: true, muted: true, hidden: true, "aria-label": name });
+  const still = poster(clip.poster, name);
+  const frame = h(
+    "div.frame",
+    still,
+    video,
+    h("button.play", { type: "button", "aria-label": t("clip.play", { name }), onclick: () => begin(clip.segments) }, icon(...ICONS.play)),
+  );
+  function begin(segments) {
+    video.hidden = false;
+    frame.classList.add("playing");
+    start(video, segments);
+  }
+  return { frame, begin, name, first, last };
+}
+
+function clipCard(clip, i, chosen, update, start) {
+  const { frame, begin, name, first, last } = framed(clip, i, start);
+  const boxes = clip.segments.map((each) =>
+    h("input", {
+      type: "checkbox", disabled: !each.shareable, value: each.id,
+      onchange: (event) => (event.target.checked ? chosen.add(each.id) : chosen.delete(each.id), sync(), update()),
+    }),
+  );
+  const whole = h("input", {
+    type: "checkbox",
+    onchange: (event) => {
+      for (const box of boxes) {
+        if (box.disabled) continue;
+        box.checked = event.target.checked;
+        box.checked ? chosen.add(box.value) : chosen.delete(box.value);
+      }
+      update();
+    },
+  });
+  function sync() {
+    const ticked = boxes.filter((box) => box.checked).length;
+    whole.checked = ticked > 0 && ticked === boxes.filter((box) => !box.disabled).length;
+    whole.indeterminate = ticked > 0 && !whole.checked;
+  }
+  return h(
+    "li.card.clip",
+    frame,
+    h(
+      "div.about",
+      h("p.name", t(`event.${clip.kind || "motion"}`)),
+      h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`),
+      h("label.tick", whole, h("span", t("clip.share"), h("span.hidden", ` ${name}`))),
+      h(
+        "details",
+        h("summary", t("clip.moments", { n: clip.segments.length })),
+        h(
+          "ul.moments",
+          clip.segments.map((each, n) =>
+            h(
+              "li",
+              h("label.tick", boxes[n], h("span", `${exact(each.start)} – ${exact(each.end)}`, each.shareable ? "" : ` · ${t("clip.torn")}`)),
+              h("button.small", { type: "button", "aria-label": t("clip.play-moment", { time: exact(each.start) }), onclick: () => begin([each]) }, icon(...ICONS.play)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function contactCard() {
+  const field = (name, type = "text") => [h("label", { for: `contact-${name}` }, t(`contact.${name}`)), h("input", { id: `contact-${name}`, type, maxlength: "200", autocomplete: "off" })];
+  const fields = ["name", "street", "email", "note"].map((name) => field(name, name === "email" ? "email" : "text"));
+  const element = h("details.card", h("summary", t("contact")), h("p.quiet", t("contact.text")), fields.flat());
+  return {
+    element,
+    value() {
+      if (!element.open) return undefined;
+      const found = {};
+      for (const [, input] of fields) {
+        const text = input.value.normalize("NFC").replaceAll(/\s+/g, " ").trim();
+        if (text) found[input.id.slice("contact-".length)] = text;
+      }
+      return Object.keys(found).length ? found : undefined;
+    },
+  };
+}
+
+/** What the requester may know of the rest of the window: nothing, unless this is ticked, and then exactly this list. */
+function restOfTheWindow(review) {
+  let gaps;
+  const list = h("ul.told");
+  const problem = h("p.problem", { role: "alert" });
+  const box = h("input", {
+    type: "checkbox",
+    async onchange() {
+      gaps = undefined;
+      problem.textContent = "";
+      list.replaceChildren();
+      if (!box.checked) return;
+      try {
+        const found = await call("gaps", { id: review.id });
+        if (!box.checked) return;
+        gaps = found;
+        const lines = found.map((gap) => h("li", `${dateAndClock(gap.from_ms)} – ${clock(gap.to_ms)} · ${t(`gap.${gap.why}`)}`));
+        list.replaceChildren(...(lines.length ? lines : [h("li", t("rest.nothing"))]));
+      } catch (error) {
+        box.checked = false;
+        problem.textContent = explain(error);
+      }
+    },
+  });
+  const element = h("details.card", h("summary", t("rest")), h("p.quiet", t("rest.text")), h("label.tick", box, h("span", t("rest.tick"))), list, problem);
+  return { element, value: () => gaps };
+}
+
+function chosenText(grade, clips, stills, lasting) {
+  if (!clips) return t("request.chosen.none");
+  if (grade === "exists") return t("request.chosen.exists", { n: clips });
+  if (grade === "posters") return t("request.chosen.stills", { n: stills });
+  return t("request.chosen", { n: clips, length: lasting });
+}
+
+async function approve(review, chosen, grade, contact, gaps) {
+  const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
+  const stills = grade === "posters" || grade === "both";
+  const posters = stills ? review.clips.map((clip) => clip.poster).filter((id) => id && chosen.has(id)) : [];
+  const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
+  const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
+  const done = await withPassphrase(
+    t("approve.title"),
+    [
+      grade === "exists" ? t("approve.exists", { who: review.requester, n: clips.length }) : t("approve.text", { who: review.requester }),
+      grade !== "exists" && t("approve.what", { moments: t("ledger.segments", { n: segments.length }), stills: t("approve.stills", { n: posters.length }) }),
+      contact ? t("approve.contact") : t("approve.no-contact"),
+      gaps && t("approve.gaps"),
+    ].filter(Boolean),
+    t("approve.yes"),
+    (passphrase) => call("approve", { id: review.id, passphrase, segments, posters, clips, contact, gaps }),
+  );
+  if (done) await go(`/requests/${review.id}`, { replace: true });
+}
+
+export async function deny(id) {
+  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) => call("deny", { id, passphrase }));
+  if (!done) return;
+  say(t("deny.done"));
+  await go("/requests");
+}
+
+async function optOut(review) {
+  const choices = [
+    ["requester", review.requesterId, t("opt-out.requester", { who: review.requester })],
+    ["kind", review.kind, t("opt-out.kind", { kind: t(`kind.${review.kind}`) })],
+    ["incident", review.incident, t("opt-out.incident", { incident: t(`incident.${review.incident}`) })],
+    ["all", undefined, t("opt-out.all")],
+  ];
+  const choice = await dialog(t("opt-out.title"), (close) => [
+    h("p", t("opt-out.text")),
+    h("div.stack", choices.map((each) => h("button", { type: "button", onclick: () => close(each) }, each[2]))),
+    h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"))),
+  ]);
+  if (!choice) return;
+  const [scope, value, text] = choice;
+  const done = await withPassphrase(text, t("opt-out.confirm"), t("opt-out.yes"), (passphrase) =>
+    call("decide", { kind: "opt-out", matter: { scope, value }, passphrase }),
+  );
+  if (!done) return;
+  say(t("opt-out.done"));
+  await go("/requests");
+}
+
+// Agreeing, where it takes two owners
+
+export function agreeing(content, review) {
+  const { first } = review;
+  const isShared = (id) => first.segments.includes(id) || first.posters.includes(id);
+  let stop = () => {};
+  const clips = review.clips.filter((clip) => clip.segments.some((each) => isShared(each.id)));
+  const agree = async () => {
+    const done = await withPassphrase(t("second.title"), t("second.confirm", { owner: first.by, who: review.requester }), t("second.yes"), (passphrase) => call("second", { id: review.id, passphrase }));
+    if (done) await go(`/requests/${review.id}`, { replace: true });
+  };
+  const parts = [
+    first.segments.length > 0 && t("ledger.segments", { n: first.segments.length }),
+    first.posters.length > 0 && t("approve.stills", { n: first.posters.length }),
+    first.clips > 0 && t("second.clips", { n: first.clips }),
+    first.contact && t("second.contact"),
+    first.gaps > 0 && t("second.gaps"),
+  ].filter(Boolean);
+  content.append(
+    h("section.card", h("h2", t("second.asks", { owner: first.by })), h("ul", parts.map((part) => h("li", part))), h("p.quiet", t("second.text"))),
+    h(
+      "ul.clips",
+      clips.map((clip, i) => {
+        const own = clip.segments.filter((each) => isShared(each.id));
+        return lookCard({ ...clip, segments: own }, i, (video, segments) => {
+          stop();
+          stop = play(video, segments, (id) => call("segment", { id }), { onError: (error) => say(explain(error)) });
+        });
+      }),
+    ),
+    h(
+      "div.card.answer",
+      h(
+        "div.row",
+        h("button", { type: "button", onclick: () => deny(review.id) }, t("request.deny")),
+        h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
+        h("button.primary", { type: "button", onclick: agree }, t("second.agree")),
+      ),
+      h("p.quiet", t("second.either")),
+    ),
+  );
+  return () => stop();
+}
+
+/** A clip to look at, with nothing to choose. */
+function lookCard(clip, i, start) {
+  const { frame, name, first, last } = framed(clip, i, start);
+  return h("li.card.clip", frame, h("div.about", h("p.name", t(`event.${clip.kind || "motion"}`), h("span.hidden", ` ${name}`)), h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`)));
+}

@@ -1,0 +1,97 @@
+// One event: played, saved as a film, kept from the rolling vault, or deleted.
+import { go } from "../app.js";
+import { join } from "../media/fmp4.js";
+import { play } from "../media/player.js";
+import { ask, call } from "../ui/client.js";
+import { dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { h, icon, ICONS } from "../ui/dom.js";
+import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
+
+const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
+
+export async function event(content, name) {
+  const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
+  const found = events.find((each) => each.event === name);
+  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
+  if (!found) {
+    content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
+    return undefined;
+  }
+  const { segments } = await ask("list", { from_ms: found.start_ms, to_ms: found.end_ms + 1 });
+  const own = segments
+    .filter((each) => each.event === name)
+    .map(({ id, start_ms: start, end_ms: end, held_until_s: held }) => ({ id, start, end, held }));
+  if (!own.length) {
+    content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
+    return undefined;
+  }
+  const title = t(`event.${found.kind || "motion"}`);
+  const video = h("video.stage", { controls: true, playsInline: true, muted: true, "aria-label": `${title}, ${dateAndClock(found.start_ms)}` });
+  const problem = h("p.problem", { role: "alert" });
+  const save = h("button", { type: "button", onclick: () => saveFilm(own, found, save, problem) }, t("event.save"));
+  let stop = () => {};
+  const start = (from) => {
+    stop();
+    stop = play(video, own.slice(from), (id) => call("segment", { id }), { onError: (error) => (problem.textContent = explain(error)) });
+  };
+  content.append(
+    h("h1", `${title}, ${clock(found.start_ms)}`),
+    h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
+    video,
+    problem,
+    h("ol.scrub", { "aria-label": t("event.moments") }, own.map((each, i) => h("li", h("button.small", { type: "button", onclick: () => start(i) }, exact(each.start))))),
+    h("div.row.actions", save, ...keeping(own, () => go(`/timeline/${name}`, { replace: true }))),
+    h("p.quiet", t("event.sealed")),
+  );
+  start(0);
+  return () => stop();
+}
+
+/** Keep it from the rolling vault, let it go again, or delete it: each is the owner's to sign. */
+function keeping(segments, again) {
+  const ids = segments.map((each) => each.id);
+  const until = Math.max(0, ...segments.map((each) => each.held ?? 0));
+  const sign = (title, text, yes, kind, matter = {}) =>
+    withPassphrase(title, text, yes, (passphrase) => call("decide", { kind, matter: { segments: ids, ...matter }, passphrase }));
+  const keep = async () => {
+    const days = await dialog(t("keep.title"), (close) => [
+      h("p", t("keep.text")),
+      h("div.stack", [30, 90, 365].map((n) => h("button", { type: "button", onclick: () => close(n) }, t("keep.days", { n })))),
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"))),
+    ]);
+    const until_s = Math.floor(Date.now() / 1000) + (days ?? 0) * 86_400;
+    if (days && (await sign(t("keep.days", { n: days }), t("keep.confirm"), t("keep.yes"), "hold", { until_s }))) await again();
+  };
+  const release = async () => {
+    if (await sign(t("release.title"), t("release.text"), t("release.yes"), "release")) await again();
+  };
+  const remove = async () => {
+    if (!(await sign(t("delete.title"), [t("delete.text"), t("delete.shared")], t("delete.yes"), "erasure"))) return;
+    say(t("delete.done"));
+    await go("/timeline", { replace: true });
+  };
+  return [
+    until ? h("button", { type: "button", onclick: release }, t("release")) : h("button", { type: "button", onclick: keep }, t("keep")),
+    h("button.danger", { type: "button", onclick: remove }, t("delete")),
+    until > 0 && h("p.quiet.wide", t("keep.until", { date: shortDate(until * 1000) })),
+  ].filter(Boolean);
+}
+
+async function saveFilm(segments, found, button, problem) {
+  problem.textContent = "";
+  button.disabled = true;
+  button.setAttribute("aria-busy", "true");
+  try {
+    const opened = [];
+    for (const { id, start } of segments) opened.push({ start, media: (await call("segment", { id })).media });
+    const url = URL.createObjectURL(new Blob([join(opened)], { type: "video/mp4" }));
+    const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
+    h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    say(t("event.saved"));
+  } catch (error) {
+    problem.textContent = explain(error);
+  }
+  button.disabled = false;
+  button.removeAttribute("aria-busy");
+}

@@ -1,0 +1,95 @@
+"""How much to share, and who has to agree: in a real browser, with `make test-browser`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.requester.receiving import News
+from tests.browser.browser import require_all
+from tests.browser.home import Home
+from tests.browser.house import a_house, phones
+from tests.scenarios.street import until
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+def all_of_it() -> None:
+    require_all()
+
+
+@pytest.fixture
+def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        yield Home(house, people)
+
+
+def test_that_footage_exists_can_be_told_without_showing_any(home: Home) -> None:
+    people, request = home.people, home.asked("2026-30")
+    people.open_request("ana", request)
+    people.run("ana", 'await page.getByRole("radio", {name: /That footage exists/}).check();')
+    people.tick_first_clip("ana")
+    people.run("ana", 'await page.getByText("You tell of 1 clip. None of it is shown.").waitFor();')
+    news: list[News] = []
+    with home.police.receiving(news):
+        people.share("ana")
+        until(lambda: home.house.state_of(request) == "sent", "the receipt")
+    people.run("ana", 'await page.getByText("received all of it and could open it").waitFor();')
+    assert people.browser.troubles("ana") == []
+
+
+def test_the_rest_of_the_window_is_told_only_when_the_owner_ticks_it(home: Home) -> None:
+    people, request = home.people, home.asked("2026-31")
+    people.open_request("ana", request)
+    people.tick_first_clip("ana")
+    people.run(
+        "ana",
+        """await page.getByText("Tell what the rest of the time holds").click();
+           await page.getByRole("checkbox", {name: "Tell them this list"}).check();
+           await page.locator(".told li").first().waitFor();
+           await page.getByRole("button", {name: "Share what I chose"}).click();
+           await page.getByText("What the rest of the time holds goes along too.").waitFor();""",
+    )
+    people.sign("ana", "Sign and share")
+    until(lambda: home.house.state_of(request) in ("approved", "sending"), "the approval")
+
+
+def test_where_it_takes_two_owners_the_second_agrees_to_exactly_what_the_first_chose(home: Home) -> None:
+    people = home.people
+    home.join("ben", home.invite("ana"), "ana")
+    people.go("ana", "/requests")
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByRole("button", {name: "Let it take two"}).click();')
+    people.sign("ana", "Sign")
+    people.run("ana", 'await page.getByText("It takes two owners to share.").waitFor();')
+    home.trust_on("ben")
+    home.house.record()
+    request = home.asked("2026-32")
+    people.open_request("ana", request)
+    people.tick_first_clip("ana")
+    people.share("ana")
+    until(lambda: home.house.state_of(request) == "waiting for another owner", "the first yes")
+    people.run("ana", 'await page.getByText("It waits for another owner").waitFor();')
+    assert home.house.street.published() == []
+    people.open_request("ben", request)
+    people.run(
+        "ben",
+        """await page.getByRole("heading", {name: "owner-1 wants to share this"}).waitFor();
+           await page.getByRole("button", {name: "Agree to exactly this"}).click();""",
+    )
+    people.sign("ben", "Sign and agree")
+    until(lambda: home.house.state_of(request) in ("approved", "sending", "sent"), "the second yes")
+    assert people.browser.troubles("ben") == []
+    # Any one no is a no.
+    other = home.asked("2026-33")
+    people.open_request("ana", other)
+    people.tick_first_clip("ana")
+    people.share("ana")
+    until(lambda: home.house.state_of(other) == "waiting for another owner", "the first yes")
+    people.open_request("ben", other)
+    people.run("ben", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
+    people.sign("ben", "Sign my no")
+    until(lambda: home.house.state_of(other) == "denied", "the no")
