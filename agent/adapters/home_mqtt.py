@@ -15,6 +15,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.adapters.calling import CallingClient
 from agent.core.home_news import HomeAddress
 from agent.errors import ConfigurationError, NetworkError
 
@@ -33,7 +34,7 @@ class MqttHomeBus:
         self._log = structlog.get_logger("home")
         self._up = threading.Event()
         self._connections = 0
-        self._client = mqtt.Client(
+        self._client = CallingClient(
             CallbackAPIVersion.VERSION2, client_id=f"doorward-home-{address.device}", protocol=mqtt.MQTTv311
         )
         self._client.on_connect = self._connected

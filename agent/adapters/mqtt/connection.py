@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.adapters.calling import CallingClient
 from agent.adapters.mqtt import tls
 from agent.adapters.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
 from agent.adapters.mqtt.packets import Delivered, Publication, connect_properties
@@ -144,7 +145,7 @@ class Connection:
     # paho's callbacks: all run inside `step` or `publish`, on our thread.
 
     def _make_client(self) -> paho.Client:
-        client = paho.Client(
+        client = CallingClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.name,
             protocol=MQTTProtocolVersion.MQTTv5,

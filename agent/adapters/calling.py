@@ -1,0 +1,31 @@
+"""paho's client for a process that calls and is never called: it needs neither bind(2) nor listen(2).
+
+The uplink's sandbox forbids both (systemd/doorward-uplink.service).  paho binds before every connection, to the address
+it would get anyway, and its thread wakes itself through a TCP socket that it listens on; here nothing is bound, and the
+thread has a socket pair.  Source: paho-mqtt 2.2, `Client._create_socket_connection` and `_socketpair_compat`.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import paho.mqtt.client as paho
+
+__all__ = ["CallingClient"]
+
+
+class CallingClient(paho.Client):
+    """`paho.Client`, and nothing about it is different to whoever uses it."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    return reader, writer
+
+
+paho._socketpair_compat = _pair
