@@ -23,10 +23,12 @@ import msgspec
 import pytest
 
 from agent.adapters.journal_sqlite import SqliteJournal
+from agent.core import admission
 from agent.core.consent import State
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.vault.age import bech32
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
+from agent.services import enrolment, outbox_maker
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
@@ -565,12 +567,27 @@ class Exploration:
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Within, what depends on nothing but bytes is worked out once: keys are slow to read, signatures to check."""
+    """Within, what depends on nothing but bytes is worked out once: parsing, keys, signatures."""
+    decode, encode = strictjson.decode, strictjson.encode
+    decoded, encoded = functools.lru_cache(4096)(decode), functools.lru_cache(4096)(encode)
+
+    def decode_once(data: bytes, kind: Any, **how: Any) -> Any:
+        return decode(data, kind, **how) if kind is dict else decoded(data, kind, **how)  # a dictionary can be changed
+
+    def encode_once(message: Any) -> bytes:
+        return encode(message) if isinstance(message, dict) else encoded(message)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strictjson, "decode", decode_once)
+        patch.setattr(strictjson, "encode", encode_once)
         for owner, name in (
+            (envelope, "sign"),
+            (admission, "parse_recipient"),
+            (outbox_maker, "parse_recipient"),
+            (enrolment, "parse_recipient"),
             (bech32, "decode"),
             (identities, "_is_sound_point"),
             (identities.PublicKey, "verifies"),
         ):
-            patch.setattr(owner, name, functools.cache(getattr(owner, name)))
+            patch.setattr(owner, name, functools.lru_cache(4096)(getattr(owner, name)))
         yield
