@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches lint bench setup setup-test clean help
+.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -69,6 +69,11 @@ test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless noth
 
 branches: setup-test ## Show which branches of the code about consent no mirroring test takes (make test wants none)
 	@$(VENV)/bin/python scripts/branches.py
+
+prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour)
+	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
+	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
+	    tests/properties/test_every_bit_counts.py $(ARGS)
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static

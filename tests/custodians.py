@@ -36,7 +36,7 @@ from agent.wire import disclosures, envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.limits import Limits
-from agent.wire.messages import Bulletin, FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import (
     Approval,
     Enrolment,
@@ -431,7 +431,11 @@ def refused(asked: FootageRequest, disclosure: str, **changes: Any) -> disclosur
 
 def topic_of(message: Any) -> Topic:
     match message:
-        case FootageRequest(id=name, requester=who) | Withdrawal(request=name, requester=who):
+        case (
+            FootageRequest(id=name, requester=who)
+            | Withdrawal(request=name, requester=who)
+            | Deletion(request=name, requester=who)
+        ):
             return RequestTopic(cell_of(*DOOR), who, name)
         case Bulletin(audience=root, requester=who, id=name):
             return BulletinTopic(root, who, name)
