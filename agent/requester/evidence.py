@@ -31,6 +31,7 @@ from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.requester import files
 from agent.requester.answers import AnswerFolder
 from agent.requester.clips import clips_of
+from agent.requester.grades import grades_of
 from agent.requester.identity import Requester
 from agent.requester.verifying import Verification, VerifiedItem
 from agent.wire import envelope, strictjson
@@ -76,7 +77,10 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Discl
 
 def _write_by_hand(folder: Path, requester: Requester, verification: Verification, disclosed: Disclosed) -> None:
     """`openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for every signature."""
-    keys = {"device": disclosed.manifest.device_key, "owner": _approver_key(disclosed), "requester": requester.key}
+    owner = _approver_key(disclosed, disclosed.approver)
+    keys = {"device": disclosed.manifest.device_key, "owner": owner, "requester": requester.key}
+    if disclosed.seconder is not None:
+        keys["second-owner"] = _approver_key(disclosed, disclosed.seconder)
     for name, key in keys.items():
         files.write(folder / f"{name}.pem", _pem(key))
     request = AnswerFolder(requester.folder, verification.disclosure).request() or b""
@@ -85,6 +89,8 @@ def _write_by_hand(folder: Path, requester: Requester, verification: Verificatio
         "manifest": verification.statements,
         "approval": disclosed.manifest.approval.encode("utf-8"),
     }
+    if disclosed.manifest.seconding is not None:
+        signed["seconding"] = disclosed.manifest.seconding.encode("utf-8")
     for name, data in signed.items():
         claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
         files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
@@ -94,9 +100,9 @@ def _write_by_hand(folder: Path, requester: Requester, verification: Verificatio
         files.write(folder / f"record-{number:03}.signature", each.signature)
 
 
-def _approver_key(disclosed: Disclosed) -> PublicKey:
+def _approver_key(disclosed: Disclosed, name: str) -> PublicKey:
     named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
-    return parse_public_key(named[disclosed.approver])
+    return parse_public_key(named[name])
 
 
 def _pem(key: PublicKey) -> bytes:
@@ -151,14 +157,25 @@ def _document(verification: Verification, now_s: int) -> dict[str, Any]:
 
 
 def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any]:
+    grades = grades_of(verification)
     return {
         "device": {"id": disclosed.manifest.device_key.id, "key": disclosed.manifest.device},
         "approval": {
             "name": disclosed.approver,
-            "key": _approver_key(disclosed).text,
+            "key": _approver_key(disclosed, disclosed.approver).text,
             "owner_time_ms": disclosed.approval.owner_time_ms,
             "sha256": hashlib.sha256(disclosed.manifest.approval.encode()).hexdigest(),
         },
+        "seconding": disclosed.seconder
+        and {
+            "name": disclosed.seconder,
+            "key": _approver_key(disclosed, disclosed.seconder).text,
+        },
+        "shared": {"segments": grades.segments, "posters": grades.posters, "clips_told": len(grades.told)},
+        "clips_told": [
+            {"from_ms": clip.from_ms, "to_ms": clip.to_ms, "segments": clip.segments, "shared": clip.shared}
+            for clip in grades.told
+        ],
         "clips": [
             {
                 "number": clip.number,

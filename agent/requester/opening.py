@@ -1,6 +1,7 @@
 """Opens a disclosure: verifies all of it, and only then writes what a person can watch, read and pass on.
 
     report.html       what was asked, what was received, every check in plain words
+    certificate.html  for a court, filled in as far as a program can; missing when no file was shared
     all.mp4           everything in order, one after the other; missing when the pictures differ in format
     clips/            one MP4 for each clip
     segments/         one MP4 for each segment: exactly the bytes whose hash the device signed
@@ -24,6 +25,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.media.join import join_mp4
 from agent.media.poster import poster_of_media
 from agent.requester import files
+from agent.requester.certificate import render_certificate
 from agent.requester.clips import Clip, clips_of
 from agent.requester.evidence import BUNDLE_FILE, write_bundle
 from agent.requester.identity import Requester
@@ -111,6 +113,9 @@ class _Workshop:
         ]
         text = render(verification, pictures, merged is not None, now_s=self._now_s, zone=self._zone)
         files.write(report, text.encode("utf-8"))
+        certificate = render_certificate(verification, now_s=self._now_s)
+        if certificate is not None:
+            files.write(self._folder / "certificate.html", certificate.encode("utf-8"))
         return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:

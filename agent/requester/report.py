@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from agent import __version__
 from agent.core.timebase import ClockQuality
 from agent.requester.clips import Clip, Shown
+from agent.requester.grades import grades_of
 from agent.requester.sketch import Sketch, sketch
 from agent.requester.timeline import TimeLine, closer_look, whole_window
 from agent.requester.verifying import Check, CheckKind, CheckOutcome, Verification
@@ -76,6 +77,7 @@ def render(
         CheckOutcome=CheckOutcome,
         pictures=pictures,
         merged=merged,
+        grades=grades_of(verification),
         area=_area_in_words(request.area) if request else "",
         sketch=_sketch(request),
         lines=_lines(request, pictures, told),

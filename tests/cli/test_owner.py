@@ -367,7 +367,7 @@ def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorst
     assert "anna has approved some of it" in bob("review").out
     seen = bob("review", request)
     assert "anna has approved segments 1, 3, the poster of clip 1 and contact data that only the" in seen.out
-    assert "To approve the same as anna:" in seen.out
+    assert "To approve the same:  doorward owner second" in seen.out
     assert "first-approval" in seen.out
     assert "You have approved it; now it takes another owner" in anna("second", request, "--yes").err
     seconded = bob("second", request, "--yes")

@@ -33,7 +33,7 @@ from agent.requester.identity import Asked
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import Approval, Enrolment, NamedKey, NamedRecipient, SealedItem
+from agent.wire.statements import Approval, ClipTold, Enrolment, NamedKey, NamedRecipient, SealedItem
 from tests.wire import samples
 
 BOOT = "0b" * 16
@@ -237,7 +237,11 @@ class House:
         return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(self.changes.enrolment(enrolment)), key)
 
     def disclose(
-        self, asked: Asked, chosen: Iterable[Stored] | None = None, contact: ContactCard | None = None
+        self,
+        asked: Asked,
+        chosen: Iterable[Stored] | None = None,
+        contact: ContactCard | None = None,
+        told: tuple[ClipTold, ...] = (),
     ) -> Disclosure:
         """The owner approves `chosen` (by default everything) for this request."""
         chosen = list(self.stored if chosen is None else chosen)
@@ -269,6 +273,7 @@ class House:
                 segments=items[PartKind.SEGMENT],
                 posters=items[PartKind.POSTER],
                 contact=card,
+                clips=told or None,
             )
         )
         signed_approval = envelope.sign(

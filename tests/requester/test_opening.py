@@ -27,7 +27,7 @@ from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.wire.area import Point, Polygon
 from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.messages import Contact
-from agent.wire.statements import Absence, Why
+from agent.wire.statements import Absence, ClipTold, Why
 from tests.cameras import gops_of, play
 from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.requester.house import Changes, Disclosure, House
@@ -81,6 +81,66 @@ def test_a_picture_alone_makes_a_clip_without_video(requester: Requester, asked:
     assert (made.mp4s, made.merged) == ((), None)
     assert [clip.mp4 for clip in made.clips] == [None]
     assert "picture only" in made.report.read_text()
+
+
+def test_that_footage_exists_is_told_as_that_and_no_more(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+    at_ms = asked.request.from_s * 1000
+    clip = ClipTold(from_ms=at_ms, to_ms=at_ms + 20_000, segments=4)
+    made = opened(requester, asked, filmed(gops).disclose(asked, [], told=(clip,)))
+    assert made.verification.ok
+    assert (made.clips, made.merged) == ((), None)
+    said = words_of(made.report.read_text())
+    assert "what one camera's owner chose to say in answer to this request: that there is footage, and when." in said
+    assert "each clip to the grade they chose: that 1 clip exists, and when" in said
+    assert "Segments that match" in said
+    for wrong in ("frame for frame", "differ in picture format", "segments/", "certificate.html"):
+        assert wrong not in said
+    assert not (made.folder / "certificate.html").exists()
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    assert document["shared"] == {"segments": 0, "posters": 0, "clips_told": 1}
+    assert document["clips_told"][0]["segments"] == 4
+
+
+def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    house = filmed(gops)
+    spans = [each.record.record.span for each in house.stored if each.kind is PartKind.SEGMENT]
+    clip = ClipTold(from_ms=spans[0].start_ms, to_ms=spans[1].end_ms, segments=2)
+    first = next(each for each in house.stored if each.kind is PartKind.SEGMENT)
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    made = opened(requester, asked, house.disclose(asked, [first, poster], told=(clip,)))
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    assert document["shared"] == {"segments": 1, "posters": 1, "clips_told": 1}
+    assert (document["clips_told"][0]["segments"], document["clips_told"][0]["shared"]) == (2, 1)
+    assert "1 poster: a still picture of a clip, without its video" in words_of(made.report.read_text())
+
+
+def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, asked: Asked) -> None:
+    page = (good.folder / "certificate.html").read_text()
+    said = words_of(page)
+    for words in (
+        "Federal Rules of Evidence 902(13) and 902(14)",
+        "A template, filled in by a program.",
+        f"Case {asked.request.case}",
+        good.verification.disclosure,
+        "penalty of perjury",
+        "I am qualified to make this certificate",
+    ):
+        assert words in said, words
+    hashes = set(re.findall("[0-9a-f]{64}", page))
+    for each in good.verification.items:
+        assert {each.opened_sha256, each.item.part.sha256, each.item.captured.sha256} <= hashes
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.parts[1] = disclosure.parts[1][:-1] + bytes([disclosure.parts[1][-1] ^ 1])
+    made = opened(requester, asked, disclosure)
+    assert not made.verification.ok
+    assert not (made.folder / "certificate.html").exists()
 
 
 def test_clips_of_different_picture_formats_stand_on_their_own(
@@ -237,13 +297,14 @@ def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclos
         "Friday 15 January 2027, 07:00:00 (2027-01-15 06:00:00 UTC)",
         "300 m around 52.37020, 4.89520 (282 743 m²)",
         "A burglary in the street; somebody may have passed your door.",
-        "shared 3 segments in 2 clips, 8.0 s of video in all",
+        "each clip to the grade they chose: 3 segments of video in 2 clips, 8.0 s in all",
         "Times are told in UTC+01:00",
         "Clip 1 5.0 s Friday 15 January 2027 07:20:00 to 07:20:05",
         "from 0:05.0 in all.mp4",
         "M. Jansen",
         "Clock synchronised: set by a time source",
-        "What this does not prove",
+        "What is proven",
+        "What is not proven",
         asked.request.id,
     ):
         assert words in said, words

@@ -71,11 +71,11 @@ def _say_ways_on(seen: Review) -> None:
     short = seen.request.id[:8]
     click.echo("")
     if seen.can_second and seen.first is not None:
-        click.echo(f"To approve the same as {seen.first.by}:  doorward owner second {short}")
-        click.echo(f"To approve something else:  doorward owner approve {short}")
+        click.echo(f"To approve the same:  doorward owner second {short}")
+        click.echo(f"Or something else:    doorward owner approve {short}")
     elif seen.first is not None:
-        click.echo(f"It waits for another owner:  doorward owner second {short}, on their machine")
-        click.echo(f"To approve something else:   doorward owner approve {short}")
+        click.echo(f"It waits for another owner, on their machine:  doorward owner second {short}")
+        click.echo(f"Or something else:    doorward owner approve {short}")
     else:
         click.echo(f"To share some of it:  doorward owner approve {short}")
     click.echo(f"To say no:            doorward owner deny {short}")
@@ -153,7 +153,7 @@ def _approved(seen: Review, approval: Approval) -> str:
     said = [
         segments and f"segments {', '.join(segments)}",
         posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
-        approval.clips and f"that {words.counted(len(approval.clips), 'clip')} exist",
+        approval.clips and f"to say that there is footage: {words.counted(len(approval.clips), 'clip')}",
         approval.gaps is not None and "what the rest of the window holds",
         approval.contact is not None and "contact data that only the requester can read",
     ]

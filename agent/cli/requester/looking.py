@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
 from agent.requester.answers import answers
+from agent.requester.grades import grades_of
 from agent.requester.opening import open_disclosure
 from agent.requester.verifying import CheckOutcome, Verification, verify_disclosure
 
@@ -55,8 +57,15 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
         return 0 if verification.ok else 1
     _say_checks(verification)
     if verification.ok:
+        grades = grades_of(verification)
+        for line in grades.lines:
+            click.echo(f"  {line}")
         for each in opened.clips:
-            click.echo(f"  clip {each.clip.number}: {each.seconds:.1f} s  {each.mp4 or each.picture}")
+            what = f"{each.seconds:.1f} s" if each.mp4 else "poster only"
+            click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture}")
+        for told in grades.told:
+            when = f"{words.day(told.from_ms)}, {words.clock(told.from_ms)} – {words.clock(told.to_ms)} UTC"
+            click.echo(f"  exists: {when}, {words.counted(told.segments, 'segment')}, {told.shared} of them shared")
         if opened.merged:
             click.echo(f"  everything: {opened.merged}")
     click.echo(f"  report: {opened.report}")
