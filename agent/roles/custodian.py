@@ -29,7 +29,6 @@ from agent.config import Configuration
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
-from agent.core.progress import Progress
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Notifier
@@ -63,7 +62,6 @@ class CustodianRole:
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._progress = Progress({"time": 60.0})
         self._folder = folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
         folder.claim()
@@ -244,8 +242,8 @@ class CustodianRole:
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
             now_ns = self._clock.now().boot_ns
-            # A full disk is told in the log and mended by nobody's restart: the turn itself is the progress.
-            self._progress.mark("time", now_ns)
+            # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every
+            # request and decision takes, is the progress.
             self._supervision.alive()
             self._supervision.status(f"{self._vault.totals().segments} segments, {now_ns // NS_PER_S} s since boot")
 

@@ -42,13 +42,13 @@ from agent.core.handover import (
     WhoMayOpen,
 )
 from agent.core.motion.settings import MotionSettings
-from agent.core.progress import Progress
 from agent.core.recovery import Recovery, Step
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
 from agent.roles import translation
 from agent.roles.panel import PanelSide
+from agent.roles.recorder_watch import RecorderWatch
 from agent.roles.scrubbing import scrubbing
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
@@ -58,8 +58,6 @@ __all__ = ["RecorderRole"]
 
 _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
-_PATIENCE_S = {"time": 60.0, "frames": 45.0, "packets": 45.0}
-"""Longer than `camera.stall_s`, after which the recorder mends its camera itself."""
 
 
 _Answer = TypeVar("_Answer")
@@ -84,12 +82,10 @@ class RecorderRole:
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
-        self._progress = Progress({**_PATIENCE_S, "acknowledgements": 60.0 + 3 * configuration.clips.segment_s})
         self._enrolled = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_held: frozenset[str] | None = None
-        self._segments = -1
         root = configuration.device.state_dir
         self._own = root / "recorder" if (root / "recorder").is_dir() else root
         self._disk = disk = TimedDisk(RealDisk())
@@ -129,6 +125,7 @@ class RecorderRole:
             ),
             private=panel is not None and panel.privacy is not None,
         )
+        self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self.panel = PanelSide(panel, configuration_file, self.recorder, self) if panel is not None else None
 
     def start(self) -> None:
@@ -230,28 +227,7 @@ class RecorderRole:
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # That the custodian is away is no reason to restart the recorder: it turns all the same.
-            self._progress.mark("time", time.monotonic_ns())
-            self._watch()
-
-    def _watch(self) -> None:
-        now_ns, pulse, status = time.monotonic_ns(), self.recorder.pulse, self.recorder.status()
-        if pulse is None:
-            self._progress.rest("frames")
-            self._progress.rest("packets")
-        else:
-            self._progress.mark("frames", pulse.frame_ns)
-            self._progress.mark("packets", pulse.packet_ns)
-        if status.segments != self._segments or status.state != "recording":
-            self._progress.rest("acknowledgements")
-            self._segments = status.segments
-        else:
-            self._progress.expect("acknowledgements", now_ns)
-        stuck = self._progress.stuck(now_ns)
-        if stuck:
-            self._log.error("stuck", on=", ".join(stuck))
-        else:
-            self._supervision.alive()
-        self._supervision.status(f"{status.state}: {status.segments} segments" if not stuck else f"stuck: {stuck[0]}")
+            self._watch.turn(time.monotonic_ns())
 
     def status(self) -> dict[str, object]:
         """What the custodian shows of this role."""

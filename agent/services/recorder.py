@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -123,6 +124,7 @@ class Recorder:
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._intake: Intake | None = None
+        self._between_ns: int | None = None
         self._camera_fault = "starting"
         self._analysed = 0
         self._analysis_ns = 0
@@ -162,10 +164,11 @@ class Recorder:
     def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
         """Open and play once.  None: go on."""
         self._reopen = self._reopen_wanted = False
-        camera = self._open_camera()
         hangs = False
         try:
-            description = camera.open()
+            with self._in_between():
+                camera = self._open_camera()
+                description = camera.open()
         except DeviceError as error:
             self._camera_fault = str(error)
         else:
@@ -252,6 +255,11 @@ class Recorder:
         return Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
 
     @property
+    def between_ns(self) -> int | None:
+        """Since when, on CLOCK_MONOTONIC, a camera is being opened, started or closed; None while none is."""
+        return self._between_ns
+
+    @property
     def lux(self) -> float | None:
         """The newest frame's light, where the camera says it."""
         intake = self._intake
@@ -315,19 +323,21 @@ class Recorder:
         writer.start()
         try:
             if not (self._private or self._stopping.is_set()):
-                camera.start(intake, first_ns)
+                with self._in_between():
+                    camera.start(intake, first_ns)
                 self._press_again(intake)
                 self._watch_over(intake)
         finally:
             # In this order: nothing more comes in, then what is inside is worked off, then the threads are gone.
-            try:
-                camera.stop()
-            except (DeviceError, InternalError) as error:
-                hangs = True
-                self._log.error("camera_hangs", detail=error.message)
-            intake.lumas.close()
-            analysis.join()
-            writer.join()
+            with self._in_between():
+                try:
+                    camera.stop()
+                except (DeviceError, InternalError) as error:
+                    hangs = True
+                    self._log.error("camera_hangs", detail=error.message)
+                intake.lumas.close()
+                analysis.join()
+                writer.join()
             if intake.live:
                 self._watching.ended(time.monotonic_ns() - intake.frame_ns)
             self._intake = None
@@ -350,6 +360,15 @@ class Recorder:
             elif self._reopen_wanted and not self._writer.busy:
                 self._reopen_wanted, self._reopen = False, True
                 intake.ended(CameraEnd.STOPPED, "The camera is opened anew, to relieve the board.")
+
+    @contextmanager
+    def _in_between(self) -> Iterator[None]:
+        """The camera is being opened, started or closed, which can hang in its driver."""
+        self._between_ns = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self._between_ns = None
 
     def _tell_of_lens(self, told: LensState) -> LensState:
         """The owner hears once of a lens that is covered, moved or shaken; covered is time without footage."""

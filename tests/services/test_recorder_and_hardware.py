@@ -122,6 +122,27 @@ def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(ho
     assert house.opened == 4
 
 
+def test_a_camera_whose_driver_hangs_is_seen_to_hang(house: House) -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    class Hanging(LiveCamera):
+        def open(self) -> StreamDescription:
+            hanging.set()
+            let_go.wait(15)
+            return super().open()
+
+    house.solo.recorder._open_camera = Hanging
+    assert house.solo.recorder.between_ns is None
+    house.film()
+    hanging.wait(15)
+    since_ns = house.solo.recorder.between_ns
+    assert since_ns is not None
+    assert 0 <= time.monotonic_ns() - since_ns < 15e9
+    let_go.set()
+    until(lambda: house.solo.recorder.delivering)
+    assert house.solo.recorder.between_ns is None
+
+
 def test_a_hot_board_opens_its_camera_anew_and_only_when_the_camera_itself_must_change(house: House) -> None:
     house.film()
     until(lambda: house.solo.recorder.delivering)
