@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-browser page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
+.PHONY: demo playground test test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -30,6 +30,10 @@ test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pyt
 
 test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (minutes)
 	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
+
+test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
+	@$(PYTHON) scripts/set_up.py home-assistant
+	@$(VENV)/bin/python -m tests.interop.home_assistant
 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
@@ -99,4 +103,4 @@ help: ## Show this list
 	@echo "Doorward: the doorbell camera that cannot see its own past."
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-	    printf '%-18s %s\n' "$$target" "$$text"; done
+	    printf '%-26s %s\n' "$$target" "$$text"; done

@@ -7,7 +7,7 @@ what it does, and a failed one says what to do next.
 The project itself is linked, not built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`.  A
 build would need setuptools in the environment, which Python 3.12 and later no longer bring, for the same result.
 
-Usage: `python3 scripts/set_up.py run|demo|test`.
+Usage: `python3 scripts/set_up.py run|demo|test|home-assistant`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 CAMERA_VENV = CACHE / "camera-venv"
 CAMERA_SHIM = CACHE / "virtual_camera.so"
 CAMERA_SHIM_SOURCE = ROOT / "tests" / "hardware" / "virtual_camera.c"
+HOME_ASSISTANT_VENV = CACHE / "home-assistant"
+HOME_ASSISTANT_PYTHON = (3, 13, 2)
 SYSTEM_PYTHON = "/usr/bin/python3"
 OLDEST_PYTHON = (3, 11)
 
@@ -260,6 +262,31 @@ def prepare_camera() -> None:
     stamp.write_text(key + "\n")
 
 
+# --- A real Home Assistant
+
+
+def prepare_home_assistant() -> None:
+    """Home Assistant from the package index, pinned, in an environment of its own: `.cache/home-assistant`."""
+    if sys.version_info < HOME_ASSISTANT_PYTHON:
+        wanted = ".".join(map(str, HOME_ASSISTANT_PYTHON))
+        fail(
+            f"{sys.executable} is Python {sys.version.split()[0]}, and the pinned Home Assistant needs {wanted}.",
+            "use Debian 13, or set PYTHON to a newer one.",
+        )
+    pins = ROOT / "requirements" / "home-assistant.txt"
+    stamp, key = HOME_ASSISTANT_VENV / "doorward.stamp", digest(pins.read_bytes(), sys.version)
+    if is_stamped(stamp, key):
+        return
+    say("Installing Home Assistant into .cache/home-assistant (240 MB of packages, each checked against its hash)")
+    CACHE.mkdir(exist_ok=True)
+    failure = "Home Assistant could not be installed"
+    _run([sys.executable, "-m", "venv", "--clear", str(HOME_ASSISTANT_VENV)], failure)
+    pip = [str(HOME_ASSISTANT_VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input"]
+    pip += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(pins)]
+    _run(pip, failure)
+    stamp.write_text(key + "\n")
+
+
 def _words_of(*command: str) -> str:
     """What a command prints; nothing when it fails or is not there."""
     try:
@@ -281,9 +308,12 @@ def main(arguments: list[str]) -> None:
             f"{sys.executable} is Python {sys.version.split()[0]}, and Doorward needs 3.11 or newer.",
             "use Debian 12 or 13 (or Raspberry Pi OS of the same), or set PYTHON to a newer one.",
         )
-    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test"}:
-        fail("set_up.py wants one word.", "say what for: run, demo or test.")
+    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test", "home-assistant"}:
+        fail("set_up.py wants one word.", "say what for: run, demo, test or home-assistant.")
     purpose = arguments[0]
+    if purpose == "home-assistant":
+        prepare_home_assistant()
+        return
     prepare_environment(purpose)
     own_footage = os.environ.get("VIDEO") or os.environ.get("CAMERA")
     if purpose == "test" or (purpose == "demo" and not own_footage):

@@ -1,7 +1,8 @@
 """One doorbell, filming: what the owner's phone, their Home Assistant and their Prometheus are told, and what not.
 
-Real mosquitto brokers, a real ntfy-compatible server, a real request from a trusted requester; and, where one is
-installed (DOORWARD_HOME_ASSISTANT=…/bin/python), a real Home Assistant.
+Real mosquitto brokers, a real ntfy-compatible server, a real request from a trusted requester; and, with
+`make test-home-assistant`, a real Home Assistant.  Without one, what Home Assistant is told must still be to the letter
+what the last real one took.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from agent.roles.solo import Solo
 from agent.services.home import HomeDesk, HomeKeeper, farewell
 from agent.wire.fields import Kind
 from tests.home_brokers import PASSWORD, USER, HomeBroker
+from tests.interop import home_assistant
 from tests.receivers import NtfyServer, Receiver
 from tests.scenarios.street import DOOR, Asker, Street, a_street, until
 
@@ -231,7 +233,16 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
     with HomeBroker(tmp_path) as broker:
         house = HomeAssistant(tmp_path, broker.port)
         now = dict(STATUS)
-        address = HomeAddress("127.0.0.1", broker.port, USER, PASSWORD, device="ab" * 8, name="front-door", version="1")
+        address = HomeAddress(
+            "127.0.0.1",
+            broker.port,
+            USER,
+            PASSWORD,
+            device=home_assistant.DEVICE,
+            name="front-door",
+            version="1",
+            page="https://front-door.local:8443/",
+        )
         desk = HomeDesk(Nobody(), lambda: now)
         keeper = HomeKeeper(desk, MqttHomeBus(address), address)
         keeper.start()
@@ -256,7 +267,7 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
         bus = MqttHomeBus(address)
         bus.start()
         bus.wait_connected(10)
-        farewell(bus, HomeTopics("ab" * 8))
+        farewell(bus, HomeTopics(home_assistant.DEVICE))
         bus.stop()
         house.wait_for(lambda shown: shown == {})
         assert house.shows()[0] == 0
@@ -288,6 +299,11 @@ def test_a_doorbell_that_dies_without_a_word_is_unavailable_by_its_last_will(tmp
         consumer.close()
 
 
+def test_nothing_has_changed_since_a_real_home_assistant_took_it() -> None:
+    """Discovery, blueprints and the program that shows them to it; whoever changes one runs it again."""
+    assert home_assistant.kept()["shown"] == home_assistant.shown(), "changed: run make test-home-assistant"
+
+
 @pytest.mark.interop
 @pytest.mark.parametrize("blueprint", sorted((ROOT / "config" / "home-assistant").glob("*.yaml")), ids=lambda p: p.stem)
 def test_home_assistant_takes_the_blueprints(blueprint: Path) -> None:
@@ -305,5 +321,5 @@ def test_home_assistant_takes_the_blueprints(blueprint: Path) -> None:
 def python_of_home_assistant() -> str:
     python = os.environ.get("DOORWARD_HOME_ASSISTANT")
     if not python:
-        pytest.skip("no Home Assistant: DOORWARD_HOME_ASSISTANT names the Python of an environment that has it")
+        pytest.skip(f"no Home Assistant here: make test-home-assistant runs it (last: {home_assistant.last()})")
     return python

@@ -123,7 +123,7 @@ def test_a_system_without_apt_is_told_what_is_needed(machine: Machine) -> None:
 def test_set_up_wants_to_know_what_for() -> None:
     done = subprocess.run([sys.executable, str(SET_UP)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "say what for: run, demo or test" in done.stderr
+    assert "say what for: run, demo, test or home-assistant" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
@@ -135,7 +135,7 @@ def test_help_lists_every_target_a_person_would_type() -> None:
 
 
 def test_every_pin_has_a_hash() -> None:
-    for name in ("run", "dev"):
+    for name in ("run", "dev", "home-assistant"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text()
         pins = [line for line in text.splitlines() if "==" in line]
         assert pins
