@@ -20,6 +20,8 @@ COMMANDS = {
     "requests": LazyCommand("agent.cli.device:requests", "List footage requests and where each stands."),
     "vault": LazyCommand("agent.cli.vault:vault", "Look into the sealed buffer."),
     "owner": LazyCommand("agent.cli.owner:owner", "The owner's keys, and everything they decide."),
+    "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
+    "ledger": LazyCommand("agent.cli.ledger:ledger", "Read what the doorbell did, and prove that it is all of it."),
     "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "notify": LazyCommand("agent.cli.notify:notify", "Alerts on the owner's phone: try them, see what waits."),
     "home-assistant": LazyCommand("agent.cli.home:home_assistant", "The doorbell in Home Assistant: take it out."),

@@ -339,6 +339,46 @@ def test_an_approval_that_waits_says_how_long_it_can_be_taken_back(
     assert "It leaves in 10 min at the earliest" in door("review", request).out
 
 
+def test_the_ledger_is_written_down_and_verified_without_the_device(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, request, _ = asked
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    here = ("--keys", door.keys, "--device", door.socket)
+    assert "It continues what this machine saw before" in door.run("ledger", "verify", *here).out
+    assert "received" in door.run("ledger", "list", *here).out
+    copy = tmp_path / "copy"
+    assert door.run("ledger", "export", copy, *here).status == 0
+    assert door.run("ledger", "export", copy, *here).status == 2
+    assert "all there, signed by the device" in door.run("ledger", "verify", "--folder", copy).out
+    lines = (copy / "entries.jsonl").read_bytes()
+    (copy / "entries.jsonl").write_bytes(lines.replace(b'"approved"', b'"denied"'))
+    assert door.run("ledger", "verify", "--folder", copy).status == 4
+    (copy / "device.txt").write_text("")
+    assert door.run("ledger", "verify", "--folder", copy).status == 4
+
+
+def test_what_was_asked_and_shared_is_counted_as_words_page_and_picture(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, request, _ = asked
+    here = ("--keys", door.keys, "--device", door.socket)
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    files = ("--html", tmp_path / "s.html", "--svg", tmp_path / "s.svg")
+    said = door.run("ledger", "summary", *files, *here)
+    assert "asked 1, blocked 0" in said.out
+    assert "approved 1, denied 0" in said.out
+    assert "harbour-police" in (tmp_path / "s.svg").read_text()
+    assert "<script" not in (tmp_path / "s.html").read_text()
+    counted = json.loads(door.run("ledger", "summary", "--json", *here).out)
+    assert (counted["total"]["asked"], counted["total"]["approved"], counted["total"]["sent"]) == (1, 1, 0)
+
+
+def test_trust_and_ledger_stand_at_the_top_too(door: Doorstep) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert "nobody may ask" in door.run("trust", "show", "--keys", door.keys, "--device", door.socket).out
+
+
 # -- two owners --------------------------------------------------------------------------------------------------------
 
 

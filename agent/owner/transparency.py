@@ -1,0 +1,96 @@
+"""What a doorbell was asked and what left it, counted from its verified ledger: the owner's own transparency report.
+
+Nothing in it comes from the device's word: every number is a count of entries whose tree the device signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agent.core.ledger.entries import EntryKind, LedgerEntry
+
+__all__ = ["Asking", "Transparency", "transparency_of"]
+
+_ENDS = {
+    EntryKind.DENIED: "denied",
+    EntryKind.EXPIRED: "expired",
+    EntryKind.OPTED_OUT: "opted_out",
+    EntryKind.WITHDRAWN: "withdrawn",
+    EntryKind.REVOKED: "taken_back",
+    EntryKind.STOPPED: "stopped",
+}
+
+
+@dataclass(slots=True)
+class Asking:
+    """One requester: what it asked and what became of it.  `bytes_sent`: of what had begun to leave, counted whole."""
+
+    requester: str
+    asked: int = 0
+    blocked: int = 0
+    no_match: int = 0
+    matched: int = 0
+    approved: int = 0
+    sent: int = 0
+    denied: int = 0
+    expired: int = 0
+    opted_out: int = 0
+    withdrawn: int = 0
+    taken_back: int = 0
+    stopped: int = 0
+    deleted: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transparency:
+    """By requester, the one that asked most first.  Both times are UTC ms, None for an empty ledger."""
+
+    from_ms: int | None
+    to_ms: int | None
+    askings: tuple[Asking, ...] = field(default=())
+
+    @property
+    def total(self) -> Asking:
+        whole = Asking("all")
+        for each in self.askings:
+            for name in Asking.__slots__:
+                if name != "requester":
+                    setattr(whole, name, getattr(whole, name) + getattr(each, name))
+        return whole
+
+
+def transparency_of(entries: Iterable[LedgerEntry]) -> Transparency:
+    """Counted from every entry of a ledger, oldest first."""
+    found: dict[str, Asking] = {}
+    sealed: dict[str, int] = {}
+    times: list[int] = []
+    for entry in entries:
+        times.append(entry.utc_ms)
+        if entry.requester is None:
+            continue
+        asking = found.setdefault(entry.requester, Asking(entry.requester))
+        match entry.kind:
+            case EntryKind.RECEIVED:
+                asking.asked += 1
+            case EntryKind.BLOCKED:
+                asking.blocked += 1
+            case EntryKind.NO_MATCH:
+                asking.no_match += 1
+            case EntryKind.MATCHED:
+                asking.matched += 1
+            case EntryKind.APPROVED:
+                asking.approved += 1
+            case EntryKind.SEALED:
+                sealed[entry.disclosure or ""] = entry.size_bytes or 0
+            case EntryKind.SENDING:
+                asking.bytes_sent += sealed.get(entry.disclosure or "", 0)
+            case EntryKind.RECEIPT:
+                asking.sent += 1
+            case EntryKind.DELETED:
+                asking.deleted += 1
+            case kind if kind in _ENDS:
+                setattr(asking, _ENDS[kind], getattr(asking, _ENDS[kind]) + 1)
+    ordered = sorted(found.values(), key=lambda each: (-each.asked, each.requester))
+    return Transparency(min(times, default=None), max(times, default=None), tuple(ordered))
