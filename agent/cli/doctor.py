@@ -13,11 +13,13 @@ import click
 
 from agent.adapters.clock_system import SystemClock
 from agent.cli import words
+from agent.cli.checks.board import check_heat, check_panel
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health, bad, fine, poor
+from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import Configuration, load
@@ -33,10 +35,11 @@ _MARKS = {Health.FINE: ("✓", "green"), Health.POOR: ("!", "yellow"), Health.BA
 @config_option
 @json_option
 def doctor(config: Path, as_json: bool) -> None:
-    """Check camera, encoder, disk, clock and broker; say what to do.
+    """Check camera, encoder, disk, clock, broker, panel and heat; say what to do.
 
-    Opens the configured camera for a moment, writes and removes one file where the vault is, connects to the broker.
-    Changes nothing.  Exit status 0 when Doorward can do its job, 1 when not.
+    Opens the configured camera for a moment (a doorbell that runs here is asked instead), writes and removes one file
+    where the vault is, connects to the broker.  Changes nothing.  Exit status 0 when Doorward can do its job, 1 when
+    not.
     """
     findings: list[Finding] = []
     for finding in _examine(config):
@@ -56,13 +59,17 @@ def _examine(config: Path) -> Iterator[Finding]:
     configuration, finding = _configuration(config)
     yield finding
     if configuration:
-        yield from _guarded("camera", lambda: check_camera(configuration.camera))
+        status = status_here(configuration)
+        in_use = camera_in_use(status)
+        yield from _guarded("camera", lambda: iter([in_use]) if in_use else check_camera(configuration.camera))
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
         yield from _guarded("disk", lambda: check_disk(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)
         yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
+        yield from _guarded("panel", lambda: check_panel(configuration.panel, status))
+        yield from _guarded("heat", lambda: check_heat(configuration))
 
 
 def _configuration(config: Path) -> tuple[Configuration | None, Finding]:

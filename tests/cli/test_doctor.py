@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,25 @@ from typing import Any
 import pytest
 
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.private_broker import PrivateBroker
+from agent.adapters.state_folder import StateFolder
+from agent.cli.checks.board import check_heat, check_panel
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health
-from agent.config import Broker, Camera, CameraKind, Configuration, Device, Vault
+from agent.cli.checks.running import status_here
+from agent.config import Broker, Camera, CameraKind, Configuration, Device, Vault, load
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.roles.solo import Solo
+from firmware_bridge.boards import BoardName
+from firmware_bridge.health import Health as BoardHealth
+from firmware_bridge.settings import Backend, Board, Panel
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -120,6 +133,83 @@ def test_a_disk_below_its_floor_is_a_fault(tmp_path: Path, monkeypatch: pytest.M
 def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality, health: Health) -> None:
     [finding] = check_clock(moment(year, quality))
     assert finding.health is health
+
+
+# --- Panel and heat
+
+
+@pytest.mark.parametrize(
+    ("health", "subject", "words"),
+    [
+        (BoardHealth(), None, "does not say"),
+        (BoardHealth(temperature_c=51.0), None, "51 °C"),
+        (BoardHealth(temperature_c=74.0), "heat", "does less"),
+        (BoardHealth(temperature_c=83.0), "heat", "slows the board down"),
+        (BoardHealth(temperature_c=50.0, throttled=True), "heat", "slows the board down"),
+        (BoardHealth(temperature_c=50.0, throttled_since_boot=True), "heat", "has been slowed"),
+        (BoardHealth(temperature_c=50.0, under_voltage=True), "supply", "too weak"),
+    ],
+)
+def test_heat_and_a_weak_supply_are_said_before_they_stop_anything(
+    health: BoardHealth, subject: str | None, words: str
+) -> None:
+    configuration = Configuration(board=Board(profile=BoardName.ZERO_2_W))
+    found = list(check_heat(configuration, health))
+    assert [finding.subject for finding in faults(iter(found))] == ([subject] if subject else [])
+    assert any(words in finding.message for finding in found)
+
+
+def test_a_panel_whose_chip_or_library_is_missing_is_a_fault(tmp_path: Path) -> None:
+    [without] = check_panel(None, {})
+    [simulated] = check_panel(Panel(), {})
+    assert (without.health, simulated.health) == (Health.FINE, Health.FINE)
+    [fault] = faults(check_panel(Panel(backend=Backend.GPIOD, chip=tmp_path / "gpiochip0"), {}))
+    assert "gpiod is not here" in fault.message or "There is no" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("said", "health", "words"),
+    [
+        ({"connected": True, "backend": "gpiod", "privacy": False}, Health.FINE, "privacy switch is off"),
+        ({"connected": True, "backend": "gpiod", "open": True}, Health.POOR, "case is open"),
+        ({"connected": False, "detail": "The bridge closed the connection."}, Health.BAD, "closed the connection"),
+    ],
+)
+def test_a_running_doorbell_is_asked_about_its_panel(said: dict[str, object], health: Health, words: str) -> None:
+    [finding] = check_panel(Panel(), {"recorder": {"panel": said}})
+    assert finding.health is health
+    assert words in finding.message
+    faults(iter([finding]))
+
+
+def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_about(
+    tmp_path: Path, tool: Callable[..., Any]
+) -> None:
+    path = tmp_path / "doorward.toml"
+    camera = '[camera]\nkind = "scripted"\nsize = [320, 240]\n'
+    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n{camera}[vault]\nfree_floor = 0.01\n')
+    assert tool("init", "--config", path).status == 0
+    configuration = load(path)
+    solo = Solo(configuration, open_camera=lambda: ScriptedCamera(duration_s=600, size_px=(160, 96), paced=True))
+    solo.start()
+    filming = threading.Thread(target=solo.record)
+    try:
+        assert status_here(configuration) == {}  # nobody owns it: the camera is free
+        with DeviceLink(StateFolder(configuration.device.state_dir).control) as link:
+            enrol(link, OwnerKeys.create(tmp_path / "owner"))
+        filming.start()
+        deadline = time.monotonic() + 15
+        while solo.recorder.status().state not in ("watching", "recording"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        seen = json.loads(tool("doctor", "--config", path, "--json").out)
+    finally:
+        solo.stop()
+        filming.join()
+        solo.close()
+    [finding] = [each for each in seen["findings"] if each["subject"] == "camera"]
+    assert finding["health"] == "fine"
+    assert "This doorbell has it" in finding["message"]
 
 
 # --- The broker

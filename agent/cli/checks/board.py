@@ -1,0 +1,78 @@
+"""The wires at the door, and whether the board that moves them is well: panel, heat, supply.
+
+A running doorbell is asked, because it has the lines; without one it is looked at whether they are there to be had.
+Source: firmware_bridge.health for what a board says of itself, firmware_bridge.boards for what it can bear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.config import Configuration
+from firmware_bridge.boards import Board, board_named
+from firmware_bridge.health import Health, read_health
+from firmware_bridge.settings import Backend, Panel
+
+__all__ = ["check_heat", "check_panel"]
+
+_LIBRARIES = {Backend.GPIOD: ("gpiod", "python3-libgpiod"), Backend.GPIOZERO: ("gpiozero", "python3-gpiozero")}
+_BRIDGE = "sudo systemctl restart doorward-bridge; journalctl -u doorward-bridge"
+
+
+def check_panel(panel: Panel | None, status: Mapping[str, Any]) -> Iterator[Finding]:
+    """`status`: the running doorbell's, empty without one."""
+    if panel is None:
+        yield fine("panel", "None is configured: no button, chime or light.")
+        return
+    said = (status.get("recorder") or {}).get("panel")
+    if said is not None:
+        yield _as_told(said)
+        return
+    wires = ", ".join(f"{wire.value} {pin}" for wire, pin in panel.pins().items())
+    library, package = _LIBRARIES.get(panel.backend, ("", ""))
+    if panel.backend is Backend.SIMULATED:
+        yield fine("panel", "Simulated: pressed with 'python -m firmware_bridge press'.")
+    elif find_spec(library) is None:
+        yield bad("panel", f"{library} is not here, which reaches the wires.", f"sudo apt-get install {package}")
+    elif panel.backend is Backend.GPIOD and not panel.chip.exists():
+        yield bad("panel", f"There is no {panel.chip}.", "Set panel.chip to one that 'gpiodetect' lists.")
+    else:
+        yield fine("panel", f"{panel.backend.value} has the lines for: {wires}.")
+
+
+def _as_told(said: Mapping[str, Any]) -> Finding:
+    if not said.get("connected"):
+        return bad("panel", f"The bridge is away: {said.get('detail') or 'it does not answer.'}", _BRIDGE)
+    if said.get("open"):
+        return poor("panel", "The doorbell's case is open.", "Close it, and see who opened it.")
+    private = said.get("privacy")
+    switch = "" if private is None else f", the privacy switch is {'on' if private else 'off'}"
+    return fine("panel", f"The bridge answers ({said.get('backend', 'unknown')}){switch}.")
+
+
+def check_heat(configuration: Configuration, health: Health | None = None) -> Iterator[Finding]:
+    """`health`: a reading, for tests; else the board's own, now."""
+    board = board_named(configuration.board.profile)
+    reading = health or read_health()
+    if reading.under_voltage:
+        yield poor(
+            "supply", "The power supply is too weak.", "Use the supply that belongs to the board, a short cable."
+        )
+    yield _heat(reading, board, configuration.board.relief_from_c)
+
+
+def _heat(reading: Health, board: Board, relief_from_c: float) -> Finding:
+    if reading.temperature_c is None:
+        return fine("heat", "This board does not say how warm it is.")
+    warm = f"{reading.temperature_c:.0f} °C"
+    cooler = "Give it shade and air, or lower camera.fps or camera.size."
+    if reading.throttled or reading.temperature_c >= board.throttles_c:
+        return poor("heat", f"{warm}: the firmware slows the board down.", cooler)
+    if reading.temperature_c >= relief_from_c:
+        return poor("heat", f"{warm}: from {relief_from_c:g} °C on Doorward does less, to stay cool.", cooler)
+    if reading.throttled_since_boot:
+        return poor("heat", f"{warm} now; the board has been slowed down since it started.", cooler)
+    return fine("heat", f"{warm}; the board slows down at {board.throttles_c:g} °C.")
