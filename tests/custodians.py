@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.journal_sqlite import SqliteJournal
+from agent.config import Configuration, exceeded
 from agent.core.consent import State
 from agent.core.requests import OutboxPart, StoredRequest
 from agent.core.timebase import ClockQuality
@@ -274,6 +275,7 @@ class Door:
     """(how many recipients, epoch), each time the vault was told."""
     segments: list[str] = field(default_factory=list)
     held_bytes: int = 1 << 40
+    bounded_by: Configuration = field(default_factory=Configuration)
     custodian: Custodian = field(init=False)
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy(11))
 
@@ -300,6 +302,7 @@ class Door:
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),
             dict,
             held_bytes=self.held_bytes,
+            exceeded=lambda settings: exceeded(self.bounded_by, settings),
         )
         self.custodian.start()
 

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.in_force import show
 from agent.config import Camera, CameraKind, Configuration, load
 from agent.errors import ConfigurationError
 
@@ -22,6 +23,9 @@ def config() -> None:
 
     config/doorward.toml documents every key.
     """
+
+
+config.add_command(show)
 
 
 @config.command()

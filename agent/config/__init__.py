@@ -4,6 +4,7 @@
 are plain data: what a zone or a limit *means* belongs to `core` and `wire`, and the roles convert.
 """
 
+from agent.config.overlay import exceeded, overlaid, sources
 from agent.config.reading import load, parse
 from agent.config.settings import (
     AlertChannel,
@@ -26,8 +27,11 @@ from agent.config.settings import (
     Page,
     Panel,
     Position,
+    Privacy,
+    PrivateHours,
     Requests,
     Vault,
+    Weekday,
     Zone,
     ZoneKind,
 )
@@ -53,10 +57,16 @@ __all__ = [
     "Page",
     "Panel",
     "Position",
+    "Privacy",
+    "PrivateHours",
     "Requests",
     "Vault",
+    "Weekday",
     "Zone",
     "ZoneKind",
+    "exceeded",
     "load",
+    "overlaid",
     "parse",
+    "sources",
 ]

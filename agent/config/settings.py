@@ -43,8 +43,11 @@ __all__ = [
     "Page",
     "Panel",
     "Position",
+    "Privacy",
+    "PrivateHours",
     "Requests",
     "Vault",
+    "Weekday",
     "Zone",
     "ZoneKind",
     "contradictions",
@@ -242,6 +245,7 @@ class Alerts(Section, frozen=True, kw_only=True):
     digest: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
     digest_at: TimeOfDay = "20:00"
     cool_down_s: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    quiet: tuple[TimeOfDay, TimeOfDay] | None = None
     offline_after_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
     channels: Annotated[tuple[AlertChannel, ...], Meta(max_length=16)] = ()
 
@@ -267,6 +271,32 @@ class Metrics(Section, frozen=True, kw_only=True):
 
     socket: Path | None = None
     port: Annotated[int, Meta(ge=1024, le=65_535)] | None = None
+
+
+class Weekday(enum.Enum):
+    """A day of the week, Monday first."""
+
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
+
+
+class PrivateHours(Section, frozen=True, kw_only=True):
+    """`[[privacy.hours]]`: local hours without a camera.  Over midnight they belong to the day they begin on."""
+
+    days: Annotated[tuple[Weekday, ...], Meta(min_length=1, max_length=7)] = tuple(Weekday)
+    begins: TimeOfDay
+    ends: TimeOfDay
+
+
+class Privacy(Section, frozen=True, kw_only=True):
+    """`[privacy]`"""
+
+    hours: Annotated[tuple[PrivateHours, ...], Meta(max_length=16)] = ()
 
 
 class LogLevel(enum.Enum):
@@ -300,6 +330,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     device: Device = field(default_factory=Device)
     camera: Camera = field(default_factory=Camera)
     motion: Motion = field(default_factory=Motion)
+    privacy: Privacy = field(default_factory=Privacy)
     clips: Clips = field(default_factory=Clips)
     vault: Vault = field(default_factory=Vault)
     requests: Requests = field(default_factory=Requests)

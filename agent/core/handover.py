@@ -41,6 +41,7 @@ __all__ = [
     "Receipt",
     "Report",
     "Sealers",
+    "SettingsAre",
     "Sign",
     "Signature",
     "Tell",
@@ -55,6 +56,7 @@ __all__ = [
     "WhichChannels",
     "WhichHome",
     "WhichRoots",
+    "WhichSettings",
     "WhoMayOpen",
     "decode",
     "frame",
@@ -93,6 +95,10 @@ class WhatIsHeld(Message, frozen=True):
 
 class WhatIsDeleted(Message, frozen=True):
     """Which segments an owner has deleted.  Answered by `Names`: those that are still on the disk."""
+
+
+class WhichSettings(Message, frozen=True):
+    """What an owner has set.  Answered by `SettingsAre`."""
 
 
 class Tell(Message, frozen=True):
@@ -193,6 +199,12 @@ class Signature(Message, frozen=True):
     signature: bytes
 
 
+class SettingsAre(Message, frozen=True):
+    """The payload of the owner's statement, verified by the custodian; empty while everything is as the file says."""
+
+    payload: bytes
+
+
 class Names(Message, frozen=True):
     names: tuple[str, ...]
 
@@ -247,7 +259,7 @@ class Failed(Message, frozen=True):
     remedy: str
 
 
-FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | Tell | Report
+FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | WhichSettings | Tell | Report
 FromUplink: TypeAlias = (
     Addressing
     | Took
@@ -266,6 +278,7 @@ Answer: TypeAlias = (
     Sealers
     | Signature
     | Names
+    | SettingsAre
     | Outgoing
     | Begun
     | Receipt

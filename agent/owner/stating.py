@@ -20,12 +20,15 @@ from agent.wire.statements import (
     Release,
     Revocation,
     Seconding,
+    Settings,
     TrustChange,
 )
 
 __all__ = ["state"]
 
-Statement = Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange | Hold | Release | Erasure
+Statement = (
+    Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange | Hold | Release | Erasure | Settings
+)
 
 
 def state(

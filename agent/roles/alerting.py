@@ -19,7 +19,7 @@ from agent.ports import Clock
 from agent.services.alerts import Alerts, AlertSettings
 from agent.services.push import PushChannels
 
-__all__ = ["facts_of", "make_alerts", "offer_alerts"]
+__all__ = ["facts_of", "make_alerts", "offer_alerts", "quiet_hours"]
 
 _MINUTE_NS: Final = 60 * 10**9
 
@@ -41,6 +41,7 @@ def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: C
             digest=frozenset(wanted.digest),
             digest_minute=_minute(wanted.digest_at),
             cool_down_ns=wanted.cool_down_s * 10**9,
+            quiet=quiet_hours(configuration),
         ),
         SqliteAlertQueue(path),
         clock,
@@ -70,6 +71,12 @@ def local_time(utc_ms: int) -> tuple[int, str]:
     """The minute of the local day, and as people write it."""
     local = time.localtime(utc_ms / 1000)
     return local.tm_hour * 60 + local.tm_min, f"{local.tm_hour:02}:{local.tm_min:02}"
+
+
+def quiet_hours(configuration: Configuration) -> Span | None:
+    """The household's, for every channel."""
+    quiet = configuration.alerts.quiet if configuration.alerts is not None else None
+    return (_minute(quiet[0]), _minute(quiet[1])) if quiet else None
 
 
 def _rules(channel: config.AlertChannel) -> ChannelRules:

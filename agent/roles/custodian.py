@@ -25,15 +25,16 @@ from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.supervision import Supervision
-from agent.config import Configuration
+from agent.config import Configuration, exceeded, overlaid
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Notifier
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
+from agent.roles.in_force import place_of
 from agent.roles.limits import held_bytes, page_facts
 from agent.roles.requests import inbox_settings
 from agent.services.custodian import Custodian, CustodianPorts
@@ -56,7 +57,7 @@ class CustodianRole:
     """`start`, `wait` (blocks), `stop` from another thread, `close`.  `runtime_dir` is where the roles' sockets lie."""
 
     def __init__(self, configuration: Configuration, runtime_dir: Path, supervision: Supervision) -> None:
-        self._configuration = configuration
+        self._configuration = self._file = configuration
         self._supervision = supervision
         self._log = structlog.get_logger("custodian")
         self._clock = SystemClock()
@@ -91,11 +92,15 @@ class CustodianRole:
             self.status,
             broker_name=self.device.id if configuration.broker else None,
             held_bytes=held_bytes(configuration.vault),
+            exceeded=lambda settings: exceeded(configuration, settings),
         )
         self._reports = Reports(self._clock)
-        recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian, notifier, self._reports)
+        set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
+        recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian, set_by_owner, notifier, self._reports)
         self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts, home)
         self.custodian.requests.wake_uplink = self._uplink_desk.news
+        self._settle()
+        self.custodian.settings.changed = self._settle
         self._page = self._make_page() if configuration.page is not None else None
         self._sockets: tuple[HandoverServer[Any], HandoverServer[Any]] = (
             HandoverServer(
@@ -188,6 +193,17 @@ class CustodianRole:
             "newest_ms": newest.end_ms if (newest := self._vault.newest()) else None,
         }
 
+    def _settle(self) -> None:
+        """Act by what an owner has set over the file."""
+        self._configuration = overlaid(self._file, self.custodian.settings.current)
+        position = place_of(self._configuration)
+        self.custodian.move_to(position)
+        self.custodian.hold_at_most(held_bytes(self._configuration.vault))
+        if self.alerts is not None:
+            self.alerts.set_quiet(quiet_hours(self._configuration))
+        self._uplink_desk.addressing = self._addressing(position)
+        self._uplink_desk.news()
+
     def _facts(self) -> Facts:
         link = "off"
         if self._configuration.broker is not None:
@@ -231,7 +247,7 @@ class CustodianRole:
                 self._manifest,
                 self._clock,
                 SystemEntropy(),
-                page_facts(configuration),
+                lambda: page_facts(self._configuration, self._file, self.custodian.settings.current),
             ),
         )
 

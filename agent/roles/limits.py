@@ -9,6 +9,7 @@ from typing import Any
 
 from agent import __version__, config
 from agent.wire.limits import Limits
+from agent.wire.statements import Settings
 
 __all__ = ["held_bytes", "page_facts", "request_limits"]
 
@@ -34,11 +35,27 @@ def request_limits(requests: config.Requests) -> Limits:
     )
 
 
-def page_facts(configuration: config.Configuration) -> dict[str, Any]:
-    """What the owner's page shows of the settings in force."""
+def page_facts(
+    configuration: config.Configuration, file: config.Configuration, settings: Settings | None
+) -> dict[str, Any]:
+    """What the owner's page shows of the settings in force, of what the file says, and of who has set what."""
+    return {
+        **_values(configuration),
+        "file": _values(file),
+        "by_owner": [key for key, is_owners in config.sources(settings).items() if is_owners],
+        "segment_s": file.clips.segment_s,
+        "broker": file.broker.host if file.broker else None,
+        "alerts": file.alerts is not None,
+        "masks_by": "camera" if file.camera.kind is config.CameraKind.RTSP else "doorbell",
+        "version": __version__,
+    }
+
+
+def _values(configuration: config.Configuration) -> dict[str, Any]:
+    """Those an owner may set."""
     place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
     return {
-        "version": __version__,
+        "name": configuration.device.name,
         "position": None if place is None else [place.latitude, place.longitude],
         "size": list(configuration.camera.size),
         "sensitivity": motion.sensitivity,
@@ -48,11 +65,15 @@ def page_facts(configuration: config.Configuration) -> dict[str, Any]:
                 "kind": zone.kind.value,
                 "corners": [list(corner) for corner in zone.corners],
                 "sensitivity": zone.sensitivity,
+                "smallest_share": zone.smallest_share,
             }
             for zone in motion.zones
         ],
         "max_bytes": vault.max_bytes,
         "max_age_days": vault.max_age_days,
-        "segment_s": configuration.clips.segment_s,
-        "broker": configuration.broker.host if configuration.broker else None,
+        "quiet": list(configuration.alerts.quiet) if configuration.alerts and configuration.alerts.quiet else None,
+        "private": [
+            {"days": [day.value for day in hours.days], "begins": hours.begins, "ends": hours.ends}
+            for hours in configuration.privacy.hours
+        ],
     }

@@ -27,26 +27,30 @@ from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.supervision import Supervision
 from agent.adapters.wear import wear
-from agent.config import CameraKind, Configuration
+from agent.config import CameraKind, Configuration, overlaid
 from agent.core.handover import (
     Message,
     Names,
     Noted,
     Report,
     Sealers,
+    SettingsAre,
     Sign,
     Signature,
     Tell,
     WhatIsDeleted,
     WhatIsHeld,
+    WhichSettings,
     WhoMayOpen,
 )
 from agent.core.motion.settings import MotionSettings
 from agent.core.recovery import Recovery, Step
+from agent.core.retention import Limits
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
 from agent.roles import translation
+from agent.roles.in_force import is_private_now, settings_of
 from agent.roles.panel import PanelSide
 from agent.roles.recorder_watch import RecorderWatch
 from agent.roles.scrubbing import scrubbing
@@ -76,7 +80,8 @@ class RecorderRole:
         open_camera: Callable[[], Camera] | None = None,
         configuration_file: Path | None = None,
     ) -> None:
-        self._configuration = configuration
+        self._configuration = self._file = configuration
+        self._set = b""
         self._custodian = custodian
         self._reports = reports
         self._supervision = supervision
@@ -102,7 +107,7 @@ class RecorderRole:
             clock=self._clock,
             entropy=SystemEntropy(),
             sealing=Sealing((), 0, sealers.device, self._sign),
-            limits=translation.vault_limits(configuration, shutil.disk_usage(root / "vault").total),
+            limits=self._limits(),
         )
         self._take(sealers)
         encoder = translation.encoder_choice(configuration)
@@ -111,7 +116,7 @@ class RecorderRole:
         self._exits = RecoveryFile(self._own)
         panel = configuration.panel
         self.recorder = Recorder(
-            open_camera or (lambda: translation.camera(configuration, encoder, self.recorder.relief)),
+            open_camera or (lambda: translation.camera(self._configuration, encoder, self.recorder.relief)),
             self.vault,
             self._clock,
             SystemEntropy(),
@@ -126,7 +131,23 @@ class RecorderRole:
             private=panel is not None and panel.privacy is not None,
         )
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
+        self._settle(self._ask(WhichSettings(), SettingsAre).payload)
         self.panel = PanelSide(panel, configuration_file, self.recorder, self) if panel is not None else None
+
+    def _settle(self, payload: bytes) -> None:
+        """Act by what an owner has set over the file."""
+        if payload != self._set:
+            before, self._configuration = self._configuration, overlaid(self._file, settings_of(payload))
+            self._set = payload
+            self._log.info("settings_changed")
+            self.vault.keep_within(self._limits())
+            if self._configuration.motion != before.motion:
+                self.recorder.watch_for(translation.zone_map(self._configuration.motion))
+        self.recorder.set_private_hour(is_private_now(self._configuration, self._clock.now()))
+
+    def _limits(self) -> Limits:
+        disk_bytes = shutil.disk_usage(self._file.device.state_dir / "vault").total
+        return translation.vault_limits(self._configuration, disk_bytes)
 
     def start(self) -> None:
         """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
@@ -219,6 +240,7 @@ class RecorderRole:
             try:
                 # On a connection of its own: a signature that is waited for must not keep the time.
                 self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
+                self._settle(self._reports.ask(WhichSettings(), SettingsAre, patience_s=0.0).payload)
                 self._reports.ask(Report(self.status()), Noted, patience_s=0.0)
                 deleted = self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names
                 if deleted:

@@ -36,7 +36,7 @@ from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
-from agent.config import Broker, CameraKind, Configuration, Page
+from agent.config import Broker, CameraKind, Configuration, Page, exceeded, overlaid
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.events import TriggerKind
@@ -47,8 +47,9 @@ from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock, Notifier
 from agent.roles import translation
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
+from agent.roles.in_force import is_private_now, place_of
 from agent.roles.panel import PanelSide
 from agent.roles.requests import inbox_settings
 from agent.roles.scrubbing import scrubbing
@@ -86,7 +87,7 @@ class Solo:
         clock: Clock | None = None,
         configuration_file: Path | None = None,
     ) -> None:
-        self._configuration = configuration
+        self._configuration = self._file = configuration
         self._log = structlog.get_logger("solo")
         self._clock = clock or SystemClock()
         self._entropy = SystemEntropy()
@@ -128,12 +129,13 @@ class Solo:
             self.status,
             broker_name=self.device.id if configuration.broker or bus else None,
             held_bytes=translation.held_bytes(configuration.vault),
+            exceeded=lambda settings: exceeded(configuration, settings),
         )
         encoder = translation.encoder_choice(configuration)
         self._exits = RecoveryFile(configuration.device.state_dir)
         panel = configuration.panel
         self.recorder = Recorder(
-            open_camera or (lambda: translation.camera(configuration, encoder, self.recorder.relief)),
+            open_camera or (lambda: translation.camera(self._configuration, encoder, self.recorder.relief)),
             self.vault,
             self._clock,
             self._entropy,
@@ -169,6 +171,8 @@ class Solo:
                 chunk_bytes=configuration.broker.chunk_bytes if configuration.broker else 64 << 10,
             )
             self.custodian.requests.wake_uplink = self.uplink.wake
+        self._settle()
+        self.custodian.settings.changed = self._settle
         self.page = self._page(folder) if configuration.page is not None else None
         if self.alerts is not None:
             offer_alerts(self.alerts, folder.push, self.custodian.control.offer)
@@ -298,6 +302,21 @@ class Solo:
             "disk": self._disk.shown(),
         }
 
+    def _settle(self) -> None:
+        """Act by what an owner has set over the file."""
+        before, self._configuration = self._configuration, overlaid(self._file, self.custodian.settings.current)
+        position = place_of(self._configuration)
+        self.custodian.move_to(position)
+        self.custodian.hold_at_most(translation.held_bytes(self._configuration.vault))
+        self.vault.keep_within(self._limits())
+        if self.alerts is not None:
+            self.alerts.set_quiet(quiet_hours(self._configuration))
+        if self.uplink is not None:
+            self.uplink.listen_to(requests_filter(cell_of(*position)) if position is not None else None)
+        if self._configuration.motion != before.motion:
+            self.recorder.watch_for(translation.zone_map(self._configuration.motion))
+        self.recorder.set_private_hour(is_private_now(self._configuration, self._clock.now()))
+
     def _facts(self) -> Facts:
         link = self.uplink.status().link if self.uplink else "off"
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN
@@ -321,7 +340,7 @@ class Solo:
                 self._manifest,
                 self._clock,
                 self._entropy,
-                translation.page_facts(wanted),
+                lambda: translation.page_facts(self._configuration, self._file, self.custodian.settings.current),
             ),
         )
 
@@ -332,6 +351,7 @@ class Solo:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
+                self.recorder.set_private_hour(is_private_now(self._configuration, self._clock.now()))
                 self.vault.erase(self.custodian.deleted())
                 self.custodian.on_time()
             except DoorwardError as error:

@@ -177,6 +177,15 @@ class UplinkRole:
             if version != seen:
                 seen = version
                 uplink.wake()
+                self._listen(uplink)
+
+    def _listen(self, uplink: Uplink) -> None:
+        """Where the device stands may have changed."""
+        try:
+            where = self._news.ask(Addressing(), Addressing, patience_s=0.0)
+        except DoorwardError:
+            return
+        uplink.listen_to(where.requests_filter)
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):

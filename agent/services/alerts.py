@@ -30,7 +30,7 @@ from agent.core.alerts.parcels import (
     take,
     worded,
 )
-from agent.core.alerts.policy import ChannelRules, Policy, Ruling, may_release
+from agent.core.alerts.policy import ChannelRules, Policy, Ruling, Span, may_release
 from agent.core.alerts.wellbeing import Facts, Wellbeing
 from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment
 from agent.errors import RequestError, StorageError
@@ -156,6 +156,11 @@ class Alerts:
             self._channels.setdefault(rules.name, _Channel(rules))
             if rules not in self._policy.channels:
                 self._policy.channels = (*self._policy.channels, rules)
+
+    def set_quiet(self, quiet: Span | None) -> None:
+        """The household's quiet hours, for every channel.  In force at once."""
+        with self._changed:
+            self._policy.quiet = quiet
 
     def drop_channel(self, name: str) -> None:
         """With what waits for it.  Nothing happens when it is unknown."""

@@ -20,6 +20,7 @@ from agent.services.enrolment import Enrolments
 from agent.services.inbox import bulletins, deletion_of, receipt_of
 from agent.services.keeping import Keeping, Kept
 from agent.services.ledger import Ledger
+from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
 from agent.services.trust import TrustKeeper
@@ -61,6 +62,7 @@ class Control:
         journal: Journal,
         vault: VaultReader,
         keeping: Keeping,
+        settings: OwnerSettings,
         status: Status,
     ) -> None:
         self._device = device
@@ -71,6 +73,7 @@ class Control:
         self._journal = journal
         self._vault = vault
         self._keeping = keeping
+        self._settings = settings
         self._status = status
         self._enrolling = threading.Lock()
         self._operations: dict[str, Callable[[Frame], Answer]] = {
@@ -88,6 +91,7 @@ class Control:
             "poster": self._poster,
             "list": self._list,
             "kept": self._kept,
+            "settings": self._show_settings,
             "statement": self._statement,
             "trust": self._show_trust,
             "trust_bundle": self._take_bundle,
@@ -218,6 +222,10 @@ class Control:
     def _kept(self, _frame: Frame) -> Answer:
         kept = self._keeping.kept()
         return {"held": kept.held, "going": sorted(kept.going)}, b""
+
+    def _show_settings(self, _frame: Frame) -> Answer:
+        """What an owner has set, as they signed it, and what the next statement has to follow."""
+        return {"envelope": _ascii(self._settings.envelope), "sha256": self._settings.sha256}, b""
 
     def _here(self, segment: str) -> VaultEntry | None:
         """A stored segment that no owner has deleted."""

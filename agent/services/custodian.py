@@ -22,12 +22,14 @@ from agent.services.inbox import Inbox, InboxSettings
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
+from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests
 from agent.services.statements import Statements
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
+from agent.wire.statements import Settings
 
 __all__ = ["Custodian", "CustodianPorts"]
 
@@ -47,7 +49,8 @@ class CustodianPorts:
 class Custodian:
     """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows.
 
-    `held_bytes`: the most that owners may keep from the rolling vault.
+    `held_bytes`: the most that owners may keep from the rolling vault.  `exceeded` names the bound of the configuration
+    that an owner's settings go beyond.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Custodian:
         broker_name: str | None = None,
         *,
         held_bytes: int,
+        exceeded: Callable[[Settings], str | None] = lambda _settings: None,
     ) -> None:
         device = public_key_of(device_key)
         self._journal = ports.journal
@@ -79,6 +83,7 @@ class Custodian:
             settings.minute_of,
         )
         self.keeping = Keeping(ports.journal, self._ledger, ports.vault, ports.clock, held_bytes)
+        self.settings = OwnerSettings(decisions, ports.journal, self._ledger, exceeded)
         self._inbox = Inbox(
             settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock, self.keeping
         )
@@ -91,6 +96,7 @@ class Custodian:
             self._trust,
             ports.vault,
             self.keeping,
+            self.settings,
             ports.clock,
             ports.entropy,
         )
@@ -103,6 +109,7 @@ class Custodian:
             ports.journal,
             ports.vault,
             self.keeping,
+            self.settings,
             status,
         )
 
@@ -118,6 +125,14 @@ class Custodian:
     def held(self, stored_segments: int) -> frozenset[str]:
         """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
         return self.keeping.held() | self.requests.held(stored_segments)
+
+    def hold_at_most(self, held_bytes: int) -> None:
+        """What holds may keep together, from now on."""
+        self.keeping.held_bytes = held_bytes
+
+    def move_to(self, position: tuple[float, float] | None) -> None:
+        """Where the door is from now on, (lat, lon) in degrees: for requests that come in."""
+        self._inbox.position = position
 
     def deleted(self) -> frozenset[str]:
         """What an owner has deleted and is still on the disk."""

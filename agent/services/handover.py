@@ -28,6 +28,7 @@ from agent.core.handover import (
     Receipt,
     Report,
     Sealers,
+    SettingsAre,
     Sign,
     Signature,
     Tell,
@@ -42,6 +43,7 @@ from agent.core.handover import (
     WhichChannels,
     WhichHome,
     WhichRoots,
+    WhichSettings,
     WhoMayOpen,
 )
 from agent.core.home_news import HomeAddress
@@ -87,19 +89,21 @@ class Reports:
 
 
 class RecorderDesk:
-    """`sealers` says who may open footage now; `sign` signs with the device's key."""
+    """`sealers` says who may open footage now, `settings` what an owner has set; `sign` signs with the device's key."""
 
     def __init__(
         self,
         sealers: Callable[[], Sealers],
         sign: Callable[[bytes], bytes],
         holder: Holder,
+        settings: Callable[[], bytes],
         notifier: Notifier,
         reports: Reports,
     ) -> None:
         self._sealers = sealers
         self._sign = sign
         self._holder = holder
+        self._settings = settings
         self._notifier = notifier
         self._reports = reports
 
@@ -113,6 +117,8 @@ class RecorderDesk:
                 return Names(tuple(self._holder.held(stored)))
             case WhatIsDeleted():
                 return Names(tuple(self._holder.deleted()))
+            case WhichSettings():
+                return SettingsAre(self._settings())
             case Tell(kind=kind, text=text, once=once):
                 self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT])
                 return Noted()
@@ -133,7 +139,7 @@ class UplinkDesk:
         home: HomeSource | None = None,
     ) -> None:
         self._custody = custody
-        self._addressing = addressing
+        self.addressing = addressing
         self._reports = reports
         self._alerts = alerts
         self._home = home
@@ -150,7 +156,7 @@ class UplinkDesk:
     def answer(self, question: FromUplink) -> Answer:
         match question:
             case Addressing():
-                return self._addressing
+                return self.addressing
             case Took(topic=topic, payload=payload):
                 receipt = self._custody.on_message(topic, payload)
                 return Receipt(None if receipt is None else strictjson.encode(receipt))

@@ -112,6 +112,8 @@ class Inbox:
     ) -> None:
         self._keeping = keeping
         self._settings = settings
+        self.position = settings.position
+        """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
         self._requests = requests
         self._journal = journal
         self._ledger = ledger
@@ -188,7 +190,7 @@ class Inbox:
         return None
 
     def _match(self, request: FootageRequest) -> Match:
-        if self._settings.position is None:
+        if self.position is None:
             return Match((), certain=False)
         window = Window.of_seconds(request.from_s, request.to_s)
         # A segment whose date only an anchor knows is listed by it, but its own record, which is what a requester could
@@ -199,7 +201,7 @@ class Inbox:
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
             if self._vault.dated_by_itself(entry) and entry.id not in going
         ]
-        return match(window, request.area, self._settings.position, candidates, most=_MOST_MATCHED)
+        return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
     def _block(self, inbound: Inbound, verdict: Blocked, at_ms: int) -> None:
         """The broker repeats a retained request at every connection; the list and the ledger have it once.
@@ -245,7 +247,7 @@ class Inbox:
         if is_replay(self._journal, inbound.requester, bulletin.seq):
             return Counted.REPLAYED
         now = self._clock.now()
-        now_s, position = trusted_seconds(now), self._settings.position
+        now_s, position = trusted_seconds(now), self.position
         elsewhere = bulletin.area is not None and (position is None or not bulletin.area.contains(*position))
         if not elsewhere and (now_s is None or now_s <= bulletin.not_after_s):
             self._keep_bulletin(inbound, now.utc_ns // NS_PER_MS, data, bulletin)

@@ -46,7 +46,7 @@ class Keeping:
         self._ledger = ledger
         self._vault = vault
         self._clock = clock
-        self._held_bytes = held_bytes
+        self.held_bytes = held_bytes
 
     def hold(self, statement: Hold, fields: dict[str, str]) -> None:
         """Raises `RequestError` for segments that are not there, and above the caps."""
@@ -56,7 +56,7 @@ class Keeping:
         self._require_stored(statement.segments)
         after = {*self.held(), *statement.segments}
         entries = [entry for name in after if (entry := self._vault.find(name)) is not None]
-        if len(after) > MOST_HELD or sum(entry.stored_bytes for entry in entries) > self._held_bytes:
+        if len(after) > MOST_HELD or sum(entry.stored_bytes for entry in entries) > self.held_bytes:
             raise RequestError(
                 "Holds may keep half of the vault, and no more: the rest has to go on rolling.",
                 remedy="Release something first, or save it elsewhere.",

@@ -132,7 +132,8 @@ class Recorder:
         self._outages = Outages(vault, clock, notifier)
         self._watching = Watching(vault, clock)
         self.recovery = recovery or Recovery(supervised=False)
-        self._private = private
+        self._switched = private
+        self._hour = False
         self._relief = 0
         self._lens = LensState.CLEAR
         self._reopen = self._reopen_wanted = False
@@ -151,7 +152,7 @@ class Recorder:
         try:
             while not self._stopping.is_set():
                 if self._private:
-                    self._outages.begin(GapReason.PRIVACY, "The privacy switch is on: the camera is off.")
+                    self._outages.begin(GapReason.PRIVACY, f"{self._why_private} The camera is off.")
                     self._wait(None, lambda: not self._private)
                     continue
                 end = self._attempt(first_ns)
@@ -199,13 +200,37 @@ class Recorder:
 
     def set_private(self, private: bool) -> None:
         """The privacy switch: on closes the camera at once, off opens it again.  From any thread."""
-        if private != self._private:
-            self._private = private
-            self._log.info("privacy_switched", on=private)
-            if private:
-                self._end_camera("The privacy switch is on.")
-            else:
-                self._woken.set()
+        self._darken(switched=private)
+
+    def set_private_hour(self, private: bool) -> None:
+        """Whether now is one of the household's private hours: as the switch.  From any thread."""
+        self._darken(hour=private)
+
+    def _darken(self, *, switched: bool | None = None, hour: bool | None = None) -> None:
+        before = self._private
+        self._switched = self._switched if switched is None else switched
+        self._hour = self._hour if hour is None else hour
+        if self._private == before:
+            return
+        self._log.info("privacy_switched", on=self._private)
+        if self._private:
+            self._end_camera(self._why_private)
+        else:
+            self._woken.set()
+
+    @property
+    def _private(self) -> bool:
+        return self._switched or self._hour
+
+    @property
+    def _why_private(self) -> str:
+        return "The privacy switch is on." if self._switched else "This is a private hour."
+
+    def watch_for(self, zones: ZoneMap) -> None:
+        """Other zones, and masks: a live camera is opened anew for them, between two events.  From any thread."""
+        self._settings = replace(self._settings, zones=zones)
+        self._reopen_wanted = True
+        self._log.info("zones_changed")
 
     def relieve(self, rung: int) -> None:
         """Take this much work off the board (`firmware_bridge.ladder`).  From any thread.
@@ -300,7 +325,7 @@ class Recorder:
 
     def _state(self) -> tuple[str, str]:
         if self._private:
-            return "privacy", "The privacy switch is on."
+            return "privacy", self._why_private
         if self._intake is None:
             return "no camera", self._camera_fault
         keeper = self._writer.keeper
@@ -357,9 +382,9 @@ class Recorder:
             stall = stall_of(pulse, time.monotonic_ns(), patience_ns) if intake.live else None
             if stall is not None:
                 intake.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
-            elif self._reopen_wanted and not self._writer.busy:
+            elif self._reopen_wanted and intake.live and not self._writer.busy:
                 self._reopen_wanted, self._reopen = False, True
-                intake.ended(CameraEnd.STOPPED, "The camera is opened anew, to relieve the board.")
+                intake.ended(CameraEnd.STOPPED, "The camera is opened anew: its picture has to change.")
 
     @contextmanager
     def _in_between(self) -> Iterator[None]:

@@ -24,6 +24,7 @@ from agent.services.enrolment import Enrolments
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import Making, OutboxMaker
+from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests, Verdict, first_approval_of
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
@@ -44,6 +45,7 @@ from agent.wire.statements import (
     Release,
     Revocation,
     Seconding,
+    Settings,
     TrustChange,
 )
 
@@ -64,6 +66,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         Hold,
         Release,
         Erasure,
+        Settings,
     )
 }
 
@@ -106,6 +109,7 @@ class Statements:
         trust: TrustKeeper,
         vault: VaultReader,
         keeping: Keeping,
+        settings: OwnerSettings,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -117,6 +121,7 @@ class Statements:
         self._trust = trust
         self._vault = vault
         self._keeping = keeping
+        self._settings = settings
         self._clock = clock
         self._entropy = entropy
 
@@ -135,7 +140,7 @@ class Statements:
             verdict = self._second(said.statement, said, enrolment)
         else:
             with self._acting(said.statement, enrolment):
-                verdict = self._obey(said.statement, said.fields)
+                verdict = self._obey(said)
         self._requests.wake_uplink()
         return verdict
 
@@ -161,25 +166,28 @@ class Statements:
         sha256 = hashlib.sha256(opened.payload).hexdigest()
         return _Said(statement, data, sha256, enrolment.name_of(opened.key_id))
 
-    def _obey(self, statement: OwnerStatement, fields: dict[str, str]) -> Verdict:
-        match statement:
-            case Refusal():
+    def _obey(self, said: _Said) -> Verdict:
+        fields = said.fields
+        match said.statement:
+            case Refusal() as statement:
                 return self._requests.advance(self._named(statement.request), Cause.DENIED, **fields)
-            case Revocation():
+            case Revocation() as statement:
                 return self._revoke(statement, fields)
-            case OptOut():
+            case OptOut() as statement:
                 self._opt_out(statement, fields)
-            case OptIn():
+            case OptIn() as statement:
                 self._journal.remove_opt_out(statement.scope, statement.value or "")
                 self._ledger.write(EntryKind.OPT_IN, **fields)
-            case TrustChange():
+            case TrustChange() as statement:
                 self._trust.change(statement, fields)
-            case Hold():
+            case Hold() as statement:
                 self._keeping.hold(statement, fields)
-            case Release():
+            case Release() as statement:
                 self._keeping.release(statement, fields)
-            case Erasure():
+            case Erasure() as statement:
                 self._keeping.erase(statement, fields)
+            case Settings() as statement:
+                self._settings.take(statement, said.data, fields)
         return Verdict()
 
     def _approve(self, approval: Approval, said: _Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:

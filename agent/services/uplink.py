@@ -98,7 +98,7 @@ class Uplink:
         self._clock = clock
         self._device = device
         self._chunk_bytes = chunk_bytes
-        self._cell_filter = requests_filter
+        self._cell_filter = self._wanted_filter = requests_filter
         self._bulletins: set[str] = set()
         self._log = structlog.get_logger("uplink")
         self._transfers: dict[str, _Transfer] = {}
@@ -116,6 +116,11 @@ class Uplink:
 
     def wake(self) -> None:
         """The custodian's list of outgoing disclosures changed.  From any thread."""
+        self._changed.set()
+
+    def listen_to(self, requests_filter: str | None) -> None:
+        """The device stands elsewhere now: in another large cell.  From any thread."""
+        self._wanted_filter = requests_filter
         self._changed.set()
 
     def stop(self) -> None:
@@ -198,6 +203,11 @@ class Uplink:
         for topic in self._bulletins - wanted:
             self._bus.unsubscribe(topic)
         self._bulletins = wanted
+        before, self._cell_filter = self._cell_filter, self._wanted_filter
+        if self._cell_filter != before:
+            if before is not None:
+                self._bus.unsubscribe(before)
+            self._missed = True
         if self._missed and self._cell_filter is not None:
             self._missed = False
             self._bus.subscribe(self._cell_filter)

@@ -102,6 +102,11 @@ class Vault(VaultReader):
         with self._lock:
             self._sealing = replace(self._sealing, recipients=recipients, epoch=epoch)
 
+    def keep_within(self, limits: Limits) -> None:
+        """Roll by these limits from now on."""
+        with self._lock:
+            self._limits = limits
+
     def begin(self, event: SegmentId, start: Moment, *, label: str | None = None) -> SegmentWriter:
         """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
         with self._writing():

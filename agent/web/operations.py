@@ -47,6 +47,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "poster": (Mark.OWNER, _SMALL),
     "list": (Mark.OWNER, _SMALL),
     "kept": (Mark.OWNER, _SMALL),
+    "settings": (Mark.OWNER, _SMALL),
     "statement": (Mark.OWNER, _STATEMENT),
     "trust": (Mark.OWNER, _SMALL),
     "trust_bundle": (Mark.OWNER, _BUNDLE),
@@ -114,7 +115,7 @@ class Operations:
         visitors: Visitors,
         entropy: Entropy,
         *,
-        facts: Mapping[str, Any],
+        facts: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._control = control
         self._enrolments = enrolments
@@ -133,7 +134,7 @@ class Operations:
             "page_invite": self._invite,
             "page_browsers": self._browsers,
             "page_end": lambda frame, _caller: {"ended": self._visitors.end(str(frame.head.get("id")))},
-            "page_facts": lambda _frame, _caller: dict(self._facts),
+            "page_facts": lambda _frame, _caller: dict(self._facts()),
             "events": self._events,
         }
 
@@ -178,7 +179,7 @@ class Operations:
             "claimed": enrolment is not None,
             "owner": caller.owner,
             "session": _session(caller).id,
-            "doorbell": self._facts.get("name", ""),
+            "doorbell": self._facts().get("name", ""),
         }
 
     def _challenge(self, _frame: Frame, caller: Caller) -> dict[str, Any]:

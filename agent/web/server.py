@@ -6,7 +6,7 @@ import datetime
 import ipaddress
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +46,7 @@ class PageParts:
     manifest: ManifestLog
     clock: Clock
     entropy: Entropy
-    facts: Mapping[str, Any]
+    facts: Callable[[], Mapping[str, Any]]
 
 
 class PageServer:
@@ -66,7 +66,7 @@ class PageServer:
             Timeline(parts.manifest),
             self._visitors,
             parts.entropy,
-            facts={"name": doorbell, **parts.facts},
+            facts=parts.facts,
         )
         pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
         self._application = Application(self._operations, self._visitors, pages)

@@ -19,7 +19,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import base64, envelope, strictjson, text
+from agent.wire.area import Point
 from agent.wire.fields import (
     Base64Text,
     DeviceKeyText,
@@ -51,6 +52,7 @@ __all__ = [
     "Absence",
     "Approval",
     "ClipTold",
+    "DrawnZone",
     "Enrolment",
     "Erasure",
     "Hold",
@@ -59,14 +61,18 @@ __all__ = [
     "OptIn",
     "OptOut",
     "OwnerStatement",
+    "PrivateHours",
+    "QuietHours",
     "Refusal",
     "Release",
     "Revocation",
     "Scope",
     "SealedItem",
     "Seconding",
+    "Settings",
     "TrustChange",
     "Why",
+    "ZoneKind",
     "open_enrolment",
 ]
 
@@ -76,6 +82,7 @@ MAX_SEGMENTS: Final = 10_000
 MAX_GAPS: Final = 4_096
 MAX_CLIPS: Final = 4_096
 MAX_KEPT: Final = 4_096
+MAX_SETTING_CHARACTERS: Final = 64
 MAX_CONTACT_CHARACTERS: Final = 16_384
 STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
@@ -369,6 +376,74 @@ class TrustChange(OwnerStatement, frozen=True):
         distinct("roots_added and roots_removed", (*self.roots_added, *self.roots_removed))
         for root in self.roots_added:
             parse_public_key(root)
+
+
+class ZoneKind(enum.Enum):
+    """What a zone does to the area it encloses."""
+
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+    PRIVACY = "privacy"
+
+
+TenThousandth = Annotated[int, Meta(ge=0, le=10_000)]
+Minute = Annotated[int, Meta(ge=0, le=1439)]
+Percent = Annotated[int, Meta(ge=10, le=1000)]
+
+
+class DrawnZone(Message, frozen=True):
+    """A polygon on the picture; corners are (x, y) in ten-thousandths of its sides, from the top left."""
+
+    name: str
+    kind: ZoneKind
+    corners: Annotated[tuple[tuple[TenThousandth, TenThousandth], ...], Meta(min_length=3, max_length=64)]
+    sensitivity_percent: Percent = 100
+    smallest_share: Annotated[int, Meta(ge=0, lt=10_000)] = 0
+    """Of the picture, in ten-thousandths: what is smaller is not motion."""
+
+    def __post_init__(self) -> None:
+        text.check("zones.name", self.name, MAX_SETTING_CHARACTERS)
+
+
+class QuietHours(Message, frozen=True):
+    """Of the device's local day, in minutes; over midnight when they end before they begin."""
+
+    begins_minute: Minute
+    ends_minute: Minute
+
+
+class PrivateHours(Message, frozen=True):
+    """Hours without a camera.  `days`: 0 is Monday; hours over midnight belong to the day they begin on."""
+
+    days: Annotated[tuple[Annotated[int, Meta(ge=0, le=6)], ...], Meta(min_length=1, max_length=7)]
+    begins_minute: Minute
+    ends_minute: Minute
+
+    def __post_init__(self) -> None:
+        distinct("private.days", self.days)
+
+
+class Settings(OwnerStatement, frozen=True):
+    """From now on, these in place of the configuration's; whatever is absent is as the configuration says."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("settings")
+
+    previous: Sha256 | None = None
+    """SHA-256 of the payload this one follows; None for the first."""
+    name: str | None = None
+    position: Point | None = None
+    sensitivity_percent: Percent | None = None
+    zones: Annotated[tuple[DrawnZone, ...], Meta(max_length=32)] | None = None
+    max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] | None = None
+    max_age_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+    quiet: QuietHours | None = None
+    private: Annotated[tuple[PrivateHours, ...], Meta(max_length=16)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name is not None:
+            text.check("name", self.name, MAX_SETTING_CHARACTERS)
+        distinct("zones", tuple(zone.name for zone in self.zones or ()))
 
 
 def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:

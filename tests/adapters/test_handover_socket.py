@@ -143,7 +143,7 @@ def desk(signed: list[bytes]) -> RecorderDesk:
 
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
-    return RecorderDesk(lambda: None, sign, Nobody(), Nobody(), Reports(None))  # type: ignore[arg-type,return-value]
+    return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None))  # type: ignore[arg-type,return-value]
 
 
 def test_a_manifest_record_is_signed_for_the_recorder() -> None:

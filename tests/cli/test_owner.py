@@ -597,3 +597,38 @@ def test_nothing_is_deleted_before_the_owner_says_yes(
     assert door("delete", segments[0]).status != 0
     assert questions == ["Delete these 1 segments for good?"]
     assert segments[0] in door.device.stored
+
+
+def test_settings_are_set_signed_added_to_and_put_back(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert "Nothing is set" in door("settings").out
+    zones = tmp_path / "zones.toml"
+    zones.write_text('[[zones]]\nname = "street"\nkind = "privacy"\ncorners = [[0, 0], [1, 0], [1, 0.25]]\n')
+    first = door("settings", "--zones", zones, "--sensitivity", "1.5", "--quiet", "22:00-07:00", "--yes", "--json")
+    assert json.loads(first.out)["zones"][0]["corners"] == [[0, 0], [10_000, 0], [10_000, 2_500]]
+    second = json.loads(door("settings", "--private", "sat,sun@10:00-12:30", "--yes", "--json").out)
+    assert second["sensitivity_percent"] == 150, "what was set before stays"
+    assert second["private"] == [{"days": [5, 6], "begins_minute": 600, "ends_minute": 750}]
+    assert "zones" not in json.loads(door("settings", "--reset", "zones", "--yes", "--json").out)
+    assert json.loads(door("settings", "--reset", "all", "--yes", "--json").out) == {}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--quiet", "late"), ("--private", "someday@10:00-11:00"), ("--position", "here"), ("--quiet", "25:00-1:00")],
+)
+def test_a_setting_that_makes_no_sense_is_named_and_nothing_is_signed(door: Doorstep, option: tuple[str, str]) -> None:
+    assert door("enrol", "--yes").status == 0
+    done = door("settings", *option, "--yes")
+    assert done.status == 2
+    assert option[1] in done.err
+    assert door.device.settings is None
+
+
+def test_settings_that_no_owner_signed_are_not_built_upon(door: Doorstep) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert door("settings", "--sensitivity", "2", "--yes").status == 0
+    forged = json.loads(door.device.settings or "")
+    forged["signatures"][0]["sig"] = "A" * 86 + "=="
+    door.device.settings = json.dumps(forged, separators=(",", ":"))
+    assert "None of this device's owners signed" in door("settings", "--quiet", "22:00-07:00", "--yes").err

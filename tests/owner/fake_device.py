@@ -41,6 +41,7 @@ from agent.wire.statements import (
     Revocation,
     Scope,
     Seconding,
+    Settings,
     TrustChange,
     open_enrolment,
 )
@@ -109,6 +110,9 @@ class FakeDevice:
     bundles: dict[str, bytes] = field(default_factory=dict)
     posted: list[bytes] = field(default_factory=list)
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
+    settings: str | None = None
+    settings_sha256: str | None = None
+    """What an owner has set: the envelope, and the hash of its payload."""
 
     def __post_init__(self) -> None:
         self.private = private_key_from_seed(self.seed)
@@ -372,6 +376,11 @@ class FakeDevice:
                 self.write(EntryKind.ERASED, subject=subject, segments=len(statement.segments))
                 for name in statement.segments:
                     del self.stored[name]
+            case Settings():
+                if statement.previous != self.settings_sha256:
+                    raise RequestError("Somebody has changed the settings meanwhile.")
+                self.settings, self.settings_sha256 = envelope, subject
+                self.write(EntryKind.CONFIGURATION_CHANGED, subject=subject)
             case TrustChange():
                 for text in statement.roots_added:
                     self.trust = self.trust.with_root(_key(text))
@@ -380,6 +389,9 @@ class FakeDevice:
                     self.bundles.pop(_key(text).id, None)
                 self.write(EntryKind.TRUST_CHANGED, subject=subject)
         return {}
+
+    def on_settings(self, body: bytes) -> dict[str, Any]:
+        return {"envelope": self.settings, "sha256": self.settings_sha256}
 
     def on_trust(self, body: bytes) -> dict[str, Any]:
         return {
@@ -410,7 +422,7 @@ class FakeDevice:
     def _open_statement(self, data: bytes) -> tuple[Any, str]:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
-        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure)
+        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings)
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
         if statement.device != self.key.text:

@@ -9,16 +9,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.owner.deciding import approve
+from agent.owner.keeping import erase, hold
 from agent.owner.reviewing import Review
+from agent.owner.setting import change_settings
 from agent.requester.opening import open_disclosure
 from agent.requester.receiving import News
 from agent.wire.fields import Kind
+from agent.wire.statements import DrawnZone, PrivateHours, ZoneKind
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -127,3 +131,37 @@ def test_a_role_that_has_no_custodian_can_still_be_stopped(apart: Apart) -> None
     until(lambda: apart.processes["uplink"].poll() is None, "the uplink")
     for role in ("uplink", "recorder"):
         assert apart.end(role, signal.SIGTERM) in (7, -signal.SIGTERM)
+
+
+def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(street: Street, apart: Apart) -> None:
+    police = Asker(street, "rijnstad-police", Kind.POLICE)
+    for role in ("custodian", "recorder"):
+        apart.start(role)
+    until(street._answers, "the custodian to answer")
+    street.enrol_and_trust(police)
+    until(lambda: apart.status()["vault"]["segments"] >= 3, "three sealed segments")  # type: ignore[index]
+    with street.owners_link() as link:
+        first, second = [item["id"] for item in link.ask("list", from_ms=0, to_ms=2**50)["segments"]][:2]
+        hold(link, street.owner, [first], int(time.time()) + 86_400)
+        erase(link, street.owner, [first, second])
+    files = street.state_dir / "vault" / "segments"
+    until(lambda: not [path for path in files.rglob("*") if path.name.startswith((first, second))], "the files to go")
+    with street.owners_link() as link:
+        until(lambda: link.ask("kept") == {"held": {}, "going": []}, "the custodian to see it")
+
+    def recorder() -> str:
+        return str(apart.status()["recorder"]["state"])  # type: ignore[index]
+
+    always = (PrivateHours(days=tuple(range(7)), begins_minute=0, ends_minute=0),)
+    with street.owners_link() as link:
+        change_settings(link, street.owner, {"private": always, "max_age_days": 7})
+    until(lambda: recorder() == "privacy", "the private hour to close the camera")
+    # A recorder that starts anew asks before it opens its camera.
+    apart.end("recorder", signal.SIGKILL)
+    apart.start("recorder")
+    until(lambda: recorder() == "privacy", "the new recorder to know")
+    mask = DrawnZone(name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_000)))
+    with street.owners_link() as link:
+        change_settings(link, street.owner, {"private": None, "zones": (mask,)})
+    until(lambda: recorder() in ("recording", "watching"), "the camera to open again")
+    assert apart.log().count("zones_changed") == 1

@@ -31,6 +31,7 @@ from agent.wire.statements import (
     Release,
     Revocation,
     Scope,
+    Settings,
     TrustChange,
     Why,
 )
@@ -58,6 +59,7 @@ EVERY: dict[str, Callable[[Door, FootageRequest], tuple[OwnerStatement, tuple[by
     "hold": lambda door, _: (Hold(**stated(), segments=tuple(door.segments[:1]), until_s=NOW_S + 86_400), ()),
     "release": lambda door, _: (Release(**stated(), segments=tuple(door.segments[:1])), ()),
     "erasure": lambda door, _: (Erasure(**stated(), segments=tuple(door.segments[:1])), ()),
+    "settings": lambda _door, _asked: (Settings(**stated(), max_age_days=7), ()),
     "revocation": lambda door, _: (Revocation(**stated(), disclosure=given(door)), ()),
 }
 

@@ -40,7 +40,7 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "list", "kept",
+            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "list", "kept", "settings",
             "statement", "trust", "trust_bundle",
             "push_key", "push_subscribe", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",

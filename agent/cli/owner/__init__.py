@@ -28,6 +28,7 @@ COMMANDS = {
     "hold": LazyCommand("agent.cli.owner.keeping:hold", "Keep footage from the rolling vault."),
     "release": LazyCommand("agent.cli.owner.keeping:release", "Let footage go when its time comes."),
     "delete": LazyCommand("agent.cli.owner.keeping:delete", "Delete footage from a device, for good."),
+    "settings": LazyCommand("agent.cli.owner.settings:settings", "Set what the household may set of a device."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
     "bulletins": LazyCommand("agent.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."),
     "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),

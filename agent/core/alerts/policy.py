@@ -55,13 +55,17 @@ class ChannelRules:
 
 @dataclass(slots=True)
 class Policy:
-    """`digest_minute`: of the local day.  Minutes are None while nobody knows the time: then nothing is kept."""
+    """`digest_minute`: of the local day.  `quiet`: of the household, for every channel.
+
+    Minutes are None while nobody knows the time: then nothing is kept.
+    """
 
     channels: tuple[ChannelRules, ...]
     off: frozenset[AlertKind] = frozenset()
     digest: frozenset[AlertKind] = frozenset()
     digest_minute: int = 20 * 60
     cool_down_ns: int = 300 * 10**9
+    quiet: Span | None = None
     _told: dict[tuple[str, AlertKind], tuple[BootNs, News]] = field(default_factory=dict)
     _late: dict[tuple[str, AlertKind], News] = field(default_factory=dict)
 
@@ -70,7 +74,7 @@ class Policy:
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
             return Ruling.OFF
-        if kind not in _NEVER_QUIET and is_within(channel.quiet, minute):
+        if kind not in _NEVER_QUIET and self.is_quiet(channel, minute):
             return Ruling.QUIET
         if kind in self.digest and kind is not AlertKind.BUTTON and minute is not None:
             return Ruling.DIGEST
@@ -85,6 +89,9 @@ class Policy:
         self._late.pop(key, None)
         self._told[key] = (now_ns, news)
         return Ruling.NOW
+
+    def is_quiet(self, channel: ChannelRules, minute: int | None) -> bool:
+        return is_within(channel.quiet, minute) or is_within(self.quiet, minute)
 
     def cooled(self, now_ns: BootNs) -> tuple[tuple[ChannelRules, News], ...]:
         """States that changed during a cool-down that is over now, and are not as they were told."""
@@ -104,7 +111,7 @@ def may_release(
 ) -> bool:
     """Whether news kept since then is to be told now.  It needs no memory, so a restart costs nothing."""
     if why is Ruling.QUIET:
-        return not is_within(channel.quiet, minute)
+        return not policy.is_quiet(channel, minute)
     if minute is None:
         return False
     since_digest_minutes = (minute - policy.digest_minute) % _DAY_MINUTES

@@ -1,0 +1,139 @@
+"""`doorward owner settings`: name, place, zones, sensitivity, how long to keep, quiet and private hours."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.config import Weekday, Zone
+from agent.errors import ConfigurationError, FormatError
+from agent.owner.link import DeviceLink
+from agent.owner.setting import MATTER, change_settings, read_settings
+from agent.wire.area import Point
+from agent.wire.statements import DrawnZone, PrivateHours, QuietHours, Settings, ZoneKind
+
+__all__ = ["settings"]
+
+_DAYS = [day.value for day in Weekday]
+_KEYS = {
+    "name": "name", "position": "position", "sensitivity": "sensitivity_percent", "zones": "zones",
+    "max-bytes": "max_bytes", "max-age-days": "max_age_days", "quiet": "quiet", "private": "private",
+}  # fmt: skip
+"""The options' names, and the statement's."""
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option("--name", help="What the doorbell is called.")
+@click.option("--position", metavar="LAT,LON", help="Where it is, in degrees.  It never leaves the device.")
+@click.option("--sensitivity", type=click.FloatRange(0.1, 10), help="0.1 (dull) to 10 (keen).")
+@click.option("--zones", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="A TOML file of [[zones]] as in the configuration.")  # fmt: skip
+@click.option("--max-bytes", type=click.IntRange(min=10_000_000), help="How much to keep, within the file's bound.")
+@click.option("--max-age-days", type=click.IntRange(1, 3650), help="How long to keep, within the file's bound.")
+@click.option("--quiet", metavar="HH:MM-HH:MM", help="Quiet hours of the household.")
+@click.option("--private", multiple=True, metavar="DAYS@HH:MM-HH:MM",
+              help="Hours without a camera, like sat,sun@10:00-12:30.  May be given several times.")  # fmt: skip
+@click.option("--reset", multiple=True, type=click.Choice([*_KEYS, "all"]), help="As the file says, again.")
+@yes_option
+@json_option
+def settings(
+    folder: Path, device: Path, position: str | None, sensitivity: float | None, zones: Path | None,
+    quiet: str | None, private: tuple[str, ...], reset: tuple[str, ...], sure: bool, as_json: bool, **plain: Any,
+) -> None:  # fmt: skip
+    """Set what the household may set of a device.
+
+    Without options it shows what is set.  What you set is signed, goes over what the configuration says, and takes
+    effect within seconds; zones and masks when the camera is next opened, which is at once unless somebody is there.
+    """
+    changes: dict[str, Any] = dict.fromkeys(MATTER if "all" in reset else (_KEYS[name] for name in reset))
+    changes |= {name: value for name, value in plain.items() if value is not None}
+    if position is not None:
+        changes["position"] = _position(position)
+    if sensitivity is not None:
+        changes["sensitivity_percent"] = round(sensitivity * 100)
+    if zones is not None:
+        changes["zones"] = _zones(zones)
+    if quiet is not None:
+        begins, ends = _span(quiet, "--quiet")
+        changes["quiet"] = QuietHours(begins_minute=begins, ends_minute=ends)
+    if private:
+        changes["private"] = tuple(map(_private, private))
+    keys = load_keys(folder)
+    if not changes:
+        with DeviceLink(device) as link:
+            _show(read_settings(link), as_json)
+        return
+    if not sure:
+        click.confirm(f"Set {', '.join(sorted(changes))}?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        now = change_settings(link, keys, changes)
+    _show(now, as_json)
+
+
+def _show(now: Settings | None, as_json: bool) -> None:
+    values = {} if now is None else {name: msgspec.to_builtins(getattr(now, name)) for name in MATTER}
+    values = {name: value for name, value in values.items() if value is not None}
+    if as_json:
+        emit_json(values)
+        return
+    if not values:
+        click.echo("Nothing is set: everything is as the configuration says.  See: doorward config show")
+    for name, value in values.items():
+        click.echo(f"{name:<20} {msgspec.json.encode(value).decode()}")
+
+
+def _position(text: str) -> Point:
+    try:
+        latitude, longitude = map(float, text.split(","))
+        return Point(lat=latitude, lon=longitude)
+    except (ValueError, FormatError) as error:
+        raise ConfigurationError(f"--position '{text}' is no place.", remedy="Write it like 52.09,5.12.") from error
+
+
+def _zones(path: Path) -> tuple[DrawnZone, ...]:
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text("utf-8")).get("zones", []), tuple[Zone, ...])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"{path}: {error}.", remedy="Write [[zones]] as in config/doorward.toml.") from error
+    return tuple(
+        DrawnZone(
+            name=zone.name,
+            kind=ZoneKind(zone.kind.value),
+            corners=tuple((round(x * 10_000), round(y * 10_000)) for x, y in zone.corners),
+            sensitivity_percent=round(zone.sensitivity * 100),
+            smallest_share=round(zone.smallest_share * 10_000),
+        )
+        for zone in found
+    )
+
+
+def _private(text: str) -> PrivateHours:
+    names, _, hours = text.rpartition("@")
+    days = names.split(",") if names else _DAYS
+    if not set(days) <= set(_DAYS):
+        raise ConfigurationError(f"--private '{text}' names no days.", remedy="Write them like sat,sun@10:00-12:30.")
+    begins, ends = _span(hours, "--private")
+    return PrivateHours(days=tuple(_DAYS.index(day) for day in days), begins_minute=begins, ends_minute=ends)
+
+
+def _span(text: str, option: str) -> tuple[int, int]:
+    try:
+        begins, ends = text.split("-")
+        return _minute(begins), _minute(ends)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} '{text}' is no span of the day.", remedy="Write 22:00-07:00.") from error
+
+
+def _minute(text: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    if not (0 <= hour < 24 and 0 <= minute < 60):
+        raise ValueError(text)
+    return hour * 60 + minute

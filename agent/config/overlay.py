@@ -1,0 +1,90 @@
+"""Lays what an owner has set over what the file says, within the file's bounds.
+
+The file is the operator's: it says which camera, which broker, and how much may be kept at most.  What concerns the
+household (name, place, zones, masks, sensitivity, how long to keep, quiet and private hours) an owner may set from
+their client, signed.  A value they have not set is the file's.  Nothing else of the file can be changed that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from agent.config.settings import Configuration, Position, PrivateHours, Weekday, Zone, ZoneKind
+from agent.wire.statements import Settings
+
+__all__ = ["exceeded", "overlaid", "sources"]
+
+_DAYS = tuple(Weekday)
+
+
+def overlaid(configuration: Configuration, settings: Settings | None) -> Configuration:
+    """The configuration in force."""
+    if settings is None:
+        return configuration
+    device, motion, vault = configuration.device, configuration.motion, configuration.vault
+    alerts, privacy = configuration.alerts, configuration.privacy
+    if settings.name is not None:
+        device = replace(device, name=settings.name)
+    if settings.position is not None:
+        device = replace(device, position=Position(latitude=settings.position.lat, longitude=settings.position.lon))
+    if settings.sensitivity_percent is not None:
+        motion = replace(motion, sensitivity=settings.sensitivity_percent / 100)
+    if settings.zones is not None:
+        motion = replace(motion, zones=tuple(_zones(settings)))
+    # Once more, although it was refused when it was stated: the file may have become narrower since.
+    if settings.max_bytes is not None:
+        vault = replace(vault, max_bytes=min(vault.max_bytes, settings.max_bytes))
+    if settings.max_age_days is not None:
+        vault = replace(vault, max_age_days=min(vault.max_age_days, settings.max_age_days))
+    if settings.quiet is not None and alerts is not None:
+        alerts = replace(alerts, quiet=(_time(settings.quiet.begins_minute), _time(settings.quiet.ends_minute)))
+    if settings.private is not None:
+        privacy = replace(privacy, hours=tuple(_hours(settings)))
+    return replace(configuration, device=device, motion=motion, vault=vault, alerts=alerts, privacy=privacy)
+
+
+def exceeded(configuration: Configuration, settings: Settings) -> str | None:
+    """Which key of the file bounds `settings`, and at what; None when they are within."""
+    vault = configuration.vault
+    if settings.max_bytes is not None and settings.max_bytes > vault.max_bytes:
+        return f"vault.max_bytes = {vault.max_bytes}"
+    if settings.max_age_days is not None and settings.max_age_days > vault.max_age_days:
+        return f"vault.max_age_days = {vault.max_age_days}"
+    return None
+
+
+def sources(settings: Settings | None) -> dict[str, bool]:
+    """By the file's key: whether an owner has set it.  Only keys that they may set."""
+    return {
+        "device.name": settings is not None and settings.name is not None,
+        "device.position": settings is not None and settings.position is not None,
+        "motion.sensitivity": settings is not None and settings.sensitivity_percent is not None,
+        "motion.zones": settings is not None and settings.zones is not None,
+        "vault.max_bytes": settings is not None and settings.max_bytes is not None,
+        "vault.max_age_days": settings is not None and settings.max_age_days is not None,
+        "alerts.quiet": settings is not None and settings.quiet is not None,
+        "privacy.hours": settings is not None and settings.private is not None,
+    }
+
+
+def _zones(settings: Settings) -> Iterator[Zone]:
+    for zone in settings.zones or ():
+        yield Zone(
+            name=zone.name,
+            kind=ZoneKind(zone.kind.value),
+            corners=tuple((x / 10_000, y / 10_000) for x, y in zone.corners),
+            sensitivity=zone.sensitivity_percent / 100,
+            smallest_share=zone.smallest_share / 10_000,
+        )
+
+
+def _hours(settings: Settings) -> Iterator[PrivateHours]:
+    for hours in settings.private or ():
+        days = tuple(_DAYS[day] for day in hours.days)
+        yield PrivateHours(days=days, begins=_time(hours.begins_minute), ends=_time(hours.ends_minute))
+
+
+def _time(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"

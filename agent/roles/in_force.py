@@ -1,0 +1,44 @@
+"""What is in force of the configuration: the file, and what an owner has set over it."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from agent.config import Configuration, Weekday
+from agent.core.private_hours import PrivateHours, is_private
+from agent.core.timebase import Moment
+from agent.wire import strictjson
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings
+
+__all__ = ["is_private_now", "place_of", "settings_of"]
+
+_DAYS: Final = tuple(Weekday)
+_NS: Final = 10**9
+
+
+def settings_of(payload: bytes) -> Settings | None:
+    """An owner's statement, as the custodian has verified it; None when nothing is set."""
+    return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
+
+
+def place_of(configuration: Configuration) -> tuple[float, float] | None:
+    """(lat, lon) in degrees."""
+    place = configuration.device.position
+    return None if place is None else (place.latitude, place.longitude)
+
+
+def is_private_now(configuration: Configuration, now: Moment) -> bool:
+    """Whether this is one of the household's private hours, by the device's own clock and time zone, right or wrong."""
+    if not configuration.privacy.hours:
+        return False
+    local = time.localtime(now.utc_ns / _NS)
+    hours = [
+        PrivateHours(frozenset(_DAYS.index(day) for day in each.days), _minute(each.begins), _minute(each.ends))
+        for each in configuration.privacy.hours
+    ]
+    return is_private(hours, local.tm_wday, local.tm_hour * 60 + local.tm_min)
+
+
+def _minute(time_of_day: str) -> int:
+    return int(time_of_day[:2]) * 60 + int(time_of_day[3:])

@@ -1,0 +1,76 @@
+"""Keeps what an owner has set on the device: one signed statement, the newest, whole.
+
+A statement names the one it follows, so that two owners do not undo each other unseen.  It is in the ledger before it
+has any effect, and it may only say what the file leaves to owners and within the file's bounds.
+
+Source: ARCHITECTURE, invariants 9 and 10; docs/decisions/0008.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from agent.core.ledger.entries import EntryKind
+from agent.errors import RequestError
+from agent.ports import Journal
+from agent.services.decisions import Decisions
+from agent.services.ledger import Ledger
+from agent.wire import envelope, strictjson
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+
+__all__ = ["OwnerSettings"]
+
+_NAME: Final = "settings"
+
+Exceeded = Callable[[Settings], str | None]
+
+
+class OwnerSettings:
+    """`exceeded` names the bound of the file that settings go beyond.  `changed` is told after each change."""
+
+    def __init__(self, decisions: Decisions, journal: Journal, ledger: Ledger, exceeded: Exceeded) -> None:
+        self._decisions = decisions
+        self._journal = journal
+        self._ledger = ledger
+        self._exceeded = exceeded
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def envelope(self) -> bytes | None:
+        """The statement as its owner signed it; None while everything is as the file says."""
+        return self._journal.get(_NAME)
+
+    @property
+    def payload(self) -> bytes:
+        """The statement's payload; nothing while there is none."""
+        data = self.envelope
+        return (
+            b"" if data is None else envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+        )
+
+    @property
+    def current(self) -> Settings | None:
+        payload = self.payload
+        return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the payload in force: what the next statement has to name."""
+        payload = self.payload
+        return hashlib.sha256(payload).hexdigest() if payload else None
+
+    def take(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
+        """Within the caller's decision.  Raises `RequestError`."""
+        if settings.previous != self.sha256:
+            raise RequestError("Somebody has changed the settings meanwhile.", remedy="Look at them again.")
+        bound = self._exceeded(settings)
+        if bound is not None:
+            raise RequestError(
+                f"The doorbell's configuration allows at most {bound}.",
+                remedy="Set less, or have its operator raise it.",
+            )
+        self._ledger.write(EntryKind.CONFIGURATION_CHANGED, **fields)
+        self._journal.put(_NAME, data)
+        self._decisions.after(self.changed)

@@ -1,0 +1,38 @@
+"""Which minutes of a week are private."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.private_hours import PrivateHours, is_private
+
+SATURDAY, SUNDAY, MONDAY = 5, 6, 0
+MINUTE = st.integers(0, 1439)
+DAY = st.integers(0, 6)
+
+
+def test_hours_within_a_day_begin_at_their_minute_and_are_over_at_their_end() -> None:
+    lunch = [PrivateHours(frozenset({SATURDAY}), 600, 720)]
+    assert [is_private(lunch, SATURDAY, minute) for minute in (599, 600, 719, 720)] == [False, True, True, False]
+    assert not is_private(lunch, SUNDAY, 650)
+
+
+def test_hours_over_midnight_belong_to_the_day_they_begin_on() -> None:
+    night = [PrivateHours(frozenset({SUNDAY}), 22 * 60, 6 * 60)]
+    assert is_private(night, SUNDAY, 23 * 60)
+    assert is_private(night, MONDAY, 5 * 60)
+    assert not is_private(night, SUNDAY, 5 * 60)
+    assert not is_private(night, MONDAY, 23 * 60)
+
+
+@given(days=st.frozensets(DAY, min_size=1), begins=MINUTE, ends=MINUTE)
+def test_every_hour_lasts_as_long_as_it_says(days: frozenset[int], begins: int, ends: int) -> None:
+    hours = [PrivateHours(days, begins, ends)]
+    lasts = (ends - begins) % 1440 or 1440
+    minutes = sum(is_private(hours, day, minute) for day in range(7) for minute in range(1440))
+    assert minutes == len(days) * lasts
+
+
+def test_without_hours_nothing_is_private() -> None:
+    assert not is_private([], MONDAY, 0)

@@ -1,0 +1,97 @@
+"""What an owner sets: whole, one after the other, in the ledger first, within the file's bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.config import Configuration, overlaid, sources
+from agent.config.settings import Alerts, Vault
+from agent.core.ledger.entries import EntryKind
+from agent.errors import RequestError
+from agent.wire.area import Point
+from agent.wire.control import Frame
+from agent.wire.statements import DrawnZone, PrivateHours, QuietHours, Settings, ZoneKind
+from tests.custodians import Door, stated
+
+ZONE = DrawnZone(
+    name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
+)
+FILE = Configuration(vault=Vault(max_bytes=20_000_000, max_age_days=30), alerts=Alerts())
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door.enrolled()
+    made.bounded_by = FILE
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_change_is_in_the_ledger_and_in_force_at_once_and_after_a_power_cut(door: Door) -> None:
+    told: list[int | None] = []
+    settings = door.custodian.settings
+    settings.changed = lambda: told.append(settings.current.max_age_days if settings.current else None)
+    door.obey(Settings(**stated(), max_age_days=7))
+    assert door.kinds()[-1] == EntryKind.CONFIGURATION_CHANGED.value
+    assert told == [7]
+    door.start()
+    assert door.custodian.settings.current.max_age_days == 7  # type: ignore[union-attr]
+
+
+def test_two_owners_do_not_undo_each_other_unseen(door: Door) -> None:
+    door.obey(Settings(**stated(), max_age_days=7))
+    before = door.kinds()
+    with pytest.raises(RequestError, match="meanwhile"):
+        door.obey(Settings(**stated(), max_age_days=9))
+    assert door.kinds() == before
+    shown = door.custodian.control.answer(Frame({"op": "settings"})).head["result"]
+    door.obey(Settings(**stated(), previous=shown["sha256"], max_age_days=9))
+    assert door.custodian.settings.current.max_age_days == 9  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("changes", [{"max_bytes": 20_000_001}, {"max_age_days": 31}])
+def test_nothing_goes_beyond_what_the_file_allows(door: Door, changes: dict[str, int]) -> None:
+    before = door.kinds()
+    with pytest.raises(RequestError, match="allows at most vault"):
+        door.obey(Settings(**stated(), **changes))
+    assert door.kinds() == before
+    assert door.custodian.settings.current is None
+
+
+def test_a_door_that_has_moved_matches_where_it_is_now(door: Door) -> None:
+    door.custodian.move_to((10.0, 10.0))
+    assert door.custodian._inbox.position == (10.0, 10.0)
+    asked = door.ask()
+    assert not door.journal.request(asked.id).segments  # type: ignore[union-attr]
+
+
+def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
+    settings = Settings(
+        **stated(),
+        name="Back door",
+        position=Point(lat=52.0, lon=5.0),
+        sensitivity_percent=150,
+        zones=(ZONE,),
+        max_bytes=10_000_000,
+        max_age_days=7,
+        quiet=QuietHours(begins_minute=1320, ends_minute=420),
+        private=(PrivateHours(days=(5, 6), begins_minute=600, ends_minute=750),),
+    )
+    found = overlaid(FILE, settings)
+    assert (found.device.name, found.device.position.latitude) == ("Back door", 52.0)  # type: ignore[union-attr]
+    assert (found.motion.sensitivity, found.motion.zones[0].corners[2]) == (1.5, (1.0, 0.25))
+    assert (found.vault.max_bytes, found.vault.max_age_days) == (10_000_000, 7)
+    assert found.alerts.quiet == ("22:00", "07:00")  # type: ignore[union-attr]
+    assert [day.value for day in found.privacy.hours[0].days] == ["sat", "sun"]
+    assert (found.camera, found.requests, found.broker, found.clips) == (FILE.camera, FILE.requests, None, FILE.clips)
+    assert all(sources(settings).values())
+    assert overlaid(FILE, None) is FILE
+    assert not any(sources(None).values())
+
+
+def test_a_file_that_has_become_narrower_wins_over_what_was_set_before() -> None:
+    wide = Settings(**stated(), max_bytes=10**12, max_age_days=300)
+    assert overlaid(FILE, wide).vault == FILE.vault
