@@ -12,13 +12,9 @@ Both are looked for now and then, in a handful of calls, and switch with hystere
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH
 
-from agent.core.media import Luma
-from agent.core.motion.grids import mark_above
-
-__all__ = ["SMOOTHING_GAIN", "Clearing"]
+__all__ = ["SMOOTHING_GAIN", "Clearing", "jump_limit"]
 
 SMOOTHING_GAIN = 3.0
 """Smoothing divides independent noise by so much."""
@@ -32,17 +28,11 @@ _NOISY_ABOVE, _NOISY_UNTIL = 2.0, 0.45
 
 
 class Clearing:
-    """Owns its grids; what `clear` returns is valid until the next call."""
+    """Says what `Passes.look` has to do to each frame, and hears what it found."""
 
-    def __init__(self, rows: int, columns: int) -> None:
+    def __init__(self) -> None:
         self.smooths = False
         self.rains = False
-        shape = (rows, columns)
-        self._before_last = np.zeros(shape, np.uint8)
-        self._last = np.zeros(shape, np.uint8)
-        self._smooth = np.zeros(shape, np.uint8)
-        self._low = np.zeros(shape, np.uint8)
-        self._median = np.zeros(shape, np.uint8)
         self._frames = 0
         self._jumping_share: float | None = None
 
@@ -52,24 +42,26 @@ class Clearing:
         self._jumping_share = None
         self.smooths = self.rains = False
 
-    def clear(self, grid: Luma, scene_noise: float) -> Luma:
-        """(rows, columns) steps → the same, cleared."""
+    def plan(self) -> int:
+        """What to do to the next frame."""
         self._frames += 1
         phase = self._frames % _LOOK_FRAMES
-        if self.smooths:
-            cv2.blur(grid, (3, 3), self._smooth)
-            grid = self._smooth
-        elif 0 < phase < _LOOK_FRAMES - 2 and not self.rains:
-            return grid
-        looks, rains = phase == 0, self.rains
-        if rains or looks:
-            self._find_median(grid)
-        if looks:
-            self._look_for_rain(scene_noise)
-        if rains or phase >= _LOOK_FRAMES - 2:
-            self._before_last, self._last = self._last, self._before_last
-            self._last[:] = grid
-        return self._median if rains else grid
+        if self.rains:
+            plan = MEDIAN | KEEP
+        elif 0 < phase < _LOOK_FRAMES - 2:
+            plan = 0
+        else:
+            plan = KEEP if phase else 0
+        if not phase:
+            plan |= COUNT_JUMPS
+        return plan | SMOOTH if self.smooths else plan
+
+    def heard(self, plan: int, jumping_share: float) -> None:
+        """After the frame: the share of cells that jumped, if that was looked for."""
+        if plan & COUNT_JUMPS:
+            known = self._jumping_share
+            self._jumping_share = jumping_share if known is None else known + 0.25 * (jumping_share - known)
+            self.rains = self._jumping_share > (_RAINS_UNTIL if self.rains else _RAINS_ABOVE)
 
     def switched(self, scene_noise: float) -> bool:
         """After a full look, which measures the noise: begin or end the smoothing where that is due."""
@@ -77,16 +69,7 @@ class Clearing:
         changed, self.smooths = smooths != self.smooths, smooths
         return changed
 
-    def _find_median(self, grid: Luma) -> None:
-        cv2.min(self._before_last, self._last, self._low)
-        cv2.max(self._before_last, self._last, self._median)
-        cv2.min(self._median, grid, self._median)
-        cv2.max(self._low, self._median, self._median)
 
-    def _look_for_rain(self, scene_noise: float) -> None:
-        cv2.absdiff(self._last, self._median, self._low)
-        mark_above(self._low, max(_JUMP_STEPS, _JUMP_NOISES * scene_noise), self._low)
-        share = cv2.countNonZero(self._low) / self._low.size
-        known = self._jumping_share
-        self._jumping_share = share if known is None else known + 0.25 * (share - known)
-        self.rains = self._jumping_share > (_RAINS_UNTIL if self.rains else _RAINS_ABOVE)
+def jump_limit(scene_noise: float) -> int:
+    """A cell jumps when it differs by more than so many steps from the frames before and after."""
+    return int(max(_JUMP_STEPS, _JUMP_NOISES * scene_noise))

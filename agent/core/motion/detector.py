@@ -7,8 +7,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     (`pacing.py`).  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains,
     the median of three frames; at night gain, 3×3 means (`clearing.py`).
 1.  **Quick look.**  Is `|q - B|` above 80 % of the threshold `T` in three cells or more?  If not, and that is almost
-    every frame of a real day, `B` follows a little and the frame is done: half a dozen OpenCV calls on
-    preallocated arrays.
+    every frame of a real day, `B` follows a little and the frame is done: one pass over preallocated grids.
 2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T`, `|q - B| > 0.8 T`, and two neighbours do too.
     Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a bright
     thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign, plus a
@@ -31,8 +30,9 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 event machine's business (`agent/core/events.py`).
 
 The detector owns no clock: order and gaps come from the frames' sensor times, and a gap or a step backwards starts the
-learning again.  It is deterministic: the same frames give the same samples.  Its memory is a few dozen grids, whatever
-the frame size and however long it runs.
+learning again.  It is deterministic: the same frames give the same samples, on every machine, whether the passes over
+its grids (`passes/`) run in Python or in C.  Its memory is a few dozen grids, whatever the frame size and however long
+it runs.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from __future__ import annotations
 import dataclasses
 
 import cv2
-import numpy as np
 
-from agent.core.media import Luma, LumaFrame
+from agent.core.media import LumaFrame
 from agent.core.motion.background import Background
-from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing
-from agent.core.motion.grids import Cells, Grid
+from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing, jump_limit
+from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
 from agent.core.motion.pacing import Pace
-from agent.core.motion.presence import Presence
-from agent.core.motion.pyramid import Pyramid, grid_size
-from agent.core.motion.regions import CellBox, Region, around, tracked_regions
+from agent.core.motion.passes import CellBox, MakePasses, Region
+from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.presence import Presence, around
+from agent.core.motion.pyramid import check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.tracking import Tracks
@@ -98,19 +98,24 @@ class Detector:
         frames_per_s: float,
         zones: ZoneMap | None = None,
         settings: MotionSettings | None = None,
+        make_passes: MakePasses = PurePasses,
     ) -> None:
         settings = settings or MotionSettings()
         self._settings = settings
         self._pace = Pace(frames_per_s)
         self._rows, self._columns = grid_size(height_px, width_px)
-        self._zones = (zones or ZoneMap()).rasterise(self._rows, self._columns)
-        self._watched_cells = cv2.countNonZero(self._zones.watched)
-        self._pyramid = Pyramid(height_px, width_px)
-        self._lens = LensWatch(self._rows, self._columns, self._zones.watched)
-        self._presence = Presence(self._rows, self._columns, settings)
-        self._clearing = Clearing(self._rows, self._columns)
-        self._background = Background(self._zones, self._pace.frames_per_s, settings)
-        self._tracks = Tracks(self._rows, self._columns, self._pace.frames_per_s, settings)
+        self._cells = self._rows * self._columns
+        self._shape = (height_px, width_px)
+        zones_here = (zones or ZoneMap()).rasterise(self._rows, self._columns)
+        self._watched = zones_here.watched
+        self._watched_cells = cv2.countNonZero(zones_here.watched)
+        self._lens = LensWatch(self._rows, self._columns, zones_here.watched)
+        self._grids = grids = Grids(zones_here)
+        self._passes = passes = make_passes(grids, height_px, width_px)
+        self._presence = Presence(grids, passes, settings)
+        self._clearing = Clearing()
+        self._background = Background(grids, passes, self._pace.frames_per_s, settings)
+        self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
         self._exposure = ExposureWatch(settings.exposure_jump)
         self._sudden = SuddenChange(
             self._rows,
@@ -144,35 +149,49 @@ class Detector:
         if not begins and not self._pace.admits(sensor_ns):
             return self._again(frame)
         self._frame_number = number = self._frame_number + 1
-        grid = self._pyramid.shrink(frame.luma)
+        clearing, passes = self._clearing, self._passes
         if begins:
-            self._begin_learning(grid, sensor_ns)
+            clearing.begin()
+        plan = clearing.plan()
+        differing_cells = passes.look(frame.luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
+        if plan:
+            clearing.heard(plan, passes.jumping_cells / self._cells)
+        if begins:
+            self._begin_learning(sensor_ns)
         if self._lens.due(sensor_ns):
-            self._lens.look(grid, sensor_ns, busy=not self._watches_quietly)
-        grid = self._clearing.clear(grid, self._background.scene_noise)
+            self._lens.look(self._grids.steps, sensor_ns, busy=not self._watches_quietly)
         exposure_jumped = self._exposure.jumped(frame.light)
-        may_pass = self._watches_quietly and number % _FULL_LOOK_FRAMES and not exposure_jumped
-        if may_pass and self._background.differs(grid) < _SURELY_QUIET_CELLS:
+        if (
+            self._watches_quietly
+            and differing_cells < _SURELY_QUIET_CELLS
+            and number % _FULL_LOOK_FRAMES
+            and not exposure_jumped
+        ):
             if number % _QUIET_UPDATE_FRAMES == 0:
-                self._background.follow_quietly(grid, _QUIET_UPDATE_FRAMES)
-            sample = _still(sensor_ns, MotionState.QUIET)
+                self._background.follow_quietly(_QUIET_UPDATE_FRAMES)
+            sample = MotionSample(sensor_ns, False, 0.0, None, MotionState.QUIET)
         else:
-            sample = self._analyse(frame, grid, exposure_jumped)
+            sample = self._analyse(sensor_ns, exposure_jumped)
         if self._lens.state is not LensState.CLEAR:
             sample = dataclasses.replace(sample, lens=self._lens.state)
         self._last_sample = sample
         return sample
 
     @property
+    def passes_name(self) -> str:
+        """Which implementation of the passes is in force, for people."""
+        return self._passes.name
+
+    @property
     def thresholds(self) -> Grid:
         """(rows, columns) float32: by how many steps each cell has to differ at present; a copy, for people."""
-        return self._background.threshold.copy()
+        return self._grids.threshold.copy()
 
     # Stages.
 
     def _again(self, frame: LumaFrame) -> MotionSample:
         """A frame that came too soon after the last one: that one's verdict."""
-        self._pyramid.check(frame.luma)
+        check_luma(frame.luma, self._shape)
         last = self._last_sample
         return (
             dataclasses.replace(last, sensor_ns=frame.sensor_ns)
@@ -180,79 +199,78 @@ class Detector:
             else _still(frame.sensor_ns, MotionState.LEARNING)
         )
 
-    def _analyse(self, frame: LumaFrame, grid: Luma, exposure_jumped: bool) -> MotionSample:
+    def _analyse(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
         """A frame that needs more than the quick look."""
         if self._pace.changed():
             self._count_frames()
         if self._clearing.rains != self._rained:
             self._rained = self._clearing.rains
             self._background.forget_cell_noise()
-        if frame.sensor_ns < self._learnt_at_ns:
-            return self._learn(grid, frame.sensor_ns)
-        sample = self._look(grid, frame.sensor_ns, exposure_jumped)
+        if sensor_ns < self._learnt_at_ns:
+            return self._learn(sensor_ns)
+        sample = self._look(sensor_ns, exposure_jumped)
         if sample.moving or self._presence.box is not None:
-            sample = self._with_presence(sample, grid)
+            sample = self._with_presence(sample)
         self._watches_quietly = not (self._look_on_frames or self._sudden.settling or self._presence.box is not None)
         return sample
 
-    def _begin_learning(self, grid: Luma, sensor_ns: BootNs) -> None:
+    def _begin_learning(self, sensor_ns: BootNs) -> None:
         self._pace.begin(sensor_ns)
         self._learnt_at_ns = BootNs(sensor_ns + self._learning_ns)
         self._look_on_frames = 0
         self._watches_quietly = self._rained = False
         self._confirmed = None
         self._sudden.forget()
-        self._clearing.begin()
         self._presence.forget()
-        self._background.begin(grid)
-        self._tracks.clear(grid)
+        self._background.begin()
+        self._tracks.clear()
 
-    def _learn(self, grid: Luma, sensor_ns: BootNs) -> MotionSample:
-        self._background.differences(grid, None)
-        self._background.relearn(grid, absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
+    def _learn(self, sensor_ns: BootNs) -> MotionSample:
+        self._passes.differ(False)
+        self._background.relearn(absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
         self._smooth_as_needed()
-        self._tracks.clear(grid)
+        self._tracks.clear()
         return _still(sensor_ns, MotionState.LEARNING)
 
-    def _look(self, grid: Luma, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
-        differing = self._background.differences(grid, self._presence.scene)
-        cells = cv2.countNonZero(differing)
-        self._sudden.suspects(self._frame_number, cells / self._watched_cells, exposure_jumped, self._background.mean)
+    def _look(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
+        # Where a visitor stood until they had become background, nothing new appears when they leave.
+        cells = self._passes.differ(self._presence.box is not None)
+        self._sudden.suspects(self._frame_number, cells / self._watched_cells, exposure_jumped, self._grids.mean)
         if self._sudden.settling:
-            return self._settle(grid, differing, sensor_ns)
+            return self._settle(sensor_ns)
         if not cells:
             self._look_on_frames = max(0, self._look_on_frames - 1)
             self._confirmed = None
-            self._tracks.clear(grid)
-            self._follow(grid, confirmed=False)
+            self._tracks.clear()
+            self._follow(confirmed=False)
             return _still(sensor_ns, MotionState.QUIET)
         self._look_on_frames = _LOOK_ON_FRAMES
-        longest = self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
-        self._judge(grid, differing, longest)
-        self._follow(grid, confirmed=self._confirmed is not None)
+        longest = self._tracks.advance(self._frame_number)
+        self._judge(longest)
+        self._follow(confirmed=self._confirmed is not None)
         return self._sample(sensor_ns, self._score(longest), self._confirmed, MotionState.ACTIVE)
 
-    def _settle(self, grid: Luma, differing: Cells, sensor_ns: BootNs) -> MotionSample:
+    def _settle(self, sensor_ns: BootNs) -> MotionSample:
         """Let the light settle; at the end decide between light and a person who fills the picture."""
         self._look_on_frames = _LOOK_ON_FRAMES
         self._confirmed = None
-        self._tracks.advance(grid, differing, self._background.quick_threshold, self._frame_number)
+        self._tracks.advance(self._frame_number)
         self._tracks.drop_paths()
-        self._sudden.observe(cv2.countNonZero(self._tracks.changing) / self._watched_cells)
-        self._background.relearn(grid, absorb_s=self._settings.settle_absorb_s, haste=1)
+        self._sudden.observe(cv2.countNonZero(self._grids.changing) / self._watched_cells)
+        self._background.relearn(absorb_s=self._settings.settle_absorb_s, haste=1)
         if self._sudden.settling or not self._sudden.kept_changing:
             return _still(sensor_ns, MotionState.LIGHT_CHANGE)
-        hidden = hidden_structure(grid, self._sudden.before, self._zones.watched)
+        hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)
         box = hidden.box if hidden.share >= self._settings.structure_lost_share else None
         return self._sample(sensor_ns, 1.0 if box else 0.0, box, MotionState.LIGHT_CHANGE)
 
-    def _follow(self, grid: Luma, *, confirmed: bool) -> None:
+    def _follow(self, *, confirmed: bool) -> None:
         """Let background and noise follow; on every second frame while busy: half the cost, the same equilibrium."""
         busy = self._look_on_frames > 0
         if busy and self._frame_number % 2:
             return
-        spare_objects = confirmed or self._presence.box is not None
-        self._background.follow(grid, self._tracks.settled(), 2, spare_objects=spare_objects)
+        spares_objects = confirmed or self._presence.box is not None
+        self._background.follow(2, self._tracks.settled_frames, spares_objects=spares_objects)
         self._smooth_as_needed()
         if self._frame_number % _CONTRAST_FRAMES == 0:
             self._background.measure_contrast()
@@ -263,46 +281,42 @@ class Detector:
 
     # Confirmation.
 
-    def _judge(self, grid: Luma, differing: Cells, longest_path: int) -> None:
+    def _judge(self, longest_path: int) -> None:
         """Confirm, now and then: a verdict stands for a few frames as long as its path is long enough."""
         if longest_path < self._least_path:
             self._confirmed = None
         elif self._frame_number >= self._judge_at_frame:
-            self._confirmed = self._confirm(grid, differing)
+            self._confirmed = self._confirm()
             stands_s = self._settings.refused_s if self._confirmed is None else self._settings.confirmed_s
             self._judge_at_frame = self._frame_number + self._frames(stands_s, least=1)
 
-    def _confirm(self, grid: Luma, differing: Cells) -> CellBox | None:
+    def _confirm(self) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
-        boxes = [
-            region.box
-            for region in tracked_regions(differing, self._tracks, self._least_path)
-            if self._is_substantial(region) and not is_light(grid, self._background.mean, differing, region.box)
-        ]
+        regions = self._passes.regions(self._least_path, self._tracks.settled_frames)
+        boxes = [region.box for region in regions if self._is_substantial(region) and not is_light(region.light)]
         return around(boxes) if boxes else None
 
     def _is_substantial(self, region: Region) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
-        x0, y0, x1, y1 = region.box
-        smallest = int(np.min(self._zones.smallest_cells[y0:y1, x0:x1]))
-        if region.cells < max(smallest, self._settings.smallest_cells):
+        if region.cells < max(region.smallest_cells, self._settings.smallest_cells):
             return False
-        if region.settled_share > _SCENERY_SHARE:
+        if region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         surely_tracked = region.longest_path >= 2 * self._least_path and region.longest_dwell >= 2
-        if cv2.mean(self._background.mean)[0] < _NIGHT_STEPS and region.cells < _SMALL_CELLS_AT_NIGHT:
+        if region.cells < _SMALL_CELLS_AT_NIGHT and float(self._grids.quick_mean.mean()) < _NIGHT_STEPS:
+            x0, y0, x1, y1 = region.box
             is_upright = y1 - y0 >= x1 - x0
             return surely_tracked and is_upright and region.cells >= _SMALLEST_CELLS_AT_NIGHT
         if surely_tracked:
             return True
-        return region.longest_dwell >= self._least_dwell and region.mean_dwell >= 1.5
+        return region.longest_dwell >= self._least_dwell and region.total_dwell >= 1.5 * region.cells
 
-    def _with_presence(self, sample: MotionSample, grid: Luma) -> MotionSample:
+    def _with_presence(self, sample: MotionSample) -> MotionSample:
         if not sample.moving:
-            present = self._presence.lasts(grid, self._background, sample.sensor_ns)
+            present = self._presence.lasts(self._background, sample.sensor_ns)
             return dataclasses.replace(sample, present=present)
         box = self._confirmed or (0, 0, self._columns, self._rows)
-        self._presence.confirm(grid, box, self._background, sample.sensor_ns)
+        self._presence.confirm(box, sample.sensor_ns)
         return dataclasses.replace(sample, present=True)
 
     # Reporting.

@@ -1,12 +1,17 @@
-"""The OpenCV calls that take a number on one side, which its type stubs do not describe; and the grid's two types."""
+"""The detector's whole memory: some thirty grids of (rows, columns), allocated once and shared by all of its passes.
+
+`passes/` says what is done to them.  They live in one block, each grid on a cache line of its own, because a camera
+wakes the detector with cold caches and every page costs.
+"""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cells", "Grid", "at_least", "lessened", "mark_above", "mark_below", "scaled"]
+from agent.core.motion.zones import ZoneRaster
+
+__all__ = ["BLIND", "Ages", "Cells", "Counts", "Grid", "Grids"]
 
 Cells = npt.NDArray[np.uint8]
 """(rows, columns) uint8: steps, counts, or a mask of 0 and 255."""
@@ -14,27 +19,92 @@ Cells = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
 """(rows, columns) float32, in steps."""
 
+Ages = npt.NDArray[np.uint16]
+"""(rows, columns) uint16: frames, 65535 and more the same."""
 
-def mark_above(values: Cells | Grid, limit: float, out: Cells) -> None:
-    """`out` = 255 where `values` > `limit`, else 0.  May work in place."""
-    cv2.compare(values, limit, cv2.CMP_GT, out)  # type: ignore[call-overload]
+Counts = npt.NDArray[np.int32]
+"""(rows, columns) int32."""
 
+BLIND = 1e6
+"""The threshold, in steps, of a cell that no zone watches."""
 
-def mark_below(values: Cells | Grid, limit: float, out: Cells) -> None:
-    """`out` = 255 where `values` < `limit`, else 0.  May work in place."""
-    cv2.compare(values, limit, cv2.CMP_LT, out)  # type: ignore[call-overload]
-
-
-def at_least(values: Grid, least: float) -> None:
-    """Raise every value below `least` to it, in place."""
-    cv2.max(values, least, values)  # type: ignore[call-overload]
+_LINE_BYTES = 64
 
 
-def lessened(values: Grid, amount: float, out: Grid) -> None:
-    """`out` = `values` - `amount`.  May work in place."""
-    cv2.subtract(values, amount, out)  # type: ignore[call-overload]
+class Grids:
+    """All grids of one detector.  Nothing in here is ever replaced, but `frame`, which is one of three."""
+
+    def __init__(self, raster: ZoneRaster) -> None:
+        self.rows, self.columns = rows, columns = raster.watched.shape
+        block = _Block(rows, columns, cells=15, ages=1, grids=11)
+
+        # The frame, in steps of the logarithmic scale.
+        self.steps = block.cells()
+        """As the camera saw it."""
+        self.smooth, self.median = block.cells(), block.cells()
+        """Cleared of noise; cleared of rain."""
+        self.last, self.before_last = block.cells(), block.cells()
+        self.frame: Cells = self.steps
+        """What is analysed: one of `steps`, `smooth` and `median`."""
+
+        # The scene without visitors.
+        self.quick_mean, self.quick_threshold = block.cells(), block.cells()
+        """`mean`, and 80 % of `threshold`, to whole steps: what the quick look compares with."""
+        self.mean, self.cell_noise = block.grid(), block.grid()
+        self.contrast, self.threshold = block.grid(), block.grid()
+        self.per_sensitivity, self.blind = block.grid(), block.grid()
+        self.seen = block.grid()
+        """`mean` to 1/64 step, as the full look of this frame saw it: sums of such numbers are exact in any order."""
+
+        # The difference of this frame.
+        self.difference, self.light, self.residual = block.grid(), block.grid(), block.grid()
+        """frame - seen; its local mean; what is left without that, without its sign."""
+        self.differing = block.cells()
+
+        # Tracks.
+        self.path, self.dwell, self.unchanged = block.cells(), block.cells(), block.cells()
+        self.changing, self.previous = block.cells(), block.cells()
+        self.age = block.ages()
+        """For how many frames nothing has been on a cell."""
+
+        # A visitor who is looked after.
+        self.scene = block.grid()
+        """`seen` from before they came."""
+        self.then, self.body = block.cells(), block.cells()
+        """An earlier frame; 255 where the body is."""
+
+        self.smallest_cells: Counts = raster.smallest_cells
+        watched = raster.watched > 0
+        self.per_sensitivity[:] = np.where(watched, 1 / raster.sensitivity, 1)
+        self.blind[:] = np.where(watched, 0, BLIND)
+        self.cell_noise[:] = 1
+        self.age[:] = np.iinfo(np.uint16).max
 
 
-def scaled(values: Grid, factor: float, out: Grid) -> None:
-    """`out` = `values` × `factor`.  May work in place."""
-    cv2.multiply(values, factor, out)  # type: ignore[call-overload]
+class _Block:
+    """Hands out grids, one behind the other, from one piece of zeroed memory."""
+
+    def __init__(self, rows: int, columns: int, *, cells: int, ages: int, grids: int) -> None:
+        self._shape = (rows, columns)
+        size = sum(count * self._padded(width) for count, width in ((cells, 1), (ages, 2), (grids, 4)))
+        memory = np.zeros(size + _LINE_BYTES, np.uint8)
+        address = int(memory.__array_interface__["data"][0])
+        self._memory = memory[-address % _LINE_BYTES :]
+        self._used_bytes = 0
+
+    def cells(self) -> Cells:
+        return self._take(1).view(np.uint8).reshape(self._shape)
+
+    def ages(self) -> Ages:
+        return self._take(2).view(np.uint16).reshape(self._shape)
+
+    def grid(self) -> Grid:
+        return self._take(4).view(np.float32).reshape(self._shape)
+
+    def _take(self, width: int) -> npt.NDArray[np.uint8]:
+        begin, size = self._used_bytes, self._shape[0] * self._shape[1] * width
+        self._used_bytes += self._padded(width)
+        return self._memory[begin : begin + size]
+
+    def _padded(self, width: int) -> int:
+        return -(-self._shape[0] * self._shape[1] * width // _LINE_BYTES) * _LINE_BYTES

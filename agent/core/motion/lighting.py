@@ -20,12 +20,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from agent.core.media import Light, Luma
 from agent.core.motion.grids import Cells, Grid
+from agent.core.motion.passes import CellBox, LightSums
 from agent.core.motion.pyramid import STEPS_PER_E
-from agent.core.motion.regions import CellBox, around
 
 __all__ = ["ExposureWatch", "HiddenStructure", "SuddenChange", "hidden_structure", "is_light"]
 
@@ -48,7 +47,8 @@ _EXPOSURE_DIVISOR = 5
 _EXPOSURE_REST = 5
 """After the light was suspected, exposure jumps say nothing for so many settling times."""
 
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_FRACTION = 64
+"""`LightSums` are in so many parts of a step."""
 
 _STILL_CHANGING_SHARE = 0.02
 """Share of the watched cells that has to change from frame to frame for a scene not to be settled."""
@@ -122,22 +122,14 @@ class SuddenChange:
         self._frames_left = 0
 
 
-def is_light(frame: Luma, background: Grid, differing: Cells, box: CellBox) -> bool:
-    """Is what differs in `box` only light?  All pictures (rows, columns), `differing` 255 where they differ.
-
-    Only differing cells and their neighbours are compared: the wall around a thing has kept its structure anyway.
-    """
-    x0, y0, x1, y1 = _widened(box, 2, frame.shape)
-    now = frame[y0:y1, x0:x1].astype(np.float32)
-    before = background[y0:y1, x0:x1]
-    inside = cv2.dilate(differing[y0:y1, x0:x1], _NEIGHBOURS) > 0
-    kept = _kept_gradients(now, before, inside)
+def is_light(sums: LightSums) -> bool:
+    """Is what differs in a region only light?"""
+    kept = _kept_gradients(sums)
     if kept.textured and kept.share < _LEAST_KEPT:
         return False
-    ratio = (now - before) / STEPS_PER_E
-    roughness = float(np.abs(ratio - cv2.blur(ratio, (3, 3)))[inside].mean())
-    is_smooth = roughness < _SMOOTH * (float(np.abs(ratio[inside]).mean()) + 0.02)
-    return is_smooth or kept.alone
+    scale = 1 / (_FRACTION * STEPS_PER_E * sums.cells)
+    roughness, ratio = sums.roughness / 9 * scale, sums.difference * scale
+    return kept.alone or roughness < _SMOOTH * (ratio + 0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +145,18 @@ class _KeptGradients:
     alone: bool
 
 
-def _kept_gradients(now: Grid, before: Grid, inside: npt.NDArray[np.bool_]) -> _KeptGradients:
-    across, down = inside[:, 1:] & inside[:, :-1], inside[1:] & inside[:-1]
-    now_xy, before_xy = _gradients(now, across, down), _gradients(before, across, down)
-    energy_now, energy_before = float(now_xy @ now_xy), float(before_xy @ before_xy)
-    shared = float(now_xy @ before_xy)
-    if energy_before < 1:
+def _kept_gradients(sums: LightSums) -> _KeptGradients:
+    now, before, shared = (each / _FRACTION**2 for each in (sums.energy_now, sums.energy_before, sums.shared))
+    if before < 1:
         return _KeptGradients(textured=False, share=1.0, alone=False)
-    gain = min(3.0, max(0.3, shared / energy_before))
-    unexplained = energy_now - 2 * gain * shared + gain * gain * energy_before
-    correlation = shared / math.sqrt(energy_now * energy_before + 1)
+    gain = min(3.0, max(0.3, shared / before))
+    unexplained = now - 2 * gain * shared + gain * gain * before
+    correlation = shared / math.sqrt(now * before + 1)
     return _KeptGradients(
-        textured=energy_before > _TEXTURED_GRADIENT**2 * len(before_xy),
-        share=shared / energy_before,
-        alone=correlation > 0.93 and unexplained < 0.06 * (energy_now + energy_before),
+        textured=before > _TEXTURED_GRADIENT**2 * sums.gradients,
+        share=shared / before,
+        alone=correlation > 0.93 and unexplained < 0.06 * (now + before),
     )
-
-
-def _gradients(picture: Grid, across: npt.NDArray[np.bool_], down: npt.NDArray[np.bool_]) -> Grid:
-    """The horizontal and vertical differences between marked neighbours, as one vector."""
-    return np.concatenate(((picture[:, 1:] - picture[:, :-1])[across], (picture[1:] - picture[:-1])[down]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +183,14 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> HiddenStr
     product = np.maximum(variance_now, least_variance / 4) * np.maximum(variance_before, least_variance / 4)
     seen = _block_means(watched.astype(np.float32), rows, columns) > 127
     hidden = textured & seen & (covariance < 0.5 * np.sqrt(product))
-    blocks = [(x, y, x + 1, y + 1) for y, x in np.argwhere(hidden).tolist()]
+    blocks = np.argwhere(hidden).tolist()
     if not blocks:
         return HiddenStructure(0.0, None)
-    x0, y0, x1, y1 = (edge * _BLOCK_CELLS for edge in around(blocks))
+    down, across = zip(*blocks, strict=True)
+    x0, y0, x1, y1 = (edge * _BLOCK_CELLS for edge in (min(across), min(down), max(across) + 1, max(down) + 1))
     return HiddenStructure(len(blocks) / int(seen.sum()), (x0, y0, x1, y1))
 
 
 def _block_means(picture: Grid, rows: int, columns: int) -> Grid:
     whole = picture[: rows * _BLOCK_CELLS, : columns * _BLOCK_CELLS]
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _widened(box: CellBox, cells: int, shape: tuple[int, ...]) -> CellBox:
-    x0, y0, x1, y1 = box
-    return max(0, x0 - cells), max(0, y0 - cells), min(shape[1], x1 + cells), min(shape[0], y1 + cells)

@@ -10,7 +10,7 @@ that hang together with where motion was confirmed and differ from that scene.  
   changes by more than noise.  A parcel and a parked car do not, and are let go.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
-what equals that scene is nothing new (`Background.differences`), or their outline would be left behind as somebody.
+what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
 
 The work is bounded to the body's surroundings and done a few times a second.  (The second background of Porikli, Ivanov
 & Haga, *Robust abandoned object detection using dual foregrounds*, 2008, turned around: what stays is wanted here.)
@@ -18,18 +18,15 @@ The work is bounded to the body's surroundings and done a few times a second.  (
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
 
-from agent.core.media import Luma
 from agent.core.motion.background import Background
-from agent.core.motion.grids import Grid
-from agent.core.motion.regions import CellBox, around
+from agent.core.motion.grids import Grids
+from agent.core.motion.passes import CellBox, Passes
 from agent.core.motion.settings import MotionSettings
 from agent.core.timebase import BootNs, seconds
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "around"]
 
 _MARGIN = 4
 """How far around the body, in cells, its continuation is looked for."""
@@ -39,7 +36,6 @@ _REACH = 12
 
 _STAYS_SHARE = 0.25
 _LEAST_CELLS = 6
-_TOUCHING = np.ones((3, 3), np.uint8)
 _FIDGET_CELLS = 2
 _FIDGET_STEPS = 3.0
 _FIDGET_NOISES = 5.0
@@ -47,80 +43,73 @@ _LOOK_NS = 300_000_000
 _COMPARED_NS = 800_000_000
 """Half a breath: so far back lies the frame with which movement is looked for."""
 
-_CREDIT_NS = 1_500_000_000
+_CREDIT_NS = 1_200_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
 
 
 class Presence:
     """One visitor at a time.  `confirm` with each confirmation, `lasts` with each frame in between."""
 
-    def __init__(self, rows: int, columns: int, settings: MotionSettings) -> None:
+    def __init__(self, grids: Grids, passes: Passes, settings: MotionSettings) -> None:
         self.box: CellBox | None = None
         """Where the visitor is, who is looked after; None when there is none."""
+        self._grids = grids
+        self._passes = passes
         self._alive_ns = seconds(settings.alive_s)
-        self._scene: Grid = np.zeros((rows, columns), np.float32)
-        self._then = np.zeros((rows, columns), np.uint8)
-        self._confirmed: CellBox = (0, 0, columns, rows)
+        self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
         self._cells = 0
-        self._hides: tuple[tuple[slice, slice], npt.NDArray[np.bool_]] = (np.s_[:0, :0], np.zeros((0, 0), np.bool_))
+        self._window: CellBox = self._confirmed
+        """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._moved_ns = BootNs(0)
-
-    @property
-    def scene(self) -> Grid | None:
-        """The background from before the visitor came, while there is one.  Borrowed."""
-        return self._scene if self.box is not None else None
 
     def forget(self) -> None:
         self.box = None
 
-    def confirm(self, grid: Luma, box: CellBox, background: Background, sensor_ns: BootNs) -> None:
+    def confirm(self, box: CellBox, sensor_ns: BootNs) -> None:
         """Motion is confirmed in `box`."""
         self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
         if self.box is None:
-            self._scene[:] = background.mean
+            self._grids.scene[:] = self._grids.seen
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
-        self._cells, self.box = self._body(grid, around([self.box, box]) if self.box and is_same else box, background)
-        self._then[:] = grid
+        self._cells, self.box = self._body(around([self.box, box]) if self.box and is_same else box)
+        self._grids.then[:] = self._grids.frame
         self._looked_ns = self._then_ns = sensor_ns
 
-    def lasts(self, grid: Luma, background: Background, sensor_ns: BootNs) -> bool:
+    def lasts(self, background: Background, sensor_ns: BootNs) -> bool:
         """Is the visitor still there?"""
         if self.box is None:
             return False
         if sensor_ns - self._looked_ns < _LOOK_NS:
             return True
         self._looked_ns = sensor_ns
-        cells, body = self._body(grid, self.box, background)
+        cells, body = self._body(self.box)
         self._cells = max(self._cells, cells)
         if sensor_ns - self._then_ns >= _COMPARED_NS:
-            if self._fidgets(grid, background.scene_noise):
+            if self._fidgets(background.scene_noise):
                 self._moved_ns = sensor_ns
-            self._then[:] = grid
+            self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
         if cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
-            background.restore(self.box, grid, self._scene)
+            background.restore(self.box)
             self.box = None
         else:
             self.box = body if sensor_ns - self._moved_ns <= self._alive_ns else None
         return self.box is not None
 
-    def _body(self, grid: Luma, seed: CellBox, background: Background) -> tuple[int, CellBox]:
+    def _body(self, seed: CellBox) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""
         x0, y0, x1, y1 = seed
-        left, top = max(0, x0 - _MARGIN), max(0, y0 - _MARGIN)
-        differs = background.differs_in((left, top, x1 + _MARGIN, y1 + _MARGIN), grid, self._scene)
-        _, labels, statistics, _ = cv2.connectedComponentsWithStats(cv2.dilate(differs, _TOUCHING))
-        inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
-        window = np.s_[top : y1 + _MARGIN, left : x1 + _MARGIN]
-        self._hides = (window, np.isin(labels, inside))
-        if not inside:
-            return 0, seed
-        parts = [statistics[label].tolist() for label in inside]
-        body = around([(left + x, top + y, left + x + wide, top + y + high) for x, y, wide, high, _ in parts])
-        return int(np.count_nonzero(differs[self._hides[1]])), self._within_reach(body)
+        self._window = (
+            max(0, x0 - _MARGIN),
+            max(0, y0 - _MARGIN),
+            min(self._grids.columns, x1 + _MARGIN),
+            min(self._grids.rows, y1 + _MARGIN),
+        )
+        cells, body = self._passes.find_body(self._window, seed)
+        return cells, self._within_reach(body) if body else seed
 
     def _within_reach(self, body: CellBox) -> CellBox:
         x0, y0, x1, y1 = self._confirmed
@@ -129,13 +118,16 @@ class Presence:
         top, bottom = max(top, y0 - _REACH), min(bottom, y1 + _REACH)
         return (left, top, right, bottom) if left < right and top < bottom else self._confirmed
 
-    def _fidgets(self, grid: Luma, scene_noise: float) -> bool:
+    def _fidgets(self, scene_noise: float) -> bool:
         """Has the body, not what is around it, changed?"""
-        window, hides = self._hides
-        change = cv2.subtract(grid[window], self._then[window], dtype=cv2.CV_32F)
-        change = np.abs(change - change.mean())
-        moved = (change > max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise)) & hides
-        return int(np.count_nonzero(moved)) >= _FIDGET_CELLS
+        limit = max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise)
+        return self._passes.fidgeting_cells(self._window, limit) >= _FIDGET_CELLS
+
+
+def around(boxes: Sequence[CellBox]) -> CellBox:
+    """The smallest box around all of `boxes` (at least one)."""
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agent.core.media import Luma
 from agent.errors import DeviceError
 
-__all__ = ["STEPS_PER_E", "Pyramid", "grid_size"]
+__all__ = ["STEPS_PER_E", "Pyramid", "check_luma", "grid_size", "steps_of_luma"]
 
 _DARK_OFFSET = 20.0
 """Luma added before the logarithm, so that sensor noise near black is not blown up."""
@@ -38,6 +38,21 @@ def grid_size(height_px: int, width_px: int) -> tuple[int, int]:
     return height_px, width_px
 
 
+def steps_of_luma() -> npt.NDArray[np.uint8]:
+    """(256,) uint8: luma 0..255 in steps of the logarithmic scale."""
+    luma = np.arange(256)
+    return np.rint(STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)).astype(np.uint8)
+
+
+def check_luma(luma: Luma, shape: tuple[int, int]) -> None:
+    """Raises `DeviceError` unless `luma` is what was announced."""
+    if luma.shape != shape or luma.dtype != _LUMA_TYPE:
+        raise DeviceError(
+            f"The camera gave luma of {luma.shape} {luma.dtype} where {shape} uint8 was announced.",
+            remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
+        )
+
+
 class Pyramid:
     """Preallocated levels for one frame size."""
 
@@ -50,30 +65,18 @@ class Pyramid:
             height_px, width_px = height_px // 2, width_px // 2
             level = np.zeros((height_px, width_px), np.uint8)
             self._levels.append((level, (width_px, height_px), has_odd_edge))
-        self._log_luma = np.zeros((rows, columns), np.uint8)
-        luma = np.arange(256)
-        scale = STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)
-        self._logarithm = np.rint(scale).astype(np.uint8)
+        self._logarithm = steps_of_luma()
 
-    def shrink(self, luma: Luma) -> Luma:
-        """The grid of `luma` (H, W; any row stride) in steps, (rows, columns) uint8, valid until the next call.
+    def shrink(self, luma: Luma, out: Luma) -> Luma:
+        """`out`, (rows, columns) uint8: the grid of `luma` (H, W; any stride) in steps.
 
         An odd last row or column of a level has no partner and is left out.  Raises `DeviceError` on another size.
         """
-        if luma.shape != self._shape or luma.dtype != _LUMA_TYPE:
-            self.check(luma)
+        check_luma(luma, self._shape)
         for level, size, has_odd_edge in self._levels:
             if has_odd_edge:
                 luma = luma[: 2 * size[1], : 2 * size[0]]
             _RESIZE(luma, size, level, 0, 0, _BY_AREA)
             luma = level
-        cv2.LUT(luma, self._logarithm, self._log_luma)
-        return self._log_luma
-
-    def check(self, luma: Luma) -> None:
-        """Raises `DeviceError` unless `luma` is what was announced."""
-        if luma.shape != self._shape or luma.dtype != np.uint8:
-            raise DeviceError(
-                f"The camera gave luma of {luma.shape} {luma.dtype} where {self._shape} uint8 was announced.",
-                remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
-            )
+        cv2.LUT(luma, self._logarithm, out)
+        return out

@@ -7,16 +7,35 @@ import itertools
 import numpy as np
 import pytest
 
+from agent.core.motion.grids import Grids
+from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.tracking import Tracks
+from agent.core.motion.zones import ZoneMap
 
 ROWS, COLUMNS = 20, 60
 SETTINGS = MotionSettings(fresh_after_s=5, path_fade_s=0.9, settled_s=1.5)
-CHANGES = np.full((ROWS, COLUMNS), 10, np.uint8)
 
 
-def tracks() -> Tracks:
-    return Tracks(ROWS, COLUMNS, 10.0, SETTINGS)
+class Tracked:
+    """Tracks on grids of their own, fed masks."""
+
+    def __init__(self) -> None:
+        self.grids = Grids(ZoneMap().rasterise(ROWS, COLUMNS))
+        self.grids.quick_threshold[:] = 10
+        self.tracks = Tracks(self.grids, PurePasses(self.grids, ROWS, COLUMNS), 10.0, SETTINGS)
+
+    def advance(self, picture: np.ndarray, mask: np.ndarray, frame_number: int) -> int:
+        self.grids.frame[:] = picture
+        self.grids.differing[:] = mask
+        return self.tracks.advance(frame_number)
+
+    def settled(self) -> np.ndarray:
+        return self.grids.unchanged > self.tracks.settled_frames
+
+
+def tracks() -> Tracked:
+    return Tracked()
 
 
 def block(x: int, width: int = 4) -> np.ndarray:
@@ -26,9 +45,9 @@ def block(x: int, width: int = 4) -> np.ndarray:
     return mask
 
 
-def advance(tracked: Tracks, masks: list[np.ndarray], first_frame: int = 100) -> list[int]:
+def advance(tracked: Tracked, masks: list[np.ndarray], first_frame: int = 100) -> list[int]:
     """The longest path after each frame; the picture is the mask itself, so what moves also changes."""
-    return [tracked.advance(mask, mask, CHANGES, first_frame + number) for number, mask in enumerate(masks)]
+    return [tracked.advance(mask, mask, first_frame + number) for number, mask in enumerate(masks)]
 
 
 def test_a_path_gains_a_cell_a_frame_while_it_advances() -> None:
@@ -50,18 +69,18 @@ def test_swaying_over_the_same_ground_runs_dry() -> None:
 def test_ground_is_new_again_after_it_was_clear_for_long_enough() -> None:
     tracked = tracks()
     advance(tracked, [block(x) for x in range(10)])
-    tracked.clear(np.zeros((ROWS, COLUMNS), np.uint8))
+    tracked.tracks.clear()
     assert max(advance(tracked, [block(x) for x in range(10)], first_frame=120)) <= 2
-    tracked.clear(np.zeros((ROWS, COLUMNS), np.uint8))
+    tracked.tracks.clear()
     assert max(advance(tracked, [block(x) for x in range(10)], first_frame=200)) >= 8
 
 
 def test_dwell_counts_frames_in_succession_and_starts_again() -> None:
     tracked = tracks()
     advance(tracked, [block(5), block(5), block(30), block(5)])
-    assert tracked.dwell[9, 6] == 1
-    advance(tracked, [block(5)])
-    assert tracked.dwell[9, 6] == 2
+    assert tracked.grids.dwell[9, 6] == 1
+    advance(tracked, [block(5)], first_frame=104)
+    assert tracked.grids.dwell[9, 6] == 2
 
 
 @pytest.mark.parametrize(("frames", "settled"), [(14, False), (18, True)])
@@ -74,5 +93,5 @@ def test_what_differs_without_changing_is_settled_after_its_time(frames: int, se
 def test_what_keeps_changing_never_settles() -> None:
     tracked, mask = tracks(), block(5)
     for number in range(60):
-        tracked.advance(np.full_like(mask, 100 + 50 * (number % 2)), mask, CHANGES, number)
+        tracked.advance(np.full_like(mask, 100 + 50 * (number % 2)), mask, number)
     assert not tracked.settled().any()

@@ -1,0 +1,178 @@
+"""What is done to every cell, frame by frame: the part of the detector that costs, behind one interface.
+
+Two implementations make the same numbers to the last bit, on every machine: `pure.py` in NumPy and OpenCV, which is
+always there and defines what is right, and `kernel.c`, which `agent.adapters.motion_kernel` loads where it was
+compiled.  Decisions are neither's: passes count, sum and mark; what follows from that is said once, in Python, beside
+them.  `tests/core/motion/test_passes.py` compares the two.
+
+For that to hold, the arithmetic is this and no other:
+
+* Cells are uint8 and saturate.  Sums and counts are integers.
+* float32 values are made by single operations, each rounded to nearest even by itself: no fused multiply-add, no
+  reordering, no double in between.  Scalars are rounded to float32 once, before.
+* Where many float32 are added, they are multiples of 1/64 below 256 (`Grids.seen`, `Grids.scene`), at most 121 of
+  them: 21 bits, so every partial sum is exact and the order does not matter.
+* Rounding to whole or 1/64 steps is to nearest, ties to even.
+* Outside the grid, local means see it mirrored about its outermost cells (OpenCV's BORDER_REFLECT_101), dilation and
+  erosion see nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core.media import Luma
+from agent.core.motion.grids import Grids
+
+__all__ = [
+    "COUNT_JUMPS",
+    "ILLUMINATION_CELLS",
+    "KEEP",
+    "MEDIAN",
+    "MOST_REGIONS",
+    "SMOOTH",
+    "CellBox",
+    "Following",
+    "LightSums",
+    "MakePasses",
+    "Passes",
+    "Region",
+]
+
+CellBox = tuple[int, int, int, int]
+"""(x0, y0, x1, y1) in cells, the end exclusive."""
+
+SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
+"""What `Passes.look` does to the frame: smooth it, take the median of three, count what jumps, keep it for the next."""
+
+ILLUMINATION_CELLS = 11
+"""Side of the square whose mean difference counts as a change of light, not of things."""
+
+MOST_REGIONS = 4
+"""Regions looked at per confirmation, longest path first: the work is bounded whatever the picture shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LightSums:
+    """What tells light from a thing, over the differing cells of a region's surroundings and their neighbours.
+
+    Brightness is in 1/64 steps; all sums are exact.  Gradients are differences between neighbours that are both among
+    those cells.
+    """
+
+    cells: int
+    gradients: int
+    energy_now: int
+    energy_before: int
+    shared: int
+    """Sums over gradients: the frame's squared, the background's squared, their product."""
+    roughness: int
+    """Sum of nine times how far the difference lies from its own 3×3 mean."""
+    difference: int
+    """Sum of the difference, without its sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A connected group of differing cells.  Paths are cells of new ground, dwell is frames in succession."""
+
+    box: CellBox
+    cells: int
+    longest_path: int
+    longest_dwell: int
+    total_dwell: int
+    settled_cells: int
+    """Of its cells, those that have stopped changing: scenery, or somebody who stands."""
+    smallest_cells: int
+    """The least that a zone within its box asks for."""
+    light: LightSums
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How far background and noise follow in one pass: weights 0..1, factors about 1, all rounded to float32."""
+
+    open_weight: float
+    """Of the frame, where nothing differs."""
+    covered_weight: float
+    settled_weight: float
+    """… where something does; where that has not changed for more than `settled_frames`."""
+    settled_frames: int
+    light_weight: float
+    """Of the local mean of the difference."""
+    noise_rise: float
+    noise_fall: float
+    """Factors of a cell's noise, where the residual exceeds it, and elsewhere."""
+    spares_objects: bool
+    """Within two cells of what differs, noise does not rise."""
+    noise_level: float
+    """The residual, in steps, above which cells are counted for the scene's noise."""
+
+
+class Passes(Protocol):
+    """The passes over one detector's grids.  Each call reads and writes `Grids` as it says; nothing is allocated."""
+
+    jumping_cells: int
+    """After a look that counted jumps: how many cells jumped."""
+
+    @property
+    def name(self) -> str:
+        """Which implementation this is, for people."""
+
+    def look(self, luma: Luma, plan: int, jump_limit: int) -> int:
+        """Shrink the frame, clear it as planned, and count the cells that the quick look finds to differ.
+
+        `luma` (H, W), any stride, of the size that was announced; anything else raises `DeviceError`.
+        Writes `steps`, `frame`, as planned `smooth`, `median`, `last`, `before_last`, and `jumping_cells`: how many
+        cells of `last` were more than `jump_limit` away from the median.
+        """
+
+    def differ(self, beside_scene: bool) -> int:
+        """The full look: how many cells differ.  Writes `seen`, `difference`, `light`, `residual`, `differing`.
+
+        `beside_scene`: they have to differ from `scene` as well.
+        """
+
+    def track(self, elapsed_frames: int, fresh_after_frames: int, reach_cells: int, fades: bool) -> int:
+        """After `differ`: extend paths and counts by this frame; the length of the longest path.
+
+        `elapsed_frames` since the last time; a cell is new ground when nothing was on it for more than
+        `fresh_after_frames`; a path steps up to `reach_cells`, and loses one when it `fades`.
+        """
+
+    def follow_quietly(self, weight: float) -> None:
+        """`mean` and `quick_mean` follow the frame."""
+
+    def follow(self, following: Following) -> int:
+        """After `differ`: `mean` and `cell_noise` follow; how many residuals exceed the noise level."""
+
+    def measure_contrast(self, factor: float) -> None:
+        """`contrast` becomes `factor` times the range of `mean` over 3×3 cells."""
+
+    def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
+        """`threshold` becomes max(factor × `cell_noise`, `least`) + `contrast` - `shared`, by the zones' sensitivity.
+
+        Writes `quick_threshold` and `quick_mean` too.
+        """
+
+    def regions(self, least_path: int, settled_frames: int) -> tuple[Region, ...]:
+        """The regions that a path of at least `least_path` has reached, longest path first, at most `MOST_REGIONS`.
+
+        Of equally long ones first that whose path ends furthest down, then furthest right.
+        """
+
+    def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:
+        """Who hides `scene` within the `window`, and hangs together with the `seed` inside it.
+
+        How many cells differ, and the box around those and their neighbours, None if there are none.  Writes `body`
+        within the window.
+        """
+
+    def fidgeting_cells(self, window: CellBox, limit: float) -> int:
+        """How many cells of `body` have changed since `then` by more than `limit` beyond the mean of the window."""
+
+
+MakePasses = Callable[[Grids, int, int], Passes]
+"""(grids, height, width) → the passes for frames of this size, in pixels."""

@@ -1,0 +1,28 @@
+"""The passes in NumPy and OpenCV: always there, and what `kernel.c` is compared with.
+
+Only calls whose result the rules of `passes/__init__.py` determine to the last bit are used: OpenCV's integer calls,
+its float32 sums, differences and products cell by cell, and unnormalised box sums of exact numbers.  Not its weighted
+accumulations, whose rounding depends on the machine.
+"""
+
+from __future__ import annotations
+
+from agent.core.motion.grids import Grids
+from agent.core.motion.passes.body import BodyPasses
+from agent.core.motion.passes.scene import ScenePasses
+from agent.core.motion.passes.tracks import TrackPasses
+
+__all__ = ["PurePasses"]
+
+
+class PurePasses(ScenePasses, TrackPasses, BodyPasses):
+    """Implements `Passes`."""
+
+    def __init__(self, grids: Grids, height_px: int, width_px: int) -> None:
+        ScenePasses.__init__(self, grids, height_px, width_px)
+        TrackPasses.__init__(self, grids)
+        BodyPasses.__init__(self, grids)
+
+    @property
+    def name(self) -> str:
+        return "NumPy and OpenCV"
