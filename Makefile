@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
+.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -37,6 +37,9 @@ test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, i
 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
+
+test-kernel: setup-test ## Run the motion kernel's tests with the kernel under sanitizers (a minute)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.adapters.sanitized_kernel $(ARGS)
 
 test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recording (root, minutes)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run vm

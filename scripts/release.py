@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from installation import kernel
 from installation.versions import files_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,7 +80,8 @@ def deb(architecture: str, wheelhouse: Path | None, out: Path) -> Path:
     files: dict[str, bytes] = {f"{BASE}/{path}": (ROOT / path).read_bytes() for path in files_of(ROOT)}
     files[f"{BASE}/sbom.cdx.json"] = sbom().encode()
     if wheelhouse is not None:
-        files |= {f"{BASE}/wheelhouse/{path.name}": path.read_bytes() for path in sorted(wheelhouse.glob("*.whl"))}
+        ready = [*wheelhouse.glob("*.whl"), *wheelhouse.glob(kernel.LIBRARY.name)]
+        files |= {f"{BASE}/wheelhouse/{path.name}": path.read_bytes() for path in sorted(ready)}
     size_kib = sum(len(data) for data in files.values()) // 1024
     control = (
         f"Package: doorward\nVersion: {version()}\nArchitecture: {architecture}\nMaintainer: The Doorward project\n"

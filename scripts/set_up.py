@@ -22,6 +22,8 @@ import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
+from installation import kernel
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".cache"
@@ -135,6 +137,19 @@ def _link_project() -> None:
     # -P keeps the current folder off the import path: a stray `agent/` there must not become the program.
     launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV / "bin" / "python"))} -P -m agent.cli "$@"\n')
     launcher.chmod(0o755)
+
+
+def prepare_kernel() -> None:
+    """The motion detector's native passes in `.venv`; absence is no failure."""
+    source = (ROOT / kernel.SOURCE).read_bytes()
+    stamp, key = VENV / "doorward-kernel.stamp", digest(source, *kernel.FLAGS)
+    if is_stamped(stamp, key) and (VENV / kernel.LIBRARY).exists():
+        return
+    missing = kernel.put(ROOT, VENV)
+    if missing:
+        say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
+    else:
+        stamp.write_text(key + "\n")
 
 
 # --- Real footage
@@ -315,6 +330,7 @@ def main(arguments: list[str]) -> None:
         prepare_home_assistant()
         return
     prepare_environment(purpose)
+    prepare_kernel()
     own_footage = os.environ.get("VIDEO") or os.environ.get("CAMERA")
     if purpose == "test" or (purpose == "demo" and not own_footage):
         fetch_footage()

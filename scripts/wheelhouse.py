@@ -1,5 +1,6 @@
 """Fetches the wheels of requirements/run.txt for a machine that has no network: `wheelhouse.py ARCHITECTURE FOLDER`.
 
+The motion detector's native kernel comes with them, where Debian's compiler for that architecture is installed.
 For both Pythons of Debian (12: 3.11, 13: 3.13), each wheel checked against its pinned hash.  pip decides markers by the
 Python that runs it, so they are decided here, for the Python the wheels are for.
 """
@@ -12,7 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from installation import kernel
+
 ROOT = Path(__file__).resolve().parent.parent
+COMPILERS = {"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
+"""As Debian names them on any machine: the packages gcc-x86-64-linux-gnu and gcc-aarch64-linux-gnu."""
 PLATFORMS = {
     "amd64": (*(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)), "manylinux2014_x86_64"),
     "arm64": (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64"),
@@ -52,6 +57,9 @@ def fetch(architecture: str, folder: Path) -> None:
                 command += [word for abi in (f"cp{python.replace('.', '')}", "abi3", "none") for word in ("--abi", abi)]
                 command += [word for name in (*PLATFORMS[architecture], "any") for word in ("--platform", name)]
                 subprocess.run([*command, "-r", pins.name], check=True)
+    missing = kernel.build(ROOT, folder / kernel.LIBRARY.name, COMPILERS[architecture])
+    if missing:
+        print(f"Without the motion detector's native kernel for {architecture}: {missing}.")
 
 
 if __name__ == "__main__":

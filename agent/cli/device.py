@@ -63,7 +63,8 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         (
             "motion",
             f"{recorder['events']} events, {recorder['frames']} frames, "
-            f"{recorder['analysis_ms_per_frame']:.2f} ms each, {recorder['frames_dropped']} dropped",
+            f"{recorder['analysis_ms_per_frame']:.2f} ms each{_passes_words(recorder)}, "
+            f"{recorder['frames_dropped']} dropped",
         ),
         (
             "vault",
@@ -111,6 +112,11 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     counted = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
     if counted:
         click.echo(f"\nMessages without effect: {counted}.")
+
+
+def _passes_words(recorder: dict[str, Any]) -> str:
+    passes = recorder.get("motion_passes")
+    return f" ({passes})" if passes else ""
 
 
 def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:

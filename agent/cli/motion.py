@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.adapters import motion_kernel
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.encoding import EncodingSettings
 from agent.cli.frame import emit_json, json_option
@@ -191,7 +192,8 @@ def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, *, quiet: bool) -> Wa
 
 
 def _detector(gives: StreamDescription, zones: ZoneMap) -> Detector:
-    return Detector(gives.luma_height_px, gives.luma_width_px, gives.frames_per_s, zones)
+    make_passes = motion_kernel.load().make_passes
+    return Detector(gives.luma_height_px, gives.luma_width_px, gives.frames_per_s, zones, make_passes=make_passes)
 
 
 def _grouping(merge_gap_s: float) -> EventSettings:
@@ -233,7 +235,8 @@ def _compare(watch: Watch, label: Label) -> Score:
 
 def _show(file: Path, watch: Watch, compared: Score | None) -> None:
     frames = f"{watch.footage_s:.1f} s, {watch.frames} frames"
-    click.echo(f"{click.style(str(file), bold=True)}: {frames}, {_cpu_ms(watch):.3f} ms of CPU a frame")
+    cost = f"{_cpu_ms(watch):.3f} ms of CPU a frame ({watch.detector.passes_name})"
+    click.echo(f"{click.style(str(file), bold=True)}: {frames}, {cost}")
     for number, event in enumerate(watch.events, start=1):
         click.echo(f"  event {number:3}   {_clock(event.start_s)} – {_clock(event.end_s)}   score {event.score:.2f}")
     if not watch.events:
@@ -269,6 +272,7 @@ def _document(watches: dict[Path, Watch], scores: dict[Path, Score]) -> dict[str
             "footage_s": round(watch.footage_s, 3),
             "frames": watch.frames,
             "cpu_ms_per_frame": round(_cpu_ms(watch), 4),
+            "passes": watch.detector.passes_name,
             "end": watch.end.value,
             "events": [dataclasses.asdict(event) for event in watch.events],
         }

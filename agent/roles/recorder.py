@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from agent.adapters import motion_kernel
 from agent.adapters.claim import Claim
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.disk_real import RealDisk
@@ -129,6 +130,7 @@ class RecorderRole:
                 exits=self._exits.load(),
             ),
             private=panel is not None and panel.privacy is not None,
+            make_passes=motion_kernel.load().make_passes,
         )
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._settle(self._ask(WhichSettings(), SettingsAre).payload)

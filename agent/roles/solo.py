@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent.adapters import motion_kernel
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.control_socket import ControlSocket
 from agent.adapters.courier import EveryCourier
@@ -155,6 +156,7 @@ class Solo:
             ),
             # Until somebody has read the privacy switch, it counts as on.
             private=panel is not None and panel.privacy is not None,
+            make_passes=motion_kernel.load().make_passes,
         )
         self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
         self.uplink: Uplink | None = None

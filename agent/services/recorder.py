@@ -27,6 +27,8 @@ from agent.core.events import EventMachine, EventSettings, TriggerKind
 from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
 from agent.core.motion.lens import LensState
+from agent.core.motion.passes import MakePasses
+from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.sample import MotionState
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneMap
@@ -88,6 +90,8 @@ class RecorderStatus:
     """Of footage acknowledged since the process began."""
     in_event: bool = False
     """A clip of an event is being written: somebody is there, or was a moment ago."""
+    motion_passes: str = ""
+    """Which implementation of the motion detector's passes is in force; empty before the first frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,9 @@ class Recorder:
         *,
         recovery: Recovery | None = None,
         private: bool = False,
+        make_passes: MakePasses = PurePasses,
     ) -> None:
-        """`private`: the privacy switch until somebody has read it."""
+        """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector."""
         self._open_camera = open_camera
         self._vault = vault
         self._clock = clock
@@ -139,6 +144,8 @@ class Recorder:
         self._reopen = self._reopen_wanted = False
         self._blackout_until_ns = 0
         self._pressed_ns: int | None = None
+        self._make_passes = make_passes
+        self._passes_name = ""
         self.wanted: Step | None = None
         """What the process must do because the camera does not come back; None while it goes on by itself."""
 
@@ -321,6 +328,7 @@ class Recorder:
             in_memory_s=round(self._writer.keeper.in_memory_s, 1),
             recorded_s=round(self._writer.keeper.recorded_s, 1),
             in_event=self._writer.busy,
+            motion_passes=self._passes_name,
         )
 
     def _state(self) -> tuple[str, str]:
@@ -423,7 +431,9 @@ class Recorder:
             rate,
             self._settings.zones,
             replace(self._settings.motion, gap_s=patience_s),
+            self._make_passes,
         )
+        self._passes_name = detector.passes_name
         machine = EventMachine(self._settings.events)
         last_ns = BootNs(0)
         frames = 0

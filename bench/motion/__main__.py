@@ -27,7 +27,7 @@ import numpy.typing as npt
 from agent.core.motion.scoring import score, total
 from bench.motion import accuracy, cost, endurance, report, scenes
 from bench.motion.footage import Clip, labelled, load
-from bench.motion.peers import PEERS, MakeStep, ours, prototypes
+from bench.motion.peers import PEERS, MakeStep, ours, ours_pure, prototypes
 from bench.motion.processes import motion_cost_ms, motion_instructions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ SHARED = ROOT.parent / "shared"
 CACHE = ROOT / ".cache" / "bench"
 PARTS = ("accuracy", "hour", "memory", "cost", "instructions")
 
-_COUNTED = (accuracy.OURS, "prototype_tracked")
+_COUNTED = (accuracy.OURS, accuracy.OURS_PURE, "prototype_tracked")
 _FEWER, _MORE = 60, 2060
 
 
@@ -87,7 +87,12 @@ def _hour(_chosen: argparse.Namespace) -> Any:
 
 
 def _cost(chosen: argparse.Namespace) -> Any:
-    makes: dict[str, MakeStep] = {accuracy.OURS: ours, **prototypes(chosen.shared / "motion"), **PEERS}
+    makes: dict[str, MakeStep] = {
+        accuracy.OURS: ours,
+        accuracy.OURS_PURE: ours_pure,
+        **prototypes(chosen.shared / "motion"),
+        **PEERS,
+    }
     rows: dict[str, dict[str, Any]] = {name: {} for name in (*makes, "motion")}
     for scene, clip in _cost_scenes(chosen.shared).items():
         for name, make in makes.items():

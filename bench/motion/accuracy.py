@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 
+from agent.adapters import motion_kernel
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.scoring import SCORED_EVENTS, Interval, Score, events_in, merged, score
@@ -19,9 +20,11 @@ from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip, labell
 from bench.motion.peers import PEERS, MakeStep, prototypes
 from bench.motion.processes import DVR_SCAN_BEST, MOTION_BEST, dvr_scan, motion
 
-__all__ = ["OURS", "Judge", "Verdict", "doorward", "judges", "verdicts"]
+__all__ = ["OURS", "OURS_PURE", "Judge", "Verdict", "doorward", "judges", "verdicts"]
 
 OURS = "Doorward"
+OURS_PURE = "Doorward without the kernel"
+"""The same answers; only its cost is another."""
 
 Judge = Callable[[Clip], tuple[Interval, ...]]
 """What a detector makes of a clip: its events."""
@@ -43,7 +46,7 @@ class Verdict:
 
 def doorward(clip: Clip) -> tuple[Interval, ...]:
     """Doorward's detector and event machine, as on the device."""
-    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
+    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S, make_passes=motion_kernel.load().make_passes)
     frames = (LumaFrame(luma, BootNs(seconds(at / FRAMES_PER_S))) for at, luma in enumerate(clip.luma))
     return events_in(map(detector.step, frames), BootNs(0))
 

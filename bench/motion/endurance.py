@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from agent.adapters import motion_kernel
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.timebase import BootNs, seconds
@@ -22,7 +23,7 @@ _PAGE_KIB = 4
 def day(hours: int = 24) -> dict[str, Any]:
     """Resident memory of the process after each hour of footage, in KiB."""
     visit, empty = (scenes.draw("standing", 1, visitor=visitor, duration_s=60.0) for visitor in (True, False))
-    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
+    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S, make_passes=motion_kernel.load().make_passes)
     resident_kib, number = [], 0
     for minute in range(60 * hours):
         for luma in (empty if minute % 10 else visit).luma:

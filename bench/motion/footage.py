@@ -20,7 +20,9 @@ __all__ = ["FRAMES_PER_S", "HEIGHT_PX", "WIDTH_PX", "Clip", "decode", "labelled"
 
 FRAMES_PER_S = 10.0
 WIDTH_PX, HEIGHT_PX = 320, 240
-ELSEWHERE = {"vtest": Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")}
+_FETCHED = Path(__file__).resolve().parents[2] / ".cache" / "vtest.avi"
+"""Set up with the tests, out of that package."""
+ELSEWHERE = {"vtest": _FETCHED if _FETCHED.exists() else Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from agent.adapters import motion_kernel
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.detector import Detector
+from agent.core.motion.passes import MakePasses
+from agent.core.motion.passes.pure import PurePasses
 from agent.core.timebase import BootNs, seconds
 
-__all__ = ["PEERS", "MakeStep", "Step", "ours", "prototypes"]
+__all__ = ["PEERS", "MakeStep", "Step", "ours", "ours_pure", "prototypes"]
 
 Step = Callable[[Luma], bool]
 MakeStep = Callable[[int, int, float], Step]
@@ -33,11 +36,11 @@ MakeStep = Callable[[int, int, float], Step]
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-class ours:  # noqa: N801 — called like the functions beside it
-    """Doorward's detector.  Its frames are made beforehand, as a camera's thread makes them."""
+class Doorward:
+    """Doorward's detector as a step.  Its frames are made beforehand, as a camera's thread makes them."""
 
-    def __init__(self, height_px: int, width_px: int, frames_per_s: float) -> None:
-        self._detector = Detector(height_px, width_px, frames_per_s)
+    def __init__(self, height_px: int, width_px: int, frames_per_s: float, make_passes: MakePasses) -> None:
+        self._detector = Detector(height_px, width_px, frames_per_s, make_passes=make_passes)
         self._frames_per_s = frames_per_s
         self._frames = 0
 
@@ -51,6 +54,16 @@ class ours:  # noqa: N801 — called like the functions beside it
 
     def __call__(self, luma: Luma) -> bool:
         return self.take(self.prepare(luma))
+
+
+def ours(height_px: int, width_px: int, frames_per_s: float) -> Step:
+    """With the native passes, where they were compiled."""
+    return Doorward(height_px, width_px, frames_per_s, motion_kernel.load().make_passes)
+
+
+def ours_pure(height_px: int, width_px: int, frames_per_s: float) -> Step:
+    """With those in NumPy and OpenCV."""
+    return Doorward(height_px, width_px, frames_per_s, PurePasses)
 
 
 def running_mean(

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from agent import __version__
-from agent.cli.checks.finding import Finding, bad, fine
+from agent.adapters import motion_kernel
+from agent.cli.checks.finding import Finding, bad, fine, poor
 
 __all__ = ["check_software"]
 
 _PACKAGES = ("av", "cryptography", "msgspec", "numpy", "opencv-python-headless", "paho-mqtt", "structlog")
 _AT_LEAST = {"cryptography": 50, "paho-mqtt": 2}
 _REMEDY = "Run `make setup` in the repository."
+_KERNEL_REMEDY = (
+    "Nothing is lost but CPU time: the same answers at several times the cost.  "
+    "Install a C compiler (apt-get install gcc libc6-dev), then run the set-up or the installer again."
+)
 
 
 def check_software() -> Iterator[Finding]:
@@ -34,3 +39,8 @@ def check_software() -> Iterator[Finding]:
             yield bad("libraries", f"{package} {version} is older than {_AT_LEAST[package]}.", _REMEDY)
         found.append(f"{package} {version}")
     yield fine("libraries", ", ".join(found) + ".")
+    kernel = motion_kernel.load()
+    if kernel.native:
+        yield fine("motion detector", f"Runs {kernel.told}.")
+    else:
+        yield poor("motion detector", f"Runs on {kernel.told}.", _KERNEL_REMEDY)

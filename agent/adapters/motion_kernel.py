@@ -1,0 +1,221 @@
+"""Loads the motion detector's native passes, where they were compiled, and says which passes are in force.
+
+`scripts/installation/kernel.py` compiles `agent/core/motion/passes/kernel.c` into the environment, when there is a C
+compiler; nothing needs it.  It is used only if it was made from the very source that lies beside this program and
+agrees on the grids' layout; else the pure passes do the same work to the last bit, at several times the cost.
+
+The library is loaded with `ctypes`: no Python headers to compile with, and one file for every Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.core.media import Luma
+from agent.core.motion import passes as _passes_package
+from agent.core.motion.grids import Grids
+from agent.core.motion.passes import MEDIAN, MOST_REGIONS, SMOOTH, CellBox, Following, LightSums, MakePasses, Region
+from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.pyramid import check_luma, grid_size, steps_of_luma
+
+__all__ = ["LIBRARY", "SOURCE", "Kernel", "NativePasses", "load"]
+
+SOURCE = Path(_passes_package.__file__).with_name("kernel.c")
+LIBRARY = Path(sys.prefix) / "lib" / "doorward" / "motion-kernel.so"
+
+_MOST_CELLS = (120, 160)
+_REGION_NUMBERS = 17
+_BODY_NUMBERS = 5
+_LUMA_TYPE = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The passes to give to a detector, and in words which they are and why."""
+
+    make_passes: MakePasses
+    native: bool
+    told: str
+
+
+def load(library: Path = LIBRARY) -> Kernel:
+    """The native passes, or the pure ones and the reason."""
+    if not library.is_file():
+        return _pure("it was not compiled: there was no C compiler at set-up")
+    try:
+        loaded = ctypes.CDLL(str(library))
+        source_of, bytes_of = loaded.doorward_motion_source, loaded.doorward_motion_grids_bytes
+    except (OSError, AttributeError) as error:
+        return _pure(f"{library} does not load: {error}")
+    source_of.restype = ctypes.c_char_p
+    if source_of() != hashlib.sha256(SOURCE.read_bytes()).hexdigest().encode():
+        return _pure(f"{library} was compiled from another source: run the set-up again")
+    if bytes_of() != ctypes.sizeof(_Grids):
+        return _pure(f"{library} has another layout: run the set-up again")
+    library_ = _typed(loaded)
+
+    def make(grids: Grids, height_px: int, width_px: int) -> NativePasses:
+        return NativePasses(library_, grids, height_px, width_px)
+
+    return Kernel(make, True, "native, compiled from the source beside it")
+
+
+def _pure(reason: str) -> Kernel:
+    return Kernel(PurePasses, False, f"NumPy and OpenCV, for the native kernel is not in force: {reason}")
+
+
+_CELLS = ("steps", "smooth", "median", "last", "before_last", "quick_mean", "quick_threshold")
+_FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "difference", "light")
+_ORDER = (
+    *_CELLS,
+    *_FLOATS,
+    *("residual", "differing", "path", "dwell", "unchanged", "changing", "previous", "age", "scene", "then", "body"),
+)
+
+
+class _Grids(ctypes.Structure):
+    """`grids` in kernel.c, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("rows", "columns", "height_px", "width_px", "levels", "frame_is")),
+        *((name, ctypes.c_void_p) for name in ("steps_of_luma", "bands")),
+        *((name, ctypes.c_void_p) for name in _ORDER),
+        *((name, ctypes.c_void_p) for name in ("scratch", "smallest_cells", "marks", "queue", "regions", "found")),
+    )
+
+
+_INT, _FLOAT, _SIZE, _LONG, _AT = ctypes.c_int32, ctypes.c_float, ctypes.c_ssize_t, ctypes.c_int64, ctypes.c_void_p
+
+_SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "doorward_look": (_LONG, (_AT, _SIZE, _INT, _INT)),
+    "doorward_differ": (_INT, (_INT,)),
+    "doorward_follow_quietly": (None, (_FLOAT,)),
+    "doorward_follow": (_INT, (_FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT)),
+    "doorward_measure_contrast": (None, (_FLOAT,)),
+    "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
+    "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
+    "doorward_regions": (_INT, (_INT, _INT)),
+    "doorward_find_body": (_INT, (_INT,) * 8),
+    "doorward_fidgeting_cells": (_INT, (_INT, _INT, _INT, _INT, _LONG)),
+}
+
+
+def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
+    for name, (returns, takes) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = returns, (_AT, *takes)
+    return library
+
+
+class NativePasses:
+    """Implements `Passes` by calls into the library, each one over the whole grid."""
+
+    def __init__(self, library: ctypes.CDLL, grids: Grids, height_px: int, width_px: int) -> None:
+        self.jumping_cells = 0
+        self._library = library
+        self._grids = grids
+        self._shape = (height_px, width_px)
+        cells, levels = grids.rows * grids.columns, _levels(height_px, width_px)
+        if not (0 < grids.rows < _MOST_CELLS[0] and 0 < grids.columns < _MOST_CELLS[1]):
+            raise ValueError(f"{grids.rows} × {grids.columns} cells are more than the kernel has room for.")
+        # All that the kernel works in beside the grids; kept here, for the structure only has their addresses.
+        self._regions = np.zeros((MOST_REGIONS, _REGION_NUMBERS), np.int64)
+        self._found = np.zeros(_BODY_NUMBERS, np.int64)
+        self._own = {
+            "steps_of_luma": steps_of_luma(),
+            "bands": np.zeros(max(1, sum(2 * (width_px >> level) for level in range(1, levels + 1))), np.uint8),
+            "scratch": np.zeros(2 * cells, np.float32),
+            "marks": np.zeros(2 * cells, np.uint8),
+            "queue": np.zeros(cells, np.uint16),
+            "regions": self._regions,
+            "found": self._found,
+            "smallest_cells": np.ascontiguousarray(grids.smallest_cells, np.int32),
+        }
+        arrays = {name: getattr(grids, name) for name in _ORDER} | self._own
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        self._structure = _Grids(grids.rows, grids.columns, height_px, width_px, levels, 0, **addresses)
+        self._at = ctypes.addressof(self._structure)
+        self._look = library.doorward_look
+        self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
+
+    @property
+    def name(self) -> str:
+        return "native"
+
+    def look(self, luma: Luma, plan: int, jump_limit: int) -> int:
+        if luma.shape != self._shape or luma.dtype is not _LUMA_TYPE:
+            check_luma(luma, self._shape)
+        stride, step = luma.strides
+        if step != 1:
+            luma = np.ascontiguousarray(luma)
+            stride = luma.strides[0]
+        counts: int = self._look(self._at, luma.__array_interface__["data"][0], stride, plan, jump_limit)
+        self._grids.frame = self._frames[plan & (SMOOTH | MEDIAN)]
+        self.jumping_cells = counts >> 32
+        return counts & 0xFFFFFFFF
+
+    def differ(self, beside_scene: bool) -> int:
+        return int(self._library.doorward_differ(self._at, beside_scene))
+
+    def track(self, elapsed_frames: int, fresh_after_frames: int, reach_cells: int, fades: bool) -> int:
+        return int(self._library.doorward_track(self._at, elapsed_frames, fresh_after_frames, reach_cells, fades))
+
+    def follow_quietly(self, weight: float) -> None:
+        self._library.doorward_follow_quietly(self._at, weight)
+
+    def follow(self, following: Following) -> int:
+        return int(
+            self._library.doorward_follow(
+                self._at,
+                following.open_weight,
+                following.covered_weight,
+                following.settled_weight,
+                following.settled_frames,
+                following.light_weight,
+                following.noise_rise,
+                following.noise_fall,
+                following.spares_objects,
+                following.noise_level,
+            )
+        )
+
+    def measure_contrast(self, factor: float) -> None:
+        self._library.doorward_measure_contrast(self._at, factor)
+
+    def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
+        self._library.doorward_set_threshold(self._at, cell_noise_factor, least, shared)
+
+    def regions(self, least_path: int, settled_frames: int) -> tuple[Region, ...]:
+        count = self._library.doorward_regions(self._at, least_path, settled_frames)
+        return tuple(map(_region, self._regions[:count].tolist()))
+
+    def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:
+        any_there = self._library.doorward_find_body(self._at, *window, *seed)
+        cells, x0, y0, x1, y1 = self._found.tolist()
+        return cells, (x0, y0, x1, y1) if any_there else None
+
+    def fidgeting_cells(self, window: CellBox, limit: float) -> int:
+        left, top, right, bottom = window
+        limit_for_all = math.floor(limit * ((right - left) * (bottom - top)))
+        return int(self._library.doorward_fidgeting_cells(self._at, *window, limit_for_all))
+
+
+def _region(row: list[int]) -> Region:
+    x0, y0, x1, y1, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, *sums = row
+    box = (x0, y0, x1, y1)
+    light = LightSums(*sums)
+    return Region(box, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, light)
+
+
+def _levels(height_px: int, width_px: int) -> int:
+    """How often the picture is halved."""
+    return next(
+        level for level in range(32) if (height_px >> level, width_px >> level) == grid_size(height_px, width_px)
+    )

@@ -1,0 +1,592 @@
+/* The detector's passes in C: the same numbers as pure.py to the last bit, on every machine.
+ *
+ * What each pass means, and the arithmetic that both keep to, stands in __init__.py beside this file; what it is for, in
+ * the modules named there.  Here is only how.  Nothing is allocated, nothing is kept: all memory is the detector's
+ * grids, which the caller owns, and everything that has a size is bounded by MAX_ROWS and MAX_COLUMNS.
+ *
+ * Build:  cc -std=c11 -O3 -ffp-contract=off -fPIC -shared -fvisibility=hidden -DSOURCE_SHA256='"…"' kernel.c
+ * -ffp-contract=off keeps a product and a sum two roundings (arm64 has a fused one); no other floating-point option may
+ * be added.
+ */
+#include <float.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef SOURCE_SHA256
+#define SOURCE_SHA256 "unknown"
+#endif
+
+#if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
+#error "float arithmetic has to be rounded to float after every operation"
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum {
+    MAX_ROWS = 120,
+    MAX_COLUMNS = 160,
+    MAX_LEVELS = 16,
+    SIDE = 11, /* ILLUMINATION_CELLS */
+    HALF = SIDE / 2,
+    LIGHT_MARGIN = 2,
+    MOST_REGIONS = 4,
+    REGION_NUMBERS = 17,
+    BODY_NUMBERS = 5,
+    SMOOTH = 1,
+    MEDIAN = 2,
+    COUNT_JUMPS = 4,
+    KEEP = 8,
+};
+
+static const float SEEN_FRACTION = 64.0f, QUICK_SHARE = 0.8f, LEAST_NOISE = 0.7f, PER_SQUARE = 1.0f / (SIDE * SIDE);
+
+typedef uint8_t cell;
+
+/* agent/adapters/motion_kernel.py has the same fields in the same order. */
+typedef struct {
+    int32_t rows, columns, height_px, width_px, levels, frame_is;
+    const cell *steps_of_luma; /* (256,) */
+    cell *bands;               /* two rows of every level but the last, one behind the other */
+    cell *steps, *smooth, *median, *last, *before_last;
+    cell *quick_mean, *quick_threshold;
+    float *mean, *cell_noise, *contrast, *threshold, *per_sensitivity, *blind, *seen;
+    float *difference, *light, *residual;
+    cell *differing, *path, *dwell, *unchanged, *changing, *previous;
+    uint16_t *age;
+    float *scene;
+    cell *then, *body;
+    float *scratch; /* (2, rows, columns) */
+    const int32_t *smallest_cells;
+    cell *marks;      /* (2, rows, columns) */
+    uint16_t *queue;  /* (rows × columns) */
+    int64_t *regions; /* (MOST_REGIONS, REGION_NUMBERS) */
+    int64_t *found;   /* (BODY_NUMBERS,) */
+} grids;
+
+typedef struct {
+    int x0, y0, x1, y1;
+} box;
+
+/* ---- small things */
+
+static inline int smaller(int a, int b) { return a < b ? a : b; }
+static inline int larger(int a, int b) { return a > b ? a : b; }
+static inline cell distance(cell a, cell b) { return a > b ? (cell)(a - b) : (cell)(b - a); }
+static inline float magnitude(float value) { return value < 0.0f ? -value : value; }
+
+/* To the nearest whole number, ties to even, for |value| < 2^22: 3 × 2^22 leaves a float no room for a fraction. */
+static inline float rounded(float value) { return (value + 12582912.0f) - 12582912.0f; }
+
+/* OpenCV's BORDER_REFLECT_101: the position that stands for `at` in 0..size-1. */
+static int mirrored(int at, int size) {
+    if (size == 1) return 0;
+    while (at < 0 || at >= size) at = at < 0 ? -at : 2 * (size - 1) - at;
+    return at;
+}
+
+static const cell *frame_of(const grids *g) {
+    return g->frame_is & MEDIAN ? g->median : g->frame_is & SMOOTH ? g->smooth : g->steps;
+}
+
+static int count_set(const cell *mask, int cells) {
+    int count = 0;
+    for (int i = 0; i < cells; i++) count += mask[i] & 1;
+    return count;
+}
+
+/* ---- look */
+
+static void halve(const cell *restrict upper, const cell *restrict lower, cell *restrict out, int width) {
+    for (int x = 0; x < width; x++)
+        out[x] = (cell)((upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1] + 2) >> 2);
+}
+
+/* Row `y` of a level; the rows it is made of are made on the way, two of each level in `bands`. */
+static const cell *row_of(const grids *g, const cell *luma, ptrdiff_t stride, int level, int y, int slot) {
+    if (!level) return luma + (ptrdiff_t)y * stride;
+    int width = g->width_px >> level;
+    cell *out = g->bands;
+    for (int below = 1; below < level; below++) out += 2 * (ptrdiff_t)(g->width_px >> below);
+    out += (ptrdiff_t)slot * width;
+    const cell *upper = row_of(g, luma, stride, level - 1, 2 * y, 0);
+    const cell *lower = row_of(g, luma, stride, level - 1, 2 * y + 1, 1);
+    halve(upper, lower, out, width);
+    return out;
+}
+
+static void shrink(const grids *g, const cell *luma, ptrdiff_t stride) {
+    for (int y = 0; y < g->rows; y++) {
+        const cell *row = row_of(g, luma, stride, g->levels, y, 0);
+        cell *out = g->steps + y * g->columns;
+        for (int x = 0; x < g->columns; x++) out[x] = g->steps_of_luma[row[x]];
+    }
+}
+
+static void blur_3x3(const grids *g, const cell *restrict in, cell *restrict out) {
+    int rows = g->rows, columns = g->columns, left = mirrored(-1, columns), right = mirrored(columns, columns);
+    uint16_t sums[MAX_COLUMNS];
+    for (int y = 0; y < rows; y++) {
+        const cell *a = in + mirrored(y - 1, rows) * columns, *b = in + y * columns;
+        const cell *c = in + mirrored(y + 1, rows) * columns;
+        cell *to = out + y * columns;
+        for (int x = 0; x < columns; x++) sums[x] = (uint16_t)(a[x] + b[x] + c[x]);
+        for (int x = 1; x < columns - 1; x++) to[x] = (cell)((sums[x - 1] + sums[x] + sums[x + 1] + 4) / 9);
+        to[0] = (cell)((sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] + 4) / 9);
+        to[columns - 1] = (cell)((sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] + 4) / 9);
+    }
+}
+
+static void median_of_three(const cell *restrict a, const cell *restrict b, const cell *restrict c, cell *restrict out,
+                            int cells) {
+    for (int i = 0; i < cells; i++) {
+        cell low = a[i] < b[i] ? a[i] : b[i], high = a[i] < b[i] ? b[i] : a[i];
+        high = high < c[i] ? high : c[i];
+        out[i] = low > high ? low : high;
+    }
+}
+
+static int count_differing(const cell *restrict a, const cell *restrict b, const cell *restrict limits, int cells) {
+    int count = 0;
+    for (int from = 0; from < cells; from += 128) {
+        int to = smaller(from + 128, cells);
+        cell few = 0;
+        for (int i = from; i < to; i++) few = (cell)(few + (distance(a[i], b[i]) > limits[i]));
+        count += few;
+    }
+    return count;
+}
+
+/* The cells that differ in the quick look, and in the upper half the cells that jump. */
+EXPORT int64_t doorward_look(grids *g, const cell *luma, ptrdiff_t stride, int32_t plan, int32_t jump_limit) {
+    int cells = g->rows * g->columns;
+    int64_t jumping = 0;
+    shrink(g, luma, stride);
+    g->frame_is = plan & (SMOOTH | MEDIAN);
+    const cell *frame = g->steps;
+    if (plan & SMOOTH) {
+        blur_3x3(g, frame, g->smooth);
+        frame = g->smooth;
+    }
+    if (plan & (MEDIAN | COUNT_JUMPS)) median_of_three(g->before_last, g->last, frame, g->median, cells);
+    if (plan & COUNT_JUMPS)
+        for (int i = 0; i < cells; i++) jumping += distance(g->last[i], g->median[i]) > jump_limit;
+    if (plan & KEEP) {
+        memcpy(g->before_last, g->last, (size_t)(unsigned)cells);
+        memcpy(g->last, frame, (size_t)(unsigned)cells);
+    }
+    return jumping << 32 | count_differing(frame_of(g), g->quick_mean, g->quick_threshold, cells);
+}
+
+/* ---- differ */
+
+/* Sums over SIDE×SIDE cells of exact numbers: down by adding and taking away rows, across in four additions. */
+static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
+    float down[MAX_COLUMNS + 2 * HALF], two[MAX_COLUMNS + 2 * HALF], four[MAX_COLUMNS + 2 * HALF];
+    float *middle = down + HALF;
+    int width = columns + 2 * HALF;
+    for (int x = 0; x < columns; x++) middle[x] = 0.0f;
+    for (int k = -HALF; k < HALF; k++) {
+        const float *row = in + mirrored(k, rows) * stride;
+        for (int x = 0; x < columns; x++) middle[x] += row[x];
+    }
+    for (int y = 0; y < rows; y++) {
+        const float *enters = in + mirrored(y + HALF, rows) * stride;
+        const float *leaves = in + mirrored(y - HALF, rows) * stride;
+        float *to = out + y * stride;
+        for (int x = 0; x < columns; x++) middle[x] += enters[x];
+        for (int k = 1; k <= HALF; k++) {
+            middle[-k] = middle[mirrored(-k, columns)];
+            middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
+        }
+        for (int x = 0; x < width - 1; x++) two[x] = down[x] + down[x + 1];
+        for (int x = 0; x < width - 3; x++) four[x] = two[x] + two[x + 2];
+        for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
+        for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
+    }
+}
+
+/* Rows of a mask whose cells have at least two marked neighbours stay.  `in` holds 0 and 255; returns how many stay. */
+static int keep_company(const grids *g, cell *restrict in, cell *restrict kept) {
+    int rows = g->rows, columns = g->columns, left = mirrored(-1, columns), right = mirrored(columns, columns);
+    int count = 0;
+    cell sums[MAX_COLUMNS];
+    for (int y = 0; y < rows; y++) {
+        const cell *a = in + mirrored(y - 1, rows) * columns, *b = in + y * columns;
+        const cell *c = in + mirrored(y + 1, rows) * columns;
+        cell *to = kept + y * columns;
+        for (int x = 0; x < columns; x++) sums[x] = (cell)((a[x] & 1) + (b[x] & 1) + (c[x] & 1));
+        for (int x = 1; x < columns - 1; x++) to[x] = sums[x - 1] + sums[x] + sums[x + 1] >= 3 ? b[x] : 0;
+        to[0] = sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] >= 3 ? b[0] : 0;
+        to[columns - 1] = sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] >= 3 ? b[columns - 1] : 0;
+    }
+    memcpy(in, kept, (size_t)(unsigned)(rows * columns));
+    count = count_set(in, rows * columns);
+    return count;
+}
+
+EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
+    int cells = g->rows * g->columns, any = 0;
+    const cell *restrict frame = frame_of(g);
+    const float *restrict mean = g->mean, *restrict threshold = g->threshold;
+    float *restrict seen = g->seen, *restrict difference = g->difference, *restrict light = g->light;
+    float *restrict residual = g->residual;
+    cell *restrict differing = g->differing;
+    for (int i = 0; i < cells; i++) {
+        seen[i] = rounded(mean[i] * SEEN_FRACTION) * (1.0f / SEEN_FRACTION);
+        difference[i] = (float)frame[i] - seen[i];
+    }
+    sum_squares(difference, g->rows, g->columns, g->columns, light);
+    for (int i = 0; i < cells; i++) {
+        light[i] *= PER_SQUARE;
+        residual[i] = magnitude(difference[i] - light[i]);
+    }
+    for (int i = 0; i < cells; i++) differing[i] = residual[i] > threshold[i] ? 255 : 0;
+    for (int i = 0; i < cells; i++) any |= differing[i];
+    if (!any) return 0;
+    /* The local mean of a small bright thing is a halo around it: what equals the background is no thing. */
+    const cell *restrict quick_mean = g->quick_mean, *restrict quick_threshold = g->quick_threshold;
+    for (int i = 0; i < cells; i++)
+        differing[i] &= (cell)(distance(frame[i], quick_mean[i]) > quick_threshold[i] ? 255 : 0);
+    if (beside_scene) {
+        const float *restrict scene = g->scene;
+        float *restrict second = g->scratch, *restrict sums = g->scratch + cells;
+        for (int i = 0; i < cells; i++) second[i] = (float)frame[i] - scene[i];
+        sum_squares(second, g->rows, g->columns, g->columns, sums);
+        for (int i = 0; i < cells; i++)
+            differing[i] &= (cell)(magnitude(second[i] - sums[i] * PER_SQUARE) > threshold[i] ? 255 : 0);
+    }
+    return keep_company(g, differing, g->marks);
+}
+
+/* ---- follow */
+
+static void round_mean(grids *g) {
+    int cells = g->rows * g->columns;
+    const float *restrict mean = g->mean;
+    cell *restrict quick_mean = g->quick_mean;
+    for (int i = 0; i < cells; i++) {
+        float inside = mean[i] > 0.0f ? mean[i] : 0.0f;
+        quick_mean[i] = (cell)(int32_t)rounded(inside < 255.0f ? inside : 255.0f);
+    }
+}
+
+EXPORT void doorward_follow_quietly(grids *g, float weight) {
+    int cells = g->rows * g->columns;
+    const cell *restrict frame = frame_of(g);
+    float *restrict mean = g->mean;
+    for (int i = 0; i < cells; i++) {
+        float step = ((float)frame[i] - mean[i]) * weight;
+        mean[i] += step;
+    }
+    round_mean(g);
+}
+
+/* `out` = 255 within `reach` cells of what is set in `in`, which holds 0 and 255 (or, as a maximum, any values). */
+static void dilate(const cell *restrict in, int rows, int columns, int stride, int reach, cell *restrict out) {
+    cell most[MAX_COLUMNS];
+    for (int y = 0; y < rows; y++) {
+        cell *to = out + y * stride;
+        memset(most, 0, (size_t)columns);
+        for (int from = larger(0, y - reach); from <= smaller(rows - 1, y + reach); from++) {
+            const cell *row = in + from * stride;
+            for (int x = 0; x < columns; x++) most[x] = most[x] > row[x] ? most[x] : row[x];
+        }
+        memcpy(to, most, (size_t)columns);
+        for (int k = 1; k <= reach && k < columns; k++) {
+            for (int x = 0; x < columns - k; x++) to[x] = to[x] > most[x + k] ? to[x] : most[x + k];
+            for (int x = k; x < columns; x++) to[x] = to[x] > most[x - k] ? to[x] : most[x - k];
+        }
+    }
+}
+
+EXPORT int32_t doorward_follow(grids *g, float open_weight, float covered_weight, float settled_weight,
+                               int32_t settled_frames, float light_weight, float noise_rise, float noise_fall,
+                               int32_t spares_objects, float noise_level) {
+    int cells = g->rows * g->columns, noisy = 0;
+    const cell *restrict frame = frame_of(g), *restrict differing = g->differing, *restrict unchanged = g->unchanged;
+    const float *restrict light = g->light, *restrict residual = g->residual;
+    float *restrict mean = g->mean, *restrict noise = g->cell_noise;
+    cell *restrict near = g->marks;
+    for (int i = 0; i < cells; i++) {
+        float weight = differing[i] ? covered_weight : open_weight;
+        weight = unchanged[i] > settled_frames ? settled_weight : weight;
+        float step = ((float)frame[i] - mean[i]) * weight, lit = light[i] * light_weight;
+        mean[i] = (mean[i] + step) + lit;
+    }
+    if (spares_objects)
+        dilate(differing, g->rows, g->columns, g->columns, 2, near);
+    else
+        memset(near, 0, (size_t)(unsigned)cells);
+    for (int i = 0; i < cells; i++) {
+        float factor = (residual[i] > noise[i]) & !near[i] ? noise_rise : noise_fall, next = noise[i] * factor;
+        noise[i] = next > LEAST_NOISE ? next : LEAST_NOISE;
+    }
+    for (int i = 0; i < cells; i++) noisy += residual[i] > noise_level;
+    return noisy;
+}
+
+EXPORT void doorward_measure_contrast(grids *g, float factor) {
+    int rows = g->rows, columns = g->columns;
+    float most[MAX_COLUMNS], least[MAX_COLUMNS];
+    for (int y = 0; y < rows; y++) {
+        const float *a = g->mean + larger(0, y - 1) * columns, *b = g->mean + y * columns;
+        const float *c = g->mean + smaller(rows - 1, y + 1) * columns;
+        float *restrict to = g->contrast + y * columns;
+        for (int x = 0; x < columns; x++) {
+            float high = a[x] > b[x] ? a[x] : b[x], low = a[x] < b[x] ? a[x] : b[x];
+            most[x] = high > c[x] ? high : c[x];
+            least[x] = low < c[x] ? low : c[x];
+        }
+        for (int x = 0; x < columns; x++) {
+            int left = larger(0, x - 1), right = smaller(columns - 1, x + 1);
+            float high = most[left] > most[x] ? most[left] : most[x], low = least[left] < least[x] ? least[left] : least[x];
+            high = high > most[right] ? high : most[right];
+            low = low < least[right] ? low : least[right];
+            to[x] = (high - low) * factor;
+        }
+    }
+}
+
+EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float least, float shared) {
+    int cells = g->rows * g->columns;
+    const float *restrict noise = g->cell_noise, *restrict contrast = g->contrast, *restrict blind = g->blind;
+    const float *restrict per_sensitivity = g->per_sensitivity;
+    float *restrict threshold = g->threshold;
+    cell *restrict quick_threshold = g->quick_threshold;
+    for (int i = 0; i < cells; i++) {
+        float value = noise[i] * cell_noise_factor;
+        value = value > least ? value : least;
+        value = (value + contrast[i]) - shared;
+        threshold[i] = value * per_sensitivity[i] + blind[i];
+    }
+    for (int i = 0; i < cells; i++) {
+        float share = threshold[i] * QUICK_SHARE;
+        quick_threshold[i] = (cell)(int32_t)rounded(share < 255.0f ? share : 255.0f);
+    }
+    round_mean(g);
+}
+
+/* ---- track */
+
+static void count_up(cell *restrict counts, const cell *restrict where, int cells) {
+    for (int i = 0; i < cells; i++) counts[i] = (cell)((counts[i] < 255 ? counts[i] + 1 : 255) & where[i]);
+}
+
+EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_after_frames, int32_t reach_cells,
+                              int32_t fades) {
+    int cells = g->rows * g->columns;
+    const cell *restrict frame = frame_of(g), *restrict differing = g->differing, *restrict limit = g->quick_threshold;
+    cell *restrict path = g->path, *restrict wide = g->marks, *restrict unchanged = g->unchanged;
+    cell *restrict changing = g->changing, *restrict previous = g->previous;
+    uint16_t *restrict age = g->age;
+    cell fading = fades ? 1 : 0, longest = 0;
+    dilate(path, g->rows, g->columns, g->columns, reach_cells, wide);
+    for (int i = 0; i < cells; i++) {
+        int32_t old = age[i] + elapsed_frames;
+        old = old < 65535 ? old : 65535;
+        int32_t length = wide[i] + (old > fresh_after_frames);
+        length = (length < 255 ? length : 255) & differing[i];
+        path[i] = (cell)(length - (fading & (length > 0)));
+        age[i] = (uint16_t)(differing[i] ? 0 : old);
+    }
+    count_up(g->dwell, differing, cells);
+    count_up(unchanged, differing, cells);
+    for (int i = 0; i < cells; i++) {
+        cell changed = (cell)((distance(frame[i], previous[i]) > limit[i] ? 255 : 0) & differing[i]);
+        changing[i] = changed;
+        unchanged[i] &= (cell)~changed;
+        previous[i] = frame[i];
+    }
+    for (int i = 0; i < cells; i++) longest = longest > path[i] ? longest : path[i];
+    return longest;
+}
+
+/* ---- regions */
+
+typedef struct {
+    box in;
+    int cells, longest, last_at, dwell, total_dwell, settled;
+} region;
+
+/* Marks what hangs together with `start` in `mask`, which is nonzero there, and takes it out of `mask`. */
+static region fill(const grids *g, cell *restrict mask, int start, int settled_frames) {
+    int rows = g->rows, columns = g->columns;
+    region r = {{columns, rows, 0, 0}, 0, 0, 0, 0, 0, 0};
+    uint16_t *queue = g->queue;
+    int taken = 0, known = 0;
+    queue[known++] = (uint16_t)start;
+    mask[start] = 0;
+    while (taken < known) {
+        int at = queue[taken++], y = at / columns, x = at - y * columns;
+        r.in.x0 = smaller(r.in.x0, x);
+        r.in.y0 = smaller(r.in.y0, y);
+        r.in.x1 = larger(r.in.x1, x + 1);
+        r.in.y1 = larger(r.in.y1, y + 1);
+        if (g->path[at] > r.longest || (g->path[at] == r.longest && at > r.last_at)) {
+            r.longest = g->path[at];
+            r.last_at = at;
+        }
+        r.dwell = larger(r.dwell, g->dwell[at]);
+        r.total_dwell += g->dwell[at];
+        r.settled += g->unchanged[at] > settled_frames;
+        for (int v = larger(0, y - 1); v <= smaller(rows - 1, y + 1); v++)
+            for (int u = larger(0, x - 1); u <= smaller(columns - 1, x + 1); u++) {
+                int next = v * columns + u;
+                if (mask[next]) {
+                    mask[next] = 0;
+                    queue[known++] = (uint16_t)next;
+                }
+            }
+    }
+    r.cells = known;
+    return r;
+}
+
+/* LightSums, of the region's surroundings. */
+static void sum_light(const grids *g, box of, int64_t *out) {
+    int x0 = larger(0, of.x0 - LIGHT_MARGIN), y0 = larger(0, of.y0 - LIGHT_MARGIN);
+    int columns = smaller(g->columns, of.x1 + LIGHT_MARGIN) - x0, rows = smaller(g->rows, of.y1 + LIGHT_MARGIN) - y0;
+    int stride = g->columns, origin = y0 * stride + x0;
+    const cell *frame = frame_of(g) + origin;
+    const float *seen = g->seen + origin;
+    cell *inside = g->marks + origin;
+    int32_t *before = (int32_t *)(void *)g->scratch + origin, *difference = before + g->rows * g->columns;
+    int64_t cells = 0, gradients = 0, energy_now = 0, energy_before = 0, shared = 0, roughness = 0, level = 0;
+    dilate(g->differing + origin, rows, columns, stride, 1, inside);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) {
+            int at = y * stride + x;
+            before[at] = (int32_t)(seen[at] * SEEN_FRACTION);
+            difference[at] = 64 * frame[at] - before[at];
+        }
+    for (int y = 0; y < rows; y++) {
+        const int32_t *a = difference + mirrored(y - 1, rows) * stride, *b = difference + y * stride;
+        const int32_t *c = difference + mirrored(y + 1, rows) * stride;
+        for (int x = 0; x < columns; x++) {
+            int at = y * stride + x;
+            if (!inside[at]) continue;
+            for (int way = 0; way < 2; way++) {
+                int beside = way ? at + stride : at + 1;
+                if ((way ? y + 1 == rows : x + 1 == columns) || !inside[beside]) continue;
+                int64_t now = 64 * (frame[beside] - frame[at]), was = before[beside] - before[at];
+                gradients++;
+                energy_now += now * now;
+                energy_before += was * was;
+                shared += now * was;
+            }
+            int left = mirrored(x - 1, columns), right = mirrored(x + 1, columns);
+            int32_t sum = a[left] + a[x] + a[right] + b[left] + b[x] + b[right] + c[left] + c[x] + c[right];
+            int32_t off = 9 * b[x] - sum;
+            roughness += off < 0 ? -off : off;
+            level += b[x] < 0 ? -b[x] : b[x];
+            cells++;
+        }
+    }
+    int64_t sums[] = {cells, gradients, energy_now, energy_before, shared, roughness, level};
+    memcpy(out, sums, sizeof sums);
+}
+
+static int comes_before(const region *a, const region *b) {
+    return a->longest != b->longest ? a->longest > b->longest : a->last_at > b->last_at;
+}
+
+/* Writes `regions`; how many. */
+EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t settled_frames) {
+    int cells = g->rows * g->columns, count = 0;
+    region best[MOST_REGIONS + 1];
+    memcpy(g->marks, g->differing, (size_t)(unsigned)cells);
+    for (int at = 0; at < cells; at++) {
+        if (g->path[at] < least_path || !g->marks[at]) continue;
+        region r = fill(g, g->marks, at, settled_frames);
+        int place = count;
+        for (; place && comes_before(&r, &best[place - 1]); place--) best[place] = best[place - 1];
+        best[place] = r;
+        count = smaller(count + 1, MOST_REGIONS);
+    }
+    for (int i = 0; i < count; i++) {
+        const region *r = &best[i];
+        int64_t *out = g->regions + (ptrdiff_t)i * REGION_NUMBERS;
+        int32_t smallest = INT32_MAX;
+        for (int y = r->in.y0; y < r->in.y1; y++)
+            for (int x = r->in.x0; x < r->in.x1; x++) {
+                int32_t asked = g->smallest_cells[y * g->columns + x];
+                smallest = asked < smallest ? asked : smallest;
+            }
+        int64_t numbers[] = {r->in.x0, r->in.y0, r->in.x1, r->in.y1, r->cells,
+                             r->longest, r->dwell, r->total_dwell, r->settled, smallest};
+        memcpy(out, numbers, sizeof numbers);
+        sum_light(g, r->in, out + 10);
+    }
+    return count;
+}
+
+/* ---- a visitor who is looked after */
+
+/* Writes `body` within the window, and `found`: cells that differ, and the box around those and their neighbours. */
+EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom, int32_t x0,
+                                  int32_t y0, int32_t x1, int32_t y1) {
+    int stride = g->columns, origin = top * stride + left, rows = bottom - top, columns = right - left;
+    int cells = g->rows * g->columns, any = 0;
+    const cell *frame = frame_of(g) + origin;
+    const float *scene = g->scene + origin, *threshold = g->threshold + origin;
+    float *difference = g->scratch + origin, *sums = g->scratch + cells + origin;
+    cell *body = g->body + origin, *left_over = g->marks, *differs = g->marks + cells + origin;
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) difference[y * stride + x] = (float)frame[y * stride + x] - scene[y * stride + x];
+    sum_squares(difference, rows, columns, stride, sums);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) {
+            int at = y * stride + x;
+            float residual = magnitude(difference[at] - sums[at] * PER_SQUARE);
+            int hides = (residual > threshold[at]) & (magnitude(difference[at]) > QUICK_SHARE * threshold[at]);
+            differs[at] = hides ? 255 : 0;
+        }
+    memset(left_over, 0, (size_t)(unsigned)cells);
+    dilate(differs, rows, columns, stride, 1, left_over + origin);
+    for (int y = 0; y < rows; y++) memcpy(body + y * stride, left_over + origin + y * stride, (size_t)columns);
+    int64_t count = 0, bx0 = g->columns, by0 = g->rows, bx1 = 0, by1 = 0;
+    for (int y = y0; y < y1; y++)
+        for (int x = x0; x < x1; x++) {
+            if (!left_over[y * stride + x]) continue;
+            box in = fill(g, left_over, y * stride + x, 255).in;
+            bx0 = smaller((int)bx0, in.x0);
+            by0 = smaller((int)by0, in.y0);
+            bx1 = larger((int)bx1, in.x1);
+            by1 = larger((int)by1, in.y1);
+            any = 1;
+        }
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) {
+            int at = y * stride + x;
+            body[at] &= (cell)(left_over[origin + at] ? 0 : 255);
+            count += (body[at] & differs[at]) & 1;
+        }
+    int64_t numbers[BODY_NUMBERS] = {count, bx0, by0, bx1, by1};
+    memcpy(g->found, numbers, sizeof numbers);
+    return any;
+}
+
+EXPORT int32_t doorward_fidgeting_cells(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom,
+                                        int64_t limit) {
+    int stride = g->columns, size = (right - left) * (bottom - top), count = 0;
+    const cell *frame = frame_of(g);
+    int64_t sum = 0;
+    for (int y = top; y < bottom; y++)
+        for (int x = left; x < right; x++) sum += frame[y * stride + x] - g->then[y * stride + x];
+    for (int y = top; y < bottom; y++)
+        for (int x = left; x < right; x++) {
+            int at = y * stride + x;
+            int64_t beyond = (int64_t)size * (frame[at] - g->then[at]) - sum;
+            count += ((beyond < 0 ? -beyond : beyond) > limit) & (g->body[at] > 0);
+        }
+    return count;
+}
+
+/* ---- what this is */
+
+EXPORT const char *doorward_motion_source(void) { return SOURCE_SHA256; }
+
+EXPORT int32_t doorward_motion_grids_bytes(void) { return (int32_t)sizeof(grids); }
+
+_Static_assert(MAX_ROWS * MAX_COLUMNS <= UINT16_MAX, "the queue counts cells in 16 bits");
