@@ -42,9 +42,11 @@ test-kernel: setup-test ## Run the motion kernel's tests with the kernel under s
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.adapters.sanitized_kernel $(ARGS)
 
 test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recording (root, minutes)
+	@sh scripts/system-packages.sh test-vm
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run vm
 
 test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog, a recording (root, minutes)
+	@sh scripts/system-packages.sh test-pi3
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
 
 install: ## Install Doorward on this machine, or upgrade it (root; ANSWERS=file instead of questions)

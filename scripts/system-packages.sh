@@ -7,7 +7,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test}
+purpose=${1:?usage: system-packages.sh run|demo|test|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -51,6 +51,18 @@ if [ "$purpose" = test-arm64 ]; then
     has mmdebstrap || need mmdebstrap
     has arch-test || need arch-test
     [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || need qemu-user-static binfmt-support
+fi
+if [ "$purpose" = test-vm ] || [ "$purpose" = test-pi3 ]; then
+    has mmdebstrap || need mmdebstrap
+    has qemu-img || need qemu-utils
+    has mke2fs || need e2fsprogs
+fi
+if [ "$purpose" = test-vm ]; then
+    has qemu-system-x86_64 || need qemu-system-x86
+fi
+if [ "$purpose" = test-pi3 ]; then
+    has qemu-system-aarch64 || need qemu-system-arm
+    has qemu-aarch64-static || need qemu-user-static
 fi
 if [ "$purpose" = test ]; then
     has age || need age

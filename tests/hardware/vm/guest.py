@@ -256,7 +256,7 @@ def record(seconds: float = 100_000) -> None:
             if before == 0 and status.frames > 0:
                 began_s, before = time.monotonic(), status.frames
         check("frames_a_second", status.frames > 0, f"{(status.frames - before) / (time.monotonic() - began_s):.1f}")
-        check("state", status.state in ("recording", "watching"), status.state)
+        check("state", status.state in ("recording", "watching"), f"{status.state}. {status.detail}".rstrip(". "))
 
 
 def verify() -> None:
