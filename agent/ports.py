@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     from agent.core.alerts.parcels import Kept, Waiting
     from agent.core.bus import BusEvent
     from agent.core.consent import State
-    from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+    from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
     from agent.core.requests import BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
     from agent.core.timebase import BootNs, Moment
     from agent.core.vault.entries import Totals, VaultEntry
@@ -43,11 +43,13 @@ __all__ = [
     "Index",
     "Journal",
     "ManifestLog",
+    "Microphone",
     "Notifier",
     "Outbox",
     "OutboxDraft",
     "SegmentFile",
     "SegmentStore",
+    "SoundSink",
 ]
 
 
@@ -108,6 +110,32 @@ class Camera(Protocol):
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe soon.  Sources that cannot, ignore it."""
+        ...
+
+    def stop(self) -> None:
+        """Stop, join the thread, close the device.  Idempotent."""
+        ...
+
+
+class SoundSink(Protocol):
+    """Where a microphone delivers, on its own thread.  Of a live one `sound` returns at once."""
+
+    def sound(self, packet: SoundPacket) -> None: ...
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        """Called exactly once, last.  `detail` is for the log and the owner."""
+        ...
+
+
+class Microphone(Protocol):
+    """One source of encoded sound, dated on the clock that dates the pictures.  Its life is a `Camera`'s."""
+
+    def open(self) -> SoundDescription:
+        """Open the device and say what it gives.  Raises `DeviceError` with the remedy."""
+        ...
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        """Deliver from a thread of its own until `stop()` or the end; `first_ns` as for `Camera.start`."""
         ...
 
     def stop(self) -> None:

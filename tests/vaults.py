@@ -73,7 +73,9 @@ class TestVault:
     log: DiskManifestLog
     acknowledged: list[str] = field(default_factory=list)
 
-    def record(self, *pieces: bytes, poster: bytes | None = None, event: str | None = None) -> str:
+    def record(
+        self, *pieces: bytes, poster: bytes | None = None, event: str | None = None, sound: bytes | None = None
+    ) -> str:
         """Record one segment of media `pieces`, a second each; its id."""
         writer = self.vault.begin(event or event_id(0), self.clock.now())
         if poster is not None:
@@ -81,6 +83,8 @@ class TestVault:
         for piece in pieces or (box(b"moof", b"x" * 3000),):
             self.clock.advance(1)
             writer.write(piece)
+        if sound is not None:
+            writer.sound(sound)
         segment = writer.finish(self.clock.now())
         self.acknowledged.append(segment.id)
         return segment.id

@@ -1,6 +1,6 @@
-"""The one thread in which a camera delivers: started once, ended once, joined by `stop`.
+"""The one thread in which a camera or a microphone delivers: started once, ended once, joined by `stop`.
 
-Every camera of ours has the same life, so it is written once here: the camera brings a function that delivers until
+Each of ours has the same life, so it is written once here: the source brings a function that delivers until
 it is asked to stop and closes its source before it returns, and this makes sure that `ended` is called exactly once
 and last, whatever happened.  Only that thread ever touches the source: to close a decoder under a running call from
 another one, or from the receiver's own call, crashes the process.
@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from agent.errors import DoorwardError, InternalError
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd
 
 __all__ = ["Delivery", "Ending"]
 
 Ending = tuple[CameraEnd, str]
 
 
+class _Ended(Protocol):
+    def ended(self, end: CameraEnd, detail: str) -> None: ...
+
+
 class Delivery:
     """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`.
 
-    `start` comes after the camera has put this away, for the first packet's receiver may already ask it to stop.
+    `start` comes after the source has put this away, for the first packet's receiver may already ask it to stop.
     """
 
-    def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: CameraSink) -> None:
+    def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: _Ended) -> None:
         self._deliver = deliver
         self._sink = sink
         self._stopping = threading.Event()
@@ -44,10 +49,10 @@ class Delivery:
             return
         self._thread.join(30.0)
         if self._thread.is_alive():
-            raise InternalError("A camera's receiver did not return for 30 s.")
+            raise InternalError("A receiver did not return for 30 s.")
 
     def _run(self) -> None:
-        end, detail = CameraEnd.LOST, "The camera's receiver failed; its own error says why."
+        end, detail = CameraEnd.LOST, "The receiver failed; its own error says why."
         try:
             end, detail = self._deliver(self._stopping)
         except DoorwardError as error:

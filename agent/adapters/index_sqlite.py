@@ -28,7 +28,7 @@ from agent.errors import StorageError
 
 __all__ = ["SqliteIndex"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
 
@@ -41,7 +41,7 @@ CREATE TABLE segment (
   size_bytes INTEGER NOT NULL, poster_bytes INTEGER NOT NULL,
   whole INTEGER NOT NULL, witnessed INTEGER NOT NULL,
   line_offset INTEGER NOT NULL, line_size INTEGER NOT NULL,
-  start_us INTEGER NOT NULL, continuous INTEGER NOT NULL
+  start_us INTEGER NOT NULL, continuous INTEGER NOT NULL, sound_bytes INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX segment_by_time ON segment (start_ms, end_ms);  -- covers both ends: misses cost no look at the table
 CREATE INDEX segment_undated ON segment (boot) WHERE quality <> 'synced';  -- few, as a rule: what an anchor may date
@@ -56,7 +56,7 @@ CREATE TABLE state (  -- one row; the sums are kept, because adding up a million
 """
 _COLUMNS: Final = (
     "sequence, id, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes, whole, witnessed, "
-    "line_offset, line_size, start_us, continuous"
+    "line_offset, line_size, start_us, continuous, sound_bytes"
 )
 
 
@@ -93,13 +93,14 @@ class SqliteIndex:
             continuous = sum(entry.stored_bytes for entry in added if entry.continuous)
             for segment in removed:
                 gone = connection.execute(
-                    "DELETE FROM segment WHERE id = ? RETURNING size_bytes + poster_bytes, continuous", (segment,)
+                    "DELETE FROM segment WHERE id = ? RETURNING size_bytes + poster_bytes + sound_bytes, continuous",
+                    (segment,),
                 ).fetchall()
                 segments -= len(gone)
                 stored -= sum(row[0] for row in gone)
                 continuous -= sum(row[0] for row in gone if row[1])
             connection.executemany(
-                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 16)})",  # noqa: S608 — constants
+                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 17)})",  # noqa: S608 — constants
                 [_row(entry) for entry in added],
             )
             for anchor in anchors:
@@ -229,11 +230,12 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
         entry.line_size,
         entry.start_us,
         int(entry.continuous),
+        entry.sound_bytes,
     )
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
-    *plain, whole, witnessed, line_offset, line_size, start_us, continuous = row
+    *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(
         sequence,
@@ -252,4 +254,5 @@ def _entry(row: tuple[Any, ...]) -> VaultEntry:
         line_size,
         start_us,
         bool(continuous),
+        sound_bytes,
     )

@@ -15,7 +15,7 @@ from agent.adapters.clock_system import SystemClock
 from agent.cli import words
 from agent.cli.checks.board import check_heat, check_panel
 from agent.cli.checks.broker import check_broker
-from agent.cli.checks.camera import check_camera, check_encoder
+from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health, bad, fine, poor
@@ -63,6 +63,8 @@ def _examine(config: Path) -> Iterator[Finding]:
         in_use = camera_in_use(status)
         yield from _guarded("camera", lambda: iter([in_use]) if in_use else check_camera(configuration.camera))
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
+        if (sound := configuration.sound) is not None:
+            yield from _guarded("sound", lambda: iter((check_sound(sound),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:

@@ -46,6 +46,8 @@ __all__ = [
     "Privacy",
     "PrivateHours",
     "Requests",
+    "Sound",
+    "SoundKind",
     "Vault",
     "Weekday",
     "Zone",
@@ -128,6 +130,22 @@ class Camera(Section, frozen=True, kw_only=True):
     encoder: Encoder = Encoder.AUTO
     url: Url | None = None
     luma_url: Url | None = None
+
+
+class SoundKind(enum.Enum):
+    """Which adapter listens."""
+
+    ALSA = "alsa"
+    FILE = "file"
+
+
+class Sound(Section, frozen=True, kw_only=True):
+    """`[sound]`: without this section nobody listens."""
+
+    kind: SoundKind = SoundKind.ALSA
+    device: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f]+$")] = "default"
+    path: Path | None = None
+    bitrate_kbps: Annotated[int, Meta(ge=16, le=128)] = 40
 
 
 class ZoneKind(enum.Enum):
@@ -329,6 +347,7 @@ class Configuration(Section, frozen=True, kw_only=True):
 
     device: Device = field(default_factory=Device)
     camera: Camera = field(default_factory=Camera)
+    sound: Sound | None = None
     motion: Motion = field(default_factory=Motion)
     privacy: Privacy = field(default_factory=Privacy)
     clips: Clips = field(default_factory=Clips)
@@ -356,6 +375,9 @@ class Contradiction:
 def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     """Everything in the file that cannot be true together, in the file's order."""
     yield from _camera(configuration.camera)
+    sound = configuration.sound
+    if sound is not None and sound.kind is SoundKind.FILE and sound.path is None:
+        yield Contradiction(("sound", "path"), "sound of kind 'file' has no file.", 'Give path = "sound.wav".')
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
     yield from _vault(configuration)

@@ -1,4 +1,4 @@
-"""What a camera hands over: encoded packets, whole GOPs, and the luma of the small stream.
+"""What a camera hands over: encoded packets, whole GOPs, and the luma of the small stream; and a microphone, packets.
 
 A packet is one H.264 access unit in Annex-B form (ISO/IEC 14496-10 annex B), the form picamera2's encoders give to an
 `Output`.  Keyframe packets carry SPS and PPS in front.  Times are the *sensor's*, on the boot clock.
@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.timebase import BootNs
+from agent.core.timebase import NS_PER_S, BootNs
 
-__all__ = ["EncodedPacket", "Gop", "Light", "Luma", "LumaFrame", "StreamDescription"]
+__all__ = [
+    "EncodedPacket",
+    "Gop",
+    "Light",
+    "Luma",
+    "LumaFrame",
+    "SoundDescription",
+    "SoundPacket",
+    "StreamDescription",
+]
 
 Luma = npt.NDArray[np.uint8]
 """(H, W) uint8, 0 black .. 255 white."""
@@ -78,3 +87,29 @@ class LumaFrame:
     luma: Luma
     sensor_ns: BootNs
     light: Light = field(default_factory=Light)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDescription:
+    """What a microphone's packets are: AAC-LC (ISO/IEC 14496-3) of one channel, `frame_samples` to a packet.
+
+    `config` is the AudioSpecificConfig.  `live`: see `StreamDescription`.
+    """
+
+    rate_hz: int
+    config: bytes
+    live: bool
+    frame_samples: int = 1024
+
+    @property
+    def packet_ns(self) -> int:
+        """How long one packet sounds."""
+        return self.frame_samples * NS_PER_S // self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPacket:
+    """One packet.  `heard_ns`: when the first of its samples was heard, on the boot clock, as pictures are dated."""
+
+    data: bytes
+    heard_ns: BootNs

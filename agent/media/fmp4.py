@@ -16,35 +16,23 @@ Source: ISO/IEC 14496-12 (boxes), 14496-15 §5 (AVC in MP4).
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, sample
+from agent.media.boxes import box, fragment, full_box, header
 
 __all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "whole_fragments"]
 
 TICKS_PER_S = 90_000
 
-_TRACK = 1
 _BRANDS = b"iso6iso5isomavc1mp41"
-_UNITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_UNDETERMINED_LANGUAGE = 0x55C4
 
 _KEYFRAME_FLAGS = 0x0200_0000
 """sample_depends_on = 2: on no other sample."""
 _OTHER_FLAGS = 0x0101_0000
 """sample_depends_on = 1, sample_is_non_sync_sample."""
-
-
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
-def _full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
-    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
 
 
 def whole_fragments(media: bytes) -> bytes:
@@ -96,7 +84,8 @@ class FragmentedMp4Writer:
         self._end_ns = gop.end_ns
         samples = [sample(packet.data) for packet in gop.packets]
         borders = [self._tick(packet.sensor_ns) for packet in gop.packets] + [self._tick(gop.end_ns)]
-        return self._movie_fragment(borders, samples) + _box(b"mdat", *samples)
+        flags = [_KEYFRAME_FLAGS, *[_OTHER_FLAGS] * (len(samples) - 1)]
+        return fragment(self._fragments, borders, samples, flags)
 
     def finish(self) -> bytes:
         """What closes the media: nothing, for every fragment is complete in itself.  The writer is spent."""
@@ -108,78 +97,18 @@ class FragmentedMp4Writer:
     def _tick(self, sensor_ns: int) -> int:
         return round((sensor_ns - self._start_ns) * TICKS_PER_S / NS_PER_S)
 
-    def _movie_fragment(self, borders: Sequence[int], samples: Sequence[bytes]) -> bytes:
-        """`moof` for samples that begin at `borders[i]` and end at `borders[i + 1]` ticks."""
-        runs = b"".join(
-            struct.pack(">III", borders[i + 1] - borders[i], len(data), _OTHER_FLAGS if i else _KEYFRAME_FLAGS)
-            for i, data in enumerate(samples)
-        )
-
-        def boxes(data_offset: int) -> bytes:
-            return _box(
-                b"moof",
-                _full_box(b"mfhd", 0, 0, struct.pack(">I", self._fragments)),
-                _box(
-                    b"traf",
-                    _full_box(b"tfhd", 0, 0x02_0000, struct.pack(">I", _TRACK)),  # offsets count from this moof
-                    _full_box(b"tfdt", 1, 0, struct.pack(">Q", borders[0])),
-                    _full_box(b"trun", 0, 0x0701, struct.pack(">Ii", len(samples), data_offset), runs),
-                ),
-            )
-
-        return boxes(len(boxes(0)) + 8)
-
     def _header(self, parameters: ParameterSets) -> bytes:
-        width_px, height_px = self._description.width_px, self._description.height_px
-        movie = _full_box(
-            b"mvhd",
-            0,
-            0,
-            struct.pack(">4IIH10x", 0, 0, TICKS_PER_S, 0, 0x10000, 0x0100),
-            _UNITY_MATRIX,
-            struct.pack(">24xI", _TRACK + 1),
-        )
-        track = _full_box(
-            b"tkhd",
-            0,
-            3,  # enabled, in the movie
-            struct.pack(">5I16x", 0, 0, _TRACK, 0, 0),
-            _UNITY_MATRIX,
-            struct.pack(">II", width_px << 16, height_px << 16),
-        )
-        extends = _full_box(b"trex", 0, 0, struct.pack(">5I", _TRACK, 1, 0, 0, 0))
-        moov = _box(b"moov", movie, _box(b"trak", track, self._media(parameters)), _box(b"mvex", extends))
-        return _box(b"ftyp", b"iso6", bytes(4), _BRANDS) + moov
-
-    def _media(self, parameters: ParameterSets) -> bytes:
-        url = _full_box(b"url ", 0, 1)  # the samples are in this file
-        information = _box(
-            b"minf",
-            _full_box(b"vmhd", 0, 1, bytes(8)),
-            _box(b"dinf", _full_box(b"dref", 0, 0, struct.pack(">I", 1), url)),
-            _box(
-                b"stbl",
-                _full_box(b"stsd", 0, 0, struct.pack(">I", 1), self._sample_entry(parameters)),
-                _full_box(b"stts", 0, 0, bytes(4)),
-                _full_box(b"stsc", 0, 0, bytes(4)),
-                _full_box(b"stsz", 0, 0, bytes(8)),
-                _full_box(b"stco", 0, 0, bytes(4)),
-            ),
-        )
-        return _box(
-            b"mdia",
-            _full_box(b"mdhd", 0, 0, struct.pack(">4IHxx", 0, 0, TICKS_PER_S, 0, _UNDETERMINED_LANGUAGE)),
-            _full_box(b"hdlr", 0, 0, struct.pack(">I4s12x", 0, b"vide"), b"video\x00"),
-            information,
-        )
+        size_px = (self._description.width_px, self._description.height_px)
+        video = full_box(b"vmhd", 0, 1, bytes(8))
+        return header(_BRANDS, TICKS_PER_S, b"vide", video, self._sample_entry(parameters), size_px)
 
     def _sample_entry(self, parameters: ParameterSets) -> bytes:
         """`avc1`: 72 dpi, one frame per sample, 24 bits of colour, its name left empty."""
         picture = struct.pack(">HHIII", self._description.width_px, self._description.height_px, 0x480000, 0x480000, 0)
-        return _box(
+        return box(
             b"avc1",
             struct.pack(">6xH16x", 1),
             picture,
             struct.pack(">H32xHh", 1, 24, -1),
-            _box(b"avcC", parameters.avcc()),
+            box(b"avcC", parameters.avcc()),
         )

@@ -131,6 +131,7 @@ class RecorderRole:
             ),
             private=panel is not None and panel.privacy is not None,
             make_passes=motion_kernel.load().make_passes,
+            open_microphone=translation.open_microphone(configuration),
         )
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._settle(self._ask(WhichSettings(), SettingsAre).payload)

@@ -46,7 +46,7 @@ from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
-from agent.ports import Bus, Camera, CameraEnd, Clock, Notifier
+from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.roles import translation
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
@@ -75,7 +75,7 @@ _TICK_S = 5.0
 class Solo:
     """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
 
-    `open_camera`, `bus` and `clock` replace what the configuration would build: for tests and the demo.
+    `open_camera`, `open_microphone`, `bus` and `clock` replace what the configuration would build: for tests, the demo.
     `configuration_file` is where the configuration was read from, for the bridge to read its part of it.
     """
 
@@ -84,6 +84,7 @@ class Solo:
         configuration: Configuration,
         *,
         open_camera: Callable[[], Camera] | None = None,
+        open_microphone: Callable[[], Microphone] | None = None,
         bus: Bus | None = None,
         clock: Clock | None = None,
         configuration_file: Path | None = None,
@@ -157,6 +158,7 @@ class Solo:
             # Until somebody has read the privacy switch, it counts as on.
             private=panel is not None and panel.privacy is not None,
             make_passes=motion_kernel.load().make_passes,
+            open_microphone=open_microphone or translation.open_microphone(configuration),
         )
         self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
         self.uplink: Uplink | None = None

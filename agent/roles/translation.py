@@ -6,6 +6,7 @@ Every range was checked when the file was read; what is left to say here is whic
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from agent import config
 from agent.adapters.camera_file import FileCamera
@@ -14,12 +15,14 @@ from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings
+from agent.adapters.microphone_alsa import AlsaMicrophone
+from agent.adapters.microphone_file import FileMicrophone
 from agent.config import CameraKind
 from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.retention import Limits
 from agent.errors import ConfigurationError
-from agent.ports import Camera
+from agent.ports import Camera, Microphone
 from agent.roles.limits import held_bytes, page_facts, request_limits
 from agent.services.clip_writer import WriterSettings
 from firmware_bridge.boards import Board, board_named
@@ -31,6 +34,8 @@ __all__ = [
     "encoding_settings",
     "event_settings",
     "held_bytes",
+    "microphone",
+    "open_microphone",
     "page_facts",
     "request_limits",
     "vault_limits",
@@ -123,6 +128,21 @@ def camera(configuration: config.Configuration, encoder: EncoderChoice | None = 
     if settings.path is None:
         raise ConfigurationError("camera.path: a camera of kind 'file' has no file.", remedy="Give one.")
     return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
+
+
+def microphone(sound: config.Sound) -> Microphone:
+    """The microphone that is configured, not yet opened."""
+    if sound.kind is config.SoundKind.ALSA:
+        return AlsaMicrophone(sound.device, sound.bitrate_kbps)
+    if sound.path is None:
+        raise ConfigurationError("sound.path: sound of kind 'file' has no file.", remedy="Give one.")
+    return FileMicrophone(sound.path, sound.bitrate_kbps, paced=True)
+
+
+def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
+    """How the recorder gets a microphone; None without `[sound]`."""
+    sound = configuration.sound
+    return None if sound is None else lambda: microphone(sound)
 
 
 def relieved(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:

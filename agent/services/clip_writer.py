@@ -35,7 +35,7 @@ from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
 from agent.services.intake import Mailbox
-from agent.services.segment_keeper import RETRY_S, SegmentKeeper
+from agent.services.segment_keeper import RETRY_S, Hear, SegmentKeeper
 from agent.services.vault import Vault
 
 __all__ = ["ClipWriter", "WriterSettings"]
@@ -84,6 +84,7 @@ class ClipWriter:
         notifier: Notifier,
         settings: WriterSettings,
         held: Callable[[], Container[SegmentId]],
+        hear: Hear | None = None,
     ) -> None:
         self._vault = vault
         self._entropy = entropy
@@ -91,7 +92,7 @@ class ClipWriter:
         self._settings = settings
         self._held = held
         self._log = structlog.get_logger("writer")
-        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._roll)
+        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._roll, hear=hear)
         self._events: dict[int, _Event] = {}
         self._event = _BETWEEN
         self._description: StreamDescription | None = None

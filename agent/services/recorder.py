@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.core.events import EventMachine, EventSettings, TriggerKind
+from agent.core.events import EventBegins, EventMachine, EventSettings, TriggerKind
 from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
 from agent.core.motion.lens import LensState
@@ -37,9 +37,10 @@ from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, DoorwardError, InternalError
-from agent.ports import Camera, CameraEnd, Clock, Entropy, Notifier
+from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
 from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
+from agent.services.listening import Listening
 from agent.services.outages import Outages
 from agent.services.vault import Vault
 from agent.services.watching import Watching
@@ -92,6 +93,8 @@ class RecorderStatus:
     """A clip of an event is being written: somebody is there, or was a moment ago."""
     motion_passes: str = ""
     """Which implementation of the motion detector's passes is in force; empty before the first frame."""
+    sound: str = "off"
+    """"listening", "off", or why nothing is heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,12 @@ class Recorder:
         recovery: Recovery | None = None,
         private: bool = False,
         make_passes: MakePasses = PurePasses,
+        open_microphone: Callable[[], Microphone] | None = None,
     ) -> None:
-        """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector."""
+        """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector.
+
+        Without `open_microphone` nobody listens.
+        """
         self._open_camera = open_camera
         self._vault = vault
         self._clock = clock
@@ -133,7 +140,9 @@ class Recorder:
         self._camera_fault = "starting"
         self._analysed = 0
         self._analysis_ns = 0
-        self._writer = ClipWriter(vault, clock, entropy, notifier, settings.writer, held)
+        self._listening = Listening(open_microphone, notifier) if open_microphone is not None else None
+        hear = self._listening.take if self._listening is not None else None
+        self._writer = ClipWriter(vault, clock, entropy, notifier, settings.writer, held, hear)
         self._outages = Outages(vault, clock, notifier)
         self._watching = Watching(vault, clock)
         self.recovery = recovery or Recovery(supervised=False)
@@ -329,6 +338,7 @@ class Recorder:
             recorded_s=round(self._writer.keeper.recorded_s, 1),
             in_event=self._writer.busy,
             motion_passes=self._passes_name,
+            sound=self._listening.state if self._listening is not None else "off",
         )
 
     def _state(self) -> tuple[str, str]:
@@ -348,7 +358,9 @@ class Recorder:
         """How it ended, in words, and whether the camera could not be stopped."""
         intake = Intake(live=description.live)
         faults: list[BaseException] = []
-        analysis = _worker("analysis", lambda: self._analyse(intake, description), intake, faults)
+        analysis = _worker(
+            "analysis", lambda: self._analyse(intake, description, camera.request_keyframe), intake, faults
+        )
         writer = _worker("writer", lambda: self._writer.run(intake.packets, description), intake, faults)
         hangs = False
         self._intake = intake
@@ -356,6 +368,8 @@ class Recorder:
         writer.start()
         try:
             if not (self._private or self._stopping.is_set()):
+                if self._listening is not None:
+                    self._listening.begin(first_ns)
                 with self._in_between():
                     camera.start(intake, first_ns)
                 self._press_again(intake)
@@ -363,6 +377,8 @@ class Recorder:
         finally:
             # In this order: nothing more comes in, then what is inside is worked off, then the threads are gone.
             with self._in_between():
+                if self._listening is not None and intake.live:
+                    self._listening.end()  # first: nothing may hold up that nobody listens any more
                 try:
                     camera.stop()
                 except (DeviceError, InternalError) as error:
@@ -371,6 +387,8 @@ class Recorder:
                 intake.lumas.close()
                 analysis.join()
                 writer.join()
+                if self._listening is not None and not intake.live:
+                    self._listening.end()  # last: what is read from a file is read on for as long as it is asked for
             if intake.live:
                 self._watching.ended(time.monotonic_ns() - intake.frame_ns)
             self._intake = None
@@ -422,7 +440,7 @@ class Recorder:
         if pressed_ns is not None and time.monotonic_ns() - pressed_ns < _PRESS_KEPT_NS:
             intake.lumas.force(_Trigger(TriggerKind.BUTTON, self._clock.now().boot_ns if intake.live else None))
 
-    def _analyse(self, intake: Intake, description: StreamDescription) -> None:
+    def _analyse(self, intake: Intake, description: StreamDescription, request_keyframe: Callable[[], None]) -> None:
         rate = description.luma_frames_per_s or description.frames_per_s
         patience_s = max(self._settings.motion.gap_s, _FRAMES_MISSED / rate)
         detector = Detector(
@@ -464,6 +482,8 @@ class Recorder:
                 else:
                     continue
                 for effect in effects:
+                    if isinstance(effect, EventBegins):
+                        request_keyframe()  # what is written, and seen live, then begins with what happens
                     intake.packets.force(effect)
             for effect in machine.close(BootNs(last_ns + round(NS_PER_S / description.frames_per_s))):
                 intake.packets.force(effect)

@@ -26,10 +26,15 @@ from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.sound import sound_mp4
 from agent.ports import Clock
+from agent.services.listening import Heard
 from agent.services.vault import SegmentWriter, Vault
 
-__all__ = ["RETRY_S", "SegmentKeeper"]
+__all__ = ["RETRY_S", "Hear", "SegmentKeeper"]
+
+Hear = Callable[[int, int], Heard]
+"""What was heard from one instant to another, ns of the boot clock."""
 
 RETRY_S: Final = 2.0
 """Recording goes on this soon after a disk does."""
@@ -50,10 +55,12 @@ class _Pending:
     written: int = 0
     writer: SegmentWriter | None = None
     media: FragmentedMp4Writer | None = None
+    heard: Heard | None = None
 
     @property
     def size_bytes(self) -> int:
-        return sum(gop.size_bytes for gop in self.gops)
+        heard = self.heard.packets if self.heard is not None else ()
+        return sum(gop.size_bytes for gop in self.gops) + sum(len(packet.data) for packet in heard)
 
     def start_over(self) -> None:
         if self.writer is not None:
@@ -74,7 +81,9 @@ class SegmentKeeper:
         most_bytes: int,
         relieve: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
+        hear: Hear | None = None,
     ) -> None:
+        self._hear = hear
         self._vault = vault
         self._clock = clock
         self._most_bytes = most_bytes
@@ -137,6 +146,7 @@ class SegmentKeeper:
         """End the segment opened last."""
         if self._pending:
             self._pending[-1].end_ns = end_ns
+            self._listen(self._pending[-1])
             self._go_on()
 
     def retry(self) -> None:
@@ -174,6 +184,7 @@ class SegmentKeeper:
             first.writer.write(first.media.finish())
             if first.image is not None:
                 first.writer.poster(first.image)
+            self._add_sound(first, first.writer, first.end_ns)
             record = first.writer.finish(self._moment(first.end_ns))
             self._pending.popleft()
             self.acknowledged += 1
@@ -182,6 +193,21 @@ class SegmentKeeper:
             self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
         self._confess()
         self.fault = ""
+
+    def _listen(self, pending: _Pending) -> None:
+        """Take what was heard while it is there: a fault of the disk may outlast the memory of it."""
+        if self._hear is not None and pending.heard is None and pending.end_ns is not None and pending.gops:
+            pending.heard = self._hear(pending.gops[0].start_ns, pending.end_ns)
+
+    def _add_sound(self, pending: _Pending, writer: SegmentWriter, end_ns: int) -> None:
+        self._listen(pending)
+        heard = pending.heard
+        if heard is None:
+            return
+        track = None
+        if heard.description is not None:
+            track = sound_mp4(heard.description, heard.packets, pending.gops[0].start_ns, end_ns)
+        writer.sound(track, heard.silence)
 
     def _feed(self, pending: _Pending) -> None:
         """Hand over what the writer has not seen."""
@@ -206,6 +232,7 @@ class SegmentKeeper:
         rest = deque(list(pending.gops)[pending.written :])
         pending.gops = deque(list(pending.gops)[: pending.written])
         later = _Pending(pending.event, pending.label, pending.description, rest, end_ns=pending.end_ns)
+        later.heard = pending.heard
         pending.end_ns = rest[0].start_ns
         self._pending.insert(self._pending.index(pending) + 1, later)
 

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from agent.core.timebase import Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.manifest import Signer
 from agent.core.vault.names import FileKind, VaultFile
-from agent.core.vault.records import Poster, Segment
+from agent.core.vault.records import Poster, Sealed, Segment, Silence, Sound
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, span_between
 from agent.errors import DoorwardError, InternalError, StorageError
@@ -66,7 +68,11 @@ class SegmentWriter:
         self._outcome = outcome
         self._media = hashlib.sha256()
         self._media_size = 0
-        self._poster: tuple[Poster, bytes] | None = None
+        self._poster: Poster | None = None
+        self._track: bytes | None = None
+        self._silence: Silence | None = None
+        self._companions: list[tuple[FileKind, FileKind, bytes]] = []
+        """Sealed files beside the segment: the kind while it is written, its final one, and its bytes."""
         self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
         self._sync_took_ns = 0
         self._sealer: Sealer | None = self._new_sealer(begin)
@@ -92,23 +98,23 @@ class SegmentWriter:
     def poster(self, image: bytes) -> None:
         """Take the clip's still (JPEG), sealed at once and stored with this segment, the clip's first."""
         self._alive()
-        sealer = self._new_sealer(None)
-        payload = sealer.update(image) + sealer.finish()
-        digest = FileDigest(sealer.header)
-        digest.update(payload)
-        self._poster = (
-            Poster(file=digest.sealed(), sha256_image=hashlib.sha256(image).hexdigest()),
-            sealer.header + payload,
-        )
+        file = self._seal(FileKind.POSTER_PART, FileKind.POSTER, image)
+        self._poster = Poster(file=file, sha256_image=hashlib.sha256(image).hexdigest())
+
+    def sound(self, track: bytes | None, silence: Silence | None = None) -> None:
+        """Take what was heard (a fragmented MP4 of its own), stored with this segment; or why it is not all there."""
+        self._alive()
+        self._track, self._silence = track, silence
 
     def finish(self, end: Moment) -> Segment:
         """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it."""
         sealer = self._alive()
         with self._or_die():
             span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
-            self._append(sealer.update(context_box(self._context(span))) + sealer.finish())
+            context = self._context(span)
+            self._append(sealer.update(context_box(context)) + sealer.finish())
             self._sealer = None
-            record = self._record(span)
+            record = self._record(span, self._sealed_sound(context))
             self._publish()
             self._outcome.commit(record)  # F4, F5
         return record
@@ -130,7 +136,16 @@ class SegmentWriter:
             label=self._begin.label,
         )
 
-    def _record(self, span: Span) -> Segment:
+    def _sealed_sound(self, context: Context) -> Sound | None:
+        """The sound says of itself what the pictures say of themselves, but for its own length and hash."""
+        if self._track is None:
+            return None
+        digest = hashlib.sha256(self._track).hexdigest()
+        own = msgspec.structs.replace(context, media_bytes=len(self._track), sha256_media=digest)
+        file = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
+        return Sound(file=file, media_size=len(self._track), sha256_media=digest)
+
+    def _record(self, span: Span, sound: Sound | None) -> Segment:
         return Segment(
             id=self.id,
             event=self._begin.event,
@@ -140,8 +155,10 @@ class SegmentWriter:
             file=self._digest.sealed(),
             media_size=self._media_size,
             sha256_media=self._media.hexdigest(),
-            poster=self._poster[0] if self._poster else None,
+            poster=self._poster,
             label=self._begin.label,
+            sound=sound,
+            silence=self._silence,
         )
 
     def _new_sealer(self, begin: Begin | None) -> Sealer:
@@ -151,6 +168,14 @@ class SegmentWriter:
             nonce=self._entropy.token(_SECRET_BYTES),
             remarks=(begin_stanza(begin),) if begin else (),
         )
+
+    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> Sealed:
+        sealer = self._new_sealer(None)
+        payload = sealer.update(plaintext) + sealer.finish()
+        digest = FileDigest(sealer.header)
+        digest.update(payload)
+        self._companions.append((part, final, sealer.header + payload))
+        return digest.sealed()
 
     def _append(self, payload: bytes) -> None:
         self._digest.update(payload)
@@ -170,13 +195,13 @@ class SegmentWriter:
     def _publish(self) -> None:
         self._open_file().finish()  # F1
         changes = [(VaultFile(self.id, FileKind.PART), VaultFile(self.id, FileKind.SEGMENT))]
-        if self._poster:
-            changes.append((VaultFile(self.id, FileKind.POSTER_PART), VaultFile(self.id, FileKind.POSTER)))
-            self._write_poster(self._poster[1])  # F2
+        for part, final, sealed in self._companions:
+            changes.append((VaultFile(self.id, part), VaultFile(self.id, final)))
+            self._write_companion(VaultFile(self.id, part), sealed)  # F2
         self._store.rename(changes)  # F3
 
-    def _write_poster(self, sealed: bytes) -> None:
-        file = self._store.create(VaultFile(self.id, FileKind.POSTER_PART))
+    def _write_companion(self, place: VaultFile, sealed: bytes) -> None:
+        file = self._store.create(place)
         try:
             file.append(sealed)
             file.finish()

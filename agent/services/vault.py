@@ -219,7 +219,7 @@ class Vault(VaultReader):
         gone = tuple(entry.id for entry in entries)
         self._writer.commit(Evicted(segments=gone, reason=reason, at=stamp(self._clock.boot_id, now)), gone)  # E1, E2
         for entry in entries:
-            self._store.remove([file for file in (entry.poster, entry.file) if file])  # E3
+            self._store.remove((*entry.companions, entry.file))  # E3
 
     def _commit(self, record: Segment) -> None:
         with self._writing():

@@ -69,6 +69,11 @@ class VaultReader:
         entry = self._entry(segment)
         return self._store.read(entry.poster, 0, entry.poster_bytes) if entry.poster else None
 
+    def read_sound(self, segment: SegmentId) -> bytes | None:
+        """The sealed sound of `segment`; None when it has none."""
+        entry = self._entry(segment)
+        return self._store.read(entry.sound, 0, entry.sound_bytes) if entry.sound else None
+
     def verify(self, device_key: PublicKey, progress: Progress | None = None) -> VerifyReport:
         """Compare every file with its record, and every record with the device's signature."""
         return verify(self._store, self._log, self._index, device_key, progress)

@@ -51,9 +51,12 @@ class StartReport:
     missing: list[str] = field(default_factory=list)
     """Acknowledged segments that are not there: the disk lost them, or somebody took them."""
     aside: list[str] = field(default_factory=list)
-    """Names moved to `aside/`: not ours, damaged, or a poster without its segment."""
+    """Names moved to `aside/`: not ours, damaged, or a poster or sound without its segment."""
     empty: int = 0
     """Files begun whose first byte never reached the disk."""
+
+
+_Companions = dict[tuple[str, FileKind], VaultFile]
 
 
 @dataclass(slots=True)
@@ -61,13 +64,14 @@ class _Found:
     """What the shards hold besides what the index expects, and what they lack."""
 
     segments: list[VaultFile] = field(default_factory=list)
-    posters: list[VaultFile] = field(default_factory=list)
+    companions: list[VaultFile] = field(default_factory=list)
+    """Posters and sound."""
     strangers: list[tuple[str, str]] = field(default_factory=list)
     missing: list[VaultEntry] = field(default_factory=list)
 
     @property
     def unknown(self) -> set[str]:
-        return {file.id for file in (*self.segments, *self.posters)}
+        return {file.id for file in (*self.segments, *self.companions)}
 
 
 class StartUp:
@@ -124,7 +128,7 @@ class StartUp:
                 entry = entries.get(file.id)
                 if entry is not None and entry.file == file:
                     del absent[file.id]
-                elif file.id not in self._being_written and file != (entry and entry.poster):
+                elif file.id not in self._being_written and not (entry and file in entry.companions):
                     _sort(file, entry, found)
             found.missing += absent.values()
         return found
@@ -143,21 +147,21 @@ class StartUp:
         return fates
 
     def _resolve(self, found: _Found, evicted: Collection[str]) -> None:
-        for file in (*found.segments, *found.posters):
+        for file in (*found.segments, *found.companions):
             if file.id in evicted:
                 self._store.remove((file,))  # S7
                 self._report.removed.append(file.name)
-        posters = {file.id: file for file in found.posters if file.id not in evicted}
+        companions = {(file.id, file.kind): file for file in found.companions if file.id not in evicted}
         for file in found.segments:
             if file.id not in evicted:
-                self._adopt(file, posters, found)  # S8
-        found.strangers += [(file.shard, file.name) for file in posters.values()]
+                self._adopt(file, companions, found)  # S8
+        found.strangers += [(file.shard, file.name) for file in companions.values()]
         for shard, name in found.strangers:
             self._store.set_aside(shard, name)  # S9
             self._report.aside.append(name)
         self._tell_missing(found.missing)  # S10
 
-    def _adopt(self, file: VaultFile, posters: dict[str, VaultFile], found: _Found) -> None:
+    def _adopt(self, file: VaultFile, companions: _Companions, found: _Found) -> None:
         """FORMAT.md's procedure A."""
         if self._store.size(file) == 0 and file.kind is FileKind.PART:
             self._store.remove((file,))
@@ -171,14 +175,12 @@ class StartUp:
             return
         if file.kind is FileKind.PART:
             self._store.rename([(file, VaultFile(file.id, FileKind.CUT))])  # A3
-        poster = posters.pop(file.id, None)
-        if poster is not None:
-            self._store.confirm(poster)
         adopted = Adopted(
             begin=begin,
             complete=file.kind is FileKind.SEGMENT,
             file=sealed,
-            poster_file=self._measure(poster) if poster else None,
+            poster_file=self._confirmed(companions.pop((file.id, FileKind.POSTER), None)),
+            sound_file=self._confirmed(companions.pop((file.id, FileKind.SOUND), None)),
             at=self._now,
         )
         self._writer.commit(adopted)  # A4
@@ -191,9 +193,12 @@ class StartUp:
             raise FormatError(f"{file.name} says it is {begin.segment}.")
         return begin, digest(self._store.chunks(file), size)
 
-    def _measure(self, poster: VaultFile) -> Sealed:
-        _header, size = parse_header(self._store.read(poster, 0, LONGEST_HEADER_BYTES))
-        return digest(self._store.chunks(poster), size)
+    def _confirmed(self, companion: VaultFile | None) -> Sealed | None:
+        if companion is None:
+            return None
+        self._store.confirm(companion)
+        _header, size = parse_header(self._store.read(companion, 0, LONGEST_HEADER_BYTES))
+        return digest(self._store.chunks(companion), size)
 
     def _tell_missing(self, missing: list[VaultEntry]) -> None:
         for first in range(0, len(missing), MOST_EVICTED):
@@ -203,11 +208,11 @@ class StartUp:
 
 
 def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
-    """`file` is not what the index expects: a segment or poster nobody recorded, or a stranger."""
-    if entry is not None or file.kind is FileKind.POSTER_PART:
+    """`file` is not what the index expects: something nobody recorded, or a stranger."""
+    if entry is not None or file.kind in (FileKind.POSTER_PART, FileKind.SOUND_PART):
         found.strangers.append((file.shard, file.name))
-    elif file.kind is FileKind.POSTER:
-        found.posters.append(file)
+    elif file.kind in (FileKind.POSTER, FileKind.SOUND):
+        found.companions.append(file)
     else:
         found.segments.append(file)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import Fault, open_line, parse_line, verify_chain
-from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
+from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
 from agent.core.vault.records import Adopted, Sealed, Segment
 from agent.errors import FormatError, OpenError
 from agent.ports import Index, ManifestLog, SegmentStore
@@ -45,7 +45,7 @@ class VerifyReport:
 
 @dataclass(slots=True)
 class EntryCheck:
-    """One segment and its poster, compared.  Empty lists: they are as they were signed."""
+    """One segment, its poster and its sound, compared.  Empty lists: they are as they were signed."""
 
     read_bytes: int = 0
     missing: list[str] = field(default_factory=list)
@@ -72,7 +72,10 @@ def verify(
 
 
 def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
-    """Compare one segment and its poster with their record, and that with `device_key`.  Raises `StorageError`."""
+    """Compare a segment and what lies beside it with their record, and that with `device_key`.
+
+    Raises `StorageError` when the disk cannot be read.
+    """
     check = EntryCheck()
     for file, recorded in _recorded(log, entry, device_key):
         if store.size(file) is None:
@@ -98,6 +101,8 @@ def _recorded(
     files: list[tuple[VaultFile, Sealed | None]] = [(entry.file, known.file if known else None)]
     if entry.poster is not None:
         files.append((entry.poster, known.poster_file if known else None))
+    if entry.sound is not None:
+        files.append((entry.sound, known.sound_file if known else None))
     return files
 
 
@@ -105,10 +110,10 @@ def _unknown(store: SegmentStore, index: Index) -> list[str]:
     unknown: list[str] = []
     for shard in SHARDS:
         names = store.names(shard)
-        expected = {file.name for entry in index.shard(shard) for file in (entry.file, entry.poster) if file}
+        expected = {file.name for entry in index.shard(shard) for file in (entry.file, *entry.companions)}
         for name in names:
             file = parse_name(name)
-            being_written = file is not None and file.kind in (FileKind.PART, FileKind.POSTER_PART)
+            being_written = file is not None and file.kind in PARTS
             if name not in expected and not being_written:
                 unknown.append(name)
     return unknown

@@ -9,7 +9,11 @@ __all__ = ["DROPINS", "SERVICES", "UNITS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 UNITS = ("doorward.target", "doorward-first-boot.service", *(f"{name}.service" for name in SERVICES))
-DROPINS = {"custodian-page": "doorward-custodian", "recorder-rtsp": "doorward-recorder"}
+DROPINS = {
+    "custodian-page": "doorward-custodian",
+    "recorder-rtsp": "doorward-recorder",
+    "recorder-sound": "doorward-recorder",
+}
 """File in systemd/dropins → the service it opens a little, when the configuration asks for it."""
 
 

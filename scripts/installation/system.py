@@ -60,6 +60,7 @@ class System:
         tables = tomllib.loads(self._places.configuration.read_text())
         wanted = {
             "custodian-page": "page" in tables,
+            "recorder-sound": "sound" in tables,
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
         }
         for name, service in DROPINS.items():

@@ -45,6 +45,7 @@ def entry(number: int, start_ms: int = 0, duration_ms: int = 5000) -> VaultEntry
         witnessed=number % 5 > 0,
         line_offset=number * 100,
         line_size=99,
+        sound_bytes=number % 4 * 7,
     )
 
 

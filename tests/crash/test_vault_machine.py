@@ -60,13 +60,15 @@ class VaultMachine(RuleBasedStateMachine):
     def first_start(self) -> None:
         self.tested = self.begin_life()
 
-    @rule(fragments=st.integers(1, 4), between=st.booleans(), poster=st.booleans())
-    def record(self, fragments: int, between: bool, poster: bool) -> None:
+    @rule(fragments=st.integers(1, 4), between=st.booleans(), poster=st.booleans(), sound=st.booleans())
+    def record(self, fragments: int, between: bool, poster: bool, sound: bool) -> None:
         writer = self._begin(CONTINUOUS if between else None)
         if poster:
             writer.poster(b"a jpeg")
         for _ in range(fragments):
             self._write(writer)
+        if sound:
+            writer.sound(box(b"mdat", b"heard"))
         self._finish(writer)
 
     @precondition(lambda self: self.open is None)
@@ -209,7 +211,7 @@ class OnDiskInMemory(VaultMachine):
         disk.before = before
         self.open = None if self.open is None else self.open.abandon()
         try:
-            self.record(2, between=False, poster=True)
+            self.record(2, between=False, poster=True, sound=True)
             self.evict(2)
         except StorageError:
             pass

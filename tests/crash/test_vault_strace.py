@@ -39,7 +39,7 @@ pytestmark = [
         ("fsync", "EIO", "37"),
         ("fsync", "EROFS", "40+13"),
         ("rename,renameat,renameat2", "ENOSPC", "2"),
-        ("rename,renameat,renameat2", "EROFS", "4+3"),
+        ("rename,renameat,renameat2", "EROFS", "4+5"),
         ("unlink,unlinkat", "EIO", "2"),
     ],
 )

@@ -98,6 +98,8 @@ def _record(tested: TestVault, story: Story, number: int, label: str | None = No
         tested.clock.advance(1.5)
         writer.write(piece)
         story.begun[writer.id] += piece
+    if number % 3:
+        writer.sound(box(b"mdat", b"heard in %d" % number))
     writer.finish(tested.clock.now())
     story.media[writer.id] = story.begun[writer.id]
 
@@ -236,6 +238,9 @@ def _check_stored(tested: TestVault, segment: str) -> None:
     poster = tested.vault.read_poster(segment)
     if poster is not None:
         assert _opened(poster).startswith(b"a jpeg")
+    sound = tested.vault.read_sound(segment)
+    if sound is not None:
+        assert split_media(_opened(sound))[1].segment == segment
 
 
 def _check_files(tested: TestVault, story: Story, stored: set[str]) -> None:
@@ -252,4 +257,4 @@ def _check_files(tested: TestVault, story: Story, stored: set[str]) -> None:
                 whole = story.begun[file.id]
                 assert whole.startswith(opened) or opened.startswith(whole), "a cut segment opens to something else"
             else:
-                assert file.kind is FileKind.POSTER, "start-up left something undone"
+                assert file.kind in (FileKind.POSTER, FileKind.SOUND), "start-up left something undone"

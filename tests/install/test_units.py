@@ -12,8 +12,8 @@ import pytest
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
 """In tenths, as systemd-analyze's --threshold wants it."""
-WITH_DROPIN = {"custodian-page": 12, "recorder-rtsp": 15}
-"""What the owner's page and a network camera cost, when somebody wants them."""
+WITH_DROPIN = {"custodian-page": 12, "recorder-rtsp": 15, "recorder-sound": 11}
+"""What the owner's page, a network camera and a microphone cost, when somebody wants them."""
 HARDENING = (
     "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
     "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",

@@ -53,6 +53,10 @@ def _poster(value: Any) -> Any:
     return fields(value, {"file": _file, "sha256_image": HEX64})
 
 
+def _sound(value: Any) -> Any:
+    return fields(value, {"file": _file, "media_size": _NATURAL, "sha256_media": HEX64})
+
+
 def begin(value: Any) -> Any:
     return fields(
         value,
@@ -82,8 +86,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
 }  # fmt: skip
 _OPTIONAL: dict[str, dict[str, Any]] = {
-    "segment": {"poster": _poster, "label": _label},
-    "adopted": {"poster_file": _file},
+    "segment": {"poster": _poster, "label": _label, "sound": _sound, "silence": one_of("microphone absent")},
+    "adopted": {"poster_file": _file, "sound_file": _file},
 }
 
 

@@ -21,7 +21,7 @@ from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
-from agent.ports import Camera, CameraEnd, CameraSink
+from agent.ports import Camera, CameraEnd, CameraSink, Microphone
 from agent.roles.solo import Solo
 from agent.wire.identities import private_key_from_seed
 
@@ -52,18 +52,26 @@ class LiveCamera:
 class House:
     """A device whose cameras the test hands out, one per attempt."""
 
+    open_microphone: Callable[[], Microphone] | None = None
+
     def __init__(self, folder: Path) -> None:
         self.opened = 0
         self.broken = False
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
         clips = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
-        self.solo = Solo(Configuration(device=Device(state_dir=folder / "state"), clips=clips), open_camera=self.camera)
+        self.solo = Solo(
+            Configuration(device=Device(state_dir=folder / "state"), clips=clips),
+            open_camera=self.camera,
+            open_microphone=self.open_microphone,
+        )
         self.solo.start()
         with DeviceLink(folder / "state" / "control.sock") as link:
             enrol(link, OwnerKeys.create(folder / "owner"))
         self.told: list[str] = []
         self.solo.recorder._notifier = self  # type: ignore[assignment]
         self.solo.recorder._outages._notifier = self  # type: ignore[assignment]
+        if self.solo.recorder._listening is not None:
+            self.solo.recorder._listening._notifier = self
         self.ends: list[CameraEnd] = []
         self._thread = threading.Thread(target=lambda: self.ends.append(self.solo.record()))
 

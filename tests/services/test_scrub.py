@@ -34,7 +34,11 @@ def recorded(count: int) -> tuple[TestVault, FakeDisk]:
     disk = FakeDisk()
     tested = make_vault(disk)
     for number in range(count):
-        tested.record(box(b"mdat", random.Random(number).randbytes(3000)), poster=b"jpeg" if number % 3 else None)
+        tested.record(
+            box(b"mdat", random.Random(number).randbytes(3000)),
+            poster=b"jpeg" if number % 3 else None,
+            sound=box(b"mdat", b"heard") if number % 2 else None,
+        )
     return tested, disk
 
 
@@ -51,7 +55,7 @@ def test_a_thousand_flipped_bits_are_all_found_by_one_round_and_nothing_else_is(
     """A bit in each of a thousand files; as many files beside them stay as they were."""
     tested, disk = recorded(1200)
     chance = random.Random(4)
-    files = [file for entry in tested.vault.entries() for file in (entry.file, entry.poster) if file]
+    files = [file for entry in tested.vault.entries() for file in (entry.file, *entry.companions)]
     flipped = set()
     for file in chance.sample(files, FLIPS):
         path = ROOT / "segments" / file.shard / file.name

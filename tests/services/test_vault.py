@@ -15,9 +15,10 @@ from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, seconds
-from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
+from agent.core.vault.age.header import split
+from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes, open_file_key
 from agent.core.vault.manifest import open_line, read_chain, verify_chain
-from agent.core.vault.records import Evicted, EvictionReason, GapReason, Segment
+from agent.core.vault.records import Evicted, EvictionReason, GapReason, Segment, Silence
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.services.vault import RollReport
@@ -113,15 +114,46 @@ def test_a_clock_that_becomes_good_while_recording_dates_the_start(tested: TestV
     assert span.end_ms - span.start_ms == 4000
 
 
+def test_the_sound_is_a_file_of_its_own_and_says_what_the_segment_says(tested: TestVault) -> None:
+    track = box(b"mdat", b"heard")
+    segment = tested.record(*MEDIA, sound=track)
+    sealed = tested.vault.read_sound(segment)
+    assert sealed is not None
+    heard, context = split_media(open_bytes(sealed, [OWNER]))
+    _, seen = split_media(open_bytes(tested.ciphertext(segment), [OWNER]))
+    assert heard == track
+    assert (context.segment, context.span, context.ordinal) == (seen.segment, seen.span, seen.ordinal)
+    record = tested.vault.record(segment).record
+    assert isinstance(record, Segment)
+    assert record.sound is not None
+    assert (record.sound.media_size, record.sound.sha256_media) == (len(track), context.sha256_media)
+    keys = [open_file_key(data[: split(data)], [OWNER]) for data in (sealed, tested.ciphertext(segment))]
+    assert keys[0] != keys[1], "whoever is given the pictures' key must not hear"
+    assert tested.vault.read_sound(tested.record(*MEDIA)) is None
+
+
+def test_a_segment_without_all_of_its_sound_says_so(tested: TestVault) -> None:
+    writer = tested.vault.begin(event_id(0), tested.clock.now())
+    tested.clock.advance(1)
+    writer.write(MEDIA[0])
+    writer.sound(None, Silence.MICROPHONE)
+    record = writer.finish(tested.clock.now())
+    assert (record.sound, record.silence) == (None, Silence.MICROPHONE)
+
+
 def test_rolling_takes_the_oldest_first_and_neither_held_nor_newest(tested: TestVault) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg") for _ in range(5)]
+    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(5)]
+    stored_bytes = tested.vault.totals().stored_bytes
     report = tested.vault.roll(held={ids[1]}, limits=Limits(most_bytes=1))
     assert list(report.evicted) == [ids[0], ids[2], ids[3]]
     assert report.short_bytes > 0
     assert [entry.id for entry in tested.vault.entries()] == [ids[1], ids[4]]
     assert tested.vault.totals().segments == 2
     kept = [name for shard in "abcdefghijklmnopqrstuvwxyz234567" for name in tested.store.names(shard)]
-    assert sorted(kept) == sorted(f"{segment}{end}" for segment in (ids[1], ids[4]) for end in (".age", ".poster.age"))
+    assert sorted(kept) == sorted(
+        f"{segment}{end}" for segment in (ids[1], ids[4]) for end in (".age", ".poster.age", ".sound.age")
+    )
+    assert report.freed_bytes == stored_bytes - tested.vault.totals().stored_bytes
     with pytest.raises(StorageError, match="not stored"):
         tested.vault.read(ids[0], 0, 10)
 

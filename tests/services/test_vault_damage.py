@@ -34,8 +34,8 @@ def path_of(tested: TestVault, name: str) -> Path:
 
 
 def test_a_sound_vault_verifies_and_says_how_much_it_read(tested: TestVault) -> None:
-    for poster in (b"jpeg", None):
-        tested.record(*MEDIA, poster=poster)
+    for poster, sound in ((b"jpeg", MEDIA[0]), (None, None)):
+        tested.record(*MEDIA, poster=poster, sound=sound)
     heard: list[tuple[int, int]] = []
     report = tested.vault.verify(PUBLIC, lambda done, total: heard.append((done, total)))
     assert report.sound
@@ -44,8 +44,8 @@ def test_a_sound_vault_verifies_and_says_how_much_it_read(tested: TestVault) -> 
 
 
 def test_every_flipped_bit_is_found_and_touches_no_other_segment(tested: TestVault) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg") for _ in range(3)]
-    for name in (f"{ids[1]}.age", f"{ids[1]}.poster.age"):
+    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
+    for name in (f"{ids[1]}.age", f"{ids[1]}.poster.age", f"{ids[1]}.sound.age"):
         path = path_of(tested, name)
         good = path.read_bytes()
         for position in range(0, len(good), len(good) // 50 + 1):
@@ -110,12 +110,14 @@ def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: P
 
 
 def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVault, tmp_path: Path) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg") for _ in range(3)]
+    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
     (tmp_path / "vault" / "manifest").unlink()
     report = tested.vault.start()
     assert sorted(report.adopted) == sorted(ids)
     assert tested.vault.verify(PUBLIC).sound
-    assert all(entry.poster_bytes and entry.event == event_id(0) for entry in tested.vault.entries())
+    assert all(
+        entry.poster_bytes and entry.sound_bytes and entry.event == event_id(0) for entry in tested.vault.entries()
+    )
 
 
 @pytest.mark.parametrize("tail", [b"x", b'{"payload":"', b"\0" * 900, b"nonsense\nmore nonsense\n"])
@@ -148,8 +150,9 @@ def test_a_segment_under_another_s_name_is_set_aside(tested: TestVault) -> None:
     assert tested.vault.start().aside == [stolen]
 
 
-def test_a_poster_without_its_segment_is_set_aside(tested: TestVault) -> None:
-    poster = event_id(5) + ".poster.age"
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age", ".sound.part"])
+def test_what_lies_beside_a_segment_is_set_aside_without_it(tested: TestVault, kind: str) -> None:
+    poster = event_id(5) + kind
     path_of(tested, poster).write_bytes(b"x")
     assert tested.vault.start().aside == [poster]
 

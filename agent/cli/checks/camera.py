@@ -23,15 +23,17 @@ from agent.adapters.camera_picamera2 import PiCamera, PiMode
 from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
+from agent.adapters.microphone_alsa import AlsaMicrophone
+from agent.adapters.microphone_file import FileMicrophone
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.config import Camera, CameraKind
+from agent.config import Camera, CameraKind, Sound, SoundKind
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Camera as CameraPort
 from firmware_bridge.boards import board_here
 from firmware_bridge.health import read_health
 
-__all__ = ["check_camera", "check_encoder"]
+__all__ = ["check_camera", "check_encoder", "check_sound"]
 
 _VIDIOC_QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("16s32s32sIII3I")
@@ -127,6 +129,18 @@ def _name(node: Path) -> str:
         return (node / "name").read_text().strip()
     except OSError:
         return "unnamed"
+
+
+def check_sound(sound: Sound) -> Finding:
+    """Is there a microphone where one is configured?"""
+    source = AlsaMicrophone(sound.device) if sound.kind is SoundKind.ALSA else FileMicrophone(sound.path or Path())
+    try:
+        source.open()
+    except DoorwardError as error:
+        return bad("sound", error.message, error.remedy)
+    finally:
+        source.stop()
+    return fine("sound", f"{sound.device if sound.kind is SoundKind.ALSA else sound.path} can be heard.")
 
 
 def check_encoder(camera: Camera) -> Iterator[Finding]:

@@ -61,6 +61,8 @@ NEWS: Final[dict[str, News]] = {
     "covered": News(AlertKind.COVERED, "The camera sees nothing: it may be covered.", Rank.SOON, state=True),
     "uncovered": News(AlertKind.COVERED, "The camera sees again.", Rank.SOON, state=True),
     "camera moved": News(AlertKind.CAMERA, "The camera was moved or shaken: look at where it points.", Rank.SOON),
+    "microphone": News(AlertKind.CAMERA, "The doorbell films and hears nothing."),
+    "microphone back": News(AlertKind.CAMERA, "The doorbell hears again."),
     "privacy on": News(AlertKind.PRIVACY, "The privacy switch is on: nothing is recorded.", state=True),
     "privacy off": News(AlertKind.PRIVACY, "The privacy switch is off: the camera sees again.", state=True),
     "vault": News(AlertKind.STORAGE, "Stored footage needs your attention: see doorward status."),

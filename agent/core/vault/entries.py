@@ -42,11 +42,12 @@ class VaultEntry:
     """On the clock of `boot`."""
     continuous: bool = False
     """Recorded though nothing happened."""
+    sound_bytes: int = 0
 
     @property
     def stored_bytes(self) -> int:
         """What its eviction frees."""
-        return self.size_bytes + self.poster_bytes
+        return self.size_bytes + self.poster_bytes + self.sound_bytes
 
     @property
     def file(self) -> VaultFile:
@@ -56,10 +57,19 @@ class VaultEntry:
     def poster(self) -> VaultFile | None:
         return VaultFile(self.id, FileKind.POSTER) if self.poster_bytes else None
 
+    @property
+    def sound(self) -> VaultFile | None:
+        return VaultFile(self.id, FileKind.SOUND) if self.sound_bytes else None
+
+    @property
+    def companions(self) -> tuple[VaultFile, ...]:
+        """What lies beside the segment and goes with it."""
+        return tuple(file for file in (self.poster, self.sound) if file)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many segments are stored, and how many bytes they and their posters take."""
+    """How many segments are stored, and how many bytes they, their posters and their sound take."""
 
     segments: int = 0
     stored_bytes: int = 0
@@ -85,6 +95,7 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
         line_size=line_size,
         start_us=record.span.start_us,
         continuous=record.label_text == CONTINUOUS,
+        sound_bytes=record.sound_file.size if record.sound_file else 0,
     )
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.errors import InternalError
 
-__all__ = ["ID_BYTES", "SHARDS", "FileKind", "SegmentId", "VaultFile", "parse_name", "segment_id"]
+__all__ = ["ID_BYTES", "PARTS", "SHARDS", "FileKind", "SegmentId", "VaultFile", "parse_name", "segment_id"]
 
 ID_BYTES: Final = 16
 _ID: Final = r"[a-z2-7]{25}[aeimquy4]"
@@ -47,8 +47,15 @@ class FileKind(enum.Enum):
     PART = ".part"
     """A segment being written, or one whose writing was cut off."""
     POSTER_PART = ".poster.part"
+    SOUND = ".sound.age"
+    """What was heard during this segment."""
+    SOUND_PART = ".sound.part"
     CUT = ".cut"
     """A `PART` found at start: an age file whose tail may be missing, kept and recorded."""
+
+
+PARTS: Final = (FileKind.PART, FileKind.POSTER_PART, FileKind.SOUND_PART)
+"""Files that are being written, or whose writing was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class VaultFile:
         return self.id + self.kind.value
 
 
-_NAME: Final = re.compile(rf"({_ID})(\.poster\.age|\.poster\.part|\.age|\.part|\.cut)")
+_NAME: Final = re.compile(rf"({_ID})((?:\.poster|\.sound)?\.(?:age|part)|\.cut)")
 
 
 def parse_name(name: str) -> VaultFile | None:

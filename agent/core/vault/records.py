@@ -31,6 +31,8 @@ __all__ = [
     "Record",
     "Sealed",
     "Segment",
+    "Silence",
+    "Sound",
     "StoredRecord",
     "Watching",
 ]
@@ -68,6 +70,20 @@ class Poster(strictjson.Message, frozen=True, kw_only=True):
     sha256_image: Sha256
 
 
+class Sound(strictjson.Message, frozen=True, kw_only=True):
+    """What was heard during a segment: its own age file, so that the pictures can be handed over without it."""
+
+    file: Sealed
+    media_size: Size
+    sha256_media: Sha256
+
+
+class Silence(enum.Enum):
+    """Why a segment has no sound, or not all of it, on a device that was told to listen."""
+
+    MICROPHONE = "microphone absent"
+
+
 class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
     """A whole segment, written under this device's eyes.  `epoch` numbers the recipients it is sealed to."""
 
@@ -81,6 +97,9 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
     sha256_media: Sha256
     poster: Poster | None = None
     label: Label | None = None
+    sound: Sound | None = None
+    silence: Silence | None = None
+    """Given where sound was wanted and some of it is missing."""
 
     def __post_init__(self) -> None:
         bounded(self.span)
@@ -98,6 +117,10 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         return self.poster.file if self.poster else None
 
     @property
+    def sound_file(self) -> Sealed | None:
+        return self.sound.file if self.sound else None
+
+    @property
     def quality(self) -> ClockQuality:
         return self.span.quality
 
@@ -113,6 +136,7 @@ class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
     complete: bool
     file: Sealed
     poster_file: Sealed | None = None
+    sound_file: Sealed | None = None
     at: Stamp
 
     @property

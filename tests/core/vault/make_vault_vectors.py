@@ -22,6 +22,8 @@ from agent.core.vault.records import (
     Record,
     Sealed,
     Segment,
+    Silence,
+    Sound,
     Watching,
 )
 from agent.core.vault.segment import Begin, Context, context_box
@@ -37,7 +39,7 @@ _KEY = private_key_from_seed(b"d" * 32)
 DEVICE = public_key_of(_KEY)
 
 _BOOT = "00112233445566778899aabbccddeeff"
-_SEGMENT, _ADOPTED, _EVENT = (segment_id(bytes([number]) * 16) for number in (1, 2, 3))
+_SEGMENT, _ADOPTED, _EVENT, _HEARD = (segment_id(bytes([number]) * 16) for number in (1, 2, 3, 4))
 _SPAN = Span(
     boot=_BOOT, start_us=100_000_000, end_us=105_040_000, utc_ms=1_760_000_100_000, quality=ClockQuality.SYNCED
 )
@@ -76,6 +78,12 @@ RECORDS: tuple[Record, ...] = (
     Evicted(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
     Watching(span=_SPAN),
     Anchor(at=_STAMP),
+    Segment(
+        id=_HEARD, event=_EVENT, ordinal=2, span=_SPAN, epoch=1, file=_file("pictures", 2_400_000),
+        media_size=len(_MEDIA), sha256_media=_CONTEXT.sha256_media,
+        sound=Sound(file=_file("sound", 40_000), media_size=38_000, sha256_media=_hash("heard")),
+        silence=Silence.MICROPHONE,
+    ),
 )  # fmt: skip
 
 

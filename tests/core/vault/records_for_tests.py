@@ -17,6 +17,8 @@ from agent.core.vault.records import (
     Poster,
     Sealed,
     Segment,
+    Silence,
+    Sound,
     Watching,
 )
 from agent.core.vault.segment import Begin, Context
@@ -98,11 +100,19 @@ _segments = st.builds(
     sha256_media=_sha256,
     poster=st.none() | st.builds(Poster, file=_sealed(), sha256_image=_sha256),
     label=_label,
+    sound=st.none() | st.builds(Sound, file=_sealed(), media_size=_count, sha256_media=_sha256),
+    silence=st.none() | st.sampled_from(Silence),
 )
 records = st.one_of(
     _segments,
     st.builds(
-        Adopted, begin=begins(), complete=st.booleans(), file=_sealed(), poster_file=st.none() | _sealed(), at=_stamps
+        Adopted,
+        begin=begins(),
+        complete=st.booleans(),
+        file=_sealed(),
+        poster_file=st.none() | _sealed(),
+        sound_file=st.none() | _sealed(),
+        at=_stamps,
     ),
     st.builds(
         Evicted,

@@ -139,9 +139,12 @@ export const manifestPayload = object(
     record: tagged("kind", {
       segment: object(
         { kind: one("segment"), id: segmentId, event: segmentId, ordinal: count, span, epoch: count, file: sealed, media_size: count, sha256_media: sha256Text },
-        { poster: object({ file: sealed, sha256_image: sha256Text }), label: recordLabel },
+        {
+          poster: object({ file: sealed, sha256_image: sha256Text }), label: recordLabel,
+          sound: object({ file: sealed, media_size: count, sha256_media: sha256Text }), silence: one("microphone absent"),
+        },
       ),
-      adopted: object({ kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp }, { poster_file: sealed }),
+      adopted: object({ kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp }, { poster_file: sealed, sound_file: sealed }),
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
       boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),

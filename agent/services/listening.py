@@ -1,0 +1,175 @@
+"""Keeps the newest minutes of sound in memory, and a microphone open for as long as the camera is.
+
+Rules:
+- Sound never harms pictures: a microphone that is missing, or goes away, is told once, sought again every
+  `_AGAIN_S`, and recorded as absent in the segments it is absent from.  Nothing here raises into the recorder.
+- It listens while a camera runs and at no other time: where the camera is off, by the privacy switch for one, nobody
+  listens.
+- Memory is bounded: `KEPT_NS` of sound, the oldest goes first.  A source that is not live waits for its reader.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from agent.core.media import SoundDescription, SoundPacket
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.vault.records import Silence
+from agent.errors import ConfigurationError, DeviceError, InternalError
+from agent.ports import CameraEnd, Microphone, Notifier
+
+__all__ = ["KEPT_NS", "Heard", "Listening"]
+
+KEPT_NS: Final = 180 * NS_PER_S
+"""Longer than pre-roll, a segment, and a card that takes its time, together: about a megabyte."""
+_AGAIN_S: Final = 15.0
+_LATE_S: Final = 0.6
+"""Sound may come so much later than the pictures it belongs to: a card's block and the encoder's."""
+_SLOW_S: Final = 10.0
+"""The same of a source that is not live and only has to be read."""
+_BACK_NS: Final = 90 * NS_PER_S
+"""Pre-roll may ask again for what an earlier segment had."""
+_MISSING_NS: Final = NS_PER_S
+"""So much may be missing of a segment before that is said: cameras and microphones do not start at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard during a span, and what is to be said of the rest."""
+
+    description: SoundDescription | None
+    packets: tuple[SoundPacket, ...]
+    silence: Silence | None
+
+
+class Listening:
+    """`begin` and `end` around a camera's life; `take` from the writer's thread.  `ports.SoundSink` in between."""
+
+    def __init__(self, open_microphone: Callable[[], Microphone], notifier: Notifier) -> None:
+        self._open_microphone = open_microphone
+        self._notifier = notifier
+        self._log = structlog.get_logger("listening")
+        self._packets: deque[SoundPacket] = deque()
+        self._changed = threading.Condition()
+        self._description: SoundDescription | None = None
+        self._taken_ns = 0
+        self._hears = self._open = False
+        self._lost = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._fault = ""
+        self.packets = 0
+
+    @property
+    def state(self) -> str:
+        """For the status: "listening", or why not."""
+        if not self._open:
+            return "off"
+        return "listening" if self._hears else self._fault or "starting"
+
+    def begin(self, first_ns: BootNs) -> None:
+        """A camera runs: listen.  `first_ns` for sources without a clock."""
+        self._stopping.clear()
+        self._open = True
+        self._packets.clear()
+        self._taken_ns = first_ns
+        self._thread = threading.Thread(target=self._listen, args=(first_ns,), name="listening")
+        self._thread.start()
+
+    def end(self) -> None:
+        """No camera runs any more.  Idempotent."""
+        self._open = False
+        self._stopping.set()
+        self._lost.set()
+        with self._changed:
+            self._changed.notify_all()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+
+    def take(self, start_ns: int, end_ns: int) -> Heard:
+        """What was heard in [start_ns, end_ns); waits a moment for its end, if anything is heard at all."""
+        with self._changed:
+            self._taken_ns = max(self._taken_ns, start_ns)
+            self._changed.notify_all()
+            patience_s = _LATE_S if self._description is None or self._description.live else _SLOW_S
+            self._changed.wait_for(lambda: not self._hears or self._newest_ns >= end_ns, patience_s)
+            found = tuple(packet for packet in self._packets if start_ns <= packet.heard_ns < end_ns)
+            description = self._description
+        packet_ns = description.packet_ns if description else 0
+        missing_ns = end_ns - start_ns - len(found) * packet_ns
+        return Heard(description, found, Silence.MICROPHONE if missing_ns > _MISSING_NS or not found else None)
+
+    # --- What a microphone calls
+
+    def sound(self, packet: SoundPacket) -> None:
+        with self._changed:
+            if self._packets and packet.heard_ns <= self._newest_ns:
+                return  # its clock was moved back by more than a packet: one too many
+            description = self._description
+            if description is not None and not description.live:
+                self._changed.wait_for(
+                    lambda: packet.heard_ns < self._taken_ns + KEPT_NS - _BACK_NS or self._stopping.is_set()
+                )
+            self._packets.append(packet)
+            self.packets += 1
+            while self._packets[0].heard_ns < packet.heard_ns - KEPT_NS:
+                self._packets.popleft()
+            self._changed.notify_all()
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        with self._changed:
+            self._hears = False
+            self._changed.notify_all()
+        if end is CameraEnd.LOST:
+            self._tell(detail)
+        self._lost.set()
+        if end is CameraEnd.END_OF_FOOTAGE:
+            self._stopping.set()
+
+    # --- The thread
+
+    def _listen(self, first_ns: BootNs) -> None:
+        while not self._stopping.is_set():
+            self._lost.clear()
+            if self._stopping.is_set():  # told between the two lines above
+                return
+            try:
+                microphone = self._open_microphone()
+                description = microphone.open()
+            except (DeviceError, ConfigurationError, InternalError) as error:
+                self._tell(str(error))
+            else:
+                self._play(microphone, description, first_ns)
+            self._stopping.wait(_AGAIN_S)
+
+    def _play(self, microphone: Microphone, description: SoundDescription, first_ns: BootNs) -> None:
+        with self._changed:
+            self._description, self._hears = description, True
+        if self._fault:
+            self._notifier.notify("microphone back", "The microphone is back.")
+        self._fault = ""
+        try:
+            microphone.start(self, first_ns)
+            self._lost.wait()
+        finally:
+            try:
+                microphone.stop()
+            except (DeviceError, InternalError) as error:
+                self._log.error("microphone_hangs", detail=error.message)
+
+    def _tell(self, fault: str) -> None:
+        if not self._fault and not self._stopping.is_set():
+            self._log.warning("microphone_lost", detail=fault)
+            self._notifier.notify("microphone", f"There is no sound: {fault}")
+        self._fault = fault
+
+    @property
+    def _newest_ns(self) -> int:
+        return self._packets[-1].heard_ns if self._packets else 0

@@ -1,0 +1,188 @@
+"""Sound is recorded beside the pictures, in time with them, and never at their cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.microphone_file import FileMicrophone
+from agent.core.media import SoundDescription, SoundPacket
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.records import Segment, Silence
+from agent.core.vault.segment import split_media
+from agent.errors import DeviceError
+from agent.media.sound import sound_mp4
+from agent.owner.keys import OwnerKeys
+from agent.ports import CameraEnd, Microphone, SoundSink
+from agent.services.listening import KEPT_NS, Listening
+from tests.contracts.test_microphone import tone, wav
+from tests.media.sound_times import times_ns
+from tests.services.test_recorder_and_hardware import House, until
+
+
+class Pulled:
+    """A microphone that hears a file until somebody pulls it out; while it is out it cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.out = False
+        self.running: list[FileMicrophone] = []
+        self._sinks: list[SoundSink] = []
+
+    def open(self) -> SoundDescription:
+        if self.out:
+            raise DeviceError("The microphone 'x' cannot be opened.", remedy="Plug it in.")
+        self.running.append(FileMicrophone(self._path, paced=True))
+        return SoundDescription(24_000, self.running[-1].open().config, live=True)
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        self._sinks.append(sink)
+        self.running[-1].start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
+
+    def stop(self) -> None:
+        if self.running:
+            self.running.pop().stop()
+
+    def pull(self) -> None:
+        self.out = True
+        self._sinks[-1].ended(CameraEnd.LOST, "The microphone 'x' gives nothing more: was it unplugged?")
+
+
+class Household(House):
+    """A `House` with a microphone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.microphone = Pulled(wav(folder / "long.wav", tone(120)))
+        super().__init__(folder)
+        self.keys = OwnerKeys.load(folder / "owner")
+
+    def open_microphone(self) -> Microphone:
+        return self.microphone
+
+    def records(self) -> list[Segment]:
+        found = [self.solo.vault.record(entry.id).record for entry in self.solo.vault.entries()]
+        return [record for record in found if isinstance(record, Segment)]
+
+    def press(self, segments: int) -> list[Segment]:
+        """Ring, and wait until so many segments are there."""
+        self.solo.press_button()
+        until(lambda: len(self.records()) >= segments)
+        return self.records()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Household]:
+    house = Household(tmp_path)
+    yield house
+    house.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("listening", "microphone"))]
+
+
+def test_each_segment_s_sound_is_in_time_with_its_pictures(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    time.sleep(1.2)  # pre-roll
+    first, *_ = house.press(1)
+    assert first.silence is None
+    sealed = house.solo.vault.read_sound(first.id)
+    assert sealed is not None
+    track, context = split_media(open_bytes(sealed, [house.keys.identity]))
+    assert context.span == first.span
+    begins_ns, ends_ns = times_ns(track)
+    assert 0 <= begins_ns < NS_PER_S // 20, "sound begins with the first picture, to a packet"
+    assert abs(ends_ns - first.span.duration_us * 1000) < NS_PER_S // 20
+
+
+def test_a_microphone_that_is_pulled_out_is_told_and_recorded_and_costs_no_picture(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    time.sleep(1.2)
+    house.press(1)
+    house.microphone.pull()
+    until(lambda: house.told)
+    assert [text for text in house.told if "There is no sound" in text], house.told
+    until(lambda: house.solo.recorder.status().state == "watching")
+    before = len(house.records())
+    time.sleep(2.5)  # pre-roll, with which the next begins
+    after = house.press(before + 1)[-1]
+    assert (after.sound, after.silence) == (None, Silence.MICROPHONE)
+    assert after.span.duration_us > 1_000_000
+    assert "unplugged" in house.solo.recorder.status().sound
+
+
+def test_the_privacy_switch_silences_it_at_once(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    house.solo.recorder.set_private(True)
+    until(lambda: not house.microphone.running)
+    assert house.solo.recorder.status().sound == "off"
+    house.solo.recorder.set_private(False)
+    until(lambda: house.solo.recorder.status().sound == "listening")
+
+
+DESCRIPTION = SoundDescription(24_000, b"\x13\x08", live=True)
+
+
+class Nobody:
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        pass
+
+
+class Deaf:
+    """Never gives anything."""
+
+    def __init__(self, live: bool = True) -> None:
+        self._live = live
+
+    def open(self) -> SoundDescription:
+        return SoundDescription(24_000, b"\x13\x08", live=self._live)
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        self._sink = sink
+
+    def stop(self) -> None:
+        pass
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
+    listening = Listening(Deaf, Nobody())
+    listening.begin(BootNs(0))
+    for second in range(2 * KEPT_NS // NS_PER_S):
+        listening.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+    assert not listening.take(0, 100 * NS_PER_S).packets
+    assert listening.take(2 * KEPT_NS - 5 * NS_PER_S, 2 * KEPT_NS - NS_PER_S).packets
+    listening.end()
+
+
+def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
+    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    given: list[int] = []
+
+    def give() -> None:
+        for second in range(400):
+            listening.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+            given.append(second)
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    time.sleep(0.3)
+    assert len(given) < 120
+    heard = listening.take(300 * NS_PER_S, 305 * NS_PER_S)
+    assert len(heard.packets) == 5
+    listening.end()
+    giver.join()
+
+
+def test_a_track_holds_what_begins_within_its_segment_and_keeps_holes() -> None:
+    packets = [SoundPacket(b"a" * 9, BootNs(at * NS_PER_S // 10)) for at in (0, 10, 11, 30, 40)]
+    track = sound_mp4(DESCRIPTION, packets, NS_PER_S, 4 * NS_PER_S)
+    assert track is not None
+    assert times_ns(track, every=True) == (0, NS_PER_S // 10, 2 * NS_PER_S, 2 * NS_PER_S + 42_666_667)
+    assert sound_mp4(DESCRIPTION, packets, 5 * NS_PER_S, 6 * NS_PER_S) is None
