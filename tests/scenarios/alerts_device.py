@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.courier_apprise import AppriseCourier
@@ -21,6 +23,8 @@ from agent.services.courier import Delivery
 
 
 def main(arguments: list[str]) -> None:
+    # A line of the log in the middle of an answer would be no answer, and the test would wait for ever.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     channels = [tuple(each.split("=", 1)) for each in arguments[1:]]
     alerts = Alerts(
         AlertSettings("Doorward: door", "", tuple(ChannelAddress(name, url) for name, url in channels)),
