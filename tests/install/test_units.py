@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
+ROOT = Path(__file__).resolve().parents[2]
+SYSTEMD = ROOT / "systemd"
 EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
 """In tenths, as systemd-analyze's --threshold wants it."""
 WITH_DROPIN = {"custodian-page": 12, "recorder-rtsp": 15, "recorder-sound": 11}
@@ -58,6 +60,21 @@ def test_systemd_knows_every_word_of_the_units() -> None:
     # RestartSteps= is younger than Debian 12's systemd, which says so and goes on.
     said = [line for line in done.stderr.splitlines() if "is not executable" not in line and "Restart" not in line]
     assert [line for line in said if "doorward" in line] == []
+
+
+@needs_systemd
+def test_systemd_knows_every_word_of_the_owners_timer(tmp_path: Path) -> None:
+    """The example that exports clips, as a user's own manager reads it."""
+    for path in (ROOT / "config" / "export").iterdir():
+        # Neither `doorward` nor ssh need be installed where this runs.
+        (tmp_path / path.name).write_text(
+            re.sub(r"(?m)^(Exec\w+=-?)(doorward|ssh) ", r"\1/bin/true ", path.read_text())
+        )
+    files = sorted(str(path) for path in tmp_path.iterdir())
+    words = ["systemd-analyze", "--user", "verify", *files]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("role", EXPOSURE)
