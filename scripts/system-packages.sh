@@ -71,6 +71,11 @@ if [ "$purpose" = test ]; then
     # Without them those tests skip and say so, so a failure here stops nothing.
     has chromium || wished="$wished chromium"
     has certutil || wished="$wished libnss3-tools"
+    # The installation in a container of its own, which only root can boot.
+    if [ "$(id -u)" = 0 ]; then
+        has systemd-nspawn || wished="$wished systemd-container"
+        has mmdebstrap || wished="$wished mmdebstrap"
+    fi
     # The Pi camera's tests, on the machine's real libcamera.
     if [ -f tests/hardware/virtual_camera.c ]; then
         /usr/bin/python3 -c 'import libcamera' 2>/dev/null || need python3-libcamera libcamera-ipa
@@ -89,7 +94,7 @@ if [ "$(id -u)" = 0 ]; then
 elif has sudo; then
     as_root=sudo
 elif [ -z "$missing" ]; then
-    say "Without $wished the tests of the page in a browser are skipped.  As root:  apt-get install $wished"
+    say "Without $wished some tests are skipped, and say so.  As root:  apt-get install $wished"
     exit 0
 else
     fail "These Debian packages are missing: $missing." "As root, run:  apt-get update && $command_line"
@@ -144,9 +149,9 @@ if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
     say "The system's own mosquitto service stays off.  To use it:  sudo systemctl enable --now mosquitto"
 fi
 if [ -n "$wished" ]; then
-    say "Installing a browser for the tests of the page:  apt-get install --no-install-recommends $wished"
+    say "Installing a browser, a container or both for the tests:  apt-get install --no-install-recommends $wished"
     # shellcheck disable=SC2086 # a list of package names is meant to be split
     apt_get install -y --no-install-recommends $wished ||
-        say "That did not work: the tests of the page in a browser will be skipped."
+        say "That did not work: the tests that want them will be skipped."
 fi
 say "Done."

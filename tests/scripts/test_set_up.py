@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "scripts" / "system-packages.sh"
 SET_UP = ROOT / "scripts" / "set_up.py"
+WAITS = "-o DPkg::Lock::Timeout=300 "
 BORROWED = ("sh", "mkdir", "find", "head", "tail", "rm", "env", "cat")
 
 
@@ -28,7 +29,7 @@ class Machine:
         self.has("dpkg", "echo amd64")
         self.has("id", "echo 0")
         self.has("apt-get", f'echo "$@" >> {folder}/apt.calls')
-        for tool in ("chromium", "certutil"):
+        for tool in ("chromium", "certutil", "systemd-nspawn", "mmdebstrap"):
             self.has(tool)
 
     def has(self, name: str, script: str = "true") -> None:
@@ -42,8 +43,11 @@ class Machine:
 
     @property
     def apt_calls(self) -> list[str]:
+        """What apt was asked for; each time it waits for another apt to end."""
         calls = self.folder / "apt.calls"
-        return calls.read_text().splitlines() if calls.exists() else []
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        assert all(WAITS in line for line in lines)
+        return [line.replace(WAITS, "") for line in lines]
 
 
 @pytest.fixture
