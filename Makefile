@@ -72,6 +72,10 @@ test-install: setup-test ## Live through an installation in booted containers, t
 	@sh scripts/system-packages.sh test-install
 	@for each in trixie bookworm; do PYTHONPATH=. $(VENV)/bin/python -m tests.install.run $$each $(ARGS) || exit 1; done
 
+test-clean: setup-test ## Try make demo and make test on fresh Debians, trixie and bookworm (root, half an hour)
+	@sh scripts/system-packages.sh test-install
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.clean $(ARGS)
+
 test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless nothing has changed (root, minutes)
 	@sh scripts/system-packages.sh test-arm64
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.arm64

@@ -302,10 +302,27 @@ def prepare_home_assistant() -> None:
     stamp.write_text(key + "\n")
 
 
+# --- A Debian to install into
+
+
+def prepare_container() -> None:
+    """The root and the wheels for the installation in a booted container; absence is no failure, the test says why."""
+    module = ROOT / "tests" / "install" / "container.py"
+    if not module.exists():
+        return
+    words = [str(VENV / "bin" / "python"), "-m", "tests.install.container"]
+    if not _words_of(*words, "wanting"):
+        return
+    say("Preparing a Debian of its own for the test of an installation, in .cache/install (about half a minute, once)")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        say(f"That did not work, so that test is skipped: {(done.stderr or '?').strip()[-300:]}")
+
+
 def _words_of(*command: str) -> str:
     """What a command prints; nothing when it fails or is not there."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -338,6 +355,7 @@ def main(arguments: list[str]) -> None:
         install_interop_peers()
         install_browser_driver()
         prepare_camera()
+        prepare_container()
 
 
 if __name__ == "__main__":

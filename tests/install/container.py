@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,32 +21,58 @@ from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "install"
-PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,ca-certificates,mosquitto,util-linux,passwd"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,udev,python3,python3-venv,ca-certificates,mosquitto,util-linux,passwd,iproute2,libbpf1,"
+    "python3-numpy"
+)
+"""libbpf1: systemd loads it to hold SocketBindDeny=.  numpy: what a Pi's camera packages bring on both systems."""
+SMALL = "systemd,systemd-sysv,dbus,python3,python3-venv,util-linux,passwd"
+"""For the installation in small that every run of the tests tries, on SMALL_SUITE."""
+SMALL_SUITE = "trixie"
+CAMERA = {"trixie": ",python3-libcamera,libcamera-ipa"}
+"""Debian 12 has no binding of libcamera's."""
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+CGROUP_V2 = ("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/unified/cgroup.controllers")
+"""Where the host has it: alone, or beside version 1."""
 
 
-def base(suite: str, architecture: str = "amd64", packages: str = PACKAGES) -> Path:
+def base(suite: str, architecture: str = "amd64", packages: str | None = None) -> Path:
     """The tar of a minimal system; made when missing (about 20 s, arm64 some minutes)."""
-    made = CACHE / f"{suite}-{architecture}.tar"
+    made = base_place(suite, architecture, packages)
     if not made.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        part = made.with_suffix(".part.tar")
-        words = ["mmdebstrap", "-q", "--variant=minbase", f"--architectures={architecture}", f"--include={packages}"]
+        part = made.with_suffix(f".{os.getpid()}.tar")
+        words = ["mmdebstrap", "-q", "--variant=minbase", f"--architectures={architecture}"]
+        words.append(f"--include={_packages(suite, packages)}")
         subprocess.run([*words, suite, str(part)], check=True)
         part.rename(made)
     return made
 
 
+def base_place(suite: str, architecture: str = "amd64", packages: str | None = None) -> Path:
+    named = hashlib.sha256(_packages(suite, packages).encode()).hexdigest()[:8]
+    return CACHE / f"{suite}-{architecture}-{named}.tar"
+
+
+def _packages(suite: str, packages: str | None) -> str:
+    return packages or PACKAGES + CAMERA.get(suite, "")
+
+
 def wheelhouse(architecture: str = "amd64") -> Path:
-    pins = hashlib.sha256((ROOT / "requirements" / "run.txt").read_bytes()).hexdigest()[:8]
-    made = CACHE / f"wheels-{architecture}-{pins}"
+    made = wheelhouse_place(architecture)
     if not made.is_dir():
-        part = CACHE / f"wheels-{architecture}-{pins}.part"
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = made.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         python = os.environ.get("PYTHON_FOR_WHEELS", str(ROOT / ".venv" / "bin" / "python"))
         subprocess.run([python, str(ROOT / "scripts" / "wheelhouse.py"), architecture, str(part)], check=True)
         part.rename(made)
     return made
+
+
+def wheelhouse_place(architecture: str = "amd64") -> Path:
+    pins = hashlib.sha256((ROOT / "requirements" / "run.txt").read_bytes()).hexdigest()[:8]
+    return CACHE / f"wheels-{architecture}-{pins}"
 
 
 def copy_source(target: Path, *, tests: bool = False) -> None:
@@ -59,19 +86,32 @@ def copy_source(target: Path, *, tests: bool = False) -> None:
         shutil.copyfile(ROOT / name, target / name)
 
 
+def why_not() -> str:
+    """Why no container can be booted here; empty if one can."""
+    if os.geteuid() != 0:
+        return "only root can boot a container"
+    missing = [name for name in ("systemd-nspawn", "mmdebstrap") if shutil.which(name) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    if subprocess.run(["systemd-detect-virt", "--container", "--quiet"], check=False).returncode == 0:
+        return "this is a container itself"
+    return ""
+
+
 class Container:
     """A context manager around one booted system.  `root` is its file system, seen from outside."""
 
-    def __init__(self, suite: str) -> None:
+    def __init__(self, suite: str, packages: str | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="doorward-install-", dir=os.environ.get("DOORWARD_INSTALL_DIR")))
         self.root = self._folder / "root"
-        self._suite = suite
+        self.suite = suite
+        self._packages = packages
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
     def __enter__(self) -> Container:
         self.root.mkdir()
-        subprocess.run(["tar", "-xf", str(base(self._suite)), "-C", str(self.root)], check=True)
+        subprocess.run(["tar", "-xf", str(base(self.suite, packages=self._packages)), "-C", str(self.root)], check=True)
         for unit in ("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"):
             # The host's list of interpreters is the kernel's only one: a container that halts would empty it.
             (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
@@ -88,11 +128,16 @@ class Container:
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
         words.append(f"--machine=doorward-{secrets.token_hex(4)}")
         words += ["--private-network", "--console=read-only"]
-        if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        # What systemd needs to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
+        words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
+        environment = dict(os.environ)
+        if any(Path(place).exists() for place in CGROUP_V2):
+            environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
+        else:
             words.append("--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
         with (self._folder / "boot.log").open("ab") as log:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
             )
         deadline = time.monotonic() + 60
         while True:
@@ -152,3 +197,16 @@ class Container:
                 size = told.st_size if name in files else 0
                 found[f"{relative.rstrip('/')}/{name}"] = f"{told.st_mode:o} {told.st_uid}:{told.st_gid} {size} {link}"
         return found
+
+
+def small_is_there() -> bool:
+    """What `test_in_a_container.py` needs, which fetches nothing itself."""
+    return base_place(SMALL_SUITE, packages=SMALL).exists() and wheelhouse_place().is_dir()
+
+
+if __name__ == "__main__":  # of set-up: "wanting" says whether there is something to prepare
+    if sys.argv[1:] == ["wanting"]:
+        print("" if why_not() or small_is_there() else "yes", end="")
+    else:
+        base(SMALL_SUITE, packages=SMALL)
+        wheelhouse()

@@ -1,6 +1,7 @@
 """Runs inside the container, with the installed environment: an owner and a requester around the installed doorbell.
 
-enrol    the owner enrols, and trusts the police         record N   wait until N segments are sealed
+own      the owner enrols                                record N   wait until N segments are sealed
+enrol    the owner enrols, and trusts the police
 ask      the police ask, the owner approves two segments, the police receive, open and verify them
 """
 
@@ -54,6 +55,7 @@ class House:
 
     def __init__(self) -> None:
         self.now = datetime.datetime.now(datetime.UTC)
+        self.askers: dict[str, Asker] = {}
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = 90) -> Any:
@@ -77,6 +79,13 @@ def do_enrol() -> dict[str, Any]:
         enrol(link, owner)
         trust_root(link, owner, police.root.text)
         offer_bundle(link, owner, police.bundle)
+    return {"owner": "enrolled"}
+
+
+def do_own() -> dict[str, Any]:
+    HOME.mkdir()
+    with DeviceLink(CONTROL) as link:
+        enrol(link, OwnerKeys.create(HOME / "owner", name="owner-1"))
     return {"owner": "enrolled"}
 
 
@@ -115,5 +124,5 @@ def do_ask() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    what = {"enrol": do_enrol, "record": lambda: do_record(int(sys.argv[2])), "ask": do_ask}[sys.argv[1]]
+    what = {"own": do_own, "enrol": do_enrol, "record": lambda: do_record(int(sys.argv[2])), "ask": do_ask}[sys.argv[1]]
     print("INSIDE " + json.dumps(what()))

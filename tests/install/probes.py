@@ -63,6 +63,23 @@ def opened(family: int, kind: int, protocol: int = 0) -> Callable[[], object]:
     return lambda: socket.socket(family, kind, protocol).close()
 
 
+def send(host: str) -> Callable[[], object]:
+    def do() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            line.sendto(b"x", (host, 9))
+
+    return do
+
+
+def open_device(path: str) -> Callable[[], object]:
+    return lambda: os.close(os.open(path, os.O_RDWR))
+
+
+def bind() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.bind(("0.0.0.0", 4712))
+
+
 def listen() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as line:
         line.bind(("0.0.0.0", 4711))
@@ -124,6 +141,7 @@ COMMON: dict[str, Callable[[], object]] = {
     "make memory writable and executable": writable_and_executable,
     "make a set-user-id program": set_user_id_bit,
     "read the kernel's log": read("/dev/kmsg"),
+    "open a device of the system's": open_device("/dev/fuse"),
 }
 CUSTODIANS = {
     "read the device's key": read(STATE / "custodian" / "device.key"),
@@ -136,6 +154,8 @@ NETWORK = {
     "call the broker": tcp("127.0.0.1", 8883),
     "open an internet socket": opened(socket.AF_INET, socket.SOCK_DGRAM),
 }
+OUTWARD = {"send to the internet": send("198.51.100.1")}
+"""`run.py` gives the loopback that address, so it is there to be reached."""
 AS_RECORDER = {"ask as the recorder": connect(RUN / "recorder" / "custodian.sock")}
 AS_UPLINK = {"ask as the uplink": connect(RUN / "uplink" / "custodian.sock")}
 CONFIGURATION = {"read where the doorbell is": read(ETC / "doorward.toml")}
@@ -152,9 +172,15 @@ PROBES: dict[str, dict[str, Callable[[], object]]] = {
     | RECORDERS
     | AS_RECORDER
     | CONFIGURATION
-    | {"listen for calls": listen}
+    | {"listen for calls": listen, "bind a port": bind}
     | {"write into the outbox": write(str(STATE / "outbox" / "probe"))},
     "bridge": COMMON | CUSTODIANS | VAULT | RECORDERS | OUTBOX | NETWORK | AS_RECORDER | AS_UPLINK,
+}
+# What an option opens (systemd/dropins), it opens to the local network and no further; and so can an operator.
+PROBES |= {
+    "custodian-page": COMMON | RECORDERS | {"call the broker": tcp("127.0.0.1", 8883)} | OUTWARD,
+    "recorder-rtsp": COMMON | CUSTODIANS | OUTBOX | AS_UPLINK | OUTWARD,
+    "uplink-narrowed": PROBES["uplink"] | OUTWARD,
 }
 
 

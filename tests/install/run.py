@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,8 +19,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from tests.install.camera import CAMERAS, put_camera
 from tests.install.container import ROOT, Container, copy_source, wheelhouse
 
 ROLES = ("custodian", "recorder", "uplink")
@@ -29,9 +33,7 @@ ANSWERS = """\
 name = "front-door"
 position = { latitude = 52.0902, longitude = 5.1115 }
 [camera]
-kind = "scripted"
-size = [320, 240]
-fps = 10
+CAMERA
 [clips]
 longest_clip_s = 20.0
 [panel]
@@ -42,6 +44,10 @@ agent_user = "doorward-recorder"
 [log]
 format = "json"
 """
+OUTSIDE = ("198.51.100.1/32",)
+"""An address of the internet's (RFC 5737), lent to the loopback while the probes run."""
+NARROWED = "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n"
+"""What the uplink's unit says an operator can add; here the broker is on this machine."""
 NOT_OURS = re.compile(
     r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
     r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
@@ -54,17 +60,27 @@ class Story:
 
     def __init__(self, box: Container) -> None:
         self.box = box
-        self.told: list[tuple[str, str]] = []
+        self.suite = box.suite
+        self.answers = ""
+        self.kill_count = int(os.environ.get("DOORWARD_KILLS", "100"))
+        self.injections = 0
         self.before: dict[str, str] = {}
         self.accounts = ""
         self.roles = (*ROLES, "bridge")
 
     # --- Steps, in this order
 
-    def install(self) -> str:
+    def prepare(self, camera: str) -> None:
+        """What a person brings along: the release, its wheels, and the answers."""
         copy_source(self.box.root / "root" / "src")
         shutil.copytree(wheelhouse(), self.box.root / "root" / "src" / "wheelhouse")
-        (self.box.root / "root" / "answers.toml").write_text(ANSWERS)
+        self.answers = ANSWERS.replace("CAMERA", camera)
+        (self.box.root / "root" / "answers.toml").write_text(self.answers)
+
+    def install(self) -> str:
+        if not self.answers:
+            self.prepare(put_camera(self.suite, self.box.root))
+            self.box.run("python3", "-m", "compileall", "-q", "/usr/lib/python3/dist-packages", check=False)
         self.before, self.accounts = self.box.files(), self._accounts()
         seconds = self._install()
         return f"without a network, from the wheelhouse: {seconds:.0f} s; custodian, recorder and bridge active"
@@ -73,7 +89,8 @@ class Story:
         copy_source(self.box.root / "root" / "repo", tests=True)
         self._inside("enrol")
         found = self._inside("record", "1")
-        return f"first sealed segment {found['seconds']} s after the owner enrolled"
+        seen = CAMERAS[self.suite]
+        return f"first sealed segment {found['seconds']} s after the owner enrolled; filmed: {seen}"
 
     def broker(self) -> str:
         run = self.box.run
@@ -113,56 +130,85 @@ class Story:
 
     def probes(self) -> str:
         shutil.copy(ROOT / "tests" / "install" / "probes.py", self.box.root / "opt" / "probes.py")
-        python = "/opt/doorward/current/venv/bin/python"
-        counts = []
-        for role in self.roles:
-            unit = (self.box.root / "opt/doorward/current/app/systemd" / f"doorward-{role}.service").resolve()
-            text = (self.box.root / "opt/doorward" / "versions").joinpath(
-                *unit.parts[unit.parts.index("versions") + 1 :]
-            ).read_text() if "versions" in unit.parts else unit.read_text()  # fmt: skip
-            text = re.sub(r"^ExecStart=.*$", f"ExecStart={python} -I /opt/probes.py {role}", text, flags=re.MULTILINE)
-            text = re.sub(r"^Type=notify$", "Type=oneshot", text, flags=re.MULTILINE)
-            text = re.sub(r"^(Watchdog|Restart|PartOf|After|Wants|NotifyAccess).*\n", "", text, flags=re.MULTILINE)
-            text = text.partition("[Install]")[0].replace("TimeoutStartSec=infinity", "TimeoutStartSec=60")
-            (self.box.root / "run").mkdir(exist_ok=True)
-            name = f"probe-{role}"
-            self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', name, text)
-            self.box.run("systemctl", "daemon-reload")
-            self.box.run("systemctl", "start", name)
-            said = self._probes_of(self.box.run("journalctl", "-u", name, "-o", "cat", "--no-pager").stdout)
-            free = self._probes_of(self.box.run(python, "-I", "/opt/probes.py", role).stdout)
-            succeeded = [probe for probe, word in said.items() if word == "SUCCEEDED"]
-            assert not succeeded, f"{role}: {succeeded}"
-            could = sum(word == "SUCCEEDED" for word in free.values())
-            assert len(said) >= 25, f"{role}: only {len(said)} probes"
-            counts.append(f"{role} 0 of {len(said)} ({could} of them as unconfined root)")
+        for address in OUTSIDE:
+            self.box.run("ip", "address", "add", address, "dev", "lo")
+        dropins = ROOT / "systemd" / "dropins"
+        tried = dict.fromkeys(self.roles, "")
+        tried |= {name: (dropins / f"{name}.conf").read_text() for name in ("custodian-page", "recorder-rtsp")}
+        tried["uplink-narrowed"] = NARROWED
+        with ThreadPoolExecutor(4) as pool:  # most of it is waiting for answers that do not come
+            counts = list(pool.map(self._probed, tried, tried.values()))
+        for address in OUTSIDE:
+            self.box.run("ip", "address", "del", address, "dev", "lo")
         return "succeeded: " + "; ".join(counts)
 
+    def _probed(self, name: str, dropin: str) -> str:
+        """Try them from a copy of the role's unit, and as root without one."""
+        role = name.partition("-")[0]
+        python = "/opt/doorward/current/venv/bin/python"
+        text = (ROOT / "systemd" / f"doorward-{role}.service").read_text()
+        text = re.sub(r"^ExecStart=.*$", f"ExecStart={python} -I /opt/probes.py {name}", text, flags=re.MULTILINE)
+        text = re.sub(r"^Type=notify$", "Type=oneshot", text, flags=re.MULTILINE)
+        text = re.sub(r"^(Watchdog|Restart|PartOf|After|Wants|NotifyAccess).*\n", "", text, flags=re.MULTILINE)
+        text = text.partition("[Install]")[0].replace("TimeoutStartSec=infinity", "TimeoutStartSec=60") + dropin
+        unit = f"probe-{name}"
+        self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', unit, text)
+        self.box.run("systemctl", "daemon-reload")
+        self.box.run("systemctl", "start", unit)
+        said = self._probes_of(self.box.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout)
+        free = self._probes_of(self.box.run(python, "-I", "/opt/probes.py", name).stdout)
+        succeeded = [probe for probe, word in said.items() if word == "SUCCEEDED"]
+        assert not succeeded, f"{name}: {succeeded}"
+        assert name != role or len(said) >= 25, f"{role}: only {len(said)} probes"
+        could = sum(word == "SUCCEEDED" for word in free.values())
+        return f"{name} 0 of {len(said)} ({could} as unconfined root)"
+
     def watchdog(self) -> str:
-        told = []
-        for role in self.roles:
-            unit = f"doorward-{role}.service"
-            before = self.box.property(unit, "MainPID")
-            started = time.monotonic()
-            self.box.run("sh", "-c", "kill -STOP $0", before)
-            self._until(lambda u=unit, b=before: self._runs_anew(u, b), f"{role} to be restarted")  # type: ignore[misc]
-            told.append(f"{role} {time.monotonic() - started:.0f} s")
-        return "a stopped process is found, ended and replaced: " + ", ".join(told)
+        """Every role stops at once, as it were in a loop that does not end; nobody but systemd can tell."""
+        before = self._pids()
+        started = time.monotonic()
+        self.box.run("sh", "-c", "kill -STOP $@", "sh", *before.values())
+        back: dict[str, float] = {}
+
+        def all_are_back() -> bool:
+            for role in self.roles:
+                if role not in back and self._runs_anew(role, before[role]):
+                    back[role] = time.monotonic() - started
+            return len(back) == len(self.roles)
+
+        self._until(all_are_back, "every role to be restarted")
+        self.injections += len(back)
+        told = ", ".join(f"{role} {seconds:.0f} s" for role, seconds in back.items())
+        return f"a stopped process is found, ended and replaced: {told}"
 
     def kills(self) -> str:
-        count = int(os.environ.get("DOORWARD_KILLS", "12"))
-        slowest = 0.0
-        for number in range(count):
-            unit = f"doorward-{self.roles[number % len(self.roles)]}.service"
-            before = self.box.property(unit, "MainPID")
+        """First one role at a time, and the others must not notice; then two, three or all at once."""
+        count = self.kill_count - self.injections
+        rng = random.Random(7)
+        slowest, alone, together = 0.0, 0, 0
+        while alone + together < count:
+            few = alone < min(count, 5 * len(self.roles))
+            size = 1 if few else min(rng.randint(2, len(self.roles)), count - alone - together)
+            hit = [self.roles[alone % len(self.roles)]] if few else rng.sample(self.roles, size)
+            before = self._pids()
+            # The pause before a restart grows with each; what is measured here is the restart.
+            self.box.run("systemctl", "reset-failed", *(f"doorward-{role}" for role in self.roles))
             started = time.monotonic()
-            self.box.run("sh", "-c", "kill -KILL $0", before)
-            self._until(lambda u=unit, b=before: self._runs_anew(u, b), f"{unit} after kill {number}")  # type: ignore[misc]
+            self.box.run("sh", "-c", "kill -KILL $@", "sh", *(before[role] for role in hit))
+            for role in hit:
+                self._until(partial(self._runs_anew, role, before[role]), f"{role}, killed with {hit}")
             slowest = max(slowest, time.monotonic() - started)
+            noticed = [role for role, pid in self._pids().items() if role not in hit and pid != before[role]]
+            assert not noticed, f"{hit} were killed, and {noticed} restarted"
+            alone, together = (alone + 1, together) if few else (alone, together + len(hit))
         self._inside("record", "1")
         verified = self.box.run("doorward", "vault", "verify", check=False)
         assert verified.returncode == 0, verified.stdout + verified.stderr
-        return f"{count} kills, every role back each time (slowest {slowest:.1f} s), recording goes on, vault verifies"
+        self.injections += alone + together
+        return (
+            f"{alone} roles killed alone, {together} in twos, threes and fours, with the watchdog's {self.injections} "
+            f"in all: every one back (slowest {slowest:.1f} s), the others untouched; recording goes on, vault verifies"
+        )
 
     def upgrade(self) -> str:
         segments = self._status()["vault"]["segments"]
@@ -242,7 +288,7 @@ class Story:
 
         made = deb("amd64", wheelhouse(), self.box.root / "root")
         (self.box.root / "etc/doorward").mkdir(mode=0o750)
-        (self.box.root / "etc/doorward/doorward.toml").write_text(ANSWERS)
+        (self.box.root / "etc/doorward/doorward.toml").write_text(self.answers)
         started = time.monotonic()
         self.box.run("dpkg", "-i", f"/root/{made.name}")
         self._until(lambda: self._status()["recorder"]["state"] != "", "the packaged doorbell")
@@ -283,9 +329,15 @@ class Story:
         text = path.read_text()
         path.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', text, flags=re.MULTILINE))
 
-    def _runs_anew(self, unit: str, before: str) -> bool:
-        now = self.box.property(unit, "MainPID")
-        return self.box.property(unit, "ActiveState") == "active" and now not in ("0", before)
+    def _pid(self, role: str) -> str:
+        return self.box.property(f"doorward-{role}.service", "MainPID")
+
+    def _pids(self) -> dict[str, str]:
+        return {role: self._pid(role) for role in self.roles}
+
+    def _runs_anew(self, role: str, before: str) -> bool:
+        active = self.box.property(f"doorward-{role}.service", "ActiveState") == "active"
+        return active and self._pid(role) not in ("0", before)
 
     def _accounts(self) -> str:
         return "\n".join(sorted((self.box.root / "etc" / name).read_text() for name in ("passwd", "group")))

@@ -1,0 +1,42 @@
+"""An installation in small, in a booted Debian of its own: it films, outlives a kill of each role, leaves no trace.
+
+What `make test-install` lives through in a quarter of an hour, cut down to what every run can afford.  It wants root,
+systemd-nspawn and mmdebstrap; without them it is skipped and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.install.camera import DRAWN
+from tests.install.container import SMALL, SMALL_SUITE, Container, copy_source, small_is_there, why_not
+from tests.install.run import Story
+
+
+def why_skipped() -> str:
+    if why_not():
+        return why_not()
+    if not small_is_there():
+        return "the container is not prepared: make setup-test does it"
+    return ""
+
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.skipif(bool(why_skipped()), reason=why_skipped() or "-")]
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    with Container(SMALL_SUITE, SMALL) as box:
+        yield Story(box)
+
+
+def test_an_installation_films_outlives_kills_and_leaves_nothing(story: Story) -> None:
+    story.prepare(DRAWN)
+    story.install()
+    copy_source(story.box.root / "root" / "repo", tests=True)
+    story._inside("own")
+    story.kill_count = len(story.roles)
+    story.kills()
+    story.purge()
