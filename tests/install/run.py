@@ -112,6 +112,25 @@ class Story:
         found = self._inside("ask")
         return f"{found['segments']} segments asked for, approved, uploaded, received, opened and verified"
 
+    def weight(self) -> str:
+        """PSS and CPU of each role while it records."""
+        pids = self._pids()
+        before, started = {role: self._cpu_s(pid) for role, pid in pids.items()}, time.monotonic()
+        self._inside("record", "3")
+        passed_s = time.monotonic() - started
+        pss = {role: self._pss_mb(pid) for role, pid in pids.items()}
+        cpu = {role: (self._cpu_s(pid) - before[role]) / passed_s * 100 for role, pid in pids.items()}
+        told = ", ".join(f"{role} {pss[role]:.0f} MB and {cpu[role]:.1f} %" for role in self.roles)
+        return f"PSS and CPU of a core over {passed_s:.0f} s: {told}; together {sum(pss.values()):.0f} MB"
+
+    def doctor(self) -> str:
+        found = json.loads(self.box.run("doorward", "doctor", "--json", check=False).stdout)["findings"]
+        faults = [f"{each['subject']}: {each['message']}" for each in found if each["health"] == "bad"]
+        assert not faults, faults
+        assert all(each["remedy"] for each in found if each["health"] != "fine")
+        camera = next(each["message"] for each in found if each["subject"] == "camera")
+        return f"{len(found)} things looked at, no fault; the camera: {camera}"
+
     def page(self) -> str:
         path = self.box.root / "etc/doorward/doorward.toml"
         path.write_text(path.read_text() + "\n[page]\n")
@@ -332,6 +351,14 @@ class Story:
     def _pid(self, role: str) -> str:
         return self.box.property(f"doorward-{role}.service", "MainPID")
 
+    def _pss_mb(self, pid: str) -> float:
+        rollup = self.box.run("cat", f"/proc/{pid}/smaps_rollup").stdout
+        return int(re.findall(r"^Pss: +(\d+)", rollup, re.MULTILINE)[0]) / 1024
+
+    def _cpu_s(self, pid: str) -> float:
+        fields = self.box.run("cat", f"/proc/{pid}/stat").stdout.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _pids(self) -> dict[str, str]:
         return {role: self._pid(role) for role in self.roles}
 
@@ -367,6 +394,8 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "broker": Story.broker,
     "first sealed clip": Story.first_clip,
     "request to opened footage": Story.request,
+    "memory and CPU": Story.weight,
+    "doctor": Story.doctor,
     "page": Story.page,
     "probes": Story.probes,
     "watchdog": Story.watchdog,
