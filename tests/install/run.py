@@ -112,6 +112,26 @@ class Story:
         found = self._inside("ask")
         return f"{found['segments']} segments asked for, approved, uploaded, received, opened and verified"
 
+    def home(self) -> str:
+        """The uplink's other broker: a home's, with no certificate, from the same sandbox."""
+        (self.box.root / "etc/mosquitto/home.conf").write_text("listener 1884 127.0.0.1\nallow_anonymous true\n")
+        self.box.run("systemd-run", "-q", "--unit=home-broker", "mosquitto", "-c", "/etc/mosquitto/home.conf")
+        path = self.box.root / "etc/doorward/doorward.toml"
+        before = path.read_text()
+        path.write_text(before + '\n[home_assistant]\nhost = "127.0.0.1"\nport = 1884\n')
+        self.box.run("doorward", "apply")
+        asked = (
+            "from paho.mqtt import subscribe; "
+            "print(subscribe.simple('homeassistant/device/+/config', hostname='127.0.0.1', port=1884).payload.decode())"
+        )
+        python = "/opt/doorward/current/venv/bin/python"
+        told = json.loads(self.box.run("timeout", "90", python, "-c", asked).stdout)
+        path.write_text(before)
+        self.box.run("doorward", "apply")
+        self.box.run("systemctl", "stop", "home-broker")
+        self._until(lambda: self._status()["link"].get("link") == "connected", "the link, again")
+        return f"Home Assistant's broker was told of {len(told['components'])} entities"
+
     def weight(self) -> str:
         """PSS and CPU of each role while it records."""
         pids = self._pids()
@@ -396,6 +416,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "request to opened footage": Story.request,
     "memory and CPU": Story.weight,
     "doctor": Story.doctor,
+    "home": Story.home,
     "page": Story.page,
     "probes": Story.probes,
     "watchdog": Story.watchdog,
