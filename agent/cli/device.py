@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.words import counted
 from agent.config import load
 
 __all__ = ["init", "requests", "status"]
@@ -62,13 +63,14 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
         (
             "motion",
-            f"{recorder['events']} events, {recorder['frames']} frames, "
+            f"{counted(recorder['events'], 'event')}, {counted(recorder['frames'], 'frame')}, "
             f"{recorder['analysis_ms_per_frame']:.2f} ms each{_passes_words(recorder)}, "
             f"{recorder['frames_dropped']} dropped",
         ),
         (
             "vault",
-            f"{answer['vault']['segments']} segments, {answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
+            f"{counted(answer['vault']['segments'], 'segment')}, "
+            f"{answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
         ),
         *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
@@ -104,14 +106,15 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
         click.echo(
             f"    {request['requester_name']} ({request['kind']}), case {request['case']}, {request['incident']}"
         )
-        click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {request['segments']} segments match")
+        window = f"{_time(request['from'])} to {_time(request['to'])} UTC"
+        click.echo(f"    {window}, {counted(request['segments'], 'segment')} match")
     if answer["blocked"]:
         click.echo(f"\nBlocked, without bothering you: {len(answer['blocked'])}")
         for blocked in answer["blocked"][:10]:
             click.echo(f"    {blocked['requester']}: {blocked['reason']}")
-    counted = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
-    if counted:
-        click.echo(f"\nMessages without effect: {counted}.")
+    without_effect = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
+    if without_effect:
+        click.echo(f"\nMessages without effect: {without_effect}.")
 
 
 def _passes_words(recorder: dict[str, Any]) -> str:

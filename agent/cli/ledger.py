@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli import words
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.owner.ledger import ledger as list_entries
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.errors import ConfigurationError
@@ -22,7 +22,7 @@ from agent.owner.transparency_picture import draw, page
 __all__ = ["ledger"]
 
 
-@click.group()
+@click.group(cls=Group)
 def ledger() -> None:
     """Read what the doorbell did, and prove that it is all of it.
 
