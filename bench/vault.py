@@ -276,20 +276,24 @@ def measure_wear() -> None:
     if reason := why_not():
         print(f"\nwear: not measured here: {reason}")
         return
+    times, extra = wear(8, 48)
+    print(
+        f"\nwear, a segment of {SEGMENT_BYTES / MB} MB in five pieces, synced every 2 s, on ext4 with its journal:"
+        f"\n  {times:.3f} times its ciphertext, {extra / 1000:.1f} kB extra"
+    )
+
+
+def wear(few: int, many: int) -> tuple[float, float]:
+    """Bytes sent to the disk, as a multiple of the ciphertext and as bytes beyond it for each segment."""
     from tests.crash.power.cuts import written_by
 
-    few, many = 8, 48
     (first, first_sealed), (last, last_sealed) = (
         written_by([sys.executable, "-m", "bench.vault", "--wear", str(count)], image_bytes=192 << 20)
         for count in (few, many)
     )
     # The difference: setting up directories, reserve and journal happens once.
     written, ciphertext = last - first, last_sealed - first_sealed
-    extra = (written - ciphertext) / (many - few)
-    print(
-        f"\nwear, a segment of {SEGMENT_BYTES / MB} MB in five pieces, synced every 2 s, on ext4 with its journal:"
-        f"\n  {written / ciphertext:.3f} times its ciphertext, {extra / 1000:.1f} kB extra"
-    )
+    return written / ciphertext, (written - ciphertext) / (many - few)
 
 
 class SteppedClock(RealClock):

@@ -71,6 +71,9 @@ if [ "$purpose" = test ]; then
     # Without them those tests skip and say so, so a failure here stops nothing.
     has chromium || wished="$wished chromium"
     has certutil || wished="$wished libnss3-tools"
+    # The vault's power cuts on a real ext4, and system calls that fail.
+    has mkfs.ext4 || wished="$wished e2fsprogs"
+    has strace || wished="$wished strace"
     # The installation in a container of its own, which only root can boot.
     if [ "$(id -u)" = 0 ]; then
         has systemd-nspawn || wished="$wished systemd-container"
@@ -149,7 +152,7 @@ if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
     say "The system's own mosquitto service stays off.  To use it:  sudo systemctl enable --now mosquitto"
 fi
 if [ -n "$wished" ]; then
-    say "Installing a browser, a container or both for the tests:  apt-get install --no-install-recommends $wished"
+    say "Installing what some of the tests want:  apt-get install --no-install-recommends $wished"
     # shellcheck disable=SC2086 # a list of package names is meant to be split
     apt_get install -y --no-install-recommends $wished ||
         say "That did not work: the tests that want them will be skipped."
