@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 import av
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, StorageError
@@ -54,8 +54,16 @@ def probe(media: Media) -> Footage:
         return Footage(frames, end_ticks / TICKS_PER_S, stream.width, stream.height, size_bytes)
 
 
-def join_mp4(segments: Sequence[Media], out: Path, *, starts_ns: Sequence[int] | None = None) -> Footage:
+def join_mp4(
+    segments: Sequence[Media],
+    out: Path,
+    *,
+    starts_ns: Sequence[int] | None = None,
+    sounds: Sequence[Media | None] = (),
+) -> Footage:
     """Write `segments`, in order, as one faststart MP4 at `out`; say what it holds.
+
+    `sounds`, where given one per segment: what was heard during it, laid beside its pictures as it is.
 
     `starts_ns`, one per segment on one clock, keeps the gaps between them; without it they are closed.
     Raises `FormatError` when a segment is no video, overlaps the one before, or has another picture format;
@@ -65,7 +73,7 @@ def join_mp4(segments: Sequence[Media], out: Path, *, starts_ns: Sequence[int] |
         raise FormatError("Joining needs at least one segment, and a start time for each or for none.")
     unfinished = out.with_name(out.name + ".part")
     try:
-        _write(segments, starts_ns, unfinished)
+        _write(segments, starts_ns, sounds, unfinished)
         unfinished.replace(out)
     except OSError as error:
         raise StorageError(
@@ -76,7 +84,9 @@ def join_mp4(segments: Sequence[Media], out: Path, *, starts_ns: Sequence[int] |
     return probe(out)
 
 
-def _write(segments: Sequence[Media], starts_ns: Sequence[int] | None, out: Path) -> None:
+def _write(
+    segments: Sequence[Media], starts_ns: Sequence[int] | None, sounds: Sequence[Media | None], out: Path
+) -> None:
     options = {"movflags": "faststart", "video_track_timescale": str(TICKS_PER_S)}
     with (
         _opened(segments[0]) as first,
@@ -85,6 +95,7 @@ def _write(segments: Sequence[Media], starts_ns: Sequence[int] | None, out: Path
         picture_format = bytes(first.streams.video[0].codec_context.extradata or b"")
         # opaque: without it some PyAV releases write a track without samples
         track = joined.add_stream_from_template(first.streams.video[0], opaque=True)
+        heard = _SoundTrack(joined, sounds)
         end_ticks = 0
         for number, segment in enumerate(segments):
             begin_ticks = end_ticks
@@ -108,6 +119,62 @@ def _write(segments: Sequence[Media], starts_ns: Sequence[int] | None, out: Path
                     packet.stream = track
                     end_ticks = begin_ticks + until_ticks
                     joined.mux(packet)
+            heard.add(number, begin_ticks)
+
+
+class _SoundTrack:
+    """The second track of a joined file, if any segment has sound."""
+
+    def __init__(self, joined: OutputContainer, sounds: Sequence[Media | None]) -> None:
+        self._joined = joined
+        self._sounds = sounds
+        self._format = b""
+        self._last = -1
+        self._track: av.AudioStream | None = None
+        first = next((sound for sound in sounds if sound is not None), None)
+        if first is not None:
+            with _opened_sound(first) as container:
+                template = container.streams.audio[0]
+                self._format = bytes(template.codec_context.extradata or b"")
+                self._track = joined.add_stream_from_template(template, opaque=True)
+
+    def add(self, number: int, begin_ticks: int) -> None:
+        """What was heard during segment `number`, whose pictures begin at `begin_ticks` of the joined file."""
+        track = self._track
+        sound = self._sounds[number] if track is not None else None
+        if track is None or sound is None:
+            return
+        with _opened_sound(sound) as container:
+            stream = container.streams.audio[0]
+            if bytes(stream.codec_context.extradata or b"") != self._format:
+                raise FormatError(f"Segment {number + 1} has another sound format than the one before.")
+            base = Fraction(1, stream.codec_context.sample_rate)
+            begin = round(begin_ticks * _TICK / base)
+            try:
+                for packet in container.demux(stream):
+                    if packet.pts is None or not packet.size:
+                        continue
+                    at = begin + round(packet.pts * (packet.time_base or base) / base)
+                    # Where a gap is closed, the last packet of one segment may reach a little into the next.
+                    self._last = max(at, self._last + 1)
+                    packet.pts = packet.dts = self._last
+                    packet.time_base, packet.stream = base, track
+                    self._joined.mux(packet)
+            except av.error.FFmpegError as error:
+                raise FormatError("This is not a segment's sound.") from error
+
+
+@contextmanager
+def _opened_sound(media: Media) -> Iterator[InputContainer]:
+    source = BytesIO(media) if isinstance(media, bytes) else str(media)
+    try:
+        container = av.open(source, mode="r", format="mp4")
+    except (av.error.FFmpegError, OSError) as error:
+        raise FormatError("This is not a segment's sound.") from error
+    with container:
+        if not container.streams.audio:
+            raise FormatError("This is not a segment's sound.")
+        yield container
 
 
 def _span_ticks(packet: av.Packet[av.VideoStream]) -> tuple[int, int]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.core.disclosure import clips_told
+from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Segment
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import Receipt
+from agent.wire.disclosures import PartKind, Receipt
 from agent.wire.messages import Deletion
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
@@ -64,8 +64,9 @@ def first_in(
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if (approval.device, approval.request, approval.reply) != (enrolment.device, request_sha256, reply):
         raise OpenError("The approval that the device shows is for something else.", remedy=_REMEDY)
-    _require_recorded(approval.segments, {name: _payloads(record)[0] for name, record in records.items()})
-    _require_recorded(approval.posters, {name: _payloads(record)[1] for name, record in records.items()})
+    _require_recorded(approval.segments, _payloads(PartKind.SEGMENT, records))
+    _require_recorded(approval.posters, _payloads(PartKind.POSTER, records))
+    _require_recorded(approval.sounds, _payloads(PartKind.SOUND, records))
     if set(approval.clips or ()) - set(clips_told(records, tuple(records))):
         raise OpenError("The approval that the device shows tells of other clips than matched.", remedy=_REMEDY)
     return FirstApproval(enrolment.name_of(opened.key_id), approval, hashlib.sha256(opened.payload).hexdigest())
@@ -112,13 +113,10 @@ def _require_recorded(items: Iterable[SealedItem], payloads: Mapping[str, str | 
             )
 
 
-def _payloads(signed: SignedRecord) -> tuple[str | None, str | None]:
-    """The hashes of the sealed content: of the segment, and of its poster if it has one."""
-    record = signed.record
-    if not isinstance(record, Segment | Adopted):
-        return None, None
-    poster = record.poster_file
-    return record.file.sha256_payload, None if poster is None else poster.sha256_payload
+def _payloads(kind: PartKind, records: Mapping[str, SignedRecord]) -> dict[str, str | None]:
+    """The hash of each segment's sealed content of that kind, None where it has none."""
+    files = {name: stored_file(kind, record) for name, record in records.items()}
+    return {name: None if file is None else file.sha256_payload for name, file in files.items()}
 
 
 def _text(answer: Mapping[str, object], name: str) -> bytes | None:

@@ -29,7 +29,7 @@ from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
-from agent.owner.opening import open_captured, open_poster
+from agent.owner.opening import open_captured, open_poster, open_sound
 from agent.owner.reviewing import Clip, Review, ReviewedSegment, request_payload
 from agent.owner.sources import DeviceVault
 from agent.owner.stating import state
@@ -62,6 +62,8 @@ class Choice:
     posters: tuple[Clip, ...] = ()
     told: tuple[Clip, ...] = ()
     """Clips whose existence the requester may know of."""
+    sound: bool = False
+    """What was heard during `segments`, too."""
 
 
 def approve(
@@ -93,6 +95,11 @@ def approve(
     reply = HybridRecipient.parse(review.request.reply)
     vault = DeviceVault(link, met.key)
     items = [_handed_over(keys, each, vault.sealed(each.id), reply, met.key.id) for each in chosen]
+    heard = [
+        _sound_handed_over(keys, each, vault.sealed_sound(each.id), reply, met.key.id)
+        for each in chosen
+        if choice.sound and each.has_sound
+    ]
     posted = [_poster_handed_over(keys, each, vault.sealed_poster(each.id), reply) for each in posters]
     answer = state(
         link,
@@ -100,11 +107,12 @@ def approve(
         met,
         Approval,
         now_ms=now_ms,
-        headers=[header for _, header in (*items, *posted)],
+        headers=[header for _, header in (*items, *posted, *heard)],
         request=review.payload_sha256,
         reply=review.request.reply,
         segments=tuple(item for item, _ in items),
         posters=tuple(item for item, _ in posted),
+        sounds=tuple(item for item, _ in heard),
         contact=None if contact is None else _sealed_contact(contact, reply),
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,
@@ -192,7 +200,7 @@ def _require_time(review: Review, now_ms: int) -> None:
 
 def _chosen(review: Review, choice: Choice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
     """The chosen segments, and those whose posters were chosen, in the order of the review."""
-    if choice == Choice():
+    if choice in (Choice(), Choice(sound=True)):
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     matched = {each.id: each for each in review.segments}
     for name in choice.segments:
@@ -223,6 +231,14 @@ def _handed_over(
     if not opened.whole:
         raise OpenError(f"The end of segment {each.number} is missing.", remedy="Share the others.")
     return _wrapped(keys, each.id, each.record.file.sha256_payload, data, reply)
+
+
+def _sound_handed_over(
+    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
+) -> tuple[SealedItem, bytes]:
+    open_sound(each.signed, data, [keys.identity], device=device)
+    assert each.record.sound_file is not None  # noqa: S101 (`open_sound` has refused it)
+    return _wrapped(keys, each.id, each.record.sound_file.sha256_payload, data, reply)
 
 
 def _poster_handed_over(

@@ -60,12 +60,15 @@ def export_clip(
     clip: Sequence[Listed],
     out: Path,
     opened_one: Callable[[], None] = lambda: None,
+    *,
+    sound: bool = True,
 ) -> Exported:
     """Open the segments of one clip and write them as `<UTC time>-<event>.mp4`, with a still beside it.
 
+    `sound`: with what was heard, where there is something.
     Gaps between segments that follow each other are closed.  Raises `StorageError` when `out` cannot be written.
     """
-    opened, notes = [], []
+    opened, heard, notes = [], [], []
     for item in clip:
         try:
             segment = source.open(item.id, identities)
@@ -77,12 +80,14 @@ def export_clip(
         finally:
             opened_one()
         opened.append(segment)
+        heard.append(_sound(source, identities, item, notes) if sound else None)
         if not segment.whole:
             notes.append(f"segment {item.id} has no end: verified to byte {segment.verified_bytes}")
     if not opened:
         return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
     stem = stem_of(clip)
-    video, seconds = _join([segment.media for segment in opened], files.make_folder(out) / f"{stem}.mp4", notes)
+    media = [segment.media for segment in opened]
+    video, seconds = _join(media, heard, files.make_folder(out) / f"{stem}.mp4", notes)
     still = _write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
     return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
 
@@ -95,22 +100,23 @@ def stem_of(clip: Sequence[Listed]) -> str:
 def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[], None] = lambda: None) -> ClipFiles:
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
-    media, segments, notes = [], {}, []
+    media, heard, segments, notes = [], [], {}, []
     for each in clip.segments:
         try:
-            opened = review.open(each.id)
+            opened, sound = review.open(each.id), review.sound(each.id)
             path = out / f"segment-{each.number:03}.mp4"
-            _write_video([opened.media], path)
+            _write_video([opened.media], [sound], path)
         except FormatError as error:
             notes.append(f"segment {each.number} is left out: {error}")
             continue
         finally:
             opened_one()
         media.append(opened.media)
+        heard.append(sound)
         segments[each.number] = path
     if not media:
         return ClipFiles(clip, None, None, segments, tuple(notes))
-    video, _ = _join(media, out / f"clip-{clip.number}.mp4", notes)
+    video, _ = _join(media, heard, out / f"clip-{clip.number}.mp4", notes)
     try:
         poster = review.poster(clip)
     except FormatError as error:
@@ -119,19 +125,20 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
     return ClipFiles(clip, video, _write_still(poster, media[0], video.with_suffix(".jpg")), segments, tuple(notes))
 
 
-def _join(media: Sequence[bytes], out: Path, notes: list[str]) -> tuple[Path, float]:
+def _join(media: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]) -> tuple[Path, float]:
     """The video, or the first of several where the segments do not go into one."""
     try:
-        return out, _write_video(media, out)
+        return out, _write_video(media, heard, out)
     except FormatError as error:
         notes.append(f"written segment by segment: {error.message}")
     names = [out.with_name(f"{out.stem}-{number:03}{out.suffix}") for number in range(1, len(media) + 1)]
-    return names[0], sum(_write_video([each], name) for each, name in zip(media, names, strict=True))
+    parts = zip(media, heard, names, strict=True)
+    return names[0], sum(_write_video([each], [sound], name) for each, sound, name in parts)
 
 
-def _write_video(media: Sequence[bytes], out: Path) -> float:
+def _write_video(media: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
     """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
-    seconds = join_mp4(media, out).seconds
+    seconds = join_mp4(media, out, sounds=heard).seconds
     with files.storage_errors(out):
         out.chmod(0o600)
     return seconds
@@ -146,6 +153,19 @@ def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
             return None
     files.write_private(out, poster)
     return out
+
+
+def _sound(source: Source, identities: Sequence[AgeIdentity], item: Listed, notes: list[str]) -> bytes | None:
+    """A sound that does not open costs nothing but itself."""
+    if not item.sound:
+        return None
+    try:
+        return source.sound(item.id, identities)
+    except NetworkError:
+        raise
+    except DoorwardError as error:
+        notes.append(f"the sound of segment {item.id} is left out: {error}")
+        return None
 
 
 def _poster(

@@ -21,7 +21,7 @@ from agent.core.vault.segment import Begin, begin_in
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner import files
 from agent.owner.keys import AgeIdentity
-from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_unrecorded
+from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound, open_unrecorded
 from agent.owner.sources import EVERYTHING_MS, Listed
 from agent.wire.identities import PublicKey
 
@@ -82,6 +82,14 @@ class FolderVault:
         name = VaultFile(segment, FileKind.POSTER)
         data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
         return open_poster(stored.record, data, identities)
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        stored = self._get(segment)
+        if stored.record is None:
+            raise FormatError(f"The device recorded no sound for segment {segment}.")
+        name = VaultFile(segment, FileKind.SOUND)
+        data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
+        return open_sound(stored.record, data, identities, device=self.device)
 
     def _get(self, segment: str) -> _Stored:
         stored = self._stored.get(segment)
@@ -144,6 +152,7 @@ def _from_record(signed: SignedRecord) -> Listed | None:
         size_bytes=record.file.size,
         poster=record.poster_file is not None,
         whole=record.complete,
+        sound=record.sound_file is not None,
     )
 
 

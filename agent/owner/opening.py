@@ -17,7 +17,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.core.disclosure import agree
+from agent.core.disclosure import agree, agree_sound
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.age.opening import Identity, VerifiedPrefix, open_bytes
 from agent.core.vault.digest import digest
@@ -27,7 +27,7 @@ from agent.core.vault.segment import Begin, Context, begin_in, split_media
 from agent.errors import FormatError, OpenError
 from agent.media.fmp4 import whole_fragments
 
-__all__ = ["OpenedSegment", "open_captured", "open_poster", "open_unrecorded"]
+__all__ = ["OpenedSegment", "open_captured", "open_poster", "open_sound", "open_unrecorded"]
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -102,6 +102,18 @@ def open_poster(signed: SignedRecord, data: bytes, identities: Sequence[Identity
     if not image.startswith(_JPEG):
         raise FormatError(f"The poster of segment {record.id} is not a JPEG.")
     return image
+
+
+def open_sound(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> bytes:
+    """What was heard during this segment: an MP4 of one track, whose instant 0 is the segment's.  Raises likewise."""
+    record = signed.record
+    file = record.sound_file if isinstance(record, Segment | Adopted) else None
+    if file is None or not isinstance(record, Segment | Adopted):
+        raise FormatError("The device signed no sound for this segment.")
+    _require_signed_bytes(file, data, f"the sound of segment {record.id}")
+    track, context = split_media(open_bytes(data, identities))
+    agree_sound(record, context, device=device)
+    return track
 
 
 def _require_signed_bytes(file: Sealed, data: bytes, what: str) -> None:

@@ -25,7 +25,7 @@ from agent.owner.answered import FirstApproval, deletion_in, first_in, receipt_i
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
-from agent.owner.opening import OpenedSegment, open_captured, open_poster
+from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound
 from agent.owner.sources import DeviceVault, record_of
 from agent.owner.trusting import Trusted, trusted_at
 from agent.wire import envelope, limits, strictjson
@@ -61,6 +61,10 @@ class ReviewedSegment:
     def shareable(self) -> bool:
         """False for one whose end a power cut took: a requester could not verify it as a whole."""
         return self.record.complete
+
+    @property
+    def has_sound(self) -> bool:
+        return self.record.sound_file is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,14 @@ class Review:
             return None
         data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
         return open_poster(first.signed, data, [self._keys.identity])
+
+    def sound(self, segment: str, link: Link | None = None) -> bytes | None:
+        """What was heard during a matched segment, opened and checked; None when it has no sound."""
+        found = self._find(segment)
+        if not found.has_sound:
+            return None
+        data = DeviceVault(link or self._link, self.device).sealed_sound(segment)
+        return open_sound(found.signed, data, [self._keys.identity], device=self.device.id)
 
     def _find(self, segment: str) -> ReviewedSegment:
         for each in self.segments:

@@ -17,7 +17,7 @@ from agent.core.vault.records import Adopted, Segment
 from agent.errors import NetworkError, OpenError
 from agent.owner.keys import AgeIdentity, OwnerKeys
 from agent.owner.meeting import Link, field, meet
-from agent.owner.opening import OpenedSegment, open_captured, open_poster
+from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound
 from agent.wire.identities import PublicKey
 
 __all__ = ["DeviceVault", "Listed", "Source", "open_segment", "record_of"]
@@ -38,6 +38,7 @@ class Listed:
     size_bytes: int
     poster: bool
     whole: bool
+    sound: bool = False
 
 
 class Source(Protocol):
@@ -53,6 +54,10 @@ class Source(Protocol):
 
     def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
         """The JPEG of the clip that begins with `segment`, opened and checked."""
+        ...
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        """What was heard during `segment`, opened and checked."""
         ...
 
 
@@ -85,6 +90,9 @@ class DeviceVault:
     def sealed_poster(self, segment: str) -> bytes:
         return self._link.fetch("poster", id=segment)[1]
 
+    def sealed_sound(self, segment: str) -> bytes:
+        return self._link.fetch("sound", id=segment)[1]
+
     def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
         answer, data = self._link.fetch("segment", id=segment)
         signed = record_of(field(answer, "record", str), segment, self._device)
@@ -93,6 +101,11 @@ class DeviceVault:
     def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
         answer, data = self._link.fetch("poster", id=segment)
         return open_poster(record_of(field(answer, "record", str), segment, self._device), data, identities)
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        answer, data = self._link.fetch("sound", id=segment)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_sound(signed, data, identities, device=self._device.id)
 
 
 def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> OpenedSegment:

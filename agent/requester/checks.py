@@ -60,7 +60,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedItem:
-    """A part after all its checks.  `opened_sha256`: of the video without its context box, or of the poster's JPEG."""
+    """A part after all its checks.  `opened_sha256`: of video or sound without its context box, or of the JPEG."""
 
     number: int
     item: Item
@@ -105,3 +105,7 @@ class Verification:
     @property
     def posters(self) -> tuple[VerifiedItem, ...]:
         return tuple(each for each in self.items if each.item.part.kind is PartKind.POSTER)
+
+    @property
+    def sounds(self) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is PartKind.SOUND)

@@ -19,6 +19,8 @@ class Shown:
 
     number: int
     verified: VerifiedItem
+    sound: VerifiedItem | None = None
+    """What was heard during it, where that was shared too."""
 
     @property
     def id(self) -> str:
@@ -69,7 +71,8 @@ def clips_of(verification: Verification) -> tuple[Clip, ...]:
     ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
     events = dict.fromkeys(each.item.record.event for each in ordered)
     videos = [each for each in ordered if each in verification.segments]
-    shown = [Shown(number, each) for number, each in enumerate(videos, start=1)]
+    heard = {each.item.part.id: each for each in verification.sounds}
+    shown = [Shown(number, each, heard.get(each.item.part.id)) for number, each in enumerate(videos, start=1)]
     return tuple(
         Clip(
             number,

@@ -171,7 +171,12 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
             "name": disclosed.seconder,
             "key": _approver_key(disclosed, disclosed.seconder).text,
         },
-        "shared": {"segments": grades.segments, "posters": grades.posters, "clips_told": len(grades.told)},
+        "shared": {
+            "segments": grades.segments,
+            "posters": grades.posters,
+            "sounds": grades.sounds,
+            "clips_told": len(grades.told),
+        },
         "clips_told": [
             {"from_ms": clip.from_ms, "to_ms": clip.to_ms, "segments": clip.segments, "shared": clip.shared}
             for clip in grades.told
@@ -182,7 +187,9 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
                 "event": clip.event,
                 "mp4": f"clips/clip-{clip.number:02}.mp4" if clip.segments else None,
                 "segments": [
-                    _item(each.verified) | {"mp4": f"segments/segment-{each.number:03}.mp4", "end_ms": each.end_ms}
+                    _item(each.verified)
+                    | {"mp4": f"segments/segment-{each.number:03}.mp4", "end_ms": each.end_ms}
+                    | ({"sound": _item(each.sound)} if each.sound is not None else {})
                     for each in clip.segments
                 ],
                 "poster": _item(clip.poster) if clip.poster else None,

@@ -31,11 +31,14 @@ class Grades:
     clips: int
     posters: int
     told: tuple[Told, ...]
+    sounds: int = 0
+    """Of the segments, those that came with what was heard."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         said = (
             self.segments and f"{_count(self.segments, 'segment')} of video in {_count(self.clips, 'clip')}",
+            self.sounds and f"the sound of {_count(self.sounds, 'segment')}",
             self.posters and f"{_count(self.posters, 'poster')}: a still picture of a clip, without its video",
             self.told and f"that {_count(len(self.told), 'clip')} {_exist(len(self.told))}, and when",
         )
@@ -55,6 +58,7 @@ def grades_of(verification: Verification) -> Grades:
         segments=len(verification.segments),
         clips=len({each.item.record.event for each in verification.segments}),
         posters=len(verification.posters),
+        sounds=len(verification.sounds),
         told=tuple(
             Told(
                 clip.from_ms,

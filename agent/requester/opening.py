@@ -3,8 +3,9 @@
     report.html       what was asked, what was received, every check in plain words
     certificate.html  for a court, filled in as far as a program can; missing when no file was shared
     all.mp4           everything in order, one after the other; missing when the pictures differ in format
-    clips/            one MP4 for each clip
+    clips/            one MP4 for each clip, with what was heard where that was shared
     segments/         one MP4 for each segment: exactly the bytes whose hash the device signed
+    sounds/           one MP4 without pictures for each segment whose sound was shared, likewise
     pictures/         one JPEG for each clip
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
@@ -46,6 +47,8 @@ class OpenedClip:
     segments: tuple[Path, ...]
     picture: Path | None
     seconds: float
+    sounds: tuple[Path | None, ...] = ()
+    """One for each segment; None where its sound was not shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class _Workshop:
         verification = examine(self._requester, disclosure, self._keep)
         clips = tuple(self._clip(clip) for clip in clips_of(verification))
         shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also what opened before a check failed
-        merged = self._merged([path for clip in clips for path in clip.segments])
+        sounds = [path for clip in clips for path in clip.sounds]
+        merged = self._merged([path for clip in clips for path in clip.segments], sounds)
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
         report = self._folder / "report.html"
         pictures = [
@@ -127,15 +131,20 @@ class _Workshop:
         return self._folder / "kept" / str(item.number)
 
     def _clip(self, clip: Clip) -> OpenedClip:
-        segments = []
+        segments, sounds = [], []
         for each in clip.segments:
-            path = files.make_folder(self._folder / "segments") / f"segment-{each.number:03}.mp4"
-            with files.storage_errors(path):
-                self._kept(each.verified).rename(path)
-            segments.append(path)
+            segments.append(self._take(each.verified, "segments", f"segment-{each.number:03}.mp4"))
+            name = f"segment-{each.number:03}-sound.mp4"
+            sounds.append(self._take(each.sound, "sounds", name) if each.sound is not None else None)
         mp4 = files.make_folder(self._folder / "clips") / f"clip-{clip.number:02}.mp4" if segments else None
-        seconds = join_mp4(segments, mp4).seconds if mp4 else 0.0
-        return OpenedClip(clip, mp4, tuple(segments), self._picture(clip, segments), seconds)
+        seconds = join_mp4(segments, mp4, sounds=sounds).seconds if mp4 else 0.0
+        return OpenedClip(clip, mp4, tuple(segments), self._picture(clip, segments), seconds, tuple(sounds))
+
+    def _take(self, item: VerifiedItem, folder: str, name: str) -> Path:
+        path = files.make_folder(self._folder / folder) / name
+        with files.storage_errors(path):
+            self._kept(item).rename(path)
+        return path
 
     def _picture(self, clip: Clip, segments: Sequence[Path]) -> Path | None:
         """The poster if it was shared, else the first picture of the video."""
@@ -147,11 +156,11 @@ class _Workshop:
         files.write(path, image)
         return path
 
-    def _merged(self, segments: Sequence[Path]) -> Path | None:
+    def _merged(self, segments: Sequence[Path], sounds: Sequence[Path | None]) -> Path | None:
         if not segments:
             return None
         try:
-            join_mp4(segments, self._folder / "all.mp4")
+            join_mp4(segments, self._folder / "all.mp4", sounds=sounds)
         except FormatError:
             return None  # two picture formats: the clips stand on their own
         return self._folder / "all.mp4"
@@ -174,6 +183,7 @@ def _moved(opened: OpenedDisclosure, old: Path, new: Path) -> OpenedDisclosure:
             tuple(map(there, each.segments)),
             there(each.picture) if each.picture else None,
             each.seconds,
+            tuple(there(path) if path else None for path in each.sounds),
         )
         for each in opened.clips
     )

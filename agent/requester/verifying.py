@@ -21,6 +21,7 @@ from agent.core.disclosure import (
     Disclosed,
     Item,
     agree,
+    agree_sound,
     check_part,
     device_said,
     enrolled,
@@ -271,6 +272,9 @@ def _opened(
     context = None
     if item.part.kind is PartKind.POSTER:
         opened = _poster(item, data, identity)
+    elif item.part.kind is PartKind.SOUND:
+        opened, context = split_media(open_bytes(data, [identity]))
+        agree_sound(item.record, context, device=manifest.device_key.id)
     elif item.record.complete:
         opened, context = split_media(open_bytes(data, [identity]))
         agree(item.record, context, device=manifest.device_key.id)
@@ -293,6 +297,9 @@ def _poster(item: Item, data: bytes, identity: HybridIdentity) -> bytes:
     return image
 
 
+_NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind.SOUND: "Sound"}
+
+
 def _say_footage(found: _Findings, words: _Words) -> None:
     adopted = sum(not each.witnessed for each in found.items)
     words.said = "Each file opens, and the video inside has the hash that the device signed when it recorded it."
@@ -302,7 +309,7 @@ def _say_footage(found: _Findings, words: _Words) -> None:
             "bytes when it found them again, not the video."
         )
     for each in found.items:
-        what = "Video" if each.item.part.kind is PartKind.SEGMENT else "Picture"
+        what = _NAMES[each.item.part.kind]
         words.prove(f"{what} {each.item.part.id} (SHA-256)", each.opened_sha256)
 
 

@@ -89,6 +89,7 @@ class Control:
             "bulletins": lambda _frame: ({"bulletins": [_ascii(each) for each in bulletins(self._journal)]}, b""),
             "segment": self._segment,
             "poster": self._poster,
+            "sound": self._sound,
             "list": self._list,
             "kept": self._kept,
             "settings": self._show_settings,
@@ -213,6 +214,13 @@ class Control:
             raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
         return {"record": self._vault.record(segment).line.decode()}, poster
 
+    def _sound(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        sound = self._vault.read_sound(segment)
+        if sound is None:
+            raise RequestError(f"Segment {segment} has no sound.", remedy="'list' says which have some.")
+        return {"record": self._vault.record(segment).line.decode()}, sound
+
     def _list(self, frame: Frame) -> Answer:
         found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))
         kept = self._keeping.kept()
@@ -281,6 +289,7 @@ def _listed(entry: VaultEntry, kept: Kept) -> dict[str, Any]:
         "quality": entry.quality.value,
         "size_bytes": entry.size_bytes,
         "poster": entry.poster is not None,
+        "sound": entry.sound is not None,
         "whole": entry.whole,
         "held_until_s": kept.held.get(entry.id),
     }

@@ -86,6 +86,9 @@ class OutboxMaker:
         if item.kind is PartKind.POSTER:
             yield (self._vault.read_poster(item.id) or b"")[item.stored.header_size :]
             return
+        if item.kind is PartKind.SOUND:
+            yield (self._vault.read_sound(item.id) or b"")[item.stored.header_size :]
+            return
         for offset in range(item.stored.header_size, item.stored.size, _PIECE_BYTES):
             yield self._vault.read(item.id, offset, min(_PIECE_BYTES, item.stored.size - offset))
 

@@ -45,6 +45,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "bulletins": (Mark.OWNER, _SMALL),
     "segment": (Mark.OWNER, _SMALL),
     "poster": (Mark.OWNER, _SMALL),
+    "sound": (Mark.OWNER, _SMALL),
     "list": (Mark.OWNER, _SMALL),
     "kept": (Mark.OWNER, _SMALL),
     "settings": (Mark.OWNER, _SMALL),

@@ -55,7 +55,7 @@ __all__ = [
 
 DISCLOSURE_LIMIT_BYTES: Final = 48 * 1024 * 1024
 DISCLOSURE_ENVELOPE_LIMIT_BYTES: Final = 64 * 1024 * 1024 + 1024
-MAX_PARTS: Final = 2 * MAX_SEGMENTS
+MAX_PARTS: Final = 3 * MAX_SEGMENTS
 MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
 _MAX_CHECKPOINT_CHARACTERS: Final = 16_384
@@ -86,6 +86,8 @@ class ContactCard(Message, frozen=True):
 class PartKind(enum.Enum):
     SEGMENT = "segment"
     POSTER = "poster"
+    SOUND = "sound"
+    """What was heard during the segment of the same id."""
 
 
 class Part(Message, frozen=True):

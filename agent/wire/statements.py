@@ -161,7 +161,7 @@ class Enrolment(OwnerStatement, frozen=True):
 
 
 class SealedItem(Message, frozen=True):
-    """One segment or poster to hand over: which stored bytes, under which new header.
+    """One segment, poster or sound to hand over: which stored bytes, under which new header.
 
     `payload_sha256` is of the age payload as the device stores it and signed it at capture; `header_sha256` of the new
     age header, made for the requester by the owner's client.  New header ++ stored payload is what is sent.
@@ -213,6 +213,8 @@ class Approval(OwnerStatement, frozen=True):
     reply: HybridRecipientText
     segments: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)]
     posters: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
+    sounds: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
+    """What was heard during segments that are shared: said for each, because pictures alone are the rule."""
     contact: Annotated[Base64Text, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
     """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
     gaps: Annotated[tuple[Absence, ...], Meta(max_length=MAX_GAPS)] | None = None
@@ -233,7 +235,11 @@ class Approval(OwnerStatement, frozen=True):
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
         # Two items under one header would share a file key, and opening one would open the other.
-        distinct("segments and posters", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
+        distinct("sounds", tuple(item.id for item in self.sounds))
+        if not {item.id for item in self.sounds} <= {item.id for item in self.segments}:
+            raise FormatError("sounds: only of segments that are shared.")
+        headers = tuple(item.header_sha256 for item in (*self.segments, *self.posters, *self.sounds))
+        distinct("segments, posters and sounds", headers)
         if self.contact is not None:
             base64.decode(self.contact)
 

@@ -20,6 +20,7 @@ from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustBundle
 from tests.cameras import gops_of, play
 from tests.owner.fake_device import FakeDevice
+from tests.sounds import track
 from tests.wire import samples
 
 NOW_MS = samples.NOW_S * 1000
@@ -96,7 +97,7 @@ def home(device: FakeDevice, keys: OwnerKeys, media: list[bytes]) -> Home:
     trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
     offer_bundle(device, keys, signed_bundle())
     segments = (
-        device.record(media[0], WINDOW_MS, event=1, poster=True),
+        device.record(media[0], WINDOW_MS, event=1, poster=True, sound=track(2, silent_s=1)),
         device.record(media[1], WINDOW_MS + 2000, event=1),
         device.record(media[2], WINDOW_MS + 60_000, event=2, poster=True),
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.core.consent import Cause, State, step
 from agent.core.disclosure import Released, release
 from agent.core.ledger.checkpoint import sign_checkpoint
@@ -19,7 +21,7 @@ from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.digest import digest
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import FileKind, VaultFile, segment_id
-from agent.core.vault.records import Adopted, Boot, Poster, Segment
+from agent.core.vault.records import Adopted, Boot, Poster, Segment, Sound
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, Stamp
 from agent.errors import FormatError, RequestError
@@ -59,6 +61,7 @@ class Stored:
     sealed: bytes
     signed: SignedRecord
     poster: bytes | None = None
+    sound: bytes | None = None
 
 
 @dataclass
@@ -147,6 +150,7 @@ class FakeDevice:
         *,
         event: int = 0,
         poster: bool = False,
+        sound: bytes | None = None,
         quality: ClockQuality = ClockQuality.SYNCED,
         length_ms: int = 2000,
     ) -> str:
@@ -163,14 +167,22 @@ class FakeDevice:
         )  # fmt: skip
         sealed, size = self._seal(media + context_box(context), begin)
         image = self._seal(JPEG, None) if poster else None
+        heard = None
+        if sound is not None:
+            digest_of = hashlib.sha256(sound).hexdigest()
+            own = msgspec.structs.replace(context, media_bytes=len(sound), sha256_media=digest_of)
+            heard = self._seal(sound + context_box(own), None)
         segment = Segment(
             id=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span, epoch=1,
             file=digest((sealed,), size), media_size=len(media), sha256_media=media_sha256,
             poster=None if image is None else Poster(
                 file=digest((image[0],), image[1]), sha256_image=hashlib.sha256(JPEG).hexdigest()
             ),
+            sound=None if heard is None or sound is None else Sound(
+                file=digest((heard[0],), heard[1]), media_size=len(sound), sha256_media=digest_of
+            ),
         )  # fmt: skip
-        self.stored[segment.id] = Stored(sealed, self._record(segment), image and image[0])
+        self.stored[segment.id] = Stored(sealed, self._record(segment), image and image[0], heard and heard[0])
         return segment.id
 
     def cut_short(self, media: bytes, start_ms: int, kept: float, *, recorded: bool = True) -> str:
@@ -200,6 +212,7 @@ class FakeDevice:
             for file, data in (
                 (VaultFile(name, kind), stored.sealed),
                 (VaultFile(name, FileKind.POSTER), stored.poster),
+                (VaultFile(name, FileKind.SOUND), stored.sound),
             ):
                 if data is not None:
                     path = folder / "vault" / "segments" / file.shard / file.name
@@ -238,7 +251,7 @@ class FakeDevice:
         self.asked_ops.append(op)
         answer = getattr(self, f"on_{op}")(body=body, **arguments)
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
-        if op in ("segment", "poster"):
+        if op in ("segment", "poster", "sound"):
             result = {"record": self.stored[arguments["id"]].signed.line.decode()}
         return self.lies[op](result, data) if op in self.lies else (result, data)
 
@@ -329,6 +342,12 @@ class FakeDevice:
             raise RequestError("no poster")
         return poster
 
+    def on_sound(self, body: bytes, id: str) -> bytes:
+        sound = self.stored[id].sound
+        if sound is None:
+            raise RequestError("no sound")
+        return sound
+
     def on_list(self, body: bytes, from_ms: int, to_ms: int) -> dict[str, Any]:
         found = []
         for name, stored in self.stored.items():
@@ -341,6 +360,7 @@ class FakeDevice:
                         "start_ms": record.span.start_ms, "end_ms": record.span.end_ms,
                         "quality": record.quality.value, "size_bytes": len(stored.sealed),
                         "poster": stored.poster is not None, "whole": record.complete,
+                        "sound": stored.sound is not None,
                     }
                 )  # fmt: skip
         return {"segments": found}
@@ -459,7 +479,8 @@ class FakeDevice:
 
     def _bytes_of(self, item: Released) -> bytes:
         stored = self.stored[item.id]
-        data = stored.sealed if item.kind is PartKind.SEGMENT else stored.poster
+        kept = {PartKind.SEGMENT: stored.sealed, PartKind.POSTER: stored.poster, PartKind.SOUND: stored.sound}
+        data = kept[item.kind]
         assert data is not None
         return data
 

@@ -8,7 +8,7 @@ from agent.core.consent import State
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
-from agent.owner.deciding import approve, deny, opt_in, opt_out, revoke
+from agent.owner.deciding import Choice, approve, deny, opt_in, opt_out, revoke
 from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
@@ -44,6 +44,35 @@ def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: R
         with pytest.raises(OpenError):
             open_bytes(home.device.stored[name].sealed, [REPLY])
     assert list(home.device.outbox) == [(PartKind.SEGMENT, home.segments[0])]
+
+
+def test_pictures_go_without_sound_unless_it_is_said(home: Home, review: Review) -> None:
+    approve(home.device, home.keys, review, list(home.segments), clock=now)
+    approval = last(home)
+    assert isinstance(approval, Approval)
+    assert approval.sounds == ()
+    assert {kind for kind, _ in home.device.outbox} == {PartKind.SEGMENT}
+    sealed = home.device.stored[home.segments[0]].sound
+    assert sealed is not None
+    with pytest.raises(OpenError):
+        open_bytes(sealed, [REPLY])
+
+
+def test_sound_is_a_key_of_its_own_for_segments_that_are_shared(home: Home, review: Review) -> None:
+    approve(home.device, home.keys, review, Choice(home.segments[:2], sound=True), clock=now)
+    assert list(home.device.outbox) == [
+        (PartKind.SEGMENT, home.segments[0]),
+        (PartKind.SEGMENT, home.segments[1]),
+        (PartKind.SOUND, home.segments[0]),
+    ]
+    heard, context = split_media(open_bytes(home.device.outbox[PartKind.SOUND, home.segments[0]], [REPLY]))
+    assert heard == review.sound(home.segments[0])
+    assert context.segment == home.segments[0]
+
+
+def test_nobody_is_given_the_sound_of_a_segment_without_its_pictures() -> None:
+    with pytest.raises(FormatError, match="only of segments that are shared"):
+        samples.approval(segments=(samples.item(0),), sounds=(samples.item(1),))
 
 
 def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(home: Home, review: Review) -> None:

@@ -25,6 +25,7 @@ from agent.owner.sources import DeviceVault, open_segment
 from agent.wire.identities import private_key_from_seed
 from tests.owner.conftest import WINDOW_MS, Home, seeds
 from tests.owner.fake_device import JPEG
+from tests.sounds import heard_from_s
 
 
 def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
@@ -52,6 +53,35 @@ def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: P
     assert done.still.read_bytes() == JPEG
     assert done.notes == ()
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_clip_is_exported_with_its_sound_in_time_or_without_it(home: Home, tmp_path: Path) -> None:
+    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    (clip,) = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
+    heard = export_clip(vault, [home.keys.identity], clip, tmp_path / "heard")
+    mute = export_clip(vault, [home.keys.identity], clip, tmp_path / "mute", sound=False)
+    assert heard.video is not None
+    assert mute.video is not None
+    (begins_s,) = heard_from_s(heard.video)
+    assert abs(begins_s - 1) < 0.01
+    assert heard_from_s(mute.video) == []
+    assert probe(heard.video).frames == probe(mute.video).frames == 40
+    assert heard.seconds == mute.seconds == 4.0
+
+
+def test_the_copied_disk_of_a_dead_device_is_heard_too(home: Home, tmp_path: Path) -> None:
+    folder = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    (clip, _) = clips_of(folder.listed())
+    done = export_clip(folder, [home.keys.identity], clip, tmp_path / "out")
+    assert done.video is not None
+    assert len(heard_from_s(done.video)) == 1
+    stored = home.device.stored[home.segments[0]]
+    assert stored.sound is not None
+    stored.sound = stored.sound[:-1] + bytes([stored.sound[-1] ^ 1])
+    vault = DeviceVault(home.device, home.device.key)
+    hurt = export_clip(vault, [home.keys.identity], clip, tmp_path / "hurt")
+    assert hurt.seconds == 4.0, "a sound that does not open costs nothing but itself"
+    assert "sound" in hurt.notes[0]
 
 
 def test_a_damaged_segment_costs_only_itself(home: Home, tmp_path: Path) -> None:

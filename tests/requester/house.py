@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.disclosure import Released, manifest_of
@@ -24,7 +25,7 @@ from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted, Poster, Sealed, Segment
+from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, Stamp
 from agent.media.fmp4 import FragmentedMp4Writer
@@ -120,8 +121,9 @@ class House:
     # Recording
 
     def record(
-        self, description: StreamDescription, gops: Sequence[Gop], *, event: str | None = None, poster: bool = True
-    ) -> list[Stored]:
+        self, description: StreamDescription, gops: Sequence[Gop], *, event: str | None = None, poster: bool = True,
+        sound: bytes | None = None,
+    ) -> list[Stored]:  # fmt: skip
         """One segment of these GOPs, and the clip's poster if it is the clip's first."""
         writer = FragmentedMp4Writer(description)
         media = writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:]))
@@ -155,6 +157,10 @@ class House:
         image = poster_of(gops[0])
         still, sealed_still = self._seal(image, None)
         stilled = Poster(file=sealed_still, sha256_image=hashlib.sha256(image).hexdigest())
+        heard = None
+        if sound is not None:
+            own = msgspec.structs.replace(context, media_bytes=len(sound), sha256_media=_sha256(sound))
+            heard = self._seal(sound + context_box(own), None)
         record = self.changes.record(
             Segment(
                 id=segment,
@@ -166,11 +172,14 @@ class House:
                 media_size=len(media),
                 sha256_media=hashlib.sha256(media).hexdigest(),
                 poster=stilled if poster else None,
+                sound=heard and Sound(file=heard[1], media_size=len(sound or b""), sha256_media=_sha256(sound or b"")),
             )
         )
         self.ordinal += 1
         signed = self._signed(record)
         stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed)]
+        if heard is not None:
+            stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed))
         if poster:
             stored.append(Stored(PartKind.POSTER, segment, still, sealed_still, signed))
         self.stored += stored
@@ -272,6 +281,7 @@ class House:
                 reply=asked.request.reply,
                 segments=items[PartKind.SEGMENT],
                 posters=items[PartKind.POSTER],
+                sounds=items[PartKind.SOUND],
                 contact=card,
                 clips=told or None,
             )
@@ -310,3 +320,7 @@ class House:
 
     def _seal_to(self, reply: Any, plaintext: bytes) -> bytes:
         return seal_bytes(plaintext, [reply], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

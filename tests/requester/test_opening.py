@@ -32,6 +32,7 @@ from tests.cameras import gops_of, play
 from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.requester.house import Changes, Disclosure, House
 from tests.requester.test_verifying import STRANGER, last_of, lay_down
+from tests.sounds import heard_from_s, track
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
@@ -54,6 +55,32 @@ def test_there_is_an_mp4_for_each_segment_each_clip_and_the_whole(good: OpenedDi
     assert [(clip.seconds, probe(clip.mp4).seconds) for clip in good.clips if clip.mp4] == [(5.0, 5.0), (3.0, 3.0)]
     assert good.merged is not None
     assert (probe(good.merged).seconds, probe(good.merged).frames) == (8.0, 80)
+
+
+def test_sound_that_was_shared_is_laid_beside_the_pictures_and_kept_as_signed(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    event = house.record(DESCRIPTION, gops[:3])[0].record.record.event  # type: ignore[union-attr]
+    house.record(DESCRIPTION, gops[3:6], event=event, poster=False, sound=track(3, silent_s=1.5))
+    made = opened(requester, asked, house.disclose(asked))
+    assert made.verification.ok, made.verification.failed
+    (clip,) = made.clips
+    assert clip.mp4 is not None
+    assert made.merged is not None
+    for film in (clip.mp4, made.merged):
+        (begins_s,) = heard_from_s(film)
+        assert abs(begins_s - 4.5) < 0.01, "the second segment's, in time with its pictures"
+        assert probe(film).seconds == 6.0
+    assert clip.sounds[0] is None
+    assert clip.sounds[1] is not None
+    signed = house.stored[-2].record.record.sound  # type: ignore[union-attr]
+    assert signed is not None
+    assert hashlib.sha256(clip.sounds[1].read_bytes()).hexdigest() == signed.sha256_media
+    assert "the sound of 1 segment" in words_of(made.report.read_text())
+    mute = opened(requester, asked, house.disclose(asked, [e for e in house.stored if e.kind is not PartKind.SOUND]))
+    assert mute.merged is not None
+    assert heard_from_s(mute.merged) == []
 
 
 def test_a_segments_file_is_exactly_the_bytes_the_device_signed(good: OpenedDisclosure, house: House) -> None:
@@ -97,7 +124,7 @@ def test_that_footage_exists_is_told_as_that_and_no_more(requester: Requester, a
         assert wrong not in said
     assert not (made.folder / "certificate.html").exists()
     document = json.loads((made.bundle / "bundle.json").read_text())
-    assert document["shared"] == {"segments": 0, "posters": 0, "clips_told": 1}
+    assert document["shared"] == {"segments": 0, "posters": 0, "sounds": 0, "clips_told": 1}
     assert document["clips_told"][0]["segments"] == 4
 
 
@@ -111,7 +138,7 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
     made = opened(requester, asked, house.disclose(asked, [first, poster], told=(clip,)))
     document = json.loads((made.bundle / "bundle.json").read_text())
-    assert document["shared"] == {"segments": 1, "posters": 1, "clips_told": 1}
+    assert document["shared"] == {"segments": 1, "posters": 1, "sounds": 0, "clips_told": 1}
     assert (document["clips_told"][0]["segments"], document["clips_told"][0]["shared"]) == (2, 1)
     assert "1 poster: a still picture of a clip, without its video" in words_of(made.report.read_text())
 

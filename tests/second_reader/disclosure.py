@@ -42,7 +42,7 @@ def _item(value: Any) -> Any:
 
 def _part(value: Any) -> Any:
     return fields(
-        value, {"kind": one_of("segment", "poster"), "id": SEGMENT, "size_bytes": integer(1), "sha256": HEX64}
+        value, {"kind": one_of("segment", "poster", "sound"), "id": SEGMENT, "size_bytes": integer(1), "sha256": HEX64}
     )
 
 
@@ -53,7 +53,7 @@ def _manifest(payload: bytes) -> dict[str, Any]:
             "v": V1, "disclosure": HEX32, "device": public_key, "request": HEX64, "approval": _ENVELOPE,
             "enrolment": _ENVELOPE, "ledger": _proof,
         },
-        {"records": many(_ENVELOPE, 0, 20_000), "parts": many(_part, 0, 20_000), "seconding": _ENVELOPE},
+        {"records": many(_ENVELOPE, 0, 20_000), "parts": many(_part, 0, 30_000), "seconding": _ENVELOPE},
     )  # fmt: skip
 
 
@@ -90,7 +90,8 @@ def _approval(payload: bytes) -> dict[str, Any]:
         parse(payload, limit=4 << 20),
         {**_STATED, "request": HEX64, "reply": hybrid_recipient},
         {
-            "segments": many(_item, 0, 10_000), "posters": many(_item, 0, 10_000), "contact": _ENVELOPE,
+            "segments": many(_item, 0, 10_000), "posters": many(_item, 0, 10_000),
+            "sounds": many(_item, 0, 10_000), "contact": _ENVELOPE,
             "gaps": many(gap, 0, 4096), "clips": many(clip, 0, 4096),
         },
     )  # fmt: skip
@@ -131,6 +132,7 @@ def read_disclosure(
     # what was approved is what came, sealed as it was recorded
     items = {("segment", each["id"]): each for each in approval.get("segments", [])}
     items |= {("poster", each["id"]): each for each in approval.get("posters", [])}
+    items |= {("sound", each["id"]): each for each in approval.get("sounds", [])}
     listed = manifest.get("parts", [])
     refuse_unless(len(listed) == len(parts) - 1 == len(items), "number of parts")
     refuse_unless({(each["kind"], each["id"]) for each in listed} == set(items), "parts and items")
@@ -196,9 +198,10 @@ def _open(
         refuse_unless(record["poster"]["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
         refuse_unless(_sha256(opened) == record["poster"]["sha256_image"], "another picture")
         return opened
-    refuse_unless(record["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
+    of = record["sound"] if part["kind"] == "sound" else record
+    refuse_unless(of["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
     media, context = vault.media_and_context(opened)
-    refuse_unless(context["segment"] == part["id"] and _sha256(media) == record["sha256_media"], "another media")
+    refuse_unless(context["segment"] == part["id"] and _sha256(media) == of["sha256_media"], "another media")
     return media
 
 

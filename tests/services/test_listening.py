@@ -21,8 +21,8 @@ from agent.owner.keys import OwnerKeys
 from agent.ports import CameraEnd, Microphone, SoundSink
 from agent.services.listening import KEPT_NS, Listening
 from tests.contracts.test_microphone import tone, wav
-from tests.media.sound_times import times_ns
 from tests.services.test_recorder_and_hardware import House, until
+from tests.sounds import times_ns
 
 
 class Pulled:

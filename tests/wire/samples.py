@@ -343,7 +343,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         seq=draw(SEQUENCES),
         state=draw(st.sampled_from([ReceiptState.PARTIAL, ReceiptState.REFUSED])),
         stored=tuple(PartRange(first=first, last=last) for first, last in apart),
-        incomplete=(PartMissing(part=20_000, missing=spans),) if spans else (),
+        incomplete=(PartMissing(part=30_000, missing=spans),) if spans else (),
         retention_days=draw(st.none() | st.integers(0, 36_525)),
     )
 

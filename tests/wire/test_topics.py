@@ -72,7 +72,7 @@ HEX = "0" * 32
         f"doorward/v1/bulletins/0123456789abcde/police/{HEX}",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-01/init",
-        f"doorward/v1/up/police/{'0' * 16}/{HEX}-20001/init",
+        f"doorward/v1/up/police/{'0' * 16}/{HEX}-30001/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/INIT",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/0-{'0' * 63}",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/9007199254740992-{'0' * 64}",

@@ -40,6 +40,9 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 @click.option(
     "--exists", metavar="NUMBERS", help="Clips of which to say that they exist and when, and to show nothing."
 )
+@click.option(
+    "--sound", is_flag=True, help="Share what was heard during these segments, too.  Otherwise pictures only."
+)
 @click.option("--name", help="Tell the requester your name.  Without this and the next three they learn nothing.")
 @click.option("--street", help="Tell them your address.")
 @click.option("--email", help="Tell them how to reach you.")
@@ -54,8 +57,8 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 @json_option
 def approve(
     request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, posters: str | None,
-    exists: str | None, name: str | None, street: str | None, email: str | None, note: str | None, gaps: bool,
-    sure: bool, as_json: bool,
+    exists: str | None, sound: bool, name: str | None, street: str | None, email: str | None, note: str | None,
+    gaps: bool, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Share the segments you choose, and no others.
 
@@ -77,7 +80,7 @@ def approve(
         segments = click.prompt(
             "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
         )
-    choice = _choice(seen, segments or "", clips or "", posters or "", exists or "")
+    choice = _choice(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
     if choice == deciding.Choice():
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     told = None
@@ -92,6 +95,7 @@ def approve(
         disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": list(choice.segments),
+                   "sound": choice.sound,
                    "posters": [clip.number for clip in choice.posters],
                    "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
@@ -229,7 +233,7 @@ def _value(asked: FootageRequest, scope: Scope) -> str:
     }[scope]
 
 
-def _choice(seen: Review, segments: str, clips: str, posters: str, exists: str) -> deciding.Choice:
+def _choice(seen: Review, segments: str, clips: str, posters: str, exists: str, *, sound: bool) -> deciding.Choice:
     """What the four options say, each once and in order.  A whole clip is its segments that can be shared."""
     wanted = _segments(seen, segments)
     for clip in _clips(seen, "--clips", clips):
@@ -238,7 +242,14 @@ def _choice(seen: Review, segments: str, clips: str, posters: str, exists: str) 
         tuple(each.id for each in seen.segments if each.number in wanted),
         _clips(seen, "--posters", posters),
         _clips(seen, "--exists", exists),
+        _with_sound(seen, wanted, sound=sound),
     )
+
+
+def _with_sound(seen: Review, wanted: set[int], *, sound: bool) -> bool:
+    if sound and not any(each.has_sound for each in seen.segments if each.number in wanted):
+        raise ConfigurationError("None of what you share has sound.", remedy="Leave --sound out.")
+    return sound
 
 
 def _segments(seen: Review, text: str) -> set[int]:
@@ -305,6 +316,7 @@ def _shared(choice: deciding.Choice, segments: str = "") -> str:
     """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
     said = [
         choice.segments and (segments or words.counted(len(choice.segments), "segment")),
+        choice.sound and "their sound",
         choice.posters and f"the poster of {_listed(choice.posters)}",
         choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
     ]

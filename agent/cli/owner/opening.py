@@ -39,11 +39,13 @@ Clips = tuple[tuple[Listed, ...], ...]
               help="With --vault: this identity, the recovery page for one, instead of your keys.")  # fmt: skip
 @click.option("--signed-by", metavar="KEY", help="With --vault: the device's public key.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where the videos go.")
+@click.option("--no-sound", "mute", is_flag=True, help="Pictures only.")
 @click.option("--list", "only_list", is_flag=True, help="Only list what there is.")
 @json_option
 def open_footage(
     names: tuple[str, ...], folder: Path, device: Path, start: str | None, end: str | None, vault: Path | None,
-    identity: Path | None, signed_by: str | None, out: Path | None, only_list: bool, as_json: bool,
+    identity: Path | None, signed_by: str | None, out: Path | None, mute: bool, only_list: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Open your own footage, on a device or a copied disk.
 
@@ -61,7 +63,7 @@ def open_footage(
             return
         if out is None:
             raise ConfigurationError("Where should the videos go?", remedy="Give a folder with --out.")
-        done = tuple(_export(source, identities or _own(keys), clips, out))
+        done = tuple(_export(source, identities or _own(keys), clips, out, sound=not mute))
     notes = _doubts(source)
     if as_json:
         emit_json({"clips": [_document(each) for each in done], "notes": notes})
@@ -120,11 +122,13 @@ def _means(name: str, item: Listed) -> bool:
     return item.id.startswith(name) or item.event.startswith(name)
 
 
-def _export(source: Source, identities: Sequence[AgeIdentity], clips: Clips, out: Path) -> Iterator[Exported]:
+def _export(
+    source: Source, identities: Sequence[AgeIdentity], clips: Clips, out: Path, *, sound: bool
+) -> Iterator[Exported]:
     progress, advance = opening_progress(sum(map(len, clips)))
     with progress:
         for clip in clips:
-            yield export_clip(source, identities, clip, out, advance)
+            yield export_clip(source, identities, clip, out, advance, sound=sound)
 
 
 def _doubts(source: Source) -> list[str]:

@@ -153,6 +153,7 @@ def _approved(seen: Review, approval: Approval) -> str:
     said = [
         segments and f"segments {', '.join(segments)}",
         posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
+        approval.sounds and f"the sound of {words.counted(len(approval.sounds), 'segment')}",
         approval.clips and f"to say that there is footage: {words.counted(len(approval.clips), 'clip')}",
         approval.gaps is not None and "what the rest of the window holds",
         approval.contact is not None and "contact data that only the requester can read",
@@ -187,6 +188,7 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
             "by": seen.first.by,
             "segments": [item.id for item in seen.first.approval.segments],
             "posters": [item.id for item in seen.first.approval.posters],
+            "sounds": [item.id for item in seen.first.approval.sounds],
             "clips_told": len(seen.first.approval.clips or ()),
             "contact": seen.first.approval.contact is not None,
         },
@@ -260,6 +262,7 @@ def _facts(seen: Review) -> Iterator[tuple[str, str]]:
 
 def _segment_line(each: ReviewedSegment) -> str:
     line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
+    line += "  with sound" if each.has_sound else ""
     return line if each.shareable else f"{line}  (its end is missing: it cannot be shared)"
 
 

@@ -207,6 +207,7 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]
         raise FormatError("This disclosure carries records of segments that are not part of it.")
     approved = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
     approved |= {(PartKind.POSTER, item.id): item for item in approval.posters}
+    approved |= {(PartKind.SOUND, item.id): item for item in approval.sounds}
     if {(part.kind, part.id) for part in manifest.parts} != approved.keys():
         raise FormatError("This disclosure does not consist of exactly what the owner approved.")
     for part in manifest.parts:
@@ -244,13 +245,25 @@ def agree(record: StoredRecord, context: Context, *, device: str) -> None:
     `device`: key id.  The context names the hash of the media, which `split_media` has compared.  Of an adopted segment
     the device signed the sealed bytes but neither its end nor its media: those are the context's word alone.
     """
-    said = (context.device, context.segment, context.event, context.ordinal)
-    signed = (device, record.id, record.event, record.ordinal)
-    if isinstance(record, Segment):
-        whole = context.span == record.span and context.media_bytes == record.media_size
-        agrees = said == signed and whole and context.sha256_media == record.sha256_media
-    else:
-        begun, longest = context.span, record.span
-        agrees = said == signed and (begun.boot, begun.start_us) == (longest.boot, longest.start_us)
-    if not agrees:
+    media = (record.media_size, record.sha256_media) if isinstance(record, Segment) else None
+    if not _agrees(record, context, device, media):
         raise FormatError(f"Segment {record.id} does not say of itself what the device signed at capture.")
+
+
+def agree_sound(record: StoredRecord, context: Context, *, device: str) -> None:
+    """The same of a segment's sound."""
+    sound = record.sound if isinstance(record, Segment) else None
+    media = (sound.media_size, sound.sha256_media) if sound is not None else None
+    if (isinstance(record, Segment) and media is None) or not _agrees(record, context, device, media):
+        raise FormatError(f"The sound of segment {record.id} does not say of itself what the device signed at capture.")
+
+
+def _agrees(record: StoredRecord, context: Context, device: str, media: tuple[int, str] | None) -> bool:
+    """`media`: size and hash that were signed; None for what was adopted."""
+    said = (context.device, context.segment, context.event, context.ordinal)
+    if said != (device, record.id, record.event, record.ordinal):
+        return False
+    if media is not None:
+        return context.span == record.span and (context.media_bytes, context.sha256_media) == media
+    begun, longest = context.span, record.span
+    return (begun.boot, begun.start_us) == (longest.boot, longest.start_us)

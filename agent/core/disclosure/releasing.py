@@ -92,6 +92,7 @@ def release(
     window = Window.of_seconds(asked.from_s, asked.to_s)
     wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
     wanted += [(PartKind.POSTER, item) for item in approval.posters]
+    wanted += [(PartKind.SOUND, item) for item in approval.sounds]
     if set(approval.clips or ()) - set(clips_told(records, request.segments)):
         raise _refused("it tells of clips that did not match")
     return tuple(_released(kind, item, headers, frozenset(request.segments), records, window) for kind, item in wanted)
@@ -192,7 +193,13 @@ def manifest_of(
 
 
 def stored_file(kind: PartKind, signed: SignedRecord | None) -> Sealed | None:
-    """The sealed file that `signed` is the record of, or of its poster; None when there is none."""
+    """The sealed file of that kind that `signed` is the record of; None when there is none."""
     if signed is None or not isinstance(signed.record, Segment | Adopted):
         return None
-    return signed.record.file if kind is PartKind.SEGMENT else signed.record.poster_file
+    record = signed.record
+    files = {
+        PartKind.SEGMENT: record.file,
+        PartKind.POSTER: record.poster_file,
+        PartKind.SOUND: record.sound_file,
+    }
+    return files[kind]

@@ -1,0 +1,59 @@
+"""Sound for tests: a tone that begins silent, made with our own encoder, and read back with libavformat."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+
+from agent.adapters.sound_encoding import SoundEncoder
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.media.sound import sound_mp4
+
+__all__ = ["heard_from_s", "times_ns", "track"]
+
+_RATE_HZ = 24_000
+
+
+def track(seconds: float, silent_s: float = 0.0) -> bytes:
+    """What was heard during a segment of so many seconds: nothing, and from `silent_s` on a tone."""
+    encoder = SoundEncoder(40)
+    at_s = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
+    tone = np.where(at_s < silent_s, 0, 0.3 * np.sin(2 * np.pi * 440 * at_s)).astype(np.float32)
+    block = av.AudioFrame.from_ndarray(tone[None, :], "fltp", "mono")
+    block.sample_rate = _RATE_HZ
+
+    def heard_ns(sample: int) -> BootNs:
+        return BootNs(sample * NS_PER_S // _RATE_HZ)
+
+    packets = [*encoder.feed(block, heard_ns), *encoder.flush(heard_ns)]
+    made = sound_mp4(encoder.describe(live=True), packets, 0, round(seconds * NS_PER_S))
+    assert made is not None
+    return made
+
+
+def times_ns(media: bytes, *, every: bool = False) -> tuple[int, ...]:
+    """When the first packet begins and the last one ends, ns; `every`: when each begins, too."""
+    with av.open(io.BytesIO(media)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+    starts = [round((packet.pts or 0) * packet.time_base * 10**9) for packet in packets if packet.time_base]
+    last = packets[-1]
+    end = starts[-1] + round((last.duration or 0) * (last.time_base or 0) * 10**9)
+    return (*(starts if every else starts[:1]), end)
+
+
+def heard_from_s(path: Path) -> list[float]:
+    """When a tone begins in a film, each time it does; empty when the film has no sound."""
+    begins, loud_before = [], False
+    with av.open(str(path)) as film:
+        if not film.streams.audio:
+            return []
+        for frame in film.decode(audio=0):
+            samples = np.abs(frame.to_ndarray()[0])
+            loud = bool(samples.max() > 0.1)
+            if loud and not loud_before:
+                begins.append(float(frame.time or 0) + int(np.argmax(samples > 0.1)) / frame.sample_rate)
+            loud_before = loud
+    return begins
