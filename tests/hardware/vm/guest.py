@@ -293,7 +293,7 @@ def borrow_dma_heaps() -> None:
     """Debian's arm64 kernel has no dma-heaps (a Pi's has): there the tests' own shim answers for them."""
     if any(Path("/dev/dma_heap").glob("*")) or "LD_PRELOAD" in os.environ:
         return
-    shim = Path("/run/virtual_camera.so")
+    shim = Path("/var/lib/virtual_camera.so")  # not in /run, which Debian's initramfs mounts noexec
     source = REPO / "tests" / "hardware" / "virtual_camera.c"
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(source)], check=True)
     command = [sys.executable, "-m", "tests.hardware.vm.guest"]
