@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent lint bench setup setup-test clean help
+.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -86,7 +86,10 @@ branches: setup-test ## Show which branches of the code about consent no mirrori
 prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour)
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
 	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
-	    tests/properties/test_every_bit_counts.py $(ARGS)
+	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py $(ARGS)
+
+fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
+	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static

@@ -149,4 +149,5 @@ class Stage:
             inbound_packet_bytes=160 << 10,
             inbound_window=32,
             inbound_queue=256,
+            inbound_beat_s=0.0,
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ PAGE = ROOT / "agent" / "web" / "src"
 FOOTAGE = CACHE / "vtest.avi"
 FOOTAGE_PACKAGE = "opencv-doc"
 FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+FUZZER = CACHE / "fuzz" / "atheris"
 CAMERA_VENV = CACHE / "camera-venv"
 CAMERA_SHIM = CACHE / "virtual_camera.so"
 CAMERA_SHIM_SOURCE = ROOT / "tests" / "hardware" / "virtual_camera.c"
@@ -319,6 +321,28 @@ def prepare_container() -> None:
         say(f"That did not work, so that test is skipped: {(done.stderr or '?').strip()[-300:]}")
 
 
+# --- Fuzzing
+
+
+def install_fuzzer() -> None:
+    """atheris, in a folder of its own: it is built for x86-64 only, and nothing but `tests/fuzz` may import it."""
+    pins = (ROOT / "requirements" / "fuzz.txt").read_bytes()
+    stamp, key = FUZZER / "doorward.stamp", digest(pins, sys.version)
+    if platform.machine() != "x86_64" or is_stamped(stamp, key):
+        return
+    say("Installing the fuzzer, atheris, in .cache/fuzz")
+    shutil.rmtree(FUZZER, ignore_errors=True)
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(FUZZER)]
+    done = subprocess.run(
+        [*command, "-r", str(ROOT / "requirements" / "fuzz.txt")], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        say(f"That did not work, so the short fuzzing is skipped: {(done.stderr or '?').strip()[-300:]}")
+        return
+    stamp.write_text(key + "\n")
+
+
 def _words_of(*command: str) -> str:
     """What a command prints; nothing when it fails or is not there."""
     try:
@@ -356,6 +380,7 @@ def main(arguments: list[str]) -> None:
         install_browser_driver()
         prepare_camera()
         prepare_container()
+        install_fuzzer()
 
 
 if __name__ == "__main__":

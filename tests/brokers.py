@@ -46,9 +46,9 @@ class BrokerWithClients:
         return BusSettings(**(given | changes))
 
     def bus(self, name: str, **changes: Any) -> MqttBus:
-        """A bus that is not started yet.  A requester takes large packets."""
+        """A bus that is not started yet.  A requester takes large packets, at once."""
         if not is_device(name):
-            changes = {"inbound_packet_bytes": 160 << 10} | changes
+            changes = {"inbound_packet_bytes": 160 << 10, "inbound_beat_s": 0.0} | changes
         bus = MqttBus(self.settings(name, **changes))
         self._buses.append(bus)
         return bus

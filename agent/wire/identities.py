@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -129,7 +129,7 @@ def load_private_key(pem: str) -> Ed25519PrivateKey:
     """The key in `dump_private_key`'s form.  Raises `FormatError`, which never quotes the text."""
     try:
         key = load_pem_private_key(pem.encode("utf-8"), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as cause:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as cause:  # the last: a damaged curve key
         raise FormatError(
             "This is not an unencrypted PKCS #8 private key.", remedy="Give the key file that set-up wrote."
         ) from cause

@@ -71,7 +71,7 @@ def buses(world: BrokerWithClients) -> dict[str, MqttBus]:
     """One connected bus for each of the four, listening to everything it can think of."""
     found = {}
     for name in (DEVICE, NEIGHBOUR, POLICE, INSURER):
-        bus = world.bus(name)
+        bus = world.bus(name, inbound_beat_s=0.0)
         bus.hurry(True)
         bus.start()
         assert isinstance(bus.next_event(PATIENCE_S), Connected)

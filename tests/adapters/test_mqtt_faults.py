@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from agent.errors import ConfigurationError, NetworkError
 from tests.adapters.mqtt_peer import (
     CONNECT,
     DISCONNECT,
+    PUBACK,
     PUBLISH,
     Line,
     ScriptedPeer,
@@ -454,7 +456,7 @@ def test_a_flood_that_nobody_takes_is_dropped_and_counted_and_blocks_nothing(pki
         line.wait_for_end()
 
     with ScriptedPeer(pki.directory, flood) as peer:
-        bus = start(settings_for(pki, peer.port))
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=0.0))
         expect(bus, Connected)
         assert bus.publish(TOPIC, b"x", token=1)
         while not (isinstance(bus._events[-1][0], Acknowledged) if bus._events else False):
@@ -462,6 +464,39 @@ def test_a_flood_that_nobody_takes_is_dropped_and_counted_and_blocks_nothing(pki
         assert [int(expect(bus, Received).payload) for _ in range(64)] == list(range(64))
         expect(bus, Acknowledged)
         assert bus.dropped == 500 - 64
+
+
+def test_what_came_is_taken_at_beats_acknowledged_before_and_what_is_ours_does_not_wait(
+    pki: BrokerPki, start: StartBus
+) -> None:
+    acknowledged: list[int] = []
+
+    def send_three(line: Line) -> None:
+        line.accept()
+        for number in (1, 2):
+            line.send(publish("doorward/v1/areas/1-1/requests/x", b"%d" % number, packet_id=number))
+        _, body = line.read()
+        line.send(puback(struct.unpack_from("!H", body, 2 + len(TOPIC))[0], 0))
+        for _ in (1, 2):
+            kind, body = line.read()
+            assert kind == PUBACK
+            acknowledged.append(struct.unpack_from("!H", body)[0])
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, send_three) as peer:
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=2.0))
+        expect(bus, Connected)
+        while len(bus._events) < 2:
+            threading.Event().wait(0.01)
+        assert bus.publish(TOPIC, b"x", token=1)
+        expect(bus, Acknowledged)
+        for number in (1, 2):
+            assert bus.next_event(0.001) is None
+            assert int(expect(bus, Received).payload) == number
+            deadline = time.monotonic() + PATIENCE_S  # it has left here; the peer may have to read it yet
+            while acknowledged != list(range(1, number + 1)):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
 
 def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBus) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.mqtt.pacing import Backoff, Window
+from agent.adapters.mqtt.pacing import Backoff, Beat, Window
 from agent.core.bus import LinkFault
 
 FAULTS = st.sampled_from([LinkFault.LOST, LinkFault.UNREACHABLE, LinkFault.BUSY, LinkFault.STALLED, LinkFault.CLOCK])
@@ -60,3 +60,24 @@ def test_the_window_never_holds_more_than_its_bounds_except_one_large_message(
         held[token] = size
         assert len(held) <= messages
         assert sum(held.values()) <= limit_bytes or len(held) == 1
+
+
+@given(st.floats(0, 1e6), st.floats(0, 0.5), st.integers(1, 9))
+def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
+    now_s: float, late_s: float, messages: int
+) -> None:
+    beat, taken = Beat(0.25), []
+    for _ in range(messages):
+        due_s = now_s + beat.wait_s(now_s)
+        assert 0 < due_s - now_s <= 0.25
+        assert beat.wait_s(now_s + 0.1) <= 0.15 + 1e-9  # asked again, it is the same beat
+        assert beat.wait_s(due_s) == 0
+        beat.taken()
+        taken.append(due_s)
+        now_s = due_s + late_s
+    assert all(each / 0.25 == round(each / 0.25) for each in taken)
+    assert len(set(taken)) == messages
+
+
+def test_without_a_beat_nothing_waits() -> None:
+    assert Beat(0.0).wait_s(12.34) == 0

@@ -161,6 +161,7 @@ class Asker:
                 inbound_packet_bytes=160 << 10,
                 inbound_window=32,
                 inbound_queue=256,
+                inbound_beat_s=0.0,
             )
         )
         bus.start()

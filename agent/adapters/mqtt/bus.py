@@ -21,7 +21,7 @@ from collections import deque
 from agent.adapters.mqtt import tls
 from agent.adapters.mqtt.connection import Connection, Happening
 from agent.adapters.mqtt.faults import LinkError
-from agent.adapters.mqtt.pacing import Backoff, Window
+from agent.adapters.mqtt.pacing import Backoff, Beat, Window
 from agent.adapters.mqtt.packets import Delivered, Publication
 from agent.adapters.mqtt.settings import BusSettings
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Refused
@@ -30,6 +30,7 @@ from agent.errors import ConfigurationError, InternalError
 __all__ = ["MqttBus"]
 
 _STEP_S = 5.0
+_ACKNOWLEDGE_S = 1.0
 _PROVEN_S = 10.0
 """A link that lived so long, or acknowledged anything, starts the back-off anew."""
 
@@ -47,6 +48,9 @@ class MqttBus:
         self._unsettled: set[int] = set()
         self._outgoing: deque[Publication] = deque()
         self._taken: deque[tuple[int, int]] = deque()
+        self._beat = Beat(settings.inbound_beat_s)
+        self._unacknowledged = 0
+        """Taken by a caller, and not yet acknowledged to the broker."""
         self._filters: dict[str, None] = {}
         self._filter_changes: deque[tuple[str, bool]] = deque()
         self._connected = False
@@ -111,20 +115,46 @@ class MqttBus:
             self._changed.notify_all()
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
+        deadline_s = time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._stopping, timeout_s)
-            if not self._events:
-                return None
-            event, packet_id, connection = self._events.popleft()
+            while (number := self._ready()) is None:
+                now_s = time.monotonic()
+                if self._stopping or now_s >= deadline_s:
+                    return None
+                due_s = now_s + self._beat.wait_s(now_s) if self._events else deadline_s
+                self._changed.wait(min(deadline_s, due_s) - now_s)
+            event, packet_id, connection = self._events[number]
+            del self._events[number]
             if isinstance(event, Acknowledged | Refused | Lost):
                 self._window.remove(event.token)
             elif packet_id:
                 self._taken.append((packet_id, connection))
+                self._unacknowledged += 1
             if connection:
                 self._waiting_in -= 1
+                self._beat.taken()
         if packet_id:
             self._wake()
+            self._let_it_be_acknowledged()
         return event
+
+    def _ready(self) -> int | None:
+        """Where the event is that may be taken now.  Between two beats, that is the first that did not come inbound."""
+        if not self._events:
+            return None
+        if not self._settings.inbound_beat_s:
+            return 0
+        if self._events[0][2] and self._beat.wait_s(time.monotonic()) == 0:
+            return 0
+        return next((number for number, (_, _, connection) in enumerate(self._events) if not connection), None)
+
+    def _let_it_be_acknowledged(self) -> None:
+        """Before the caller looks at it, where that must not show."""
+        if self._settings.inbound_beat_s:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._unacknowledged == 0 or not self._connected or self._stopping, _ACKNOWLEDGE_S
+                )
 
     def stop(self) -> None:
         with self._changed:
@@ -189,6 +219,10 @@ class MqttBus:
         for packet_id, number in taken:
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
+        if taken:
+            with self._changed:
+                self._unacknowledged -= len(taken)
+                self._changed.notify_all()
         for topic_filter, wanted in changes:
             (connection.subscribe if wanted else connection.unsubscribe)(topic_filter)
         for publication in outgoing:
@@ -222,6 +256,7 @@ class MqttBus:
             self._connected = False
             self._outgoing.clear()
             self._taken.clear()
+            self._unacknowledged = 0
             self._filter_changes.clear()
             self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()

@@ -1,4 +1,4 @@
-"""How much may be in flight, and how long to wait before trying again: two small deciders without I/O."""
+"""How much may be in flight, how long to wait before trying again, and when to take what came: deciders without I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.core.bus import LinkFault
 
-__all__ = ["Backoff", "Window"]
+__all__ = ["Backoff", "Beat", "Window"]
 
 PENDING_CAP_S = 4.0
 IDLE_CAP_S = 300.0
@@ -81,3 +81,27 @@ class Backoff:
         longest = min(cap, first * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return self._uniform(longest / 4, longest)
+
+
+class Beat:
+    """When the next inbound message may be taken: one at each beat of the clock, and never at a beat that is past.
+
+    Whoever listens on the line sees when a message is acknowledged, and so would see how long the doorbell thought
+    about the one before it: hardly at all for who is not trusted, longer for a match that is met with silence.  Like
+    this they see the beat.  `length_s` 0: at once.
+    """
+
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+        self._due_s: float | None = None
+
+    def wait_s(self, now_s: float) -> float:
+        """How long to wait before `taken`; a message must be waiting.  `now_s`: of any clock that only goes forward."""
+        if not self._length_s:
+            return 0.0
+        if self._due_s is None:
+            self._due_s = (now_s // self._length_s + 1) * self._length_s
+        return max(0.0, self._due_s - now_s)
+
+    def taken(self) -> None:
+        self._due_s = None

@@ -10,7 +10,8 @@ __all__ = ["BusSettings"]
 
 @dataclass(frozen=True, slots=True)
 class BusSettings:
-    """Defaults are a device's: it sends large messages and takes small ones.  A requester raises the inbound limits."""
+    """Defaults are a device's: it sends large messages and takes small ones.  A requester raises the inbound limits,
+    and has nothing to be silent about."""
 
     host: str
     port: int
@@ -28,6 +29,9 @@ class BusSettings:
     """Messages the broker may have outstanding to us (receive maximum)."""
     inbound_queue: int = 64
     """Messages waiting to be taken; more are dropped and counted."""
+    inbound_beat_s: float = 0.1
+    """Inbound messages are taken one at each beat of so long, and acknowledged before they are looked at, so that no
+    acknowledgement tells how long a message was thought about.  0: at once."""
     keepalive_s: int = 60
     """A 64 KiB chunk takes 4 s at 128 kbit/s: a shorter keepalive kills slow uploads."""
     connect_s: float = 10.0

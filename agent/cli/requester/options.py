@@ -65,6 +65,7 @@ def _settings(
         certificate=certificate or tls / "certificate.pem",
         key=tls_key or tls / "key.pem",
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
+        inbound_beat_s=0.0,
     )
 
 

@@ -1,0 +1,256 @@
+"""Every parser that reads what somebody else wrote, each with examples of what it is meant to read.
+
+A target takes bytes and may raise nothing but our own errors; some check more.  `run.py` feeds them what
+coverage-guided fuzzing finds, `test_parsers_on_the_corpus.py` the examples and everything that was ever found.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config.reading import parse as parse_configuration
+from agent.core import handover
+from agent.core.disclosure import read_manifest
+from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.entries import decode_entry, encode_entry
+from agent.core.ledger.merkle import Frontier
+from agent.core.motion.labels import parse_labels
+from agent.core.vault.age import bech32
+from agent.core.vault.age.header import parse_header
+from agent.core.vault.age.opening import HybridIdentity, open_bytes, parse_identity_file
+from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.manifest import parse_line, verify_chain
+from agent.core.vault.names import parse_name
+from agent.core.vault.segment import split_media
+from agent.errors import DoorwardError, FormatError
+from agent.owner.kit import read_kit
+from agent.requester.asking import parse_circle, parse_time
+from agent.wire import base64, disclosures, envelope, inbound, messages, statements, strictjson, uploads
+from agent.wire.control import packed, read_frame, split_body, unpacked
+from agent.wire.identities import load_private_key, parse_public_key
+from agent.wire.topics import RequestTopic, parse_topic
+from agent.wire.trust import TrustBundle, TrustStore
+from tests.wire import samples
+
+__all__ = ["FOUND", "TARGETS", "Target"]
+
+FOUND = Path(__file__).parent / "found"
+"""Inputs that once broke a target, `<target>-<what it broke>`."""
+VECTORS = Path(__file__).parents[1] / "vectors"
+EXAMPLE = Path(__file__).parents[2] / "config" / "doorward.toml"
+TRUST, _ = (
+    TrustStore()
+    .with_root(samples.ROOT_KEY)
+    .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
+)
+TOPIC = RequestTopic("287-379", samples.request().requester, samples.request().id)
+IDENTITY = HybridIdentity(b"\1" * 32)
+LIMIT_BYTES = 1 << 20
+MESSAGES: dict[str, type[strictjson.Message]] = {
+    kind.__name__: kind
+    for kind in (
+        messages.FootageRequest,
+        messages.Withdrawal,
+        messages.Deletion,
+        messages.Bulletin,
+        disclosures.Receipt,
+        disclosures.DisclosureManifest,
+        disclosures.ContactCard,
+        statements.Enrolment,
+        statements.Approval,
+        statements.Seconding,
+        statements.Refusal,
+        statements.OptOut,
+        statements.OptIn,
+        statements.Revocation,
+        statements.TrustChange,
+        TrustBundle,
+        uploads.UploadNote,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """`run` raises what it must not: that is a finding."""
+
+    run: Callable[[bytes], object]
+    seeds: Callable[[], Iterator[bytes]]
+
+    def __call__(self, data: bytes) -> None:
+        try:
+            self.run(data)
+        except DoorwardError:
+            return
+
+
+def text_of(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: parse(data.decode("utf-8", "replace"))
+
+
+def inbound_message(data: bytes) -> None:
+    """Whatever comes through was signed by the requester: only an example itself does."""
+    opened = inbound.open_inbound(data, TOPIC, TRUST, samples.NOW_S)
+    assert opened.payload in SIGNED_PAYLOADS
+
+
+def any_message(data: bytes) -> None:
+    """Of any kind: what is read is written again as something that reads the same."""
+    for kind in MESSAGES.values():
+        try:
+            value = strictjson.decode(data, kind, limit_bytes=LIMIT_BYTES)
+        except FormatError:
+            continue
+        assert strictjson.decode(strictjson.encode(value), kind, limit_bytes=LIMIT_BYTES) == value
+
+
+def ledger_entry(data: bytes) -> None:
+    assert encode_entry(decode_entry(data)) == data
+
+
+def frontier(data: bytes) -> None:
+    assert Frontier.load(data).dump() == data
+
+
+def frame(data: bytes) -> None:
+    read = read_frame(io.BytesIO(data))
+    if read is not None:
+        split_body(read)
+
+
+def topic(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    assert str(parse_topic(text)) == text
+
+
+def encoded(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    assert base64.encode(base64.decode(text)) == text
+
+
+def opened_disclosure(data: bytes) -> None:
+    """A manifest that nobody signed is never believed."""
+    read_manifest(data, samples.request(), samples.SHA)
+    raise AssertionError("a disclosure was believed")
+
+
+def handed_over(data: bytes) -> None:
+    for kinds in (handover.FromRecorder, handover.FromUplink, handover.Answer):
+        try:
+            handover.decode(data, kinds)  # type: ignore[arg-type]
+        except FormatError:
+            continue
+
+
+def _vectors(folder: str) -> Iterator[bytes]:
+    for path in sorted((VECTORS / folder).glob("*.json")):
+        vector = json.loads(path.read_text())
+        yield vector["envelope"].encode() if "envelope" in vector else base64.decode(vector["envelope_base64"])
+
+
+def _payloads() -> Iterator[bytes]:
+    for path in sorted((VECTORS / "wire" / "messages").glob("*.json")):
+        yield json.loads(path.read_text())["payload"].encode()
+
+
+def _in_envelopes() -> Iterator[bytes]:
+    for path in sorted((VECTORS / "wire" / "messages").glob("*.json")):
+        if found := json.loads(path.read_text()).get("envelope"):
+            yield found.encode()
+
+
+def _manifest_lines() -> Iterator[bytes]:
+    yield from (VECTORS / "vault" / "manifest").read_bytes().splitlines()[:12]
+
+
+def _age_files() -> Iterator[bytes]:
+    for path in VECTORS.glob("*.age"):
+        yield path.read_bytes()[:6000]
+
+
+def _entries() -> Iterator[bytes]:
+    for each in json.loads((VECTORS / "ledger" / "entries.json").read_text()):
+        yield each["leaf"].encode()
+
+
+def _notes() -> Iterator[bytes]:
+    for note in json.loads((VECTORS / "ledger" / "checkpoint.json").read_text())["notes"]:
+        yield note.encode()
+
+
+def _topics() -> Iterator[bytes]:
+    table = json.loads((VECTORS / "wire" / "topics.json").read_text())
+    for each in [table["request"], table["receipt"], table["bulletin"], table["filter"], *table["upload"]]:
+        yield each.encode()
+
+
+def _keys() -> Iterator[bytes]:
+    for key in json.loads((VECTORS / "wire" / "keys.json").read_text()):
+        yield key["public"].encode()
+
+
+def _private_keys() -> Iterator[bytes]:
+    for key in json.loads((VECTORS / "wire" / "keys.json").read_text()):
+        yield key["private_pem"].encode()
+
+
+def _signed(envelopes: Iterable[bytes]) -> Iterator[bytes]:
+    """What the requester's key has ever signed: nothing else may come through."""
+    for data in envelopes:
+        try:
+            yield envelope.read_unverified(data).payload
+        except FormatError:
+            continue
+
+
+def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter(examples)
+
+
+SIGNED_PAYLOADS = frozenset(_signed(itertools.chain(_vectors("wire/requests"), _in_envelopes())))
+RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
+FRAME = packed(b"{}", (b"a", b"bc"))
+
+TARGETS: dict[str, Target] = {
+    "inbound": Target(inbound_message, lambda: _vectors("wire/requests")),
+    "envelope": Target(envelope.read_unverified, _in_envelopes),
+    "message": Target(any_message, _payloads),
+    "trust-bundle": Target(TrustStore().with_root(samples.ROOT_KEY).accept, _in_envelopes),
+    "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
+    "disclosure": Target(opened_disclosure, _in_envelopes),
+    "topic": Target(topic, _topics),
+    "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
+    "control-frame": Target(frame, given(FRAME, b"")),
+    "kept-statement": Target(unpacked, given(FRAME)),
+    "between-roles": Target(handed_over, given(b'{"type":"Took","topic":"a","data":""}', b"{}")),
+    "public-key": Target(text_of(parse_public_key), _keys),
+    "private-key": Target(text_of(load_private_key), _private_keys),
+    "ledger-entry": Target(ledger_entry, _entries),
+    "checkpoint": Target(lambda data: open_checkpoint(data, samples.DEVICE_KEY), _notes),
+    "frontier": Target(frontier, given(Frontier().append(b"x" * 32).dump())),
+    "manifest-line": Target(parse_line, _manifest_lines),
+    "manifest": Target(
+        lambda data: verify_chain(data.splitlines(keepends=True), samples.DEVICE_KEY),
+        lambda: iter([b"\n".join(_manifest_lines())]),
+    ),
+    "age-header": Target(parse_header, _age_files),
+    "age-file": Target(lambda data: open_bytes(data, [IDENTITY]), _age_files),
+    "age-identities": Target(text_of(parse_identity_file), given(b"# mine\n" + SECRET + b"\n")),
+    "age-recipient": Target(text_of(parse_recipient), given(RECIPIENT, samples.X25519_RECIPIENT.encode())),
+    "bech32": Target(text_of(bech32.decode), given(RECIPIENT, SECRET)),
+    "recovery-kit": Target(text_of(read_kit), given(b"Doorward\n" + SECRET + b"\n")),
+    "segment": Target(split_media, lambda: iter([(VECTORS / "vault" / "plaintext.mp4").read_bytes()[:4000]])),
+    "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
+    "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
+    "circle": Target(text_of(parse_circle), given(b"52.0902,5.1115,300")),
+    "time": Target(text_of(parse_time), given(b"2026-11-25T10:00:00Z", b"2026-11-25")),
+    "configuration": Target(
+        text_of(lambda text: parse_configuration(text, Path("doorward.toml"))),
+        lambda: iter([EXAMPLE.read_bytes()]),
+    ),
+}
