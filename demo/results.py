@@ -33,6 +33,8 @@ def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     (folder / _SUMMARY).write_text(json.dumps(_summary(story, outcome, folder), indent=2) + "\n")
     tell.file("the film", folder / _FILM)
     tell.file("the report", folder / _REPORT)
+    if outcome.opened is not None:
+        tell.file("its evidence", outcome.opened.report.parent)
     tell.file("the picture", folder / _PICTURE)
     tell.file("for machines", folder / _SUMMARY)
     tell.say("And by hand, as the owner, from the copied disk:")
@@ -79,6 +81,7 @@ def _summary(story: Story, outcome: Outcome, folder: Path) -> dict[str, object]:
         "opened": [str(path) for path in opened.mp4s] if opened else [],
         "film": str(folder / _FILM),
         "report": str(folder / _REPORT),
+        "evidence": str(opened.report.parent) if opened else None,
         "picture": str(folder / _PICTURE),
         "thief": {
             "files": loot.files,

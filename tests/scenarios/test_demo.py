@@ -99,6 +99,7 @@ def test_the_demo_tells_its_story_and_leaves_everything_it_names(hybrid: Path) -
     assert summary["thief"]["posters"] == len(summary["posters"]) > 0
     for path in [*summary["segments"], *summary["posters"], *summary["opened"], summary["report"], summary["picture"]]:
         assert Path(path).stat().st_size > 0
+    assert (Path(summary["evidence"]) / "bundle" / "SHA256SUMS").is_file()
     assert sum(decoded_frames(Path(path)) for path in summary["opened"]) == decoded_frames(Path(summary["film"])) > 0
 
 
@@ -187,6 +188,15 @@ def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_th
     opened = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     assert opened.returncode == 0, opened.stderr
     assert "from 1 segment\n" in opened.stdout
+
+
+def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(tmp_path: Path) -> None:
+    program = "import demo.__main__ as d; d._VTEST, d._DRAWN_S = (), 8.0; raise SystemExit(d.main())"
+    command = [sys.executable, "-c", program, "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a porch, drawn by the project" in done.stdout
+    assert summary_of(tmp_path)["ok"] is True
 
 
 def test_a_single_picture_is_too_little_and_the_demo_says_so(footage: Path, tmp_path: Path) -> None:
