@@ -47,6 +47,10 @@ class AppriseCourier:
         if scheme not in SCHEMES:
             raise ConfigurationError(f"'{scheme}' is no kind of channel.", remedy=f"Use one of {', '.join(SCHEMES)}.")
         from apprise import AppriseAsset, PersistentStoreMode  # 26 MiB: only who has channels pays for them
+        from urllib3.util import connection
+
+        # It would find out by bind(2), which the uplink's sandbox forbids, and then never try an IPv6 address.
+        connection.HAS_IPV6 = True
 
         module, name = SCHEMES[scheme]
         plugin = getattr(importlib.import_module(f"apprise.plugins.{module}"), name)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from urllib3.util import connection
 
+from agent.adapters.courier_apprise import AppriseCourier
 from agent.adapters.home_mqtt import MqttHomeBus
 from agent.core.bus import Connected
 from agent.core.home_news import HomeAddress
 from tests.brokers import broker_with_clients
 from tests.home_brokers import PASSWORD, USER, HomeBroker
 
-pytestmark = pytest.mark.broker
 DEVICE = "ab" * 8
 
 
@@ -37,6 +39,7 @@ def nothing_bound() -> Iterator[None]:
     assert bound == []
 
 
+@pytest.mark.broker
 def test_the_bus_for_footage_binds_nothing(tmp_path: Path) -> None:
     with broker_with_clients(tmp_path) as world:
         bus = world.bus(DEVICE)
@@ -45,6 +48,7 @@ def test_the_bus_for_footage_binds_nothing(tmp_path: Path) -> None:
             assert isinstance(bus.next_event(10), Connected)
 
 
+@pytest.mark.broker
 def test_the_bus_for_the_home_binds_nothing(tmp_path: Path) -> None:
     with HomeBroker(tmp_path) as broker:
         bus = MqttHomeBus(HomeAddress("127.0.0.1", broker.port, USER, PASSWORD, device=DEVICE, name="n", version="1"))
@@ -52,3 +56,9 @@ def test_the_bus_for_the_home_binds_nothing(tmp_path: Path) -> None:
             bus.start()
             bus.wait_connected(10)
         bus.stop()
+
+
+def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HAS_IPV6", False)  # as urllib3 concludes in the sandbox
+    AppriseCourier().check("ntfy://ntfy.example/door")
+    assert connection.allowed_gai_family() == socket.AF_UNSPEC

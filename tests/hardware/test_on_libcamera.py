@@ -48,16 +48,16 @@ PIPELINE = """\
 """
 
 
-def reel(folder: Path, footage: Path | None) -> None:
+def reel(folder: Path, footage: Path | None, pictures: int = PICTURES) -> None:
     """What the virtual sensor sees: real footage where it is there, else the drawn porch.  `0.jpg`, `1.jpg` …"""
     folder.mkdir()
     if footage is not None:
         with av.open(str(footage)) as container:
-            for number, picture in zip(range(PICTURES), container.decode(video=0), strict=False):
+            for number, picture in zip(range(pictures), container.decode(video=0), strict=False):
                 save(picture.reformat(640, 360, "yuvj420p"), folder / f"{number}.jpg")
         return
     scene = PorchScene(640, 360, [Visit(1.0)], seed=3)
-    for number in range(PICTURES):
+    for number in range(pictures):
         drawn = av.VideoFrame.from_ndarray(scene.picture(number * 10**9 // 15, number), format="bgr24")
         save(drawn.reformat(640, 360, "yuvj420p"), folder / f"{number}.jpg")
 

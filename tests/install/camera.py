@@ -21,6 +21,8 @@ HARDWARE = ROOT / "tests" / "hardware"
 VENV = ROOT / ".cache" / "camera-venv"
 DRAWN = 'kind = "scripted"\nsize = [320, 240]\nfps = 10\n'
 FRAMES = "/usr/share/doorward-frames"
+PICTURES = 15
+"""The pipeline holds each of them unpacked in memory, 1.4 MB: few, so that the recorder's weight is its own."""
 PIPELINE_PLACE = "usr/share/libcamera/pipeline/virtual/virtual.yaml"
 DROPIN = """\
 [Service]
@@ -58,7 +60,7 @@ def put_camera(suite: str, root: Path) -> str:
 def _show(root: Path) -> None:
     """Real footage where it is there, else the drawn porch."""
     footage = CACHE.parent / "vtest.avi"
-    reel(root / FRAMES.lstrip("/"), footage if footage.exists() else None)
+    reel(root / FRAMES.lstrip("/"), footage if footage.exists() else None, PICTURES)
     pipeline = root / PIPELINE_PLACE
     pipeline.parent.mkdir(parents=True, exist_ok=True)
     pipeline.write_text(PIPELINE.format(frames=FRAMES))

@@ -115,6 +115,9 @@ class Container:
         for unit in ("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"):
             # The host's list of interpreters is the kernel's only one: a container that halts would empty it.
             (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+        hosts = self.root / "etc/hosts"
+        if not hosts.exists() or "localhost" not in hosts.read_text():  # Debian's installer would write it
+            hosts.write_text("127.0.0.1 localhost\n")
         self.boot()
         return self
 

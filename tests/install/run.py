@@ -179,6 +179,7 @@ class Story:
             counts = list(pool.map(self._probed, tried, tried.values()))
         for address in OUTSIDE:
             self.box.run("ip", "address", "del", address, "dev", "lo")
+        (self.box.root / "opt/probes.py").unlink()
         return "succeeded: " + "; ".join(counts)
 
     def _probed(self, name: str, dropin: str) -> str:
@@ -314,7 +315,6 @@ class Story:
 
     def purge(self) -> str:
         self.box.run("doorward", "uninstall", "--purge", "--yes")
-        (self.box.root / "opt/probes.py").unlink(missing_ok=True)
         left = self._difference()
         assert not left, sorted(left.items())[:20]
         assert self._accounts() == self.accounts
