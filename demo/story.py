@@ -72,7 +72,9 @@ class Footage:
 
     def camera(self) -> Camera:
         """What plays footage that is not live."""
-        return FileCamera(self.path) if self.path is not None else ScriptedCamera()
+        if self.path is not None:
+            return FileCamera(self.path)
+        return ScriptedCamera(duration_s=self.seconds) if self.seconds is not None else ScriptedCamera()
 
 
 @dataclass(slots=True)
