@@ -54,6 +54,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "trust_bundle": (Mark.OWNER, _BUNDLE),
     "checkpoint": (Mark.OWNER, _SMALL),
     "ledger": (Mark.OWNER, _SMALL),
+    "alerts_test": (Mark.OWNER, _SMALL),
     # Alerts in this browser, by its push service: offered by a doorbell that has [alerts].
     "push_key": (Mark.OWNER, _SMALL),
     "push_subscribe": (Mark.OWNER, _SMALL),

@@ -34,3 +34,20 @@ async function fromNetworkOrShell(request, url) {
     return (await cache.match("/requests")) ?? Response.error();
   }
 }
+
+// An alert of the doorbell, opened here: neutral words, and never a picture.
+self.addEventListener("push", (event) => {
+  let said = {};
+  try {
+    said = event.data?.json() ?? {};
+  } catch {
+    // Not ours, or cut: the owner hears that there is something all the same.
+  }
+  const title = typeof said.title === "string" ? said.title : "Doorward";
+  const body = typeof said.body === "string" ? said.body : "";
+  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/icon-192.png", tag: "doorward" }));
+});
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(self.clients.openWindow("/requests"));
+});

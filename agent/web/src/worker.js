@@ -8,6 +8,7 @@ import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
 import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
 import * as reviewing from "./owner/reviewing.js";
+import { changeSettings } from "./owner/setting.js";
 import * as store from "./owner/store.js";
 import * as trusting from "./owner/trusting.js";
 import { fileKey, identityToRecipient } from "./wire/age.js";
@@ -269,6 +270,19 @@ const operations = {
 
   async offerBundle({ bytes }) {
     return trusting.offerBundle(bytes);
+  },
+
+  async set({ changes, passphrase }) {
+    await changeSettings(changes, await keys.unlock(passphrase));
+  },
+
+  /** What stays in this browser: an address for contact cards. */
+  async address() {
+    return (await store.memory("address")) ?? "";
+  },
+
+  async keepAddress({ address }) {
+    await store.remember("address", address);
   },
 
   async ledger() {

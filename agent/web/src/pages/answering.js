@@ -130,7 +130,10 @@ function clipCard(clip, i, chosen, update, start) {
 function contactCard() {
   const field = (name, type = "text") => [h("label", { for: `contact-${name}` }, t(`contact.${name}`)), h("input", { id: `contact-${name}`, type, maxlength: "200", autocomplete: "off" })];
   const fields = ["name", "street", "email", "note"].map((name) => field(name, name === "email" ? "email" : "text"));
-  const element = h("details.card", h("summary", t("contact")), h("p.quiet", t("contact.text")), fields.flat());
+  // The address kept in this browser is put in when its owner says so, and not before.
+  const mine = h("button.small", { type: "button", hidden: true, onclick: async () => (fields[1][1].value = await call("address")) }, t("contact.mine"));
+  call("address").then((address) => (mine.hidden = !address)).catch(() => {});
+  const element = h("details.card", h("summary", t("contact")), h("p.quiet", t("contact.text")), fields.flat(), mine);
   return {
     element,
     value() {

@@ -3,19 +3,66 @@ import { lock } from "../app.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, say, withPassphrase } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
-import { bytes, dateAndClock, explain, shortDate, t, wholeNumber } from "../ui/texts.js";
+import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/messages.js";
 import { qr } from "./setup.js";
+import { alerts } from "./alerts.js";
+import { place, privateHours, fromFile, retention, saved } from "./household.js";
 import { zones } from "./zones.js";
 
 export async function settings(content) {
-  content.append(h("h1", t("settings.title")));
-  const sections = [health, owners, browsers, trust, optOuts, picture, ownKeys];
-  for (const make of sections) {
-    const section = h("section.card");
+  const contents = h("div.chips.contents", { role: "navigation", "aria-label": t("settings.contents") });
+  content.append(h("h1", t("settings.title")), contents);
+  // In the order in which people look for them: what it sees, what it keeps, who hears of it, who may do what.
+  const sections = { health, picture, keeping, private: hours, alerts: told, place: whereabouts, owners, browsers, trust, "opt-outs": optOuts, ledger, mine: ownKeys };
+  for (const [name, make] of Object.entries(sections)) {
+    const section = h("section.card", { id: `settings-${name}` });
     content.append(section);
+    contents.append(h("button.chip", { type: "button", onclick: () => jump(section) }, t(name)));
     await fill(section, make);
   }
+}
+
+function jump(section) {
+  section.scrollIntoView({ block: "start" });
+  const heading = section.querySelector("h2");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
+}
+
+/** Signs what the household has set, and shows the section anew. */
+const setting = (again) => async (changes) => {
+  if (!Object.keys(changes).length) return;
+  const done = await withPassphrase(t("set.title"), t("set.text"), t("set.yes"), (passphrase) => call("set", { changes, passphrase }));
+  if (!done) return;
+  saved();
+  await again();
+};
+
+async function keeping(again) {
+  const [facts, status] = await Promise.all([ask("page_facts"), ask("status")]);
+  return [h("h2", t("keeping")), h("p.quiet", t("keeping.text")), ...retention(facts, setting(again), status)];
+}
+
+async function hours(again) {
+  return [h("h2", t("private")), h("p.quiet", t("private.text")), ...privateHours(await ask("page_facts"), setting(again))];
+}
+
+async function told(again) {
+  return alerts(await ask("page_facts"), setting(again), again);
+}
+
+async function whereabouts(again) {
+  return [h("h2", t("place")), await place(await ask("page_facts"), setting(again))];
+}
+
+async function ledger() {
+  const { size, grown } = await call("meet");
+  return [
+    h("h2", t("ledger")),
+    h("p", t("ledger.text", { n: size, grown })),
+    h("div.row", h("a.button", { href: "/history" }, t("ledger.look"))),
+  ];
 }
 
 async function fill(section, make) {
@@ -115,7 +162,7 @@ async function browsers(again) {
   ];
 }
 
-async function trust(again) {
+export async function trust(again) {
   const roots = await call("trust");
   const root = h("input", { id: "root", required: true, pattern: "ed25519:[A-Za-z0-9_\\-]{43}", autocomplete: "off", spellcheck: false, autocapitalize: "none" });
   const bundle = h("input", { id: "bundle", type: "file" });
@@ -188,9 +235,13 @@ async function untrust(root) {
 
 async function optOuts(again) {
   const { opt_outs: standing } = await ask("requests", { all: false });
-  const scope = h("select", { id: "scope" }, h("option", { value: "all" }, t("opt-out.all")), KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))), INCIDENTS.map((incident) => h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) }))));
+  const scope = h("select", { id: "scope" }, h("option", { value: "all" }, t("opt-out.all")), KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))), INCIDENTS.map((incident) => h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) }))), h("option", { value: "hours" }, t("opt-out.hours.at")));
+  const from = h("input", { type: "time", value: "22:00", "aria-label": t("hours.from") });
+  const to = h("input", { type: "time", value: "07:00", "aria-label": t("hours.to") });
+  const between = h("div.row", { hidden: true }, from, h("span", "–"), to);
+  scope.addEventListener("change", () => (between.hidden = scope.value !== "hours"));
   const days = h("select", { id: "days" }, [0, 7, 30, 90].map((n) => h("option", { value: String(n) }, n ? t("opt-out.days", { n }) : t("opt-out.for-good"))));
-  const named = ({ scope: kind, value }) => (kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
+  const named = ({ scope: kind, value }) => (kind === "hours" ? t("opt-out.hours", { hours: value.replaceAll(/(..)(..)/g, "$1:$2").replace("-", " – ") }) : kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
   return [
     h("h2", t("opt-outs")),
     h("p.quiet", t("opt-outs.text")),
@@ -206,7 +257,8 @@ async function optOuts(again) {
       {
         async onsubmit(event) {
           event.preventDefault();
-          const [kind, value] = scope.value.split(" ");
+          const [kind, chosen] = scope.value.split(" ");
+          const value = kind === "hours" ? `${from.value}-${to.value}`.replaceAll(":", "") : chosen;
           const until = Number(days.value) ? Math.floor(Date.now() / 1000) + Number(days.value) * 86_400 : undefined;
           await decide("opt-out", { scope: kind, value, until_s: until }, t("opt-out.title"));
           await again();
@@ -214,6 +266,7 @@ async function optOuts(again) {
       },
       h("label", { for: "scope" }, t("opt-outs.what")),
       scope,
+      between,
       h("label", { for: "days" }, t("opt-outs.how-long")),
       days,
       h("div.row.end", h("button", { type: "submit" }, t("opt-out.yes"))),
@@ -225,12 +278,15 @@ async function decide(kind, matter, title) {
   await withPassphrase(title, t(`${kind}.confirm`), t(`${kind}.yes`), (passphrase) => call("decide", { kind, matter, passphrase }));
 }
 
-async function picture() {
+async function picture(again) {
   const facts = await ask("page_facts");
+  const save = setting(again);
+  const said = t("zones.count", { n: facts.file.zones.length });
   return [
     h("h2", t("picture")),
-    h("p.quiet", t("picture.text", { segment: wholeNumber(facts.segment_s) })),
-    await zones(facts),
+    h("p.quiet", t("picture.text")),
+    zones(facts, save),
+    fromFile(facts, "motion.zones", { zones: null, sensitivity_percent: null }, save, said),
   ];
 }
 

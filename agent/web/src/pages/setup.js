@@ -4,6 +4,7 @@ import { go } from "../app.js";
 import { call, origin } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { explain, shortDate, t } from "../ui/texts.js";
+import { theRest } from "./rest.js";
 
 const SHORTEST_PASSPHRASE = 10;
 const TAIL = 6;
@@ -22,12 +23,15 @@ function claim(content, hello) {
   const steps = [t("setup.step.keys"), t("setup.step.kit"), t("setup.step.test")];
   const place = h("div");
   content.append(h("div.narrow", h("h1", t("setup.title", { doorbell: hello.doorbell })), h("p.lead", t("setup.lead")), place));
+  let chosen = "";
+  let stop = () => {};
   keysStep();
 
   function keysStep() {
     show(0, keysForm("owner-1", async ({ name, passphrase }) => {
       const { recovery, recipient } = await call("draftKeys", { name });
       await call("keepDraft", { passphrase, withRecovery: true });
+      chosen = passphrase;
       kitStep(name, recovery, recipient);
     }));
   }
@@ -77,8 +81,8 @@ function claim(content, hello) {
         h("p.quiet", t("setup.done.next")),
         h(
           "div.row",
-          h("button", { type: "button", onclick: () => go("/settings") }, t("setup.done.settings")),
-          h("button.primary", { type: "button", onclick: () => go("/timeline") }, t("setup.done.look")),
+          h("button", { type: "button", onclick: () => go("/timeline") }, t("setup.done.look")),
+          h("button.primary", { type: "button", onclick: () => (stop = theRest(place, chosen)) }, t("setup.done.rest")),
         ),
       ),
     );
@@ -88,6 +92,7 @@ function claim(content, hello) {
     const list = steps.map((text, i) => h("li", { "aria-current": i === number ? "step" : undefined }, text));
     place.replaceChildren(h("ol.steps", list), h("h2", steps[number]), body);
   }
+  return () => stop();
 }
 
 // Another phone or owner

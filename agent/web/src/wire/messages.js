@@ -73,6 +73,33 @@ export function approval(value) {
   return found;
 }
 
+const minute = integer(0, 1439);
+const percent = integer(10, 1000);
+const tenThousandth = integer(0, 10_000);
+const settingsShape = object(
+  { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId },
+  {
+    previous: sha256Text, name: shortText(64), position: isPoint, sensitivity_percent: percent,
+    zones: list(
+      object(
+        { name: shortText(64), kind: one("include", "exclude", "privacy"), corners: list(list(tenThousandth, 2, 2), 3, 64) },
+        { sensitivity_percent: percent, smallest_share: integer(0, 9_999) },
+      ),
+      0,
+      32,
+    ),
+    max_bytes: integer(10_000_000, 10 ** 15), max_age_days: integer(1, 3650),
+    quiet: object({ begins_minute: minute, ends_minute: minute }),
+    private: list(object({ days: list(integer(0, 6), 1, 7), begins_minute: minute, ends_minute: minute }), 0, 16),
+  },
+);
+
+export function settings(value) {
+  const found = settingsShape(value);
+  distinct((found.zones ?? []).map((zone) => zone.name), "zones");
+  return found;
+}
+
 export const receipt = object(
   { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
   {

@@ -16,12 +16,15 @@ export function encode(value) {
   return utf8(write(value));
 }
 
-function write(value) {
-  if (Array.isArray(value)) return `[${value.map(write).join(",")}]`;
+function write(value, under = "") {
+  if (Array.isArray(value)) return `[${value.map((each) => write(each)).join(",")}]`;
   if (value !== null && typeof value === "object") {
     const keys = Object.keys(value).filter((key) => value[key] !== undefined && value[key] !== null);
     keys.sort(byCodePoint);
-    return `{${keys.map((key) => `${JSON.stringify(key)}:${write(value[key])}`).join(",")}}`;
+    return `{${keys.map((key) => `${JSON.stringify(key)}:${write(value[key], key)}`).join(",")}}`;
+  }
+  if (typeof value === "number" && !Number.isInteger(value) && (under === "lat" || under === "lon")) {
+    return value.toFixed(7).replace(/0+$/, "").replace(/\.$/, ".0");
   }
   if (typeof value === "number" && !Number.isSafeInteger(value)) throw bad("number");
   if (typeof value === "string" && (!value.isWellFormed() || value !== value.normalize("NFC"))) throw bad("text");

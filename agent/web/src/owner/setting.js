@@ -1,0 +1,34 @@
+// What an owner sets over the doorbell's configuration: one signed statement, whole (agent/owner/setting.py).
+import { OpenError } from "../errors.js";
+import { ask } from "../link.js";
+import { utf8 } from "../wire/bytes.js";
+import { open, payloadType } from "../wire/envelope.js";
+import { settings as isSettings, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "../wire/messages.js";
+import { decode } from "../wire/strictjson.js";
+import { approverKeys, meet } from "./meeting.js";
+import { state } from "./stating.js";
+
+const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private"];
+
+/** `{sha256, matter}`: what is set.  Throws OpenError when no owner of this doorbell signed it. */
+export async function readSettings(met) {
+  const { envelope, sha256 } = await ask("settings");
+  if (!envelope) return { sha256: undefined, matter: {} };
+  let claimed;
+  try {
+    claimed = await open(utf8(envelope), payloadType("settings"), await approverKeys(met.enrolment), STATEMENT_ENVELOPE_LIMIT);
+  } catch {
+    throw new OpenError("error.settings");
+  }
+  const value = isSettings(decode(claimed.payload, STATEMENT_LIMIT));
+  return { sha256, matter: Object.fromEntries(MATTER.filter((key) => value[key] !== undefined).map((key) => [key, value[key]])) };
+}
+
+/** Sets `changes` and leaves the rest; `null` gives a value back to the configuration. */
+export async function changeSettings(changes, keys) {
+  const met = await meet();
+  const { sha256, matter } = await readSettings(met);
+  const wanted = Object.fromEntries(Object.entries({ ...matter, ...changes }).filter(([, value]) => value !== null));
+  await state("settings", met.device, { previous: sha256, ...wanted }, keys.approval);
+  await meet();
+}

@@ -1,0 +1,52 @@
+// How owners hear of what happens: channels of the configuration, this browser by web push, and a test of all of them.
+import { ask } from "../ui/client.js";
+import { say } from "../ui/dialogs.js";
+import { h } from "../ui/dom.js";
+import { explain, t } from "../ui/texts.js";
+import { quietHours } from "./household.js";
+
+export async function alerts(facts, save, again) {
+  if (!facts.alerts) return [h("h2", t("alerts")), h("p.quiet", t("alerts.off"))];
+  const problem = h("p.problem", { role: "alert" });
+  const doing = (action) => async () => {
+    problem.textContent = "";
+    try {
+      await action();
+    } catch (error) {
+      problem.textContent = explain(error);
+    }
+  };
+  const test = doing(async () => say(t("alerts.tested", { n: (await ask("alerts_test")).channels.length })));
+  return [
+    h("h2", t("alerts")),
+    h("p.quiet", t("alerts.text")),
+    h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await thisBrowser(doing, again)),
+    problem,
+    h("h3", t("quiet")),
+    ...quietHours(facts, save),
+  ];
+}
+
+async function thisBrowser(doing, again) {
+  const worker = await navigator.serviceWorker?.getRegistration();
+  if (!worker?.pushManager || !("Notification" in globalThis)) return null;
+  const subscribed = await worker.pushManager.getSubscription();
+  if (subscribed) {
+    const leave = doing(async () => {
+      await ask("push_unsubscribe", { endpoint: subscribed.endpoint });
+      await subscribed.unsubscribe();
+      await again();
+    });
+    return h("button", { type: "button", onclick: leave }, t("alerts.browser.off"));
+  }
+  const join = doing(async () => {
+    if ((await Notification.requestPermission()) !== "granted") return say(t("alerts.denied"));
+    const { key } = await ask("push_key");
+    const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+    const { endpoint, keys } = made.toJSON();
+    await ask("push_subscribe", { endpoint, ...keys });
+    say(t("alerts.browser.done"));
+    return again();
+  });
+  return h("button", { type: "button", onclick: join }, t("alerts.browser"));
+}

@@ -1,0 +1,67 @@
+// The rest of the set-up, each step to be done now or later in the settings: name and place, zones and masks, whom to
+// trust, alerts.
+import { go } from "../app.js";
+import { ask, call } from "../ui/client.js";
+import { say } from "../ui/dialogs.js";
+import { h } from "../ui/dom.js";
+import { t } from "../ui/texts.js";
+import { alerts } from "./alerts.js";
+import { place } from "./household.js";
+import { trust } from "./settings.js";
+import { zones } from "./zones.js";
+
+const STILL_MS = 5000;
+
+/** Shows step after step in `place_`; the passphrase that was just chosen signs them. */
+export function theRest(content, passphrase) {
+  let timer;
+  const steps = [
+    ["place", async (next) => [h("p", t("rest.place")), await place(await ask("page_facts"), saving(next))]],
+    ["picture", async (next) => [h("p", t("rest.picture")), zones(await ask("page_facts"), saving(next)), waitForStill()]],
+    ["trust", async () => (await trust(() => show(2))).slice(1)],
+    ["alerts", async (next) => (await alerts(await ask("page_facts"), saving(next), () => show(3))).slice(1)],
+  ];
+
+  const saving = (next) => async (changes) => {
+    if (Object.keys(changes).length) await call("set", { changes, passphrase });
+    say(t("set.done"));
+    await next();
+  };
+
+  /** There is a picture to draw on as soon as somebody has walked past. */
+  function waitForStill() {
+    const hint = h("p.note", { hidden: true }, t("rest.still"));
+    const look = async () => {
+      const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({ events: [] }));
+      if (events.some((event) => event.poster)) {
+        clearInterval(timer);
+        if (!hint.hidden) await show(1);
+      } else {
+        hint.hidden = false;
+      }
+    };
+    clearInterval(timer);
+    timer = setInterval(look, STILL_MS);
+    look();
+    return hint;
+  }
+
+  async function show(number) {
+    clearInterval(timer);
+    if (number === steps.length) return go("/timeline");
+    const [name, make] = steps[number];
+    const next = () => show(number + 1);
+    const list = steps.map(([each], i) => h("li", { "aria-current": i === number ? "step" : undefined }, t(each)));
+    const isLast = number === steps.length - 1;
+    content.replaceChildren(
+      h("ol.steps", list),
+      h("h2", { tabindex: "-1" }, t(name)),
+      h("div.card", await make(next)),
+      h("div.row.end", h("button", { type: "button", onclick: next }, t(isLast ? "rest.end" : "rest.later"))),
+    );
+    content.querySelector("h2").focus();
+    return undefined;
+  }
+  show(0);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,160 @@
+"""The rest of the set-up and the settings, in a real browser: with `make test-browser`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.browser import require_all
+from tests.browser.home import Home
+from tests.browser.house import a_house, phones
+from tests.scenarios.street import until
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
+
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+
+
+@pytest.fixture(autouse=True)
+def all_of_it() -> None:
+    require_all()
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        yield Home(house, people)
+
+
+def current(home: Home) -> Any:
+    return home.house.solo.custodian.settings.current
+
+
+def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphrase_again(
+    tmp_path: Path, footage: Path
+) -> None:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        house.record()
+        people.run(
+            "ana",
+            """await page.getByRole("button", {name: "Set up the rest"}).click();
+               await page.getByLabel("What the doorbell is called").fill("Our door");
+               await page.getByLabel("Latitude").fill("52.0902");
+               await page.getByLabel("Longitude").fill("5.1115");
+               await page.getByLabel("Address (if you like)").fill("Canal 7");
+               await page.screenshot({path: args.shots + "/setup-place-phone-light.png", fullPage: true});
+               const found = await axe(page);
+               if (found.length) throw new Error(JSON.stringify(found));
+               await page.getByRole("button", {name: "Sign and save"}).click();
+               await page.getByRole("heading", {name: "Motion and masks"}).waitFor();
+               await page.locator(".zones image").waitFor({state: "attached"});
+               const box = await page.locator("svg.zones").boundingBox();
+               for (const [x, y] of [[0.1, 0.5], [0.9, 0.5], [0.5, 0.95]]) await page.mouse.click(box.x + x * box.width, box.y + y * box.height);
+               await page.getByRole("button", {name: "Close this zone"}).click();
+               await page.screenshot({path: args.shots + "/setup-zones-phone-light.png", fullPage: true});
+               await page.getByRole("button", {name: "Sign and save"}).click();
+               await page.getByRole("heading", {name: "Who may ask"}).waitFor();
+               await page.getByRole("button", {name: "Later"}).click();
+               await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();
+               await page.getByRole("button", {name: "Done"}).click();
+               await page.locator(".tile img[src^=blob]").first().waitFor();""",
+            shots=str(SCREENSHOTS),
+        )
+        settings = house.solo.custodian.settings.current
+        assert settings is not None
+        assert (settings.name, settings.position.lat) == ("Our door", 52.0902)  # type: ignore[union-attr]
+        assert len(settings.zones[0].corners) == 3  # type: ignore[index]
+        assert people.browser.troubles("ana") == []
+
+
+def test_the_household_sets_how_long_to_keep_and_private_hours_and_gives_them_back(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByLabel("Days at most").fill("7");
+           await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("ana", "Sign")
+    until(lambda: current(home) is not None and current(home).max_age_days == 7, "the change")
+    people.run("ana", 'await page.locator("#settings-keeping").getByText("Set by an owner").waitFor();')
+    people.run(
+        "ana",
+        """await page.getByRole("button", {name: "Add hours"}).click();
+           for (const day of ["Mon", "Tue", "Wed", "Thu", "Fri"]) await page.getByRole("checkbox", {name: day}).uncheck();
+           await page.locator("#settings-private").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("ana", "Sign")
+    until(lambda: bool(current(home).private), "the private hours")
+    assert current(home).private[0].days == (5, 6)
+    assert current(home).max_age_days == 7, "what was set before stays"
+    people.run(
+        "ana",
+        'await page.locator("#settings-keeping").getByRole("button", {name: "Back to that"}).click();',
+    )
+    people.sign("ana", "Sign")
+    until(lambda: current(home).max_age_days is None, "the value to be the file's again")
+    assert home.house.control("page_code")
+    assert people.browser.troubles("ana") == []
+
+
+def test_more_than_the_configuration_allows_cannot_be_typed_and_is_not_signed(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    valid = people.run(
+        "ana",
+        """await page.getByLabel("Days at most").fill("3000");
+           await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();
+           return page.getByLabel("Days at most").evaluate((input) => input.validity.valid);""",
+    )
+    assert not valid
+    assert current(home) is None
+
+
+def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByText("What would it have seen?").click();
+           await page.getByText(/The whole picture/).waitFor();
+           await page.getByText(/would have seen motion from/).waitFor();
+           await page.locator(".try").scrollIntoViewIfNeeded();
+           await page.screenshot({path: args.shots + "/seen-phone-light.png"});
+           // Another zone is judged at once, on what was watched already.
+           await page.getByText("Type corners instead").click();
+           await page.getByLabel(/^Corners/).fill("0 0, 0.05 0, 0.05 0.05");
+           await page.getByRole("button", {name: "Add zone"}).click();
+           await page.getByText(/would have seen nothing so far/).waitFor();""",
+        shots=str(SCREENSHOTS),
+    )
+    assert people.browser.troubles("ana") == []
+
+
+def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) -> None:
+    people, custodian = home.people, home.house.solo.custodian
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByLabel("Days at most").fill("7");')
+    people.run("ana", 'await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();')
+    people.sign("ana", "Sign")
+    until(lambda: current(home) is not None, "the change")
+    signed = custodian.settings.envelope
+    assert signed is not None
+    at = signed.index(b'"sig":"') + 7
+    custodian._journal.put("settings", signed[:at] + (b"A" if signed[at : at + 1] != b"A" else b"B") + signed[at + 1 :])
+    people.run(
+        "ana",
+        """await page.getByLabel("Days at most").fill("9");
+           await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();
+           const dialog = page.getByRole("dialog");
+           await dialog.getByLabel("Passphrase").fill("correct horse battery");
+           await dialog.getByRole("button", {name: "Sign", exact: true}).click();
+           await dialog.getByText("None of this doorbell's owners signed the settings").waitFor();""",
+    )
+    assert current(home).max_age_days == 7
