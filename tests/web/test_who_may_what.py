@@ -41,7 +41,8 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "list", "kept", "settings",
+            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "sound", "list",
+            "kept", "settings",
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_subscribe", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
