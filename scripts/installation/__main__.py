@@ -117,6 +117,7 @@ def _roll_back(versions: Versions, system: System, before: str | None, name: str
 def uninstall(places: Places, *, purge: bool) -> int:
     system = System(places)
     system.remove()
+    leave_home(places)
     if purge:
         system.purge()
     shutil.rmtree(places.opt, ignore_errors=True)
@@ -127,6 +128,27 @@ def uninstall(places: Places, *, purge: bool) -> int:
     else:
         say(f"Doorward is gone.  Kept: {places.state} and {places.etc}, and the users they belong to.")
     return 0
+
+
+def leave_home(places: Places) -> None:
+    """Take the doorbell out of Home Assistant, if it is in one.  A broker that is away keeps nobody from leaving."""
+    try:
+        configured = "home_assistant" in tomllib.loads(places.configuration.read_text())
+    except (OSError, tomllib.TOMLDecodeError):
+        return
+    if not configured:
+        return
+    command = [str(places.current / "bin" / "doorward"), "home-assistant", "remove", "--config"]
+    try:
+        done = run([*command, str(places.configuration)], "", check=False)
+    except OSError as error:
+        say(f"Home Assistant still shows this doorbell ({error.strerror}). Delete it there, under MQTT.")
+        return
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[0].removeprefix("Error: ")
+        say(f"Home Assistant still shows this doorbell: {why} Delete it there, under MQTT.")
+    else:
+        say(done.stdout.strip())
 
 
 def _configure(places: Places, answer_file: Path | None) -> None:
