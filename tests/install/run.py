@@ -9,6 +9,7 @@ Steps build on the ones before.  Exit status 0 only when every one held.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import random
@@ -16,11 +17,13 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tests.install.camera import CAMERAS, put_camera
@@ -161,11 +164,17 @@ class Story:
             "print(u.urlopen('https://127.0.0.1:8443/', context=ssl._create_unverified_context()).status)"
         )
         status = self.box.run("python3", "-c", asked).stdout.strip()
+        said = self.box.run("python3", "/root/src/scripts/installation", "install").stdout
+        assert "https://front-door.local:8443/" in said, said
+        assert "▀" in said, said
         path.write_text(path.read_text().replace("\n[page]\n", ""))
         self.box.run("doorward", "apply")
         self._until(lambda: self._status()["link"].get("link") == "connected", "the doorbell without a page")
         assert self.box.property("doorward-custodian", "PrivateNetwork") == "yes"
-        return f"with [page] the custodian answers on the local network ({status}); without it, it has no network again"
+        return (
+            f"with [page] the custodian answers on the local network ({status}), and the installer ends with its "
+            "address and QR code; without it, it has no network again"
+        )
 
     def probes(self) -> str:
         shutil.copy(ROOT / "tests" / "install" / "probes.py", self.box.root / "opt" / "probes.py")
@@ -313,6 +322,26 @@ class Story:
         self._until(lambda: self._status()["owners"] == ["owner-1"], "the owner to be known")
         return f"{seconds:.0f} s; owner, ledger and footage are there again"
 
+    def bundle(self) -> str:
+        """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""
+        run, boot = self.box.run, self.box.root / "boot/firmware"
+        run("mkdir", "/root/fleet")
+        run("cp", "/root/src/config/fleet.example.toml", "/root/fleet/fleet.toml")
+        run("cp", "/etc/mosquitto/doorward/authorities/broker.pem", "/root/fleet/broker.pem")
+        run("doorward", "provision", "/root/fleet/fleet.toml", "--out", "/root/fleet/out")
+        boot.mkdir()
+        configuration = self.box.root / "etc/doorward/doorward.toml"
+        for taken, name in ((True, "mill-lane-1"), (False, "mill-lane-3")):
+            shutil.copy(self.box.root / f"root/fleet/out/{name}.bundle", boot / "doorward.bundle")
+            run("systemctl", "restart", "doorward-first-boot")
+            assert (f'name = "{name}"' in configuration.read_text()) == taken
+            assert (boot / "doorward.bundle").exists() != taken
+        report = run("doorward", "trust-report").stdout
+        assert "broker.example:8883" in report
+        assert "ed25519:" in report
+        shutil.rmtree(boot)
+        return "one is taken at the start and shows what it trusts; a second one stays where it is"
+
     def purge(self) -> str:
         self.box.run("doorward", "uninstall", "--purge", "--yes")
         left = self._difference()
@@ -324,8 +353,15 @@ class Story:
         """The same from a Debian package: install, run, remove, purge."""
         sys.path.insert(0, str(ROOT / "scripts"))
         from release import deb
+        from wheelhouse import fetch
 
-        made = deb("amd64", wheelhouse(), self.box.root / "root")
+        wheels = wheelhouse()
+        with tempfile.TemporaryDirectory(prefix="doorward-again-") as name:
+            again = Path(name)
+            fetch("amd64", again / "wheels")
+            assert _bytes_of(again / "wheels") == _bytes_of(wheels), "two wheelhouses differ"
+            made = deb("amd64", wheels, self.box.root / "root")
+            assert deb("amd64", again / "wheels", again).read_bytes() == made.read_bytes(), "two packages differ"
         (self.box.root / "etc/doorward").mkdir(mode=0o750)
         (self.box.root / "etc/doorward/doorward.toml").write_text(self.answers)
         started = time.monotonic()
@@ -339,7 +375,8 @@ class Story:
         assert not left, sorted(left.items())[:20]
         assert self._accounts() == self.accounts
         return (
-            f"{made.stat().st_size / 1e6:.0f} MB, runs after {seconds:.0f} s; removed keeps data, purged leaves nothing"
+            f"{made.stat().st_size / 1e6:.0f} MB, the same bytes from wheels fetched anew; runs after {seconds:.0f} s; "
+            "removed keeps data, purged leaves nothing"
         )
 
     # --- What the steps share
@@ -426,9 +463,14 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
+    "bundle": Story.bundle,
     "purge": Story.purge,
     "deb": Story.deb,
 }
+
+
+def _bytes_of(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.whl")}
 
 
 def main(arguments: list[str]) -> int:
