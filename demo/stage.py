@@ -16,7 +16,7 @@ from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration, load
 from agent.owner.keys import IdentityKind, OwnerKeys
 from agent.requester.bundles import make_bundle
-from agent.requester.identity import Requester
+from agent.requester.identity import TIPS_RECIPIENT, Requester
 from agent.requester.keys import load_key, make_key
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
@@ -58,6 +58,7 @@ id = "{id}"
 name = "{name}"
 kind = "{kind}"
 regions = [{{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }}]
+tips = "{tips}"
 
 [[requesters.keys]]
 key = "{key}"
@@ -130,6 +131,7 @@ class Stage:
                 name=name,
                 kind=kind.value,
                 key=requester.key.text,
+                tips=(requester.folder / TIPS_RECIPIENT).read_text().strip(),
                 start=(self._now - datetime.timedelta(days=1)).date(),
                 end=(self._now + datetime.timedelta(days=365)).date(),
             )

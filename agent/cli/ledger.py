@@ -40,9 +40,9 @@ ledger.add_command(list_entries, "list")
 @device_option
 @json_option
 def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None:
-    """Check every entry against the head that the device signed, of the device or of a copy.
+    """Check every entry against the head that the device signed.
 
-    Of the device also that it continues what this machine saw before.
+    Of the device itself, also that it continues what this machine saw before; or of a copy.
     """
     if copy is not None:
         checkpoint, entries = read_copy(copy)
@@ -67,7 +67,7 @@ def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None
 @device_option
 @json_option
 def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
-    """Write the whole ledger into FOLDER, for somebody who has no device to ask.
+    """Write the whole ledger into FOLDER, to be verified elsewhere.
 
     They verify it with 'doorward ledger verify --folder FOLDER', or by hand.
     """
@@ -91,9 +91,9 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
 @device_option
 @json_option
 def summary(html: Path | None, svg: Path | None, folder: Path, device: Path, as_json: bool) -> None:
-    """Count what was asked, by whom, what matched, what was answered, and how much left.
+    """Count what was asked, by whom, and what left.
 
-    Your own transparency report, from the verified ledger.
+    What matched, what was answered, how much was sent: your own transparency report, from the verified ledger.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:

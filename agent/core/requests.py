@@ -146,6 +146,11 @@ class OutboxRecord:
     requester: str
     parts: tuple[OutboxPart, ...]
 
+    @property
+    def anonymous(self) -> bool:
+        """A tip: it answers no request and stands for itself, and its topics do not name the device."""
+        return self.request == self.disclosure
+
 
 def is_replay(history: History, requester: TrustedRequester, seq: int) -> bool:
     """Whether this requester's key has used `seq` already, or it lies behind the window."""

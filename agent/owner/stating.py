@@ -21,13 +21,25 @@ from agent.wire.statements import (
     Revocation,
     Seconding,
     Settings,
+    Tip,
     TrustChange,
 )
 
 __all__ = ["state"]
 
 Statement = (
-    Approval | Refusal | OptOut | OptIn | Revocation | Seconding | TrustChange | Hold | Release | Erasure | Settings
+    Approval
+    | Refusal
+    | OptOut
+    | OptIn
+    | Revocation
+    | Seconding
+    | Tip
+    | TrustChange
+    | Hold
+    | Release
+    | Erasure
+    | Settings
 )
 
 

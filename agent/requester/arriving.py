@@ -15,6 +15,8 @@ from __future__ import annotations
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from agent.core.disclosure import read_manifest
@@ -36,15 +38,26 @@ from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin, answers
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
+from agent.requester.tips import is_tip, manifest_in, open_tip
 from agent.requester.verifying import examine
+from agent.wire.disclosures import TipManifest
 from agent.wire.uploads import UploadNote
 
-__all__ = ["Arrivals"]
+__all__ = ["Arrivals", "Named"]
 
 _MOST_UNREADABLE: Final = 4096
 
-Reply = Callable[[str, str, Held, Asked | None], None]
-"""Takes a device, its disclosure, what is held of it, and the request it answers if known: to be said in a receipt."""
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a receipt calls it: the request it answers (a tip answers none, and has its own id there), and the root."""
+
+    request: str
+    audience: str
+
+
+Reply = Callable[[str, str, Held, Named | None], None]
+"""Takes a device, its disclosure, what is held of it, and what that is called if known: to be said in a receipt."""
 
 
 class Arrivals:
@@ -63,6 +76,8 @@ class Arrivals:
         self._unreadable: OrderedDict[str, None] = OrderedDict()
         self._requests: dict[str, Asked] = {}
         """Disclosure → the request it answers, once known."""
+        self._tips: dict[str, TipManifest] = {}
+        """By id, once read."""
         self._waiting_for_room: set[str] = set()
         self._told_damaged: set[str] = set()
 
@@ -141,6 +156,9 @@ class Arrivals:
                 self._requests[disclosure] = self._requester.asked_in(request)
             except DoorwardError as error:
                 self.damaged(disclosure, error)
+        if is_tip(folder) and folder.state is not HeldState.PARTIAL:
+            with suppress(DoorwardError):
+                self._tips[disclosure] = manifest_in(self._requester, folder)[0]
         self._reception.reopen(device, disclosure, assembly)
         return True
 
@@ -167,6 +185,9 @@ class Arrivals:
         folder = self._folder(disclosure)
         self._unread.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)
+        if is_tip(folder):
+            self._read_tip(disclosure, assembly)
+            return
         found = self._opened(folder)
         if found is None:
             self._forget(disclosure)
@@ -201,6 +222,44 @@ class Arrivals:
         else:
             self._tell(self._news(NewsKind.BEGUN, disclosure, assembly))
 
+    def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
+        """Part 0 of a tip is here.  What does not open or is not sound is dropped: nobody can be told."""
+        folder = self._folder(disclosure)
+        try:
+            manifest, items = manifest_in(self._requester, folder)
+        except DoorwardError:
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+            self._tell(News(NewsKind.DROPPED, disclosure))
+            return
+        sizes = tuple(PartSize(item.part.size_bytes, item.part.sha256) for item in items)
+        if self._room() < sum(size.size_bytes for size in sizes):
+            self._waiting_for_room.add(disclosure)
+            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="The disk is too full for it."))
+            return
+        self._tips[disclosure] = manifest
+        assembly.expect(sizes)
+        if assembly.state is HeldState.REFUSED:
+            folder.end(HeldState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
+
+    def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
+        folder = self._folder(disclosure)
+        try:
+            open_tip(self._requester, disclosure)
+        except DoorwardError as error:
+            folder.end(HeldState.REFUSED, error.message)
+            assembly.refuse()
+            return
+        folder.end(HeldState.COMPLETE)
+        assembly.complete()
+        self._tell(News(NewsKind.TIP, disclosure))
+
+    def _named(self, disclosure: str) -> Named | None:
+        asked, tip = self._requests.get(disclosure), self._tips.get(disclosure)
+        if asked is not None:
+            return Named(asked.request.id, asked.request.audience)
+        return None if tip is None else Named(disclosure, tip.audience)
+
     def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
         """The request whose reply key opens part 0, and what is inside."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
@@ -217,6 +276,9 @@ class Arrivals:
 
     def _finish(self, disclosure: str, assembly: Assembly) -> None:
         """Everything is here: verify and open all of it, once."""
+        if disclosure in self._tips:
+            self._finish_tip(disclosure, assembly)
+            return
         folder, asked = self._folder(disclosure), self._requests[disclosure]
         verification = examine(self._requester, disclosure)
         if verification.failed is not None:
@@ -235,11 +297,11 @@ class Arrivals:
         self._tell(News(NewsKind.REFUSED, disclosure, asked.request.id, detail=reason))
 
     def _answer(self, disclosure: str, held: Held) -> None:
-        asked = self._requests.get(disclosure)
+        named = self._named(disclosure)
         origin = self._folder(disclosure).origin()
-        if origin is not None and (held.state is HeldState.PARTIAL or asked is not None):
-            self._reply(origin.device, disclosure, held, asked)
-        if held.state is HeldState.REFUSED and asked is None:
+        if origin is not None and (held.state is HeldState.PARTIAL or named is not None):
+            self._reply(origin.device, disclosure, held, named)
+        if held.state is HeldState.REFUSED and named is None:
             # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
@@ -268,6 +330,7 @@ class Arrivals:
         """Out of memory, not off the disk."""
         self._reception.close(disclosure)
         self._requests.pop(disclosure, None)
+        self._tips.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)
 
     def _forget(self, disclosure: str) -> None:

@@ -59,6 +59,9 @@ _FORMS: Final = {
 }
 
 
+_RECIPIENT_LIMIT_BYTES: Final = 8192
+
+
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of what may stand in the file."""
 
@@ -84,6 +87,7 @@ class _Requester(_Form, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
     regions: Annotated[tuple[_Rectangle, ...], msgspec.Meta(min_length=1)]
     limits: OwnLimits = OwnLimits()
+    tips: str | None = None
 
 
 class _List(_Form, frozen=True, forbid_unknown_fields=True):
@@ -158,7 +162,13 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
             for each in form.regions
         )
         entry = RequesterEntry(
-            id=form.id, name=form.name, kind=form.kind, keys=keys, regions=regions, limits=form.limits
+            id=form.id,
+            name=form.name,
+            kind=form.kind,
+            keys=keys,
+            regions=regions,
+            limits=form.limits,
+            tips=_tips_recipient(source, places, (*here, "tips"), form.tips),
         )
         # Through the wire's own eye: what this side lets pass, no device may refuse.
         strictjson.encode(entry)
@@ -166,6 +176,16 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
         field = error.message.removeprefix("RequesterEntry: ").partition(":")[0].rpartition(".")[2]
         raise _mistake(source, places, (*here, field), error.message, error.remedy) from error
     return entry
+
+
+def _tips_recipient(source: Path, places: Places, here: KeyPath, text: str | None) -> str | None:
+    """A recipient as it is, or from the file that is named: two thousand characters are no fun to copy."""
+    if text is None or text.startswith("age1"):
+        return text
+    try:
+        return files.read(source.parent / text, _RECIPIENT_LIMIT_BYTES).decode("ascii", "replace").strip()
+    except StorageError as error:
+        raise _mistake(source, places, here, error.message, "Name the requester's tips.recipient.") from error
 
 
 def _key(source: Path, places: Places, here: KeyPath, form: _Key) -> RequesterKey:

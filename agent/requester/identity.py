@@ -35,13 +35,16 @@ from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.strictjson import Message
 from agent.wire.topics import BulletinTopic, RequestTopic, cells_of
 
-__all__ = ["Asked", "Damaged", "Profile", "Requester", "SignedMessage", "is_id"]
+__all__ = ["TIPS_RECIPIENT", "Asked", "Damaged", "Profile", "Requester", "SignedMessage", "is_id"]
 
 _SEED_BYTES: Final = 32
 _ID_BYTES: Final = 16
 _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _BULLETINS: Final = "bulletins"
+_TIPS_IDENTITY: Final = "tips.identity"
+TIPS_RECIPIENT: Final = "tips.recipient"
+"""The file whose text stands in the trust bundle, so that owners can send tips."""
 _DELETION_STANDS_S: Final = 30 * 86_400
 """How long a deletion is kept for doors that are off."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -101,15 +104,7 @@ class Asked:
 
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` when the key is missing, damaged or readable by others."""
-        path = self.folder / "reply.identity"
-        files.require_private(path)
-        try:
-            identities = parse_identity_file(files.read(path, _IDENTITY_LIMIT_BYTES).decode("ascii", "replace"))
-        except FormatError as error:
-            raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-        if len(identities) != 1 or not isinstance(identities[0], HybridIdentity):
-            raise ConfigurationError(f"{path} holds no reply identity.", remedy="Restore it from a backup.")
-        return identities[0]
+        return _identity_in(self.folder / "reply.identity")
 
 
 class Requester:
@@ -134,6 +129,10 @@ class Requester:
             ) from error
         files.make_folder(folder)
         make_key(folder / "signing.key")
+        identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
+        secret = f"# opens tips to {requester_id}\n{identity.secret_text()}\n"
+        files.write(folder / _TIPS_IDENTITY, secret.encode("ascii"), secret=True)
+        files.write(folder / TIPS_RECIPIENT, f"{identity.recipient()}\n".encode("ascii"))
         SequenceCounter(folder).create()
         # Last: a folder without a profile was never set up to its end, and says so.
         files.write(folder / Profile.FILE, data)
@@ -168,6 +167,11 @@ class Requester:
     def sign(self, payload_type: str, message: Message) -> bytes:
         """The envelope of `message`."""
         return envelope.sign(payload_type, strictjson.encode(message), self._key)
+
+    def tips_identity(self) -> HybridIdentity | None:
+        """What opens tips; None in a folder made before there were any.  Raises as `Asked.reply_identity` does."""
+        path = self.folder / _TIPS_IDENTITY
+        return _identity_in(path) if path.exists() else None
 
     # What was asked
 
@@ -214,8 +218,9 @@ class Requester:
                 damaged(request_id, error)
 
     def audiences(self, damaged: Damaged | None = None) -> frozenset[str]:
-        """Key ids of every root under which this requester has asked."""
-        return frozenset(asked.request.audience for asked in self.all_asked(damaged))
+        """Key ids of every root under which this requester speaks, as far as this folder knows."""
+        own = {self.profile.audience} if self.profile.audience else set()
+        return frozenset(own | {asked.request.audience for asked in self.all_asked(damaged)})
 
     # Asking
 
@@ -386,6 +391,17 @@ class Requester:
         except DoorwardError:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
+
+
+def _identity_in(path: Path) -> HybridIdentity:
+    files.require_private(path)
+    try:
+        identities = parse_identity_file(files.read(path, _IDENTITY_LIMIT_BYTES).decode("ascii", "replace"))
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+    if len(identities) != 1 or not isinstance(identities[0], HybridIdentity):
+        raise ConfigurationError(f"{path} holds no identity.", remedy="Restore it from a backup.")
+    return identities[0]
 
 
 def _numbered(request: FootageRequest, number: int) -> FootageRequest:

@@ -45,6 +45,8 @@ class NewsKind(enum.Enum):
     """The broker refused one of our requests."""
     DAMAGED = "damaged"
     """The files of one of our requests cannot be read."""
+    TIP = "tip"
+    """Somebody told us something unasked, and it is here."""
     STOPPED = "stopped"
     """The device sends no more of it."""
 

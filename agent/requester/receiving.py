@@ -19,8 +19,8 @@ from agent.core.transfer import Held, HeldState
 from agent.core.transfer.receipts import receipt_of
 from agent.errors import DoorwardError, FormatError
 from agent.ports import Bus, Clock
-from agent.requester.arriving import Arrivals
-from agent.requester.identity import Asked, Requester
+from agent.requester.arriving import Arrivals, Named
+from agent.requester.identity import Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.publishing import Outgoing, connection_lock, publish_pending
 from agent.wire import strictjson
@@ -130,10 +130,10 @@ class Receiver:
 
     # What goes out
 
-    def _reply(self, device: str, disclosure: str, held: Held, asked: Asked | None) -> None:
-        audiences = {asked.request.audience} if asked else self._requester.audiences(self._arrivals.damaged)
+    def _reply(self, device: str, disclosure: str, held: Held, named: Named | None) -> None:
+        audiences = {named.audience} if named else self._requester.audiences(self._arrivals.damaged)
         for audience in sorted(audiences):
-            receipt = self._receipt(disclosure, held, asked, audience)
+            receipt = self._receipt(disclosure, held, named, audience)
             self._outgoing.put(
                 str(ReceiptTopic(device, disclosure)),
                 self._requester.sign(Receipt.PAYLOAD_TYPE, receipt),
@@ -141,11 +141,11 @@ class Receiver:
                 done=functools.partial(self._receipt_sent, disclosure, held.state),
             )
 
-    def _receipt(self, disclosure: str, held: Held, asked: Asked | None, audience: str) -> Receipt:
+    def _receipt(self, disclosure: str, held: Held, named: Named | None, audience: str) -> Receipt:
         return receipt_of(
             held,
             disclosure=disclosure,
-            request=asked.request.id if asked else None,
+            request=named.request if named else None,
             requester=self._requester.id,
             audience=audience,
             seq=self._requester.next_number(),

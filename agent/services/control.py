@@ -23,6 +23,7 @@ from agent.services.ledger import Ledger
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
+from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.control import Frame, split_body, unpacked
@@ -63,6 +64,7 @@ class Control:
         vault: VaultReader,
         keeping: Keeping,
         settings: OwnerSettings,
+        tips: Tips,
         status: Status,
     ) -> None:
         self._device = device
@@ -74,6 +76,7 @@ class Control:
         self._vault = vault
         self._keeping = keeping
         self._settings = settings
+        self._tips = tips
         self._status = status
         self._enrolling = threading.Lock()
         self._operations: dict[str, Callable[[Frame], Answer]] = {
@@ -87,6 +90,7 @@ class Control:
             "request": self._show_request,
             "gaps": self._show_gaps,
             "bulletins": lambda _frame: ({"bulletins": [_ascii(each) for each in bulletins(self._journal)]}, b""),
+            "tips": self._list_tips,
             "segment": self._segment,
             "poster": self._poster,
             "sound": self._sound,
@@ -199,6 +203,14 @@ class Control:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
         found = self._statements.gaps(stored)
         return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
+
+    def _list_tips(self, _frame: Frame) -> Answer:
+        return {
+            "tips": [
+                {"id": each.tip, "root": each.audience, "requester": each.requester, "state": each.state}
+                for each in self._tips.listed()
+            ]
+        }, b""
 
     def _segment(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")

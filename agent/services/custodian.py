@@ -25,6 +25,7 @@ from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests
 from agent.services.statements import Statements
+from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt
@@ -84,13 +85,34 @@ class Custodian:
         )
         self.keeping = Keeping(ports.journal, self._ledger, ports.vault, ports.clock, held_bytes)
         self.settings = OwnerSettings(decisions, ports.journal, self._ledger, exceeded)
+        maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
+        self.tips = Tips(
+            decisions,
+            ports.journal,
+            ports.outbox,
+            maker,
+            self._ledger,
+            self._trust,
+            ports.vault,
+            ports.clock,
+            self._wake_uplink,
+            settings.delay_s,
+        )
         self._inbox = Inbox(
-            settings, self.requests, ports.journal, self._ledger, self._trust, ports.vault, ports.clock, self.keeping
+            settings,
+            self.requests,
+            ports.journal,
+            self._ledger,
+            self._trust,
+            ports.vault,
+            ports.clock,
+            self.keeping,
+            self.tips,
         )
         statements = Statements(
             self.enrolments,
             self.requests,
-            OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key),
+            maker,
             ports.journal,
             self._ledger,
             self._trust,
@@ -99,6 +121,7 @@ class Custodian:
             self.settings,
             ports.clock,
             ports.entropy,
+            self.tips,
         )
         self.control = Control(
             DeviceNames(device, broker_name),
@@ -110,8 +133,13 @@ class Custodian:
             ports.vault,
             self.keeping,
             self.settings,
+            self.tips,
             status,
         )
+
+    def _wake_uplink(self) -> None:
+        """As `requests` says by then: who listens comes later than this."""
+        self.requests.wake_uplink()
 
     def start(self) -> None:
         """Note the boot, sweep the outbox of what no approval names, end what ran out meanwhile."""
@@ -141,6 +169,7 @@ class Custodian:
     def on_time(self) -> None:
         """Now and then: end what ran out, forget what is done."""
         self.requests.on_time()
+        self.tips.on_time()
         with self.requests.deciding():
             self.keeping.on_time()
 
@@ -148,10 +177,11 @@ class Custodian:
         return self._inbox.on_message(topic, data)
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
-        return self.requests.outgoing()
+        return self.requests.outgoing() + self.tips.outgoing()
 
     def roots(self) -> tuple[str, ...]:
         return tuple(self._trust.store.roots)
 
     def begin_sending(self, disclosure: str) -> bool:
-        return self.requests.begin_sending(disclosure)
+        begun = self.tips.begin_sending(disclosure)
+        return self.requests.begin_sending(disclosure) if begun is None else begun

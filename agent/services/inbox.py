@@ -29,6 +29,7 @@ from agent.ports import Clock, Journal
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
+from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt, ReceiptState
@@ -109,7 +110,9 @@ class Inbox:
         vault: VaultReader,
         clock: Clock,
         keeping: Keeping,
+        tips: Tips,
     ) -> None:
+        self._tips = tips
         self._keeping = keeping
         self._settings = settings
         self.position = settings.position
@@ -266,9 +269,10 @@ class Inbox:
 
     def _on_receipt(self, receipt: Receipt, inbound: Inbound, data: bytes) -> Receipt | Counted:
         stored = self._journal.request_of(receipt.disclosure)
+        if stored is None:
+            return self._tips.on_receipt(receipt, inbound) or Counted.UNEXPECTED
         if (
-            stored is None
-            or not stored.is_from(inbound.requester)
+            not stored.is_from(inbound.requester)
             or receipt.request not in (None, stored.id)
             or stored.state not in (State.APPROVED, State.SENDING)
         ):

@@ -23,7 +23,7 @@ from agent.errors import StorageError
 from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.services.vault_reader import VaultReader
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DisclosureManifest, PartKind
+from agent.wire.disclosures import DisclosureManifest, PartKind, TipManifest
 
 __all__ = ["Making", "OutboxMaker"]
 
@@ -33,10 +33,13 @@ _SECRET_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable."""
+    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable.
+
+    A disclosure's manifest is signed on the way; a tip's is not, for it names nobody.
+    """
 
     parts: tuple[OutboxPart, ...]
-    finish: Callable[[DisclosureManifest, str], tuple[OutboxPart, ...]]
+    finish: Callable[[DisclosureManifest | TipManifest, str], tuple[OutboxPart, ...]]
 
 
 class OutboxMaker:
@@ -59,10 +62,16 @@ class OutboxMaker:
             yield Making(tuple(parts), lambda manifest, reply: self._finish(draft, tuple(parts), manifest, reply))
 
     def _finish(
-        self, draft: OutboxDraft, parts: tuple[OutboxPart, ...], manifest: DisclosureManifest, reply: str
+        self,
+        draft: OutboxDraft,
+        parts: tuple[OutboxPart, ...],
+        manifest: DisclosureManifest | TipManifest,
+        reply: str,
     ) -> tuple[OutboxPart, ...]:
-        signed = envelope.sign(manifest.PAYLOAD_TYPE, strictjson.encode(manifest), self._device_key)
-        first = draft.write(0, "", self._sealed(signed, reply))
+        said = strictjson.encode(manifest)
+        if isinstance(manifest, DisclosureManifest):
+            said = envelope.sign(manifest.PAYLOAD_TYPE, said, self._device_key)
+        first = draft.write(0, "", self._sealed(said, reply))
         draft.commit()
         return (first, *parts)
 

@@ -17,10 +17,11 @@ import structlog
 from agent.core.consent import Act, Cause, State, step
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds, utc_minute
-from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError
 from agent.ports import Clock, Journal, Notifier, Outbox
 from agent.services.decisions import Decisions
+from agent.services.delay import Delay
 from agent.services.ledger import Ledger
 
 __all__ = ["Requests", "Verdict", "first_approval_of"]
@@ -73,11 +74,9 @@ class Requests:
         self._ledger = ledger
         self._clock = clock
         self._notifier = notifier
-        self._delay_ns = delay_s * NS_PER_S
+        self._delay = Delay(clock, delay_s)
         self._minute_of = minute_of
         self._was_quiet = False
-        self._ripe_ns: dict[str, int] = {}
-        """Disclosure → when its delay is over, on the boot clock."""
         self._log = structlog.get_logger("custodian")
         self.wake_uplink: Callable[[], None] = lambda: None
         """Called after the set of outgoing disclosures changed."""
@@ -102,7 +101,7 @@ class Requests:
                 self._journal.remove(first_approval_of(stored.id))
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
-                self._ripe_ns.pop(named, None)
+                self._delay.forget(named)
             for act in line.acts:
                 self._decisions.after(partial(self._do, act, stored.id, named))
         self._log.info("request_moved", request=stored.id, state=line.to.value)
@@ -140,6 +139,7 @@ class Requests:
         with self.deciding():
             found = []
             for record in self._journal.outbox():
+                # A tip's is not a request's: `services.tips` lists it.
                 stored = self._journal.request(record.request)
                 if stored is not None and self._may_send(stored, record.disclosure):
                     found.append((record, stored.state is State.SENDING))
@@ -159,16 +159,13 @@ class Requests:
         """How long its approval can still be taken back before its first byte may leave; None when nothing waits."""
         if stored.state is not State.APPROVED or stored.disclosure is None:
             return None
-        now_ns = self._clock.now().boot_ns
-        ripe_ns = self._ripe_ns.get(stored.disclosure, now_ns + self._delay_ns)
-        return max(0, ripe_ns - now_ns) // NS_PER_S
+        return self._delay.left_s(stored.disclosure)
 
     def _may_send(self, stored: StoredRequest, disclosure: str) -> bool:
         if stored.state is not State.APPROVED:
-            self._ripe_ns.pop(disclosure, None)
+            self._delay.forget(disclosure)
             return stored.state is State.SENDING
-        now_ns = self._clock.now().boot_ns
-        return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
+        return self._delay.is_over(disclosure)
 
     def _tell(self, text: str, once: str) -> None:
         """Now, or when the owner's quiet hours are over."""

@@ -26,6 +26,7 @@ from agent.services.ledger import Ledger
 from agent.services.outbox_maker import Making, OutboxMaker
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests, Verdict, first_approval_of
+from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire import envelope, strictjson
@@ -46,6 +47,7 @@ from agent.wire.statements import (
     Revocation,
     Seconding,
     Settings,
+    Tip,
     TrustChange,
 )
 
@@ -58,6 +60,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
     for kind in (
         Approval,
         Seconding,
+        Tip,
         Refusal,
         OptOut,
         OptIn,
@@ -112,6 +115,7 @@ class Statements:
         settings: OwnerSettings,
         clock: Clock,
         entropy: Entropy,
+        tips: Tips,
     ) -> None:
         self._enrolments = enrolments
         self._requests = requests
@@ -124,6 +128,7 @@ class Statements:
         self._settings = settings
         self._clock = clock
         self._entropy = entropy
+        self._tips = tips
 
     def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
         """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
@@ -138,6 +143,8 @@ class Statements:
             verdict = self._approve(said.statement, said, headers, enrolment)
         elif isinstance(said.statement, Seconding):
             verdict = self._second(said.statement, said, enrolment)
+        elif isinstance(said.statement, Tip):
+            verdict = self._tip(said.statement, said, headers, enrolment)
         else:
             with self._acting(said.statement, enrolment):
                 verdict = self._obey(said)
@@ -220,6 +227,15 @@ class Statements:
             stored = self._approvable(first.statement)
         released = self._released(first.statement, headers, stored)
         return self._share(_Yes(first.statement, first, seconding, said), released, enrolment)
+
+    def _tip(self, tip: Tip, said: _Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+        """Tell a requester something unasked.  Footage takes as many owners as always: a tip is no way around them."""
+        if enrolment.approvals_needed > 1 and (tip.segments or tip.posters):
+            raise RequestError(
+                "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
+            )
+        sent = self._tips.send(tip, headers, said.fields, lambda: self._acting(tip, enrolment))
+        return Verdict(State.APPROVED, None, sent)
 
     def _share(self, yes: _Yes, released: tuple[Released, ...], enrolment: Enrolment) -> Verdict:
         """Copy, and check again with everything else standing still.
@@ -307,6 +323,8 @@ class Statements:
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:
         stored = self._journal.request_of(revocation.disclosure)
+        if stored is None and (state := self._tips.revoke(revocation.disclosure, fields)) is not None:
+            return Verdict(state, None, revocation.disclosure)
         if stored is None:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
         return self._requests.advance(stored, Cause.REVOKED, **fields)

@@ -36,7 +36,7 @@ from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, bulletins_filter
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, Verb, bulletins_filter
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -230,7 +230,7 @@ class Uplink:
             first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
             chunk_bytes=self._chunk_bytes,
         )
-        topic = str(ReceiptTopic(self._device, record.disclosure))
+        topic = str(ReceiptTopic(self._name_for(record), record.disclosure))
         self._transfers[record.disclosure] = _Transfer(record, sender, topic)
         self._bus.subscribe(topic)
         if self._packet_bytes is not None:
@@ -294,7 +294,10 @@ class Uplink:
                 return self._bus.publish(self._topic(record, 0, Verb.INIT), b"", token=token, retain=True)
 
     def _topic(self, record: OutboxRecord, part: int, verb: Verb | ChunkVerb) -> str:
-        return str(UploadTopic(record.requester, self._device, record.disclosure, part, verb))
+        return str(UploadTopic(record.requester, self._name_for(record), record.disclosure, part, verb))
+
+    def _name_for(self, record: OutboxRecord) -> str:
+        return ANONYMOUS if record.anonymous else self._device
 
     def _patience_s(self) -> float:
         """Until the next event, deadline, or look at the custodian's list."""

@@ -18,12 +18,13 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import text
+from agent.wire import base64, text
 from agent.wire.fields import (
     Count,
     DeviceKeyText,
     HexId,
     KeyId,
+    KeyText,
     RequesterId,
     SegmentIdText,
     Sequence,
@@ -51,6 +52,8 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Span",
+    "TipManifest",
+    "TipText",
 ]
 
 DISCLOSURE_LIMIT_BYTES: Final = 48 * 1024 * 1024
@@ -58,6 +61,8 @@ DISCLOSURE_ENVELOPE_LIMIT_BYTES: Final = 64 * 1024 * 1024 + 1024
 MAX_PARTS: Final = 3 * MAX_SEGMENTS
 MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
+MAX_TIP_CHARACTERS: Final = 2_000
+MAX_TIP_MESSAGE_CHARACTERS: Final = 16_384
 _MAX_CHECKPOINT_CHARACTERS: Final = 16_384
 _MAX_ENTRY_CHARACTERS: Final = 2_048
 _MAX_PATH: Final = 64
@@ -145,6 +150,43 @@ class DisclosureManifest(Message, frozen=True):
     @property
     def device_key(self) -> PublicKey:
         return parse_public_key(self.device)
+
+
+class TipText(Message, frozen=True):
+    """What a tip says, for its requester alone."""
+
+    v: Version1
+    text: str
+
+    def __post_init__(self) -> None:
+        text.check("text", self.text, MAX_TIP_CHARACTERS)
+
+
+class TipManifest(Message, frozen=True):
+    """Part 0 of a tip.  Nobody signs it: a signature would be a name.
+
+    The records of footage, if there is any, are signed by the device at capture: they say which device, and so tie this
+    tip to every other answer of the same one.  Words alone do not.
+    """
+
+    v: Version1
+    tip: HexId
+    audience: KeyId
+    message: Annotated[str, Meta(max_length=MAX_TIP_MESSAGE_CHARACTERS)] | None = None
+    device: KeyText | None = None
+    records: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
+    ] = ()
+    parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)] = ()
+
+    def __post_init__(self) -> None:
+        distinct("parts", tuple((part.kind, part.id) for part in self.parts))
+        if (self.device is None) == bool(self.parts):
+            raise FormatError("device: present where footage is, and absent where only words are.")
+        if self.device is not None:
+            parse_public_key(self.device)
+        if self.message is not None:
+            base64.decode(self.message)
 
 
 class Span(Message, frozen=True, array_like=True):

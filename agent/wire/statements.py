@@ -27,10 +27,12 @@ from agent.wire.fields import (
     HexId,
     HybridRecipientText,
     Incident,
+    KeyId,
     KeyText,
     Kind,
     Label,
     RecipientText,
+    RequesterId,
     SegmentIdText,
     Sequence,
     Sha256,
@@ -70,6 +72,7 @@ __all__ = [
     "SealedItem",
     "Seconding",
     "Settings",
+    "Tip",
     "TrustChange",
     "Why",
     "ZoneKind",
@@ -242,6 +245,34 @@ class Approval(OwnerStatement, frozen=True):
         distinct("segments, posters and sounds", headers)
         if self.contact is not None:
             base64.decode(self.contact)
+
+
+class Tip(OwnerStatement, frozen=True):
+    """Something its owner wants one requester to know, unasked: words, stills, segments; and not from whom."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("tip")
+
+    tip: HexId
+    """Made by the owner's client: what it is called on its way."""
+    audience: KeyId
+    """The root under which the requester is trusted."""
+    requester: RequesterId
+    reply: HybridRecipientText
+    """The requester's `tips` recipient, as its trust bundle has it."""
+    message: Annotated[str, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
+    """An age file sealed to `reply` holding a `disclosures.TipText`: device and broker cannot read it."""
+    segments: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
+    posters: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.message is None and not self.segments and not self.posters:
+            raise FormatError("message: a tip says or shows something.")
+        distinct("segments", tuple(item.id for item in self.segments))
+        distinct("posters", tuple(item.id for item in self.posters))
+        distinct("header_sha256", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
+        if self.message is not None:
+            base64.decode(self.message)
 
 
 class Seconding(OwnerStatement, frozen=True):

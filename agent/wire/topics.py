@@ -11,6 +11,7 @@
   stands in and filters locally; a requester publishes in each cell the bounds of its area touch (at most four).
 - Names stand in the topics so that a broker's access list can bind each client to its own: a requester cannot replace
   another's retained request, a device cannot listen to another's receipts.
+- A tip goes up under `0000000000000000` instead of the device's name, so that its requester does not learn who speaks.
 - A device subscribes to `receipts/<device>/<disclosure>` only while that disclosure is being sent; nobody has heard of
   the device's name before it chose to speak.
 - `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
@@ -30,6 +31,7 @@ from agent.wire.disclosures import MAX_PARTS
 from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = [
+    "ANONYMOUS",
     "MAX_TOPIC_BYTES",
     "BulletinTopic",
     "ChunkVerb",
@@ -46,6 +48,8 @@ __all__ = [
 ]
 
 MAX_TOPIC_BYTES: Final = 256
+ANONYMOUS: Final = "0" * 16
+"""What stands for the device in the topics of a tip: no key has this id, and every device may speak under it."""
 _ROOT: Final = "doorward/v1"
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360

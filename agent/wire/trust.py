@@ -23,7 +23,7 @@ from msgspec import Meta
 from agent.errors import FormatError, RequestError
 from agent.wire import envelope, strictjson, text
 from agent.wire.area import Area, Bounds, Point
-from agent.wire.fields import KeyId, KeyText, Kind, RequesterId, Sequence, UtcS, Version1, distinct
+from agent.wire.fields import HybridRecipientText, KeyId, KeyText, Kind, RequesterId, Sequence, UtcS, Version1, distinct
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import Limits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
@@ -116,6 +116,8 @@ class RequesterEntry(Message, frozen=True):
     keys: Annotated[tuple[RequesterKey, ...], Meta(min_length=1, max_length=MAX_KEYS)]
     regions: Annotated[tuple[Region, ...], Meta(min_length=1, max_length=MAX_REGIONS)]
     limits: OwnLimits = OwnLimits()
+    tips: HybridRecipientText | None = None
+    """What tips to this requester are sealed to; without it nobody can send one."""
 
     def __post_init__(self) -> None:
         text.check("requesters.name", self.name, MAX_NAME_CHARACTERS)

@@ -16,13 +16,15 @@ import pytest
 from agent.adapters.control_socket import ControlSocket
 from agent.cli.owner import COMMANDS
 from agent.core.consent import State
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.segment import split_media
 from agent.media.join import probe
 from agent.owner.keys import KIT, OwnerKeys
-from agent.wire import envelope, strictjson
+from agent.wire import base64, envelope, strictjson
 from agent.wire.control import Frame
-from agent.wire.disclosures import PartKind, Receipt, ReceiptState
+from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
 from agent.wire.messages import Bulletin, Deletion
-from tests.owner.conftest import NOW_MS, WINDOW_MS, seeds, signed_bundle, signed_request
+from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, seeds, signed_bundle, signed_request
 from tests.owner.conftest import media as media  # the same three segments
 from tests.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -377,6 +379,66 @@ def test_what_was_asked_and_shared_is_counted_as_words_page_and_picture(
 def test_trust_and_ledger_stand_at_the_top_too(door: Doorstep) -> None:
     assert door("enrol", "--yes").status == 0
     assert "nobody may ask" in door.run("trust", "show", "--keys", door.keys, "--device", door.socket).out
+
+
+# -- tips --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def telling(asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path) -> tuple[Doorstep, tuple[str, ...]]:
+    """The police take tips."""
+    door, _, segments = asked
+    newer = tmp_path / "tips.dsse"
+    entry = samples.requester(tips=str(REPLY.recipient()))
+    newer.write_bytes(signed_bundle(version=4, requesters=(entry,)))
+    assert door("trust", "bundle", newer, "--yes").status == 0
+    return door, segments
+
+
+def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tuple[str, ...]]) -> None:
+    door, _ = telling
+    done = door("tip", "send", "harbour-police", "--message", "A white van.", "--yes")
+    assert done.status == 0, done.err
+    assert "Until it is on its way you can take it back" in done.out
+    sent = door.device.statements[-1]
+    assert "white van" not in strictjson.encode(sent).decode()
+    text = strictjson.decode(open_bytes(base64.decode(sent.message), [REPLY]), TipText)
+    assert text.text == "A white van."
+    listed = door("tip", "list").out
+    assert f"{sent.tip[:8]}  to harbour-police: approved" in listed
+    assert "Tips are taken by: harbour-police (Harbour Police)." in listed
+
+
+def test_footage_in_a_tip_is_opened_checked_and_wrapped_to_its_requester(
+    telling: tuple[Doorstep, tuple[str, ...]], media: list[bytes]
+) -> None:
+    door, segments = telling
+    done = door("tip", "send", "harbour-police", "--segments", segments[1][:9], "--posters", segments[0], "--yes")
+    assert done.status == 0, done.err
+    sealed = door.device.outbox[PartKind.SEGMENT, segments[1]]
+    assert split_media(open_bytes(sealed, [REPLY]))[0] == media[1]
+    assert open_bytes(door.device.outbox[PartKind.POSTER, segments[0]], [REPLY]).startswith(b"\xff\xd8\xff")
+    door.device.stored[segments[1]].sealed += b"x"
+    assert door("tip", "send", "harbour-police", "--segments", segments[1], "--yes").status == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "status"),
+    [
+        (("harbour-police",), "says or shows something", 2),
+        (("harbour-fire", "--message", "x"), "takes no tips", 2),
+        (("harbour-police", "--message", "www.evil.example"), "link", 2),
+        (("harbour-police", "--segments", "zzz"), "There is no segment", 2),
+    ],
+)
+def test_a_tip_that_cannot_be_is_not_sent(
+    telling: tuple[Doorstep, tuple[str, ...]], arguments: tuple[str, ...], words: str, status: int
+) -> None:
+    door, _ = telling
+    before = len(door.device.statements)
+    done = door("tip", "send", *arguments, "--yes")
+    assert (done.status, len(door.device.statements)) == (status, before)
+    assert words in done.err
 
 
 # -- two owners --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, release
+from agent.core.disclosure import Released, release, release_tip
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
@@ -19,7 +19,8 @@ from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.digest import digest
-from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.manifest import SignedRecord, sign_record
+from agent.core.vault.manifest import Tip as ManifestTip
 from agent.core.vault.names import FileKind, VaultFile, segment_id
 from agent.core.vault.records import Adopted, Boot, Poster, Segment, Sound
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
@@ -44,6 +45,7 @@ from agent.wire.statements import (
     Scope,
     Seconding,
     Settings,
+    Tip,
     TrustChange,
     open_enrolment,
 )
@@ -111,6 +113,7 @@ class FakeDevice:
     outbox: dict[tuple[PartKind, str], bytes] = field(default_factory=dict)
     trust: TrustStore = field(default_factory=TrustStore)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    tips: list[dict[str, str]] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
     settings: str | None = None
@@ -122,7 +125,7 @@ class FakeDevice:
         self.key = public_key_of(self.private)
         self.enrolled: bytes | None = None
         self.proposed: tuple[bytes, dict[str, tuple[str, bytes]]] | None = None
-        self.tip = Tip()
+        self.tip = ManifestTip()
         self._drawn = 0
         self.write(EntryKind.BOOT)
         stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
@@ -330,6 +333,9 @@ class FakeDevice:
             "receipt": asked.receipt and asked.receipt.decode(), "deletion": asked.deletion and asked.deletion.decode(),
         }  # fmt: skip
 
+    def on_tips(self, body: bytes) -> dict[str, Any]:
+        return {"tips": self.tips}
+
     def on_bulletins(self, body: bytes) -> dict[str, Any]:
         return {"bulletins": [data.decode() for data in self.posted]}
 
@@ -401,6 +407,16 @@ class FakeDevice:
                     raise RequestError("Somebody has changed the settings meanwhile.")
                 self.settings, self.settings_sha256 = envelope, subject
                 self.write(EntryKind.CONFIGURATION_CHANGED, subject=subject)
+            case Tip():
+                self.released = release_tip(
+                    statement, _headers(body, sizes), {n: s.signed for n, s in self.stored.items()}, self.key.text
+                )
+                self.outbox = {
+                    (item.kind, item.id): item.header + self._bytes_of(item)[item.stored.header_size :]
+                    for item in self.released
+                }
+                self.tips.append({"id": statement.tip, "requester": statement.requester, "state": "approved"})
+                return {"state": "approved", "disclosure": statement.tip, "request": None}
             case TrustChange():
                 for text in statement.roots_added:
                     self.trust = self.trust.with_root(_key(text))
@@ -442,7 +458,9 @@ class FakeDevice:
     def _open_statement(self, data: bytes) -> tuple[Any, str]:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
-        kinds = (Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings)
+        kinds = (
+            Tip, Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
+        )  # fmt: skip
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
         if statement.device != self.key.text:
@@ -452,11 +470,7 @@ class FakeDevice:
     def _approve(self, data: bytes, approval: Approval, subject: str, body: bytes, sizes: list[int]) -> dict[str, Any]:
         asked = self._named(approval.request)
         step(asked.state, Cause.APPROVED)
-        headers, at = {}, 0
-        for size in sizes:
-            header = body[at : at + size]
-            headers[hashlib.sha256(header).hexdigest()] = header
-            at += size
+        headers = _headers(body, sizes)
         if self.enrolment.approvals_needed == 2:
             by = self.enrolment.name_of(_key_id(data))
             asked.first = data, approval, subject, headers
@@ -492,6 +506,16 @@ class FakeDevice:
         self.write(line.entry, request=asked.request.id, requester=asked.request.requester, **fields)
         asked.state = line.to
         return line.to.value
+
+
+def _headers(body: bytes, sizes: list[int]) -> dict[str, bytes]:
+    """By their SHA-256."""
+    found, at = {}, 0
+    for size in sizes:
+        header = body[at : at + size]
+        found[hashlib.sha256(header).hexdigest()] = header
+        at += size
+    return found
 
 
 def _key_id(data: bytes) -> str:

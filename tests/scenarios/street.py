@@ -141,6 +141,7 @@ class Asker:
         listed.write_text(
             f'version = 1\n[[requesters]]\nid = "{name}"\nname = "The {name}"\nkind = "{kind.value}"\n'
             "regions = [{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }]\n"
+            f'tips = "../{name}/tips.recipient"\n'
             f'[[requesters.keys]]\nkey = "{self.requester.key.text}"\n'
             f"from = {(now - datetime.timedelta(days=1)).date()}\nuntil = {(now + datetime.timedelta(days=9)).date()}\n"
         )
@@ -328,7 +329,12 @@ class Street:
         return auditor.audit(witness.of(self.device.id))
 
     def _reply_identity(self, requester: str, request: str) -> HybridIdentity:
-        return self.askers[requester].requester.asked(request).reply_identity()
+        asker = self.askers[requester].requester
+        if request not in asker.request_ids():
+            tips = asker.tips_identity()
+            assert tips is not None
+            return tips
+        return asker.asked(request).reply_identity()
 
 
 def probe_seconds(footage: Path) -> float:

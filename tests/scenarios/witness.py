@@ -35,6 +35,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.adapters.private_broker import PrivateBroker, _free_ports
 from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration
+from agent.core.disclosure import check_tip_part, read_tip
 from agent.core.ledger.entries import EntryKind, LedgerEntry, decode_entry
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
@@ -44,7 +45,7 @@ from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DISCLOSURE_L
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Approval
-from agent.wire.topics import ChunkVerb, UploadTopic, Verb, parse_topic
+from agent.wire.topics import ANONYMOUS, ChunkVerb, UploadTopic, Verb, parse_topic
 from agent.wire.uploads import UploadNote
 from demo.evidence import published_by
 from demo.stage import Asker, Stage
@@ -178,9 +179,11 @@ class Auditor:
             parsed = parse_topic(topic)
         except FormatError as error:
             raise Leak(f"{topic}: no topic of ours") from error
-        if not isinstance(parsed, UploadTopic) or parsed.device != self._device.id:
+        if not isinstance(parsed, UploadTopic) or parsed.device not in (self._device.id, ANONYMOUS):
             raise Leak(f"{topic}: a doorbell says nothing but its uploads")
-        approved = self._entries.get((EntryKind.APPROVED, parsed.disclosure))
+        # Under no name only what an owner sent as a tip may go, and a tip only so.
+        why = EntryKind.TIP if parsed.device == ANONYMOUS else EntryKind.APPROVED
+        approved = self._entries.get((why, parsed.disclosure))
         sealed = self._entries.get((EntryKind.SEALED, parsed.disclosure))
         if approved is None or sealed is None:
             raise Leak(f"{topic}: the ledger has no approval of this disclosure")
@@ -216,6 +219,8 @@ class Auditor:
         first = sent.part(0)
         if first is None or hashlib.sha256(first).hexdigest() != sealed.subject:
             return 0, sum(self._unfinished(disclosure, number, None, sent) for number in sent.pieces)
+        if (EntryKind.TIP, disclosure) in self._entries:
+            return self._tip(disclosure, first, sent), 0
         approval, manifest = self._opened(first, disclosure)
         items = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
         items |= {(PartKind.POSTER, item.id): item for item in approval.posters}
@@ -238,6 +243,26 @@ class Auditor:
                 raise Leak(f"{disclosure}: part {number} is not what the owner approved")
             whole += len(data)
         return whole, unfinished
+
+    def _tip(self, disclosure: str, first: bytes, sent: _Sent) -> int:
+        """The bytes of a tip: what its requester can open, and nothing that says who sent it but the footage itself."""
+        tip = self._entries[EntryKind.TIP, disclosure]
+        try:
+            opened = open_bytes(first, [self._reply_identity(tip.requester or "", disclosure)])
+            _, items = read_tip(opened, disclosure)
+            if not items and self._device.text.encode() in opened:
+                raise Leak(f"{disclosure}: a tip of words alone names the doorbell")
+            if sent.pieces.keys() - set(range(len(items) + 1)):
+                raise Leak(f"{disclosure}: parts that its manifest has not")
+            whole = len(first)
+            for number, item in enumerate(items, start=1):
+                data = sent.part(number)
+                if data is not None and len(data) == item.part.size_bytes:
+                    check_tip_part(item, data)
+                    whole += len(data)
+        except DoorwardError as error:
+            raise Leak(f"{disclosure}: it is no tip that its requester can open: {error}") from error
+        return whole
 
     def _opened(self, data: bytes, disclosure: str) -> tuple[Approval, DisclosureManifest]:
         approved = self._entries[EntryKind.APPROVED, disclosure]

@@ -41,7 +41,7 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "bulletins", "segment", "poster", "sound", "list",
+            "status", "requests", "request", "gaps", "bulletins", "tips", "segment", "poster", "sound", "list",
             "kept", "settings",
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_subscribe", "push_unsubscribe",

@@ -25,6 +25,8 @@ from agent.wire.disclosures import (
     Receipt,
     ReceiptState,
     Span,
+    TipManifest,
+    TipText,
 )
 from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -43,6 +45,7 @@ from agent.wire.statements import (
     Scope,
     SealedItem,
     Seconding,
+    Tip,
     TrustChange,
     Why,
 )
@@ -271,6 +274,28 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         contact=None,
         clips=(ClipTold(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, segments=4),),
     ),
+    "tip": Tip(
+        **_STATED,
+        tip="00" * 16,
+        audience=ROOT_KEY.id,
+        requester="harbour-police",
+        reply=RECIPIENT,
+        message="e30=",
+        segments=(item(0),),
+        posters=(item(1),),
+    ),
+    "tip-manifest": TipManifest(
+        v=1,
+        tip="00" * 16,
+        audience=ROOT_KEY.id,
+        message="e30=",
+        device=DEVICE_KEY.text,
+        records=("{}",),
+        parts=(Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),),
+    ),
+    "tip-manifest-of-words": TipManifest(v=1, tip="00" * 16, audience=ROOT_KEY.id, message="e30="),
+    "tip-text": TipText(v=1, text="A white van waits there every night."),
+    "trust-bundle-with-tips": bundle(requesters=(requester(tips=RECIPIENT),)),
     "seconding": Seconding(**_STATED, request=SHA, approval=SHA),
     "approval-with-gaps": approval(
         contact=None,

@@ -30,6 +30,7 @@ COMMANDS = {
     "delete": LazyCommand("agent.cli.owner.keeping:delete", "Delete footage from a device, for good."),
     "settings": LazyCommand("agent.cli.owner.settings:settings", "Set what the household may set of a device."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
+    "tip": LazyCommand("agent.cli.owner.tip:tip", "Tell one requester something, unasked and without your name."),
     "bulletins": LazyCommand("agent.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."),
     "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
     "ledger": LazyCommand("agent.cli.owner.ledger:ledger", "Read what happened, verified from the first entry on."),

@@ -189,13 +189,15 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
 def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     """Take a yes back, as far as nothing has left yet.
 
-    REQUEST is the request's id or the disclosure's.  What has already left cannot be called back; nothing more leaves.
+    REQUEST is the request's id or the disclosure's, or a tip's.  What has already left cannot be called back; nothing
+    more leaves.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         meet(link, keys)
-        found = find_request(link, request_id)
-        disclosure = link.ask("request", id=found).get("disclosure")
+        tips = [str(each.get("id")) for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
+        found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
+        disclosure = found if found in tips else link.ask("request", id=found).get("disclosure")
         if not isinstance(disclosure, str):
             raise RequestError("This request was never approved.", remedy="Nothing was shared.")
         state = deciding.revoke(link, keys, disclosure)

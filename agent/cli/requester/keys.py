@@ -11,7 +11,7 @@ from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
 from agent.requester import files
 from agent.requester.bundles import make_bundle, read_bundle
-from agent.requester.identity import Requester
+from agent.requester.identity import TIPS_RECIPIENT, Requester
 from agent.requester.keys import load_key, make_key
 from agent.wire.fields import Kind
 from agent.wire.identities import public_key_of
@@ -56,11 +56,13 @@ def keygen(
         raise ConfigurationError("A requester has an id and a kind.", remedy="Give --id and --kind, or --root.")
     made = Requester.create(folder, requester_id, Kind(kind), audience)
     if as_json:
-        emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id})
+        emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
+                   "tips": folder / TIPS_RECIPIENT})  # fmt: skip
         return
     click.echo(f"{folder} is the folder of requester '{made.id}'.  Send your root these lines:\n")
     click.echo(f'[[requesters]]\nid = "{made.id}"\nname = "…"\nkind = "{kind}"')
-    click.echo("regions = [{ south = …, west = …, north = …, east = … }]\n")
+    click.echo("regions = [{ south = …, west = …, north = …, east = … }]")
+    click.echo(f'tips = "{TIPS_RECIPIENT}"     # the file beside this list, so that owners can send you tips\n')
     click.echo(f'[[requesters.keys]]\nkey = "{made.key.text}"\nfrom = …\nuntil = …')
 
 
@@ -80,6 +82,7 @@ def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     kind = "police"
     regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]
     limits = { window_max_s = 14400 }     # optional: tighter than every device's own
+    # tips = "rijnstad-police/tips.recipient"     optional: the requester's file, so that owners can send tips
     [[requesters.keys]]
     key = "ed25519:…"                     # from 'doorward requester keygen'
     from = 2026-01-01

@@ -11,12 +11,16 @@ from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
+from agent.requester import files
 from agent.requester.answers import answers
 from agent.requester.grades import grades_of
+from agent.requester.identity import Requester
 from agent.requester.opening import open_disclosure
+from agent.requester.tips import OpenedTip, is_tip, open_tip, tips
 from agent.requester.verifying import CheckOutcome, Verification, verify_disclosure
+from agent.wire.disclosures import PartKind
 
-__all__ = ["open_", "verify"]
+__all__ = ["open_", "tips_", "verify"]
 
 
 @click.command()
@@ -73,17 +77,66 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
 
 
 def _disclosure(folder: Path, beginning: str | None) -> str:
-    found = [each.disclosure for each in answers(folder) if each.disclosure.startswith(beginning or "")]
+    listed = (each for each in answers(folder) if each.disclosure.startswith(beginning or ""))
+    found = [each.disclosure for each in listed if not is_tip(each)]
     if len(found) == 1:
         return found[0]
     if beginning is not None and not found:
         raise ConfigurationError(
             f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: 'doorward requester receive'."
         )
-    listed = "".join(f"\n    {each}" for each in found)
+    shown = "".join(f"\n    {each}" for each in found)
     raise ConfigurationError(
-        f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{listed}"
+        f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{shown}"
     )
+
+
+@click.command("tips")
+@folder_option
+@click.argument("tip", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write its footage into this folder.")
+@json_option
+def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> None:
+    """Read what somebody told you unasked.
+
+    A tip does not say who it is from, and nothing proves its words.  Footage in it is what some camera recorded, held
+    against the camera's own signature; who that camera belongs to is not in it.
+    """
+    who = Requester.open(folder)
+    names = [name for name in tips(folder) if name.startswith(tip or "")]
+    if tip is not None and len(names) != 1:
+        raise ConfigurationError(f"There are {len(names)} tips '{tip}' in {folder}.", remedy="Give more of the id.")
+    opened = [open_tip(who, name) for name in names]
+    written = {each.tip: _written(each, out) for each in opened} if out is not None else {}
+    if as_json:
+        emit_json(
+            {
+                "tips": [
+                    {"tip": each.tip, "text": each.text, "camera": each.device, "files": written.get(each.tip, [])}
+                    for each in opened
+                ]
+            }
+        )
+        return
+    if not opened:
+        click.echo("There are no tips.")
+    for each in opened:
+        click.echo(f"{each.tip}  {words.plain(each.text or '(no words)')}")
+        for file in each.files:
+            click.echo(f"    {file.kind.value} of {words.day(file.start_ms)} UTC, camera {each.device}")
+        for path in written.get(each.tip, []):
+            click.echo(f"    {path}")
+
+
+def _written(opened: OpenedTip, out: Path) -> list[Path]:
+    folder = files.make_folder(files.make_folder(out) / opened.tip)
+    paths = []
+    for number, file in enumerate(opened.files, start=1):
+        ending = "mp4" if file.kind is PartKind.SEGMENT else "jpg"
+        path = folder / f"{file.kind.value}-{number:03}.{ending}"
+        files.write(path, file.data)
+        paths.append(path)
+    return paths
 
 
 def _say_checks(verification: Verification) -> None:

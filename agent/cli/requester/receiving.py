@@ -69,6 +69,7 @@ def _say_news(news: News) -> None:
         NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
         NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
         NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
+        NewsKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
         NewsKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }
     if news.kind in words:

@@ -52,17 +52,22 @@ from agent.core.disclosure.releasing import (
     clips_told,
     manifest_of,
     release,
+    release_tip,
+    tip_manifest_of,
 )
+from agent.core.disclosure.tips import TipItem, check_tip_part, read_tip
 
 __all__ = [
     "Approved",
     "Disclosed",
     "Item",
     "Released",
+    "TipItem",
     "absences",
     "agree",
     "agree_sound",
     "check_part",
+    "check_tip_part",
     "clips_told",
     "device_said",
     "enrolled",
@@ -70,10 +75,13 @@ __all__ = [
     "manifest_of",
     "owner_said",
     "read_manifest",
+    "read_tip",
     "release",
+    "release_tip",
     "require_answers",
     "require_approves",
     "require_ledgered",
     "require_within_window",
     "seconded",
+    "tip_manifest_of",
 ]

@@ -21,6 +21,7 @@ from agent.wire.disclosures import (
     Ledgered,
     Part,
     PartKind,
+    TipManifest,
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
@@ -28,6 +29,7 @@ from agent.wire.statements import (
     Approval,
     ClipTold,
     SealedItem,
+    Tip,
     Why,
 )
 
@@ -38,7 +40,9 @@ __all__ = [
     "clips_told",
     "manifest_of",
     "release",
+    "release_tip",
     "stored_file",
+    "tip_manifest_of",
 ]
 
 _HYBRID_KIND: Final = "mlkem768x25519"
@@ -108,12 +112,20 @@ def _released(
 ) -> Released:
     if item.id not in match_set:
         raise _refused(f"segment {item.id} is not among those that matched")
+    released = _captured(kind, item, headers, records)
+    if not window.overlaps(released.record.record.span.start_ms, released.record.record.span.end_ms):  # type: ignore[union-attr]
+        raise _refused(f"segment {item.id} lies outside the requested window")
+    return released
+
+
+def _captured(
+    kind: PartKind, item: SealedItem, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord]
+) -> Released:
+    """The stored file that `item` names, under the one new header it names."""
     signed = records.get(item.id)
     stored = stored_file(kind, signed)
     if signed is None or stored is None:
         raise _refused(f"{kind.value} {item.id} is no longer in the vault")
-    if not window.overlaps(signed.record.span.start_ms, signed.record.span.end_ms):  # type: ignore[union-attr]
-        raise _refused(f"segment {item.id} lies outside the requested window")
     if item.payload_sha256 != stored.sha256_payload:
         raise _refused(f"{kind.value} {item.id} names other bytes than the ones stored")
     header = headers.get(item.header_sha256)
@@ -121,6 +133,37 @@ def _released(
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
     _require_one_recipient(header)
     return Released(kind, item.id, header, stored, signed)
+
+
+def release_tip(
+    tip: Tip, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord], device: str
+) -> tuple[Released, ...]:
+    """The items of `tip`, each held against what was sealed at capture.
+
+    Nobody asked, so there is neither match set nor window: what may leave is what the owner's statement names.
+    """
+    if tip.device != device:
+        raise _refused("it is for another device")
+    wanted = [(PartKind.SEGMENT, item) for item in tip.segments]
+    wanted += [(PartKind.POSTER, item) for item in tip.posters]
+    return tuple(_captured(kind, item, headers, records) for kind, item in wanted)
+
+
+def tip_manifest_of(released: Iterable[Released], part_hashes: Iterable[str], tip: Tip, device: str) -> TipManifest:
+    """Part 0 of a tip before it is sealed.  It names the device only where footage does anyway."""
+    items = tuple(released)
+    return TipManifest(
+        v=1,
+        tip=tip.tip,
+        audience=tip.audience,
+        message=tip.message,
+        device=device if items else None,
+        records=tuple({item.record.line.decode("ascii"): None for item in items}),
+        parts=tuple(
+            Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
+            for item, digest in zip(items, part_hashes, strict=True)
+        ),
+    )
 
 
 def _require_one_recipient(header: bytes) -> None:

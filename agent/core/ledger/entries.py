@@ -58,6 +58,8 @@ class EntryKind(enum.Enum):
     RELEASED = "released"
     ERASED = "erased"
     """An owner deletes segments: written before the first of them is touched."""
+    TIP = "tip"
+    """An owner tells one requester something unasked.  `request` and `disclosure` are both its id."""
     OPT_OUT = "opt-out"
     OPT_IN = "opt-in"
     TRUST_CHANGED = "trust-changed"
@@ -134,6 +136,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.HELD: _fields("subject segments", "reason"),
     EntryKind.RELEASED: _fields("subject segments", "reason"),
     EntryKind.ERASED: _fields("subject segments", "reason"),
+    EntryKind.TIP: _fields("request requester disclosure subject segments", "reason"),
     EntryKind.OPT_OUT: _fields("subject", "reason"),
     EntryKind.OPT_IN: _fields("subject", "reason"),
     EntryKind.TRUST_CHANGED: _fields("subject", "version reason"),

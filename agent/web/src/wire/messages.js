@@ -134,6 +134,7 @@ const bundleShape = object({
           window_min_s: bound, window_max_s: bound, look_back_max_s: bound, area_min_m2: bound, area_max_m2: bound,
           life_max_s: bound, requests_per_case: bound, requests_per_requester_per_day: bound,
         }),
+        tips: hybridRecipient,
       },
     ),
     0,

@@ -1,0 +1,62 @@
+"""The requester's half of a tip: what came unasked, and from nobody one can name.
+
+There is less to check than of a disclosure, because less is claimed: no request, no approval, no owner.  Footage in a
+tip is still held against the records that its device signed at capture.  Words are only words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from agent.core.vault.age.header import split
+from agent.core.vault.manifest import open_line
+from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.errors import FormatError, OpenError
+from agent.wire import strictjson
+from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, PartKind, TipManifest
+from agent.wire.identities import parse_public_key
+
+__all__ = ["TipItem", "check_tip_part", "read_tip"]
+
+
+@dataclass(frozen=True, slots=True)
+class TipItem:
+    """A part of a tip, and the record of its capture.  `payload_sha256`: of the sealed content, by the record."""
+
+    part: Part
+    record: StoredRecord
+    payload_sha256: str
+
+
+def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
+    """The opened part 0 of the tip with that id, its records verified.  Raises `OpenError` or `FormatError`."""
+    manifest = strictjson.decode(data, TipManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
+    if manifest.tip != tip:
+        raise FormatError("This tip came under another name than its own.")
+    captured: dict[str, StoredRecord] = {}
+    if manifest.device is not None:
+        device = parse_public_key(manifest.device)
+        for line in manifest.records:
+            signed = open_line(line.encode(), device)
+            if not isinstance(signed.record, Segment | Adopted) or signed.record.id in captured:
+                raise FormatError("This tip carries a record that is none of a segment, or one twice.")
+            captured[signed.record.id] = signed.record
+    if captured.keys() != {part.id for part in manifest.parts}:
+        raise FormatError("The records in this tip are not those of its footage.")
+    return manifest, tuple(_item(part, captured[part.id]) for part in manifest.parts)
+
+
+def _item(part: Part, record: StoredRecord) -> TipItem:
+    stored = record.file if part.kind is PartKind.SEGMENT else record.poster_file
+    if stored is None:
+        raise FormatError(f"{part.kind.value} {part.id} of this tip was not recorded.")
+    return TipItem(part, record, stored.sha256_payload)
+
+
+def check_tip_part(item: TipItem, data: bytes) -> None:
+    """Whether `data` is this part, byte for byte, with the content that was signed at capture.  Raises `OpenError`."""
+    if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
+        raise OpenError(f"Part {item.part.id} is not the one that was announced.")
+    if hashlib.sha256(memoryview(data)[split(data) :]).hexdigest() != item.payload_sha256:
+        raise OpenError(f"Part {item.part.id} is not what was signed at capture.")

@@ -1,0 +1,133 @@
+"""Tells one requester something unasked, without saying who does.
+
+Words and footage are sealed to the `tips` recipient that the requester's trust bundle gives, so neither device nor
+broker reads them.  Words alone name nobody.  Footage names its device by the key that signed it at capture, and with it
+every other answer of that device (SECURITY.md, "Tips").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from agent.core.vault.age.header import split
+from agent.core.vault.age.opening import rewrap
+from agent.core.vault.age.recipients import HybridRecipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.records import Adopted, Segment
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.owner.clock import Clock, wall_ms
+from agent.owner.keys import OwnerKeys
+from agent.owner.meeting import Link, field, meet
+from agent.owner.opening import open_captured, open_poster
+from agent.owner.sources import record_of
+from agent.owner.stating import state
+from agent.owner.trusting import trusted_at
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import TipText
+from agent.wire.identities import PublicKey
+from agent.wire.statements import SealedItem, Tip
+from agent.wire.trust import RequesterEntry
+
+__all__ = ["send_tip", "takers"]
+
+_SECRET_BYTES = 16
+
+
+def takers(link: Link, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
+    """Who takes tips, of those this owner trusts: (key id of the root, entry of its bundle)."""
+    store = trusted_at(link, keys).store
+    return tuple(
+        (root, entry)
+        for root, bundle in store.bundles.items()
+        for entry in bundle.requesters
+        if entry.tips is not None and any(not key.revoked for key in entry.keys)
+    )
+
+
+def send_tip(
+    link: Link,
+    keys: OwnerKeys,
+    requester: str,
+    text: str | None,
+    *,
+    segments: Sequence[str] = (),
+    posters: Sequence[str] = (),
+    clock: Clock = wall_ms,
+) -> str:
+    """Have the device send it; the tip's id.  `segments`, `posters`: ids; a poster by the segment it begins with.
+
+    Raises `ConfigurationError` for a requester who takes none or text that none may have, `OpenError` when a file is
+    not the one that was signed at capture.  Then nothing was signed.
+    """
+    root, entry = _taker(takers(link, keys), requester)
+    met = meet(link, keys)
+    reply = HybridRecipient.parse(entry.tips or "")
+    items = [_handed_over(link, keys, name, reply, met.key) for name in segments]
+    stills = [_poster_handed_over(link, keys, name, reply, met.key) for name in posters]
+    answer = state(
+        link,
+        keys,
+        met,
+        Tip,
+        now_ms=clock(),
+        headers=[header for _, header in (*items, *stills)],
+        tip=secrets.token_hex(_SECRET_BYTES),
+        audience=root,
+        requester=entry.id,
+        reply=entry.tips,
+        message=None if text is None else _sealed(text, reply),
+        segments=tuple(item for item, _ in items),
+        posters=tuple(item for item, _ in stills),
+    )
+    meet(link, keys)
+    return field(answer, "disclosure", str)
+
+
+def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:
+    named = [each for each in found if each[1].id == requester]
+    if len(named) != 1:
+        listed = ", ".join(entry.id for _, entry in found) or "nobody you trust"
+        raise ConfigurationError(f"'{requester}' takes no tips.", remedy=f"These do: {listed}.")
+    return named[0]
+
+
+def _handed_over(
+    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+) -> tuple[SealedItem, bytes]:
+    answer, data = link.fetch("segment", id=name)
+    signed = record_of(field(answer, "record", str), name, device)
+    opened = open_captured(signed, data, [keys.identity], device=device.id)
+    if not opened.whole or not isinstance(signed.record, Segment | Adopted):
+        raise RequestError(f"The end of segment {name} is missing, so nobody could verify it.", remedy="Send others.")
+    return _wrapped(keys, name, signed.record.file.sha256_payload, data, reply)
+
+
+def _poster_handed_over(
+    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+) -> tuple[SealedItem, bytes]:
+    answer, data = link.fetch("poster", id=name)
+    signed = record_of(field(answer, "record", str), name, device)
+    open_poster(signed, data, [keys.identity])
+    poster = signed.record.poster_file if isinstance(signed.record, Segment | Adopted) else None
+    if poster is None:
+        raise OpenError(f"Segment {name} has no poster.")
+    return _wrapped(keys, name, poster.sha256_payload, data, reply)
+
+
+def _wrapped(
+    keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
+) -> tuple[SealedItem, bytes]:
+    header = rewrap(data[: split(data)], [keys.identity], [reply])
+    item = SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest())
+    return item, header
+
+
+def _sealed(text: str, reply: HybridRecipient) -> str:
+    try:
+        said = strictjson.encode(TipText(v=1, text=text))
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error
+    file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
+    return base64.encode(seal_bytes(said, [reply], file_key=file_key, nonce=nonce))
