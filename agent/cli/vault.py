@@ -158,8 +158,8 @@ def stats(config: Path, as_json: bool) -> None:
     span = f" from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
     continuous = f", {totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
     click.echo(f"{counted(totals.segments, 'segment')}, {totals.stored_bytes / 1e6:.1f} MB{continuous}{span}.")
-    put_aside = f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside"
-    click.echo(f"The manifest has {manifest_bytes / 1e6:.1f} MB; {put_aside}.")
+    put_aside = f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside" if aside else "nothing set aside"
+    click.echo(f"The manifest has {manifest_bytes / 1e3:.0f} kB; {put_aside}.")
 
 
 @vault.command()
