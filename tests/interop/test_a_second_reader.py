@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import agent.core.ledger as ledger_of_ours
 from tests import second_reader
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import open_age
@@ -94,6 +95,14 @@ def test_it_reads_the_ledger_of_the_vectors() -> None:
     device = base64.b64decode(notes["verifier_key"].split("+", 2)[2])[1:]
     for number, note in enumerate(notes["notes"]):
         assert ledger.checkpoint(note, device) == (number, roots[number])
+
+
+def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:
+    document = Path(ledger_of_ours.__path__[0], "LEDGER.md").read_text(encoding="utf-8")
+    table = document.partition("| kind | must")[2]
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([^|]*) \| ?([^|]*) ?\|$", table, re.MULTILINE)
+    stated_there = {kind: tuple(" ".join(re.findall("`([a-z_]+)`", cell)) for cell in cells) for kind, *cells in rows}
+    assert stated_there == ledger.MUST_AND_MAY
 
 
 def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:

@@ -23,7 +23,7 @@ from tests.second_reader.json_once import (
     refuse_unless,
 )
 
-_MUST_AND_MAY = {
+MUST_AND_MAY = {
     "received": ("request requester subject", ""),
     "blocked": ("requester reason", "request subject"),
     "no-match": ("request requester", ""),
@@ -41,6 +41,10 @@ _MUST_AND_MAY = {
     "stopped": ("request requester disclosure", "subject segments size_bytes reason"),
     "receipt": ("request requester disclosure subject", "segments size_bytes reason"),
     "deleted": ("request requester subject", ""),
+    "held": ("subject segments", "reason"),
+    "released": ("subject segments", "reason"),
+    "erased": ("subject segments", "reason"),
+    "tip": ("request requester disclosure subject segments", "reason"),
     "opt-out": ("subject", "reason"),
     "opt-in": ("subject", "reason"),
     "trust-changed": ("subject", "version reason"),
@@ -58,8 +62,8 @@ _FIELDS = {
 def entry(data: bytes) -> dict[str, Any]:
     value = parse(data, limit=2048, points_in=())
     kind = value.get("kind") if isinstance(value, dict) else None
-    refuse_unless(kind in _MUST_AND_MAY, "kind")
-    must, may = ({name: _FIELDS[name] for name in names.split()} for names in _MUST_AND_MAY[str(kind)])
+    refuse_unless(kind in MUST_AND_MAY, "kind")
+    must, may = ({name: _FIELDS[name] for name in names.split()} for names in MUST_AND_MAY[str(kind)])
     always = {
         "v": V1, "kind": one_of(kind), "boot": HEX32, "boot_us": integer(0), "utc_ms": MILLISECONDS,
         "clock": one_of("synced", "held", "unknown"),
