@@ -100,7 +100,7 @@ def test_it_reads_the_ledger_of_the_vectors() -> None:
 def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:
     document = Path(ledger_of_ours.__path__[0], "LEDGER.md").read_text(encoding="utf-8")
     table = document.partition("| kind | must")[2]
-    rows = re.findall(r"^\| `([a-z-]+)` \| ([^|]*) \| ?([^|]*) ?\|$", table, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \|([^|]*)\|([^|]*)\|$", table, re.MULTILINE)
     stated_there = {kind: tuple(" ".join(re.findall("`([a-z_]+)`", cell)) for cell in cells) for kind, *cells in rows}
     assert stated_there == ledger.MUST_AND_MAY
 

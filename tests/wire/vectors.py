@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.core.ledger import checkpoint, merkle
-from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.wire import envelope, strictjson, topics
 from agent.wire.area import Area, Circle
@@ -131,20 +131,16 @@ def area_table() -> Any:
 
 
 def entries() -> Any:
+    """One entry of each kind with what it must have, and one with all that it may."""
     moment = Moment(BootNs(61_000_000_000), UtcNs(samples.NOW_S * 10**9), ClockQuality.HELD)
-    about = {"request": samples.request().id, "requester": "harbour-police"}
-    disclosed = {**about, "disclosure": samples.receipt().disclosure, "subject": samples.SHA}
-    boot = "5eed" * 8
+    values: dict[str, Any] = {
+        "request": samples.request().id, "requester": "harbour-police", "disclosure": samples.receipt().disclosure,
+        "subject": samples.SHA, "segments": 12, "size_bytes": 5_000_000, "version": 3, "reason": "window too long",
+    }  # fmt: skip
     made = [
-        entry(EntryKind.BOOT, boot, moment),
-        entry(EntryKind.TRUST_CHANGED, boot, moment, subject=samples.SHA, version=3),
-        entry(EntryKind.RECEIVED, boot, moment, **about, subject=samples.SHA),
-        entry(EntryKind.MATCHED, boot, moment, **about, segments=12),
-        entry(EntryKind.APPROVED, boot, moment, **disclosed, segments=2),
-        entry(EntryKind.SEALED, boot, moment, **disclosed, segments=2, size_bytes=5_000_000),
-        entry(EntryKind.RECEIPT, boot, moment, **disclosed),
-        entry(EntryKind.BLOCKED, boot, moment, requester="harbour-police", reason="window too long"),
-        entry(EntryKind.STORAGE_FAULT, boot, moment, reason="disk full"),
+        entry(kind, "5eed" * 8, moment, **{name: values[name] for name in names})
+        for kind, (must, may) in FIELDS.items()
+        for names in ([must, must | may] if may else [must])
     ]
     return [
         {"leaf": encode_entry(value).decode(), "leaf_hash": merkle.leaf_hash(encode_entry(value)).hex()}
