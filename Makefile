@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz lint bench setup setup-test clean help
+.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -90,6 +90,9 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
 	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)
+
+mutate: setup-test ## Make two thousand small mistakes in the code about consent; the tests must notice nine of ten
+	@$(VENV)/bin/python -m tests.mutation.run $(ARGS)
 
 lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static
