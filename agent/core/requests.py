@@ -114,9 +114,9 @@ class StandingOptOut:
                 return self.value == request.requester
             case Scope.KIND:
                 return self.value == request.kind.value
-            case Scope.INCIDENT:  # pragma: no branch (there is no other)
+            case Scope.INCIDENT:
                 return self.value == request.incident.value
-            case Scope.HOURS:
+            case Scope.HOURS:  # pragma: no branch (there is no other)
                 return False  # it puts off the telling; the request itself waits like any other
 
     def is_quiet(self, now_s: int, minute: int) -> bool:

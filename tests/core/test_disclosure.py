@@ -15,6 +15,7 @@ from agent.core.disclosure import (
     Released,
     absences,
     agree,
+    agree_sound,
     check_part,
     clips_told,
     manifest_of,
@@ -29,7 +30,7 @@ from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
-from agent.core.vault.records import Adopted, Boot, Segment
+from agent.core.vault.records import Adopted, Boot, Segment, Sound
 from agent.core.vault.segment import Begin, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
@@ -547,3 +548,25 @@ def test_a_segment_of_another_time_does_not_agree(case: Case, name: str) -> None
     changed = msgspec.structs.replace(span, **{name: getattr(span, name) + 1 if value is None else value})
     with pytest.raises(FormatError, match=record.id):
         agree(record, context_of(record, span=changed), device=samples.DEVICE_KEY.id)
+
+
+def heard(record: Segment) -> Segment:
+    """The same with sound, of another length and hash than its pictures."""
+    return msgspec.structs.replace(record, sound=Sound(file=record.file, media_size=77, sha256_media="cd" * 32))
+
+
+def test_sound_says_inside_what_was_signed_of_it_outside(case: Case) -> None:
+    record = heard(first_record(case))
+    honest: dict[str, Any] = {"media_bytes": 77, "sha256_media": "cd" * 32}
+    agree_sound(record, context_of(record, **honest), device=samples.DEVICE_KEY.id)
+    agree_sound(adopted(record), context_of(record, **honest), device=samples.DEVICE_KEY.id)
+    lies: list[dict[str, Any]] = [{"media_bytes": 78}, {"sha256_media": record.sha256_media}, {"ordinal": 9}]
+    for lie in lies:
+        with pytest.raises(FormatError, match=record.id):
+            agree_sound(record, context_of(record, **{**honest, **lie}), device=samples.DEVICE_KEY.id)
+
+
+def test_sound_of_a_segment_that_was_signed_without_any_never_agrees(case: Case) -> None:
+    record = first_record(case)
+    with pytest.raises(FormatError, match=record.id):
+        agree_sound(record, context_of(record), device=samples.DEVICE_KEY.id)

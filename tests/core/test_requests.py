@@ -175,6 +175,7 @@ def test_only_footage_requests_are_admitted() -> None:
         (StandingOptOut(Scope.INCIDENT, Incident.TRAFFIC.value), False),
         (StandingOptOut(Scope.ALL, until_s=samples.NOW_S + 1), True),
         (StandingOptOut(Scope.ALL, until_s=samples.NOW_S), False),
+        (StandingOptOut(Scope.HOURS, "0000-2359"), False),
     ],
 )
 def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: StandingOptOut, covers: bool) -> None:
@@ -214,3 +215,21 @@ def test_nobody_is_asked_to_answer_to_a_key_that_nothing_can_be_sealed_to() -> N
     assert verdict(samples.request(reply=samples.REPLY[:-1] + other)) == Blocked(
         "a reply key that nothing can be sealed to"
     )
+
+
+@pytest.mark.parametrize(
+    ("standing", "minute", "quiet"),
+    [
+        (StandingOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 29, False),
+        (StandingOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 30, True),
+        (StandingOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 4, True),
+        (StandingOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 5, False),
+        (StandingOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S + 1), 0, True),
+        (StandingOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S), 0, False),
+        (StandingOptOut(Scope.ALL), 0, False),
+    ],
+)
+def test_quiet_hours_are_quiet_from_their_first_minute_to_their_last(
+    standing: StandingOptOut, minute: int, quiet: bool
+) -> None:
+    assert standing.is_quiet(samples.NOW_S, minute) is quiet

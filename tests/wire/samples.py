@@ -35,19 +35,27 @@ from agent.wire.statements import (
     Absence,
     Approval,
     ClipTold,
+    DrawnZone,
     Enrolment,
+    Erasure,
+    Hold,
     NamedKey,
     NamedRecipient,
     OptIn,
     OptOut,
+    PrivateHours,
+    QuietHours,
     Refusal,
+    Release,
     Revocation,
     Scope,
     SealedItem,
     Seconding,
+    Settings,
     Tip,
     TrustChange,
     Why,
+    ZoneKind,
 )
 from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
 
@@ -138,6 +146,11 @@ _STATED: dict[str, Any] = {
 def item(number: int) -> SealedItem:
     name = "abcdefghijklmnopqrstuvwxy" + "234567abcdefghij"[number]
     return SealedItem(id=name, payload_sha256=f"{number:064x}", header_sha256=f"{number + 1000:064x}")
+
+
+def sound(number: int) -> SealedItem:
+    """What was heard during `item(number)`."""
+    return SealedItem(id=item(number).id, payload_sha256=f"{number + 2000:064x}", header_sha256=f"{number + 3000:064x}")
 
 
 def enrolment(**changes: Any) -> Enrolment:
@@ -308,6 +321,27 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "opt-out": OptOut(**_STATED, scope=Scope.KIND, value="insurer", until_s=NOW_S + 86400),
     "opt-in": OptIn(**_STATED, scope=Scope.ALL),
     "revocation": Revocation(**_STATED, disclosure=receipt().disclosure),
+    "approval-with-sound": approval(posters=(), contact=None, sounds=(sound(0),)),
+    "hold": Hold(**_STATED, segments=(item(0).id, item(1).id), until_s=NOW_S + 30 * 86400),
+    "release": Release(**_STATED, segments=(item(0).id,)),
+    "erasure": Erasure(**_STATED, segments=(item(0).id, item(1).id)),
+    "settings": Settings(
+        **_STATED,
+        previous=SHA,
+        name="Front door",
+        position=Point(lat=53.5461, lon=9.9661),
+        sensitivity_percent=120,
+        zones=(
+            DrawnZone(name="Path", kind=ZoneKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
+            DrawnZone(
+                name="Street", kind=tuple(ZoneKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
+            ),
+        ),
+        max_bytes=10**10,
+        max_age_days=30,
+        quiet=QuietHours(begins_minute=1320, ends_minute=420),
+        private=(PrivateHours(days=(0, 6), begins_minute=0, ends_minute=1439),),
+    ),
     "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),
     "disclosure-manifest": disclosure_manifest(),
     "contact-card": ContactCard(v=1, name="Mira", street="Hafenstraße 7", note="Please call in the evening"),

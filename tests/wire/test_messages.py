@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.errors import FormatError, RequestError
@@ -23,7 +24,18 @@ from agent.wire.disclosures import (
     TipText,
 )
 from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
-from agent.wire.statements import Approval, OptIn, OptOut, Scope, TrustChange
+from agent.wire.statements import (
+    Approval,
+    Erasure,
+    Hold,
+    OptIn,
+    OptOut,
+    Release,
+    Scope,
+    Settings,
+    TrustChange,
+    ZoneKind,
+)
 from tests.wire import samples
 
 
@@ -121,6 +133,11 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
         assert len(strictjson.encode(receipt)) < strictjson.REQUEST_LIMIT_BYTES
 
 
+ITEM, SOUND = msgspec.to_builtins(samples.item(0)), msgspec.to_builtins(samples.sound(0))
+TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
+ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
+
+
 @pytest.mark.parametrize(
     ("kind", "message", "changes", "why"),
     [
@@ -160,6 +177,32 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "device off"}] * 2}, "gaps"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "the owner was out"}]}, "why"),
         (Approval, "approval", {"device": "ed25519:" + "A" * 43}, "sound"),
+        (Approval, "approval-with-sound", {"segments": [], "clips": TOLD}, "sounds: only"),
+        (Approval, "approval-with-sound", {"sounds": [SOUND, SOUND]}, r"sounds.*twice"),
+        (Approval, "approval-with-sound", {"sounds": [{**SOUND, "id": ITEM["id"][:-1] + "e"}]}, "sounds: only"),
+        (Approval, "approval-with-sound", {"sounds": [{**SOUND, "header_sha256": ITEM["header_sha256"]}]}, "twice"),
+        (OptOut, "opt-out-hours", {"value": "2400-0700"}, "quiet hours"),
+        (OptOut, "opt-out-hours", {"value": "2200-0760"}, "quiet hours"),
+        (OptOut, "opt-out-hours", {"value": "22:00-07:00"}, "value"),
+        (OptOut, "opt-out-hours", {"value": "2200-07000"}, "quiet hours"),
+        (Hold, "hold", {"segments": [ITEM["id"]] * 2}, "twice"),
+        (Hold, "hold", {"segments": []}, "segments"),
+        (Hold, "hold", {"until_s": ...}, "until_s"),
+        (Release, "release", {"segments": [ITEM["id"]] * 2}, "twice"),
+        (Erasure, "erasure", {"segments": [ITEM["id"]] * 2}, "twice"),
+        (Settings, "settings", {"name": "a\nb"}, "name"),
+        (Settings, "settings", {"name": "see www.x"}, "name"),
+        (Settings, "settings", {"sensitivity_percent": 9}, "sensitivity_percent"),
+        (Settings, "settings", {"sensitivity_percent": 1001}, "sensitivity_percent"),
+        (Settings, "settings", {"max_age_days": 0}, "max_age_days"),
+        (Settings, "settings", {"max_bytes": 9_999_999}, "max_bytes"),
+        (Settings, "settings", {"zones": [{**ZONE, "name": "a\u202eb"}]}, "name"),
+        (Settings, "settings", {"zones": [ZONE, ZONE]}, "twice"),
+        (Settings, "settings", {"zones": [{**ZONE, "corners": [[0, 0], [1, 1]]}]}, "corners"),
+        (Settings, "settings", {"zones": [{**ZONE, "corners": [[0, 0], [1, 1], [0, 10_001]]}]}, "corners"),
+        (Settings, "settings", {"private": [{"days": [1, 1], "begins_minute": 0, "ends_minute": 1}]}, "twice"),
+        (Settings, "settings", {"private": [{"days": [7], "begins_minute": 0, "ends_minute": 1}]}, "days"),
+        (Settings, "settings", {"quiet": {"begins_minute": 1440, "ends_minute": 1}}, "begins_minute"),
     ],
 )
 def test_a_contradiction_is_refused(
@@ -206,6 +249,7 @@ def test_what_is_optional_may_be_left_out() -> None:
         "approval-with-gaps": ["gaps"],
         "opt-out": ["until_s"],
         "contact-card": ["name", "street", "note"],
+        "settings": ["previous", "name", "position", "sensitivity_percent", "zones", "max_bytes", "quiet", "private"],
     }.items():
         message = samples.EVERY_MESSAGE[name]
         data = changed(message, **dict.fromkeys(keys, ...))
