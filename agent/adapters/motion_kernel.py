@@ -4,7 +4,8 @@
 compiler; nothing needs it.  It is used only if it was made from the very source that lies beside this program and
 agrees on the grids' layout; else the pure passes do the same work to the last bit, at several times the cost.
 
-The library is loaded with `ctypes`: no Python headers to compile with, and one file for every Python.
+The library is loaded with `ctypes`: no Python headers to compile with, and one file for every Python.  Its calls keep
+the interpreter's lock, for they take some 20 µs: giving it back and waiting for it again costs more.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ LIBRARY = Path(sys.prefix) / "lib" / "doorward" / "motion-kernel.so"
 _MOST_CELLS = (120, 160)
 _REGION_NUMBERS = 17
 _BODY_NUMBERS = 5
-_LUMA_TYPE = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def load(library: Path = LIBRARY) -> Kernel:
     if not library.is_file():
         return _pure("it was not compiled: there was no C compiler at set-up")
     try:
-        loaded = ctypes.CDLL(str(library))
+        loaded = ctypes.PyDLL(str(library))
         source_of, bytes_of = loaded.doorward_motion_source, loaded.doorward_motion_grids_bytes
     except (OSError, AttributeError) as error:
         return _pure(f"{library} does not load: {error}")
@@ -91,10 +91,10 @@ class _Grids(ctypes.Structure):
     )
 
 
-_INT, _FLOAT, _SIZE, _LONG, _AT = ctypes.c_int32, ctypes.c_float, ctypes.c_ssize_t, ctypes.c_int64, ctypes.c_void_p
+_INT, _FLOAT, _LONG, _AT = ctypes.c_int32, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
-    "doorward_look": (_LONG, (_AT, _SIZE, _INT, _INT)),
+    "doorward_look": (_LONG, (ctypes.py_object, _INT, _INT)),
     "doorward_differ": (_INT, (_INT,)),
     "doorward_follow_quietly": (None, (_FLOAT,)),
     "doorward_follow": (_INT, (_FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT)),
@@ -107,7 +107,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
 }
 
 
-def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
+def _typed(library: ctypes.PyDLL) -> ctypes.PyDLL:
     for name, (returns, takes) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = returns, (_AT, *takes)
@@ -117,7 +117,7 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
 class NativePasses:
     """Implements `Passes` by calls into the library, each one over the whole grid."""
 
-    def __init__(self, library: ctypes.CDLL, grids: Grids, height_px: int, width_px: int) -> None:
+    def __init__(self, library: ctypes.PyDLL, grids: Grids, height_px: int, width_px: int) -> None:
         self.jumping_cells = 0
         self._library = library
         self._grids = grids
@@ -143,6 +143,7 @@ class NativePasses:
         self._structure = _Grids(grids.rows, grids.columns, height_px, width_px, levels, 0, **addresses)
         self._at = ctypes.addressof(self._structure)
         self._look = library.doorward_look
+        self._cleared = 0
         self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
 
     @property
@@ -150,16 +151,17 @@ class NativePasses:
         return "native"
 
     def look(self, luma: Luma, plan: int, jump_limit: int) -> int:
-        if luma.shape != self._shape or luma.dtype is not _LUMA_TYPE:
+        counts: int = self._look(self._at, luma, plan, jump_limit)
+        if counts < 0:
+            # Not what was announced; or its columns are not side by side, and a copy's are.
             check_luma(luma, self._shape)
-        stride, step = luma.strides
-        if step != 1:
-            luma = np.ascontiguousarray(luma)
-            stride = luma.strides[0]
-        counts: int = self._look(self._at, luma.__array_interface__["data"][0], stride, plan, jump_limit)
-        self._grids.frame = self._frames[plan & (SMOOTH | MEDIAN)]
-        self.jumping_cells = counts >> 32
-        return counts & 0xFFFFFFFF
+            counts = self._look(self._at, np.ascontiguousarray(luma), plan, jump_limit)
+        if plan or self._cleared:
+            self._cleared = plan & (SMOOTH | MEDIAN)
+            self._grids.frame = self._frames[self._cleared]
+            self.jumping_cells = counts >> 32
+            return counts & 0xFFFFFFFF
+        return counts
 
     def differ(self, beside_scene: bool) -> int:
         return int(self._library.doorward_differ(self._at, beside_scene))

@@ -40,6 +40,8 @@ _MOVED_SHARE = 0.7
 _SHAKEN_CELLS = 0.35
 _SHAKEN_LOOKS = 4
 _SURE_RESPONSE = 0.5
+_AS_USUAL_SHARE = 0.03
+"""Of the structure's energy.  Shifted by `_SHAKEN_CELLS`, a picture differs from itself by some 6 % of it."""
 
 
 class LensState(enum.Enum):
@@ -59,6 +61,9 @@ class LensWatch:
         self._watched = watched
         self._usual: Grid = np.zeros((rows, columns), np.float32)
         self._window: Grid = cv2.createHanningWindow((columns, rows), cv2.CV_32F).astype(np.float32)
+        self._usual_steps: Cells = np.zeros((rows, columns), np.uint8)
+        self._energy = 0.0
+        """Of the usual scene when it was last compared closely."""
         self._looks = 0
         self._odd_looks = 0
         self._shifts: deque[tuple[float, float]] = deque(maxlen=5)
@@ -71,9 +76,16 @@ class LensWatch:
     def look(self, grid: Luma, sensor_ns: BootNs, *, busy: bool) -> LensState:
         """`busy`: somebody is there; the usual scene is not learned from such pictures."""
         self._next_ns = BootNs(sensor_ns + _LOOK_NS)
+        if self._is_as_usual(grid):
+            self._odd_looks = 0
+            self.state = LensState.CLEAR
+            self._shifts.append((0.0, 0.0))
+            if not busy:
+                self._learn(grid, _FOLLOW)
+            return self.state
         now = grid.astype(np.float32)
         if self._looks < _FIRST_LOOKS:
-            self._learn(now, 1 / (self._looks + 1))
+            self._learn(grid, 1 / (self._looks + 1))
             return self.state
         shaken = self._shaken(now)
         oddity = self._oddity(now)
@@ -85,18 +97,28 @@ class LensWatch:
         elif not oddity:
             self.state = LensState.SHAKEN if shaken else LensState.CLEAR
             if not busy:
-                self._learn(now, _FOLLOW)
+                self._learn(grid, _FOLLOW)
         if self._odd_looks >= _LEARN_ANEW_LOOKS and self.state is LensState.MOVED:
             self._looks = self._odd_looks = 0
+            self._energy = 0.0
             self.state = LensState.CLEAR
         return self.state
 
-    def _learn(self, now: Grid, share: float) -> None:
+    def _learn(self, grid: Luma, share: float) -> None:
         self._looks += 1
-        cv2.accumulateWeighted(now, self._usual, share)
+        cv2.accumulateWeighted(grid, self._usual, share)
+        cv2.convertScaleAbs(self._usual, self._usual_steps)
+
+    def _is_as_usual(self, grid: Luma) -> bool:
+        """A picture that differs by a small part of the usual one's structure has neither lost it nor moved."""
+        if self._looks < _FIRST_LOOKS or self._odd_looks or not self._energy:
+            return False
+        difference = cv2.norm(grid, self._usual_steps, cv2.NORM_L2SQR)
+        return bool(difference < _AS_USUAL_SHARE * self._energy * grid.size)
 
     def _oddity(self, now: Grid) -> LensState | None:
-        if _energy(now) < _LEFT_SHARE * _energy(self._usual):
+        self._energy = _energy(self._usual)
+        if _energy(now) < _LEFT_SHARE * self._energy:
             return LensState.COVERED
         # A usual scene without structure of its own says nothing about where the camera looks.
         hidden = hidden_structure(now.astype(np.uint8), self._usual, self._watched)

@@ -63,7 +63,9 @@ class ExposureWatch:
 
     def jumped(self, light: Light) -> bool:
         """Did the camera change its exposure with this frame?"""
-        amount = (light.exposure_us or math.nan) * (light.analogue_gain or math.nan)
+        if light.exposure_us is None or light.analogue_gain is None:
+            return False
+        amount = light.exposure_us * light.analogue_gain
         if not (math.isfinite(amount) and amount > 0):
             return False
         last, self._last = self._last, amount

@@ -158,7 +158,7 @@ static int count_differing(const cell *restrict a, const cell *restrict b, const
 }
 
 /* The cells that differ in the quick look, and in the upper half the cells that jump. */
-EXPORT int64_t doorward_look(grids *g, const cell *luma, ptrdiff_t stride, int32_t plan, int32_t jump_limit) {
+static int64_t look(grids *g, const cell *luma, ptrdiff_t stride, int32_t plan, int32_t jump_limit) {
     int cells = g->rows * g->columns;
     int64_t jumping = 0;
     shrink(g, luma, stride);
@@ -176,6 +176,33 @@ EXPORT int64_t doorward_look(grids *g, const cell *luma, ptrdiff_t stride, int32
         memcpy(g->last, frame, (size_t)(unsigned)cells);
     }
     return jumping << 32 | count_differing(frame_of(g), g->quick_mean, g->quick_threshold, cells);
+}
+
+/* Python's buffer protocol (PEP 3118), part of its stable ABI since 3.11 and declared here, so that Python's headers are
+ * not needed.  It is the one thing taken from the interpreter: asking an array for its address from Python costs more
+ * than all of a quiet frame's arithmetic. */
+typedef struct {
+    void *buf, *obj;
+    ptrdiff_t len, itemsize;
+    int readonly, ndim;
+    char *format;
+    ptrdiff_t *shape, *strides, *suboffsets;
+    void *internal;
+} Py_buffer;
+enum { PyBUF_FORMAT = 0x4, PyBUF_STRIDES = 0x18 };
+extern int PyObject_GetBuffer(void *exporter, Py_buffer *view, int flags);
+extern void PyBuffer_Release(Py_buffer *view);
+
+/* As `look`, at an array; called with the interpreter's lock.  -1 when it is not what was announced, row by row. */
+EXPORT int64_t doorward_look(grids *g, void *array, int32_t plan, int32_t jump_limit) {
+    Py_buffer luma;
+    int64_t counts = -1;
+    if (PyObject_GetBuffer(array, &luma, PyBUF_FORMAT | PyBUF_STRIDES)) return -1;
+    if (luma.ndim == 2 && luma.shape[0] == g->height_px && luma.shape[1] == g->width_px && luma.strides[1] == 1 &&
+        luma.format[0] == 'B' && luma.format[1] == '\0')
+        counts = look(g, luma.buf, luma.strides[0], plan, jump_limit);
+    PyBuffer_Release(&luma);
+    return counts;
 }
 
 /* ---- differ */
