@@ -4,6 +4,7 @@
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment.dsse   who the device's owners are
     seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
+    clip-NN-tree.json  a clip the owner told of: its records as hashes, with the proof for each one shown
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
     SHA256SUMS         for `sha256sum -c`
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent import __version__
 from agent.core.disclosure import Disclosed
+from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.requester import files
 from agent.requester.answers import AnswerFolder
@@ -35,7 +37,7 @@ from agent.requester.grades import grades_of
 from agent.requester.identity import Requester
 from agent.requester.verifying import Verification, VerifiedItem
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ClipRecords
 from agent.wire.envelope import pae
 from agent.wire.identities import PublicKey, parse_public_key
 
@@ -72,7 +74,32 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Discl
         files.write(folder / "seconding.dsse", manifest.seconding.encode("utf-8"))
     files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
     files.write(folder / "ledger-proof.json", strictjson.encode(manifest.ledger))
+    for number, clip in enumerate(manifest.told, start=1):
+        tree = json.dumps(_tree(clip, disclosed), indent=2) + "\n"
+        files.write(folder / f"clip-{number:02}-tree.json", tree.encode("utf-8"))
     files.write(folder / "records.jsonl", "".join(f"{line}\n" for line in manifest.records).encode("utf-8"))
+
+
+def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
+    """The Merkle tree over the records of a clip, and the proof for each record that is here (RFC 6962)."""
+    leaves = [bytes.fromhex(leaf) for leaf in clip.leaves]
+    shown = {leaf_hash(item.captured.line): item for item in disclosed.items}
+    return {
+        "from_ms": clip.from_ms,
+        "to_ms": clip.to_ms,
+        "root": root_of(leaves).hex(),
+        "leaves": list(clip.leaves),
+        "proofs": [
+            {
+                "index": index,
+                "segment": shown[leaf].part.id,
+                "record_sha256": shown[leaf].captured.sha256,
+                "path": [node.hex() for node in inclusion_proof(leaves, index)],
+            }
+            for index, leaf in enumerate(leaves)
+            if leaf in shown
+        ],
+    }
 
 
 def _write_by_hand(folder: Path, requester: Requester, verification: Verification, disclosed: Disclosed) -> None:

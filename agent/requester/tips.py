@@ -85,7 +85,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
 def _opened(answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str) -> TipFile:
     data = files.read(answer.part(number), MOST_PART_BYTES)
     check_tip_part(item, data)
-    if item.part.kind is PartKind.POSTER:
+    if item.part.kind is not PartKind.SEGMENT:
         opened = open_bytes(data, [identity])
     elif item.record.complete:
         opened, context = split_media(open_bytes(data, [identity]))

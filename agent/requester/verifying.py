@@ -30,10 +30,12 @@ from agent.core.disclosure import (
     require_answers,
     require_approves,
     require_ledgered,
+    require_told,
     require_within_window,
     seconded,
 )
 from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.merkle import root_of
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.core.vault.records import Segment
@@ -232,7 +234,16 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.prove("Ledger's size", str(checkpoint.size))
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(items_of(manifest, approval))
+        require_told(manifest, approval, items)
         words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
+        if manifest.told:
+            words.said += (
+                " Of each clip that the owner told of, the records that are not shown stand as hashes in a Merkle tree "
+                "(RFC 6962), and those that are shown are among them."
+            )
+        for number, clip in enumerate(manifest.told, start=1):
+            root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
+            words.prove(f"Records of clip {number} that the owner told of (Merkle root)", root.hex())
         for line in manifest.records:
             words.prove("Capture record (SHA-256 of its line)", _sha256(line))
     with found.check(CheckKind.WINDOW) as words:

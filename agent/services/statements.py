@@ -7,17 +7,18 @@ no owner signed changes nothing.  A statement acts once; handing it in again is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, absences, manifest_of, release
+from agent.core.disclosure import Released, absences, manifest_of, records_told, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Window
 from agent.core.requests import OutboxRecord, StandingOptOut, StoredRequest, trusted_seconds
 from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.core.vault.manifest import SignedRecord
 from agent.errors import RequestError
 from agent.ports import Clock, Entropy, Journal
 from agent.services.enrolment import Enrolments
@@ -31,6 +32,7 @@ from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire import envelope, strictjson
 from agent.wire.control import packed, unpacked
+from agent.wire.disclosures import ClipRecords
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
@@ -268,6 +270,7 @@ class Statements:
             enrolment=self._enrolments.envelope or b"",
             ledger=self._ledger.newest(),
             seconding=yes.second.data if yes.second else None,
+            told=self._told(yes.approval, stored),
         )
         parts = making.finish(manifest, stored.request.reply)
         self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
@@ -288,8 +291,16 @@ class Statements:
         if approval.clips is not None:
             wanted |= set(stored.segments)
         wanted -= self._keeping.going()
-        records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
-        return release(approval, by_hash, stored, records, approval.device)
+        return release(approval, by_hash, stored, self._records(wanted), approval.device)
+
+    def _told(self, approval: Approval, stored: StoredRequest) -> tuple[ClipRecords, ...]:
+        if not approval.clips:
+            return ()
+        return records_told(self._records(stored.segments), stored.segments, approval.clips)
+
+    def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
+        """Of those that are still stored."""
+        return {name: self._vault.record(name) for name in segments if self._vault.find(name) is not None}
 
     def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
         """What an owner may let the requester know of the window besides footage."""

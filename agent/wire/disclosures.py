@@ -35,13 +35,14 @@ from agent.wire.fields import (
 )
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
-from agent.wire.statements import MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
+from agent.wire.statements import MAX_CLIPS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 
 __all__ = [
     "DISCLOSURE_ENVELOPE_LIMIT_BYTES",
     "DISCLOSURE_LIMIT_BYTES",
     "MAX_PARTS",
+    "ClipRecords",
     "ContactCard",
     "DisclosureManifest",
     "Ledgered",
@@ -119,6 +120,18 @@ class Ledgered(Message, frozen=True):
     """The inclusion proof of RFC 6962, from the leaf up."""
 
 
+class ClipRecords(Message, frozen=True):
+    """The capture records of a clip the owner told of, as hashes: a part of it can be shown without the rest.
+
+    Each is the RFC 6962 leaf hash of a record's line, in the clip's order.  Whoever is shown a record, now or later,
+    can find it here, and so whether it was among those that the device had when the owner decided.
+    """
+
+    from_ms: Annotated[int, Meta(ge=0)]
+    to_ms: Annotated[int, Meta(ge=0)]
+    leaves: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=MAX_SEGMENTS)]
+
+
 class DisclosureManifest(Message, frozen=True):
     """Part 0, signed by the device: what this disclosure is, and why each of its bytes may leave."""
 
@@ -142,6 +155,8 @@ class DisclosureManifest(Message, frozen=True):
     ledger: Ledgered
     seconding: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)] | None = None
     """The `statements.Seconding` in its envelope, where the enrolment wants two owners to approve."""
+    told: Annotated[tuple[ClipRecords, ...], Meta(max_length=MAX_CLIPS)] = ()
+    """For each clip that the approval tells of, in its order."""
 
     def __post_init__(self) -> None:
         parse_public_key(self.device)

@@ -20,9 +20,11 @@ from agent.core.disclosure import (
     clips_told,
     manifest_of,
     read_manifest,
+    records_told,
     release,
 )
 from agent.core.ledger.entries import EntryKind
+from agent.core.ledger.merkle import leaf_hash
 from agent.core.requests import StoredRequest
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
@@ -35,7 +37,7 @@ from agent.core.vault.segment import Begin, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DisclosureManifest
+from agent.wire.disclosures import ClipRecords, DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Absence, Approval, NamedKey, Seconding, Why
@@ -420,13 +422,44 @@ def test_only_clips_that_matched_can_be_told_of_and_word_for_word(case: Case) ->
             case.release(spoilt(case.approval, clips=(clip, msgspec.structs.replace(clip, **changes))))
 
 
+def test_the_records_of_clips_that_are_told_of_travel_as_hashes(case: Case) -> None:
+    (clip,) = clips_told(case.records, case.stored.segments)
+    (told,) = records_told(case.records, case.stored.segments, (clip,))
+    assert (told.from_ms, told.to_ms) == (clip.from_ms, clip.to_ms)
+    assert told.leaves == tuple(leaf_hash(case.records[name].line).hex() for name in case.stored.segments)
+    assert records_told(case.records, case.stored.segments, ()) == ()
+    with pytest.raises(RequestError, match="not there any more"):
+        records_told(case.records, case.stored.segments[:1], (clip,))
+
+
+def telling_of(sent: Sent, told: tuple[ClipRecords, ...]) -> dict[str, Any]:
+    """The changes that make `sent` tell of its clip."""
+    (clip,) = clips_told(sent.case.records, sent.case.stored.segments)
+    approval = spoilt(sent.case.approval, clips=(clip,))
+    return {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval), "told": told}
+
+
+def test_what_is_shown_of_a_clip_stands_among_its_records(sent: Sent) -> None:
+    records, segments = sent.case.records, sent.case.stored.segments
+    told = records_told(records, segments, clips_told(records, segments))
+    assert sent.read(**telling_of(sent, told)).manifest.told == told
+    other = msgspec.structs.replace(told[0], leaves=("00" * 32, *told[0].leaves[1:]))
+    for wrong in ((other,), (), (msgspec.structs.replace(told[0], leaves=told[0].leaves[1:]),)):
+        with pytest.raises(FormatError, match="tells of"):
+            sent.read(**telling_of(sent, wrong))
+    with pytest.raises(FormatError, match="not those of the owner's approval"):
+        sent.read(told=told)
+
+
 def test_clips_outside_the_window_are_not_told_of(sent: Sent) -> None:
     clip, window = told(sent.case), sent.case.asked.from_s * 1000
     length = clip.to_ms - clip.from_ms
     for from_ms, allowed in ((window - length + 1, True), (window - length, False)):
         moved = msgspec.structs.replace(clip, from_ms=from_ms, to_ms=from_ms + length)
         approval = spoilt(sent.case.approval, clips=(moved,))
+        there = ClipRecords(from_ms=moved.from_ms, to_ms=moved.to_ms, leaves=("00" * 32,) * clip.segments)
         changes = {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval)}
+        changes["told"] = (there,)
         if allowed:
             assert sent.read(**changes).approval.clips == (moved,)
         else:

@@ -16,6 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.disclosure import Released, manifest_of
+from agent.core.ledger.merkle import leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.core.transfer import PartSize
@@ -32,7 +33,7 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
 from agent.requester.identity import Asked
 from agent.wire import base64, envelope, strictjson
-from agent.wire.disclosures import ContactCard, DisclosureManifest, PartKind
+from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Approval, ClipTold, Enrolment, NamedKey, NamedRecipient, SealedItem
 from tests.wire import samples
@@ -245,6 +246,19 @@ class House:
         key = self.changes.enrolment_key or self.owner
         return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(self.changes.enrolment(enrolment)), key)
 
+    def records_told(self, clip: ClipTold) -> ClipRecords:
+        """Of a clip that has that many segments here; made up for one that has not."""
+        lines = [
+            each.record.line
+            for each in self.stored
+            if each.kind is PartKind.SEGMENT
+            and clip.from_ms <= each.record.record.span.start_ms
+            and each.record.record.span.end_ms <= clip.to_ms
+        ]
+        lines += [b"another record %d" % number for number in range(clip.segments - len(lines))]
+        leaves = tuple(leaf_hash(line).hex() for line in lines)
+        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves)
+
     def disclose(
         self,
         asked: Asked,
@@ -310,6 +324,7 @@ class House:
                     hashlib.sha256(strictjson.encode(approval)).hexdigest(),
                     self.device,
                 ),
+                told=tuple(map(self.records_told, approval.clips or ())),
             )
         )
         statements = envelope.sign(

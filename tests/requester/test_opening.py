@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from agent.adapters.camera_scripted import ScriptedCamera
+from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
@@ -140,6 +141,15 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     document = json.loads((made.bundle / "bundle.json").read_text())
     assert document["shared"] == {"segments": 1, "posters": 1, "sounds": 0, "clips_told": 1}
     assert (document["clips_told"][0]["segments"], document["clips_told"][0]["shared"]) == (2, 1)
+    tree = json.loads((made.bundle / "clip-01-tree.json").read_text())
+    (proof,) = tree["proofs"]
+    assert (len(tree["leaves"]), proof["index"], proof["segment"]) == (2, 0, first.id)
+    path = [bytes.fromhex(node) for node in proof["path"]]
+    check_inclusion(leaf_hash(first.record.line), 0, 2, bytes.fromhex(tree["root"]), path)
+    stayed = [each for each in house.stored if each.kind is PartKind.SEGMENT][1]
+    assert tree["leaves"][1] == leaf_hash(stayed.record.line).hex()  # a hash, and nothing else of it:
+    assert stayed.record.line.decode() not in (made.bundle / "records.jsonl").read_text()
+    assert tree["root"] in made.report.read_text()
     assert "1 poster: a still picture of a clip, without its video" in words_of(made.report.read_text())
 
 

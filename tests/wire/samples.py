@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from agent.core.ledger.checkpoint import sign_checkpoint
@@ -15,6 +16,7 @@ from agent.core.vault.age.opening import HybridIdentity
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.disclosures import (
+    ClipRecords,
     ContactCard,
     DisclosureManifest,
     Ledgered,
@@ -286,6 +288,9 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         posters=(),
         contact=None,
         clips=(ClipTold(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, segments=4),),
+    ),
+    "disclosure-manifest-that-tells": msgspec.structs.replace(
+        disclosure_manifest(), told=(ClipRecords(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, leaves=(SHA,)),)
     ),
     "tip": Tip(
         **_STATED,

@@ -51,6 +51,7 @@ __all__ = [
     "require_answers",
     "require_approves",
     "require_ledgered",
+    "require_told",
     "require_within_window",
     "seconded",
 ]
@@ -94,6 +95,7 @@ def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> 
     require_ledgered(manifest, request)
     items = tuple(items_of(manifest, approval))
     require_within_window(items, request)
+    require_told(manifest, approval, items)
     return Disclosed(manifest, approval, approver, enrolment, items, seconder)
 
 
@@ -226,6 +228,18 @@ def require_within_window(items: Iterable[Item], request: FootageRequest) -> Non
     for item in items:
         if not window.overlaps(item.record.span.start_ms, item.record.span.end_ms):
             raise FormatError(f"Segment {item.part.id} lies outside the requested window.")
+
+
+def require_told(manifest: DisclosureManifest, approval: Approval, items: Iterable[Item]) -> None:
+    """The records of the clips that the owner told of stand there as hashes, and those of what is shown among them."""
+    said = [(clip.from_ms, clip.to_ms, clip.segments) for clip in approval.clips or ()]
+    if [(clip.from_ms, clip.to_ms, len(clip.leaves)) for clip in manifest.told] != said:
+        raise FormatError("The clips that this disclosure tells of are not those of the owner's approval.")
+    for item in items:
+        span, leaf = item.record.span, leaf_hash(item.captured.line).hex()
+        within = [clip for clip in manifest.told if clip.from_ms <= span.start_ms and span.end_ms <= clip.to_ms]
+        if within and not any(leaf in clip.leaves for clip in within):
+            raise FormatError(f"Segment {item.part.id} is not in the clip that this disclosure tells of.")
 
 
 def check_part(item: Item, data: bytes) -> int:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from agent.core.ledger.merkle import leaf_hash
 from agent.core.matching import Window
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.coverage import State, Stretch
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
+from agent.core.vault.records import Adopted, Sealed, Segment
 from agent.errors import RequestError
 from agent.wire.disclosures import (
+    ClipRecords,
     DisclosureManifest,
     Ledgered,
     Part,
@@ -39,6 +41,7 @@ __all__ = [
     "absences",
     "clips_told",
     "manifest_of",
+    "records_told",
     "release",
     "release_tip",
     "stored_file",
@@ -188,18 +191,38 @@ def absences(stretches: Iterable[Stretch]) -> tuple[Absence, ...]:
 
 def clips_told(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> tuple[ClipTold, ...]:
     """What an owner may tell of the clips that matched without showing them, one after the other."""
-    clips: dict[str, list[StoredRecord]] = {}
+    return tuple(map(_told, _clips(records, match_set)))
+
+
+def records_told(
+    records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipTold]
+) -> tuple[ClipRecords, ...]:
+    """The records of those clips, as hashes, so that what is shown of a clip can be placed in it."""
+    lines = {_told(clip): [signed.line for signed in clip] for clip in _clips(records, match_set)}
+    if set(clips) - lines.keys():
+        raise _refused("it tells of clips that are not there any more")
+    return tuple(
+        ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=tuple(leaf_hash(line).hex() for line in lines[clip]))
+        for clip in clips
+    )
+
+
+def _clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> list[list[SignedRecord]]:
+    """The matched segments that are stored, by event."""
+    clips: dict[str, list[SignedRecord]] = {}
     for name in match_set:
         signed = records.get(name)
         if signed is not None and isinstance(signed.record, Segment | Adopted):
-            clips.setdefault(signed.record.event, []).append(signed.record)
-    return tuple(
-        ClipTold(
-            from_ms=max(0, min(each.span.start_ms for each in clip)),
-            to_ms=max(0, *(each.span.end_ms for each in clip)),
-            segments=len(clip),
-        )
-        for clip in clips.values()
+            clips.setdefault(signed.record.event, []).append(signed)
+    return list(clips.values())
+
+
+def _told(clip: Sequence[SignedRecord]) -> ClipTold:
+    spans = [signed.record.span for signed in clip if isinstance(signed.record, Segment | Adopted)]
+    return ClipTold(
+        from_ms=max(0, min(span.start_ms for span in spans)),
+        to_ms=max(0, *(span.end_ms for span in spans)),
+        segments=len(clip),
     )
 
 
@@ -214,6 +237,7 @@ def manifest_of(
     enrolment: bytes,
     ledger: Ledgered,
     seconding: bytes | None = None,
+    told: tuple[ClipRecords, ...] = (),
 ) -> DisclosureManifest:
     """Part 0 before it is signed and sealed.  `part_hashes`: SHA-256 of each part as it will be sent, in order."""
     items = tuple(released)
@@ -232,6 +256,7 @@ def manifest_of(
         ),
         ledger=ledger,
         seconding=None if seconding is None else seconding.decode("ascii"),
+        told=told,
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.age.header import split
-from agent.core.vault.manifest import open_line
+from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import Adopted, Segment, StoredRecord
 from agent.errors import FormatError, OpenError
 from agent.wire import strictjson
-from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, PartKind, TipManifest
+from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest
 from agent.wire.identities import parse_public_key
 
 __all__ = ["TipItem", "check_tip_part", "read_tip"]
@@ -34,22 +35,22 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
     manifest = strictjson.decode(data, TipManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
     if manifest.tip != tip:
         raise FormatError("This tip came under another name than its own.")
-    captured: dict[str, StoredRecord] = {}
+    captured: dict[str, SignedRecord] = {}
     if manifest.device is not None:
         device = parse_public_key(manifest.device)
         for line in manifest.records:
             signed = open_line(line.encode(), device)
             if not isinstance(signed.record, Segment | Adopted) or signed.record.id in captured:
                 raise FormatError("This tip carries a record that is none of a segment, or one twice.")
-            captured[signed.record.id] = signed.record
+            captured[signed.record.id] = signed
     if captured.keys() != {part.id for part in manifest.parts}:
         raise FormatError("The records in this tip are not those of its footage.")
     return manifest, tuple(_item(part, captured[part.id]) for part in manifest.parts)
 
 
-def _item(part: Part, record: StoredRecord) -> TipItem:
-    stored = record.file if part.kind is PartKind.SEGMENT else record.poster_file
-    if stored is None:
+def _item(part: Part, signed: SignedRecord) -> TipItem:
+    stored, record = stored_file(part.kind, signed), signed.record
+    if stored is None or not isinstance(record, Segment | Adopted):
         raise FormatError(f"{part.kind.value} {part.id} of this tip was not recorded.")
     return TipItem(part, record, stored.sha256_payload)
 
