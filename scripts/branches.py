@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("consent.py", "requests.py", "admission.py", "matching.py", "disclosure/*", "ledger/*")
-TESTS = ("test_consent.py", "test_requests.py", "test_matching.py", "test_disclosure.py", "ledger")
+TESTS = ("test_consent.py", "test_requests.py", "test_matching.py", "test_disclosure.py", "test_tips.py", "ledger")
 
 
 def main() -> int:
