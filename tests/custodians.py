@@ -151,6 +151,7 @@ class _Paper:
     record: SignedRecord
     file: bytes
     poster: bytes | None
+    sound: bytes | None = None
 
 
 class PaperVault:
@@ -222,6 +223,9 @@ class PaperVault:
 
     def read_poster(self, segment: str) -> bytes | None:
         return self._paper(segment).poster
+
+    def read_sound(self, segment: str) -> bytes | None:
+        return self._paper(segment).sound
 
     def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Stretch, ...]:
         return self.stretches or (Stretch(from_ms, to_ms, Word.NOTHING),)

@@ -100,11 +100,11 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, reports = HandoverClient(path, users), HandoverClient(path, users)
+    custodian, reports, live = (HandoverClient(path, users) for _ in range(3))
     role: RecorderRole | None = None
     # Before there is a role it may wait for a custodian: SIGTERM must end that wait.
     with _Stopping(lambda: role.stop() if role else custodian.close()):
-        role = RecorderRole(configuration, custodian, reports, _supervision(), configuration_file=config)
+        role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
         role.start()
         if role.record() is not CameraEnd.STOPPED and role.recorder.wanted is None:
             role.wait()

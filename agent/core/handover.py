@@ -33,6 +33,8 @@ __all__ = [
     "FromUplink",
     "Home",
     "HomeIs",
+    "LivePiece",
+    "Looking",
     "Message",
     "Names",
     "Noted",
@@ -57,6 +59,7 @@ __all__ = [
     "WhichHome",
     "WhichRoots",
     "WhichSettings",
+    "WhoLooks",
     "WhoMayOpen",
     "decode",
     "frame",
@@ -113,6 +116,21 @@ class Report(Message, frozen=True):
     """How the asking role is: for `doorward status`."""
 
     status: dict[str, Any]
+
+
+class WhoLooks(Message, frozen=True):
+    """Does an owner look at live view?  Answered by `Looking`, at once or when one does, after `patience_s` at most."""
+
+    patience_s: float
+
+
+class LivePiece(Message, frozen=True):
+    """A piece of a GOP that is sealed to the owners.  Answered by `Looking`."""
+
+    number: int
+    piece: int
+    pieces: int
+    data: bytes
 
 
 # --- The uplink asks
@@ -229,6 +247,12 @@ class Changed(Message, frozen=True):
     version: int
 
 
+class Looking(Message, frozen=True):
+    """Whether an owner looks at live view."""
+
+    now: bool
+
+
 class Noted(Message, frozen=True):
     """Heard."""
 
@@ -259,7 +283,9 @@ class Failed(Message, frozen=True):
     remedy: str
 
 
-FromRecorder: TypeAlias = WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | WhichSettings | Tell | Report
+FromRecorder: TypeAlias = (
+    WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | WhichSettings | Tell | Report | WhoLooks | LivePiece
+)
 FromUplink: TypeAlias = (
     Addressing
     | Took
@@ -290,6 +316,7 @@ Answer: TypeAlias = (
     | Parcels
     | Home
     | HomeIs
+    | Looking
 )
 
 _Kind = TypeVar("_Kind")

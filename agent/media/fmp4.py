@@ -23,7 +23,7 @@ from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, sample
 from agent.media.boxes import box, fragment, full_box, header
 
-__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "whole_fragments"]
+__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "at_tick", "fragments_of", "header_of", "whole_fragments"]
 
 TICKS_PER_S = 90_000
 
@@ -51,6 +51,39 @@ def whole_fragments(media: bytes) -> bytes:
     if not end:
         raise FormatError("This segment was cut off before its first second was whole.")
     return media[:end]
+
+
+def header_of(media: bytes) -> bytes:
+    """`ftyp` and `moov`, which say what the pictures are.  Raises `FormatError`."""
+    return media[: _first_fragment(media)]
+
+
+def fragments_of(media: bytes) -> bytes:
+    """What follows the header.  Raises `FormatError`."""
+    return media[_first_fragment(media) :]
+
+
+def at_tick(fragments: bytes, tick: int, number: int) -> bytes:
+    """The one fragment that a writer of ours made of a segment's first GOP, moved to `tick` and called `number`."""
+    moved = bytearray(fragments)
+    for kind, form, value in ((b"mfhd", ">I", number), (b"tfdt", ">Q", tick)):
+        at = fragments.find(kind, 0, 256)  # in front of everything whose length differs
+        if at < 0:
+            raise FormatError("This is not a fragment of ours.")
+        struct.pack_into(form, moved, at + 8, value)
+    return bytes(moved)
+
+
+def _first_fragment(media: bytes) -> int:
+    at = 0
+    while len(media) - at >= 8:
+        size, kind = struct.unpack_from(">I4s", media, at)
+        if kind == b"moof":
+            return at
+        if size < 8:
+            break
+        at += size
+    raise FormatError("This MP4 has no fragment.")
 
 
 class FragmentedMp4Writer:

@@ -40,6 +40,7 @@ from agent.roles.requests import inbox_settings
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
 from agent.services.home import HomeDesk
+from agent.services.live_shelf import LiveShelf
 from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import public_key_of
@@ -95,8 +96,12 @@ class CustodianRole:
             exceeded=lambda settings: exceeded(configuration, settings),
         )
         self._reports = Reports(self._clock)
+        self._live = LiveShelf()
+        self.custodian.control.offer("live", self._live.answer)
         set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
-        recorder_desk = RecorderDesk(self._sealers, key.sign, self.custodian, set_by_owner, notifier, self._reports)
+        recorder_desk = RecorderDesk(
+            self._sealers, key.sign, self.custodian, set_by_owner, notifier, self._reports, self._live
+        )
         self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts, home)
         self.custodian.requests.wake_uplink = self._uplink_desk.news
         self._settle()
@@ -149,6 +154,7 @@ class CustodianRole:
         self._supervision.stopping()
         self._stopping.set()
         self._uplink_desk.news()
+        self._live.close()
         for each in self._sockets:
             each.stop()
         self._control.stop()

@@ -30,6 +30,8 @@ from agent.adapters.supervision import Supervision
 from agent.adapters.wear import wear
 from agent.config import CameraKind, Configuration, overlaid
 from agent.core.handover import (
+    LivePiece,
+    Looking,
     Message,
     Names,
     Noted,
@@ -42,6 +44,7 @@ from agent.core.handover import (
     WhatIsDeleted,
     WhatIsHeld,
     WhichSettings,
+    WhoLooks,
     WhoMayOpen,
 )
 from agent.core.motion.settings import MotionSettings
@@ -55,6 +58,7 @@ from agent.roles.in_force import is_private_now, settings_of
 from agent.roles.panel import PanelSide
 from agent.roles.recorder_watch import RecorderWatch
 from agent.roles.scrubbing import scrubbing
+from agent.services.live import LiveMaker
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.vault import Sealing, Vault
@@ -77,6 +81,7 @@ class RecorderRole:
         custodian: HandoverClient,
         reports: HandoverClient,
         supervision: Supervision,
+        live: HandoverClient,
         *,
         open_camera: Callable[[], Camera] | None = None,
         configuration_file: Path | None = None,
@@ -85,6 +90,7 @@ class RecorderRole:
         self._set = b""
         self._custodian = custodian
         self._reports = reports
+        self._live = live
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
@@ -111,6 +117,8 @@ class RecorderRole:
             limits=self._limits(),
         )
         self._take(sealers)
+        self._live_maker = LiveMaker(self.vault, self._clock, sealers.device)
+        self._showing = threading.Thread(target=self._live_maker.run, args=(_Shelf(live),), name="live")
         encoder = translation.encoder_choice(configuration)
         self._scrub = Scrub(self.vault, None, self, configuration.vault.scrub_bytes_per_day)
         self._scrubbing = threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub")
@@ -132,6 +140,7 @@ class RecorderRole:
             private=panel is not None and panel.privacy is not None,
             make_passes=motion_kernel.load().make_passes,
             open_microphone=translation.open_microphone(configuration),
+            live=self._live_maker,
         )
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._settle(self._ask(WhichSettings(), SettingsAre).payload)
@@ -162,6 +171,7 @@ class RecorderRole:
         self._thread = threading.Thread(target=self._keep_time, name="time")
         self._thread.start()
         self._scrubbing.start()
+        self._showing.start()
         self._supervision.ready("watching" if self._enrolled.is_set() else "waiting for an owner")
 
     def record(self) -> CameraEnd:
@@ -191,12 +201,15 @@ class RecorderRole:
         self._supervision.stopping()
         self._stopping.set()
         self._enrolled.set()
+        self._live_maker.stop()
+        self._live.close()
         self.recorder.stop()
         if self.panel is not None:
             self.panel.stop()
         if self._thread is not None:
             self._thread.join()
             self._scrubbing.join()
+            self._showing.join()
 
     def close(self) -> None:
         """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
@@ -264,6 +277,19 @@ class RecorderRole:
             "wear": wear(status.recorded_s),
             "disk": self._disk.shown(),
         }
+
+
+class _Shelf:
+    """`services.live.LiveDesk`, on a connection of its own: pictures that are large must not keep a signature."""
+
+    def __init__(self, custodian: HandoverClient) -> None:
+        self._custodian = custodian
+
+    def looked_at(self, patience_s: float) -> bool:
+        return self._custodian.ask(WhoLooks(patience_s), Looking, patience_s=0.0).now
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        return self._custodian.ask(LivePiece(number, piece, pieces, data), Looking, patience_s=0.0).now
 
 
 def _settings(configuration: Configuration) -> RecorderSettings:

@@ -57,6 +57,8 @@ from agent.roles.scrubbing import scrubbing
 from agent.services.courier import Delivery
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.home import HomeDesk, HomeKeeper
+from agent.services.live import LiveMaker
+from agent.services.live_shelf import LiveShelf
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.uplink import Uplink
@@ -133,6 +135,9 @@ class Solo:
             held_bytes=translation.held_bytes(configuration.vault),
             exceeded=lambda settings: exceeded(configuration, settings),
         )
+        self._live = LiveShelf()
+        self._live_maker = LiveMaker(self.vault, self._clock, self.device.id)
+        self.custodian.control.offer("live", self._live.answer)
         encoder = translation.encoder_choice(configuration)
         self._exits = RecoveryFile(configuration.device.state_dir)
         panel = configuration.panel
@@ -159,6 +164,7 @@ class Solo:
             private=panel is not None and panel.privacy is not None,
             make_passes=motion_kernel.load().make_passes,
             open_microphone=open_microphone or translation.open_microphone(configuration),
+            live=self._live_maker,
         )
         self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
         self.uplink: Uplink | None = None
@@ -211,6 +217,7 @@ class Solo:
         self._threads = [
             threading.Thread(target=self._keep_time, name="time"),
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
+            threading.Thread(target=self._live_maker.run, args=(self._live,), name="live"),
         ]
         if self.uplink is not None:
             self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
@@ -250,6 +257,8 @@ class Solo:
         """End everything, finish what is open, join every thread.  Call it from another thread than `record`'s."""
         self._stopping.set()
         self._enrolled.set()
+        self._live_maker.stop()
+        self._live.close()
         self.recorder.stop()
         if self.panel is not None:
             self.panel.stop()

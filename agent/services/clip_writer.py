@@ -85,7 +85,9 @@ class ClipWriter:
         settings: WriterSettings,
         held: Callable[[], Container[SegmentId]],
         hear: Hear | None = None,
+        show: Callable[[Gop, StreamDescription], None] | None = None,
     ) -> None:
+        self._show = show
         self._vault = vault
         self._entropy = entropy
         self._notifier = notifier
@@ -176,6 +178,8 @@ class ClipWriter:
         self._carry_out(self._effects_of(item, clips))
 
     def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
+        if self._show is not None and self._description is not None:
+            self._show(gop, self._description)
         self._carry_out(clips.push(gop))
         if between is None:
             return

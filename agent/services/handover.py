@@ -21,6 +21,8 @@ from agent.core.handover import (
     FromUplink,
     Home,
     HomeIs,
+    LivePiece,
+    Looking,
     Names,
     Noted,
     Outgoing,
@@ -44,6 +46,7 @@ from agent.core.handover import (
     WhichHome,
     WhichRoots,
     WhichSettings,
+    WhoLooks,
     WhoMayOpen,
 )
 from agent.core.home_news import HomeAddress
@@ -52,6 +55,7 @@ from agent.errors import RequestError
 from agent.ports import Clock, Notifier
 from agent.services.courier import AlertDesk
 from agent.services.home import HomeSource
+from agent.services.live_shelf import LiveShelf
 from agent.services.uplink import Custody
 from agent.wire import strictjson
 from agent.wire.envelope import pae
@@ -59,6 +63,8 @@ from agent.wire.envelope import pae
 __all__ = ["RecorderDesk", "Reports", "UplinkDesk"]
 
 _STALE_NS: Final = 20 * 10**9
+_MOST_PATIENCE_S: Final = 3.0
+"""Shorter than the recorder waits for an answer."""
 _NEWS_S: Final = 10.0
 _ALERTS_S: Final = 3.0
 _LONGEST_TEXT: Final = 500
@@ -99,7 +105,9 @@ class RecorderDesk:
         settings: Callable[[], bytes],
         notifier: Notifier,
         reports: Reports,
+        live: LiveShelf,
     ) -> None:
+        self._live = live
         self._sealers = sealers
         self._sign = sign
         self._holder = holder
@@ -125,6 +133,10 @@ class RecorderDesk:
             case Report(status=status):
                 self._reports.take("recorder", status)
                 return Noted()
+            case WhoLooks(patience_s=patience_s):
+                return Looking(self._live.looked_at(min(patience_s, _MOST_PATIENCE_S)))
+            case LivePiece(number=number, piece=piece, pieces=pieces, data=data):
+                return Looking(self._live.put(number, piece, pieces, data))
 
 
 class UplinkDesk:

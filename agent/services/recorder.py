@@ -41,6 +41,7 @@ from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
 from agent.services.clip_writer import ClipWriter, WriterSettings
 from agent.services.intake import Intake
 from agent.services.listening import Listening
+from agent.services.live import LiveMaker
 from agent.services.outages import Outages
 from agent.services.vault import Vault
 from agent.services.watching import Watching
@@ -122,6 +123,7 @@ class Recorder:
         private: bool = False,
         make_passes: MakePasses = PurePasses,
         open_microphone: Callable[[], Microphone] | None = None,
+        live: LiveMaker | None = None,
     ) -> None:
         """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector.
 
@@ -142,7 +144,10 @@ class Recorder:
         self._analysis_ns = 0
         self._listening = Listening(open_microphone, notifier) if open_microphone is not None else None
         hear = self._listening.take if self._listening is not None else None
-        self._writer = ClipWriter(vault, clock, entropy, notifier, settings.writer, held, hear)
+        self._writer = ClipWriter(
+            vault, clock, entropy, notifier, settings.writer, held, hear, live.push if live else None
+        )
+        self._live = live
         self._outages = Outages(vault, clock, notifier)
         self._watching = Watching(vault, clock)
         self.recovery = recovery or Recovery(supervised=False)
@@ -389,6 +394,8 @@ class Recorder:
                 writer.join()
                 if self._listening is not None and not intake.live:
                     self._listening.end()  # last: what is read from a file is read on for as long as it is asked for
+            if self._live is not None:
+                self._live.forget()
             if intake.live:
                 self._watching.ended(time.monotonic_ns() - intake.frame_ns)
             self._intake = None

@@ -17,6 +17,7 @@ from typing import Final
 from agent.core.retention import Limits, Usage, decide, overrule
 from agent.core.timebase import ClockQuality, Moment, seconds
 from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.dating import Dating
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
@@ -32,6 +33,7 @@ from agent.services.vault_start import StartReport, StartUp
 
 __all__ = ["RollReport", "Sealing", "SegmentWriter", "Vault"]
 
+_SECRET_BYTES: Final = 16
 _LOW_BYTES: Final = 4 << 20
 """With less free space than this, the reserve is spent before a record is written."""
 _DANGER_BYTES: Final = 16 << 20
@@ -128,6 +130,12 @@ class Vault(VaultReader):
             self._being_written.add(segment)
             outcome = Outcome(self._judge, self._commit, self._failed)
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
+
+    def sealed_only(self, plaintext: bytes) -> bytes:
+        """`plaintext` sealed to whom segments are sealed to, and not stored: for live view."""
+        token = self._entropy.token
+        sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
+        return sealer.header + sealer.update(plaintext) + sealer.finish()
 
     def gap(self, reason: GapReason, start: Moment, end: Moment) -> None:
         """Record that there is no footage from `start` to `end` of this boot, and why.  Durable on return."""

@@ -47,6 +47,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "segment": (Mark.OWNER, _SMALL),
     "poster": (Mark.OWNER, _SMALL),
     "sound": (Mark.OWNER, _SMALL),
+    "live": (Mark.OWNER, _SMALL),
     "list": (Mark.OWNER, _SMALL),
     "kept": (Mark.OWNER, _SMALL),
     "settings": (Mark.OWNER, _SMALL),

@@ -29,6 +29,7 @@ from agent.core.handover import (
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError, InternalError, NetworkError, RequestError
 from agent.services.handover import RecorderDesk, Reports
+from agent.services.live_shelf import LiveShelf
 from agent.wire.envelope import pae
 
 ME = frozenset({os.getuid()})
@@ -143,7 +144,7 @@ def desk(signed: list[bytes]) -> RecorderDesk:
 
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
-    return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None))  # type: ignore[arg-type,return-value]
+    return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None), LiveShelf())  # type: ignore[arg-type,return-value]
 
 
 def test_a_manifest_record_is_signed_for_the_recorder() -> None:

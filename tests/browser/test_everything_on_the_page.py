@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.browser.home import Home
 from tests.browser.house import DESKTOP, PASSPHRASE, PHONE, House, a_house, phones
 from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
+from tests.services.test_recorder_and_hardware import LiveCamera
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -249,7 +252,31 @@ def test_where_a_browser_cannot_stream_segments_play_one_behind_the_other(home: 
     )
 
 
-def test_live_shows_the_newest_sealed_segment(home: Home) -> None:
+def test_live_shows_what_is_filmed_now_and_stores_nothing_of_it(tmp_path: Path, footage: Path) -> None:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        house.solo.recorder._open_camera = LiveCamera
+        filming = threading.Thread(target=house.solo.record)
+        filming.start()
+        until(lambda: house.solo.recorder.delivering, "the camera")
+        people.go("ana", "/live")
+        said, played_s = people.run(
+            "ana",
+            """await page.waitForFunction(() => document.querySelector("video")?.currentTime > 2);
+               return [await page.getByRole("status").first().textContent(),
+                 await page.evaluate(() => document.querySelector("video").buffered.end(0))];""",
+        )
+        stored = house.solo.recorder.status().segments
+        house.solo.stop()
+        filming.join()
+    assert said.startswith("Live, ")
+    assert int(re.findall(r"\d+", said)[0]) <= 4
+    assert played_s > 2
+    assert stored == 0
+
+
+def test_when_nothing_is_filmed_live_shows_the_newest_sealed_segment(home: Home) -> None:
     people = home.people
     people.go("ana", "/live")
     behind = people.run(

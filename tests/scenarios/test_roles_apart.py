@@ -17,6 +17,7 @@ import pytest
 
 from agent.owner.deciding import approve
 from agent.owner.keeping import erase, hold
+from agent.owner.live import watch
 from agent.owner.reviewing import Review
 from agent.owner.setting import change_settings
 from agent.requester.opening import open_disclosure
@@ -96,6 +97,8 @@ def test_the_main_job_across_three_processes_each_killed_once(street: Street, ap
     until(street._answers, "the custodian to answer")
     street.enrol_and_trust(police)
     until(lambda: apart.status()["vault"]["segments"] >= 2, "two sealed segments")  # type: ignore[index]
+    with street.owners_link() as link:
+        assert next(gops for gops in watch(link, street.owner) if gops), "live view, from role to role"
 
     # The custodian dies while the recorder needs a signature; not a segment is lost, and the recorder stays.
     apart.end("custodian", signal.SIGKILL)

@@ -41,7 +41,7 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "bulletins", "tips", "segment", "poster", "sound", "list",
+            "status", "requests", "request", "gaps", "bulletins", "tips", "segment", "poster", "sound", "live", "list",
             "kept", "settings",
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_subscribe", "push_unsubscribe",
@@ -137,6 +137,9 @@ def test_route_by_role(door: Door, keys: OwnerKeys) -> None:
         ("segment", {"id": "../../etc/passwd"}),
         ("poster", {"id": "a" * 26}),
         ("poster", {"id": 7}),
+        ("sound", {"id": "a" * 26}),
+        ("live", {"after": -1}),
+        ("live", {"after": "x"}),
         ("request", {"id": "0" * 32}),
         ("request", {"id": None}),
         ("enrol_test", {"name": "owner-9"}),
@@ -156,7 +159,7 @@ def test_an_object_that_is_not_there_or_not_one_is_refused_in_words(
     door: Door, keys: OwnerKeys, op: str, head: dict[str, object]
 ) -> None:
     answer = door.op(op, door.owner(keys), **head)
-    assert answer.status == 400 or (answer.status == 503 and op in ("segment", "poster"))
+    assert answer.status == 400 or (answer.status == 503 and op in ("segment", "poster", "sound"))
     assert answer.frame.head["ok"] is False
     assert answer.frame.head["error"]
     assert b"Traceback" not in answer.body

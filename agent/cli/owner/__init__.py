@@ -23,6 +23,7 @@ COMMANDS = {
     "deny": LazyCommand("agent.cli.owner.decide:deny", "Say no to a footage request."),
     "revoke": LazyCommand("agent.cli.owner.decide:revoke", "Take a yes back, as far as nothing has left yet."),
     "opt-out": LazyCommand("agent.cli.owner.opting:opt_out", "Do not be asked: by anybody, by some, or at night."),
+    "live": LazyCommand("agent.cli.owner.live:live", "Look through the door: what the camera films now."),
     "open": LazyCommand("agent.cli.owner.opening:open_footage", "Open your own footage, on a device or a copied disk."),
     "export": LazyCommand("agent.cli.owner.depositing:export", "Keep your clips as MP4 in a folder or by WebDAV."),
     "hold": LazyCommand("agent.cli.owner.keeping:hold", "Keep footage from the rolling vault."),

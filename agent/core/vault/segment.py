@@ -36,6 +36,8 @@ __all__ = [
     "begin_stanza",
     "context_box",
     "split_media",
+    "split_trailing",
+    "trailing_box",
 ]
 
 BOX_TYPE: Final = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
@@ -110,8 +112,7 @@ def begin_in(header: Header) -> Begin:
 
 def context_box(context: Context) -> bytes:
     """The box to append to the media."""
-    body = BOX_TYPE + strictjson.encode(context)
-    return _BOX_HEAD.pack(_BOX_HEAD.size + len(body), b"uuid") + body
+    return trailing_box(BOX_TYPE, strictjson.encode(context))
 
 
 def split_media(plaintext: bytes) -> tuple[bytes, Context]:
@@ -119,17 +120,27 @@ def split_media(plaintext: bytes) -> tuple[bytes, Context]:
 
     Raises `FormatError` when the boxes do not add up, the last is not a context box, or the media is another.
     """
-    start = -1
-    for start in _box_starts(plaintext):  # noqa: B007 — the last one is what is asked for
-        pass
-    head = _BOX_HEAD.size + len(BOX_TYPE)
-    if start < 0 or plaintext[start + 4 : start + head] != b"uuid" + BOX_TYPE:
-        raise FormatError("This segment does not end in a context box: it is cut short, or not a Doorward segment.")
-    context = strictjson.decode(plaintext[start + head :], Context, limit_bytes=_LIMIT_BYTES)
-    media = plaintext[:start]
+    media, body = split_trailing(plaintext, BOX_TYPE)
+    context = strictjson.decode(body, Context, limit_bytes=_LIMIT_BYTES)
     if len(media) != context.media_bytes or hashlib.sha256(media).hexdigest() != context.sha256_media:
         raise FormatError("The media of this segment is not the one its context names.")
     return media, context
+
+
+def trailing_box(box_type: bytes, body: bytes) -> bytes:
+    """A `uuid` box of that type."""
+    return _BOX_HEAD.pack(_BOX_HEAD.size + len(box_type) + len(body), b"uuid") + box_type + body
+
+
+def split_trailing(plaintext: bytes, box_type: bytes) -> tuple[bytes, bytes]:
+    """The media, and the body of the `uuid` box behind it.  Raises `FormatError` when the last box is another."""
+    start = -1
+    for start in _box_starts(plaintext):  # noqa: B007 — the last one is what is asked for
+        pass
+    head = _BOX_HEAD.size + len(box_type)
+    if start < 0 or plaintext[start + 4 : start + head] != b"uuid" + box_type:
+        raise FormatError("This segment does not end in a context box: it is cut short, or not a Doorward segment.")
+    return plaintext[:start], plaintext[start + head :]
 
 
 def _box_starts(data: bytes) -> Iterator[int]:

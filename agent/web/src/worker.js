@@ -212,6 +212,11 @@ const operations = {
     return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };
   },
 
+  async live({ after }) {
+    const { number, gops } = await whicheverOpens((key) => reviewing.fetchLive(after, met, key));
+    return { number, gops: gops.map(({ media, span, order }) => ({ media: media.slice(), span, order })) };
+  },
+
   async review({ id }) {
     const found = await reviewing.review(id);
     reviews.set(id, found);

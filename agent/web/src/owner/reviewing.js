@@ -9,7 +9,7 @@ import {
   absences, approval as isApproval, bulletin as isBulletin, deletion as isDeletion, footageRequest, receipt as isReceipt,
   STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT,
 } from "../wire/messages.js";
-import { eventOf, isShareable, labelOf, openCaptured, openPoster, posterOf, recordOf, spanOf } from "../wire/segment.js";
+import { eventOf, isShareable, labelOf, openCaptured, openLive, openPoster, posterOf, recordOf, spanOf } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOverLimit, TrustStore } from "../wire/trust.js";
 import { approverKeys, meet } from "./meeting.js";
@@ -167,6 +167,18 @@ export async function fetchSegment(id, device, identity, signed) {
   const { result, body } = await fetchOp("segment", { id });
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, ...(await openCaptured(record, body, identity, device.id)) };
+}
+
+/** What came to the live shelf after number `after`: `{number, gops}`. */
+export async function fetchLive(after, device, identity) {
+  const { result, body } = await fetchOp("live", { after });
+  const gops = [];
+  let at = 0;
+  for (const size of result.sizes) {
+    gops.push(await openLive(body.subarray(at, at + size), identity, device.id));
+    at += size;
+  }
+  return { number: Math.max(after, ...result.numbers), gops };
 }
 
 export async function fetchPoster(id, device, identity, signed) {

@@ -1,41 +1,64 @@
-// The newest sealed segments, as soon as they are sealed: there is no other way to the camera, and none is needed.
+// What the camera films now: the newest GOPs, sealed to the owners second by second and opened here.  There is no other way
+// to the camera.  While nothing is filmed, the newest segment that was.
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { clock, explain, t } from "../ui/texts.js";
 
-const ASK_MS = 1000;
+const PAUSE_MS = 200;
 const LOOK_BACK_MS = 60_000;
+const STALE_MS = 30_000;
 
 export async function live(content) {
   const video = h("video.stage", { playsInline: true, muted: true, controls: true, hidden: true, "aria-label": t("live.title") });
   const status = h("p.lead", { role: "status" }, t("live.waiting"));
   const problem = h("p.problem", { role: "alert" });
   content.append(h("h1", t("live.title")), status, video, problem, h("p.quiet", t("live.text")));
-  const seen = new Set();
   let player;
   let ended = false;
+  let after = 0;
+  let last = null;
+  let shown = null;
+  let newest;
+  async function show(what) {
+    player ??= await follow(video);
+    if (ended) return player.stop();
+    video.hidden = false;
+    await player.append(what);
+    shown = what.span.end;
+  }
   async function look() {
     if (ended) return;
     try {
-      const now = Date.now();
-      const { segments } = await ask("list", { from_ms: now - LOOK_BACK_MS, to_ms: now + LOOK_BACK_MS });
+      const { number, gops } = await call("live", { after });
+      if (ended) return;
       problem.textContent = "";
-      const fresh = segments.filter((each) => !seen.has(each.id) && each.whole);
-      // The first look begins with the newest alone: what is older belongs to the timeline.
-      const wanted = seen.size ? fresh : fresh.slice(-1);
-      for (const each of segments) seen.add(each.id);
-      for (const each of wanted) {
-        player ??= await follow(video);
-        video.hidden = false;
-        await player.append(await call("segment", { id: each.id }));
+      // A device that started anew counts from the beginning.
+      after = gops.length || number === after ? number : 0;
+      for (const gop of gops) {
+        const [boot, start, end] = gop.order;
+        const old = gop.span.quality === "synced" && Date.now() - gop.span.end > STALE_MS;
+        if (old || (last && last[0] === boot && start < last[1])) continue;
+        last = [boot, end];
+        await show(gop);
       }
-      const newest = segments.at(-1);
-      status.textContent = newest ? t("live.behind", { time: clock(newest.end_ms), n: Math.max(0, Math.round((Date.now() - newest.end_ms) / 1000)) }) : t("live.waiting");
+      if (gops.length) status.textContent = t("live.now", { n: behind(shown) });
+      else if (!last) await lookBack();
+      else status.textContent = t("live.paused");
     } catch (error) {
       problem.textContent = explain(error);
     }
-    if (!ended) setTimeout(look, ASK_MS);
+    if (!ended) setTimeout(look, PAUSE_MS);
+  }
+  async function lookBack() {
+    const now = Date.now();
+    const { segments } = await ask("list", { from_ms: now - LOOK_BACK_MS, to_ms: now + LOOK_BACK_MS });
+    const found = segments.filter((each) => each.whole).at(-1);
+    if (found && found.id !== newest) {
+      newest = found.id;
+      await show(await call("segment", { id: found.id }));
+    }
+    status.textContent = shown ? t("live.behind", { time: clock(shown), n: behind(shown) }) : t("live.waiting");
   }
   look();
   return () => {
@@ -43,3 +66,5 @@ export async function live(content) {
     player?.stop();
   };
 }
+
+const behind = (end) => Math.max(0, Math.round((Date.now() - end) / 1000));

@@ -182,6 +182,7 @@ export const manifestPayload = object(
 );
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
+export const liveContext = object({ device: keyId, span }, { v: version1 });
 export const context = object(
   { device: keyId, segment: segmentId, event: segmentId, ordinal: count, span, media_bytes: count, sha256_media: sha256Text },
   { v: version1, label: recordLabel },

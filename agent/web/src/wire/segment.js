@@ -4,11 +4,12 @@ import { openPrefix, open, split, stanzaBodies } from "./age.js";
 import { sha256hex, unbase64, utf8 } from "./bytes.js";
 import { pae } from "./envelope.js";
 import { verifies } from "./keys.js";
-import { begin as isBegin, context as isContext, manifestLine, manifestPayload } from "./messages.js";
+import { begin as isBegin, context as isContext, liveContext as isLiveContext, manifestLine, manifestPayload } from "./messages.js";
 import { decode } from "./strictjson.js";
 
 const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
 const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
+const LIVE_BOX = [0x9a, 0x1d, 0x4b, 0xe7, 0xc0, 0x52, 0x48, 0xf3, 0x8f, 0x6e, 0x2d, 0x77, 0x14, 0xc3, 0xa0, 0x5b];
 const LONGEST_LINE = 16 * 1024;
 
 /** The record in a manifest line, once the device's key has signed it and it is about `segment`. */
@@ -112,14 +113,28 @@ export function boxes(data) {
   return found;
 }
 
-async function splitMedia(plain) {
+/** The media, and the body of the box of that type behind it. */
+function splitTrailing(plain, type) {
   const last = boxes(plain).at(-1);
   const head = last && last[2] === "uuid" ? plain.subarray(last[0] + 8, last[0] + 24) : [];
-  if (head.length !== 16 || !CONTEXT_BOX.every((byte, i) => head[i] === byte)) {
+  if (head.length !== 16 || !type.every((byte, i) => head[i] === byte)) {
     throw new FormatError("error.format", { what: "context" });
   }
-  const context = isContext(decode(plain.subarray(last[0] + 24, last[1]), 2048));
-  const media = plain.subarray(0, last[0]);
+  return { media: plain.subarray(0, last[0]), body: plain.subarray(last[0] + 24, last[1]) };
+}
+
+/** A GOP of live view (agent/core/live.py): sealed to its owners, and signed by nobody. */
+export async function openLive(data, identity, device) {
+  const { media, body } = splitTrailing(await open(data, identity), LIVE_BOX);
+  const context = isLiveContext(decode(body, 1024));
+  if (context.device !== device) throw new OpenError("error.other-record");
+  const { utc_ms, start_us, end_us, quality } = context.span;
+  return { media, span: spanMs(utc_ms, start_us, end_us, quality), order: [context.span.boot, start_us, end_us] };
+}
+
+async function splitMedia(plain) {
+  const { media, body } = splitTrailing(plain, CONTEXT_BOX);
+  const context = isContext(decode(body, 2048));
   if (media.length !== context.media_bytes || (await sha256hex(media)) !== context.sha256_media) {
     throw new OpenError("error.other-bytes");
   }
