@@ -32,8 +32,8 @@ SMALL_SUITE = "trixie"
 CAMERA = {"trixie": ",python3-libcamera,libcamera-ipa"}
 """Debian 12 has no binding of libcamera's."""
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
-CGROUP_V2 = ("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/unified/cgroup.controllers")
-"""Where the host has it: alone, or beside version 1."""
+CGROUP_V2 = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+"""Where the host may have it: alone, or beside version 1."""
 
 
 def base(suite: str, architecture: str = "amd64", packages: str | None = None) -> Path:
@@ -98,6 +98,17 @@ def why_not() -> str:
     return ""
 
 
+def _own_cgroup(name: str) -> Path | None:
+    """A group below our own, so that no two containers have the same units in one place; None without cgroup v2."""
+    ours = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
+    for place in map(Path, CGROUP_V2):
+        if (place / "cgroup.controllers").exists():
+            made = place / ours.lstrip("/") / name
+            made.mkdir()
+            return made
+    return None
+
+
 class Container:
     """A context manager around one booted system.  `root` is its file system, seen from outside."""
 
@@ -108,6 +119,7 @@ class Container:
         self._packages = packages
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        self._cgroup: Path | None = None
 
     def __enter__(self) -> Container:
         self.root.mkdir()
@@ -128,14 +140,17 @@ class Container:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def boot(self) -> None:
+        name = f"doorward-{secrets.token_hex(4)}"
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
-        words.append(f"--machine=doorward-{secrets.token_hex(4)}")
+        words.append(f"--machine={name}")
         words += ["--private-network", "--console=read-only"]
         # What systemd needs to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)
-        if any(Path(place).exists() for place in CGROUP_V2):
+        self._cgroup = _own_cgroup(name)
+        if self._cgroup:
             environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
+            words = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._cgroup), *words]
         else:
             words.append("--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
         with (self._folder / "boot.log").open("ab") as log:
@@ -168,6 +183,10 @@ class Container:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if self._cgroup:
+            for folder, _, _ in os.walk(self._cgroup, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
 
     def words(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]
