@@ -123,4 +123,6 @@ def _say(found: Transparency) -> None:
         click.echo(
             f"    approved {each.approved}, denied {each.denied}, expired {each.expired}, opted out {each.opted_out}"
         )
-        click.echo(f"    received {each.sent}, {each.bytes_sent:,} bytes; deleted since {each.deleted}")
+        click.echo(
+            f"    received {each.sent}, {each.bytes_sent:,} bytes; deleted since {each.deleted}; tips {each.tips}"
+        )

@@ -40,6 +40,7 @@ class Asking:
     taken_back: int = 0
     stopped: int = 0
     deleted: int = 0
+    tips: int = 0
     bytes_sent: int = 0
 
 
@@ -86,11 +87,13 @@ def transparency_of(entries: Iterable[LedgerEntry]) -> Transparency:
                 sealed[entry.disclosure or ""] = entry.size_bytes or 0
             case EntryKind.SENDING:
                 asking.bytes_sent += sealed.get(entry.disclosure or "", 0)
-            case EntryKind.RECEIPT:
+            case EntryKind.TIP:
+                asking.tips += 1
+            case EntryKind.RECEIPT if entry.request != entry.disclosure:
                 asking.sent += 1
             case EntryKind.DELETED:
                 asking.deleted += 1
-            case kind if kind in _ENDS:
+            case kind if kind in _ENDS and (entry.disclosure is None or entry.request != entry.disclosure):
                 setattr(asking, _ENDS[kind], getattr(asking, _ENDS[kind]) + 1)
     ordered = sorted(found.values(), key=lambda each: (-each.asked, each.requester))
     return Transparency(min(times, default=None), max(times, default=None), tuple(ordered))

@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     ("opted_out", "opted out"),
     ("sent", "received"),
     ("deleted", "deleted since"),
+    ("tips", "tips from you"),
     ("bytes_sent", "bytes sent"),
 )
 

@@ -50,6 +50,20 @@ def test_every_request_is_counted_once_under_who_asked_and_what_became_of_it() -
     assert (found.from_ms, found.to_ms) == (0, 9000)
 
 
+def test_a_tip_is_counted_as_one_and_as_no_answer() -> None:
+    named = {"request": "e" * 32, "requester": POLICE, "disclosure": "e" * 32}
+    told = [
+        entry(EntryKind.TIP, BOOT, at(1), subject=SHA, segments=0, **named),
+        entry(EntryKind.SEALED, BOOT, at(1), subject=SHA, segments=0, size_bytes=4000, **named),
+        entry(EntryKind.SENDING, BOOT, at(2), **named),
+        entry(EntryKind.RECEIPT, BOOT, at(3), subject=SHA, **named),
+    ]
+    (police,) = transparency_of(told).askings
+    assert (police.tips, police.sent, police.asked, police.bytes_sent) == (1, 0, 0, 4000)
+    back = [told[0], told[1], entry(EntryKind.REVOKED, BOOT, at(2), **named)]
+    assert transparency_of(back).total.taken_back == 0
+
+
 def test_what_was_sealed_and_never_begun_did_not_leave() -> None:
     kept = [each for each in story() if each.kind not in (EntryKind.SENDING, EntryKind.RECEIPT)]
     assert transparency_of(kept).total.bytes_sent == 0

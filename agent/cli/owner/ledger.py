@@ -58,8 +58,8 @@ def _when(entry: LedgerEntry) -> str:
 def _what(entry: LedgerEntry) -> str:
     details = [
         entry.requester,
-        entry.request and f"request {entry.request[:8]}",
-        entry.disclosure and f"disclosure {entry.disclosure[:8]}",
+        entry.request and f"{'tip' if entry.request == entry.disclosure else 'request'} {entry.request[:8]}",
+        entry.disclosure and entry.disclosure != entry.request and f"disclosure {entry.disclosure[:8]}",
         entry.segments is not None and words.counted(entry.segments, "segment"),
         entry.size_bytes is not None and f"{entry.size_bytes:,} bytes",
         entry.version is not None and f"version {entry.version}",
