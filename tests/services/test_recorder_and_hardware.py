@@ -31,6 +31,7 @@ class LiveCamera:
 
     def __init__(self, broken: bool = False) -> None:
         self._broken = broken
+        self.keyframes_asked = 0
         self._inside = ScriptedCamera([], duration_s=600, size_px=(160, 96), frames_per_s=20, paced=True)
 
     def open(self) -> StreamDescription:
@@ -43,6 +44,7 @@ class LiveCamera:
         self._inside.start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
 
     def request_keyframe(self) -> None:
+        self.keyframes_asked += 1
         self._inside.request_keyframe()
 
     def stop(self) -> None:
@@ -77,7 +79,8 @@ class House:
 
     def camera(self) -> Camera:
         self.opened += 1
-        return LiveCamera(self.broken)
+        self.newest = LiveCamera(self.broken)
+        return self.newest
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
         self.told.append(text)
@@ -175,6 +178,17 @@ def test_the_privacy_switch_closes_the_camera_and_no_event_outlives_it(house: Ho
     house.solo.recorder.set_private(False)
     until(lambda: house.solo.recorder.delivering)
     assert house.opened == 2
+
+
+def test_an_event_asks_the_encoder_for_a_keyframe_and_once(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    assert house.newest.keyframes_asked == 0
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().events == 1)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 1)
+    assert house.newest.keyframes_asked == 1
 
 
 def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:

@@ -1,0 +1,60 @@
+"""What is asked of a Pi camera, by what it offers.  How it then films is tested on real libcamera (tests/hardware)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agent.adapters.camera_picamera2 import PiMode, _controls, _light, _transform
+
+
+@dataclass
+class Offering:
+    """As much of a camera as is asked what it can do."""
+
+    camera_controls: dict[str, Any] = field(default_factory=dict)
+
+
+LIMITS = (11_000, 120_000, None)
+
+
+def test_a_lens_that_moves_is_told_to_stay_where_it_is_sharp() -> None:
+    asked = _controls(Offering({"LensPosition": (0.0, 32.0, 1.0), "AfMode": (0, 2, 0)}), PiMode(focus_m=2.0))
+    assert asked == {"AfMode": 0, "LensPosition": 0.5}
+
+
+def test_what_a_camera_does_not_offer_is_not_asked_of_it() -> None:
+    assert _controls(Offering(), PiMode(focus_m=2.0, frames_per_s=15)) == {}
+
+
+@pytest.mark.parametrize(("frames_per_s", "frame_us"), [(15, 66_666), (60, 16_666), (5, 120_000), (1000, 11_000)])
+def test_the_frame_rate_is_one_that_the_sensor_has(frames_per_s: int, frame_us: int) -> None:
+    asked = _controls(Offering({"FrameDurationLimits": LIMITS}), PiMode(frames_per_s=frames_per_s))
+    assert asked == {"FrameDurationLimits": (frame_us, frame_us)}, "both ends: exposure may not stretch a frame"
+
+
+def test_exposure_gain_and_lux_go_to_motion_as_the_camera_says_them() -> None:
+    light = _light({"ExposureTime": 33_000, "AnalogueGain": 4.0, "Lux": 12.5, "SensorTimestamp": 1})
+    assert (light.exposure_us, light.analogue_gain, light.lux) == (33_000, 4.0, 12.5)
+    assert _light({}) == type(light)()
+
+
+def test_a_camera_that_hangs_the_right_way_up_is_not_turned() -> None:
+    assert _transform(PiMode()) == {}
+
+
+@pytest.mark.parametrize(
+    ("rotate", "mirror", "flips"),
+    [(True, False, (True, True)), (False, True, (True, False)), (True, True, (False, True))],
+)
+def test_rotation_and_mirroring_become_the_sensors_flips(
+    rotate: bool, mirror: bool, flips: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    # Debian's binding is for the system's own Python, which this test does not run in.
+    monkeypatch.setitem(sys.modules, "libcamera", SimpleNamespace(Transform=lambda *, hflip, vflip: (hflip, vflip)))
+    assert _transform(PiMode(rotate=rotate, mirror=mirror)) == {"transform": flips}
