@@ -49,6 +49,11 @@ test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog,
 	@sh scripts/system-packages.sh test-pi3
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
 
+.PHONY: models
+models: ## Fetch what can tell people from cars (38 MB once, 11 MB stay); an installation then takes it along
+	@sh scripts/system-packages.sh models
+	@$(PYTHON) scripts/set_up.py models
+
 install: ## Install Doorward on this machine, or upgrade it (root; ANSWERS=file instead of questions)
 	@sh scripts/system-packages.sh run
 	@/usr/bin/python3 scripts/installation install $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(WHEELHOUSE),--wheelhouse $(WHEELHOUSE))
@@ -111,7 +116,7 @@ setup-test:
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf playground demo/out demo/report.html demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
-	rm -rf agent/web/src/node_modules build/screenshots
+	rm -rf agent/web/src/node_modules build/screenshots models
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Show this list

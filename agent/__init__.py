@@ -10,6 +10,7 @@ The story, and where each sentence of it lives
 
 A camera gives packets and small grey frames                                      `adapters.camera_*`, `media`
 Grey frames become motion, motion becomes events                                  `core.motion`, `core.events`
+Frames of an event get a second opinion, if there is one                          `core.opinion`
 An event keeps what came before it and what follows, in segments                  `core.preroll`, `core.segmenting`
 Each segment is sealed, on its own, to the owners' public keys as it is written   `core.vault`, `services.vault`
 A requester the owner trusts asks a whole area, signed                            `wire`, `core.admission`

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     from agent.core.bus import BusEvent
     from agent.core.consent import State
     from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
+    from agent.core.opinion.arrays import Numbers, Pixels
     from agent.core.requests import BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
     from agent.core.timebase import BootNs, Moment
     from agent.core.vault.entries import Totals, VaultEntry
@@ -44,6 +45,7 @@ __all__ = [
     "Journal",
     "ManifestLog",
     "Microphone",
+    "Network",
     "Notifier",
     "Outbox",
     "OutboxDraft",
@@ -140,6 +142,20 @@ class Microphone(Protocol):
 
     def stop(self) -> None:
         """Stop, join the thread, close the device.  Idempotent."""
+        ...
+
+
+class Network(Protocol):
+    """A trained network: pixels in, numbers out.  What they mean is for `core.opinion` to say.
+
+    Belongs to one thread.  The same pixels give the same numbers, on one machine.
+    """
+
+    def answer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+        """Boxes (anchors, 4 or 16) and logits (anchors, classes) for one square picture; both are the caller's to keep.
+
+        `pixels` is only read.  Raises `DeviceError` for pixels of another size and when the network cannot be run.
+        """
         ...
 
 

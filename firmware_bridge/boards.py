@@ -30,7 +30,8 @@ class BoardName(enum.Enum):
 class Board:
     """What a camera and a health check want to know of a board.
 
-    `throttles_c`: from this temperature on its firmware lowers the clock by itself.
+    `throttles_c`: from this temperature on its firmware lowers the clock by itself.  `opinion`: whether it has memory
+    and time for a second opinion (90 MB) by default; boards that are sold with 512 MB do not.
     """
 
     name: BoardName
@@ -39,16 +40,17 @@ class Board:
     widest_px: int
     throttles_c: float
     least_cma_mb: int
+    opinion: bool
 
 
 _BOARDS = {
     board.name: board
     for board in (
-        Board(BoardName.ZERO_2_W, True, 3, 1280, 80.0, 128),
-        Board(BoardName.PI_3, True, 4, 1920, 80.0, 128),
-        Board(BoardName.PI_4, True, 4, 1920, 80.0, 256),
-        Board(BoardName.PI_5, False, 6, 1920, 80.0, 64),
-        Board(BoardName.OTHER, False, 4, 1920, 90.0, 0),
+        Board(BoardName.ZERO_2_W, True, 3, 1280, 80.0, 128, False),
+        Board(BoardName.PI_3, True, 4, 1920, 80.0, 128, False),
+        Board(BoardName.PI_4, True, 4, 1920, 80.0, 256, True),
+        Board(BoardName.PI_5, False, 6, 1920, 80.0, 64, True),
+        Board(BoardName.OTHER, False, 4, 1920, 90.0, 0, True),
     )
 }
 _MODELS = (

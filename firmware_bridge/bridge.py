@@ -261,7 +261,7 @@ class Bridge:
         fields = {name: getattr(health, name) for name in Health.__dataclass_fields__}
         self._state = frames.BoardState(relief=relief, **fields)
         self._server.tell_agent(self._state)
-        self._carry_out(self._panel.on_strain(relief > Relief.NORMAL, now_ns))
+        self._carry_out(self._panel.on_strain(relief > Relief.OPINION, now_ns))
         if self._watchdog is not None:
             os.write(self._watchdog, b"\0")
         _notify_systemd("WATCHDOG=1")

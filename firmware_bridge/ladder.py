@@ -2,13 +2,14 @@
 
     rung        at           what the agent does
     0 NORMAL                 everything as configured
-    1 ANALYSIS  relief       looks at every second small picture
-    2 RATE      relief + 3   also fewer frames a second
-    3 SIZE      relief + 6   also a smaller picture
+    1 OPINION   relief - 3   no second opinion on what is in an event's pictures
+    2 ANALYSIS  relief       also looks at every second small picture
+    3 RATE      relief + 3   also fewer frames a second
+    4 SIZE      relief + 6   also a smaller picture
 
 Rungs are climbed one at a time, at most every `CLIMB_NS`, for a board takes that long to answer; and left one at a
 time after `REST_NS` below the rung's own temperature less `MARGIN_C`.  A supply that is too weak, or a firmware that
-throttles already, counts as rung 2 at once: waiting would cost frames that nobody counts.
+throttles already, counts as rung 3 at once: waiting would cost frames that nobody counts.
 
 Pure: the time is an argument.  Source of the limit: FIELD, "Zero 2 W throttles at 80 °C after 15 minutes".
 """
@@ -29,16 +30,18 @@ class Relief(enum.IntEnum):
     """What the agent gives up, each with all before it."""
 
     NORMAL = 0
-    ANALYSIS = 1
-    RATE = 2
-    SIZE = 3
+    OPINION = 1
+    ANALYSIS = 2
+    RATE = 3
+    SIZE = 4
 
 
 class Ladder:
     """`step` per reading of the board's health."""
 
     def __init__(self, relief_from_c: float) -> None:
-        self._from_c = relief_from_c
+        self._from_c = relief_from_c - STEP_C
+        """Where the first rung begins: giving up opinions is no relief that anybody misses."""
         self.relief = Relief.NORMAL
         self._climbed_ns: int | None = None
         self._cool_ns: int | None = None

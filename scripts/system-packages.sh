@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose (run, demo or test) lacks, and says so before it does.
+# Installs the Debian packages that a purpose (run, demo, test or models) lacks, and says so before it does.
 #
 # Rules: a package is asked for only when what it brings is missing, so a machine that has everything is not touched
 # and not slowed.  Without root and without sudo nothing is tried: the exact line to run is shown instead.
@@ -7,7 +7,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|demo|test|models|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -40,8 +40,11 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "Install its venv and ensurepip modules, or leave PYTHON unset to use the system's Python."
     need python3 python3-venv
 fi
-if [ "$purpose" != run ]; then
+if [ "$purpose" != run ] && [ "$purpose" != models ]; then
     has mosquitto || need mosquitto
+fi
+if [ "$purpose" = models ]; then
+    has npm || need nodejs npm
 fi
 if [ "$purpose" = test-install ]; then
     has systemd-nspawn || need systemd-container

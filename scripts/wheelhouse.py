@@ -1,6 +1,8 @@
 """Fetches the wheels of requirements/run.txt for a machine that has no network: `wheelhouse.py ARCHITECTURE FOLDER`.
 
 The motion detector's native kernel comes with them, where Debian's compiler for that architecture is installed.
+Those of requirements/opinion.txt too, where `make models` has fetched what they are for.
+
 For both Pythons of Debian (12: 3.11, 13: 3.13), each wheel checked against its pinned hash.  pip decides markers by the
 Python that runs it, so they are decided here, for the Python the wheels are for.
 """
@@ -45,6 +47,8 @@ def fetch(architecture: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for python in PYTHONS:
         files = [ROOT / "requirements" / "run.txt"]
+        if (ROOT / "models").is_dir():
+            files.append(ROOT / "requirements" / "opinion.txt")
         if python == "3.11":
             files.append(ROOT / "requirements" / "debian-12-camera.txt")
         for file in files:

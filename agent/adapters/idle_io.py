@@ -14,12 +14,13 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["work_idly"]
+__all__ = ["work_behind", "work_idly"]
 
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "armv6l": 314, "riscv64": 30}
 _WHO_THREAD: Final = 1
 _CLASS_IDLE: Final = 3 << 13
 _LEAST_URGENT: Final = 19
+_LESS_URGENT: Final = 10
 
 
 def work_idly() -> bool:
@@ -31,3 +32,13 @@ def work_idly() -> bool:
     if number is None or ctypes.sizeof(ctypes.c_void_p) != (4 if platform.machine().startswith("armv") else 8):
         return False
     return bool(ctypes.CDLL(None).syscall(number, _WHO_THREAD, 0, _CLASS_IDLE) == 0)
+
+
+def work_behind() -> None:
+    """Let the calling thread have about a tenth of what others get of a busy core; never raises.
+
+    For one that computes in Python now and then: it holds the interpreter's lock while it does, and at the least
+    urgency of all it could be kept for long from giving the lock back to threads that record.
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LESS_URGENT)

@@ -19,6 +19,7 @@ from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health, bad, fine, poor
+from agent.cli.checks.opinion import check_opinion
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.frame import config_option, emit_json, json_option
@@ -66,6 +67,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         if (sound := configuration.sound) is not None:
             yield from _guarded("sound", lambda: iter((check_sound(sound),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
+        yield from _guarded("opinion", lambda: check_opinion(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)

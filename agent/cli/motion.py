@@ -18,15 +18,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.adapters import motion_kernel
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.encoding import EncodingSettings
+from agent.adapters.network_litert import MODELS, open_eye
 from agent.cli.frame import emit_json, json_option
 from agent.cli.motion_picture import Record, Strip, picture_of
-from agent.config import Motion, load
+from agent.config import Configuration, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
 from agent.core.motion.labels import Label, parse_labels
+from agent.core.motion.sample import MotionSample
 from agent.core.motion.scoring import Interval, Score, score, total
 from agent.core.motion.zones import ZoneMap
+from agent.core.opinion.eye import Eye
+from agent.core.opinion.votes import EventVotes, Moved
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError
 from agent.ports import CameraEnd
@@ -36,18 +40,22 @@ __all__ = ["motion"]
 
 _UNSEEN = EncodingSettings(preset="ultrafast", quality=51)
 """The packets are thrown away: the cheapest encoding will do.  The luma is the same whatever they are."""
-
+_LOOK_EVERY_S = 0.5
 
 _VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"})
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it."""
+    """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it.
+
+    `sights`: what a second opinion saw in it, where one was asked for.
+    """
 
     start_s: float
     end_s: float
     score: float
+    sights: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class Watch:
 
     detector: Detector
     machine: EventMachine
+    eye: Eye | None = None
     events: list[Event] = field(default_factory=list)
     frames: int = 0
     footage_s: float = 0.0
@@ -64,7 +73,12 @@ class Watch:
     detail: str = ""
     over: threading.Event = field(default_factory=threading.Event)
     record: Record = field(default_factory=Record)
+    looks: int = 0
+    look_ns: int = 0
     _began_s: float = 0.0
+    _votes: EventVotes = field(default_factory=EventVotes)
+    _moved: Moved = field(default_factory=Moved)
+    _next_look_s: float = 0.0
 
     def packet(self, packet: EncodedPacket) -> None:
         """Not wanted: only motion is looked at."""
@@ -77,6 +91,19 @@ class Watch:
         self.footage_s = frame.sensor_ns / NS_PER_S
         self.record.take(sample, frame.luma, self.footage_s, len(self.events))
         self._take(self.machine.on_motion(sample))
+        if self.eye is not None and self.machine.recorded_event is not None:
+            self._look(self.eye, frame, sample)
+
+    def _look(self, eye: Eye, frame: LumaFrame, sample: MotionSample) -> None:
+        """As `services.second_opinion` does while recording."""
+        self._moved.add(frame.sensor_ns, sample.box, present=sample.present)
+        if self.footage_s < self._next_look_s:
+            return
+        self._next_look_s = self.footage_s + _LOOK_EVERY_S
+        began_ns = time.thread_time_ns()
+        self._votes.add(frame.sensor_ns, eye.look(frame.luma), self._moved.box)
+        self.look_ns += time.thread_time_ns() - began_ns
+        self.looks += 1
 
     def ended(self, end: CameraEnd, detail: str) -> None:
         self._take(self.machine.close(BootNs(round(self.footage_s * NS_PER_S))))
@@ -86,9 +113,11 @@ class Watch:
     def _take(self, effects: Sequence[EventEffect]) -> None:
         for effect in effects:
             if isinstance(effect, EventBegins):
-                self._began_s = effect.at_ns / NS_PER_S
+                self._began_s = self._next_look_s = effect.at_ns / NS_PER_S
+                self._votes, self._moved = EventVotes(), Moved()
             elif isinstance(effect, EventEnds):
-                self.events.append(Event(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score))
+                sights = tuple(sight.value for sight in self._votes.shown) if self._votes.looks else None
+                self.events.append(Event(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, sights))
 
 
 @click.command()
@@ -109,6 +138,7 @@ class Watch:
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it all into this PNG, to tune by."
 )
+@click.option("--opinion", is_flag=True, help="Say what is in each event: person, vehicle, animal, parcel.")
 @json_option
 def motion(
     places: tuple[Path, ...],
@@ -116,6 +146,7 @@ def motion(
     merge_gap_s: float,
     labels: Path | None,
     picture: Path | None,
+    opinion: bool,
     as_json: bool,
 ) -> None:
     """Show what the motion detector sees in a video.
@@ -125,13 +156,17 @@ def motion(
 
     LABELS is a JSON object whose entries say "file", "duration_s", and as lists of [start, end] in seconds "events_s"
     and, where motion counts neither way, "dont_care_s".  Then what was seen, missed and false is counted.
+
+    With --opinion two networks look at frames of each event, as they would while recording; `make models` fetches them.
     """
-    zones = zone_map(load(config).motion if config else Motion())
+    settings = load(config) if config else Configuration()
+    zones = zone_map(settings.motion)
+    eye = open_eye(settings.opinion.models or MODELS) if opinion else None
     truth = _labels(labels) if labels else {}
     watches: dict[Path, Watch] = {}
     scores: dict[Path, Score] = {}
     for file in _files(places):
-        watches[file] = _watch(file, zones, merge_gap_s, quiet=as_json)
+        watches[file] = _watch(file, zones, merge_gap_s, eye, quiet=as_json)
         label = truth.get(file.name)
         if label:
             scores[file] = _compare(watches[file], label)
@@ -178,12 +213,12 @@ def _draw(path: Path, watches: dict[Path, Watch], truth: dict[str, Label]) -> No
         raise ConfigurationError(message, remedy="Choose a place you may write to.") from error
 
 
-def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, *, quiet: bool) -> Watch:
+def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, eye: Eye | None, *, quiet: bool) -> Watch:
     """Play the file through the detector, as fast as it goes."""
     camera = FileCamera(file, settings=_UNSEEN)
     try:
         gives = camera.open()
-        watch = Watch(_detector(gives, zones), EventMachine(_grouping(merge_gap_s)))
+        watch = Watch(_detector(gives, zones), EventMachine(_grouping(merge_gap_s)), eye)
         camera.start(watch, BootNs(0))
         _wait(watch, file.name, _length_s(file), quiet=quiet)
     finally:
@@ -235,16 +270,22 @@ def _compare(watch: Watch, label: Label) -> Score:
 
 def _show(file: Path, watch: Watch, compared: Score | None) -> None:
     frames = f"{watch.footage_s:.1f} s, {watch.frames} frames"
-    cost = f"{_cpu_ms(watch):.3f} ms of CPU a frame ({watch.detector.passes_name})"
+    looks = f", {watch.looks} looks of {watch.look_ns / 1e6 / watch.looks:.0f} ms" if watch.looks else ""
+    cost = f"{_cpu_ms(watch):.3f} ms of CPU a frame ({watch.detector.passes_name}){looks}"
     click.echo(f"{click.style(str(file), bold=True)}: {frames}, {cost}")
     for number, event in enumerate(watch.events, start=1):
-        click.echo(f"  event {number:3}   {_clock(event.start_s)} – {_clock(event.end_s)}   score {event.score:.2f}")
+        span = f"{_clock(event.start_s)} – {_clock(event.end_s)}"
+        click.echo(f"  event {number:3}   {span}   score {event.score:.2f}{_sights(event)}")
     if not watch.events:
         click.echo("  nothing moved")
     if compared:
         click.echo(f"  compared with the labels: {_in_words(compared)}")
     if watch.end is CameraEnd.LOST:
         click.echo(click.style("  Note: ", fg="yellow") + watch.detail)
+
+
+def _sights(event: Event) -> str:
+    return "" if event.sights is None else f"   {', '.join(event.sights) or 'nothing it knows'}"
 
 
 def _cpu_ms(watch: Watch) -> float:
@@ -274,10 +315,15 @@ def _document(watches: dict[Path, Watch], scores: dict[Path, Score]) -> dict[str
             "cpu_ms_per_frame": round(_cpu_ms(watch), 4),
             "passes": watch.detector.passes_name,
             "end": watch.end.value,
-            "events": [dataclasses.asdict(event) for event in watch.events],
+            "events": [_event_document(event) for event in watch.events],
         }
         documents.append(document | ({"labels": _numbers(scores[file])} if file in scores else {}))
     return {"files": documents} | ({"labels": _numbers(total(scores.values()))} if scores else {})
+
+
+def _event_document(event: Event) -> dict[str, Any]:
+    """Without `sights` when nobody was asked."""
+    return {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
 
 
 def _numbers(compared: Score) -> dict[str, float]:

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
+from agent.core.opinion.sights import Keep
 from firmware_bridge.boards import BoardName
 from firmware_bridge.settings import Board, Panel, TimeOfDay, clashes
 
@@ -35,11 +36,14 @@ __all__ = [
     "Device",
     "Encoder",
     "HomeAssistant",
+    "Keep",
     "Log",
     "LogFormat",
     "LogLevel",
     "Metrics",
     "Motion",
+    "Opinion",
+    "OpinionUse",
     "Page",
     "Panel",
     "Position",
@@ -184,6 +188,23 @@ class Clips(Section, frozen=True, kw_only=True):
     pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
     fault_memory_bytes: Annotated[int, Meta(ge=1_000_000, le=1_000_000_000)] = 32_000_000
     continuous: bool = False
+    keep: Keep = Keep.ALL
+
+
+class OpinionUse(enum.Enum):
+    """Whether frames of events are looked at for people, vehicles, animals and parcels."""
+
+    AUTO = "auto"
+    """Where the networks are installed and the board has the memory."""
+    ON = "on"
+    OFF = "off"
+
+
+class Opinion(Section, frozen=True, kw_only=True):
+    """`[opinion]`: the second opinion.  Without installed networks there is none, whatever stands here."""
+
+    use: OpinionUse = OpinionUse.AUTO
+    models: Path | None = None
 
 
 class Vault(Section, frozen=True, kw_only=True):
@@ -351,6 +372,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     motion: Motion = field(default_factory=Motion)
     privacy: Privacy = field(default_factory=Privacy)
     clips: Clips = field(default_factory=Clips)
+    opinion: Opinion = field(default_factory=Opinion)
     vault: Vault = field(default_factory=Vault)
     requests: Requests = field(default_factory=Requests)
     broker: Broker | None = None
@@ -380,6 +402,12 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
         yield Contradiction(("sound", "path"), "sound of kind 'file' has no file.", 'Give path = "sound.wav".')
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
+    if configuration.clips.keep is not Keep.ALL and configuration.opinion.use is OpinionUse.OFF:
+        yield Contradiction(
+            ("clips", "keep"),
+            f"'{configuration.clips.keep.value}' wants an opinion on every event, and opinion.use is 'off'.",
+            "Set opinion.use to 'auto', or keep = 'all'.",
+        )
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
     if configuration.panel is not None:

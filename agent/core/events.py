@@ -192,6 +192,11 @@ class EventMachine:
         """Is a clip open?"""
         return self._event is not None and self._event.clip_from_ns is not None
 
+    @property
+    def recorded_event(self) -> int | None:
+        """The event of which a clip is open."""
+        return self._event.ordinal if self._event is not None and self._event.clip_from_ns is not None else None
+
     def on_motion(self, sample: MotionSample) -> tuple[EventEffect, ...]:
         """One sample of the detector, moving or not: it also brings the time."""
         effects = [*self._reach(sample.sensor_ns)]

@@ -24,6 +24,8 @@ __all__ = ["PRESS", "HomeTopics", "discovery", "state_of"]
 PRESS: Final = b'{"event_type":"press"}'
 CAMERA_STATES: Final = ("recording", "watching", "privacy", "no camera", "not recording", "no recorder")
 CLOCK_STATES: Final = ("synced", "held", "unknown")
+_OR_UNKNOWN: Final = "{{ None if value_json.person is none else 'ON' if value_json.person else 'OFF' }}"
+"""Without a second opinion nobody knows: not the same as that there is nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def _components(topics: HomeTopics) -> dict[str, dict[str, Any]]:
             "state_topic": topics.button,
         },
         "motion": _binary("Motion", "motion", device_class="motion"),
+        "person": {**_binary("Person", "person", device_class="occupancy"), "value_template": _OR_UNKNOWN},
         "privacy": _binary("Privacy switch", "privacy", icon="mdi:eye-off"),
         "problem": _binary("Recording", "problem", device_class="problem", entity_category="diagnostic"),
         "requests": _sensor("Requests pending", "requests", icon="mdi:email-lock", state_class="measurement"),
@@ -125,6 +128,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
     newest_ms = status.get("newest_ms")
     return {
         "motion": bool(recorder.get("in_event", state == "recording")),
+        "person": _person(recorder.get("opinion") or {}, in_event=bool(recorder.get("in_event"))),
         "privacy": bool(panel.get("privacy", state == "privacy")),
         "problem": state not in ("recording", "watching", "privacy"),
         "requests": int(status.get("requests_waiting", 0)),
@@ -136,3 +140,10 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
         "clock": status["clock"],
         "temperature": (panel.get("health") or {}).get("temperature_c"),
     }
+
+
+def _person(opinion: Mapping[str, Any], *, in_event: bool) -> bool | None:
+    """Whether one is at the door, as the second opinion says; None while it says nothing."""
+    if opinion.get("state") != "looking":
+        return None
+    return in_event and "person" in (opinion.get("sights") or ())

@@ -55,6 +55,7 @@ from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
 from agent.roles import translation
 from agent.roles.in_force import is_private_now, settings_of
+from agent.roles.opining import make_opinion
 from agent.roles.panel import PanelSide
 from agent.roles.recorder_watch import RecorderWatch
 from agent.roles.scrubbing import scrubbing
@@ -141,6 +142,7 @@ class RecorderRole:
             make_passes=motion_kernel.load().make_passes,
             open_microphone=translation.open_microphone(configuration),
             live=self._live_maker,
+            opinion=make_opinion(configuration, self),
         )
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._settle(self._ask(WhichSettings(), SettingsAre).payload)

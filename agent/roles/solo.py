@@ -42,6 +42,7 @@ from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.events import TriggerKind
 from agent.core.motion.settings import MotionSettings
+from agent.core.opinion.eye import Eye
 from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality
@@ -51,6 +52,7 @@ from agent.roles import translation
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import is_private_now, place_of
+from agent.roles.opining import make_opinion
 from agent.roles.panel import PanelSide
 from agent.roles.requests import inbox_settings
 from agent.roles.scrubbing import scrubbing
@@ -77,7 +79,8 @@ _TICK_S = 5.0
 class Solo:
     """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
 
-    `open_camera`, `open_microphone`, `bus` and `clock` replace what the configuration would build: for tests, the demo.
+    `open_camera`, `open_microphone`, `bus`, `clock` and `open_eye` replace what would be built: for tests
+    and the demo.
     `configuration_file` is where the configuration was read from, for the bridge to read its part of it.
     """
 
@@ -89,6 +92,7 @@ class Solo:
         open_microphone: Callable[[], Microphone] | None = None,
         bus: Bus | None = None,
         clock: Clock | None = None,
+        open_eye: Callable[[], Eye] | None = None,
         configuration_file: Path | None = None,
     ) -> None:
         self._configuration = self._file = configuration
@@ -165,6 +169,7 @@ class Solo:
             make_passes=motion_kernel.load().make_passes,
             open_microphone=open_microphone or translation.open_microphone(configuration),
             live=self._live_maker,
+            opinion=make_opinion(configuration, notifier, open_eye),
         )
         self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
         self.uplink: Uplink | None = None

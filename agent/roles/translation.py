@@ -62,8 +62,9 @@ def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits
 
 def writer_settings(clips: config.Clips) -> WriterSettings:
     return WriterSettings(
-        clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous
-    )
+        clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous,
+        clips.keep,
+    )  # fmt: skip
 
 
 def zone_map(motion: config.Motion) -> ZoneMap:

@@ -6,18 +6,23 @@ second after its event was noticed, stored with the segment it comes from.  What
 
 With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
 clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
+
+An event whose owner does not want it (`clips.keep`) is let go when it is over and all of it is acknowledged: until then
+it is recorded like any other, so a crash, a press of the button or a request in the meantime finds it there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
 
-from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind, EventTriggered, TriggerKind
+from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventEnds, EventKind, EventTriggered, TriggerKind
 from agent.core.media import EncodedPacket, Gop, StreamDescription
+from agent.core.opinion.sights import Keep
 from agent.core.preroll import PrerollRing
 from agent.core.segmenting import (
     ClipCompletes,
@@ -30,12 +35,13 @@ from agent.core.segmenting import (
 )
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
-from agent.core.vault.records import CONTINUOUS
+from agent.core.vault.records import CONTINUOUS, EvictionReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
 from agent.services.intake import Mailbox
-from agent.services.segment_keeper import RETRY_S, Hear, SegmentKeeper
+from agent.services.second_opinion import SecondOpinion
+from agent.services.segment_keeper import RETRY_S, Hear, SegmentKeeper, unseen
 from agent.services.vault import Vault
 
 __all__ = ["ClipWriter", "WriterSettings"]
@@ -54,6 +60,7 @@ class WriterSettings:
     """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them.
 
     `fault_memory_bytes`: of footage that the disk does not take.  `continuous`: record between events as well.
+    `keep`: which events stay when they are over.
     """
 
     segment_s: float
@@ -61,6 +68,7 @@ class WriterSettings:
     pre_roll_max_bytes: int
     fault_memory_bytes: int = 32_000_000
     continuous: bool = False
+    keep: Keep = Keep.ALL
 
 
 @dataclass(slots=True)
@@ -69,6 +77,9 @@ class _Event:
 
     name: SegmentId
     label: str
+    number: int = 0
+    segments: list[SegmentId] = field(default_factory=list)
+    """Acknowledged, and to be let go together if their owner does not want them."""
     poster_ns: int | None = None
     began_ns: int = 0
 
@@ -86,6 +97,7 @@ class ClipWriter:
         held: Callable[[], Container[SegmentId]],
         hear: Hear | None = None,
         show: Callable[[Gop, StreamDescription], None] | None = None,
+        opinion: SecondOpinion | None = None,
     ) -> None:
         self._show = show
         self._vault = vault
@@ -99,7 +111,11 @@ class ClipWriter:
         self._event = _BETWEEN
         self._description: StreamDescription | None = None
         self._failure = ""
+        self._opinion = opinion or SecondOpinion(None, notifier)
+        self._over: list[_Event] = []
         self.events = 0
+        self.let_go = 0
+        """Events that their owner did not want to keep."""
 
     @property
     def recording(self) -> bool:
@@ -134,6 +150,7 @@ class ClipWriter:
         self._description = description
         self._failure = ""
         self._events.clear()
+        self._over.clear()
         while not self._work_off(mailbox, description):
             pass
 
@@ -154,11 +171,13 @@ class ClipWriter:
                 elif mailbox.closed:
                     break
                 self._keeper.retry()
+                self._let_go_of_unwanted(clips)
             if (rest := assembler.finish()) is not None:
                 self._push(rest, clips, between)
             self._carry_out(clips.finish())
             self._carry_out(between.finish() if between else ())
             self._keeper.retry()
+            self._let_go_of_unwanted(clips)
         except DoorwardError as error:
             self._failure = error.message
             self._log.error("clip_failed", error=type(error).__name__)
@@ -205,6 +224,8 @@ class ClipWriter:
                 return clips.clip_ends(item.event, item.until_ns)
             case EventBegins():
                 self._begin_event(item)
+            case EventEnds():
+                self._over.append(self._events[item.event])
             case EventTriggered(kind=TriggerKind.BUTTON):
                 self._events[item.event].label = EventKind.BUTTON.value
         return ()
@@ -213,11 +234,12 @@ class ClipWriter:
         name = self._new_name()
         for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
-        self._events[begun.event] = _Event(name, begun.kind.value, begun.at_ns + _POSTER_AFTER_NS)
+        self._events[begun.event] = _Event(
+            name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + _POSTER_AFTER_NS
+        )
         self.events += 1
         self._log.info("event_began", id=name, kind=begun.kind.value)
-        if begun.kind is not EventKind.BUTTON:  # a press was told when it happened
-            self._notifier.notify("visitor", "Something moved at the door.")
+        self._opinion.began(begun.event, begun.kind)
 
     def _want_poster(self, begins: ClipBegins) -> None:
         """An event's later clips have a poster too, from behind their pre-roll; the first has the event's."""
@@ -243,7 +265,8 @@ class ClipWriter:
             return
         self._event = begins.event
         event = self._events[begins.event]
-        self._keeper.begin(event.name, event.label, self._description, begins.gop)
+        seen = partial(self._opinion.shown_between, event.number) if event.number != _BETWEEN else unseen
+        self._keeper.begin(event.name, event.label, self._description, begins.gop, seen)
         self._picture(begins.gop)
 
     def _picture(self, gop: Gop) -> None:
@@ -280,6 +303,28 @@ class ClipWriter:
                 "vault",
                 f"The disk is full: {len(rolled.overruled)} segments that a request was waiting for had to make room.",
             )
+
+    def _let_go_of_unwanted(self, clips: Segmenter) -> None:
+        """What an opinion says is asked when all of an event lies in the vault: there is nothing more to come then."""
+        events = {event.name: event for event in (*self._events.values(), *self._over) if event.number != _BETWEEN}
+        for name, segment in self._keeper.collect():
+            if name in events:
+                events[name].segments.append(segment)
+        if not self._over or clips.running or not self._keeper.empty:
+            return
+        unwanted: list[SegmentId] = []
+        for event in self._over:
+            if self._opinion.lets_go(self._settings.keep, event.number, EventKind(event.label)):
+                unwanted += event.segments
+                self.let_go += 1
+                self._log.info("event_let_go", id=event.name, segments=len(event.segments))
+        self._over.clear()
+        if unwanted:
+            try:
+                held = self._held()
+                self._vault.erase([each for each in unwanted if each not in held], EvictionReason.UNWANTED)
+            except StorageError as error:  # it stays, and goes with the oldest
+                self._log.error("not_let_go", error=error.message)
 
     def _new_name(self) -> SegmentId:
         return segment_id(self._entropy.token(ID_BYTES))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
 from agent.ports import Notifier
+from firmware_bridge.ladder import Relief
 
 __all__ = ["Doorbell", "Recording"]
 
@@ -85,7 +86,7 @@ class Doorbell:
         """The board's health; `relief` is the rung of its ladder."""
         self._update(health=facts)
         rung = int(facts["relief"])
-        if rung > self._relief:
+        if rung > max(self._relief, Relief.OPINION):
             self._notifier.notify("board", _words(facts))
         self._relief = rung
         self._recorder.relieve(rung)
@@ -100,9 +101,16 @@ class Doorbell:
             self._state.update(facts)
 
 
+_LESS: Final = {
+    Relief.ANALYSIS: "it looks at fewer pictures",
+    Relief.RATE: "it takes fewer pictures a second",
+    Relief.SIZE: "it takes smaller pictures",
+}
+"""That it does without a second opinion is nothing to be told of."""
+
+
 def _words(facts: dict[str, Any]) -> str:
-    what = ("", "it looks at fewer pictures", "it takes fewer pictures a second", "it takes smaller pictures")
-    now = what[min(int(facts["relief"]), 3)]
+    now = _LESS[Relief(min(Relief.SIZE, int(facts["relief"])))]
     if facts.get("under_voltage"):
         return f"The doorbell's power supply is too weak: {now}. Use the supply that belongs to the board."
     if facts.get("temperature_c") is not None:

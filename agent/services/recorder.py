@@ -4,7 +4,8 @@
                   └ packets ─────────────────────────────────────────────────▶ writer thread: GOPs → segments → vault
 
 The analysis never waits for the card and the writer never waits for the detector; the pre-roll ring is what lets a
-decision come late and still begin in the past.  What the camera delivers is described in `services.intake`.
+decision come late and still begin in the past.  Beside them, and waited for by nobody, a second opinion looks at frames
+of events (`services.second_opinion`).  What the camera delivers is described in `services.intake`.
 
 A storage fault ends the segment it met and nothing else: the next segment tries again, and until one is acknowledged
 the state says so (ARCHITECTURE, invariant 12).
@@ -19,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -43,8 +44,10 @@ from agent.services.intake import Intake
 from agent.services.listening import Listening
 from agent.services.live import LiveMaker
 from agent.services.outages import Outages
+from agent.services.second_opinion import OpinionStatus, SecondOpinion
 from agent.services.vault import Vault
 from agent.services.watching import Watching
+from firmware_bridge.ladder import Relief
 
 __all__ = ["Recorder", "RecorderSettings", "RecorderStatus"]
 
@@ -96,6 +99,9 @@ class RecorderStatus:
     """Which implementation of the motion detector's passes is in force; empty before the first frame."""
     sound: str = "off"
     """"listening", "off", or why nothing is heard."""
+    opinion: OpinionStatus = field(default_factory=lambda: OpinionStatus("off"))
+    let_go: int = 0
+    """Events that were recorded, and not kept because of `clips.keep`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class Recorder:
         make_passes: MakePasses = PurePasses,
         open_microphone: Callable[[], Microphone] | None = None,
         live: LiveMaker | None = None,
+        opinion: SecondOpinion | None = None,
     ) -> None:
         """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector.
 
@@ -144,8 +151,9 @@ class Recorder:
         self._analysis_ns = 0
         self._listening = Listening(open_microphone, notifier) if open_microphone is not None else None
         hear = self._listening.take if self._listening is not None else None
+        self._opinion = opinion or SecondOpinion(None, notifier)
         self._writer = ClipWriter(
-            vault, clock, entropy, notifier, settings.writer, held, hear, live.push if live else None
+            vault, clock, entropy, notifier, settings.writer, held, hear, live.push if live else None, self._opinion
         )
         self._live = live
         self._outages = Outages(vault, clock, notifier)
@@ -170,6 +178,7 @@ class Recorder:
         camera that cannot exist as configured; one that is merely missing is waited for.  Returns `CameraEnd.LOST` only
         when `core.recovery` gives this process up: `wanted` then says what for.
         """
+        self._opinion.start()
         try:
             while not self._stopping.is_set():
                 if self._private:
@@ -180,6 +189,7 @@ class Recorder:
                 if end is not None:
                     return end
         finally:
+            self._opinion.stop()
             self._outages.end(tell=False)
         return CameraEnd.STOPPED
 
@@ -256,10 +266,11 @@ class Recorder:
     def relieve(self, rung: int) -> None:
         """Take this much work off the board (`firmware_bridge.ladder`).  From any thread.
 
-        From the second rung on the camera itself must change: it is opened anew, between two events.
+        From the third rung on the camera itself must change: it is opened anew, between two events.
         """
+        self._opinion.rest(rung >= Relief.OPINION)
         if rung != self._relief:
-            self._reopen_wanted = max(rung, 1) != max(self._relief, 1)
+            self._reopen_wanted = max(rung, Relief.ANALYSIS) != max(self._relief, Relief.ANALYSIS)
             self._relief = rung
             self._log.info("relief_changed", rung=rung)
 
@@ -344,6 +355,8 @@ class Recorder:
             in_event=self._writer.busy,
             motion_passes=self._passes_name,
             sound=self._listening.state if self._listening is not None else "off",
+            opinion=self._opinion.status(),
+            let_go=self._writer.let_go,
         )
 
     def _state(self) -> tuple[str, str]:
@@ -362,6 +375,7 @@ class Recorder:
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
         """How it ended, in words, and whether the camera could not be stopped."""
         intake = Intake(live=description.live)
+        self._opinion.begin_stream(live=description.live)
         faults: list[BaseException] = []
         analysis = _worker(
             "analysis", lambda: self._analyse(intake, description, camera.request_keyframe), intake, faults
@@ -409,6 +423,7 @@ class Recorder:
         told = LensState.CLEAR
         while not intake.ended_event.wait(_LOOK_S):
             told = self._tell_of_lens(told)
+            self._opinion.on_time()
             pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
             if intake.live and intake.frames:
                 self._watching.seen(time.monotonic_ns() - intake.frame_ns)
@@ -470,7 +485,9 @@ class Recorder:
                 together = 1
                 if isinstance(item, LumaFrame):
                     frames += 1
-                    if (self._relief and frames % 2) or time.monotonic_ns() < self._blackout_until_ns:
+                    if (
+                        self._relief >= Relief.ANALYSIS and frames % 2
+                    ) or time.monotonic_ns() < self._blackout_until_ns:
                         last_ns = item.sensor_ns
                         for effect in machine.on_time(last_ns):
                             intake.packets.force(effect)
@@ -483,6 +500,7 @@ class Recorder:
                         together = at_leisure
                     self._analysis_ns += self._clock.now().boot_ns - begun_ns
                     self._analysed += 1
+                    self._opinion.watch(machine.recorded_event, item, sample)
                     last_ns = item.sensor_ns
                 elif isinstance(item, _Trigger):
                     effects = machine.on_trigger(item.kind, item.at_ns if item.at_ns is not None else last_ns)
@@ -498,6 +516,7 @@ class Recorder:
             self._log.error("analysis_failed", error=type(error).__name__)
             intake.ended(CameraEnd.LOST, error.message)
         finally:
+            self._opinion.end_stream()
             intake.lumas.close()
             intake.packets.close()
 

@@ -21,17 +21,19 @@ from typing import Final
 import structlog
 
 from agent.core.media import Gop, StreamDescription
+from agent.core.opinion.sights import Sight, remark_of
 from agent.core.timebase import BootNs, Moment
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.poster import with_remark
 from agent.media.sound import sound_mp4
 from agent.ports import Clock
 from agent.services.listening import Heard
 from agent.services.vault import SegmentWriter, Vault
 
-__all__ = ["RETRY_S", "Hear", "SegmentKeeper"]
+__all__ = ["RETRY_S", "Hear", "Seen", "SegmentKeeper", "unseen"]
 
 Hear = Callable[[int, int], Heard]
 """What was heard from one instant to another, ns of the boot clock."""
@@ -40,6 +42,13 @@ RETRY_S: Final = 2.0
 """Recording goes on this soon after a disk does."""
 _NS: Final = 10**9
 _US: Final = 10**6
+
+Seen = Callable[[BootNs, BootNs], tuple[Sight, ...] | None]
+"""What was seen in pictures from the one sensor time up to the other; None: nobody looked."""
+
+
+def unseen(_from_ns: BootNs, _until_ns: BootNs) -> None:
+    """Nobody looks."""
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class _Pending:
     label: str
     description: StreamDescription
     gops: deque[Gop] = field(default_factory=deque)
+    seen: Seen = unseen
     image: bytes | None = None
     end_ns: BootNs | None = None
     written: int = 0
@@ -94,6 +104,7 @@ class SegmentKeeper:
         self._retry_s = 0.0
         self._entered_s: float | None = None
         self._lost: tuple[Moment, Moment] | None = None
+        self._kept: list[tuple[SegmentId, SegmentId]] = []
         self.acknowledged = 0
         self.recorded_s = 0.0
         self.fault = ""
@@ -103,6 +114,16 @@ class SegmentKeeper:
     def writing(self) -> bool:
         """A segment is open, and the disk takes it."""
         return bool(self._pending) and not self.fault
+
+    @property
+    def empty(self) -> bool:
+        """Everything that was begun is acknowledged, or given up."""
+        return not self._pending
+
+    def collect(self) -> list[tuple[SegmentId, SegmentId]]:
+        """(event, segment) of everything acknowledged since the last call."""
+        kept, self._kept = self._kept, []
+        return kept
 
     @property
     def waiting(self) -> bool:
@@ -126,9 +147,11 @@ class SegmentKeeper:
         entered_s = self._entered_s
         return self._monotonic() - entered_s if entered_s is not None else 0.0
 
-    def begin(self, event: SegmentId, label: str, description: StreamDescription, gop: Gop) -> None:
-        """Open a segment that begins with `gop`."""
-        self._pending.append(_Pending(event, label, description, deque([gop])))
+    def begin(
+        self, event: SegmentId, label: str, description: StreamDescription, gop: Gop, seen: Seen = unseen
+    ) -> None:
+        """Open a segment that begins with `gop`.  `seen` is asked when it is sealed."""
+        self._pending.append(_Pending(event, label, description, deque([gop]), seen))
         self._go_on()
 
     def grow(self, gop: Gop) -> None:
@@ -182,11 +205,13 @@ class SegmentKeeper:
             if first.end_ns is None or first.writer is None or first.media is None:
                 return
             first.writer.write(first.media.finish())
+            seen = first.seen(first.gops[0].start_ns, first.end_ns)
             if first.image is not None:
-                first.writer.poster(first.image)
+                first.writer.poster(with_remark(first.image, remark_of(seen)))
             self._add_sound(first, first.writer, first.end_ns)
-            record = first.writer.finish(self._moment(first.end_ns))
+            record = first.writer.finish(self._moment(first.end_ns), seen)
             self._pending.popleft()
+            self._kept.append((first.event, record.id))
             self.acknowledged += 1
             self.recorded_s += record.span.duration_us / _US
             self.fault = ""
@@ -231,7 +256,7 @@ class SegmentKeeper:
         """The camera changed its picture format: that is a border like any other."""
         rest = deque(list(pending.gops)[pending.written :])
         pending.gops = deque(list(pending.gops)[: pending.written])
-        later = _Pending(pending.event, pending.label, pending.description, rest, end_ns=pending.end_ns)
+        later = _Pending(pending.event, pending.label, pending.description, rest, pending.seen, end_ns=pending.end_ns)
         later.heard = pending.heard
         pending.end_ns = rest[0].start_ns
         self._pending.insert(self._pending.index(pending) + 1, later)

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from agent.core.opinion.sights import Sight
 from agent.core.timebase import Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
@@ -106,12 +107,15 @@ class SegmentWriter:
         self._alive()
         self._track, self._silence = track, silence
 
-    def finish(self, end: Moment) -> Segment:
-        """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it."""
+    def finish(self, end: Moment, seen: tuple[Sight, ...] | None = None) -> Segment:
+        """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it.
+
+        `seen`: what a second opinion says of its pictures, for the owner's eyes alone.
+        """
         sealer = self._alive()
         with self._or_die():
             span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
-            context = self._context(span)
+            context = self._context(span, seen)
             self._append(sealer.update(context_box(context)) + sealer.finish())
             self._sealer = None
             record = self._record(span, self._sealed_sound(context))
@@ -124,7 +128,7 @@ class SegmentWriter:
         if self._sealer is not None:
             self._die()
 
-    def _context(self, span: Span) -> Context:
+    def _context(self, span: Span, seen: tuple[Sight, ...] | None) -> Context:
         return Context(
             device=self._sealing.device,
             segment=self.id,
@@ -134,14 +138,15 @@ class SegmentWriter:
             media_bytes=self._media_size,
             sha256_media=self._media.hexdigest(),
             label=self._begin.label,
+            seen=seen,
         )
 
     def _sealed_sound(self, context: Context) -> Sound | None:
-        """The sound says of itself what the pictures say of themselves, but for its own length and hash."""
+        """The sound says of itself what the pictures say of themselves, but its own length and hash, and no looks."""
         if self._track is None:
             return None
         digest = hashlib.sha256(self._track).hexdigest()
-        own = msgspec.structs.replace(context, media_bytes=len(self._track), sha256_media=digest)
+        own = msgspec.structs.replace(context, media_bytes=len(self._track), sha256_media=digest, seen=None)
         file = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
         return Sound(file=file, media_size=len(self._track), sha256_media=digest)
 

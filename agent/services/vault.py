@@ -189,13 +189,18 @@ class Vault(VaultReader):
             tuple(entry.id for entry, _reason in evict if entry.id in held),
         )
 
-    def erase(self, segments: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
-        """Evict these because an owner deleted them, the newest too (procedure E).  Those that were here, in order."""
+    def erase(
+        self, segments: Iterable[SegmentId], reason: EvictionReason = EvictionReason.OWNER
+    ) -> tuple[SegmentId, ...]:
+        """Evict these because an owner deleted them, the newest too (procedure E).  Those that were here, in order.
+
+        `reason` UNWANTED: because of `clips.keep`; then the caller leaves out what is held.
+        """
         with self._writing():
             now = self._now()
             entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
             for first in range(0, len(entries), MOST_EVICTED):
-                self._evict(entries[first : first + MOST_EVICTED], EvictionReason.OWNER, now)
+                self._evict(entries[first : first + MOST_EVICTED], reason, now)
             if entries and not self._store_is_low():
                 self._log.keep_reserve()
         return tuple(entry.id for entry in entries)

@@ -38,6 +38,12 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     if wheelhouse:
         words += ["--no-index", "--find-links", str(wheelhouse)]
     run([*words, "-r", str(pins)], "pip could not install the pinned packages")
+    if (version / "app" / "models").is_dir():
+        opinion = version / "app" / "requirements" / "opinion.txt"
+        if wheelhouse and not any(wheelhouse.glob("ai_edge_litert-*.whl")):
+            say("The wheelhouse has nothing to run the second opinion with: installed without it")
+        else:
+            run([*words, "-r", str(opinion)], "pip could not install what runs the second opinion")
     site = next((version / "venv" / "lib").glob("python3.*/site-packages"))
     (site / "doorward.pth").write_text(f"{version / 'app'}\n")
     run(

@@ -61,6 +61,8 @@ class System:
         wanted = {
             "custodian-page": "page" in tables,
             "recorder-sound": "sound" in tables,
+            "recorder-opinion": (self._places.current / "app" / "models").is_dir()
+            and tables.get("opinion", {}).get("use") != "off",
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
         }
         for name, service in DROPINS.items():

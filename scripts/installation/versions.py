@@ -18,7 +18,8 @@ from installation.places import Places
 __all__ = ["Versions", "tree_digest"]
 
 _COMPLETE = "complete"
-_PARTS = ("agent", "firmware_bridge", "config", "systemd", "requirements", "scripts/installation")
+_PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
+"""`models` is there when somebody ran `make models`: that is how an installation is told that it is wanted."""
 _FILES = ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md")
 
 

@@ -23,8 +23,21 @@ from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health
+from agent.cli.checks.opinion import check_opinion
 from agent.cli.checks.running import status_here
-from agent.config import Broker, Camera, CameraKind, Configuration, Device, Vault, load
+from agent.config import (
+    Broker,
+    Camera,
+    CameraKind,
+    Clips,
+    Configuration,
+    Device,
+    Keep,
+    Opinion,
+    OpinionUse,
+    Vault,
+    load,
+)
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
@@ -33,6 +46,7 @@ from agent.roles.solo import Solo
 from firmware_bridge.boards import BoardName
 from firmware_bridge.health import Health as BoardHealth
 from firmware_bridge.settings import Backend, Board, Panel
+from tests.networks import real_models
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -279,3 +293,32 @@ def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
     missing = tmp_path / "ca.pem"
     [fault] = faults(check_broker(Broker(host="127.0.0.1", ca=missing, certificate=missing, key=missing), NOW))
     assert str(missing) in fault.message
+
+
+def opinion(**more: Any) -> list[Finding]:
+    return list(check_opinion(Configuration(**more)))
+
+
+def test_no_opinion_is_no_fault_until_somebody_counts_on_one(tmp_path: Path) -> None:
+    small = Board(profile=BoardName.ZERO_2_W)
+    [absent] = opinion(board=small)
+    assert (absent.health, "zero2w" in absent.message) == (Health.FINE, True)
+    nowhere = Opinion(use=OpinionUse.ON, models=tmp_path)
+    [wanted] = faults(iter(opinion(opinion=nowhere, board=small)))
+    assert "make models" in wanted.remedy
+    [counted_on] = faults(iter(opinion(board=small, clips=Clips(keep=Keep.PEOPLE))))
+    assert "every event is kept" in counted_on.message
+
+
+def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:
+    real_models()
+    for name in ("objects.tflite", "faces.tflite"):
+        (tmp_path / name).write_bytes(b"TFL3")
+    [found] = opinion(opinion=Opinion(use=OpinionUse.ON, models=tmp_path))
+    assert (found.health, bool(found.remedy)) == (Health.BAD, True)
+
+
+def test_networks_that_work_are_tried() -> None:
+    real_models()
+    [found] = opinion(opinion=Opinion(use=OpinionUse.ON))
+    assert (found.health, "ms of one core" in found.message) == (Health.FINE, True)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.networks import real_models
+
 FRAMES_PER_S = 10
 DURATION_S = 12
 VISIT_S = (5.0, 8.0)
@@ -125,3 +127,22 @@ def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path, tool: Call
     seen = tool("motion", tmp_path)
     assert seen.status == 2
     assert "no video in" in seen.err
+
+
+@pytest.mark.footage
+@pytest.mark.parametrize("name", ["intelcar.mp4", "roadtop.avi"])
+def test_with_an_opinion_each_event_says_what_is_in_it(shared: Path, name: str, tool: Callable[..., Any]) -> None:
+    real_models()
+    [report] = json.loads(tool("motion", "--opinion", "--json", shared / "clips" / name).out)["files"]
+    assert report["events"]
+    assert report["events"][0]["sights"] == ["vehicle"]
+
+
+def test_without_networks_an_opinion_says_how_to_get_them(
+    visit: Path, tmp_path: Path, tool: Callable[..., Any]
+) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text('[opinion]\nmodels = "nowhere"\n')
+    seen = tool("motion", "--opinion", "--config", path, visit)
+    assert seen.status != 0
+    assert "make models" in seen.err

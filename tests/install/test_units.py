@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = ROOT / "systemd"
 EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
 """In tenths, as systemd-analyze's --threshold wants it."""
-WITH_DROPIN = {"custodian-page": 12, "recorder-rtsp": 15, "recorder-sound": 11}
-"""What the owner's page, a network camera and a microphone cost, when somebody wants them."""
+WITH_DROPIN = {"custodian-page": 12, "recorder-opinion": 12, "recorder-rtsp": 15, "recorder-sound": 11}
+"""What the owner's page, a second opinion, a network camera and a microphone cost, when somebody wants them."""
 HARDENING = (
     "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
     "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",

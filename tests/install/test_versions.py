@@ -129,3 +129,13 @@ def test_beside_the_systems_camera_packages_numpy_is_the_systems() -> None:
     assert "opencv-python-headless==4.11.0.86" in bookworm
     assert "opencv-python-headless==5" not in bookworm
     assert "\nnumpy==" not in bookworm
+
+
+def test_the_second_opinions_networks_come_along_where_somebody_fetched_them(tmp_path: Path, source: Path) -> None:
+    versions = Versions(Places(tmp_path / "root"))
+    assert not (versions.begin("without", source) / "app" / "models").exists()
+    before = tree_digest(source)
+    (source / "models").mkdir()
+    (source / "models" / "objects.tflite").write_bytes(b"TFL3")
+    assert tree_digest(source) != before, "with them it is another version"
+    assert (versions.begin("with", source) / "app" / "models" / "objects.tflite").read_bytes() == b"TFL3"

@@ -19,7 +19,7 @@ from agent.errors import FormatError, StorageError
 from agent.media.contact_sheet import Tile, TileState, contact_sheet
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.join import Footage, join_mp4, probe
-from agent.media.poster import poster, poster_of_media
+from agent.media.poster import poster, poster_of_media, remark_in, with_remark
 from tests.cameras import FIRST_NS, gops_of, play
 
 UUID_BOX = struct.pack(">I4s16s", 30, b"uuid", bytes(16)) + b"record"
@@ -162,3 +162,28 @@ def test_the_contact_sheet_shows_every_tile_in_its_colour(gops: list[Gop]) -> No
 
 def test_an_empty_contact_sheet_is_still_a_picture() -> None:
     assert shown(contact_sheet("Nothing was shared", "", [])).size > 0
+
+
+def test_a_remark_in_a_poster_is_read_back_and_the_picture_is_the_same(gops: list[Gop]) -> None:
+    plain = poster(gops[0])
+    remarked = with_remark(plain, "doorward seen: person")
+    assert remark_in(remarked) == "doorward seen: person"
+    assert np.array_equal(shown(remarked), shown(plain))
+    assert remarked.startswith(b"\xff\xd8\xff")
+    assert (with_remark(plain, ""), remark_in(plain)) == (plain, "")
+
+
+@pytest.mark.parametrize(
+    "jpeg",
+    [
+        b"",
+        b"\xff\xd8",
+        b"\xff\xd8\xff\xfe",
+        b"\xff\xd8\xff\xfe\0",
+        b"\xff\xd8\xff\xfe\0\0abc",
+        b"\xff\xd8\xff\xfe\0\x09abc",
+        b"\xff\xd8\xff\xfe\xff\xff" + bytes(70_000),
+    ],
+)
+def test_a_damaged_remark_says_nothing(jpeg: bytes) -> None:
+    assert remark_in(jpeg) == ""

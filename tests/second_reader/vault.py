@@ -33,6 +33,12 @@ def _label(value: Any) -> Any:
     return value
 
 
+def _seen(value: Any) -> Any:
+    order = ["person", "vehicle", "animal", "parcel"]
+    refuse_unless(type(value) is list and value == [each for each in order if each in value], "seen")
+    return value
+
+
 def _span(value: Any) -> Any:
     keys = {"boot": HEX32, "start_us": _NATURAL, "end_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY}
     found = fields(value, keys)
@@ -75,7 +81,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     },
     "adopted": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
     "evicted": {
-        "segments": many(_ID, 1, 64), "reason": one_of("bytes", "age", "floor", "recording", "missing"), "at": _at,
+        "segments": many(_ID, 1, 64), "at": _at,
+        "reason": one_of("bytes", "age", "floor", "recording", "missing", "owner", "unwanted"),
     },
     "gap": {
         "reason": one_of("switched off", "privacy switch", "camera lost", "camera covered", "storage failed"),
@@ -136,7 +143,7 @@ def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
             "device": KEY_ID, "segment": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span,
             "media_bytes": _NATURAL, "sha256_media": HEX64,
         },
-        {"v": V1, "label": _label},
+        {"v": V1, "label": _label, "seen": _seen},
     )  # fmt: skip
     media = plaintext[:last]
     refuse_unless(len(media) == context["media_bytes"], "length")

@@ -19,6 +19,8 @@ class AlertKind(enum.Enum):
 
     BUTTON = "button"
     VISITOR = "visitor"
+    PERSON = "person"
+    """A second opinion says so; then not `VISITOR` as well."""
     REQUEST = "request"
     TRUST = "trust"
     TAMPER = "tamper"
@@ -52,6 +54,7 @@ class News:
 NEWS: Final[dict[str, News]] = {
     "button": News(AlertKind.BUTTON, "Somebody pressed the button.", Rank.BUTTON),
     "visitor": News(AlertKind.VISITOR, "Something moved at the door."),
+    "person": News(AlertKind.PERSON, "A person is at the door."),
     "request": News(AlertKind.REQUEST, "A request for footage is waiting for you.", Rank.SOON),
     "trust": News(AlertKind.TRUST, "The list of those who may ask for footage has changed.", Rank.SOON),
     "new requester": News(AlertKind.TRUST, "Somebody new may ask you for footage: look who.", Rank.SOON),

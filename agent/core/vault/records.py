@@ -174,6 +174,8 @@ class EvictionReason(enum.Enum):
     """Found missing at start: not by us."""
     OWNER = "owner"
     """An owner deleted them."""
+    UNWANTED = "unwanted"
+    """The owner asked for it (`clips.keep`): an opinion saw nothing in the event that they want to keep."""
     RECORDING = "recording"
     """Held for a request, and let go all the same: nothing else was left, and recording would have stopped."""
 

@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from agent.core.opinion.sights import Sight, in_order
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header
 from agent.core.vault.age.stanza import Stanza
@@ -53,7 +54,11 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Context(strictjson.Message, frozen=True, kw_only=True):
-    """What the sealed end of a segment says.  `ordinal` counts the segments begun in this boot, from 0."""
+    """What the sealed end of a segment says.  `ordinal` counts the segments begun in this boot, from 0.
+
+    `seen`: what a second opinion saw in pictures of this segment, in the order of `Sight`; empty is nothing that it
+    knows, None that nobody looked.
+    """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     device: DeviceId
@@ -64,9 +69,12 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     media_bytes: Size
     sha256_media: Sha256
     label: Label | None = None
+    seen: tuple[Sight, ...] | None = None
 
     def __post_init__(self) -> None:
         bounded(self.span)
+        if self.seen is not None and self.seen != in_order(self.seen):
+            raise FormatError("What was seen in a segment is said once each and in order.")
 
 
 class Begin(strictjson.Message, frozen=True, kw_only=True):

@@ -7,6 +7,9 @@ import json
 import struct
 from pathlib import Path
 
+import msgspec
+
+from agent.core.opinion.sights import Sight
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import PAYLOAD_TYPE, Tip, sign_record
 from agent.core.vault.names import segment_id
@@ -62,6 +65,7 @@ _CONTEXT = Context(
     device=DEVICE.id, segment=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, media_bytes=len(_MEDIA),
     sha256_media=hashlib.sha256(_MEDIA).hexdigest(), label="button",
 )  # fmt: skip
+_SEEN = msgspec.structs.replace(_CONTEXT, seen=(Sight.PERSON, Sight.VEHICLE))
 _BEGIN = Begin(
     segment=_ADOPTED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
     utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
@@ -98,6 +102,7 @@ def vectors() -> dict[str, bytes]:
         "device.pub": DEVICE.text.encode() + b"\n",
         "manifest": b"".join(line + b"\n" for line in lines),
         "plaintext.mp4": _MEDIA + context_box(_CONTEXT),
+        "plaintext_seen.mp4": _MEDIA + context_box(_SEEN),
     }
     return good | {f"bad/{name}": content for name, content in _defects(lines).items()}
 
@@ -109,6 +114,9 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
     payload = json.loads(base64.decode(json.loads(lines[0])["payload"]))
     signature = json.loads(lines[0])["sig"]
     box = context_box(_CONTEXT)
+
+    def seeing(words: bytes) -> bytes:
+        return _MEDIA + struct.pack(">I", len(box) + len(words) + 8) + box[4:-1] + b',"seen":' + words + b"}"
 
     def first(changed: dict[str, object] | bytes, sig: str | None = None) -> bytes:
         """Signed by the device unless `sig` says otherwise, so that nothing but the defect speaks against it."""
@@ -141,6 +149,10 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         "plaintext_media_changed.mp4": _MEDIA[:-1] + b"\4" + box,
         "plaintext_media_box_to_the_end.mp4": _MEDIA[:12] + bytes(4) + _MEDIA[16:] + box,
         "plaintext_bytes_behind.mp4": _MEDIA + box + b"\0",
+        "plaintext_seen_twice.mp4": seeing(b'["person","person"]'),
+        "plaintext_seen_in_another_order.mp4": seeing(b'["vehicle","person"]'),
+        "plaintext_seen_what_nobody_knows.mp4": seeing(b'["ghost"]'),
+        "plaintext_seen_is_no_list.mp4": seeing(b'"person"'),
         "plaintext_unknown_context_key.mp4": _MEDIA + struct.pack(">I", len(box) + 8) + box[4:-1] + b',"x":12}',
     }
 

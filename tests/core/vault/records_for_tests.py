@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from agent.core.opinion.sights import Sight, in_order
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
@@ -87,6 +88,7 @@ contexts = st.builds(
     media_bytes=_count,
     sha256_media=_sha256,
     label=_label,
+    seen=st.none() | st.sets(st.sampled_from(Sight)).map(in_order),
 )
 _segments = st.builds(
     Segment,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.opinion.sights import Sight
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
@@ -41,6 +42,17 @@ def test_media_and_context_come_apart_as_they_were_joined(context: Context, medi
     fields = {name: getattr(context, name) for name in context.__struct_fields__}
     agreeing = Context(**{**fields, "media_bytes": len(boxes), "sha256_media": hashlib.sha256(boxes).hexdigest()})
     assert split_media(boxes + context_box(agreeing)) == (boxes, agreeing)
+
+
+def test_without_an_opinion_the_context_is_spelled_as_it_always_was() -> None:
+    assert b"seen" not in context_box(context())
+
+
+def test_what_was_seen_is_said_once_each_and_in_order() -> None:
+    fields = {name: getattr(context(), name) for name in context().__struct_fields__}
+    for seen in ((Sight.PERSON, Sight.PERSON), (Sight.VEHICLE, Sight.PERSON)):
+        with pytest.raises(FormatError):
+            Context(**{**fields, "seen": seen})
 
 
 def test_the_box_is_one_that_players_skip() -> None:

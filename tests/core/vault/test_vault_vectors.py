@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.opinion.sights import Sight
 from agent.core.vault.manifest import read_chain, verify_chain
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError
@@ -27,6 +28,8 @@ def test_the_good_ones_are_good() -> None:
     assert verify_chain(lines, device) == ()
     assert tuple(step.signed.record for step in read_chain(lines) if step.signed) == RECORDS
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
+    assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].seen is None
+    assert split_media((PLACE / "plaintext_seen.mp4").read_bytes())[1].seen == (Sight.PERSON, Sight.VEHICLE)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -183,9 +183,17 @@ export const manifestPayload = object(
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
 export const liveContext = object({ device: keyId, span }, { v: version1 });
+export const SIGHTS = ["person", "vehicle", "animal", "parcel"];
+const isSights = list(one(...SIGHTS), 0, SIGHTS.length);
+/** Each once and in this order: one spelling for one meaning. */
+const sights = (value, place) => {
+  isSights(value, place);
+  if (value.some((each, i) => SIGHTS.indexOf(each) <= SIGHTS.indexOf(value[i - 1]))) throw new FormatError("error.format", { what: place });
+  return value;
+};
 export const context = object(
   { device: keyId, segment: segmentId, event: segmentId, ordinal: count, span, media_bytes: count, sha256_media: sha256Text },
-  { v: version1, label: recordLabel },
+  { v: version1, label: recordLabel, seen: sights },
 );
 
 const reason = shortText(48);

@@ -1,0 +1,82 @@
+"""What an opinion can name, and what it says of one frame.
+
+Light on purpose: the formats name sights too (`core.vault.segment`), and a role that only passes them on pays for no
+arithmetic.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["REMARK", "Box", "Keep", "Sight", "Sighting", "in_order", "remark_of", "sights_in"]
+
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1), each 0..1 of the picture, x0 < x1 and y0 < y1."""
+
+
+class Sight(enum.Enum):
+    """In the order in which a doorbell's owner cares."""
+
+    PERSON = "person"
+    VEHICLE = "vehicle"
+    ANIMAL = "animal"
+    PARCEL = "parcel"
+
+
+class Keep(enum.Enum):
+    """Which events an owner keeps (`keeping.py`)."""
+
+    ALL = "all"
+    PEOPLE = "people"
+    PEOPLE_AND_VEHICLES = "people_and_vehicles"
+    RECOGNISED = "recognised"
+    """Any of the four sights."""
+
+    @property
+    def sights(self) -> frozenset[Sight]:
+        """What keeps an event; without meaning for `ALL`."""
+        return _KEPT_FOR[self]
+
+
+_KEPT_FOR: Final = {
+    Keep.ALL: frozenset[Sight](),
+    Keep.PEOPLE: frozenset({Sight.PERSON}),
+    Keep.PEOPLE_AND_VEHICLES: frozenset({Sight.PERSON, Sight.VEHICLE}),
+    Keep.RECOGNISED: frozenset(Sight),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One of them in one frame.  `score` 0..1 is the network's own, which is no probability."""
+
+    sight: Sight
+    score: float
+    box: Box
+
+
+def in_order(sights: Iterable[Sight]) -> tuple[Sight, ...]:
+    """Each once, in the order of `Sight`: one spelling for one meaning."""
+    found = frozenset(sights)
+    return tuple(sight for sight in Sight if sight in found)
+
+
+REMARK: Final = "doorward seen:"
+"""How a remark in a poster begins (FORMAT.md, "Poster")."""
+
+
+def remark_of(seen: tuple[Sight, ...] | None) -> str:
+    """As a poster says it; empty when nobody looked."""
+    return "" if seen is None else " ".join((REMARK, *(sight.value for sight in in_order(seen))))
+
+
+def sights_in(remark: str) -> tuple[Sight, ...] | None:
+    """What a poster's remark says; None for anybody else's words.  Never raises: a remark is not worth an error."""
+    words = remark.removeprefix(REMARK).split(" ")[1:]
+    known = {sight.value: sight for sight in Sight}
+    if not remark.startswith(REMARK) or not known.keys() >= set(words):
+        return None
+    return in_order(known[word] for word in words)

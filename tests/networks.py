@@ -1,0 +1,91 @@
+"""Networks for tests: one that sees what it is told to, and the real ones where they are installed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.adapters.network_litert import MODELS, absent, open_eye
+from agent.core.opinion.arrays import Numbers, Pixels
+from agent.core.opinion.boxes import OBJECTS_PX, object_anchors
+from agent.core.opinion.eye import CLASSES, Eye
+from agent.core.opinion.sights import Box, Sight
+from agent.errors import DeviceError
+
+Seen = list[tuple[Sight, Box, float]]
+_CLASSES = 24
+_NEVER = -9.0
+
+
+class FakeNetwork:
+    """An object network that finds in any picture what `sees` says: sight, box (0..1 of the square) and score."""
+
+    def __init__(self, sees: Callable[[Pixels], Seen]) -> None:
+        self._sees = sees
+
+    def answer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+        if pixels.shape != (1, OBJECTS_PX, OBJECTS_PX, 3) or pixels.dtype != np.float32:
+            raise DeviceError(f"This network wants a square of {OBJECTS_PX} px.")
+        boxes = np.zeros((len(object_anchors()), 4), np.float32)
+        logits = np.full((len(object_anchors()), _CLASSES), _NEVER, np.float32)
+        for sight, box, score in self._sees(pixels):
+            anchor = nearest_anchor(box)
+            boxes[anchor] = encoded(box, anchor)
+            logits[anchor, CLASSES[sight][0]] = math.log(score / (1 - score))
+        return boxes, logits
+
+
+def bright_person(pixels: Pixels) -> Seen:
+    """A person wherever the picture is nearly white."""
+    rows, columns = np.nonzero(pixels[0, :, :, 0] > 0.9)
+    if not len(rows):
+        return []
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    x0, y0, x1, y1 = (float(each) / OBJECTS_PX for each in box)
+    return [(Sight.PERSON, (x0, y0, x1, y1), 0.6)]
+
+
+def everywhere(sight: Sight) -> Callable[[Pixels], Seen]:
+    """One of it in each of sixteen places, whatever the picture: wherever something moves, there it is."""
+    places = [(x / 4, y / 4, x / 4 + 0.25, y / 4 + 0.25) for x in range(4) for y in range(4)]
+    return lambda _pixels: [(sight, place, 0.6) for place in places]
+
+
+def nearest_anchor(box: Box) -> int:
+    """The anchor whose centre and size are nearest: the one that a real network would answer with."""
+    wanted = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]])
+    return int(np.abs(object_anchors() - wanted).sum(axis=1).argmin())
+
+
+def encoded(box: Box, anchor: int) -> Numbers:
+    """`box` as an SSD says it relative to `anchor`: the inverse of what is decoded."""
+    x, y, width, height = map(float, object_anchors()[anchor])
+    centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return np.array(
+        [
+            (centre_y - y) / height * 10,
+            (centre_x - x) / width * 10,
+            math.log((box[3] - box[1]) / height) * 5,
+            math.log((box[2] - box[0]) / width) * 5,
+        ],
+        np.float32,
+    )
+
+
+def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> Eye:
+    return Eye(FakeNetwork(sees).answer)
+
+
+def real_models() -> Path:
+    """Where the real ones lie; skips, and says so, where they are not installed."""
+    if why := absent(MODELS):
+        pytest.skip(f"{why} Run `make models`.")
+    return MODELS
+
+
+def real_eye() -> Eye:
+    return open_eye(real_models())

@@ -1,0 +1,210 @@
+"""What a second opinion sees is sealed, its owner reads it, and an event goes for it only where they asked for that.
+
+With a network that sees what the test says and, where they are installed (`make models`), the real ones on real
+footage.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from agent.adapters.camera_file import FileCamera
+from agent.adapters.camera_scripted import ScriptedCamera, Visit
+from agent.adapters.encoding import EncodingSettings
+from agent.adapters.state_folder import StateFolder
+from agent.config import Clips, Configuration, Device, Keep
+from agent.core.events import TriggerKind
+from agent.core.opinion.eye import Eye
+from agent.core.opinion.sights import Sight, sights_in
+from agent.core.vault.manifest import read_chain
+from agent.core.vault.records import Evicted, EvictionReason
+from agent.media.poster import remark_in
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
+from agent.owner.link import DeviceLink
+from agent.owner.meeting import meet
+from agent.owner.sources import EVERYTHING_MS, DeviceVault
+from agent.ports import Camera
+from agent.roles.solo import Solo
+from agent.wire.identities import private_key_from_seed
+from tests.networks import FakeNetwork, everywhere, real_eye, real_models
+
+CLIPS = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+
+
+def a_visit() -> Camera:
+    """Somebody comes at 4 s and has gone at 9 s; nothing happens before 4 s and after."""
+    return ScriptedCamera([Visit(4.0)], duration_s=16, size_px=(320, 240), frames_per_s=10)
+
+
+def seeing(sight: Sight) -> Callable[[], Eye]:
+    return lambda: Eye(FakeNetwork(everywhere(sight)).answer)
+
+
+class Owner:
+    def __init__(self, solo: Solo, folder: Path) -> None:
+        self.solo = solo
+        self.keys = OwnerKeys.create(folder / "owner")
+        self._socket = folder / "state" / "control.sock"
+        with DeviceLink(self._socket) as link:
+            enrol(link, self.keys)
+
+    def reads(self) -> list[tuple[tuple[Sight, ...] | None, tuple[Sight, ...] | None]]:
+        """(segment's, its poster's) of everything stored, in order."""
+        with DeviceLink(self._socket) as link:
+            source = DeviceVault(link, meet(link, self.keys).key)
+            found = []
+            for item in source.listed(0, EVERYTHING_MS):
+                context = source.open(item.id, (self.keys.identity,)).context
+                assert context is not None
+                still = remark_in(source.poster(item.id, (self.keys.identity,))) if item.poster else ""
+                found.append((context.seen, sights_in(still)))
+        return found
+
+
+@contextmanager
+def doorbell(folder: Path, camera: Callable[[], Camera], **more: Any) -> Iterator[Owner]:
+    StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
+    keep = more.pop("keep", Keep.ALL)
+    clips = Clips(**{name: getattr(CLIPS, name) for name in CLIPS.__struct_fields__ if name != "keep"}, keep=keep)
+    solo = Solo(Configuration(device=Device(state_dir=folder / "state"), clips=clips), open_camera=camera, **more)
+    try:
+        solo.start()
+        yield Owner(solo, folder)
+    finally:
+        solo.stop()
+        solo.close()
+
+
+def test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it(tmp_path: Path) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.PERSON)) as owner:
+        owner.solo.record()
+        read = owner.reads()
+        assert (Sight.PERSON,) in [segment for segment, _still in read]
+        assert [still for _segment, still in read if still is not None] == [(Sight.PERSON,)]
+    in_clear = (tmp_path / "state" / "vault" / "manifest").read_bytes()
+    assert b"person" not in in_clear
+    for file in (tmp_path / "state" / "vault" / "segments").rglob("*.age"):
+        assert b"person" not in file.read_bytes()
+
+
+def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
+    def none() -> Eye:
+        return Eye(FakeNetwork(lambda _pixels: []).answer)
+
+    with doorbell(tmp_path, a_visit, open_eye=none) as owner:
+        owner.solo.record()
+        assert {segment for segment, _still in owner.reads()} <= {(), None}
+
+
+@pytest.mark.parametrize(
+    ("keep", "sight", "kept"),
+    [
+        (Keep.PEOPLE, Sight.VEHICLE, False),
+        (Keep.PEOPLE, Sight.PERSON, True),
+        (Keep.PEOPLE_AND_VEHICLES, Sight.VEHICLE, True),
+        (Keep.ALL, Sight.VEHICLE, True),
+    ],
+)
+def test_an_event_goes_only_where_its_owner_wants_others(tmp_path: Path, keep: Keep, sight: Sight, kept: bool) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(sight), keep=keep) as owner:
+        owner.solo.record()
+        status = owner.solo.recorder.status()
+        assert (status.events, status.let_go) == (1, 0 if kept else 1)
+        assert status.segments >= 3, "it was recorded like any other"
+        assert bool(owner.reads()) is kept
+    lines = (tmp_path / "state" / "vault" / "manifest").read_bytes().splitlines(keepends=True)
+    records = [step.signed.record for step in read_chain(lines) if step.signed]
+    reasons = {record.reason for record in records if isinstance(record, Evicted)}
+    assert reasons == (set() if kept else {EvictionReason.UNWANTED})
+
+
+def test_after_a_press_of_the_button_the_clip_stays_whatever_was_seen(tmp_path: Path) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
+        recorder = owner.solo.recorder
+        pressed = threading.Event()
+
+        def press() -> None:
+            while not pressed.wait(0.002):
+                if recorder.status().events:
+                    recorder.trigger(TriggerKind.BUTTON)
+                    return
+
+        finger = threading.Thread(target=press)
+        finger.start()
+        owner.solo.record()
+        pressed.set()
+        finger.join()
+        assert recorder.status().let_go == 0
+        assert owner.reads()
+
+
+def test_what_a_request_waits_for_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
+        vault = owner.solo.vault
+        everything = lambda _stored: frozenset(entry.id for entry in vault.entries())  # noqa: E731
+        monkeypatch.setattr(owner.solo.custodian.requests, "held", everything)
+        owner.solo.record()
+        assert len(owner.reads()) >= 3
+
+
+def test_a_board_that_is_warm_keeps_everything_and_looks_at_nothing(tmp_path: Path) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
+        owner.solo.recorder.relieve(1)
+        owner.solo.record()
+        status = owner.solo.recorder.status()
+        assert (status.opinion.state, status.opinion.looks, status.let_go) == ("resting", 0, 0)
+        assert {segment for segment, _still in owner.reads()} == {None}
+
+
+# --- The real networks
+
+
+@pytest.fixture(scope="module")
+def eye() -> Eye:
+    return real_eye()
+
+
+def luma_of(film: Path, every_s: float, until_s: float) -> Iterator[Any]:
+    """What the analysis gets of a film, now and then, decoded as the file camera does."""
+    with av.open(str(film)) as container:
+        due_s = 0.0
+        for picture in container.decode(video=0):
+            if picture.time is None or picture.time > until_s:
+                return
+            if picture.time >= due_s:
+                due_s += every_s
+                height = 320 * picture.height // picture.width // 2 * 2
+                yield picture.reformat(320, height, "gray", interpolation="AREA").to_ndarray()
+
+
+@pytest.mark.footage
+def test_people_are_found_in_real_footage(eye: Eye, footage: Path) -> None:
+    looks = [eye.look(luma) for luma in luma_of(footage, 4, 79)]
+    with_people = [any(sighting.sight is Sight.PERSON for sighting in look) for look in looks]
+    assert len(looks) >= 19
+    assert sum(with_people) >= len(looks) - 1
+
+
+@pytest.mark.footage
+def test_nobody_is_found_in_an_empty_room(eye: Eye, shared: Path) -> None:
+    looks = [eye.look(luma) for luma in luma_of(shared / "clips" / "office.mp4", 2, 22)]
+    assert len(looks) >= 10
+    assert not [sighting for look in looks for sighting in look if sighting.sight is Sight.PERSON]
+
+
+@pytest.mark.footage
+def test_a_man_at_a_real_door_is_named_in_what_is_sealed(tmp_path: Path, shared: Path) -> None:
+    real_models()
+    film = shared / "clips" / "doorbell.mkv"
+    with doorbell(tmp_path, lambda: FileCamera(film, settings=EncodingSettings(preset="ultrafast"))) as owner:
+        owner.solo.record()
+        assert (Sight.PERSON,) in [segment for segment, _still in owner.reads()]
