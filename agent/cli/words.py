@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from agent.core.opinion.sights import Sight
 from agent.wire.area import Area, Circle
 from agent.wire.statements import Scope
 
-__all__ = ["area", "clock", "counted", "day", "duration", "listed", "local_window", "opted_out", "plain", "window"]
+__all__ = [
+    "area",
+    "clock",
+    "counted",
+    "day",
+    "duration",
+    "listed",
+    "local_window",
+    "opted_out",
+    "plain",
+    "sights",
+    "window",
+]
 
 _MS_PER_S = 1000
 
@@ -85,3 +98,9 @@ def area(asked: Area) -> str:
 
 def _moment(utc_ms: int) -> datetime:
     return datetime.fromtimestamp(utc_ms / _MS_PER_S, UTC)
+
+
+def sights(seen: Iterable[Sight]) -> str:
+    """What a second opinion saw, to stand behind something else; empty when that is nothing."""
+    named = ", ".join(sight.value for sight in seen)
+    return f"  {named}" if named else ""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.core.opinion.sights import Sight, in_order
 from agent.errors import DoorwardError, FormatError, NetworkError
 from agent.media.join import join_mp4
 from agent.media.poster import poster_of_media
@@ -34,16 +35,25 @@ class Exported:
     segments: tuple[OpenedSegment, ...] = field(repr=False)
     notes: tuple[str, ...]
 
+    @property
+    def seen(self) -> tuple[Sight, ...]:
+        """What a second opinion saw in the segments that were opened."""
+        return in_order(sight for each in self.segments if each.context for sight in each.context.seen or ())
+
 
 @dataclass(frozen=True, slots=True)
 class ClipFiles:
-    """One clip of a review as files to look at; `segments` by number."""
+    """One clip of a review as files to look at; `segments` by number.
+
+    `seen`: what a second opinion saw in each segment that somebody looked at, by number.
+    """
 
     clip: Clip
     video: Path | None
     still: Path | None
     segments: dict[int, Path]
     notes: tuple[str, ...]
+    seen: dict[int, tuple[Sight, ...]] = field(default_factory=dict)
 
 
 def clips_of(listed: Iterable[Listed]) -> tuple[tuple[Listed, ...], ...]:
@@ -101,6 +111,7 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
     media, heard, segments, notes = [], [], {}, []
+    seen: dict[int, tuple[Sight, ...]] = {}
     for each in clip.segments:
         try:
             opened, sound = review.open(each.id), review.sound(each.id)
@@ -114,6 +125,8 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
         media.append(opened.media)
         heard.append(sound)
         segments[each.number] = path
+        if opened.context is not None and opened.context.seen is not None:
+            seen[each.number] = opened.context.seen
     if not media:
         return ClipFiles(clip, None, None, segments, tuple(notes))
     video, _ = _join(media, heard, out / f"clip-{clip.number}.mp4", notes)
@@ -122,7 +135,8 @@ def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[]
     except FormatError as error:
         poster = None
         notes.append(f"the poster is left out: {error}")
-    return ClipFiles(clip, video, _write_still(poster, media[0], video.with_suffix(".jpg")), segments, tuple(notes))
+    still = _write_still(poster, media[0], video.with_suffix(".jpg"))
+    return ClipFiles(clip, video, still, segments, tuple(notes), seen)
 
 
 def _join(media: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]) -> tuple[Path, float]:

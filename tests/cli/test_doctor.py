@@ -201,7 +201,9 @@ def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_
 ) -> None:
     path = tmp_path / "doorward.toml"
     camera = '[camera]\nkind = "scripted"\nsize = [320, 240]\n'
-    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n{camera}[vault]\nfree_floor = 0.01\n')
+    path.write_text(
+        f'[device]\nstate_dir = "{tmp_path / "state"}"\n{camera}[vault]\nfree_floor = 0.01\n[opinion]\nuse = "off"\n'
+    )
     assert tool("init", "--config", path).status == 0
     configuration = load(path)
     solo = Solo(configuration, open_camera=lambda: ScriptedCamera(duration_s=600, size_px=(160, 96), paced=True))

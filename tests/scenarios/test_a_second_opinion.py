@@ -6,6 +6,7 @@ footage.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from agent.adapters.camera_file import FileCamera
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.adapters.encoding import EncodingSettings
 from agent.adapters.state_folder import StateFolder
+from agent.cli.app import doorward
+from agent.cli.frame import run
 from agent.config import Clips, Configuration, Device, Keep
 from agent.core.events import TriggerKind
 from agent.core.opinion.eye import Eye
@@ -94,6 +97,20 @@ def test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it(tm
     assert b"person" not in in_clear
     for file in (tmp_path / "state" / "vault" / "segments").rglob("*.age"):
         assert b"person" not in file.read_bytes()
+
+
+def test_the_owner_is_shown_it_where_they_open_their_footage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.ANIMAL)) as owner:
+        owner.solo.record()
+        socket = str(tmp_path / "state" / "control.sock")
+        where = ["--keys", str(tmp_path / "owner"), "--device", socket, "--from", "1970-01-01", "--out", str(tmp_path)]
+        capsys.readouterr()
+        assert run(doorward, ["owner", "open", *where]) == 0
+        assert "segments  animal\n" in capsys.readouterr().out
+        assert run(doorward, ["owner", "open", "--json", *where]) == 0
+        assert json.loads(capsys.readouterr().out)["clips"][0]["seen"] == ["animal"]
 
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:

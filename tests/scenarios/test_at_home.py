@@ -171,7 +171,7 @@ STATUS: dict[str, Any] = {
     "newest_ms": None,
 }
 LATER: dict[str, Any] = {
-    "recorder": {"state": "recording", "in_event": True},
+    "recorder": {"state": "recording", "in_event": True, "opinion": {"state": "looking", "sights": ["person"]}},
     "panel": {"privacy": False, "health": {"temperature_c": 44.0}},
     "vault": {"segments": 9, "stored_bytes": 9_000_000},
     "link": {"link": "no network"},
@@ -256,10 +256,12 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
             now.update(BROKEN)
             broken = house.wait_for(lambda shown: shown["sensor.camera"] == "not recording")
             assert private["binary_sensor.privacy_switch"] == "on"
+            people = [each["binary_sensor.person"] for each in (first, second)]
+            assert people == ["unknown", "on"], "without an opinion nobody knows"
             assert broken["binary_sensor.recording"] == "on"
             seen = [first, second, private, broken]
             assert [name for name in first if len({each[name] for each in seen}) == 1] == []
-            assert len(first) == 12
+            assert len(first) == 13
             assert house.shows()[0] == 1
         finally:
             keeper.stop()

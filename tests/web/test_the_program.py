@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.opinion.sights import sights_in
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
+from agent.media.poster import with_remark
 from agent.wire.envelope import pae
 
 pytestmark = pytest.mark.interop
@@ -38,8 +40,12 @@ def node(script: str, *arguments: str) -> dict[str, object]:
     return answer
 
 
+REMARKS = ("", "doorward seen:", "doorward seen: person", "doorward seen: person animal", "doorward seen: ghost", "me")
+
+
 def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> None:
-    found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT))
+    stills = [with_remark(b"\xff\xd8\xff\xe0", remark) for remark in REMARKS] + [b"", b"\xff\xd8\xff\xfe\xff\xff"]
+    found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT), json.dumps([still.hex() for still in stills]))
     assert found["keys"] == len(json.loads((HERE.parent / "vectors/wire/keys.json").read_text()))
     assert {"approval.json", "enrolment.json", "opt-out.json", "refusal.json", "revocation.json"} <= set(
         found["spelled"]
@@ -51,6 +57,12 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     assert found["checkpoints"]
     assert found["refused"] == dict.fromkeys(NOT_STRICT, True) | dict.fromkeys(STRICT, False)
     assert found["pae"] == pae("t", b"x").hex()
+    bad = sorted((HERE.parent / "vectors/vault/bad").glob("plaintext_seen*"))
+    assert found["seen"] == {"plaintext.mp4": None, "plaintext_seen.mp4": ["person", "vehicle"]} | {
+        f"bad/{path.name}": "refused" for path in bad
+    }
+    told = [sights_in(remark) for remark in REMARKS] + [None, None]
+    assert found["remarks"] == [sights if sights is None else [sight.value for sight in sights] for sights in told]
 
 
 def test_the_browser_opens_ours_and_we_open_what_it_rewraps(tmp_path: Path) -> None:
@@ -111,13 +123,14 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     from agent.core.consent import State
     from agent.core.events import EventKind
     from agent.core.ledger.entries import EntryKind
+    from agent.core.opinion.sights import Sight
     from agent.core.vault.records import GapReason
     from agent.wire.fields import Incident, Kind
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
     for prefix, values in (
         ("state", State), ("ledger", EntryKind), ("kind", Kind), ("incident", Incident), ("gap", GapReason),
-        ("event", EventKind), ("link", LinkFault),
+        ("event", EventKind), ("event", Sight), ("link", LinkFault),
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
         assert not missing, (prefix, missing)

@@ -6,6 +6,7 @@ import { open, payloadType, pae, seal } from "../../agent/web/src/wire/envelope.
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
 import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
 import * as messages from "../../agent/web/src/wire/messages.js";
+import { seenInPoster } from "../../agent/web/src/wire/sights.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
 
 const root = new URL("../vectors/", import.meta.url);
@@ -67,5 +68,15 @@ for (const note of read("ledger/checkpoint.json").notes) {
   await openCheckpoint(note, device);
   found.checkpoints++;
 }
+found.seen = {};
+for (const name of ["plaintext.mp4", "plaintext_seen.mp4", ...readdirSync(new URL("vault/bad/", root)).filter((each) => each.startsWith("plaintext_seen")).map((each) => `bad/${each}`)]) {
+  const data = readFileSync(new URL(`vault/${name}`, root));
+  try {
+    found.seen[name] = messages.context(decode(data.subarray(data.indexOf('{"')), 2048)).seen ?? null;
+  } catch {
+    found.seen[name] = "refused";
+  }
+}
+found.remarks = JSON.parse(process.argv[3]).map((still) => seenInPoster(unhex(still)));
 found.pae = hex(pae("t", utf8("x")));
 process.stdout.write(JSON.stringify(found));

@@ -151,6 +151,7 @@ def _document(each: Exported) -> dict[str, Any]:
         "video": each.video,
         "still": each.still,
         "seconds": each.seconds,
+        "seen": [sight.value for sight in each.seen],
         "segments": [
             {
                 "id": segment.id,
@@ -167,7 +168,8 @@ def _document(each: Exported) -> dict[str, Any]:
 def _say_exported(done: Sequence[Exported], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
-            click.echo(f"{each.video}  {each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}")
+            of = f"{each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}"
+            click.echo(f"{each.video}  {of}{words.sights(each.seen)}")
         for note in each.notes:
             click.echo(click.style("  Note: ", fg="yellow") + note)
     for note in notes:

@@ -113,7 +113,8 @@ def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
             for path in filter(None, (shown.still, shown.video)):
                 console.print(Text(f"    {path}"), soft_wrap=True)
         for each in clip.segments:
-            console.print(Text(f"  {each.number:>4}  {_segment_line(each)}"))
+            seen_there = words.sights(shown.seen.get(each.number, ())) if shown is not None else ""
+            console.print(Text(f"  {each.number:>4}  {_segment_line(each)}{seen_there}"))
         for note in shown.notes if shown is not None else ():
             console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
     for line in _said(seen):
@@ -213,6 +214,7 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
                         "clock": each.record.quality,
                         "shareable": each.shareable,
                         "video": files[clip.number].segments.get(each.number) if clip.number in files else None,
+                        "seen": _seen(files.get(clip.number), each.number),
                     }
                     for each in clip.segments
                 ],
@@ -220,6 +222,12 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
             for clip in seen.clips
         ],
     }
+
+
+def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
+    """None: it was not opened, or nobody looked."""
+    sights = written.seen.get(segment) if written is not None else None
+    return None if sights is None else [sight.value for sight in sights]
 
 
 def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:

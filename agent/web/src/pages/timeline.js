@@ -1,8 +1,9 @@
 // What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
 import { ask } from "../ui/client.js";
 import { h, icon, ICONS } from "../ui/dom.js";
-import { poster } from "../ui/posters.js";
+import { lookAt, poster, sightsOf, whenSeen } from "../ui/posters.js";
 import { clock, date, length, minutes, t } from "../ui/texts.js";
+import { SIGHTS } from "../wire/sights.js";
 
 const TILE_PX = 176;
 const GAP_PX = 8;
@@ -12,21 +13,24 @@ const CAPTION_PX = 54;
 const SPARE_PX = 600;
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 const REFRESH_MS = 15_000;
+const REDRAW_MS = 400;
+const AT_ONCE = 3;
 
 export async function timeline(content) {
   const chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
   const list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
-  content.append(h("h1", t("timeline.title")), chips, list);
+  const searched = h("p.quiet", { role: "status" });
+  content.append(h("h1", t("timeline.title")), chips, searched, list);
   let found = await everything();
   let kind = "";
   let rows = [];
   let drawn = new Map();
 
   function choose() {
-    const kinds = [...new Set(found.events.flatMap(kindsOf))];
+    const kinds = [...new Set([...found.events.flatMap(kindsOf), ...(found.events.some((event) => sightsOf(event.poster)) ? ["person"] : [])])];
     chips.replaceChildren(
       ...["", ...kinds.sort()].map((each) =>
-        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout()) }, each ? t(`event.${each}`) : t("timeline.all")),
+        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout(), search()) }, each ? t(`event.${each}`) : t("timeline.all")),
       ),
     );
     chips.hidden = kinds.length < 2;
@@ -68,6 +72,29 @@ export async function timeline(content) {
     }
   }
 
+  // What an event shows is sealed in its still, so whoever asks for people has the stills opened here, newest first.
+  async function search() {
+    const wanted = kind;
+    searched.textContent = "";
+    if (!SIGHTS.includes(wanted)) return;
+    const stills = found.events.map((event) => event.poster).filter((id) => sightsOf(id) === undefined);
+    const total = found.events.length;
+    const one = async () => {
+      while (stills.length && kind === wanted && content.isConnected) {
+        await lookAt(stills.shift());
+        searched.textContent = stills.length ? t("timeline.searched", { done: total - stills.length, total }) : "";
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, one));
+  }
+
+  let redraw;
+  const unheard = whenSeen((id, sights) => {
+    for (const what of list.querySelectorAll(`[data-still="${id}"]`)) what.textContent = wordsOf(what.dataset.kind, sights);
+    if (!sights) return;
+    clearTimeout(redraw);
+    redraw = setTimeout(() => (choose(), SIGHTS.includes(kind) && layout()), REDRAW_MS);
+  });
   const resized = new ResizeObserver(layout);
   choose();
   resized.observe(list);
@@ -81,6 +108,8 @@ export async function timeline(content) {
   }, REFRESH_MS);
   return () => {
     clearInterval(timer);
+    clearTimeout(redraw);
+    unheard();
     resized.disconnect();
     removeEventListener("scroll", draw);
   };
@@ -97,7 +126,10 @@ async function everything() {
 }
 
 /** The filters an event passes. */
-const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : [])];
+const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : []), ...(sightsOf(event.poster) ?? [])];
+
+/** What happened, and what a second opinion saw; motion alone is not worth saying beside that. */
+const wordsOf = (kind, sights) => [...(kind === "motion" && sights?.length ? [] : [kind]), ...(sights ?? [])].map((each) => t(`event.${each}`)).join(", ");
 
 /** Rows of the list: a day's head, gaps, and events side by side. */
 function rowsOf({ events, gaps }, kind, columns, tile) {
@@ -155,13 +187,14 @@ function rowElement(row) {
 }
 
 function tile(event) {
-  const what = t(`event.${event.kind || "motion"}`);
+  const kind = event.kind || "motion";
+  const what = h("span.what", { "data-still": event.poster ?? "", "data-kind": kind }, wordsOf(kind, sightsOf(event.poster)));
   const lasted = event.end_ms - event.start_ms;
   return h(
     "a.tile",
     { href: `/timeline/${event.event}` },
     poster(event.poster, ""),
     event.kept && h("span.pin", icon(...ICONS.pin), h("span.hidden", t("event.kept"))),
-    h("span.caption", h("b", clock(event.start_ms)), h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)), h("span.what", what), h("span.hidden", length(lasted))),
+    h("span.caption", h("b", clock(event.start_ms)), h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)), what, h("span.hidden", length(lasted))),
   );
 }

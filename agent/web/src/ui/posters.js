@@ -1,10 +1,14 @@
 // Stills of clips, opened when they come into view: the newest wish first, a few at a time, the last few hundred kept.
+// Each still also says what a second opinion saw around it; that is remembered for as long as the page is open.
+import { seenInPoster } from "../wire/sights.js";
 import { call } from "./client.js";
 import { h, icon, ICONS } from "./dom.js";
 
 const AT_ONCE = 3;
 const KEPT = 400;
 const ready = new Map();
+const seen = new Map();
+const listeners = new Set();
 const wishes = [];
 let busy = 0;
 
@@ -58,6 +62,7 @@ async function open(image) {
   try {
     if (!ready.has(id)) {
       const bytes = await call("poster", { id });
+      remember(id, seenInPoster(bytes));
       ready.set(id, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
       if (ready.size > KEPT) {
         const [oldest, url] = ready.entries().next().value;
@@ -75,4 +80,29 @@ async function open(image) {
 export function forgetPosters() {
   for (const url of ready.values()) URL.revokeObjectURL(url);
   ready.clear();
+}
+
+function remember(id, sights) {
+  if (seen.has(id)) return;
+  seen.set(id, sights);
+  for (const listener of listeners) listener(id, sights);
+}
+
+/** What was seen around the still of segment `id`; null when nobody looked, undefined when it was not opened yet. */
+export const sightsOf = (id) => (id ? seen.get(id) : null);
+
+/** Call `listener(id, sights)` for each still that is opened from now on; returns how to end that. */
+export function whenSeen(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Open a still for what it says, not to show it. */
+export async function lookAt(id) {
+  if (seen.has(id)) return;
+  try {
+    remember(id, seenInPoster(await call("poster", { id })));
+  } catch {
+    remember(id, null);
+  }
 }

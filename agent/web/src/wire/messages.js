@@ -5,6 +5,7 @@ import {
   recipient, segmentId, sequence, sha256Text, shortText, tagged, utcMs, utcS, version1, MAX_INTEGER,
 } from "./schema.js";
 import { FormatError } from "../errors.js";
+import { SIGHTS } from "./sights.js";
 
 export const KINDS = ["police", "fire", "insurer", "neighbour", "court", "defence"];
 export const INCIDENTS = [
@@ -183,7 +184,6 @@ export const manifestPayload = object(
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
 export const liveContext = object({ device: keyId, span }, { v: version1 });
-export const SIGHTS = ["person", "vehicle", "animal", "parcel"];
 const isSights = list(one(...SIGHTS), 0, SIGHTS.length);
 /** Each once and in this order: one spelling for one meaning. */
 const sights = (value, place) => {
