@@ -269,14 +269,13 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
     "device": lambda s: s.read(device=public_key_of(STRANGER).text),
     "approval signed by a stranger": lambda s: s.read(approval=by(STRANGER, s)),
     "approval signed by the device": lambda s: s.read(approval=by(DEVICE, s)),
-    "approval for another request": lambda s: s.read(approval=by(APPROVER, s, request="00" * 32)),
-    "approval for another key": lambda s: s.read(approval=by(APPROVER, s, reply=str(OTHER))),
-    "approval for another device": lambda s: s.read(approval=by(APPROVER, s, device=public_key_of(STRANGER).text)),
-    "approval of less": lambda s: s.read(approval=by(APPROVER, s, posters=())),
-    "approval of other bytes": lambda s: s.read(
-        approval=signed(s.case.with_first(payload_sha256="00" * 32), APPROVER).decode()
-    ),
-    "approval that speaks of other times": lambda s: s.read(approval=by(APPROVER, s, gaps=(before_the_window(s),))),
+    "approval for another request": lambda s: ledgered_too(s, request="00" * 32),
+    "approval for another key": lambda s: ledgered_too(s, reply=str(OTHER)),
+    "approval for another device": lambda s: ledgered_too(s, device=public_key_of(STRANGER).text),
+    "approval of less": lambda s: ledgered_too(s, posters=()),
+    "approval of other bytes": lambda s: ledgered_too(s, segments=s.case.with_first(payload_sha256="00" * 32).segments),
+    "approval that speaks of earlier times": lambda s: ledgered_too(s, gaps=(around(s, -1, 1),)),
+    "approval that speaks of later times": lambda s: ledgered_too(s, gaps=(around(s, 0, 1, end=1),)),
     "approval of another kind": lambda s: s.read(approval=s.manifest.enrolment),
     "enrolment of another kind": lambda s: s.read(enrolment=s.manifest.approval),
     "enrolment of a thief": lambda s: s.read(enrolment=other_enrolment(approvers=(THIEF,)), approval=by(STRANGER, s)),
@@ -295,9 +294,22 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
 }
 
 
-def before_the_window(sent: Sent) -> Absence:
-    from_ms = sent.case.asked.from_s * 1000
-    return Absence(from_ms=from_ms - 1, to_ms=from_ms + 1, why=Why.NOTHING)
+def around(sent: Sent, begins: int, ends: int, *, end: int = 0) -> Absence:
+    """From so many milliseconds after the window's beginning, to so many after it, or after its end."""
+    asked = sent.case.asked
+    last_s = asked.to_s if end else asked.from_s
+    return Absence(from_ms=asked.from_s * 1000 + begins, to_ms=last_s * 1000 + ends, why=Why.NOTHING)
+
+
+def ledgered_too(sent: Sent, **changes: Any) -> Disclosed:
+    """Another approval by the owner, that the device has ledgered like any: what is wrong is only its content."""
+    approval = spoilt(sent.case.approval, **changes)
+    return sent.read(approval=signed(approval, APPROVER).decode(), ledger=ledgered(sent.case, approval))
+
+
+def test_an_approval_may_speak_of_the_whole_window_to_its_last_millisecond(sent: Sent) -> None:
+    whole = around(sent, 0, 0, end=1)
+    assert ledgered_too(sent, gaps=(whole,)).approval.gaps == (whole,)
 
 
 def record_of_no_segment() -> str:

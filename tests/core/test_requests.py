@@ -17,6 +17,7 @@ from agent.core.requests import (
     is_replay,
     opted_out,
     trusted_seconds,
+    utc_minute,
 )
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
 from agent.errors import InternalError
@@ -233,3 +234,13 @@ def test_quiet_hours_are_quiet_from_their_first_minute_to_their_last(
     standing: StandingOptOut, minute: int, quiet: bool
 ) -> None:
     assert standing.is_quiet(samples.NOW_S, minute) is quiet
+
+
+def test_the_minute_of_the_day_goes_from_midnight_to_midnight() -> None:
+    noon_ms = 1_800_014_400_000  # 2027-01-15T12:00:00Z
+    assert [utc_minute(noon_ms + after_ms) for after_ms in (-1, 0, 59_999, 60_000)] == [719, 720, 720, 721]
+    assert [utc_minute(noon_ms + 12 * 3_600_000 + after_ms) for after_ms in (-1, 0)] == [1439, 0]
+
+
+def test_four_thousand_numbers_are_remembered_as_the_protocol_says() -> None:
+    assert SEQUENCE_WINDOW == 4096

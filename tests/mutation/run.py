@@ -1,4 +1,6 @@
-"""Mutation testing of the code about consent: `python -m tests.mutation.run [FILE …]` (make mutate).
+"""Mutation testing of the code about consent: `python -m tests.mutation.run [OPTION …] [FILE …]` (make mutate).
+
+`--functions` and `--definitions` do one half only, `--every=N` one mutant of N.
 
 For each mutant of `mutants.py` the tests that mirror the package run until one fails.  A mistake in a function is made
 in a fork of a process that has everything imported and collected, by giving the function another code object, and only
@@ -103,8 +105,9 @@ def noticed(act: Any, patience_s: float) -> bool:
 class InFunctions:
     """A pytest plugin in whose loop the mutants run."""
 
-    def __init__(self, paths: Sequence[Path], score: Score) -> None:
+    def __init__(self, paths: Sequence[Path], every: int, score: Score) -> None:
         self._paths = paths
+        self._every = every
         self._score = score
         self._took_s: dict[str, float] = {}
         self._failed = False
@@ -136,9 +139,7 @@ class InFunctions:
         unchanged = Mutant(0, "nothing", True, ast.parse(source))
         act = functools.partial(self._try, path, unchanged, [self._items[name] for name in everything])
         assert not noticed(act, 600.0), f"{path}: without a mistake something is noticed"
-        for mutant in mutants_of(source):
-            if not mutant.function:
-                continue
+        for mutant in itertools.islice((m for m in mutants_of(source) if m.function), 0, None, self._every):
             lines = spans.get(mutant.line, [mutant.line])
             names = {name for line in lines for name in passing.get(line, []) if name in self._items}
             chosen = sorted(names, key=lambda name: self._took_s[name])
@@ -223,16 +224,15 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def in_definitions(paths: Sequence[Path], score: Score) -> None:
+def in_definitions(paths: Sequence[Path], every: int, score: Score) -> None:
     """Nothing of the project may be imported here: each fork imports it with its mistake."""
     assert not any(name.startswith("agent") for name in sys.modules)
     unchanged = Mutant(0, "nothing", False, ast.parse(paths[0].read_text()))
     assert not noticed(functools.partial(_import_and_test, paths[0], unchanged), 600.0), "something is noticed anyway"
     for path in paths:
-        for mutant in mutants_of(path.read_text()):
-            if not mutant.function:
-                act = functools.partial(_import_and_test, path, mutant)
-                score.note(path, mutant, noticed(act, PATIENCE_S * 6))
+        for mutant in itertools.islice((m for m in mutants_of(path.read_text()) if not m.function), 0, None, every):
+            act = functools.partial(_import_and_test, path, mutant)
+            score.note(path, mutant, noticed(act, PATIENCE_S * 6))
 
 
 def _import_and_test(path: Path, mutant: Mutant) -> bool:
@@ -247,15 +247,20 @@ def _import_and_test(path: Path, mutant: Mutant) -> bool:
     return pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *tests()]) != 0
 
 
-def main(named: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
-    paths, began = modules(named), time.monotonic()
+    options = {each for each in arguments if each.startswith("--")}
+    every = next((int(each.removeprefix("--every=")) for each in options if each.startswith("--every=")), 1)
+    paths, began = modules([each for each in arguments if each not in options]), time.monotonic()
     score = Score()
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):
         importlib.import_module(library)  # the same for every fork
-    in_definitions(paths, score)
-    status = pytest.main([*QUIET, "--hypothesis-profile=mutation", *tests()], plugins=[InFunctions(paths, score)])
-    assert status == 0, status
+    if "--functions" not in options:
+        in_definitions(paths, every, score)
+    if "--definitions" not in options:
+        plugin = InFunctions(paths, every, score)
+        status = pytest.main([*QUIET, "--hypothesis-profile=mutation", *tests()], plugins=[plugin])
+        assert status == 0, status
     total = score.killed + len(score.survived)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps({"total": total, "killed": score.killed, "survived": score.survived}, indent=1))
