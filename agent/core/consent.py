@@ -11,7 +11,8 @@ Four things make it the owner's table and not ours:
 
 1. **Only one cause opens anything.**  `Cause.APPROVED` is raised for one thing alone, a statement signed by the
    owner's approval key that carries, segment by segment, the new headers their client wrapped
-   (`agent.core.disclosure`).  The device holds no key that opens footage, so it could not say yes by itself.
+   (`agent.core.disclosure`).  The device holds no key that opens footage, so it could not say yes by itself.  Where
+   the owners have agreed that it takes two, one yes is `Cause.HALF` and waits; the other owner's lets it count.
 2. **Every other end is silence.**  No act but one sends, and only `APPROVED` leads to it.  Seen from the network,
    `NO_MATCH`, `DENIED`, `OPTED_OUT` and a request that ran out undecided are one and the same thing: nothing.  (Who was
    approved hears that an answer waits: how many parts, no byte of them.  If it is then revoked, they hear no more.)
@@ -22,6 +23,9 @@ Four things make it the owner's table and not ours:
 
 Holding footage against eviction is no act: a request's state says whether its matched segments are held
 (`State.holds_footage`), so a hold can neither be forgotten nor left behind.
+
+What an owner tells unasked (`services.tips`) steps the same table from `APPROVED` on: nobody asked, so there is nothing
+before it.
 
 Source: ARCHITECTURE, invariants 4, 7, 8, 10 and 11; the picture in `docs/consent.md` is drawn from this table.
 """

@@ -58,6 +58,9 @@ def first_in(
     data = _text(answer, "first")
     if data is None:
         return None
+    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    if claimed.key_id not in enrolment.approver_keys:
+        return None  # whoever approved it is no owner any more, and so it waits for nobody
     opened = envelope.open_envelope(
         data, Approval.PAYLOAD_TYPE, enrolment.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
     )

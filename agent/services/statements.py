@@ -228,7 +228,9 @@ class Statements:
         with self._requests.deciding():
             stored = self._approvable(first.statement)
         released = self._released(first.statement, headers, stored)
-        return self._share(_Yes(first.statement, first, seconding, said), released, enrolment)
+        # Where one is enough by now, the second yes lets the first count and is no part of the proof.
+        second = said if enrolment.approvals_needed > 1 else None
+        return self._share(_Yes(first.statement, first, seconding, second), released, enrolment)
 
     def _tip(self, tip: Tip, said: _Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
         """Tell a requester something unasked.  Footage takes as many owners as always: a tip is no way around them."""

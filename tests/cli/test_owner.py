@@ -479,6 +479,18 @@ def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorst
     assert anna.device.requests[request].state is State.APPROVED
 
 
+def test_what_a_former_owner_approved_waits_for_nobody(pair: tuple[Doorstep, Doorstep, str]) -> None:
+    anna, bob, request = pair
+    assert anna("approve", request, "--segments", "1", "--yes").status == 0
+    assert bob("enrol", "--remove", "anna", "--approvals", "1", "--yes").status == 0
+    seen = bob("review", request)
+    assert seen.status == 0, seen.err
+    assert "has approved" not in seen.out
+    assert "To share some of it" in seen.out
+    assert bob("second", request, "--yes").status == 3
+    assert bob("deny", request, "--yes").status == 0
+
+
 def test_nothing_waits_to_be_seconded_before_somebody_approves(pair: tuple[Doorstep, Doorstep, str]) -> None:
     _, bob, request = pair
     done = bob("second", request, "--yes")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.consent import State
+from agent.core.disclosure import read_manifest
 from agent.core.vault.age.opening import open_bytes
 from agent.errors import RequestError
 from agent.wire import envelope
@@ -102,6 +103,18 @@ def test_what_waits_is_shown_to_the_owners_as_it_was_signed(door: Door) -> None:
     approval = first_of(door, asked)
     claimed = envelope.read_unverified(str(shown(door, asked)["first"]).encode(), limit_bytes=1 << 24)
     assert hashlib.sha256(claimed.payload).hexdigest() == sha256_of(approval)
+
+
+def test_when_one_is_enough_by_then_the_proof_names_one(door: Door) -> None:
+    asked = door.ask()
+    approval = first_of(door, asked)
+    enough = custodians.two_owners(door, BO) | {"epoch": 3, "approvals_needed": 1}
+    door.enrol(**enough)
+    verdict = door.obey(seconding(asked, approval), by=BO)
+    opened = open_bytes(door.outbox.objects[verdict.disclosure or ""][0], [REPLY_IDENTITY])
+    manifest = envelope.read_unverified(opened, limit_bytes=1 << 26)
+    assert b'"seconding"' not in manifest.payload
+    assert read_manifest(opened, asked, sha256_of(asked)).seconder is None
 
 
 def test_what_waits_survives_a_power_cut(door: Door) -> None:

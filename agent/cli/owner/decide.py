@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,23 +10,21 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
+from agent.cli.owner.choosing import choice_of, shared, summary
+from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.owner.review import find_request, show
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
-from agent.owner.reviewing import Clip, Review, request_payload
+from agent.owner.reviewing import Review, request_payload
 from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Absence, Scope
 
 __all__ = ["approve", "deny", "revoke", "second"]
-
-_ALL = "all"
-_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
 @click.command()
@@ -80,7 +77,7 @@ def approve(
         segments = click.prompt(
             "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
         )
-    choice = _choice(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
+    choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
     if choice == deciding.Choice():
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     told = None
@@ -89,7 +86,7 @@ def approve(
             told = deciding.gaps_of(link, keys, seen)
         _show_gaps(told)
     if not sure:
-        click.confirm(_summary(seen, choice, contact), abort=True, err=True)
+        click.confirm(summary(seen, choice, contact), abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
     with DeviceLink(device) as link:
         disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
@@ -101,11 +98,11 @@ def approve(
         return
     short = seen.request.id[:8]
     if disclosure is None:
-        click.echo(f"Approved by you: {_shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
+        click.echo(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
         click.echo(f"Another owner has to approve the same:  doorward owner second {short}")
         click.echo(f"To take it back, say no:                doorward owner deny {short}")
         return
-    click.echo(f"Approved: {_shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
+    click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
     _say_take_back(device, short)
 
 
@@ -233,101 +230,6 @@ def _value(asked: FootageRequest, scope: Scope) -> str:
         Scope.KIND: asked.kind.value,
         Scope.INCIDENT: asked.incident.value,
     }[scope]
-
-
-def _choice(seen: Review, segments: str, clips: str, posters: str, exists: str, *, sound: bool) -> deciding.Choice:
-    """What the four options say, each once and in order.  A whole clip is its segments that can be shared."""
-    wanted = _segments(seen, segments)
-    for clip in _clips(seen, "--clips", clips):
-        wanted |= {each.number for each in clip.segments if each.shareable}
-    return deciding.Choice(
-        tuple(each.id for each in seen.segments if each.number in wanted),
-        _clips(seen, "--posters", posters),
-        _clips(seen, "--exists", exists),
-        _with_sound(seen, wanted, sound=sound),
-    )
-
-
-def _with_sound(seen: Review, wanted: set[int], *, sound: bool) -> bool:
-    if sound and not any(each.has_sound for each in seen.segments if each.number in wanted):
-        raise ConfigurationError("None of what you share has sound.", remedy="Leave --sound out.")
-    return sound
-
-
-def _segments(seen: Review, text: str) -> set[int]:
-    by_number = {each.number: each for each in seen.segments}
-    wanted: set[int] = set()
-    for word in _words(text):
-        if word == _ALL:
-            wanted |= {each.number for each in seen.segments if each.shareable}
-            continue
-        for number in _numbers(word):
-            if number not in by_number:
-                raise ConfigurationError(f"There is no segment {number} in this request.", remedy=_remedy(seen))
-            wanted.add(number)
-        if not _RANGE.fullmatch(word):
-            found = the_one("segment", word, [each.id for each in seen.segments])
-            wanted |= {each.number for each in seen.segments if each.id == found}
-    return wanted
-
-
-def _clips(seen: Review, option: str, text: str) -> tuple[Clip, ...]:
-    by_number = {clip.number: clip for clip in seen.clips}
-    wanted: set[int] = set()
-    for word in _words(text):
-        if word == _ALL:
-            return seen.clips
-        if not _RANGE.fullmatch(word):
-            raise ConfigurationError(f"{option}: '{word}' is no number.", remedy="Write clips like 1,3-5, or all.")
-        for number in _numbers(word):
-            if number not in by_number:
-                raise ConfigurationError(f"There is no clip {number} in this request.", remedy=_remedy(seen))
-            wanted.add(number)
-    return tuple(by_number[number] for number in sorted(wanted))
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[\s,]+", text.strip().lower()) if word]
-
-
-def _numbers(word: str) -> Sequence[int]:
-    """The numbers that `7` or `3-5` means; none for anything else."""
-    found = _RANGE.fullmatch(word)
-    if found is None:
-        return ()
-    first, last = int(found[1]), int(found[2] or found[1])
-    if first > last:
-        raise ConfigurationError(f"'{word}' runs backwards.", remedy=f"Write {last}-{first}.")
-    return range(first, last + 1)
-
-
-def _remedy(seen: Review) -> str:
-    return f"It has segments 1 to {len(seen.segments)} in clips 1 to {len(seen.clips)}."
-
-
-def _summary(seen: Review, choice: deciding.Choice, contact: ContactCard | None) -> str:
-    chosen = [each for each in seen.segments if each.id in choice.segments]
-    length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
-    numbers = ", ".join(str(each.number) for each in chosen)
-    told = "your contact data" if contact else "nothing about you"
-    shared = _shared(choice, f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})")
-    return f"Share {shared} with {seen.requester.name}, and {told}?"
-
-
-def _shared(choice: deciding.Choice, segments: str = "") -> str:
-    """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
-    said = [
-        choice.segments and (segments or words.counted(len(choice.segments), "segment")),
-        choice.sound and "their sound",
-        choice.posters and f"the poster of {_listed(choice.posters)}",
-        choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
-    ]
-    return words.listed([each for each in said if each])
-
-
-def _listed(clips: Sequence[Clip]) -> str:
-    numbers = ", ".join(str(clip.number) for clip in clips)
-    return f"clip {numbers}" if len(clips) == 1 else f"clips {numbers}"
 
 
 def _contact(name: str | None, street: str | None, email: str | None, note: str | None) -> ContactCard | None:

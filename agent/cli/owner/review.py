@@ -79,6 +79,7 @@ def _say_ways_on(seen: Review) -> None:
     else:
         click.echo(f"To share some of it:  doorward owner approve {short}")
     click.echo(f"To say no:            doorward owner deny {short}")
+    click.echo(f"… and not be asked such things again:  doorward owner deny {short} --opt-out kind")
     click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
 
 

@@ -20,6 +20,10 @@ second one, where they agreed that it takes two), the device's ledger held it be
 exactly the received headers and payloads, and the payloads are the ones signed at capture.  `agree`
 ties the opened media to the record.  A disclosure verifies as a whole or raises; there is no "mostly".
 
+Of a clip that the owner lets be known to exist, the records of what is not shown travel as hashes (`records_told`), so
+a part of it can be shown in its place.  A tip, which nobody asked for, goes the same way with less to prove:
+`release_tip`, and `read_tip` at the other end.
+
     part 0      age file sealed to the reply key: the signed `DisclosureManifest`
     part n ≥ 1  new header (by the owner's client) ++ stored payload (by the device, at capture): one age file
 
