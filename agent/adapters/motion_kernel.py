@@ -91,13 +91,22 @@ class _Grids(ctypes.Structure):
     )
 
 
+_FOLLOWING = ("open_weight", "covered_weight", "settled_weight", "light_weight", "noise_rise", "noise_fall")
+
+
+class _Following(ctypes.Structure):
+    """`following` in kernel.c."""
+
+    _fields_ = (*((name, ctypes.c_float) for name in _FOLLOWING), ("settled_frames", ctypes.c_int32))
+
+
 _INT, _FLOAT, _LONG, _AT = ctypes.c_int32, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_look": (_LONG, (ctypes.py_object, _INT, _INT)),
     "doorward_differ": (_INT, (_INT,)),
     "doorward_follow_quietly": (None, (_FLOAT,)),
-    "doorward_follow": (_INT, (_FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT, _FLOAT, _FLOAT, _INT, _FLOAT)),
+    "doorward_follow": (_INT, (_AT, _INT, _FLOAT)),
     "doorward_measure_contrast": (None, (_FLOAT,)),
     "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
     "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
@@ -144,6 +153,8 @@ class NativePasses:
         self._at = ctypes.addressof(self._structure)
         self._look = library.doorward_look
         self._cleared = 0
+        self._followed: Following | None = None
+        """What `_following` was made of: the same object from frame to frame, until the rate changes."""
         self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
 
     @property
@@ -172,21 +183,12 @@ class NativePasses:
     def follow_quietly(self, weight: float) -> None:
         self._library.doorward_follow_quietly(self._at, weight)
 
-    def follow(self, following: Following) -> int:
-        return int(
-            self._library.doorward_follow(
-                self._at,
-                following.open_weight,
-                following.covered_weight,
-                following.settled_weight,
-                following.settled_frames,
-                following.light_weight,
-                following.noise_rise,
-                following.noise_fall,
-                following.spares_objects,
-                following.noise_level,
-            )
-        )
+    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
+        if following is not self._followed:
+            self._followed = following
+            self._following = _Following(*(getattr(following, name) for name in _FOLLOWING), following.settled_frames)
+            self._following_at = ctypes.addressof(self._following)
+        return int(self._library.doorward_follow(self._at, self._following_at, spares_objects, noise_level))
 
     def measure_contrast(self, factor: float) -> None:
         self._library.doorward_measure_contrast(self._at, factor)

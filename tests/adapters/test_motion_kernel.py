@@ -158,7 +158,7 @@ def calls(seed: int, rows: int, columns: int) -> dict[str, Callable[[Passes, np.
     x1, y1 = int(random.integers(x0, columns)) + 1, int(random.integers(y0, rows)) + 1
     window, seed_box = (max(0, x0 - 4), max(0, y0 - 4), min(columns, x1 + 4), min(rows, y1 + 4)), (x0, y0, x1, y1)
     weights = [float(each) for each in random.uniform(0, 0.5, 4)]
-    following = Following(*weights[:3], seed % 256, weights[3], 1.12, 0.993, bool(seed % 2), 1.7)
+    following = Following(*weights[:3], seed % 256, weights[3], 1.12, 0.993)
     plan = seed % 16 & (SMOOTH | MEDIAN | COUNT_JUMPS | KEEP)
 
     def look(passes: Passes, luma: np.ndarray) -> object:
@@ -169,7 +169,7 @@ def calls(seed: int, rows: int, columns: int) -> dict[str, Callable[[Passes, np.
         "differ": lambda passes, _luma: passes.differ(bool(seed % 2)),
         "track": lambda passes, _luma: passes.track(seed % 65536, 50, 1 + seed % 7, bool(seed % 3)),
         "follow quietly": lambda passes, _luma: passes.follow_quietly(weights[0]),
-        "follow": lambda passes, _luma: passes.follow(following),
+        "follow": lambda passes, _luma: passes.follow(following, bool(seed % 2), 1.7),
         "measure contrast": lambda passes, _luma: passes.measure_contrast(0.12),
         "set threshold": lambda passes, _luma: passes.set_threshold(4.0, 7.3, 2.1),
         "regions": lambda passes, _luma: passes.regions(1 + seed % 8, 15),

@@ -43,6 +43,10 @@ class Background:
         self._cells = grids.rows * grids.columns
         self.frames_per_s = frames_per_s
         self.scene_noise = 1.0
+        self.level = 0.0
+        """The scene's mean, in steps, when its contrast was last measured."""
+        self._key: tuple[float, int, int] | None = None
+        self._following = self._rates(1, 0)
 
     def begin(self) -> None:
         """Forget everything and take the frame for the empty scene."""
@@ -51,6 +55,7 @@ class Background:
         self.scene_noise = 1.0
         self.measure_contrast()
         self._set_threshold()
+        self.level = cv2.mean(self._grids.quick_mean)[0]
 
     def follow_quietly(self, elapsed_frames: int) -> None:
         """After frames that passed the quick look: only the mean follows."""
@@ -62,42 +67,24 @@ class Background:
         What differs and has not changed for `settled_frames` is scenery.  With `spares_objects` (a visitor is
         confirmed) the noise near differing cells does not rise, or a visitor who lingers would raise his own threshold.
         """
-        settings = self._settings
-        weight = self._weight(settings.background_s, elapsed_frames)
-        covered_weight = weight * settings.covered_slowdown
-        # Scenery is covered like everything that differs, and absorbed on top of that.
-        absorbed = self._weight(settings.settled_absorb_s, elapsed_frames)
-        self._learn(
-            Following(
-                open_weight=weight,
-                covered_weight=covered_weight,
-                settled_weight=covered_weight + absorbed - covered_weight * absorbed,
-                settled_frames=settled_frames,
-                light_weight=self._weight(settings.illumination_s, elapsed_frames),
-                noise_rise=self._noise_rise(elapsed_frames),
-                noise_fall=self._noise_fall(elapsed_frames),
-                spares_objects=spares_objects,
-                noise_level=self.scene_noise * _NOISE_LEVEL,
-            )
-        )
+        key = (self.frames_per_s, elapsed_frames, settled_frames)
+        if key != self._key:
+            self._key, self._following = key, self._rates(elapsed_frames, settled_frames)
+        self._learn(self._following, spares_objects=spares_objects)
 
     def relearn(self, *, absorb_s: float, haste: int) -> None:
         """Take the scene as it comes, with this time constant and the noise learned `haste` times as fast."""
         weight = self._weight(absorb_s, 1)
-        self._learn(
-            Following(
-                open_weight=weight,
-                covered_weight=weight,
-                settled_weight=weight,
-                settled_frames=0,
-                light_weight=0.0,
-                noise_rise=self._noise_rise(haste),
-                noise_fall=self._noise_fall(haste),
-                spares_objects=False,
-                noise_level=self.scene_noise * _NOISE_LEVEL,
-            ),
-            measures_contrast=True,
+        following = Following(
+            open_weight=weight,
+            covered_weight=weight,
+            settled_weight=weight,
+            settled_frames=0,
+            light_weight=0.0,
+            noise_rise=self._noise_rise(haste),
+            noise_fall=self._noise_fall(haste),
         )
+        self._learn(following, spares_objects=False, measures_contrast=True)
 
     def restore(self, window: CellBox) -> None:
         """Whoever stood in `window` has gone: take the scene from before, in the light of the present frame."""
@@ -124,11 +111,29 @@ class Background:
     def measure_contrast(self) -> None:
         """Measure local contrast again.  Seldom needed: edges of the scene move slowly."""
         self._passes.measure_contrast(self._settings.edge_factor)
+        self.level = cv2.mean(self._grids.quick_mean)[0]
 
     # Internals.
 
-    def _learn(self, following: Following, *, measures_contrast: bool = False) -> None:
-        noisy_share = self._passes.follow(following) / self._cells
+    def _rates(self, elapsed_frames: int, settled_frames: int) -> Following:
+        settings = self._settings
+        weight = self._weight(settings.background_s, elapsed_frames)
+        covered_weight = weight * settings.covered_slowdown
+        # Scenery is covered like everything that differs, and absorbed on top of that.
+        absorbed = self._weight(settings.settled_absorb_s, elapsed_frames)
+        return Following(
+            open_weight=weight,
+            covered_weight=covered_weight,
+            settled_weight=covered_weight + absorbed - covered_weight * absorbed,
+            settled_frames=settled_frames,
+            light_weight=self._weight(settings.illumination_s, elapsed_frames),
+            noise_rise=self._noise_rise(elapsed_frames),
+            noise_fall=self._noise_fall(elapsed_frames),
+        )
+
+    def _learn(self, following: Following, *, spares_objects: bool, measures_contrast: bool = False) -> None:
+        noisy_cells = self._passes.follow(following, spares_objects, self.scene_noise * _NOISE_LEVEL)
+        noisy_share = noisy_cells / self._cells
         self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (noisy_share - 0.5))))
         if measures_contrast:
             self.measure_contrast()

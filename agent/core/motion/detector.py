@@ -37,8 +37,6 @@ it runs.
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 
 from agent.core.media import LumaFrame
@@ -173,7 +171,7 @@ class Detector:
         else:
             sample = self._analyse(sensor_ns, exposure_jumped)
         if self._lens.state is not LensState.CLEAR:
-            sample = dataclasses.replace(sample, lens=self._lens.state)
+            sample = sample._replace(lens=self._lens.state)
         self._last_sample = sample
         return sample
 
@@ -193,11 +191,7 @@ class Detector:
         """A frame that came too soon after the last one: that one's verdict."""
         check_luma(frame.luma, self._shape)
         last = self._last_sample
-        return (
-            dataclasses.replace(last, sensor_ns=frame.sensor_ns)
-            if last
-            else _still(frame.sensor_ns, MotionState.LEARNING)
-        )
+        return last._replace(sensor_ns=frame.sensor_ns) if last else _still(frame.sensor_ns, MotionState.LEARNING)
 
     def _analyse(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
         """A frame that needs more than the quick look."""
@@ -303,7 +297,7 @@ class Detector:
         if region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         surely_tracked = region.longest_path >= 2 * self._least_path and region.longest_dwell >= 2
-        if region.cells < _SMALL_CELLS_AT_NIGHT and float(self._grids.quick_mean.mean()) < _NIGHT_STEPS:
+        if region.cells < _SMALL_CELLS_AT_NIGHT and self._background.level < _NIGHT_STEPS:
             x0, y0, x1, y1 = region.box
             is_upright = y1 - y0 >= x1 - x0
             return surely_tracked and is_upright and region.cells >= _SMALLEST_CELLS_AT_NIGHT
@@ -314,10 +308,10 @@ class Detector:
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if not sample.moving:
             present = self._presence.lasts(self._background, sample.sensor_ns)
-            return dataclasses.replace(sample, present=present)
+            return sample._replace(present=present) if present else sample
         box = self._confirmed or (0, 0, self._columns, self._rows)
         self._presence.confirm(box, sample.sensor_ns)
-        return dataclasses.replace(sample, present=True)
+        return sample._replace(present=True)
 
     # Reporting.
 

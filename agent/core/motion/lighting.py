@@ -175,6 +175,8 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> HiddenStr
     A block counts when it has structure in either picture and the two correlate below one half.
     """
     rows, columns = (size // _BLOCK_CELLS for size in frame.shape)
+    if not rows or not columns:
+        return HiddenStructure(0.0, None)  # a strip without a single block: it cannot be told
     now, before = frame.astype(np.float32), background
     mean_now, mean_before = _block_means(now, rows, columns), _block_means(before, rows, columns)
     variance_now = _block_means(now * now, rows, columns) - mean_now**2

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agent.core.media import Luma
 from agent.core.motion.grids import Grids
@@ -54,8 +54,7 @@ MOST_REGIONS = 4
 """Regions looked at per confirmation, longest path first: the work is bounded whatever the picture shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class LightSums:
+class LightSums(NamedTuple):
     """What tells light from a thing, over the differing cells of a region's surroundings and their neighbours.
 
     Brightness is in 1/64 steps; all sums are exact.  Gradients are differences between neighbours that are both among
@@ -74,8 +73,7 @@ class LightSums:
     """Sum of the difference, without its sign."""
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """A connected group of differing cells.  Paths are cells of new ground, dwell is frames in succession."""
 
     box: CellBox
@@ -105,10 +103,6 @@ class Following:
     noise_rise: float
     noise_fall: float
     """Factors of a cell's noise, where the residual exceeds it, and elsewhere."""
-    spares_objects: bool
-    """Within two cells of what differs, noise does not rise."""
-    noise_level: float
-    """The residual, in steps, above which cells are counted for the scene's noise."""
 
 
 class Passes(Protocol):
@@ -145,8 +139,11 @@ class Passes(Protocol):
     def follow_quietly(self, weight: float) -> None:
         """`mean` and `quick_mean` follow the frame."""
 
-    def follow(self, following: Following) -> int:
-        """After `differ`: `mean` and `cell_noise` follow; how many residuals exceed the noise level."""
+    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
+        """After `differ`: `mean` and `cell_noise` follow; how many residuals exceed the `noise_level`, in steps.
+
+        `spares_objects`: within two cells of what differs, noise does not rise.
+        """
 
     def measure_contrast(self, factor: float) -> None:
         """`contrast` becomes `factor` times the range of `mean` over 3×3 cells."""

@@ -327,9 +327,15 @@ static void dilate(const cell *restrict in, int rows, int columns, int stride, i
     }
 }
 
-EXPORT int32_t doorward_follow(grids *g, float open_weight, float covered_weight, float settled_weight,
-                               int32_t settled_frames, float light_weight, float noise_rise, float noise_fall,
-                               int32_t spares_objects, float noise_level) {
+typedef struct {
+    float open_weight, covered_weight, settled_weight, light_weight, noise_rise, noise_fall;
+    int32_t settled_frames;
+} following;
+
+EXPORT int32_t doorward_follow(grids *g, const following *by, int32_t spares_objects, float noise_level) {
+    float open_weight = by->open_weight, covered_weight = by->covered_weight, settled_weight = by->settled_weight;
+    float light_weight = by->light_weight, noise_rise = by->noise_rise, noise_fall = by->noise_fall;
+    int32_t settled_frames = by->settled_frames;
     int cells = g->rows * g->columns, noisy = 0;
     const cell *restrict frame = frame_of(g), *restrict differing = g->differing, *restrict unchanged = g->unchanged;
     const float *restrict light = g->light, *restrict residual = g->residual;

@@ -92,7 +92,7 @@ class ScenePasses:
         cv2.add(grids.mean, self._factor, grids.mean)
         self._round_mean()
 
-    def follow(self, following: Following) -> int:
+    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
         grids, weights = self._grids, self._second
         self._weights[0], self._weights[255] = following.open_weight, following.covered_weight
         cv2.LUT(grids.differing, self._weights, weights)
@@ -103,7 +103,8 @@ class ScenePasses:
         cv2.add(grids.mean, self._factor, grids.mean)
         np.multiply(grids.light, np.float32(following.light_weight), out=self._factor)
         cv2.add(grids.mean, self._factor, grids.mean)
-        return self._follow_noise(following)
+        self._follow_noise(following, spares_objects)
+        return self._count_above(grids.residual, np.float32(noise_level))
 
     def measure_contrast(self, factor: float) -> None:
         grids = self._grids
@@ -137,10 +138,10 @@ class ScenePasses:
         local_mean(difference, light)
         cv2.absdiff(difference, light, out)
 
-    def _follow_noise(self, following: Following) -> int:
+    def _follow_noise(self, following: Following, spares_objects: bool) -> None:
         grids, mask = self._grids, self._mask
         cv2.compare(grids.residual, grids.cell_noise, cv2.CMP_GT, mask)
-        if following.spares_objects:
+        if spares_objects:
             cv2.dilate(grids.differing, _OBJECT_REACH, self._low)
             cv2.bitwise_not(self._low, self._low)
             cv2.bitwise_and(mask, self._low, mask)
@@ -148,7 +149,6 @@ class ScenePasses:
         cv2.LUT(mask, self._noise_factors, self._factor)
         cv2.multiply(grids.cell_noise, self._factor, grids.cell_noise)
         np.maximum(grids.cell_noise, np.float32(_LEAST_NOISE), out=grids.cell_noise)
-        return self._count_above(grids.residual, np.float32(following.noise_level))
 
     def _count_above(self, values: Cells | Grid, limit: int | np.float32) -> int:
         np.greater(values, limit, out=self._marks)
