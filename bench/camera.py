@@ -50,7 +50,7 @@ import sys, threading, time, os
 from pathlib import Path
 from agent.adapters.camera_picamera2 import PiCamera, PiMode
 from agent.adapters.state_folder import StateFolder
-from agent.config import Configuration, Device
+from agent.config import Configuration, Device, Opinion, OpinionUse
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
@@ -60,7 +60,8 @@ from tests.hardware.virtual_picamera2 import VirtualPicamera2
 size, folder = (int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
 StateFolder(folder).initialise(private_key_from_seed(os.urandom(32)))
 camera = lambda: PiCamera(PiMode(size), make=VirtualPicamera2)
-solo = Solo(Configuration(device=Device(state_dir=folder)), open_camera=camera)
+alone = Opinion(use=OpinionUse.OFF)
+solo = Solo(Configuration(device=Device(state_dir=folder), opinion=alone), open_camera=camera)
 solo.start()
 with DeviceLink(folder / "control.sock") as link:
     enrol(link, OwnerKeys.create(folder / "owner"))

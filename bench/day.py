@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.state_folder import StateFolder
-from agent.config import Configuration, Device, Vault
+from agent.config import Configuration, Device, Opinion, OpinionUse, Vault
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs, Moment
 from agent.owner.enrolling import enrol
@@ -128,7 +128,11 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
     reel = Reel(footage)
     day = Day(reel, hours)
     StateFolder(folder / "state").initialise(private_key_from_seed(b"d" * 32))
-    configuration = Configuration(device=Device(state_dir=folder / "state"), vault=Vault(max_bytes=300_000_000))
+    configuration = Configuration(
+        device=Device(state_dir=folder / "state"),
+        vault=Vault(max_bytes=300_000_000),
+        opinion=Opinion(use=OpinionUse.OFF),
+    )
     before = set(threading.enumerate())
     solo = Solo(configuration, open_camera=lambda: day, clock=FootageClock(day))
     solo.start()

@@ -86,7 +86,9 @@ def solo(footage: Path, folder: Path) -> tuple[float, tuple[float, float, float]
     state = folder / "state"
     StateFolder(state).initialise(private_key_from_seed(os.urandom(32)))
     configuration = folder / "doorward.toml"
-    configuration.write_text(f'[device]\nstate_dir = "{state}"\n[camera]\nkind = "file"\npath = "{footage}"\n')
+    configuration.write_text(
+        f'[device]\nstate_dir = "{state}"\n[opinion]\nuse = "off"\n[camera]\nkind = "file"\npath = "{footage}"\n'
+    )
     begun = time.monotonic()
     process = start("-m", "agent.cli", "run", "--config", str(configuration))
     while True:
