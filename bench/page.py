@@ -1,5 +1,8 @@
 """The owner's page: what it costs to open, to scroll through years, and to decrypt.  `python -m bench.page`.
 
+And what Lighthouse would ask of each page, measured the way it does (its mobile CPU: four times slower; its limits in
+brackets), with a home network instead of its mobile one: first and largest paint, shifts, blocked time, accessibility.
+
 Limits in the same run: raw ChaCha20-Poly1305 of the same library (WebCrypto has none), and the plain fetch of the same
 bytes.  Needs Chromium and `npm ci` in tests/browser.
 """
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.browser import Browser
-from tests.browser.house import PHONE, House, Phones, a_house
+from tests.browser.house import PASSPHRASE, PHONE, House, Phones, a_house
 
 EVENTS = 10_000
 STATIC = Path(__file__).resolve().parents[1] / "agent" / "web" / "static"
@@ -73,6 +76,7 @@ def in_a_browser(folder: Path) -> None:
             people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
             house.record()
             first_pictures(people)
+            vitals(people, house)
             _many_events(house)
             timeline_of_years(people)
             decryption(people)
@@ -90,6 +94,48 @@ def _load_ms(people: Phones, house: House) -> float:
             url=house.url,
         )
     )
+
+
+def vitals(people: Phones, house: House) -> None:
+    """Each page opened anew on a phone with a quarter of this CPU, 20 Mbit/s and 10 ms of delay."""
+    print(f"{'':10} first paint [1800]  largest [2500]  shifts [0.1]  blocked [200]  axe: rules kept, broken")
+    for path in ("/pair", "/install", "/requests", "/timeline", "/history", "/settings"):
+        found = people.run(
+            "ana",
+            """const session = await page.context().newCDPSession(page);
+               await session.send("Network.enable");
+               await session.send("Network.emulateNetworkConditions", {offline: false, latency: 10, downloadThroughput: 2.5e6, uploadThroughput: 2.5e6});
+               await session.send("Emulation.setCPUThrottlingRate", {rate: 4});
+               await page.addInitScript(() => {
+                 const seen = globalThis.__seen = {largest: 0, shifts: 0, blocked: 0};
+                 const watch = (type, take) => new PerformanceObserver((list) => list.getEntries().forEach(take)).observe({type, buffered: true});
+                 watch("largest-contentful-paint", (entry) => (seen.largest = entry.startTime));
+                 watch("layout-shift", (entry) => entry.hadRecentInput || (seen.shifts += entry.value));
+                 watch("longtask", (entry) => (seen.blocked += Math.max(0, entry.duration - 50)));
+               });
+               await page.goto(args.url + args.path);
+               await page.locator("h1").first().waitFor();
+               const field = page.locator("form #passphrase");
+               await page.waitForTimeout(1500);
+               const first = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0);
+               const seen = await page.evaluate(() => ({...globalThis.__seen}));
+               await session.send("Emulation.setCPUThrottlingRate", {rate: 1});
+               if (await field.count()) {
+                 await field.fill(args.passphrase);
+                 await page.getByRole("button", {name: "Unlock"}).click();
+                 await page.locator("body[data-bare=false]").waitFor();
+                 await page.waitForTimeout(800);
+               }
+               await session.detach();
+               return {first, ...seen, ...(await axe.counted(page))};""",
+            url=house.url,
+            path=path,
+            passphrase=PASSPHRASE,
+        )
+        print(
+            f"{path:10} {found['first']:11.0f} ms {found['largest']:14.0f} ms {found['shifts']:13.3f} "
+            f"{found['blocked']:11.0f} ms {found['kept']:17}, {found['broken']}"
+        )
 
 
 def first_pictures(people: Phones) -> None:
@@ -121,7 +167,7 @@ def _many_events(house: House) -> None:
     for number in range(EVENTS):
         name = "".join(secrets.choice(alphabet) for _ in range(26))
         start = known.start_ms - (EVENTS - number) * 900_000
-        timeline._events[name] = type(known)(start, start + 20_000, kinds[number % 3], known.poster, [])
+        timeline._events[name] = type(known)(start, start + 20_000, kinds[number % 3], known.poster, [known.poster])
         timeline._events.move_to_end(name, last=False)
 
 

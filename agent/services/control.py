@@ -228,7 +228,7 @@ class Control:
 
     def _sound(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")
-        sound = self._vault.read_sound(segment)
+        sound = self._vault.read_sound(segment) if self._here(segment) is not None else None
         if sound is None:
             raise RequestError(f"Segment {segment} has no sound.", remedy="'list' says which have some.")
         return {"record": self._vault.record(segment).line.decode()}, sound

@@ -36,14 +36,17 @@ async function open(name, options = {}) {
 }
 
 /** What axe finds against WCAG 2.2 A and AA, one line each. */
-async function axe(page) {
+const axe = (page) => checked(page, 'found.violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))');
+axe.counted = (page) => checked(page, "({kept: found.passes.length, broken: found.violations.length})");
+
+async function checked(page, what) {
   const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
   // Through the debugger: the page's own policy would let no foreign script in.
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: source });
   const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
     expression: `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
-      .then((found) => JSON.stringify(found.violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))))`,
+      .then((found) => JSON.stringify(${what}))`,
     awaitPromise: true,
   });
   await session.detach();

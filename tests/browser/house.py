@@ -69,6 +69,17 @@ class House:
         self.solo.stop()
         self.solo.close()
 
+    def answer_to(self, hosts: frozenset[str]) -> None:
+        """Let the page answer to the port of a proxy too: as if somebody had put it between."""
+        from agent.web.guard import Guard
+
+        server = self.solo.page._server  # type: ignore[union-attr]
+        assert server is not None
+        app = server.config.loaded_app
+        while not isinstance(app, Guard):
+            app = app.app
+        app._hosts |= hosts
+
     def record(self) -> None:
         """Play the footage to its end as if it had been now; somebody rings on the way."""
         assert self.footage is not None
@@ -109,6 +120,8 @@ class Phones:
     def __init__(self, house: House, browser: Browser) -> None:
         self.house = house
         self.browser = browser
+        self.through_port = 0
+        """Of a proxy in between; 0: none."""
 
     def run(self, who: str, script: str, /, **args: Any) -> Any:
         return self.browser.run(f"const page = pages[args.who];\n{script}", who=who, **args)
@@ -123,7 +136,7 @@ class Phones:
                await page.getByRole("button", {name: "Continue"}).click();
                await page.waitForURL("**/requests");
                await page.getByRole("heading", {level: 1}).waitFor();""",
-            url=self.house.url,
+            url=f"https://front-door.local:{self.through_port}" if self.through_port else self.house.url,
             code=self.house.code(),
         )
 

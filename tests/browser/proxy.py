@@ -23,6 +23,8 @@ class RecordingProxy:
         self.received = bytearray()
         self.sent = bytearray()
         self._cut = threading.Event()
+        self.loses = b""
+        """Once this has been asked, the answer is lost on its way, and the connection with it."""
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
         self._threads[0].start()
@@ -70,19 +72,24 @@ class RecordingProxy:
                 far_raw.close()
             return
         self._sockets += [near, far]
-        back = threading.Thread(target=self._relay, args=(far, near, self.received), name="proxy")
+        lost = threading.Event()
+        back = threading.Thread(target=self._relay, args=(far, near, self.received, lost), name="proxy")
         self._threads.append(back)
         back.start()
-        self._relay(near, far, self.sent)
+        self._relay(near, far, self.sent, lost)
         back.join()
         near.close()
         far.close()
 
-    @staticmethod
-    def _relay(source: ssl.SSLSocket, target: ssl.SSLSocket, record: bytearray) -> None:
+    def _relay(self, source: ssl.SSLSocket, target: ssl.SSLSocket, record: bytearray, lost: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(64 << 10):
                 record += data
+                if record is self.sent and self.loses and self.loses in data:
+                    self.loses = b""
+                    lost.set()
+                if record is self.received and lost.is_set():
+                    break
                 target.sendall(data)
         for each in (source, target):
             with suppress(OSError):

@@ -20,7 +20,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
 from tests.browser.browser import require_all
 from tests.browser.home import Home
-from tests.browser.house import DESKTOP, PASSPHRASE, PHONE, House, a_house, phones
+from tests.browser.house import DESKTOP, PASSPHRASE, PHONE, a_house, phones
 from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
 from tests.services.test_recorder_and_hardware import LiveCamera
@@ -322,7 +322,7 @@ def test_the_server_never_sees_a_key_or_a_plaintext_frame(tmp_path: Path, footag
         proxy = RecordingProxy(house.port, house.street.state_dir, house.authority)
         assert house.solo.page is not None
         guard_hosts = frozenset({f"front-door.local:{proxy.port}"})
-        _also(house, guard_hosts)
+        house.answer_to(guard_hosts)
         try:
             with phones(house, tmp_path) as people:
                 people.browser.open("ana", **PHONE)
@@ -380,18 +380,6 @@ def test_the_server_never_sees_a_key_or_a_plaintext_frame(tmp_path: Path, footag
                 data = path.read_bytes()
                 assert kit[20:40].encode() not in data
                 assert PASSPHRASE.encode() not in data
-
-
-def _also(house: House, hosts: frozenset[str]) -> None:
-    """Let the page answer to the proxy's port too: as if somebody had put it between."""
-    from agent.web.guard import Guard
-
-    server = house.solo.page._server  # type: ignore[union-attr]
-    assert server is not None
-    app = server.config.loaded_app
-    while not isinstance(app, Guard):
-        app = app.app
-    app._hosts |= hosts
 
 
 HOSTILE = (

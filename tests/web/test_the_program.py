@@ -134,3 +134,23 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
         assert not missing, (prefix, missing)
+
+
+def test_an_error_of_the_worker_is_the_same_error_on_the_page_once_both_are_minified() -> None:
+    assert node("errors.mjs") == [
+        ["PageError"],
+        ["PageError", "FormatError"],
+        ["PageError", "FormatError", "OpenError"],
+        ["PageError", "RefusedError"],
+        ["PageError", "LostError"],
+    ]
+
+
+def test_what_would_have_been_seen_is_who_walked_there_in_the_zones_that_watch_and_only_there() -> None:
+    found = node("seen.mjs")
+    apart = found["apart"]
+    assert isinstance(apart, dict)
+    assert apart["right"] == []
+    assert 2.9 <= min(apart["left"]) <= 3.5
+    assert found["everywhere"] == apart["left"]
+    assert found["masked"] == found["small"] == found["dull"] == []

@@ -1,22 +1,30 @@
 // What can go wrong, by whose fault.  `text` is a key of ../texts; what the doorbell itself says comes as it is.
 
 export class PageError extends Error {
+  // Written out: an error crosses from the worker's bundle to the page's by its name, and bundling renames classes.
+  name = "PageError";
+
   constructor(text, values = {}) {
     super(text);
-    this.name = this.constructor.name;
     this.text = text;
     this.values = values;
   }
 }
 
 /** The bytes are not what their format says. */
-export class FormatError extends PageError {}
+export class FormatError extends PageError {
+  name = "FormatError";
+}
 
 /** A cryptographic check failed, or what was shown does not agree with what was signed. */
-export class OpenError extends FormatError {}
+export class OpenError extends FormatError {
+  name = "OpenError";
+}
 
 /** The doorbell refused, in its own words. */
 export class RefusedError extends PageError {
+  name = "RefusedError";
+
   constructor(said, remedy, status, kind = "") {
     super("error.refused", { said, remedy });
     this.said = said;
@@ -28,6 +36,8 @@ export class RefusedError extends PageError {
 
 /** Nobody answers. */
 export class LostError extends PageError {
+  name = "LostError";
+
   constructor() {
     super("error.lost");
   }

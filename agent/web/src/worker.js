@@ -207,6 +207,11 @@ const operations = {
     return image.slice();
   },
 
+  async sound({ id }) {
+    const { sound } = await whicheverOpens((key) => reviewing.fetchSound(id, met, key, signedIn(id)));
+    return sound.slice();
+  },
+
   async segment({ id }) {
     const { media, whole, record } = await whicheverOpens((key) => reviewing.fetchSegment(id, met, key, signedIn(id)));
     return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };

@@ -3,14 +3,14 @@ import { OpenError, PageError } from "../errors.js";
 import { ask } from "../link.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
-import { eventOf, isShareable, posterOf } from "../wire/segment.js";
+import { eventOf, isShareable, posterOf, soundOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { meet } from "./meeting.js";
-import { fetchPoster, fetchSegment, payloadOf } from "./reviewing.js";
+import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./reviewing.js";
 import { state } from "./stating.js";
 
 /** Share exactly these segments and stills of the reviewed request; the id of the disclosure. */
-export async function approve(found, keys, { segments, posters, clips, contact, gaps }) {
+export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }) {
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
   const met = await meet();
@@ -32,11 +32,13 @@ export async function approve(found, keys, { segments, posters, clips, contact, 
   const inOrder = (ids) => found.segments.map((each) => each.id).filter((id) => ids.includes(id));
   const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
   const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
+  const soundItems = await items(inOrder(sounds).filter((id) => segments.includes(id)), fetchSound, soundOf);
   const matter = {
     request: found.sha256,
     reply: found.request.reply,
     segments: segmentItems,
     posters: posterItems.length ? posterItems : undefined,
+    sounds: soundItems.length ? soundItems : undefined,
     clips: clips.length ? clipsTold(found, clips) : undefined,
     contact: contact && base64(await sealTo(encode({ v: 1, ...contact }), found.request.reply)),
     gaps,

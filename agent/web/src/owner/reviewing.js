@@ -9,7 +9,9 @@ import {
   absences, approval as isApproval, bulletin as isBulletin, deletion as isDeletion, footageRequest, receipt as isReceipt,
   STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT,
 } from "../wire/messages.js";
-import { eventOf, isShareable, labelOf, openCaptured, openLive, openPoster, posterOf, recordOf, spanOf } from "../wire/segment.js";
+import {
+  eventOf, isShareable, labelOf, openCaptured, openLive, openPoster, openSound, posterOf, recordOf, soundOf, spanOf,
+} from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOverLimit, TrustStore } from "../wire/trust.js";
 import { approverKeys, meet } from "./meeting.js";
@@ -73,7 +75,8 @@ async function firstYes(found, envelope) {
   };
   const isThis =
     yes.request === found.sha256 && yes.reply === found.request.reply && yes.device === found.met.device.text &&
-    yes.segments.every(agrees((record) => record.file)) && (yes.posters ?? []).every(agrees(posterOf));
+    yes.segments.every(agrees((record) => record.file)) && (yes.posters ?? []).every(agrees(posterOf)) &&
+    (yes.sounds ?? []).every(agrees(soundOf));
   if (!isThis) throw new OpenError("error.other-approval");
   const signer = keys.get(claimed.keyId).text;
   return { yes, sha256: await sha256hex(claimed.payload), by: enrolment.approvers.find((each) => each.key === signer).name };
@@ -141,6 +144,7 @@ export function shown(found) {
     clip.kind = stronger(clip.kind, labelOf(each.record));
     clip.segments.push({
       id: each.id, number: each.number, start: each.span.start, end: each.span.end, shareable: isShareable(each.record),
+      sound: soundOf(each.record) !== undefined,
     });
     if (!clip.poster && posterOf(each.record)) clip.poster = each.id;
   }
@@ -152,7 +156,7 @@ export function shown(found) {
     expired: Date.now() / 1000 > request.not_after, clips: [...clips.values()],
     first: found.first && {
       by: found.first.by, segments: found.first.yes.segments.map((each) => each.id),
-      posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0,
+      posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0, sounds: found.first.yes.sounds?.length ?? 0,
       contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
     },
     receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null },
@@ -179,6 +183,12 @@ export async function fetchLive(after, device, identity) {
     at += size;
   }
   return { number: Math.max(after, ...result.numbers), gops };
+}
+
+export async function fetchSound(id, device, identity, signed) {
+  const { result, body } = await fetchOp("sound", { id });
+  const record = signed ?? (await recordOf(result.record, id, device));
+  return { record, data: body, sound: await openSound(record, body, identity, device.id) };
 }
 
 export async function fetchPoster(id, device, identity, signed) {

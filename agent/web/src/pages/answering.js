@@ -1,8 +1,9 @@
 // The owner's answer to a request: exactly what matches, what to share of it, and how much.  Nothing is ticked
 // beforehand, nothing counts down, and no is as near as yes.
 import { go } from "../app.js";
+import { RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
-import { call } from "../ui/client.js";
+import { ask, call } from "../ui/client.js";
 import { dialog, say, withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
@@ -12,13 +13,14 @@ export function answering(content, review) {
   const chosen = new Set();
   let stop = () => {};
   const count = h("p.count", { "aria-live": "polite" });
-  const share = h("button.primary", { type: "button", disabled: true, onclick: () => approve(review, chosen, grade(), contact(), rest.value()) });
+  const share = h("button.primary", { type: "button", disabled: true, onclick: () => approve(review, chosen, grade(), { contact: contact(), gaps: rest.value(), withSound: sound.value() }) });
   const grades = ["exists", "posters", "clips", "both"].map((value, i) =>
     h("label.choice", h("input", { type: "radio", name: "grade", value, checked: i === 2, onchange: update }), h("span", t(`grade.${value}`), h("small", t(`grade.${value}.text`)))),
   );
   const grade = () => content.querySelector("[name=grade]:checked").value;
   const contactForm = contactCard();
   const rest = restOfTheWindow(review);
+  const sound = soundToo(review);
   const contact = () => contactForm.value();
 
   function update() {
@@ -38,7 +40,7 @@ export function answering(content, review) {
     h("h2", t("request.matches", { n: review.clips.length })),
     h("p.quiet", t("request.matches.text"), review.certain ? "" : ` ${t("request.uncertain")}`),
     h("ul.clips", clips),
-    h("fieldset.card", h("legend", t("grade")), grades),
+    h("fieldset.card", h("legend", t("grade")), grades, sound.element),
     contactForm.element,
     rest.element,
     h(
@@ -119,6 +121,7 @@ function clipCard(clip, i, chosen, update, start) {
               "li",
               h("label.tick", boxes[n], h("span", `${exact(each.start)} – ${exact(each.end)}`, each.shareable ? "" : ` · ${t("clip.torn")}`)),
               h("button.small", { type: "button", "aria-label": t("clip.play-moment", { time: exact(each.start) }), onclick: () => begin([each]) }, icon(...ICONS.play)),
+              each.sound && h("button.small", { type: "button", "aria-label": t("clip.hear-moment", { time: exact(each.start) }), onclick: () => hear(each.id) }, icon(...ICONS.sound)),
             ),
           ),
         ),
@@ -183,8 +186,30 @@ function chosenText(grade, clips, stills, lasting) {
   return t("request.chosen", { n: clips, length: lasting });
 }
 
-async function approve(review, chosen, grade, contact, gaps) {
+/** What was heard during one moment, opened here. */
+async function hear(id) {
+  try {
+    const url = URL.createObjectURL(new Blob([await call("sound", { id })], { type: "audio/mp4" }));
+    const audio = new Audio(url);
+    audio.addEventListener("ended", () => URL.revokeObjectURL(url), { once: true });
+    await audio.play();
+  } catch (error) {
+    say(explain(error));
+  }
+}
+
+/** Pictures alone are the rule: what was heard goes along only when this is ticked, and can be heard before. */
+function soundToo(review) {
+  const heard = review.clips.flatMap((clip) => clip.segments).filter((each) => each.sound);
+  if (!heard.length) return { element: null, value: () => false };
+  const box = h("input", { type: "checkbox" });
+  return { element: h("label.choice", box, h("span", t("sound"), h("small", t("sound.text")))), value: () => box.checked };
+}
+
+async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
+  const isHeard = new Set(review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])));
+  const sounds = withSound ? segments.filter((id) => isHeard.has(id)) : [];
   const stills = grade === "posters" || grade === "both";
   const posters = stills ? review.clips.map((clip) => clip.poster).filter((id) => id && chosen.has(id)) : [];
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
@@ -194,13 +219,31 @@ async function approve(review, chosen, grade, contact, gaps) {
     [
       grade === "exists" ? t("approve.exists", { who: review.requester, n: clips.length }) : t("approve.text", { who: review.requester }),
       grade !== "exists" && t("approve.what", { moments: t("ledger.segments", { n: segments.length }), stills: t("approve.stills", { n: posters.length }) }),
+      isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
     ].filter(Boolean),
     t("approve.yes"),
-    (passphrase) => call("approve", { id: review.id, passphrase, segments, posters, clips, contact, gaps }),
+    (passphrase) => settled(review, call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps })),
   );
-  if (done) await go(`/requests/${review.id}`, { replace: true });
+  if (done || (await hasMoved(review))) await go(`/requests/${review.id}`, { replace: true });
+}
+
+/** The answer to a signature may be lost on its way back, and browsers then ask again by themselves: what the doorbell
+ *  has counts, not what was heard of it. */
+async function settled(review, signing) {
+  try {
+    return await signing;
+  } catch (error) {
+    if (error instanceof RefusedError && (await hasMoved(review))) return true;
+    throw error;
+  }
+}
+
+async function hasMoved(review) {
+  const { requests } = await ask("requests", { all: true }).catch(() => ({ requests: [] }));
+  const now = requests.find((each) => each.id === review.id);
+  return now !== undefined && now.state !== review.state;
 }
 
 export async function deny(id) {
@@ -246,6 +289,7 @@ export function agreeing(content, review) {
   const parts = [
     first.segments.length > 0 && t("ledger.segments", { n: first.segments.length }),
     first.posters.length > 0 && t("approve.stills", { n: first.posters.length }),
+    first.sounds > 0 && t("second.sounds", { n: first.sounds }),
     first.clips > 0 && t("second.clips", { n: first.clips }),
     first.contact && t("second.contact"),
     first.gaps > 0 && t("second.gaps"),

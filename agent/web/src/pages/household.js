@@ -54,7 +54,7 @@ export async function place(facts, save) {
     values,
     h("label", { for: "doorbell-name" }, t("place.name")),
     name,
-    h("div.two", h("div", h("label", { for: "lat" }, t("place.lat")), lat), h("div", h("label", { for: "lon" }, t("place.lon")), lon)),
+    h("div.pair", h("div", h("label", { for: "lat" }, t("place.lat")), lat), h("div", h("label", { for: "lon" }, t("place.lon")), lon)),
     h("p.help", t("place.text")),
     locate(lat, lon),
     h("label", { for: "address" }, t("place.address")),
@@ -92,7 +92,7 @@ export function retention(facts, save, status) {
     saving(
       save,
       changes,
-      h("div.two", h("div", h("label", { for: "max-days" }, t("keeping.days")), days), h("div", h("label", { for: "max-gb" }, t("keeping.gb")), most)),
+      h("div.pair", h("div", h("label", { for: "max-days" }, t("keeping.days")), days), h("div", h("label", { for: "max-gb" }, t("keeping.gb")), most)),
       h("p.help", t("keeping.bound", { days: file.max_age_days, bytes: bytes(file.max_bytes) })),
     ),
     fromFile(facts, isOwners, back, save, `${t("keeping.bound.days", { n: file.max_age_days })}, ${bytes(file.max_bytes)}`),
@@ -140,7 +140,7 @@ export function quietHours(facts, save) {
   const values = () => ({ quiet: { begins_minute: minute(from.value), ends_minute: minute(to.value) } });
   const said = facts.file.quiet ? facts.file.quiet.join(" – ") : t("quiet.none");
   return [
-    saving(save, values, h("div.two", h("div", h("label", { for: "quiet-from" }, t("hours.from")), from), h("div", h("label", { for: "quiet-to" }, t("hours.to")), to)), h("p.help", t("quiet.text"))),
+    saving(save, values, h("div.pair", h("div", h("label", { for: "quiet-from" }, t("hours.from")), from), h("div", h("label", { for: "quiet-to" }, t("hours.to")), to)), h("p.help", t("quiet.text"))),
     fromFile(facts, "alerts.quiet", { quiet: null }, save, said),
   ];
 }

@@ -50,7 +50,7 @@ function card(request) {
     h("p.when", span(request.from * 1000, request.to * 1000)),
     isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
     !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
-    h("a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),
+    h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),
   );
 }
 

@@ -1,6 +1,7 @@
 // The way in: claims a new doorbell, joins one that has an owner, or comes back with a backup or the recovery kit.
 import qrcode from "qrcode-generator";
 import { go } from "../app.js";
+import { LostError } from "../errors.js";
 import { call, origin } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { explain, shortDate, t } from "../ui/texts.js";
@@ -8,6 +9,7 @@ import { theRest } from "./rest.js";
 
 const SHORTEST_PASSPHRASE = 10;
 const TAIL = 6;
+const WAIT_MS = 1500;
 const LABEL = "[a-z0-9]([a-z0-9\\-]{0,30}[a-z0-9])?";
 
 export async function setup(content, hello) {
@@ -107,19 +109,20 @@ function join(content, hello, { secret, expected }) {
       await call("keepDraft", { passphrase, withRecovery: false });
       await call("offerCard", { secret });
       place.replaceChildren(h("div.card", h("h2", t("join.wait")), h("p", { role: "status" }, t("join.wait.text", { name }))));
-      timer = setInterval(async () => {
+      const look = async () => {
         try {
-          if (!(await call("answerInvitation", { passphrase, origin: origin(), expected }))) return;
-          clearInterval(timer);
-          await go("/timeline", { replace: true });
+          if (await call("answerInvitation", { passphrase, origin: origin(), expected })) await go("/timeline", { replace: true });
+          else timer = setTimeout(look, WAIT_MS);
         } catch (error) {
-          clearInterval(timer);
-          place.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
+          // A connection that is lost comes back; whoever waits has done their part.
+          if (error instanceof LostError) timer = setTimeout(look, WAIT_MS);
+          else place.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
         }
-      }, 1500);
+      };
+      timer = setTimeout(look, WAIT_MS);
     }),
   );
-  return () => clearInterval(timer);
+  return () => clearTimeout(timer);
 }
 
 // A new phone, an old owner

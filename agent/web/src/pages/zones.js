@@ -118,7 +118,7 @@ export function zones(facts, save) {
     "div.stack",
     picture,
     h("p.help", t("zones.how")),
-    h("div.row", close, cancel),
+    h("div.row.drawing", close, cancel),
     list,
     h("details", h("summary", t("zones.type")), h("label", { for: "zone-corners" }, t("zones.corners")), typed, h("div.row", add)),
     keen.element,

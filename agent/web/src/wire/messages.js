@@ -63,14 +63,14 @@ const approvalShape = object(
     segments: list(sealedItem, 0, 10_000),
   },
   {
-    posters: list(sealedItem, 0, 10_000), contact: base64Text, gaps: absences,
+    posters: list(sealedItem, 0, 10_000), sounds: list(sealedItem, 0, 10_000), contact: base64Text, gaps: absences,
     clips: list(object({ from_ms: count, to_ms: count, segments: sequence }), 1, 4096),
   },
 );
 
 export function approval(value) {
   const found = approvalShape(value);
-  for (const name of ["segments", "posters"]) distinct((found[name] ?? []).map((each) => each.id), name);
+  for (const name of ["segments", "posters", "sounds"]) distinct((found[name] ?? []).map((each) => each.id), name);
   return found;
 }
 

@@ -29,6 +29,8 @@ export const labelOf = (record) => (record.kind === "segment" ? record.label : r
 export const isShareable = (record) => record.kind === "segment" || record.complete;
 export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
 
+export const soundOf = (record) => (record.kind === "segment" ? record.sound?.file : record.sound_file);
+
 /** UTC ms, as agent/core/vault/spans.py counts: the end rounded up. */
 export function spanOf(record) {
   if (record.kind === "segment") return spanMs(record.span.utc_ms, record.span.start_us, record.span.end_us, record.span.quality);
@@ -66,6 +68,16 @@ export async function openCaptured(record, data, identity, device) {
   return { media, context, whole: true };
 }
 
+/** What was heard during a segment, as a film of its own. */
+export async function openSound(record, data, identity, device) {
+  const file = soundOf(record);
+  if (!file) throw new FormatError("error.no-sound");
+  await requireSignedBytes(file, data);
+  const { media, context } = await splitMedia(await open(data, identity));
+  agree(record, context, device, record.sound);
+  return media;
+}
+
 export async function openPoster(record, data, identity) {
   const file = posterOf(record);
   if (!file) throw new FormatError("error.no-poster");
@@ -79,7 +91,8 @@ export async function openPoster(record, data, identity) {
 
 const sorted = (value) => value && Object.keys(value).filter((key) => key !== "v").sort().map((key) => [key, value[key]]);
 
-function agree(record, context, device) {
+/** `signed`: of which media the record speaks, the pictures or the sound. */
+function agree(record, context, device, signed = record) {
   const [id, event, ordinal] =
     record.kind === "segment"
       ? [record.id, record.event, record.ordinal]
@@ -88,8 +101,8 @@ function agree(record, context, device) {
   const whole =
     record.kind === "segment"
       ? JSON.stringify(sorted(context.span)) === JSON.stringify(sorted(record.span)) &&
-        context.media_bytes === record.media_size &&
-        context.sha256_media === record.sha256_media
+        context.media_bytes === signed.media_size &&
+        context.sha256_media === signed.sha256_media
       : context.span.boot === record.begin.boot && context.span.start_us === record.begin.start_us;
   if (!said || !whole) throw new OpenError("error.other-record");
 }
