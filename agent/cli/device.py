@@ -61,6 +61,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         ("device", f"{answer['device']} ({answer['device_id']})"),
         ("owners", ", ".join(answer["owners"]) or "none yet: nothing is recorded.  doorward owner enrol"),
         ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
+        *([("sound", sound)] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
         (
             "motion",
             f"{counted(recorder['events'], 'event')}, {counted(recorder['frames'], 'frame')}, "

@@ -75,6 +75,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
                         "clock": entry.quality.value,
                         "size_bytes": entry.size_bytes,
                         "poster": entry.poster is not None,
+                        "sound": entry.sound is not None,
                         "whole": entry.whole,
                     }
                     for entry in entries
@@ -88,7 +89,8 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
             event = entry.event
             click.echo(click.style(f"{_time(entry.start_ms)} UTC  event {event}", bold=True))
         seconds = (entry.end_ms - entry.start_ms) / _MS_PER_S
-        marks = ["poster"] * (entry.poster is not None) + ["cut off"] * (not entry.whole)
+        marks = ["poster"] * (entry.poster is not None) + ["sound"] * (entry.sound is not None)
+        marks += ["cut off"] * (not entry.whole)
         marks += ["date not certain"] * (entry.quality.value == "unknown")
         click.echo(
             f"  {entry.id}  {_time(entry.start_ms)[11:]}  {seconds:5.1f} s  {entry.size_bytes / 1000:7.0f} kB"
@@ -308,6 +310,8 @@ def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
             out.write(reader.read(entry.id, offset, min(_PIECE_BYTES, entry.size_bytes - offset)))
     if entry.poster is not None:
         (folder / entry.poster.name).write_bytes(reader.read_poster(entry.id) or b"")
+    if entry.sound is not None:
+        (folder / entry.sound.name).write_bytes(reader.read_sound(entry.id) or b"")
 
 
 def _say_files(**by_word: list[str]) -> None:

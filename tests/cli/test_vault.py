@@ -31,7 +31,7 @@ def stored(tmp_path: Path) -> TestVault:
     made = make_vault(RealDisk(), index=SqliteIndex(folder.index), root=folder.vault)
     began = made.clock.now()
     made.clock.advance(60)
-    made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"jpeg")
+    made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"jpeg", sound=box(b"mdat", b"heard"))
     made.vault.watching(began, made.clock.advance(600))
     made.vault.gap(GapReason.PRIVACY, made.clock.now(), made.clock.advance(1800))
     began = made.clock.now()
@@ -136,4 +136,5 @@ def test_export_copies_ciphertext_and_the_records_that_vouch_for_it(
         if path.exists()  # type: ignore[union-attr]
     ]
     assert segment_file(tmp_path, 0).read_bytes() == (out / segment_file(tmp_path, 0).name).read_bytes()
+    assert [len(list(out.glob(f"*.{kind}.age"))) for kind in ("poster", "sound")] == [1, 1]
     run("export", str(out), status=2)

@@ -30,7 +30,7 @@ from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.trusting import offer_bundle, trust_root
-from agent.ports import CameraEnd
+from agent.ports import CameraEnd, Microphone
 from agent.requester.asking import Question
 from agent.requester.bundles import make_bundle
 from agent.requester.identity import Requester, SignedMessage
@@ -270,12 +270,16 @@ class Street:
         except DoorwardError:
             return False
 
-    def record(self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = ()) -> None:
+    def record(
+        self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = (),
+        open_microphone: Callable[[], Microphone] | None = None,
+    ) -> None:  # fmt: skip
         """Enrol the owner, then play `footage` to its end as if it had been now; somebody rings on the way."""
         camera = FileCamera(footage)
         solo = Solo(
             load(self.configuration(NO_CAMERA)),
             open_camera=lambda: RingingCamera(camera, seconds(ring_after_s), solo.press_button),
+            open_microphone=open_microphone,
         )
         solo.start()
         try:

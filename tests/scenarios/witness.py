@@ -224,6 +224,7 @@ class Auditor:
         approval, manifest = self._opened(first, disclosure)
         items = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
         items |= {(PartKind.POSTER, item.id): item for item in approval.posters}
+        items |= {(PartKind.SOUND, item.id): item for item in approval.sounds}
         whole, unfinished = len(first), 0
         for number in sorted(sent.pieces.keys() - {0}):
             if number > len(manifest.parts):
