@@ -9,20 +9,31 @@ import ast
 import base64
 import json
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import agent.core.ledger as ledger_of_ours
+from agent.errors import DoorwardError
+from agent.wire import strictjson
 from tests import second_reader
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.envelope import key_id, open_envelope, public_key
 from tests.second_reader.json_once import RefusedError, parse
+from tests.second_reader.messages import read_message
 from tests.second_reader.requests import judge, trust_bundle
+from tests.wire.samples import EVERY_MESSAGE
 
+PLAIN = {
+    "contact-card": "contact-card", "tip-text": "tip-text", "tip-manifest": "tip-manifest",
+    "tip-manifest-of-words": "tip-manifest",
+}  # fmt: skip
+"""What is sealed and not signed."""
 VECTORS = Path(__file__).parents[1] / "vectors"
 REQUESTS = sorted((VECTORS / "wire" / "requests").glob("*.json"))
 BAD = sorted((VECTORS / "vault" / "bad").iterdir())
@@ -64,6 +75,91 @@ def test_it_opens_every_signed_message_of_the_vectors() -> None:
             key = keys[vector["signed_by"]]
             payload = open_envelope(vector["envelope"].encode(), name, {key_id(key): key}, limit=6 << 20)
             assert payload == vector["payload"].encode(), path.stem
+
+
+STRANGE: tuple[Any, ...] = (
+    None, "", 0, -1, 1, True, [], {}, "a  b", "x" * 3000, 2**53, [0], [[]], "ed25519:" + "A" * 43,
+)  # fmt: skip
+
+
+def changed(value: Any) -> Iterator[tuple[str, Any]]:
+    """`value`, a message, with one thing in it removed, doubled, added or made strange, at every place."""
+    for path in places(value):
+        for name, change in CHANGES.items():
+            copy = json.loads(json.dumps(value))
+            if change(at(copy, path[:-1]), path[-1]):
+                yield f"{path}: {name}", copy
+        for strange in STRANGE:
+            copy = json.loads(json.dumps(value))
+            at(copy, path[:-1])[path[-1]] = strange
+            yield f"{path}: {strange!r:.30}", copy
+
+
+def _without(inside: Any, key: Any) -> bool:
+    del inside[key]
+    return True
+
+
+def _twice(inside: Any, key: Any) -> bool:
+    if isinstance(inside, list):
+        inside.append(inside[key])
+    return isinstance(inside, list)
+
+
+def _another_end(inside: Any, key: Any) -> bool:
+    if isinstance(inside[key], str):
+        inside[key] = inside[key][:-1] + "q"
+    return isinstance(inside[key], str)
+
+
+def _another_key(inside: Any, key: Any) -> bool:
+    if isinstance(inside[key], dict):
+        inside[key]["another"] = 1
+    return isinstance(inside[key], dict)
+
+
+CHANGES = {"without": _without, "twice": _twice, "another end": _another_end, "another key": _another_key}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+@pytest.mark.parametrize("name", sorted(EVERY_MESSAGE))
+def test_it_reads_every_message_and_agrees_with_ours_about_what_is_wrong_with_one(name: str) -> None:
+    kind = type(EVERY_MESSAGE[name])
+    signed_as = str(getattr(kind, "PAYLOAD_TYPE", ""))
+    read_as = signed_as.removeprefix("application/vnd.doorward.").removesuffix("+json") or PLAIN[name]
+    good = strictjson.encode(EVERY_MESSAGE[name])
+    read_message(read_as, good)
+
+    def ours(data: bytes) -> None:
+        strictjson.decode(data, kind, limit_bytes=48 << 20)
+
+    disagreements = []
+    for what, value in changed(json.loads(good)):
+        data = json.dumps(value, ensure_ascii=False).encode()
+        verdicts = refuses(ours, data, DoorwardError), refuses(partial(read_message, read_as), data, RefusedError)
+        if verdicts[0] != verdicts[1]:
+            disagreements.append((what, f"refused by ours: {verdicts[0]}, by the second: {verdicts[1]}"))
+    assert disagreements == []
+
+
+def refuses(reader: Callable[[bytes], object], data: bytes, error: type[Exception]) -> bool:
+    try:
+        reader(data)
+    except error:
+        return True
+    return False
 
 
 def test_it_measures_areas_and_finds_places_and_cells_as_the_vectors_say() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
-from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
@@ -38,13 +36,6 @@ def bech32(text: str) -> tuple[str, bytes]:
     whole, spare = bits[: len(bits) // 8 * 8], bits[len(bits) // 8 * 8 :]
     refuse_unless(len(spare) < 5 and "1" not in spare, "padding")
     return human, bytes(int(whole[at : at + 8], 2) for at in range(0, len(whole), 8))
-
-
-def hybrid_recipient(value: Any) -> bytes:
-    refuse_unless(type(value) is str and re.fullmatch("age1pq1[a-z0-9]{1952}", value), "recipient")
-    human, key = bech32(value)
-    refuse_unless(human == "age1pq" and len(key) == 1216, "recipient")
-    return key
 
 
 def open_age(data: bytes, identity: str) -> bytes:

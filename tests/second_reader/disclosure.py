@@ -9,99 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.second_reader import ledger, vault
-from tests.second_reader.age import hybrid_recipient, open_age, split
-from tests.second_reader.envelope import key_id, open_envelope, public_key
-from tests.second_reader.json_once import (
-    HEX32,
-    HEX64,
-    LABEL,
-    MILLISECONDS,
-    SEGMENT,
-    V1,
-    fields,
-    integer,
-    many,
-    matching,
-    one_of,
-    parse,
-    refuse_unless,
-)
-
-_ENVELOPE = matching(r"(?s).*")
-_RECIPIENT = matching("age1(pq1[a-z0-9]{1952}|[a-z0-9]{58})")
-_STATED = {"v": V1, "device": public_key, "owner_time_ms": MILLISECONDS, "nonce": HEX32}
-_WHY = one_of(
-    "no longer kept", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed",
-    "nothing happened", "clock unknown", "device off", "not known yet",
-)  # fmt: skip
-
-
-def _item(value: Any) -> Any:
-    return fields(value, {"id": SEGMENT, "payload_sha256": HEX64, "header_sha256": HEX64})
-
-
-def _part(value: Any) -> Any:
-    return fields(
-        value, {"kind": one_of("segment", "poster", "sound"), "id": SEGMENT, "size_bytes": integer(1), "sha256": HEX64}
-    )
-
-
-def _manifest(payload: bytes) -> dict[str, Any]:
-    return fields(
-        parse(payload, limit=48 << 20),
-        {
-            "v": V1, "disclosure": HEX32, "device": public_key, "request": HEX64, "approval": _ENVELOPE,
-            "enrolment": _ENVELOPE, "ledger": _proof,
-        },
-        {"records": many(_ENVELOPE, 0, 20_000), "parts": many(_part, 0, 30_000), "seconding": _ENVELOPE},
-    )  # fmt: skip
-
-
-def _proof(value: Any) -> Any:
-    must = {"checkpoint": _ENVELOPE, "entry": _ENVELOPE, "index": integer(0)}
-    return fields(value, must, {"path": many(HEX64, 0, 64)})
-
-
-def _enrolment(payload: bytes) -> dict[str, Any]:
-    def recipient(value: Any) -> Any:
-        return fields(value, {"name": LABEL, "recipient": _RECIPIENT})
-
-    def approver(value: Any) -> Any:
-        return fields(value, {"name": LABEL, "key": public_key})
-
-    return fields(
-        parse(payload, limit=4 << 20),
-        {
-            **_STATED, "epoch": integer(1), "recipients": many(recipient, 1, 8), "approvers": many(approver, 1, 8),
-            "recovery": _RECIPIENT,
-        },
-        {"previous": HEX64, "approvals_needed": one_of(1, 2)},
-    )  # fmt: skip
-
-
-def _approval(payload: bytes) -> dict[str, Any]:
-    def gap(value: Any) -> Any:
-        return fields(value, {"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "why": _WHY})
-
-    def clip(value: Any) -> Any:
-        return fields(value, {"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "segments": integer(1)})
-
-    return fields(
-        parse(payload, limit=4 << 20),
-        {**_STATED, "request": HEX64, "reply": hybrid_recipient},
-        {
-            "segments": many(_item, 0, 10_000), "posters": many(_item, 0, 10_000),
-            "sounds": many(_item, 0, 10_000), "contact": _ENVELOPE,
-            "gaps": many(gap, 0, 4096), "clips": many(clip, 0, 4096),
-        },
-    )  # fmt: skip
+from tests.second_reader.age import open_age, split
+from tests.second_reader.envelope import key_id, open_envelope
+from tests.second_reader.json_once import refuse_unless
+from tests.second_reader.messages import read_message
 
 
 def read_disclosure(
     parts: Sequence[bytes], reply_identity: str, request_payload: bytes
 ) -> list[tuple[str, str, bytes]]:
     """Kind, id and content (fMP4 or JPEG) of each part from the second on; part 0 is read and everything verified."""
-    request = parse(request_payload, limit=8192)
+    request = read_message("footage-request", request_payload)
     sealed = open_age(parts[0], reply_identity)
     manifest = _signed_by_its_device(sealed)
     device = manifest["device"]
@@ -110,10 +28,10 @@ def read_disclosure(
     owners = _enrolled(manifest)
     signers = {key_id(each["key"]): each["key"] for each in owners["approvers"]}
     payload = open_envelope(manifest["approval"].encode(), "approval", signers, limit=6 << 20)
-    approval = _approval(payload)
+    approval = read_message("approval", payload)
     refuse_unless(approval["device"] == device, "another device")
     refuse_unless(approval["request"] == manifest["request"] == _sha256(request_payload), "another request")
-    refuse_unless(approval["reply"] == hybrid_recipient(request["reply"]), "another reply key")
+    refuse_unless(approval["reply"] == request["reply"], "another reply key")
 
     if owners.get("approvals_needed", 1) == 2:
         refuse_unless("seconding" in manifest, "one of two")
@@ -123,20 +41,20 @@ def read_disclosure(
     head = ledger.checkpoint(manifest["ledger"]["checkpoint"], device)
     written = manifest["ledger"]["entry"].encode()
     entry = ledger.entry(written)
-    path = [bytes.fromhex(each) for each in manifest["ledger"].get("path", [])]
+    path = [bytes.fromhex(each) for each in manifest["ledger"]["path"]]
     ledger.check_inclusion(ledger.leaf(written), manifest["ledger"]["index"], head[0], path, head[1])
     said = tuple(entry.get(key) for key in ("kind", "request", "requester", "disclosure", "subject"))
     wanted = ("approved", request["id"], request["requester"], manifest["disclosure"], _sha256(payload))
     refuse_unless(said == wanted, "another entry")
 
     # what was approved is what came, sealed as it was recorded
-    items = {("segment", each["id"]): each for each in approval.get("segments", [])}
+    items = {("segment", each["id"]): each for each in approval["segments"]}
     items |= {("poster", each["id"]): each for each in approval.get("posters", [])}
     items |= {("sound", each["id"]): each for each in approval.get("sounds", [])}
-    listed = manifest.get("parts", [])
+    listed = manifest["parts"]
     refuse_unless(len(listed) == len(parts) - 1 == len(items), "number of parts")
     refuse_unless({(each["kind"], each["id"]) for each in listed} == set(items), "parts and items")
-    records = [vault.record(line.encode(), device)["record"] for line in manifest.get("records", [])]
+    records = [vault.record(line.encode(), device)["record"] for line in manifest["records"]]
     recorded = {each["id"]: each for each in records if each["kind"] == "segment"}
     opened = []
     for part, data in zip(listed, parts[1:], strict=True):
@@ -147,19 +65,19 @@ def read_disclosure(
 
 def _signed_by_its_device(sealed: bytes) -> dict[str, Any]:
     """The key is inside what it signed: read it, then demand its signature over the whole."""
-    claimed = _manifest(_unverified(sealed))["device"]
-    return _manifest(open_envelope(sealed, "disclosure-manifest", {key_id(claimed): claimed}, limit=len(sealed)))
+    claimed = read_message("disclosure-manifest", _unverified(sealed))["device"]
+    payload = open_envelope(sealed, "disclosure-manifest", {key_id(claimed): claimed}, limit=len(sealed))
+    return read_message("disclosure-manifest", payload)
 
 
 def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
     """The owners whom the device says it obeys."""
     envelope = manifest["enrolment"].encode()
-    found = _enrolment(_unverified(envelope))
+    found = read_message("enrolment", _unverified(envelope))
     signers = {key_id(each["key"]): each["key"] for each in found["approvers"]}
     if found["epoch"] == 1:
         open_envelope(envelope, "enrolment", signers, limit=6 << 20)
     refuse_unless(found["device"] == manifest["device"], "owners of another device")
-    refuse_unless((found["epoch"] == 1) == ("previous" not in found), "no list before the first, one before others")
     return found
 
 
@@ -167,7 +85,7 @@ def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approva
     """Where two are needed, another approver signed that they agree."""
     envelope = manifest["seconding"].encode()
     payload = open_envelope(envelope, "seconding", signers, limit=6 << 20)
-    found = fields(parse(payload, limit=4 << 20), {**_STATED, "request": HEX64, "approval": HEX64})
+    found = read_message("seconding", payload)
     refuse_unless(found["device"] == manifest["device"], "another device")
     refuse_unless((found["request"], found["approval"]) == (manifest["request"], _sha256(approval)), "another approval")
     first, second = (_signer(each) for each in (manifest["approval"].encode(), envelope))

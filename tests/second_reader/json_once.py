@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -82,10 +82,20 @@ def fields(value: Any, must: Mapping[str, Check], may: Mapping[str, Check] | Non
     """The object's fields, each as its check returned it; absent ones are not in it."""
     refuse_unless(isinstance(value, dict), "no object")
     known = {**must, **(may or {})}
-    given = {key: each for key, each in value.items() if not (each is None and may and key in may)}
+    given = {
+        key: each for key, each in value.items() if not (each is None and key in (may or {}) and key not in DEFAULTED)
+    }
     refuse_unless(set(given) <= set(known) and set(must) <= set(given), "unknown or missing keys")
     return {key: known[key](each) for key, each in given.items()}
 
+
+DEFAULTED = frozenset(
+    (
+        "segments", "posters", "sounds", "clips", "records", "parts", "stored", "incomplete", "roots_added",
+        "roots_removed", "told", "limits", "revoked", "approvals_needed", "smallest_share",
+    )
+)  # fmt: skip
+"""Optional ones whose absence means a value of their own; so `null` would be a second spelling."""
 
 # --- types of section 1
 
@@ -140,11 +150,19 @@ def binary(text: Any) -> bytes:
     return data
 
 
+def distinct(values: Sequence[Any]) -> None:
+    refuse_unless(len(set(values)) == len(values), "something twice")
+
+
 V1 = one_of(1)
 HEX32, HEX64 = matching("[0-9a-f]{32}"), matching("[0-9a-f]{64}")
 KEY_ID = matching("[0-9a-f]{16}")
 LABEL = matching("(?!-)[a-z0-9-]{1,32}(?<!-)")
 SEGMENT = matching("[a-z2-7]{26}")
+_BECH32 = "[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
+HYBRID = matching(f"age1pq1{_BECH32}{{1952}}")
+RECIPIENT = matching(f"age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})")
+"""Whether its checksum fits, only who seals to it needs to know."""
 SECONDS = integer(0, 253_402_300_799)
 MILLISECONDS = integer(0, 253_402_300_799_999)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.second_reader.age import hybrid_recipient
 from tests.second_reader.area import Area, area, place
 from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, public_key
 from tests.second_reader.json_once import (
     HEX32,
+    HYBRID,
     KEY_ID,
     LABEL,
     SECONDS,
     V1,
     RefusedError,
+    distinct,
     fields,
     integer,
     many,
@@ -45,43 +46,56 @@ def contact(value: Any) -> dict[str, Any]:
     return found
 
 
-def footage_request(payload: bytes) -> dict[str, Any]:
+def footage_request(value: Any) -> dict[str, Any]:
     found = fields(
-        parse(payload, limit=8192),
+        value,
         {
             "v": V1, "id": HEX32, "requester": LABEL, "seq": integer(1), "audience": KEY_ID, "kind": KIND,
             "case": text(64), "incident": INCIDENT, "description": text(500), "area": area, "from": SECONDS,
-            "to": SECONDS, "not_after": SECONDS, "reply": hybrid_recipient, "contact": contact,
+            "to": SECONDS, "not_after": SECONDS, "reply": HYBRID, "contact": contact,
         },
     )  # fmt: skip
     refuse_unless(found["from"] < found["to"], "window")
     return found
 
 
-def _requester(value: Any) -> dict[str, Any]:
+def requester_entry(value: Any) -> dict[str, Any]:
     def key(each: Any) -> dict[str, Any]:
         must = {"key": public_key, "from_s": SECONDS, "until_s": SECONDS}
-        return fields(each, must, {"revoked": one_of(True, False)})
+        found = fields(each, must, {"revoked": one_of(True, False)})
+        refuse_unless(found["from_s"] <= found["until_s"], "it ends before it begins")
+        return found
 
     def region(each: Any) -> dict[str, Any]:
-        return fields(each, {"south_west": place, "north_east": place})
+        found = fields(each, {"south_west": place, "north_east": place})
+        low, high = found["south_west"], found["north_east"]
+        refuse_unless(low[0] < high[0] and low[1] < high[1], "inside out")
+        return found
 
+    limits = {name: integer(0) for name in LIMITS}
     return fields(
         value,
         {"id": LABEL, "name": text(100), "kind": KIND, "keys": many(key, 1, 8), "regions": many(region, 1, 32)},
-        {"limits": lambda each: fields(each, {}, {name: integer(0) for name in LIMITS})},
+        {
+            "limits": lambda each: fields(each, {}, limits),
+            "tips": matching("age1pq1[qpzry9x8gf2tvdw0s3jn54khce6mua7l]{1952}"),
+        },
     )
+
+
+def trust_bundle_entries(value: Any) -> dict[str, Any]:
+    must = {"v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS}
+    found = fields(value, {**must, "requesters": many(requester_entry, 0, 1024)})
+    listed = found["requesters"]
+    distinct([each["id"] for each in listed])
+    distinct([each["name"].casefold() for each in listed])
+    distinct([key["key"] for each in listed for key in each["keys"]])
+    return found
 
 
 def trust_bundle(data: bytes, root: bytes) -> dict[str, Any]:
     payload = open_envelope(data, "trust-bundle", {key_id(root): root}, limit=3 << 19)
-    found = fields(
-        parse(payload, limit=1 << 20),
-        {
-            "v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS,
-            "requesters": many(_requester, 0, 1024),
-        },
-    )  # fmt: skip
+    found = trust_bundle_entries(parse(payload, limit=1 << 20))
     refuse_unless(found["root"] == key_id(root), "another root")
     return found
 
@@ -98,7 +112,7 @@ def judge(data: bytes, bundle: Mapping[str, Any], *, now_s: int) -> str:
         refuse_unless(_type(data) in ACCEPTED, "a type that no device accepts")
         payload = open_envelope(data, "footage-request", {name: key for name, (key, _) in listed.items()})
         signer = listed[parse(data, limit=12_288)["signatures"][0]["keyid"]][1]
-        request = footage_request(payload)
+        request = footage_request(parse(payload, limit=8192))
         if request["requester"] != signer["id"] or request["audience"] != bundle["root"]:
             return "unsigned"  # the key is not trusted for that requester under that root
         refuse_unless(request["kind"] == signer["kind"], "another kind")
