@@ -129,6 +129,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
         kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder['in_memory_bytes'] / 1e6:.1f} MB)"
         rows.append(("memory", f"{kept} wait for the disk"))
+    rows += _opinion_rows(recorder)
     wear = answer.get("wear") or recorder.get("wear")
     if wear and wear["bytes_per_recorded_hour"]:
         rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
@@ -140,6 +141,21 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         read = f"{scrub['segments']} segments read again, {scrub['read_bytes'] / 1e6:.1f} MB"
         rows.append(("scrub", scrub["fault"] or f"{read}, no damage"))
     return rows
+
+
+def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nothing of a doorbell without one, unless its owner counts on it."""
+    opinion = recorder.get("opinion") or {}
+    rows = {
+        "looking": f"{counted(opinion.get('looks', 0), 'look')}, {opinion.get('ms_per_look', 0):.0f} ms each",
+        "resting": "resting while the board is too warm or its supply too weak",
+        "failed": click.style(str(opinion.get("detail")), fg="red"),
+    }
+    words = rows.get(opinion.get("state", "off"))
+    if words is None:
+        return []
+    gone = f"; {counted(recorder['let_go'], 'event')} not kept" if recorder.get("let_go") else ""
+    return [("opinion", words + gone)]
 
 
 def _panel_words(panel: dict[str, Any]) -> str:

@@ -66,6 +66,7 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
         ("packets_dropped", "counter", "packets_dropped_total", "Encoded packets for which there was no room."),
         ("events", "counter", "events_total", "Events since the start."),
         ("segments", "counter", "segments_acknowledged_total", "Segments made durable since the start."),
+        ("let_go", "counter", "events_let_go_total", "Events not kept because of clips.keep, since the start."),
         ("recorded_s", "counter", "recorded_seconds_total", "Footage made durable since the start."),
         ("in_memory_bytes", "gauge", "recorder_queue_bytes", "Footage in memory that is not durable yet."),
     ):
@@ -74,6 +75,18 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
     yield _one(
         "motion_seconds_per_frame", "gauge", "Cost of motion detection.", None if cost_ms is None else cost_ms / 1e3
     )
+    yield from _opinion(recorder.get("opinion") or {})
+
+
+def _opinion(opinion: Mapping[str, Any]) -> Iterator[Figure]:
+    """How it does, never what it saw."""
+    if opinion.get("state", "off") == "off":
+        return
+    looking = float(opinion["state"] == "looking")
+    yield _one("opinion_looking", "gauge", "1 while the second opinion looks at events.", looking)
+    yield _one("opinion_looks_total", "counter", "Frames of events looked at since the start.", opinion["looks"])
+    yield _one("opinion_dropped_total", "counter", "Frames there was no time to look at.", opinion["dropped"])
+    yield _one("opinion_seconds_per_look", "gauge", "How long a look takes.", opinion["ms_per_look"] / 1e3)
 
 
 def _disk(disk: Mapping[str, Any]) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,10 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
         assert "segments  animal\n" in capsys.readouterr().out
         assert run(doorward, ["owner", "open", "--json", *where]) == 0
         assert json.loads(capsys.readouterr().out)["clips"][0]["seen"] == ["animal"]
+        config = tmp_path / "doorward.toml"
+        config.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n')
+        assert run(doorward, ["status", "--config", str(config)]) == 0
+        assert re.search(r"opinion +[0-9]+ looks, [0-9]+ ms each\n", capsys.readouterr().out)
 
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
