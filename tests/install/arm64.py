@@ -20,7 +20,8 @@ from pathlib import Path
 
 from tests.install.camera import DRAWN
 from tests.install.container import CACHE, ENVIRONMENT, ROOT, base, copy_source, wheelhouse
-from tests.install.run import ANSWERS, RESULTS
+from tests.install.run import RESULTS
+from tests.install.story import ANSWERS
 
 PACKAGES = "systemd,python3,python3-venv,ca-certificates,util-linux,passwd"
 TESTS = ("tests/wire", "tests/core/vault", "tests/core/test_progress.py", "tests/adapters/test_handover_socket.py")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.install.camera import DRAWN
 from tests.install.container import SMALL, SMALL_SUITE, Container, copy_source, small_is_there, why_not
-from tests.install.run import Story
+from tests.install.story import Story
 
 
 def why_skipped() -> str:

@@ -1,0 +1,443 @@
+"""The life of an installation, a step at a time: each says what it measured, or raises what did not hold.
+
+Steps build on the ones before, in the order of `run.STEPS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.install.camera import CAMERAS, put_camera
+from tests.install.container import ROOT, Container, copy_source, wheelhouse
+
+ROLES = ("custodian", "recorder", "uplink")
+ANSWERS = """\
+[device]
+name = "front-door"
+position = { latitude = 52.0902, longitude = 5.1115 }
+[camera]
+CAMERA
+[clips]
+longest_clip_s = 20.0
+[panel]
+backend = "simulated"
+socket = "/run/doorward/bridge/bridge.sock"
+start = false
+agent_user = "doorward-recorder"
+[log]
+format = "json"
+"""
+OUTSIDE = ("198.51.100.1/32",)
+"""An address of the internet's (RFC 5737), lent to the loopback while the probes run."""
+NARROWED = "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n"
+"""What the uplink's unit says an operator can add; here the broker is on this machine."""
+NOT_OURS = re.compile(
+    r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
+    r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
+)
+"""What a running system changes by itself, the account files (their lines are compared), and the test's own broker."""
+
+
+class Story:
+    """One container, and what was found out in it."""
+
+    def __init__(self, box: Container) -> None:
+        self.box = box
+        self.suite = box.suite
+        self.answers = ""
+        self.kill_count = int(os.environ.get("DOORWARD_KILLS", "100"))
+        self.injections = 0
+        self.before: dict[str, str] = {}
+        self.accounts = ""
+        self.roles = (*ROLES, "bridge")
+
+    # --- Steps, in this order
+
+    def prepare(self, camera: str) -> None:
+        """What a person brings along: the release, its wheels, and the answers."""
+        copy_source(self.box.root / "root" / "src")
+        shutil.copytree(wheelhouse(), self.box.root / "root" / "src" / "wheelhouse")
+        self.answers = ANSWERS.replace("CAMERA", camera)
+        (self.box.root / "root" / "answers.toml").write_text(self.answers)
+
+    def install(self) -> str:
+        if not self.answers:
+            self.prepare(put_camera(self.suite, self.box.root))
+            self.box.run("python3", "-m", "compileall", "-q", "/usr/lib/python3/dist-packages", check=False)
+        self.before, self.accounts = self.box.files(), self._accounts()
+        seconds = self._install()
+        return f"without a network, from the wheelhouse: {seconds:.0f} s; custodian, recorder and bridge active"
+
+    def first_clip(self) -> str:
+        copy_source(self.box.root / "root" / "repo", tests=True)
+        self._inside("enrol")
+        found = self._inside("record", "1")
+        seen = CAMERAS[self.suite]
+        return f"first sealed segment {found['seconds']} s after the owner enrolled; filmed: {seen}"
+
+    def broker(self) -> str:
+        run = self.box.run
+        run("systemctl", "stop", "mosquitto")
+        run("doorward", "broker", "init", "--host", "localhost", "--host", "127.0.0.1", "--address", "127.0.0.1")
+        run("doorward", "link", "request")
+        device = json.loads(run("doorward", "status", "--json").stdout)["device_id"]
+        run("doorward", "broker", "add-device", device, "--csr", "/etc/doorward/tls/device.csr")
+        folder = "/etc/mosquitto/doorward"
+        run("doorward", "link", "accept", "--host", "localhost", "--ca", f"{folder}/authorities/broker.pem",
+            "--certificate", f"{folder}/clients/{device}.pem")  # fmt: skip
+        run("chown", "-R", "mosquitto:", folder)
+        run("systemd-run", "-q", "--unit=broker", "mosquitto", "-c", f"{folder}/mosquitto.conf")
+        run("systemctl", "restart", "doorward.target", *(f"doorward-{role}" for role in ROLES))
+        self._until(lambda: self._status()["link"]["link"] == "connected", "the link")
+        return "own authority, signing request, certificate; the uplink is connected over TLS 1.3"
+
+    def request(self) -> str:
+        found = self._inside("ask")
+        return f"{found['segments']} segments asked for, approved, uploaded, received, opened and verified"
+
+    def home(self) -> str:
+        """The uplink's other broker: a home's, with no certificate, from the same sandbox."""
+        (self.box.root / "etc/mosquitto/home.conf").write_text("listener 1884 127.0.0.1\nallow_anonymous true\n")
+        self.box.run("systemd-run", "-q", "--unit=home-broker", "mosquitto", "-c", "/etc/mosquitto/home.conf")
+        path = self.box.root / "etc/doorward/doorward.toml"
+        before = path.read_text()
+        path.write_text(before + '\n[home_assistant]\nhost = "127.0.0.1"\nport = 1884\n')
+        self.box.run("doorward", "apply")
+        asked = (
+            "from paho.mqtt import subscribe; "
+            "print(subscribe.simple('homeassistant/device/+/config', hostname='127.0.0.1', port=1884).payload.decode())"
+        )
+        python = "/opt/doorward/current/venv/bin/python"
+        told = json.loads(self.box.run("timeout", "90", python, "-c", asked).stdout)
+        path.write_text(before)
+        self.box.run("doorward", "apply")
+        self.box.run("systemctl", "stop", "home-broker")
+        self._until(lambda: self._status()["link"].get("link") == "connected", "the link, again")
+        return f"Home Assistant's broker was told of {len(told['components'])} entities"
+
+    def weight(self) -> str:
+        """PSS and CPU of each role while it records."""
+        pids = self._pids()
+        before, started = {role: self._cpu_s(pid) for role, pid in pids.items()}, time.monotonic()
+        self._inside("record", "3")
+        passed_s = time.monotonic() - started
+        pss = {role: self._pss_mb(pid) for role, pid in pids.items()}
+        cpu = {role: (self._cpu_s(pid) - before[role]) / passed_s * 100 for role, pid in pids.items()}
+        told = ", ".join(f"{role} {pss[role]:.0f} MB and {cpu[role]:.1f} %" for role in self.roles)
+        return f"PSS and CPU of a core over {passed_s:.0f} s: {told}; together {sum(pss.values()):.0f} MB"
+
+    def doctor(self) -> str:
+        found = json.loads(self.box.run("doorward", "doctor", "--json", check=False).stdout)["findings"]
+        faults = [f"{each['subject']}: {each['message']}" for each in found if each["health"] == "bad"]
+        assert not faults, faults
+        assert all(each["remedy"] for each in found if each["health"] != "fine")
+        camera = next(each["message"] for each in found if each["subject"] == "camera")
+        return f"{len(found)} things looked at, no fault; the camera: {camera}"
+
+    def page(self) -> str:
+        path = self.box.root / "etc/doorward/doorward.toml"
+        path.write_text(path.read_text() + "\n[page]\n")
+        self.box.run("doorward", "apply")
+        self._until(lambda: self.box.run("doorward", "page", "code", "--json", check=False).returncode == 0, "the page")
+        asked = (
+            "import ssl, urllib.request as u; "
+            "print(u.urlopen('https://127.0.0.1:8443/', context=ssl._create_unverified_context()).status)"
+        )
+        status = self.box.run("python3", "-c", asked).stdout.strip()
+        said = self.box.run("python3", "/root/src/scripts/installation", "install").stdout
+        assert "https://front-door.local:8443/" in said, said
+        assert "▀" in said, said
+        path.write_text(path.read_text().replace("\n[page]\n", ""))
+        self.box.run("doorward", "apply")
+        self._until(lambda: self._status()["link"].get("link") == "connected", "the doorbell without a page")
+        assert self.box.property("doorward-custodian", "PrivateNetwork") == "yes"
+        return (
+            f"with [page] the custodian answers on the local network ({status}), and the installer ends with its "
+            "address and QR code; without it, it has no network again"
+        )
+
+    def probes(self) -> str:
+        shutil.copy(ROOT / "tests" / "install" / "probes.py", self.box.root / "opt" / "probes.py")
+        for address in OUTSIDE:
+            self.box.run("ip", "address", "add", address, "dev", "lo")
+        dropins = ROOT / "systemd" / "dropins"
+        tried = dict.fromkeys(self.roles, "")
+        tried |= {name: (dropins / f"{name}.conf").read_text() for name in ("custodian-page", "recorder-rtsp")}
+        tried["uplink-narrowed"] = NARROWED
+        with ThreadPoolExecutor(4) as pool:  # most of it is waiting for answers that do not come
+            counts = list(pool.map(self._probed, tried, tried.values()))
+        for address in OUTSIDE:
+            self.box.run("ip", "address", "del", address, "dev", "lo")
+        (self.box.root / "opt/probes.py").unlink()
+        return "succeeded: " + "; ".join(counts)
+
+    def _probed(self, name: str, dropin: str) -> str:
+        """Try them from a copy of the role's unit, and as root without one."""
+        role = name.partition("-")[0]
+        python = "/opt/doorward/current/venv/bin/python"
+        text = (ROOT / "systemd" / f"doorward-{role}.service").read_text()
+        text = re.sub(r"^ExecStart=.*$", f"ExecStart={python} -I /opt/probes.py {name}", text, flags=re.MULTILINE)
+        text = re.sub(r"^Type=notify$", "Type=oneshot", text, flags=re.MULTILINE)
+        text = re.sub(r"^(Watchdog|Restart|PartOf|After|Wants|NotifyAccess).*\n", "", text, flags=re.MULTILINE)
+        text = text.partition("[Install]")[0].replace("TimeoutStartSec=infinity", "TimeoutStartSec=60") + dropin
+        unit = f"probe-{name}"
+        self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', unit, text)
+        self.box.run("systemctl", "daemon-reload")
+        self.box.run("systemctl", "start", unit)
+        said = self._probes_of(self.box.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout)
+        free = self._probes_of(self.box.run(python, "-I", "/opt/probes.py", name).stdout)
+        succeeded = [probe for probe, word in said.items() if word == "SUCCEEDED"]
+        assert not succeeded, f"{name}: {succeeded}"
+        assert name != role or len(said) >= 25, f"{role}: only {len(said)} probes"
+        could = sum(word == "SUCCEEDED" for word in free.values())
+        return f"{name} 0 of {len(said)} ({could} as unconfined root)"
+
+    def watchdog(self) -> str:
+        """Every role stops at once, as it were in a loop that does not end; nobody but systemd can tell."""
+        before = self._pids()
+        started = time.monotonic()
+        self.box.run("sh", "-c", "kill -STOP $@", "sh", *before.values())
+        back: dict[str, float] = {}
+
+        def all_are_back() -> bool:
+            for role in self.roles:
+                if role not in back and self._runs_anew(role, before[role]):
+                    back[role] = time.monotonic() - started
+            return len(back) == len(self.roles)
+
+        self._until(all_are_back, "every role to be restarted")
+        self.injections += len(back)
+        told = ", ".join(f"{role} {seconds:.0f} s" for role, seconds in back.items())
+        return f"a stopped process is found, ended and replaced: {told}"
+
+    def kills(self) -> str:
+        """First one role at a time, and the others must not notice; then two, three or all at once."""
+        count = self.kill_count - self.injections
+        rng = random.Random(7)
+        slowest, alone, together = 0.0, 0, 0
+        while alone + together < count:
+            few = alone < min(count, 5 * len(self.roles))
+            size = 1 if few else min(rng.randint(2, len(self.roles)), count - alone - together)
+            hit = [self.roles[alone % len(self.roles)]] if few else rng.sample(self.roles, size)
+            before = self._pids()
+            # The pause before a restart grows with each; what is measured here is the restart.
+            self.box.run("systemctl", "reset-failed", *(f"doorward-{role}" for role in self.roles))
+            started = time.monotonic()
+            self.box.run("sh", "-c", "kill -KILL $@", "sh", *(before[role] for role in hit))
+            for role in hit:
+                self._until(partial(self._runs_anew, role, before[role]), f"{role}, killed with {hit}")
+            slowest = max(slowest, time.monotonic() - started)
+            noticed = [role for role, pid in self._pids().items() if role not in hit and pid != before[role]]
+            assert not noticed, f"{hit} were killed, and {noticed} restarted"
+            alone, together = (alone + 1, together) if few else (alone, together + len(hit))
+        self._inside("record", "1")
+        verified = self.box.run("doorward", "vault", "verify", check=False)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        self.injections += alone + together
+        return (
+            f"{alone} roles killed alone, {together} in twos, threes and fours, with the watchdog's {self.injections} "
+            f"in all: every one back (slowest {slowest:.1f} s), the others untouched; recording goes on, vault verifies"
+        )
+
+    def upgrade(self) -> str:
+        segments = self._status()["vault"]["segments"]
+        self._set_version("0.1.1")
+        seconds = self._install()
+        assert self._installed().startswith("0.1.1-")
+        assert self._status()["vault"]["segments"] >= segments
+        return f"{seconds:.0f} s, data kept ({segments} segments)"
+
+    def roll_back(self) -> str:
+        before = self._installed()
+        broken = self.box.root / "root/src/agent/roles/custodian.py"
+        whole = broken.read_text()
+        self._set_version("0.1.2")
+        broken.write_text(whole.replace("        self.custodian.start()", "        raise SystemExit(9)", 1))
+        started = time.monotonic()
+        done = self.box.run("python3", "/root/src/scripts/installation", "install", check=False)
+        assert done.returncode == 1, done.stdout
+        assert self._installed() == before, done.stderr
+        self._until(lambda: self._status()["recorder"]["state"] in ("watching", "recording"), "the old version")
+        broken.write_text(whole)
+        self._set_version("0.1.1")
+        return f"a version that does not run is replaced by the one before, after {time.monotonic() - started:.0f} s"
+
+    def cuts(self) -> str:
+        """SIGKILL the installer at moments spread over an upgrade; afterwards a whole version runs or can."""
+        count = int(os.environ.get("DOORWARD_CUTS", "10"))
+        outcomes: dict[str, int] = {"old": 0, "new": 0}
+        self._set_version("0.2.0")
+        old = self._installed()
+        started = time.monotonic()
+        self._install()
+        whole_s = time.monotonic() - started
+        new = self._installed()
+        for number in range(count):
+            self.box.run("ln", "-sfn", f"versions/{old}", "/opt/doorward/current")
+            self.box.run("rm", "-rf", f"/opt/doorward/versions/{new}")
+            limit = f"{whole_s * (number + 0.5) / count:.2f}"
+            words = ("timeout", "-s", "KILL", limit, "python3", "/root/src/scripts/installation", "install")
+            self.box.run(*words, check=False)
+            now = self._installed()
+            assert now in (old, new), now
+            outcomes["new" if now == new else "old"] += 1
+            assert self.box.run("doorward", "--version").returncode == 0
+        self._install()
+        left = f"{outcomes['old']} left the old version, {outcomes['new']} the new"
+        return f"{count} kills over {whole_s:.0f} s of upgrade: {left}"
+
+    def uninstall(self) -> str:
+        data = {name for name in self.box.files() if name.startswith(("/var/lib/doorward", "/etc/doorward"))}
+        self.box.run("doorward", "uninstall", "--yes")
+        left = {name for name in self._difference() if not name.startswith(("/var/lib/doorward", "/etc/doorward"))}
+        assert not left, sorted(left)[:20]
+        kept = {name for name in self.box.files() if name.startswith(("/var/lib/doorward", "/etc/doorward"))}
+        segments = [name for name in kept if name.endswith(".age")]
+        assert segments
+        assert {name for name in data if name.endswith(".age")} <= kept
+        return f"nothing is left but data: {len(segments)} sealed files and the configuration"
+
+    def reinstall(self) -> str:
+        seconds = self._install()
+        self._until(lambda: self._status()["owners"] == ["owner-1"], "the owner to be known")
+        return f"{seconds:.0f} s; owner, ledger and footage are there again"
+
+    def bundle(self) -> str:
+        """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""
+        run, boot = self.box.run, self.box.root / "boot/firmware"
+        run("mkdir", "/root/fleet")
+        run("cp", "/root/src/config/fleet.example.toml", "/root/fleet/fleet.toml")
+        run("cp", "/etc/mosquitto/doorward/authorities/broker.pem", "/root/fleet/broker.pem")
+        run("doorward", "provision", "/root/fleet/fleet.toml", "--out", "/root/fleet/out")
+        boot.mkdir()
+        configuration = self.box.root / "etc/doorward/doorward.toml"
+        for taken, name in ((True, "mill-lane-1"), (False, "mill-lane-3")):
+            shutil.copy(self.box.root / f"root/fleet/out/{name}.bundle", boot / "doorward.bundle")
+            run("systemctl", "restart", "doorward-first-boot")
+            assert (f'name = "{name}"' in configuration.read_text()) == taken
+            assert (boot / "doorward.bundle").exists() != taken
+        report = run("doorward", "trust-report").stdout
+        assert "broker.example:8883" in report
+        assert "ed25519:" in report
+        shutil.rmtree(boot)
+        return "one is taken at the start and shows what it trusts; a second one stays where it is"
+
+    def purge(self) -> str:
+        self.box.run("doorward", "uninstall", "--purge", "--yes")
+        left = self._difference()
+        assert not left, sorted(left.items())[:20]
+        assert self._accounts() == self.accounts
+        return f"file-system difference before and after: none in {len(self.before)} paths; users and groups as before"
+
+    def deb(self) -> str:
+        """The same from a Debian package: install, run, remove, purge."""
+        sys.path.insert(0, str(ROOT / "scripts"))
+        from release import deb
+        from wheelhouse import fetch
+
+        wheels = wheelhouse()
+        with tempfile.TemporaryDirectory(prefix="doorward-again-") as name:
+            again = Path(name)
+            fetch("amd64", again / "wheels")
+            assert _bytes_of(again / "wheels") == _bytes_of(wheels), "two wheelhouses differ"
+            made = deb("amd64", wheels, self.box.root / "root")
+            assert deb("amd64", again / "wheels", again).read_bytes() == made.read_bytes(), "two packages differ"
+        (self.box.root / "etc/doorward").mkdir(mode=0o750)
+        (self.box.root / "etc/doorward/doorward.toml").write_text(self.answers)
+        started = time.monotonic()
+        self.box.run("dpkg", "-i", f"/root/{made.name}")
+        self._until(lambda: self._status()["recorder"]["state"] != "", "the packaged doorbell")
+        seconds = time.monotonic() - started
+        self.box.run("dpkg", "-r", "doorward")
+        assert (self.box.root / "var/lib/doorward/custodian/device.key").exists()
+        self.box.run("dpkg", "-P", "doorward")
+        left = {name: word for name, word in self._difference().items() if not name.startswith("/var/lib/dpkg")}
+        assert not left, sorted(left.items())[:20]
+        assert self._accounts() == self.accounts
+        return (
+            f"{made.stat().st_size / 1e6:.0f} MB, the same bytes from wheels fetched anew; runs after {seconds:.0f} s; "
+            "removed keeps data, purged leaves nothing"
+        )
+
+    # --- What the steps share
+
+    def _install(self) -> float:
+        started = time.monotonic()
+        self.box.run("python3", "/root/src/scripts/installation", "install", "--answers", "/root/answers.toml")
+        return time.monotonic() - started
+
+    def _inside(self, *words: str) -> dict[str, Any]:
+        python = ("env", "PYTHONPATH=/root/repo", "/opt/doorward/current/venv/bin/python")
+        done = self.box.run(*python, "-m", "tests.install.inside", *words)
+        return dict(json.loads(done.stdout.partition("INSIDE ")[2]))
+
+    def _status(self) -> dict[str, Any]:
+        done = self.box.run("doorward", "status", "--json", check=False)
+        if done.returncode:
+            return {"link": {"link": ""}, "recorder": {"state": ""}, "vault": {"segments": 0}, "owners": []}
+        return dict(json.loads(done.stdout))
+
+    def _installed(self) -> str:
+        return self.box.run("readlink", "/opt/doorward/current").stdout.strip().removeprefix("versions/")
+
+    def _set_version(self, version: str) -> None:
+        path = self.box.root / "root/src/agent/__init__.py"
+        text = path.read_text()
+        path.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', text, flags=re.MULTILINE))
+
+    def _pid(self, role: str) -> str:
+        return self.box.property(f"doorward-{role}.service", "MainPID")
+
+    def _pss_mb(self, pid: str) -> float:
+        rollup = self.box.run("cat", f"/proc/{pid}/smaps_rollup").stdout
+        return int(re.findall(r"^Pss: +(\d+)", rollup, re.MULTILINE)[0]) / 1024
+
+    def _cpu_s(self, pid: str) -> float:
+        fields = self.box.run("cat", f"/proc/{pid}/stat").stdout.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _pids(self) -> dict[str, str]:
+        return {role: self._pid(role) for role in self.roles}
+
+    def _runs_anew(self, role: str, before: str) -> bool:
+        active = self.box.property(f"doorward-{role}.service", "ActiveState") == "active"
+        return active and self._pid(role) not in ("0", before)
+
+    def _accounts(self) -> str:
+        return "\n".join(sorted((self.box.root / "etc" / name).read_text() for name in ("passwd", "group")))
+
+    def _difference(self) -> dict[str, str]:
+        now = self.box.files()
+        return {
+            name: f"{self.before.get(name)} → {now.get(name)}"
+            for name in now.keys() | self.before.keys()
+            if now.get(name) != self.before.get(name) and not NOT_OURS.match(name)
+        }
+
+    def _probes_of(self, text: str) -> dict[str, str]:
+        return dict(json.loads(next(line for line in text.splitlines() if line.startswith("PROBES "))[7:]))
+
+    def _until(self, condition: Callable[[], Any], what: str, patience_s: float = 120) -> None:
+        deadline = time.monotonic() + patience_s
+        while not condition():
+            if time.monotonic() > deadline:
+                said = self.box.run("journalctl", "-u", "doorward-*", "-n", "30", "-o", "cat", "--no-pager").stdout
+                raise TimeoutError(f"waited in vain for {what}\n{said}")
+            time.sleep(0.5)
+
+
+def _bytes_of(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.whl")}
