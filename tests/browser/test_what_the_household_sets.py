@@ -158,3 +158,31 @@ def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) 
            await dialog.getByText("None of this doorbell's owners signed the settings").waitFor();""",
     )
     assert current(home).max_age_days == 7
+
+
+def test_the_timeline_is_filtered_by_a_zone_from_what_the_films_show(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """const add = async (corners) => {
+             await page.getByLabel(/^Corners/).fill(corners);
+             await page.getByRole("button", {name: "Add zone"}).click();
+           };
+           await page.getByText("Type corners instead").click();
+           await add("0 0.2, 1 0.2, 1 1, 0 1");
+           await add("0 0, 0.05 0, 0.05 0.05");
+           await page.locator("#settings-picture").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("ana", "Sign")
+    until(lambda: current(home) is not None, "the zones")
+    people.go("ana", "/timeline")
+    people.run(
+        "ana",
+        """await page.getByRole("button", {name: "In Zone 1"}).click();
+           await page.locator(".tile").first().waitFor();
+           await page.getByRole("button", {name: "In Zone 2"}).click();
+           await page.locator(".empty").waitFor();
+           if (await page.locator(".tile").count()) throw new Error("nobody was in the corner");""",
+    )
+    assert people.browser.troubles("ana") == []

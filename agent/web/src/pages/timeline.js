@@ -1,4 +1,5 @@
 // What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
+import { watch, zonesOf } from "../media/where.js";
 import { ask } from "../ui/client.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { lookAt, poster, sightsOf, whenSeen } from "../ui/posters.js";
@@ -15,25 +16,30 @@ const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 const REFRESH_MS = 15_000;
 const REDRAW_MS = 400;
 const AT_ONCE = 3;
+const ZONE = "zone ";
+const MOST_WATCHED = 60;
 
 export async function timeline(content) {
   const chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
   const list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
   const searched = h("p.quiet", { role: "status" });
   content.append(h("h1", t("timeline.title")), chips, searched, list);
-  let found = await everything();
+  const [first, facts] = await Promise.all([everything(), ask("page_facts")]);
+  const watched = facts.zones.filter((zone) => zone.kind === "include");
+  let found = first;
   let kind = "";
   let rows = [];
   let drawn = new Map();
 
   function choose() {
+    const zones = found.events.length ? watched.map((zone) => ZONE + zone.name) : [];
     const kinds = [...new Set([...found.events.flatMap(kindsOf), ...(found.events.some((event) => sightsOf(event.poster)) ? ["person"] : [])])];
     chips.replaceChildren(
-      ...["", ...kinds.sort()].map((each) =>
-        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout(), search()) }, each ? t(`event.${each}`) : t("timeline.all")),
+      ...["", ...kinds.sort(), ...zones].map((each) =>
+        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout(), search()) }, nameOf(each)),
       ),
     );
-    chips.hidden = kinds.length < 2;
+    chips.hidden = kinds.length + zones.length < 2;
   }
 
   function layout() {
@@ -46,7 +52,7 @@ export async function timeline(content) {
     drawn = new Map();
     draw();
     content.querySelector(".empty")?.remove();
-    if (!rows.length) content.append(h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text"))));
+    if (!rows.some((row) => row.tiles || row.gap)) content.append(kind ? h("div.empty", h("p", t("timeline.none.kind"))) : h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text"))));
   }
 
   function draw() {
@@ -76,6 +82,7 @@ export async function timeline(content) {
   async function search() {
     const wanted = kind;
     searched.textContent = "";
+    if (wanted.startsWith(ZONE)) return searchZones(wanted);
     if (!SIGHTS.includes(wanted)) return;
     const stills = found.events.map((event) => event.poster).filter((id) => sightsOf(id) === undefined);
     const total = found.events.length;
@@ -86,6 +93,19 @@ export async function timeline(content) {
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, one));
+  }
+
+  // Which zone it was, only a film tells: the newest are watched here, many times as fast as they were.
+  async function searchZones(wanted) {
+    const waiting = found.events.slice(0, MOST_WATCHED);
+    const total = waiting.length;
+    while (waiting.length && kind === wanted && content.isConnected) {
+      const event = waiting.shift();
+      if (zonesOf(event)) continue;
+      await watch(event, facts.zones, facts.sensitivity).catch(() => {});
+      searched.textContent = waiting.length ? t("timeline.searched", { done: total - waiting.length, total }) : "";
+      if (kind === wanted) layout();
+    }
   }
 
   let redraw;
@@ -128,6 +148,10 @@ async function everything() {
 /** The filters an event passes. */
 const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : []), ...(sightsOf(event.poster) ?? [])];
 
+const passes = (event, kind) => !kind || kindsOf(event).includes(kind) || (kind.startsWith(ZONE) && (zonesOf(event) ?? []).includes(kind.slice(ZONE.length)));
+
+const nameOf = (kind) => (!kind ? t("timeline.all") : kind.startsWith(ZONE) ? t("timeline.zone", { name: kind.slice(ZONE.length) }) : t(`event.${kind}`));
+
 /** What happened, and what a second opinion saw; motion alone is not worth saying beside that. */
 const wordsOf = (kind, sights) => [...(kind === "motion" && sights?.length ? [] : [kind]), ...(sights ?? [])].map((each) => t(`event.${each}`)).join(", ");
 
@@ -140,7 +164,7 @@ function rowsOf({ events, gaps }, kind, columns, tile) {
     top += height;
   };
   const items = [
-    ...events.filter((event) => !kind || kindsOf(event).includes(kind)).map((event) => ({ at: event.start_ms, event })),
+    ...events.filter((event) => passes(event, kind)).map((event) => ({ at: event.start_ms, event })),
     ...gaps.map((gap) => ({ at: gap.start_ms, gap })),
   ].sort((a, b) => b.at - a.at);
   let day = "";

@@ -1,0 +1,31 @@
+// In which watched zones an event moved: found out in this browser, from its opened film, when somebody asks for a zone.
+// The doorbell does not write it down, because the record of a segment goes to whoever it is shared with.
+import { ask, call } from "../ui/client.js";
+import { play } from "./player.js";
+import { differences, sample, seenIn } from "./seen.js";
+
+const SPEED = 8;
+const MOST_SEGMENTS = 4;
+const PATIENCE_MS = 20_000;
+const known = new Map();
+
+/** Names of the zones; undefined while nobody has looked. */
+export const zonesOf = (event) => known.get(event.event);
+
+/** Watches the first seconds of the event, many times as fast as they were. */
+export async function watch(event, zones, sensitivity) {
+  const { segments } = await ask("list", { from_ms: event.start_ms, to_ms: event.end_ms + 1 });
+  const own = segments.filter((each) => each.event === event.event).slice(0, MOST_SEGMENTS).map(({ id, start_ms: start, end_ms: end }) => ({ id, start, end }));
+  const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, defaultPlaybackRate: SPEED });
+  const looking = new AbortController();
+  const samples = [];
+  const stop = play(video, own, (id) => call("segment", { id }), { onError: () => looking.abort() });
+  video.addEventListener("ended", () => looking.abort());
+  const timer = setTimeout(() => looking.abort(), PATIENCE_MS);
+  video.playbackRate = SPEED;
+  await Promise.race([sample(video, looking.signal, (one) => samples.push(one), 0.25), new Promise((resolve) => looking.signal.addEventListener("abort", resolve, { once: true }))]);
+  clearTimeout(timer);
+  stop();
+  const names = samples.length ? seenIn(differences(samples), zones, sensitivity).filter((zone) => zone.times.length).map((zone) => zone.name) : [];
+  known.set(event.event, names);
+}
