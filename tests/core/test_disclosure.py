@@ -278,6 +278,9 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
     "approval that speaks of later times": lambda s: ledgered_too(s, gaps=(around(s, 0, 1, end=1),)),
     "approval of another kind": lambda s: s.read(approval=s.manifest.enrolment),
     "enrolment of another kind": lambda s: s.read(enrolment=s.manifest.approval),
+    "enrolment signed as something else": lambda s: s.read(
+        enrolment=envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(custodians.enrolment()), APPROVER).decode()
+    ),
     "enrolment of a thief": lambda s: s.read(enrolment=other_enrolment(approvers=(THIEF,)), approval=by(STRANGER, s)),
     "enrolment of another device": lambda s: s.read(enrolment=other_enrolment(device=public_key_of(STRANGER).text)),
     "records missing": lambda s: s.read(records=s.manifest.records[1:]),
@@ -492,6 +495,26 @@ LEDGERED_WRONGLY: dict[str, dict[str, Any]] = {
 def test_an_approval_is_refused_that_is_ledgered(sent: Sent, name: str) -> None:
     with pytest.raises(FormatError, match="something else"):
         sent.read(ledger=ledgered(sent.case, sent.case.approval, **LEDGERED_WRONGLY[name]))
+
+
+UNPROVEN: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "at another place": lambda proof: {"index": proof.index - 1},
+    "by another path": lambda proof: {"path": ("00" * 32, *proof.path[1:])},
+    "by a path too short": lambda proof: {"path": proof.path[1:]},
+    "under another head": lambda proof: {
+        "checkpoint": samples.ledgered(samples.request(), "ab" * 16, samples.SHA, earlier=6).checkpoint
+    },
+    "by another device": lambda proof: {
+        "checkpoint": samples.ledgered(samples.request(), "ab" * 16, samples.SHA, STRANGER).checkpoint
+    },
+}
+
+
+@pytest.mark.parametrize("name", UNPROVEN)
+def test_an_approval_is_refused_whose_place_in_the_ledger_is_proven(sent: Sent, name: str) -> None:
+    proof = sent.manifest.ledger
+    with pytest.raises(OpenError):
+        sent.read(ledger=msgspec.structs.replace(proof, **UNPROVEN[name](proof)))
 
 
 @pytest.mark.parametrize("at", [0, 30, -1])

@@ -149,7 +149,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield f"{value[:20]!r} → other text", _set("value", f"XX{value}")
         case ast.Constant(value=bytes() as value):
             yield f"{value[:20]!r} → other bytes", _set("value", b"XX" + value)
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_as_good_as_none(value):
             yield "return x → return None", _set("value", ast.Constant(None))
         case ast.Raise() | ast.Expr(value=ast.Call()):
             yield "forgotten", lambda _: ast.Pass()
@@ -168,8 +168,9 @@ def _has_its_own(test: ast.expr) -> bool:
     return isinstance(test, ast.UnaryOp) or (isinstance(test, ast.Compare) and len(test.ops) == 1)
 
 
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
+def _is_as_good_as_none(value: ast.expr) -> bool:
+    """None, and False, which is asked for nothing but its truth."""
+    return isinstance(value, ast.Constant) and (value.value is None or value.value is False)
 
 
 def _set(name: str, value: object) -> Change:
