@@ -13,6 +13,8 @@ Grey frames become motion, motion becomes events                                
 Frames of an event get a second opinion, if there is one                          `core.opinion`
 An event keeps what came before it and what follows, in segments                  `core.preroll`, `core.segmenting`
 Each segment is sealed, on its own, to the owners' public keys as it is written   `core.vault`, `services.vault`
+If the owner wants, what is heard is sealed beside it, on its own                 `services.listening`
+An owner looks through the door, second by second, sealed                         `services.live`
 A requester the owner trusts asks a whole area, signed                            `wire`, `core.admission`
 The device checks and matches by itself, and stays silent if it has nothing       `core.matching`
 The owner says no, nothing is sent; the owner says nothing, nothing is sent       `core.consent`

@@ -108,7 +108,9 @@ class AlsaMicrophone:
         busy = isinstance(failure, OSError) and failure.errno == 16
         raise DeviceError(
             f"The microphone '{self._device}' {'is busy: another program has it' if busy else 'cannot be opened'}.",
-            remedy="See what `arecord -L` lists, put this user into the group audio, and set sound.device.",
+            remedy="See what `arecord -L` lists, put this user into the group audio, and set sound.device."
+            if _CONFIGURATION.exists()
+            else f"ALSA's own configuration is missing ({_CONFIGURATION}): sudo apt-get install libasound2-data",
         ) from failure
 
 
