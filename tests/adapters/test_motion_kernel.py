@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -196,6 +197,35 @@ def test_every_pass_on_any_grids_does_the_same(seed: int, rows: int, columns: in
 def test_grids_too_large_for_the_kernel_are_refused(native: MakePasses) -> None:
     with pytest.raises(ValueError, match="room"):
         native(Grids(ZoneMap().rasterise(120, 160)), 120, 160)
+
+
+# On other machines.
+
+ANSWERS = ROOT / "tests" / "adapters" / "kernel_answers.c"
+KNOWN_ANSWERS = "5dccd7f80754c542"
+
+
+def answers(compiler: str, flags: tuple[str, ...], folder: Path, *before: str) -> str:
+    """What kernel_answers.c says, compiled like this and run by `before`."""
+    program = folder / "answers"
+    words = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *flags, "-o", str(program), str(ANSWERS)]
+    subprocess.run([compiler, *words], check=True)
+    return subprocess.run([*before, str(program)], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+@pytest.mark.parametrize("level", ["-O0", "-O3"])
+def test_the_answers_are_known_whatever_the_compiler_does(level: str, tmp_path: Path) -> None:
+    assert answers("cc", (level,), tmp_path) == KNOWN_ANSWERS
+
+
+@pytest.mark.skipif(
+    not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64-static")),
+    reason="needs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user-static",
+)
+def test_the_answers_are_the_same_on_arm64(tmp_path: Path) -> None:
+    said = answers("aarch64-linux-gnu-gcc", ("-O3", "-static"), tmp_path, "qemu-aarch64-static")
+    assert said == KNOWN_ANSWERS
 
 
 # Which passes are in force.
