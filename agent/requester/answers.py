@@ -104,6 +104,16 @@ class AnswerFolder:
         path = self.path / "request.dsse"
         return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
 
+    def keep_receipt(self, data: bytes) -> None:
+        """Keep what was signed to close it; the first of them, if it is signed again."""
+        if self.receipt() is None:
+            files.write(self.path / "receipt.dsse", data)
+
+    def receipt(self) -> bytes | None:
+        """The envelope of the receipt that closed it; None before, and in folders from before it was kept."""
+        path = self.path / "receipt.dsse"
+        return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
+
     # Parts
 
     def part(self, number: int) -> Path:

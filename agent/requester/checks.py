@@ -9,7 +9,7 @@ from typing import Final
 from agent.core.disclosure import Disclosed, Item
 from agent.core.vault.records import Segment
 from agent.core.vault.segment import Context
-from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
 __all__ = ["MOST_PART_BYTES", "Check", "CheckKind", "CheckOutcome", "Proof", "Verification", "VerifiedItem"]
@@ -89,6 +89,8 @@ class Verification:
     contact: ContactCard | None = None
     statements: bytes = b""
     """The signed manifest as it was opened."""
+    receipt: Receipt | None = None
+    """What we signed to have received, and for how long we said to keep it; None where none is kept beside it."""
 
     @property
     def ok(self) -> bool:

@@ -4,6 +4,7 @@
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment.dsse   who the device's owners are
     seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
+    receipt.dsse       what the requester signed to have received, once it has
     clip-NN-tree.json  a clip the owner told of: its records as hashes, with the proof for each one shown
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
@@ -58,6 +59,9 @@ def write_bundle(folder: Path, requester: Requester, verification: Verification,
     if verification.disclosed is not None:
         _write_statements(folder, verification, verification.disclosed)
         _write_by_hand(files.make_folder(folder / _BY_HAND), requester, verification, verification.disclosed)
+        receipt = answer.receipt()
+        if receipt is not None and verification.receipt is not None:
+            files.write(folder / "receipt.dsse", receipt)
         _copy_parts(answer, files.make_folder(folder / "parts"))
     text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
     files.write(folder / BUNDLE_FILE, text.encode("utf-8"))
@@ -116,6 +120,9 @@ def _write_by_hand(folder: Path, requester: Requester, verification: Verificatio
         "manifest": verification.statements,
         "approval": disclosed.manifest.approval.encode("utf-8"),
     }
+    receipt = AnswerFolder(requester.folder, verification.disclosure).receipt()
+    if receipt is not None and verification.receipt is not None:
+        signed["receipt"] = receipt
     if disclosed.manifest.seconding is not None:
         signed["seconding"] = disclosed.manifest.seconding.encode("utf-8")
     for name, data in signed.items():
@@ -203,6 +210,11 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
             "posters": grades.posters,
             "sounds": grades.sounds,
             "clips_told": len(grades.told),
+        },
+        "receipt": verification.receipt
+        and {
+            "time_s": verification.receipt.time_s,
+            "retention_days": verification.receipt.retention_days,
         },
         "clips_told": [
             {"from_ms": clip.from_ms, "to_ms": clip.to_ms, "segments": clip.segments, "shared": clip.shared}

@@ -19,6 +19,7 @@ from agent.core.transfer import Held, HeldState
 from agent.core.transfer.receipts import receipt_of
 from agent.errors import DoorwardError, FormatError
 from agent.ports import Bus, Clock
+from agent.requester.answers import AnswerFolder
 from agent.requester.arriving import Arrivals, Named
 from agent.requester.identity import Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
@@ -133,10 +134,12 @@ class Receiver:
     def _reply(self, device: str, disclosure: str, held: Held, named: Named | None) -> None:
         audiences = {named.audience} if named else self._requester.audiences(self._arrivals.damaged)
         for audience in sorted(audiences):
-            receipt = self._receipt(disclosure, held, named, audience)
+            receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, audience))
+            if held.state is HeldState.COMPLETE:
+                AnswerFolder(self._requester.folder, disclosure).keep_receipt(receipt)
             self._outgoing.put(
                 str(ReceiptTopic(device, disclosure)),
-                self._requester.sign(Receipt.PAYLOAD_TYPE, receipt),
+                receipt,
                 slot=f"{disclosure} {audience}",
                 done=functools.partial(self._receipt_sent, disclosure, held.state),
             )

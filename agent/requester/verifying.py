@@ -54,8 +54,14 @@ from agent.requester.checks import (
     VerifiedItem,
 )
 from agent.requester.identity import Asked, Requester
-from agent.wire import base64, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, DisclosureManifest, PartKind
+from agent.wire import base64, envelope, strictjson
+from agent.wire.disclosures import (
+    DISCLOSURE_ENVELOPE_LIMIT_BYTES,
+    ContactCard,
+    DisclosureManifest,
+    PartKind,
+    Receipt,
+)
 from agent.wire.messages import FootageRequest
 
 __all__ = [
@@ -109,6 +115,7 @@ class _Findings:
     items: list[VerifiedItem] = field(default_factory=list)
     contact: ContactCard | None = None
     statements: bytes = b""
+    receipt: Receipt | None = None
 
     @contextmanager
     def check(self, kind: CheckKind) -> Iterator[_Words]:
@@ -136,6 +143,7 @@ class _Findings:
             tuple(self.items),
             self.contact,
             self.statements,
+            self.receipt,
         )
 
 
@@ -162,6 +170,7 @@ def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink:
         for number, item in enumerate(_items(found), start=1):
             found.items.append(_opened(answer, number, item, manifest, identity, sink))
         found.contact = _contact(_disclosed(found), identity)
+        found.receipt = _receipt(requester, answer, asked)
         _say_footage(found, words)
 
 
@@ -332,6 +341,19 @@ def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | No
         return strictjson.decode(open_bytes(base64.decode(disclosed.approval.contact), [identity]), ContactCard)
     except FormatError:
         return None
+
+
+def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked) -> Receipt | None:
+    """Our own word, as it lies there.  One that we did not sign for this is none: it proves and disproves nothing."""
+    data = answer.receipt()
+    if data is None:
+        return None
+    try:
+        opened = envelope.open_envelope(data, Receipt.PAYLOAD_TYPE, {requester.key.id: requester.key})
+        receipt = strictjson.decode(opened.payload, Receipt)
+    except FormatError:
+        return None
+    return receipt if (receipt.disclosure, receipt.request) == (answer.disclosure, asked.request.id) else None
 
 
 def _disclosed(found: _Findings) -> Disclosed:

@@ -563,7 +563,9 @@ def test_trust_shows_who_may_ask_and_what_a_bundle_changes(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
 ) -> None:
     door, _, _ = asked
-    assert "Harbour Police (police), harbour-police" in door("trust", "show").out
+    shown = door("trust", "show").out
+    assert "Harbour Police (police), harbour-police" in shown
+    assert "1 region; window_max_s 21600" in shown
     newer = tmp_path / "newer.dsse"
     newer.write_bytes(signed_bundle(version=4, requesters=()))
     assert "gone     harbour-police" in door("trust", "diff", newer).out

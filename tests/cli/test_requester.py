@@ -293,6 +293,11 @@ def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any
     assert said.status == 0
     assert said.out.count("✓") == len(CheckKind)
     assert "Every check holds." in said.out
+    assert "asked     rijnstad-police (police), case 2027-0114" in said.out
+    assert "shared    2 segments of video in 1 clip; 1 poster" in said.out
+    assert "the rest  not spoken of" in said.out
+    assert "receipt   none is kept here" in said.out
+    assert "Not proven: whose door it is" in said.out
     part = made / "disclosures" / disclosure.id / "2.age"
     part.write_bytes(part.read_bytes()[:-1])
     spoiled = tool("requester", "verify", "--folder", made, disclosure.id[:6], "--json")

@@ -26,7 +26,7 @@ from agent.media.join import probe
 from agent.requester.identity import Asked, Requester
 from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.wire.area import Point, Polygon
-from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.messages import Contact
 from agent.wire.statements import Absence, ClipTold, Why
 from tests.cameras import gops_of, play
@@ -34,6 +34,7 @@ from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.requester.house import Changes, Disclosure, House
 from tests.requester.test_verifying import STRANGER, last_of, lay_down
 from tests.sounds import heard_from_s, track
+from tests.wire import samples
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
@@ -151,6 +152,39 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     assert stayed.record.line.decode() not in (made.bundle / "records.jsonl").read_text()
     assert tree["root"] in made.report.read_text()
     assert "1 poster: a still picture of a clip, without its video" in words_of(made.report.read_text())
+
+
+def acknowledged(requester: Requester, asked: Asked, disclosure: Disclosure, /, **changes: object) -> None:
+    """Keep the receipt beside it, as receiving does."""
+    values: dict[str, object] = {"disclosure": disclosure.id, "request": asked.request.id, "requester": requester.id}
+    values |= {"state": ReceiptState.COMPLETE, "incomplete": (), "retention_days": 90, "time_s": NOW_S}
+    receipt = samples.receipt(**{**values, **changes})
+    lay_down(requester, asked, disclosure).keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
+
+
+def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    acknowledged(requester, asked, disclosure)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
+    assert "kept for 90 days" in words_of(made.report.read_text())
+    assert json.loads((made.bundle / "bundle.json").read_text())["receipt"]["retention_days"] == 90
+    assert (made.bundle / "by-hand" / "receipt.signature").is_file()
+    assert "receipt:requester" in made.report.read_text()
+    loop = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "requester.pem", "-rawin", "-in", "receipt.signed"]
+    done = subprocess.run([*loop, "-sigfile", "receipt.signature"], cwd=made.bundle / "by-hand", capture_output=True)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("changes", [{"disclosure": "e" * 32}, {"request": "e" * 32}])
+def test_a_receipt_for_something_else_proves_nothing(
+    requester: Requester, asked: Asked, house: House, changes: dict[str, str]
+) -> None:
+    disclosure = house.disclose(asked)
+    acknowledged(requester, asked, disclosure, **changes)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
+    assert made.verification.ok
+    assert made.verification.receipt is None
+    assert not (made.bundle / "receipt.dsse").exists()
 
 
 def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, asked: Asked) -> None:

@@ -112,6 +112,7 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
         asked.request.id,
         door.disclosure.sizes[0].sha256,
     )
+    assert verify_disclosure(requester.folder, door.disclosure.id).receipt == last  # kept as it was signed
 
 
 def test_the_first_receipt_names_no_request_because_nobody_knows_it_yet(

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 
 from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.cli.words import counted, day
 from agent.owner import files, trusting
 from agent.owner.link import DeviceLink
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, RequesterEntry, TrustBundle, TrustDiff, diff
@@ -138,6 +140,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         click.echo(f"{root.text}  ({root.id}, {f'version {held.version}' if held else 'no bundle yet'})")
         for entry in _entries(held):
             click.echo(f"    {_line(entry)}")
+            click.echo(f"        {_bounds(entry)}")
     for root in trusted.unconfirmed:
         click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
         click.echo("    The device trusts it, this machine was never told to.  If you know it: trust add-root KEY.")
@@ -177,6 +180,19 @@ def _entry_document(entry: RequesterEntry) -> dict[str, Any]:
 def _line(entry: RequesterEntry) -> str:
     keys = _usable(entry)
     return f"{entry.name} ({entry.kind.value}), {entry.id}" + ("" if keys else ", all keys revoked")
+
+
+def _bounds(entry: RequesterEntry) -> str:
+    """For how long, where, and how much less than others: `until Fri 15 Jan 2027; 1 region; window at most 6 h`."""
+    until = [key.until_s for key in entry.keys if not key.revoked]
+    own = msgspec.to_builtins(entry.limits)
+    said = [
+        f"keys until {day(max(until) * 1000)} UTC" if until else "no key in use",
+        counted(len(entry.regions), "region"),
+        *(f"{name} {value}" for name, value in own.items() if value is not None),
+        "takes tips" if entry.tips else "",
+    ]
+    return "; ".join(each for each in said if each)
 
 
 def _usable(entry: RequesterEntry) -> int:

@@ -37,6 +37,7 @@ def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
         emit_json(_verdict(verification))
     else:
         _say_checks(verification)
+        _say_proven(verification)
     return 0 if verification.ok else 1
 
 
@@ -153,6 +154,31 @@ def _say_checks(verification: Verification) -> None:
         click.secho("Every check holds.", fg="green", bold=True)
     else:
         click.secho("This disclosure does not verify.  Do not rely on it.", fg="red", bold=True)
+
+
+def _say_proven(verification: Verification) -> None:
+    """What the checks amount to, and what they do not."""
+    request, disclosed = verification.request, verification.disclosed
+    if request is None or disclosed is None:
+        return
+    approval, receipt = disclosed.approval, verification.receipt
+    owners = f"“{disclosed.approver}”" + (f" and “{disclosed.seconder}”" if disclosed.seconder else "")
+    clocks = sorted({each.item.record.quality.value for each in verification.items})
+    signed = "none is kept here"
+    if receipt is not None:
+        days = receipt.retention_days
+        signed = "signed for all of it, " + ("no retention stated" if days is None else f"kept for {days} days")
+    for name, said in (
+        ("asked", f"{request.requester} ({request.kind.value}), case {request.case}"),
+        ("window", words.window(request.from_s * 1000, request.to_s * 1000)),
+        ("agreed", f"{owners}, {words.day(approval.owner_time_ms)} UTC by their own clock"),
+        ("shared", "; ".join(grades_of(verification).lines)),
+        ("clock", ", ".join(clocks) or "nothing was shown"),
+        ("the rest", "not spoken of" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
+        ("receipt", signed),
+    ):
+        click.echo(f"  {name:<9} {words.plain(said)}")
+    click.echo("Not proven: whose door it is, that the lens saw what it seems, that there is nothing else.")
 
 
 def _verdict(verification: Verification) -> dict[str, Any]:
