@@ -3,6 +3,7 @@
 Rules:
 - Sound never harms pictures: a microphone that is missing, or goes away, is told once, sought again every
   `_AGAIN_S`, and recorded as absent in the segments it is absent from.  Nothing here raises into the recorder.
+- One that hangs is nobody's to close, and must not keep the camera open: `end` never waits for it.
 - It listens while a camera runs and at no other time: where the camera is off, by the privacy switch for one, nobody
   listens.
 - Memory is bounded: `KEPT_NS` of sound, the oldest goes first.  A source that is not live waits for its reader.
@@ -29,6 +30,9 @@ __all__ = ["KEPT_NS", "Heard", "Listening"]
 KEPT_NS: Final = 180 * NS_PER_S
 """Longer than pre-roll, a segment, and a card that takes its time, together: about a megabyte."""
 _AGAIN_S: Final = 15.0
+_STALL_S: Final = 10.0
+"""A live microphone that gives nothing for so long is opened anew."""
+_CLOSING_S: Final = 5.0
 _LATE_S: Final = 0.6
 """Sound may come so much later than the pictures it belongs to: a card's block and the encoder's."""
 _SLOW_S: Final = 10.0
@@ -49,7 +53,7 @@ class Heard:
 
 
 class Listening:
-    """`begin` and `end` around a camera's life; `take` from the writer's thread.  `ports.SoundSink` in between."""
+    """`begin`, `end` and `join` around a camera's life; `take` from the writer's thread."""
 
     def __init__(self, open_microphone: Callable[[], Microphone], notifier: Notifier) -> None:
         self._open_microphone = open_microphone
@@ -59,9 +63,8 @@ class Listening:
         self._changed = threading.Condition()
         self._description: SoundDescription | None = None
         self._taken_ns = 0
-        self._hears = self._open = False
-        self._lost = threading.Event()
-        self._stopping = threading.Event()
+        self._hears = False
+        self._session: _Session | None = None
         self._thread: threading.Thread | None = None
         self._fault = ""
         self.packets = 0
@@ -69,29 +72,36 @@ class Listening:
     @property
     def state(self) -> str:
         """For the status: "listening", or why not."""
-        if not self._open:
+        if self._session is None:
             return "off"
         return "listening" if self._hears else self._fault or "starting"
 
     def begin(self, first_ns: BootNs) -> None:
         """A camera runs: listen.  `first_ns` for sources without a clock."""
-        self._stopping.clear()
-        self._open = True
         self._packets.clear()
         self._taken_ns = first_ns
-        self._thread = threading.Thread(target=self._listen, args=(first_ns,), name="listening")
+        self._session = _Session(self)
+        self._thread = threading.Thread(
+            target=self._listen, args=(self._session, first_ns), name="listening", daemon=True
+        )
         self._thread.start()
 
     def end(self) -> None:
-        """No camera runs any more.  Idempotent."""
-        self._open = False
-        self._stopping.set()
-        self._lost.set()
+        """No camera runs any more: what is heard from now on is nobody's.  Returns at once.  Idempotent."""
+        session, self._session = self._session, None
         with self._changed:
+            self._hears = False
             self._changed.notify_all()
+        if session is not None:
+            session.end()
+
+    def join(self) -> None:
+        """After `end`: wait until the microphone is closed, or hangs so that nobody can close it."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join()
+            thread.join(_CLOSING_S)
+            if thread.is_alive():
+                self._log.error("microphone_hangs")
 
     def take(self, start_ns: int, end_ns: int) -> Heard:
         """What was heard in [start_ns, end_ns); waits a moment for its end, if anything is heard at all."""
@@ -106,16 +116,16 @@ class Listening:
         missing_ns = end_ns - start_ns - len(found) * packet_ns
         return Heard(description, found, Silence.MICROPHONE if missing_ns > _MISSING_NS or not found else None)
 
-    # --- What a microphone calls
+    # --- What the session's microphone calls
 
-    def sound(self, packet: SoundPacket) -> None:
+    def hear(self, session: _Session, packet: SoundPacket) -> None:
         with self._changed:
-            if self._packets and packet.heard_ns <= self._newest_ns:
-                return  # its clock was moved back by more than a packet: one too many
+            if session is not self._session or (self._packets and packet.heard_ns <= self._newest_ns):
+                return  # from before; or its clock was moved back by more than a packet: one too many
             description = self._description
             if description is not None and not description.live:
                 self._changed.wait_for(
-                    lambda: packet.heard_ns < self._taken_ns + KEPT_NS - _BACK_NS or self._stopping.is_set()
+                    lambda: packet.heard_ns < self._taken_ns + KEPT_NS - _BACK_NS or session.stopping.is_set()
                 )
             self._packets.append(packet)
             self.packets += 1
@@ -123,53 +133,77 @@ class Listening:
                 self._packets.popleft()
             self._changed.notify_all()
 
-    def ended(self, end: CameraEnd, detail: str) -> None:
+    def lose(self, session: _Session, fault: str, *, tell: bool) -> None:
         with self._changed:
+            if session is not self._session:
+                return
             self._hears = False
             self._changed.notify_all()
-        if end is CameraEnd.LOST:
-            self._tell(detail)
-        self._lost.set()
-        if end is CameraEnd.END_OF_FOOTAGE:
-            self._stopping.set()
+        if tell and not self._fault:
+            self._log.warning("microphone_lost", detail=fault)
+            self._notifier.notify("microphone", f"There is no sound: {fault}")
+        self._fault = fault
 
     # --- The thread
 
-    def _listen(self, first_ns: BootNs) -> None:
-        while not self._stopping.is_set():
-            self._lost.clear()
-            if self._stopping.is_set():  # told between the two lines above
+    def _listen(self, session: _Session, first_ns: BootNs) -> None:
+        while not session.stopping.is_set():
+            session.lost.clear()
+            if session.stopping.is_set():  # told between the two lines above
                 return
             try:
                 microphone = self._open_microphone()
                 description = microphone.open()
             except (DeviceError, ConfigurationError, InternalError) as error:
-                self._tell(str(error))
+                self.lose(session, str(error), tell=True)
             else:
-                self._play(microphone, description, first_ns)
-            self._stopping.wait(_AGAIN_S)
+                self._play(session, microphone, description, first_ns)
+            session.stopping.wait(_AGAIN_S)
 
-    def _play(self, microphone: Microphone, description: SoundDescription, first_ns: BootNs) -> None:
+    def _play(self, session: _Session, microphone: Microphone, description: SoundDescription, first_ns: BootNs) -> None:
         with self._changed:
-            self._description, self._hears = description, True
+            if session is self._session:
+                self._description, self._hears = description, True
         if self._fault:
             self._notifier.notify("microphone back", "The microphone is back.")
         self._fault = ""
         try:
-            microphone.start(self, first_ns)
-            self._lost.wait()
+            microphone.start(session, first_ns)
+            heard = -1
+            while not session.lost.wait(_STALL_S):
+                if description.live and self.packets == heard:
+                    self.lose(session, "the microphone is there and gives nothing.", tell=True)
+                    break
+                heard = self.packets
         finally:
             try:
                 microphone.stop()
             except (DeviceError, InternalError) as error:
                 self._log.error("microphone_hangs", detail=error.message)
 
-    def _tell(self, fault: str) -> None:
-        if not self._fault and not self._stopping.is_set():
-            self._log.warning("microphone_lost", detail=fault)
-            self._notifier.notify("microphone", f"There is no sound: {fault}")
-        self._fault = fault
-
     @property
     def _newest_ns(self) -> int:
         return self._packets[-1].heard_ns if self._packets else 0
+
+
+class _Session:
+    """One camera's life, as its microphone sees it (`ports.SoundSink`): what comes after its end is dropped."""
+
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
+        self.stopping = threading.Event()
+        self.lost = threading.Event()
+
+    def end(self) -> None:
+        self.stopping.set()
+        self.lost.set()
+
+    def sound(self, packet: SoundPacket) -> None:
+        self._listening.hear(self, packet)
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        if end is not CameraEnd.STOPPED:
+            self._listening.lose(self, detail, tell=end is CameraEnd.LOST)
+        if end is CameraEnd.END_OF_FOOTAGE:
+            self.stopping.set()
+        self.lost.set()

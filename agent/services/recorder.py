@@ -408,6 +408,8 @@ class Recorder:
                 writer.join()
                 if self._listening is not None and not intake.live:
                     self._listening.end()  # last: what is read from a file is read on for as long as it is asked for
+                if self._listening is not None:
+                    self._listening.join()
             if self._live is not None:
                 self._live.forget()
             if intake.live:

@@ -152,11 +152,56 @@ class Deaf:
 def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
     listening = Listening(Deaf, Nobody())
     listening.begin(BootNs(0))
+    session = listening._session
+    assert session is not None
     for second in range(2 * KEPT_NS // NS_PER_S):
-        listening.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+        session.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
     assert not listening.take(0, 100 * NS_PER_S).packets
     assert listening.take(2 * KEPT_NS - 5 * NS_PER_S, 2 * KEPT_NS - NS_PER_S).packets
     listening.end()
+    session.sound(SoundPacket(b"late", BootNs(4 * KEPT_NS)))
+    assert not listening.take(4 * KEPT_NS - 1, 4 * KEPT_NS + 1).packets, "heard after the end: nobody's"
+    listening.join()
+
+
+def test_a_microphone_that_is_there_and_gives_nothing_is_told_and_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.services.listening._STALL_S", 0.1)
+    monkeypatch.setattr("agent.services.listening._AGAIN_S", 0.1)
+    told: list[str] = []
+    opened: list[Deaf] = []
+
+    class Owner:
+        def notify(self, kind: str, text: str, once: str = "") -> None:
+            told.append(text)
+
+    def open_microphone() -> Microphone:
+        opened.append(Deaf())
+        return opened[-1]
+
+    listening = Listening(open_microphone, Owner())
+    listening.begin(BootNs(0))
+    until(lambda: len(opened) >= 2)
+    assert "gives nothing" in told[0]
+    listening.end()
+    listening.join()
+
+
+def test_a_microphone_that_hangs_keeps_nobody_waiting() -> None:
+    release = threading.Event()
+
+    class Hanging(Deaf):
+        def stop(self) -> None:
+            release.wait(20)
+
+    listening = Listening(Hanging, Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    began_s = time.monotonic()
+    listening.end()
+    assert time.monotonic() - began_s < 1
+    assert listening.state == "off"
+    release.set()
+    listening.join()
 
 
 def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
@@ -164,10 +209,12 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
     listening.begin(BootNs(0))
     until(lambda: listening.state == "listening")
     given: list[int] = []
+    session = listening._session
+    assert session is not None
 
     def give() -> None:
         for second in range(400):
-            listening.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+            session.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
             given.append(second)
 
     giver = threading.Thread(target=give)
@@ -178,6 +225,7 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
     assert len(heard.packets) == 5
     listening.end()
     giver.join()
+    listening.join()
 
 
 def test_a_track_holds_what_begins_within_its_segment_and_keeps_holes() -> None:
