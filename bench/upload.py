@@ -145,7 +145,9 @@ def _settings(folder: Path, name: str, port: int, **changes: Any) -> BusSettings
 
 def _receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
     parts = tuple(_part_sizes(folder, sizes))
-    bus = MqttBus(_settings(folder, REQUESTER, port, inbound_packet_bytes=160 << 10, inbound_window=64))
+    bus = MqttBus(
+        _settings(folder, REQUESTER, port, inbound_packet_bytes=160 << 10, inbound_window=64, inbound_beat_s=0)
+    )
     bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
     bus.start()
     while not isinstance(bus.next_event(10), Subscribed):
