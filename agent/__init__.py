@@ -22,6 +22,7 @@ The owner says yes: their client opens the chosen file keys and wraps them anew 
 The device writes the ledger, joins new header and old ciphertext                 `core.ledger`, `core.disclosure`
 It uploads, in pieces, until the requester's own receipt                          `core.transfer`, `services.uplink`
 The requester opens, verifies, and can show anyone what was proven                `requester`
+What an owner tells unasked goes the same way, under no name                      `services.tips`
 
 How to read it
 --------------

@@ -173,11 +173,11 @@ class Tips:
     def on_time(self) -> None:
         """Give up what nobody has taken in time."""
         now_s = trusted_seconds(self._clock.now())
-        if now_s is None:
+        if now_s is None or not any(_is_over(stored, now_s) for stored in self.listed()):
             return
         with self._decisions.one():
             for stored in self.listed():
-                if not stored.at.ended and now_s > stored.not_after_s:
+                if _is_over(stored, now_s):
                     self._advance(stored, Cause.EXPIRED)
 
     # -- within --------------------------------------------------------------------------------------------------------
@@ -240,6 +240,10 @@ class Tips:
     def _stored(self, tip: str) -> StoredTip | None:
         data = self._journal.get(_TIP + tip)
         return None if data is None else _read(data)
+
+
+def _is_over(stored: StoredTip, now_s: int) -> bool:
+    return not stored.at.ended and now_s > stored.not_after_s
 
 
 def _read(data: bytes) -> StoredTip:
