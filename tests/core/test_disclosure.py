@@ -386,6 +386,23 @@ def test_where_it_takes_two_both_are_named(sent: Sent) -> None:
     assert sent.read().seconder is None
 
 
+def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> None:
+    given: dict[str, Any] = {
+        "disclosure": "ab" * 16,
+        "device": DEVICE_TEXT,
+        "request_sha256": sent.manifest.request,
+        "approval": sent.manifest.approval.encode(),
+        "enrolment": sent.manifest.enrolment.encode(),
+        "ledger": sent.manifest.ledger,
+    }
+    hashes = [part.sha256 for part in sent.manifest.parts]
+    made = manifest_of(sent.case.release(), hashes, **given, seconding=second_yes(sent).encode())
+    assert envelope.read_unverified((made.seconding or "").encode()).payload_type == Seconding.PAYLOAD_TYPE
+    assert msgspec.structs.replace(made, seconding=None) == sent.manifest
+    with pytest.raises(ValueError, match="shorter"):
+        manifest_of(sent.case.release(), hashes[:-1], **given)
+
+
 SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
     "by nobody": lambda s: {"seconding": None},
     "by the first again": lambda s: {"seconding": second_yes(s, APPROVER)},

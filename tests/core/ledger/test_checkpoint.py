@@ -74,13 +74,42 @@ def test_two_signatures_of_the_device_are_one_too_many() -> None:
 
 def test_extension_lines_are_refused() -> None:
     text, _, signatures = NOTE.rpartition(b"\n\n")
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="three lines"):
         checkpoint.open_checkpoint(text + b"\nmore\n\n" + signatures, DEVICE)
 
 
+@pytest.mark.parametrize("size", [b"05", b"-1", b"+5", b" 5", b"", b"5.0", b"1" * 20])
+def test_a_size_has_one_spelling(size: bytes) -> None:
+    with pytest.raises(FormatError, match="three lines"):
+        checkpoint.open_checkpoint(NOTE.replace(b"\n5\n", b"\n%b\n" % size), DEVICE)
+
+
+def test_what_is_no_note_says_so() -> None:
+    for note in (b"", b"no note", NOTE.replace(b"\n\n", b"\n")):
+        with pytest.raises(FormatError, match="not a signed note"):
+            checkpoint.open_checkpoint(note, DEVICE)
+
+
+@pytest.mark.parametrize(
+    ("origin", "size", "root"),
+    [
+        ("doorward/x", 5, HASHES[0]),
+        (f"doorward/{DEVICE.id}", -1, HASHES[0]),
+        (f"doorward/{DEVICE.id}", 5, HASHES[0][:-1]),
+        (f"doorward/{DEVICE.id}", 5, HASHES[0] + b"\0"),
+    ],
+)
+def test_a_checkpoint_that_is_none_cannot_be_made(origin: str, size: int, root: bytes) -> None:
+    with pytest.raises(FormatError, match="not a checkpoint"):
+        checkpoint.Checkpoint(origin, size, root)
+
+
 def test_a_note_too_long_is_refused_before_it_is_read() -> None:
-    with pytest.raises(FormatError):
-        checkpoint.open_checkpoint(NOTE + bytes(checkpoint.MAX_NOTE_BYTES), DEVICE)
+    longest = NOTE + bytes(checkpoint.MAX_NOTE_BYTES - len(NOTE))
+    with pytest.raises(FormatError, match="at most"):
+        checkpoint.open_checkpoint(longest + b"\0", DEVICE)
+    with pytest.raises(FormatError, match="signature lines"):
+        checkpoint.open_checkpoint(longest, DEVICE)
 
 
 def test_the_verifier_key_is_the_one_other_tools_take() -> None:
