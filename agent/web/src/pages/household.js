@@ -26,7 +26,7 @@ function saving(save, values, ...fields) {
     },
     ...fields,
     problem,
-    h("div.row.end", h("button", { type: "submit" }, t("save"))),
+    h("div.row.end", h("button.save", { type: "submit" }, t("save"))),
   );
 }
 

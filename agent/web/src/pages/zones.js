@@ -98,7 +98,7 @@ export function zones(facts, save) {
     t("zones.add"),
   );
   const keep = h(
-    "button.primary",
+    "button.save",
     {
       type: "button",
       async onclick() {
