@@ -69,7 +69,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
             what = f"{each.seconds:.1f} s" if each.mp4 else "poster only"
             click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture}")
         for told in grades.told:
-            when = f"{words.day(told.from_ms)}, {words.clock(told.from_ms)} – {words.clock(told.to_ms)} UTC"
+            when = words.window(told.from_ms, told.to_ms)
             click.echo(f"  exists: {when}, {words.counted(told.segments, 'segment')}, {told.shared} of them shared")
         if opened.merged:
             click.echo(f"  everything: {opened.merged}")
