@@ -66,6 +66,16 @@ def test_quiet_hours_keep_everything_but_the_button_and_the_opened_case() -> Non
     assert told(policy, "visitor", 0, NIGHT) is Ruling.QUIET
 
 
+def test_quiet_hours_of_the_household_hold_for_every_channel_and_end_for_all_of_them() -> None:
+    always_on = ChannelRules("nightwatch")
+    policy = Policy((always_on,), quiet=(22 * 60, 7 * 60))
+    night = 23 * 60
+    assert policy.rule(always_on, NEWS["visitor"], BootNs(0), night) is Ruling.QUIET
+    assert policy.rule(always_on, NEWS["button"], BootNs(0), night) is Ruling.NOW
+    assert not may_release(policy, always_on, Ruling.QUIET, 0, 0, night)
+    assert may_release(policy, always_on, Ruling.QUIET, 0, 0, 7 * 60)
+
+
 def test_without_a_date_nothing_is_kept() -> None:
     policy = Policy((ANN,), digest=frozenset({AlertKind.VISITOR}))
     assert told(policy, "visitor", 0, None) is Ruling.NOW
