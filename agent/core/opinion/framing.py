@@ -1,8 +1,8 @@
 """Fits a picture of any shape into the square that a network wants, and brings its boxes back.
 
 The picture keeps its proportions and lies in the middle of grey bands (letterbox).  Stretched instead, people in an
-upright camera would become dwarfs, which the networks never saw.  Luma is enough: against colour it costs one frame in
-thirty on real footage (bench/OPINION.md), and the analysis has it anyway, so no frame is decoded for an opinion.
+upright camera would become dwarfs, which the networks never saw.  Luma is enough: against colour it costs one frame
+with a person in a hundred (bench/OPINION.md), and the analysis has it anyway, so no frame is decoded for an opinion.
 """
 
 from __future__ import annotations
