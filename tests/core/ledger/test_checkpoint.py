@@ -62,8 +62,9 @@ def test_another_device_cannot_sign_for_this_one() -> None:
 def test_a_witness_may_sign_below() -> None:
     line = f"— witness.example/w1 {base64.encode(bytes(4 + 72))}\n".encode()
     assert checkpoint.open_checkpoint(NOTE + line, DEVICE) == checkpoint.open_checkpoint(NOTE, DEVICE)
-    with pytest.raises(FormatError):
-        checkpoint.open_checkpoint(NOTE + line * 16, DEVICE)
+    assert checkpoint.open_checkpoint(NOTE + line * (checkpoint.MAX_SIGNATURES - 1), DEVICE).size == 5
+    with pytest.raises(FormatError, match="signature lines"):
+        checkpoint.open_checkpoint(NOTE + line * checkpoint.MAX_SIGNATURES, DEVICE)
 
 
 def test_two_signatures_of_the_device_are_one_too_many() -> None:

@@ -117,3 +117,10 @@ def test_the_documents_table_of_kinds_is_the_codes() -> None:
         _, _, must, may, _ = rows[0].split("|")
         assert set(must.replace("`", "").split()) == required
         assert set(may.replace("`", "").split()) == optional
+
+
+def test_an_entry_gives_its_moment_back_to_the_microsecond_and_millisecond() -> None:
+    at = Moment(BootNs(61_000_001_999), UtcNs(1_800_000_000_123_999_999), ClockQuality.HELD)
+    assert entry(EntryKind.BOOT, "5eed" * 8, at).moment == Moment(
+        BootNs(61_000_001_000), UtcNs(1_800_000_000_123_000_000), ClockQuality.HELD
+    )

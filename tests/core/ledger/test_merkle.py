@@ -73,6 +73,14 @@ def test_a_damaged_stored_frontier_is_refused_or_whole(data: bytes) -> None:
         assert merkle.Frontier.load(data).dump() == data
 
 
+@pytest.mark.parametrize(
+    ("size", "roots"), [(-1, ()), (-1, (b"x" * 32,)), (0, (b"x" * 32,)), (1, ()), (1, (b"x" * 31,))]
+)
+def test_a_frontier_that_is_none_cannot_be_made(size: int, roots: tuple[bytes, ...]) -> None:
+    with pytest.raises(FormatError, match="not the frontier"):
+        merkle.Frontier(size, roots)
+
+
 def test_every_entry_of_every_small_log_is_provably_in_it_and_nowhere_else() -> None:
     for size in range(1, 34):
         hashes, root = HASHES[:size], defined_root(HASHES[:size])
