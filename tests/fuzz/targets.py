@@ -30,7 +30,7 @@ from agent.core.vault.segment import split_media
 from agent.errors import DoorwardError, FormatError
 from agent.owner.kit import read_kit
 from agent.requester.asking import parse_circle, parse_time
-from agent.wire import base64, disclosures, envelope, inbound, messages, statements, strictjson, uploads
+from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.control import packed, read_frame, split_body, unpacked
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.topics import RequestTopic, parse_topic
@@ -51,28 +51,7 @@ TRUST, _ = (
 TOPIC = RequestTopic("287-379", samples.request().requester, samples.request().id)
 IDENTITY = HybridIdentity(b"\1" * 32)
 LIMIT_BYTES = 1 << 20
-MESSAGES: dict[str, type[strictjson.Message]] = {
-    kind.__name__: kind
-    for kind in (
-        messages.FootageRequest,
-        messages.Withdrawal,
-        messages.Deletion,
-        messages.Bulletin,
-        disclosures.Receipt,
-        disclosures.DisclosureManifest,
-        disclosures.ContactCard,
-        statements.Enrolment,
-        statements.Approval,
-        statements.Seconding,
-        statements.Refusal,
-        statements.OptOut,
-        statements.OptIn,
-        statements.Revocation,
-        statements.TrustChange,
-        TrustBundle,
-        uploads.UploadNote,
-    )
-}
+MESSAGES = {type(message) for message in samples.EVERY_MESSAGE.values()} | {uploads.UploadNote}
 
 
 @dataclass(frozen=True)
@@ -101,7 +80,7 @@ def inbound_message(data: bytes) -> None:
 
 def any_message(data: bytes) -> None:
     """Of any kind: what is read is written again as something that reads the same."""
-    for kind in MESSAGES.values():
+    for kind in MESSAGES:
         try:
             value = strictjson.decode(data, kind, limit_bytes=LIMIT_BYTES)
         except FormatError:
