@@ -71,7 +71,8 @@ def wheelhouse(architecture: str = "amd64") -> Path:
 
 
 def wheelhouse_place(architecture: str = "amd64") -> Path:
-    pins = hashlib.sha256((ROOT / "requirements" / "run.txt").read_bytes()).hexdigest()[:8]
+    made_by = ("requirements/run.txt", "scripts/wheelhouse.py", "scripts/installation/kernel.py")
+    pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in made_by)).hexdigest()[:8]
     return CACHE / f"wheels-{architecture}-{pins}"
 
 

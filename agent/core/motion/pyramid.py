@@ -41,7 +41,8 @@ def grid_size(height_px: int, width_px: int) -> tuple[int, int]:
 def steps_of_luma() -> npt.NDArray[np.uint8]:
     """(256,) uint8: luma 0..255 in steps of the logarithmic scale."""
     luma = np.arange(256)
-    return np.rint(STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)).astype(np.uint8)
+    steps: npt.NDArray[np.uint8] = np.rint(STEPS_PER_E * np.log((luma + _DARK_OFFSET) / _DARK_OFFSET)).astype(np.uint8)
+    return steps
 
 
 def check_luma(luma: Luma, shape: tuple[int, int]) -> None:

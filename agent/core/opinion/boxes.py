@@ -127,7 +127,8 @@ def overlap(a: Box, b: Box) -> float:
 
 def _probability(logits: Numbers) -> Numbers:
     """A network that answers NaN has seen nothing."""
-    return np.nan_to_num(1 / (1 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
+    found: Numbers = np.nan_to_num(1 / (1 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
+    return found
 
 
 def _listed(corners: Numbers, scores: Numbers) -> list[tuple[Box, float]]:
