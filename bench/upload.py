@@ -38,6 +38,7 @@ from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.adapters.private_broker import PrivateBroker
 from agent.core.bus import Received, Subscribed
 from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.timebase import BootNs
 from agent.core.transfer import (
     AllHeld,
     Answer,
@@ -153,17 +154,17 @@ def _receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> Non
     while not isinstance(bus.next_event(10), Subscribed):
         pass
     pipe.send("ready")
-    receiver, token = Receiver(parts[0], len(parts), ReceiverLimits()), 0
+    receiver, clock, token = Receiver(parts[0], len(parts), ReceiverLimits()), SystemClock(), 0
     while not pipe.poll():
         event = bus.next_event(0.1)
         if isinstance(event, Received) and not event.topic.startswith(BARE_PREFIX) and event.payload:
-            for answer in _assemble(receiver, event, parts):
+            for answer in _assemble(receiver, event, parts, clock.now().boot_ns):
                 token += 1
                 bus.publish(str(ReceiptTopic(DEVICE, DISCLOSURE)), answer, token=token)
     bus.stop()
 
 
-def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...]) -> list[bytes]:
+def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...], now: BootNs) -> list[bytes]:
     topic = parse_topic(event.topic)
     assert isinstance(topic, UploadTopic)
     match topic.verb:
@@ -175,7 +176,7 @@ def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...]) 
             note = strictjson.decode(event.payload, UploadNote)
             receiver.init(PartSize(note.size_bytes, note.sha256), note.parts)
     answers = []
-    while (effect := receiver.next_effect()) is not None:
+    while (effect := receiver.next_effect(now)) is not None:
         match effect:
             case SealPart(part):
                 receiver.sealed(part, matches=True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.disclosure import read_manifest
+from agent.core.timebase import BootNs
 from agent.core.transfer import (
     AllHeld,
     Answer,
@@ -34,6 +35,7 @@ from agent.core.transfer import (
 from agent.core.transfer import Receiver as Assembly
 from agent.core.vault.age.opening import open_bytes
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.ports import Clock
 from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin, answers
 from agent.requester.identity import Asked, Requester
@@ -64,9 +66,10 @@ class Arrivals:
     """The disclosures of one requester.  Everything raises `StorageError` when the disk does not do its part."""
 
     def __init__(
-        self, requester: Requester, limits: ReceivingLimits, tell: Callable[[News], None], reply: Reply
+        self, requester: Requester, clock: Clock, limits: ReceivingLimits, tell: Callable[[News], None], reply: Reply
     ) -> None:
         self._requester = requester
+        self._clock = clock
         self._limits = limits
         self._tell = tell
         self._reply = reply
@@ -79,6 +82,8 @@ class Arrivals:
         self._tips: dict[str, TipManifest] = {}
         """By id, once read."""
         self._waiting_for_room: set[str] = set()
+        self._answering_later: dict[str, Assembly] = {}
+        """Disclosures with an answer to give that nobody waits for."""
         self._told_damaged: set[str] = set()
 
     # What comes in
@@ -124,6 +129,17 @@ class Arrivals:
         self._close(disclosure)
         self._tell(News(NewsKind.STOPPED, disclosure))
 
+    @property
+    def deadline_ns(self) -> BootNs | None:
+        """When `answer_what_is_due` has something to do."""
+        deadlines = [assembly.deadline_ns for assembly in self._answering_later.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def answer_what_is_due(self) -> None:
+        """Say how much has arrived, where that was put off."""
+        for disclosure, assembly in list(self._answering_later.items()):
+            self._pump(disclosure, assembly)
+
     # Beginning
 
     def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
@@ -166,7 +182,7 @@ class Arrivals:
 
     def _pump(self, disclosure: str, assembly: Assembly) -> None:
         folder = self._folder(disclosure)
-        while (effect := assembly.next_effect()) is not None:
+        while (effect := assembly.next_effect(self._clock.now().boot_ns)) is not None:
             match effect:
                 case Write(part, offset, data):
                     folder.write(part, offset, data)
@@ -179,6 +195,10 @@ class Arrivals:
                     self._finish(disclosure, assembly)
                 case Answer(held):
                     self._answer(disclosure, held)
+        if assembly.deadline_ns is not None and disclosure in self._reception:
+            self._answering_later[disclosure] = assembly
+        else:
+            self._answering_later.pop(disclosure, None)
 
     def _read_manifest(self, disclosure: str, assembly: Assembly) -> None:
         """Part 0 is here: find out whose answer it is, and whether it is one."""
@@ -329,6 +349,7 @@ class Arrivals:
     def _close(self, disclosure: str) -> None:
         """Out of memory, not off the disk."""
         self._reception.close(disclosure)
+        self._answering_later.pop(disclosure, None)
         self._requests.pop(disclosure, None)
         self._tips.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)

@@ -67,7 +67,7 @@ class Receiver:
         self._tell = tell
         self._answered = answered
         self._retention_days = retention_days
-        self._arrivals = Arrivals(requester, limits or ReceivingLimits(), tell, self._reply)
+        self._arrivals = Arrivals(requester, clock, limits or ReceivingLimits(), tell, self._reply)
         self._outgoing = Outgoing(bus)
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
@@ -91,7 +91,7 @@ class Receiver:
         """Take one event, waiting at most `timeout_s`, and do all that follows from it."""
         self._publish_requests()
         self._outgoing.pump()
-        event = self._bus.next_event(timeout_s)
+        event = self._bus.next_event(min(timeout_s, self._until_due_s()))
         match event:
             case Received():
                 self._received(event)
@@ -103,8 +103,14 @@ class Receiver:
                 pass
             case _:
                 self._outgoing.settled(event)
+        if self._until_due_s() == 0:
+            self._arrivals.answer_what_is_due()
         self._outgoing.pump()
         return event
+
+    def _until_due_s(self) -> float:
+        deadline_ns = self._arrivals.deadline_ns
+        return _STEP_S if deadline_ns is None else max(0.0, (deadline_ns - self._clock.now().boot_ns) / NS_PER_S)
 
     # What comes in
 

@@ -6,22 +6,28 @@ For one disclosure.  Rules:
   fsynced it, read it back, compared its hash and given it its final name (`SealPart`).  Only then a receipt names it.
 - Bytes that are here are not written again.  A part whose hash does not fit is forgotten and asked for again, three
   times at most: then the disclosure is refused.
+- What the device waits for is answered at once; mere news of what has arrived, twice a second at most: a device takes
+  few messages a second, at a steady beat, and would have to take them all before the one that says complete.
 - Nothing here needs to survive a restart: sealed parts lie under their final names, and the rest is asked for again.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from agent.core.timebase import BootNs, seconds
 from agent.core.transfer.spans import Spans
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES, Held, HeldState, PartSize
 
 __all__ = ["AllHeld", "Answer", "ManifestHeld", "Receiver", "ReceiverEffect", "ReceiverLimits", "SealPart", "Write"]
 
 _SPOILED_LIMIT = 3
+NEWS_NS = seconds(0.5)
+"""Between an answer and the next that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,14 @@ class Answer:
     held: Held
 
 
+class _Due(enum.IntEnum):
+    """How soon to answer."""
+
+    NOT = enum.auto()
+    IN_TIME = enum.auto()
+    NOW = enum.auto()
+
+
 ReceiverEffect: TypeAlias = Write | SealPart | ManifestHeld | AllHeld | Answer
 
 
@@ -95,7 +109,8 @@ class Receiver:
         self._spoiled = 0
         self._state = state
         self._effects: deque[ReceiverEffect] = deque()
-        self._answer_due = False
+        self._due = _Due.NOT
+        self._answered_ns: BootNs | None = None
         self.dropped = 0
         """Chunks that were malformed, out of bounds or not wanted."""
         if not self._bearable(manifest, parts):
@@ -126,7 +141,7 @@ class Receiver:
     def init(self, manifest: PartSize, parts: int) -> None:
         """The device says again what it sends, and asks what is here.  Another object under the same id is dropped."""
         if manifest == self._sizes[0] and parts == self._count:
-            self._answer_due = True
+            self._due = _Due.NOW
         else:
             self.dropped += 1
 
@@ -154,7 +169,7 @@ class Receiver:
     def fin(self, part: int) -> None:
         """The device has sent all of a part: tell it how much came."""
         if part not in self._sealing:  # else sealing it answers
-            self._answer_due = True
+            self._due = max(self._due, _Due.IN_TIME)
 
     def sealed(self, part: int, matches: bool) -> None:
         """The outcome of `SealPart`.  When it does not match, the client has removed what was written."""
@@ -164,13 +179,13 @@ class Receiver:
             self._spoiled += 1
             if self._spoiled >= _SPOILED_LIMIT:
                 self.refuse()
-            self._answer_due = True
+            self._due = max(self._due, _Due.IN_TIME)
             return
         self._sealed.add(part)
         if part == 0:
             self._effects.append(ManifestHeld())
         else:
-            self._answer_due = True
+            self._due = max(self._due, _Due.IN_TIME)
             self._look_if_all()
 
     def expect(self, parts: tuple[PartSize, ...]) -> None:
@@ -183,34 +198,48 @@ class Receiver:
             return
         self._sizes.update(enumerate(parts, start=1))
         self._expected = True
-        self._answer_due = True
+        self._due = _Due.NOW
         self._look_if_all()
 
     def complete(self) -> None:
         """Everything is verified, opened and durable, and so is this fact."""
         self._state = HeldState.COMPLETE
-        self._answer_due = True
+        self._due = _Due.NOW
 
     def refuse(self) -> None:
         """Not what was asked for, or not wanted any more."""
         self._state = HeldState.REFUSED
         self._effects = deque(effect for effect in self._effects if isinstance(effect, SealPart))
-        self._answer_due = True
+        self._due = _Due.NOW
 
     # Output
 
-    def next_effect(self) -> ReceiverEffect | None:
+    @property
+    def deadline_ns(self) -> BootNs | None:
+        """When `next_effect` has an answer without any input."""
+        if self._due is not _Due.IN_TIME or self._answered_ns is None or self._busy:
+            return None
+        return BootNs(self._answered_ns + NEWS_NS)
+
+    def next_effect(self, now: BootNs) -> ReceiverEffect | None:
         """The next thing to do, in order.  Several reasons to answer make one answer, after everything else.
 
         A receipt that names part 0 asks for the rest, so none is made between `ManifestHeld` and `expect` or `refuse`.
         """
         if self._effects:
             return self._effects.popleft()
+        if self._due is _Due.NOT or self._busy:
+            return None
+        if self._due is _Due.IN_TIME and self._answered_ns is not None and now < self._answered_ns + NEWS_NS:
+            return None
+        self._due, self._answered_ns = _Due.NOT, now
+        return Answer(self._held())
+
+    @property
+    def _busy(self) -> bool:
+        """A part is being sealed, or its client decides about the manifest."""
         deciding = 0 in self._sealed and not self._expected and self._state is HeldState.PARTIAL
-        if self._answer_due and not self._sealing and not deciding:
-            self._answer_due = False
-            return Answer(self._held())
-        return None
+        return bool(self._sealing) or deciding
 
     def _held(self) -> Held:
         manifest = self._sizes[0].sha256 if 0 in self._sealed else None

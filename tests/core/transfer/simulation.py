@@ -88,7 +88,9 @@ class Simulation:
     def run(self, until_s: float, done: Callable[[], bool] = lambda: False) -> None:
         """Move time to the next event or timer until `done` or `until_s`."""
         while not done():
-            due = [at for at in (self.sender.deadline_ns, self.events[0][0] if self.events else None) if at is not None]
+            answer_ns = self.receiver.deadline_ns if self.receiver is not None else None
+            timers = (self.sender.deadline_ns, answer_ns, self.events[0][0] if self.events else None)
+            due = [at for at in timers if at is not None]
             if not due or min(due) > seconds(until_s):
                 self.now = BootNs(max(self.now, seconds(until_s)))
                 return
@@ -96,6 +98,7 @@ class Simulation:
             if self.events and self.events[0][0] <= self.now:
                 heapq.heappop(self.events)[2]()
             self.pump_device()
+            self.pump_requester()
 
     @property
     def now_s(self) -> float:
@@ -214,7 +217,7 @@ class Simulation:
         self.pump_requester()
 
     def pump_requester(self) -> None:
-        while self.receiver is not None and (effect := self.receiver.next_effect()) is not None:
+        while self.receiver is not None and (effect := self.receiver.next_effect(self.now)) is not None:
             match effect:
                 case Write(part, offset, data):
                     file = self.unsealed.setdefault(part, bytearray())

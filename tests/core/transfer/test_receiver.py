@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from agent.core.timebase import BootNs, seconds
 from agent.core.transfer import (
     AllHeld,
     Answer,
@@ -22,8 +23,11 @@ from agent.core.transfer import (
     held_of,
     receipt_of,
 )
+from agent.core.transfer.receiver import NEWS_NS
 from agent.wire import strictjson
 
+START = BootNs(seconds(100))
+LATER = BootNs(START + NEWS_NS)
 MANIFEST, SEGMENT = b"manifest" * 10, bytes(range(250)) * 4
 
 
@@ -31,9 +35,9 @@ def size_of(data: bytes) -> PartSize:
     return PartSize(len(data), hashlib.sha256(data).hexdigest())
 
 
-def effects(receiver: Receiver) -> list[ReceiverEffect]:
+def effects(receiver: Receiver, now: BootNs = START) -> list[ReceiverEffect]:
     found = []
-    while (effect := receiver.next_effect()) is not None:
+    while (effect := receiver.next_effect(now)) is not None:
         found.append(effect)
     return found
 
@@ -104,7 +108,7 @@ def test_an_answer_lists_the_missing_bytes() -> None:
     give(receiver, 1, SEGMENT, 100, 200)
     give(receiver, 1, SEGMENT, 900, 1000)
     receiver.fin(1)
-    answer = effects(receiver)[-1]
+    answer = effects(receiver, LATER)[-1]
     assert answer == Answer(
         Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
     )
@@ -134,7 +138,7 @@ def test_a_spoiled_part_is_asked_for_again_and_at_the_third_time_refused() -> No
         give(receiver, 1, SEGMENT)
         assert effects(receiver) == [Write(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
         receiver.sealed(1, matches=False)
-        answer = effects(receiver)[-1]
+        answer = effects(receiver, BootNs(START + (turn + 1) * NEWS_NS))[-1]
         assert isinstance(answer, Answer)
         assert answer.held.state is (HeldState.PARTIAL if turn < 2 else HeldState.REFUSED)
 
@@ -160,7 +164,7 @@ def test_a_manifest_beyond_the_limits_is_refused_and_nothing_of_it_written(
 
 def test_an_init_beyond_the_limits_is_refused_before_a_byte() -> None:
     receiver = Receiver(PartSize(10**9, "00" * 32), 2, ReceiverLimits())
-    answer = receiver.next_effect()
+    answer = receiver.next_effect(START)
     assert isinstance(answer, Answer)
     assert answer.held.state is HeldState.REFUSED
 
@@ -198,6 +202,40 @@ def test_several_reasons_to_answer_make_one_answer() -> None:
         receiver.init(size_of(MANIFEST), 2)
         receiver.fin(1)
     assert len(effects(receiver)) == 1
+
+
+def test_news_that_nobody_waits_for_is_told_twice_a_second_at_most() -> None:
+    receiver = Receiver(size_of(MANIFEST), 4, ReceiverLimits())
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect((size_of(SEGMENT),) * 3)
+    assert [type(each) for each in effects(receiver)] == [Answer]
+    for part in (1, 2):
+        give(receiver, part, SEGMENT)
+        effects(receiver)
+        receiver.sealed(part, matches=True)
+        receiver.fin(part)
+        assert effects(receiver, BootNs(LATER - 1)) == []
+        assert receiver.deadline_ns == LATER
+    assert effects(receiver, LATER) == [Answer(Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 2),)))]
+    assert receiver.deadline_ns is None
+
+
+def test_what_the_device_waits_for_is_answered_at_once() -> None:
+    receiver = expecting()
+    give(receiver, 1, SEGMENT, 0, 500)
+    receiver.fin(1)
+    assert [type(each) for each in effects(receiver)] == [Write]
+    receiver.init(size_of(MANIFEST), 2)
+    assert [type(each) for each in effects(receiver)] == [Answer]
+    give(receiver, 1, SEGMENT, 500)
+    effects(receiver)
+    receiver.sealed(1, matches=True)
+    assert effects(receiver) == [AllHeld()]
+    receiver.complete()
+    assert [type(each) for each in effects(receiver)] == [Answer]
 
 
 def test_a_receipt_with_as_much_missing_as_it_has_room_for_stays_within_8_kib() -> None:
