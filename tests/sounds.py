@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from agent.adapters.sound_encoding import SoundEncoder
+from agent.adapters.sound_forms import SoundEncoder
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.sound import sound_mp4
 

@@ -9,8 +9,8 @@ Rules:
 - H.264 only, for that is what a segment holds; anything else is refused at the start, with what to set in the camera.
 - A packet's bytes are the camera's, turned into Annex-B where they come length-prefixed, parameter sets in front of
   every keyframe.  B-frames are refused: without them order is time.
-- A stream's clock is the camera's own: its first packet is taken to be captured as it arrived, and its times count on
-  from there; when they jump, or drift from the arrivals by more than `_DRIFT_NS`, it is tied anew, always forwards.
+- A stream's clock is the camera's own, tied to ours by the arrivals (`core.arrivals`); times only ever grow.  A packet
+  comes when the next one has begun, for that is how libavformat knows its end: so it lasted until then.
 - Privacy masks cannot be burned into a stream that is not decoded: such a configuration is refused.
 - The address may hold a password, so no message and no log line shows it whole.
 
@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
 import av
 import cv2
@@ -36,6 +35,8 @@ from av.video.stream import VideoStream
 
 from agent.adapters.delivery import Delivery, Ending
 from agent.adapters.encoding import luma_size
+from agent.adapters.rtsp import host_of, opened, said
+from agent.core.arrivals import ArrivalClock
 from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError, InternalError
@@ -43,12 +44,11 @@ from agent.ports import CameraEnd, CameraSink
 
 __all__ = ["RtspCamera"]
 
-_OPENING_S: Final = 10.0
 _USUAL_RATE: Final = 15.0
 _KEYFRAMES_PER_S: Final = 1.0
 """What most cameras do, and what the manual asks for."""
 _QUEUED: Final = 128
-_DRIFT_NS: Final = 2 * NS_PER_S
+_LOST_NS: Final = 2 * NS_PER_S
 _LOOK_S: Final = 0.2
 _FALL_NS: Final = NS_PER_S // 50
 _STEADY_NS: Final = NS_PER_S // 3
@@ -80,11 +80,11 @@ class RtspCamera:
 
     def open(self) -> StreamDescription:
         """Raises `DeviceError`: not reachable, wrong password, no H.264 in it."""
-        self._main = main = _opened(self._url, self._stall_s)
+        self._main = main = opened(self._url, self._stall_s)
         try:
             stream = _video_of(main, self._url)
             if self._luma_url is not None:
-                self._small = _opened(self._luma_url, self._stall_s)
+                self._small = opened(self._luma_url, self._stall_s)
                 _video_of(self._small, self._luma_url, any_codec=True)
         except DeviceError:
             self._close()
@@ -106,7 +106,8 @@ class RtspCamera:
         stopped = threading.Event()
         description, small = self._description, self._small
         size_px = (description.luma_width_px, description.luma_height_px)
-        clock = _Clock(None if self._live else first_ns)
+        tied_ns = None if self._live else first_ns
+        clock = _Clock(tied_ns, round(NS_PER_S / description.frames_per_s))
         readers = [
             threading.Thread(
                 target=self._read_main,
@@ -119,7 +120,13 @@ class RtspCamera:
             readers.append(
                 threading.Thread(
                     target=self._read_small,
-                    args=(small, arrivals, stopped, _Clock(clock.first_ns), size_px),
+                    args=(
+                        small,
+                        arrivals,
+                        stopped,
+                        _Clock(tied_ns, round(NS_PER_S / (description.luma_frames_per_s or _USUAL_RATE))),
+                        size_px,
+                    ),
                     name="rtsp-luma",
                     daemon=True,
                 )
@@ -209,7 +216,7 @@ class RtspCamera:
                             for luma in decoder.luma(data):
                                 self._hand_over(arrivals, LumaFrame(luma, sensor_ns), stopped)
             except (av.error.FFmpegError, OSError) as error:
-                cause = _said(error)
+                cause = said(error)
         self._lost(arrivals, stopped, cause)
 
     def _read_small(
@@ -234,12 +241,12 @@ class RtspCamera:
                         luma = _luma_of(picture, size_px)
                         self._hand_over(arrivals, LumaFrame(luma, clock.boot_ns(own_ns)), stopped)
             except (av.error.FFmpegError, OSError) as error:
-                cause = _said(error)
+                cause = said(error)
         self._lost(arrivals, stopped, cause)
 
     def _lost(self, arrivals: queue.Queue[_Arrival], stopped: threading.Event, cause: str) -> None:
         words = DeviceError(
-            f"The camera at {_host(self._url)} stopped sending ({cause}).", remedy="Check its power and the network."
+            f"The camera at {host_of(self._url)} stopped sending ({cause}).", remedy="Check its power and the network."
         )
         self._hand_over(arrivals, words, stopped)
 
@@ -258,9 +265,10 @@ class RtspCamera:
 class _Clock:
     """Ties a stream's own times to the boot clock; what it gives only ever grows."""
 
-    def __init__(self, first_ns: BootNs | None) -> None:
+    def __init__(self, first_ns: BootNs | None, frame_ns: int) -> None:
         self.first_ns = first_ns
-        self._shift_ns: int | None = None
+        self._frame_ns = frame_ns
+        self._tied = ArrivalClock(_LOST_NS)
         self._last_ns = 0
         self._begun_ns: int | None = None
         self._fell_ns = self._least_ns = 0
@@ -271,7 +279,7 @@ class _Clock:
         What waits comes faster than time passes, so the difference between arrival and own time falls until it is
         through.  A camera that never settles is taken as it is after `_CATCHING_UP_NS`.
         """
-        if self.first_ns is not None or self._shift_ns is not None:
+        if self.first_ns is not None or self._tied.tied:
             return True
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if self._begun_ns is None:
@@ -282,12 +290,12 @@ class _Clock:
         return now_ns - self._fell_ns > _STEADY_NS or now_ns - self._begun_ns > _CATCHING_UP_NS
 
     def boot_ns(self, own_ns: int) -> BootNs:
-        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        if self._shift_ns is None:
-            self._shift_ns = (now_ns if self.first_ns is None else self.first_ns) - own_ns
-        elif self.first_ns is None and abs(own_ns + self._shift_ns - now_ns) > _DRIFT_NS:
-            self._shift_ns = now_ns - own_ns
-        self._last_ns = max(self._last_ns + 1000, own_ns + self._shift_ns)
+        if self.first_ns is None:
+            now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._tied.arrived(own_ns, own_ns + self._frame_ns, BootNs(now_ns))
+        elif not self._tied.tied:
+            self._tied.arrived(own_ns, own_ns, self.first_ns)
+        self._last_ns = max(self._last_ns + 1000, self._tied.boot_ns(own_ns))
         return BootNs(self._last_ns)
 
 
@@ -329,24 +337,13 @@ def _luma_of(picture: av.VideoFrame, size_px: tuple[int, int]) -> Luma:
     return small
 
 
-def _opened(url: str, stall_s: float) -> InputContainer:
-    options = {"rtsp_transport": "tcp", "fflags": "nobuffer"} if url.startswith("rtsp") else {}
-    try:
-        return av.open(url, mode="r", options=options, timeout=(_OPENING_S, stall_s))
-    except (av.error.FFmpegError, OSError) as error:
-        raise DeviceError(
-            f"The camera at {_host(url)} cannot be opened ({_said(error)}).",
-            remedy="Check camera.url with a player: address, port, path, user and password.",
-        ) from error
-
-
 def _video_of(container: InputContainer, url: str, *, any_codec: bool = False) -> VideoStream:
     stream = next(iter(container.streams.video), None)
     if stream is None or not stream.width:
-        raise DeviceError(f"The camera at {_host(url)} sends no picture.", remedy="Check the path in camera.url.")
+        raise DeviceError(f"The camera at {host_of(url)} sends no picture.", remedy="Check the path in camera.url.")
     if not any_codec and stream.codec_context.name != "h264":
         raise DeviceError(
-            f"The camera at {_host(url)} sends {stream.codec_context.name}, and segments hold H.264.",
+            f"The camera at {host_of(url)} sends {stream.codec_context.name}, and segments hold H.264.",
             remedy="Set the camera's encoding to H.264.",
         )
     return stream
@@ -360,17 +357,3 @@ def _drain_until_gone(readers: list[threading.Thread], arrivals: queue.Queue[_Ar
             arrivals.get(timeout=0.05)
     for reader in readers:
         reader.join(0.1)
-
-
-def _host(url: str) -> str:
-    """Without user, password, path and query."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname or "that address")
-    except ValueError:
-        return "that address"
-
-
-def _said(error: Exception) -> str:
-    """What FFmpeg said, without the address it likes to repeat."""
-    return str(getattr(error, "strerror", None) or type(error).__name__)

@@ -7,34 +7,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
-from av.container import InputContainer
 
-from agent.adapters.delivery import Delivery, Ending
-from agent.adapters.sound_encoding import RATE_HZ, SoundEncoder
-from agent.core.media import SoundDescription
+from agent.adapters.delivery import Ending
+from agent.adapters.microphone import STOPPED, ContainerMicrophone, Source
+from agent.adapters.sound_forms import HeardNs, SoundEncoder
+from agent.core.media import SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import ConfigurationError, InternalError
+from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, SoundSink
 
 __all__ = ["FileMicrophone"]
 
 
-class FileMicrophone:
+class FileMicrophone(ContainerMicrophone):
     """Any file with sound that PyAV can read.  Implements `ports.Microphone`."""
 
     def __init__(self, path: Path, bitrate_kbps: int = 40, *, paced: bool = False) -> None:
+        super().__init__("microphone-file", live=False)
         self._path = path
         self._bitrate_kbps = bitrate_kbps
         self._paced = paced
-        self._container: InputContainer | None = None
-        self._encoder: SoundEncoder | None = None
-        self._delivery: Delivery | None = None
 
-    def open(self) -> SoundDescription:
+    def _opened(self) -> Source:
         """Raises `ConfigurationError` when there is no such file or no sound in it."""
         encoder = SoundEncoder(self._bitrate_kbps)
         try:
@@ -44,46 +42,18 @@ class FileMicrophone:
         if not container.streams.audio:
             container.close()
             raise self._no_sound()
-        self._container, self._encoder = container, encoder
-        return encoder.describe(live=False)
+        return Source(container, encoder)
 
-    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
-        container, encoder = self._container, self._encoder
-        if container is None or encoder is None:
-            raise InternalError("A microphone was started before it was opened.")
-        self._container = None
-
+    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         def heard_ns(sample: int) -> BootNs:
-            return BootNs(first_ns + sample * NS_PER_S // RATE_HZ)
+            return BootNs(first_ns + sample * NS_PER_S // source.form.rate_hz)
 
-        def deliver(stopping: threading.Event) -> Ending:
-            with container:
-                return self._deliver(container, encoder, heard_ns, sink, stopping)
-
-        self._delivery = Delivery("microphone-file", deliver, sink)
-        self._delivery.start()
-
-    def stop(self) -> None:
-        if self._delivery is not None:
-            self._delivery.stop()
-        elif self._container is not None:
-            self._container.close()
-            self._container = None
-
-    def _deliver(
-        self, container: InputContainer, encoder: SoundEncoder, heard_ns: Callable[[int], BootNs], sink: SoundSink,
-        stopping: threading.Event,
-    ) -> Ending:  # fmt: skip
         began_ns = time.monotonic_ns()
-        first_ns = heard_ns(0)
         try:
-            for block in container.decode(audio=0):
-                for packet in encoder.feed(block, heard_ns):
-                    wait_ns = began_ns + packet.heard_ns - first_ns - time.monotonic_ns() if self._paced else 0
-                    if stopping.wait(max(0, wait_ns) / NS_PER_S):
-                        return CameraEnd.STOPPED, "The microphone was stopped."
-                    sink.sound(packet)
-            for packet in encoder.flush(heard_ns):
+            for packet in _all(source, heard_ns):
+                wait_ns = began_ns + packet.heard_ns - first_ns - time.monotonic_ns() if self._paced else 0
+                if stopping.wait(max(0, wait_ns) / NS_PER_S):
+                    return STOPPED
                 sink.sound(packet)
         except av.error.FFmpegError:
             return CameraEnd.LOST, f"The sound of '{self._path}' is damaged; what could be decoded was used."
@@ -93,3 +63,9 @@ class FileMicrophone:
         return ConfigurationError(
             f"'{self._path}' has no sound that can be played.", remedy="Set sound.path to a WAV file, for instance."
         )
+
+
+def _all(source: Source, heard_ns: HeardNs) -> Iterator[SoundPacket]:
+    for packet in source.container.demux(source.container.streams.audio[0]):
+        yield from source.form.take(packet, lambda _samples: None, heard_ns)
+    yield from source.form.flush(heard_ns)

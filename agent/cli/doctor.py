@@ -65,7 +65,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("camera", lambda: iter([in_use]) if in_use else check_camera(configuration.camera))
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
         if (sound := configuration.sound) is not None:
-            yield from _guarded("sound", lambda: iter((check_sound(sound),)))
+            yield from _guarded("sound", lambda: iter((check_sound(sound, configuration.camera),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("opinion", lambda: check_opinion(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))

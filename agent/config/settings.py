@@ -140,6 +140,8 @@ class SoundKind(enum.Enum):
     """Which adapter listens."""
 
     ALSA = "alsa"
+    CAMERA = "camera"
+    """A network camera's own."""
     FILE = "file"
 
 
@@ -400,6 +402,12 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     sound = configuration.sound
     if sound is not None and sound.kind is SoundKind.FILE and sound.path is None:
         yield Contradiction(("sound", "path"), "sound of kind 'file' has no file.", 'Give path = "sound.wav".')
+    if sound is not None and sound.kind is SoundKind.CAMERA and configuration.camera.kind is not CameraKind.RTSP:
+        yield Contradiction(
+            ("sound", "kind"),
+            f"a camera of kind '{configuration.camera.kind.value}' has no sound of its own.",
+            'Set kind = "alsa" and give the microphone\'s device.',
+        )
     yield from _zones(configuration.motion)
     yield from _clips(configuration.clips, configuration.camera)
     if configuration.clips.keep is not Keep.ALL and configuration.opinion.use is OpinionUse.OFF:

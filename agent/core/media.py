@@ -91,7 +91,7 @@ class LumaFrame:
 
 @dataclass(frozen=True, slots=True)
 class SoundDescription:
-    """What a microphone's packets are: AAC-LC (ISO/IEC 14496-3) of one channel, `frame_samples` to a packet.
+    """What a microphone's packets are: AAC-LC (ISO/IEC 14496-3), `frame_samples` of each channel to a packet.
 
     `config` is the AudioSpecificConfig.  `live`: see `StreamDescription`.
     """
@@ -100,6 +100,7 @@ class SoundDescription:
     config: bytes
     live: bool
     frame_samples: int = 1024
+    channels: int = 1
 
     @property
     def packet_ns(self) -> int:

@@ -44,8 +44,8 @@ def sound_mp4(
 
 
 def _sample_entry(description: SoundDescription) -> bytes:
-    """`mp4a`: one channel of 16 bits."""
-    sound = struct.pack(">6xH8xHH4xI", 1, 1, 16, description.rate_hz << 16)
+    """`mp4a`: of 16 bits a sample."""
+    sound = struct.pack(">6xH8xHH4xI", 1, description.channels, 16, description.rate_hz << 16)
     config = _descriptor(5, description.config)
     decoder = _descriptor(4, struct.pack(">BB3xII", _AAC, _AUDIO_STREAM, 0, 0) + config)
     stream = _descriptor(3, struct.pack(">HB", 1, 0) + decoder + _descriptor(6, b"\x02"))

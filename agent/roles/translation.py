@@ -17,6 +17,7 @@ from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings
 from agent.adapters.microphone_alsa import AlsaMicrophone
 from agent.adapters.microphone_file import FileMicrophone
+from agent.adapters.microphone_rtsp import RtspMicrophone
 from agent.config import CameraKind
 from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
@@ -131,8 +132,10 @@ def camera(configuration: config.Configuration, encoder: EncoderChoice | None = 
     return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
 
 
-def microphone(sound: config.Sound) -> Microphone:
-    """The microphone that is configured, not yet opened."""
+def microphone(sound: config.Sound, camera_url: str | None = None) -> Microphone:
+    """The microphone that is configured, not yet opened.  `camera_url`: the network camera's."""
+    if sound.kind is config.SoundKind.CAMERA:
+        return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
     if sound.kind is config.SoundKind.ALSA:
         return AlsaMicrophone(sound.device, sound.bitrate_kbps)
     if sound.path is None:
@@ -143,7 +146,7 @@ def microphone(sound: config.Sound) -> Microphone:
 def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
     """How the recorder gets a microphone; None without `[sound]`."""
     sound = configuration.sound
-    return None if sound is None else lambda: microphone(sound)
+    return None if sound is None else lambda: microphone(sound, configuration.camera.url)
 
 
 def relieved(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:

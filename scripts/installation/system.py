@@ -60,7 +60,7 @@ class System:
         tables = tomllib.loads(self._places.configuration.read_text())
         wanted = {
             "custodian-page": "page" in tables,
-            "recorder-sound": "sound" in tables,
+            "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
             "recorder-opinion": (self._places.current / "app" / "models").is_dir()
             and tables.get("opinion", {}).get("use") != "off",
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",

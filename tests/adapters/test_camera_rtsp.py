@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -21,24 +19,8 @@ from agent.core.timebase import NS_PER_S
 from agent.errors import ConfigurationError, DeviceError
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.ports import CameraEnd
+from tests.adapters.rtsp import serving
 from tests.cameras import FIRST_NS, Receiver, gops_of, make_video, play
-
-SERVER = Path(__file__).with_name("rtsp_server.py")
-
-
-@contextmanager
-def serving() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server on loopback; skips visibly where Debian's is not installed."""
-    with subprocess.Popen(
-        ["/usr/bin/python3", str(SERVER)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        try:
-            port = (server.stdout.readline() if server.stdout else "").strip()
-            if not port:
-                pytest.skip("no RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
-            yield f"rtsp://127.0.0.1:{port}", server
-        finally:
-            server.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -64,6 +64,12 @@ WRONG = {
         "opt out",
     ),
     "a file camera without a file": ('[camera]\nkind = "file"', 1, "camera.path", 'Give path = "footage.mp4".'),
+    "a Pi camera's own sound": (
+        '[camera]\nkind = "pi"\n[sound]\nkind = "camera"',
+        4,
+        "sound.kind",
+        'Set kind = "alsa"',
+    ),
     "an odd picture": ("[camera]\nsize = [1281, 720]", 2, "camera.size", "[1282, 720]"),
     "a pre-roll that does not fit its memory": (
         "[clips]\npre_roll_s = 60",

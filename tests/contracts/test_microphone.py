@@ -86,7 +86,7 @@ def alsa_source(folder: Path, patch: pytest.MonkeyPatch) -> Microphone:
     (folder / "tape.raw").write_bytes(tone(600))
     (folder / "asound.conf").write_text(CARD.format(tape=folder / "tape.raw"))
     patch.setenv("ALSA_CONFIG_PATH", str(folder / "asound.conf"))
-    return AlsaMicrophone("doorward", boot_ns=lambda: FIRST_NS + time.monotonic_ns())
+    return AlsaMicrophone("doorward", now_ns=lambda: FIRST_NS + time.monotonic_ns())
 
 
 SOURCES: dict[str, Callable[[Path, pytest.MonkeyPatch], Microphone]] = {

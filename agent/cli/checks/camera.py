@@ -25,11 +25,13 @@ from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
 from agent.adapters.microphone_alsa import AlsaMicrophone
 from agent.adapters.microphone_file import FileMicrophone
+from agent.adapters.microphone_rtsp import RtspMicrophone
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Camera, CameraKind, Sound, SoundKind
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Camera as CameraPort
+from agent.ports import Microphone
 from firmware_bridge.boards import board_here
 from firmware_bridge.health import read_health
 
@@ -131,16 +133,24 @@ def _name(node: Path) -> str:
         return "unnamed"
 
 
-def check_sound(sound: Sound) -> Finding:
+def check_sound(sound: Sound, camera: Camera) -> Finding:
     """Is there a microphone where one is configured?"""
-    source = AlsaMicrophone(sound.device) if sound.kind is SoundKind.ALSA else FileMicrophone(sound.path or Path())
+    name, source = _microphone(sound, camera)
     try:
         source.open()
     except DoorwardError as error:
         return bad("sound", error.message, error.remedy)
     finally:
         source.stop()
-    return fine("sound", f"{sound.device if sound.kind is SoundKind.ALSA else sound.path} can be heard.")
+    return fine("sound", f"{name} can be heard.")
+
+
+def _microphone(sound: Sound, camera: Camera) -> tuple[str, Microphone]:
+    if sound.kind is SoundKind.CAMERA:
+        return "The network camera's microphone", RtspMicrophone(camera.url or "")
+    if sound.kind is SoundKind.FILE:
+        return str(sound.path), FileMicrophone(sound.path or Path())
+    return sound.device, AlsaMicrophone(sound.device)
 
 
 def check_encoder(camera: Camera) -> Iterator[Finding]:

@@ -1,0 +1,37 @@
+"""Two clocks of one camera, each off by another much, stay together for as long as they run."""
+
+from __future__ import annotations
+
+import random
+
+from agent.core.arrivals import ArrivalClock
+from agent.core.timebase import NS_PER_S, BootNs
+
+FRAME_NS = NS_PER_S // 15
+
+
+def dated(seconds: int, drift: float, seed: int) -> list[int]:
+    """How far off each frame's date is, ns, of a stream whose clock runs fast by `drift`, behind 60 ms of network."""
+    clock, chance, off = ArrivalClock(2 * NS_PER_S), random.Random(seed), []
+    for number in range(seconds * 15):
+        true_ns = number * FRAME_NS
+        own_ns = round(true_ns * (1 + drift))
+        late_ns = round(60e6 * chance.random() ** 4)
+        clock.arrived(own_ns, own_ns + FRAME_NS, BootNs(true_ns + FRAME_NS + late_ns))
+        off.append(clock.boot_ns(own_ns) - true_ns)
+    return off
+
+
+def test_sound_and_pictures_of_hours_stay_together() -> None:
+    pictures, sound = dated(2 * 3600, 2e-4, 1), dated(2 * 3600, -2e-4, 2)
+    apart = [abs(one - other) for one, other in zip(pictures[300:], sound[300:], strict=True)]
+    assert max(apart) < NS_PER_S // 50, "by themselves they would be nearly three seconds apart"
+
+
+def test_a_camera_that_sets_its_clock_is_tied_anew() -> None:
+    clock = ArrivalClock(2 * NS_PER_S)
+    clock.arrived(50 * NS_PER_S, 50 * NS_PER_S, BootNs(100 * NS_PER_S))
+    clock.arrived(0, 0, BootNs(101 * NS_PER_S))  # set back
+    assert clock.boot_ns(0) == 101 * NS_PER_S
+    clock.arrived(90 * NS_PER_S, 90 * NS_PER_S, BootNs(102 * NS_PER_S))  # set forward
+    assert clock.boot_ns(90 * NS_PER_S) == 102 * NS_PER_S
