@@ -476,11 +476,25 @@ def test_what_is_shown_of_a_clip_stands_among_its_records(sent: Sent) -> None:
     told = records_told(records, segments, clips_told(records, segments))
     assert sent.read(**telling_of(sent, told)).manifest.told == told
     other = msgspec.structs.replace(told[0], leaves=("00" * 32, *told[0].leaves[1:]))
-    for wrong in ((other,), (), (msgspec.structs.replace(told[0], leaves=told[0].leaves[1:]),)):
+    last = msgspec.structs.replace(told[0], leaves=(*told[0].leaves[:-1], "00" * 32))
+    for wrong in ((other,), (last,), (), (msgspec.structs.replace(told[0], leaves=told[0].leaves[1:]),)):
         with pytest.raises(FormatError, match="tells of"):
             sent.read(**telling_of(sent, wrong))
     with pytest.raises(FormatError, match="not those of the owner's approval"):
         sent.read(told=told)
+
+
+def test_of_two_clips_at_one_time_what_is_shown_stands_in_one(sent: Sent) -> None:
+    records, segments = sent.case.records, sent.case.stored.segments
+    (clip,) = clips_told(records, segments)
+    (told,) = records_told(records, segments, (clip,))
+    for clips, said in (
+        ((clip, msgspec.structs.replace(clip, segments=1)), (told, msgspec.structs.replace(told, leaves=("00" * 32,)))),
+        ((msgspec.structs.replace(clip, segments=1), clip), (msgspec.structs.replace(told, leaves=("00" * 32,)), told)),
+    ):
+        approval = spoilt(sent.case.approval, clips=clips)
+        changes = {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval)}
+        assert sent.read(**changes, told=said).manifest.told == said
 
 
 def test_clips_outside_the_window_are_not_told_of(sent: Sent) -> None:
@@ -544,6 +558,16 @@ def test_a_part_with_a_changed_byte_is_not_the_part(sent: Sent, at: int) -> None
         check_part(item, sent.parts[0][:-1])
     with pytest.raises(OpenError):
         check_part(item, sent.parts[1])
+
+
+@pytest.mark.parametrize("announced", [{"sha256": "00" * 32}, {"size_bytes": 1}], ids=["hash", "size"])
+def test_a_part_that_the_owner_approved_but_the_device_announced_otherwise_is_refused(
+    sent: Sent, announced: dict[str, Any]
+) -> None:
+    item = sent.read().items[0]
+    check_part(item, sent.parts[0])
+    with pytest.raises(OpenError, match="device announced"):
+        check_part(replace(item, part=msgspec.structs.replace(item.part, **announced)), sent.parts[0])
 
 
 def test_a_part_that_the_device_announced_but_the_owner_did_not_approve_is_refused(sent: Sent) -> None:
