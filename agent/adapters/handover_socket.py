@@ -1,8 +1,7 @@
 """The sockets between the roles: one question, one answer, over SOCK_STREAM in a folder only the two of them reach.
 
-Rules: the peer's user id (SO_PEERCRED, unix(7)) is checked on both ends; frames are bounded; at most `MOST_PEERS`
-connections.  A client that meets no custodian waits for one as long as it was told to: a restart of the custodian must
-not cost the recorder a segment.
+Rules: the peer's user id (SO_PEERCRED, unix(7)) is checked on both ends; frames are bounded.  A client that meets no
+custodian waits for one as long as it was told to: a restart of the custodian must not cost the recorder a segment.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import contextlib
 import os
 import pwd
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from agent import errors
+from agent.adapters.unix_server import UnixServer, peer_uid
 from agent.core.handover import (
     LONGEST_ANSWER_BYTES,
     LONGEST_QUESTION_BYTES,
@@ -31,15 +30,13 @@ from agent.core.handover import (
     frame,
     length_in,
 )
-from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError
+from agent.errors import DoorwardError, FormatError, InternalError, NetworkError
 
 __all__ = ["LONG_SILENCE_S", "HandoverClient", "HandoverServer", "uids_of"]
 
-MOST_PEERS: Final = 8
 _UID_MAP: Final = Path("/proc/self/uid_map")
 _WHOLE_MAP: Final = str(2**32 - 1)
 _OVERFLOW_UID: Final = 65_534
-_PEER: Final = struct.Struct("3i")
 _PAUSE_S: Final = 0.2
 _SILENCE_S: Final = 5.0
 """Longer than an answer takes, shorter than the patience of the asker's own watchdog: a custodian that hangs must not
@@ -65,13 +62,8 @@ def uids_of(*users: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _uid_of(peer: socket.socket) -> int:
-    uid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
-    return uid
-
-
 class HandoverServer(Generic[_Question]):
-    """Answers `questions` (a union of messages) of `allowed` users at `path`; each connection has a thread."""
+    """Answers `questions` (a union of messages) of `allowed` users at `path`."""
 
     def __init__(
         self,
@@ -80,78 +72,26 @@ class HandoverServer(Generic[_Question]):
         answer: Callable[[_Question], Answer],
         allowed: frozenset[int],
     ) -> None:
-        self._path = path
         self._questions = questions
         self._answer = answer
-        self._allowed = allowed
         self._log = structlog.get_logger("handover")
-        self._listener: socket.socket | None = None
-        self._peers: dict[socket.socket, threading.Thread] = {}
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._acceptor: threading.Thread | None = None
+        # Its folder says who gets here and SO_PEERCRED who may stay; connect(2) wants write permission on the file.
+        self._server = UnixServer(
+            path,
+            self._serve,
+            name="handover",
+            allowed=allowed,
+            mode=0o666,
+            remedy="systemd-tmpfiles --create makes its folder; elsewhere give --runtime-dir.",
+        )
 
     def start(self) -> None:
         """Raises `ConfigurationError` when the socket cannot be made."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                if self._path.is_socket():
-                    self._path.unlink()
-            listener.bind(os.fspath(self._path))
-            # Its folder says who gets here and SO_PEERCRED who may stay; connect(2) wants write permission on the file.
-            self._path.chmod(0o666)
-        except OSError as error:
-            listener.close()
-            raise ConfigurationError(
-                f"The socket {self._path} cannot be made: {error.strerror or error}.",
-                remedy="systemd-tmpfiles --create makes its folder; elsewhere give --runtime-dir.",
-            ) from error
-        listener.listen(MOST_PEERS)
-        self._listener = listener
-        self._acceptor = threading.Thread(target=self._accept, args=(listener,), name="handover", daemon=True)
-        self._acceptor.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Close everything and join every thread.  Idempotent."""
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        self._stopping.set()
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        if self._acceptor is not None:
-            self._acceptor.join()
-        with self._lock:
-            peers = dict(self._peers)
-        for peer in peers:
-            with contextlib.suppress(OSError):
-                peer.shutdown(socket.SHUT_RDWR)
-        for thread in peers.values():
-            thread.join()
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while not self._stopping.is_set():
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                if self._stopping.wait(_PAUSE_S):
-                    return
-                continue
-            uid = _uid_of(peer)
-            with self._lock:
-                full = len(self._peers) >= MOST_PEERS
-            if full or uid not in self._allowed:
-                self._log.warning("peer_refused", uid=uid, full=full)
-                peer.close()
-                continue
-            thread = threading.Thread(target=self._serve, args=(peer,), name="handover-peer", daemon=True)
-            with self._lock:
-                self._peers[peer] = thread
-            thread.start()
+        self._server.stop()
 
     def _serve(self, peer: socket.socket) -> None:
         try:
@@ -164,9 +104,6 @@ class HandoverServer(Generic[_Question]):
             self._log.warning("peer_dropped", reason=error.message)
         except OSError:
             pass
-        finally:
-            with self._lock:
-                self._peers.pop(peer, None)
 
     def _framed(self, question: _Question) -> bytes:
         try:
@@ -245,7 +182,7 @@ class HandoverClient:
         connection.settimeout(self._silence_s)
         try:
             connection.connect(os.fspath(self._path))
-            if _uid_of(connection) not in self._allowed:
+            if peer_uid(connection) not in self._allowed:
                 raise PermissionError("somebody else listens there")
         except OSError:
             connection.close()

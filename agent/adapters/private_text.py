@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from agent import files
 from agent.errors import StorageError
 
 __all__ = ["PrivateText"]
@@ -25,20 +25,4 @@ class PrivateText:
             raise StorageError(f"{self._path} cannot be read: {error.strerror}.", remedy="Check the disk.") from error
 
     def save(self, text: str) -> None:
-        making = self._path.with_name(f".{self._path.name}.new")
-        try:
-            making.unlink(missing_ok=True)
-            with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            making.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise StorageError(
-                f"{self._path} cannot be written: {error.strerror}.", remedy="Check the disk."
-            ) from error
+        files.write(self._path, text.encode(), secret=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
+from agent import files
 from agent.cli.frame import Group, config_option, emit_json, json_option
 
 __all__ = ["link"]
@@ -52,13 +52,12 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
         made = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        _write(key_path, made)
+        files.write(key_path, made, secret=True)
     kept = serialization.load_pem_private_key(key_path.read_bytes(), None)
     assert isinstance(kept, ec.EllipticCurvePrivateKey)  # noqa: S101 — we made it
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
     asked = x509.CertificateSigningRequestBuilder().subject_name(name).sign(kept, hashes.SHA256())
-    csr_path.unlink(missing_ok=True)
-    _write(csr_path, asked.public_bytes(serialization.Encoding.PEM))
+    files.write(csr_path, asked.public_bytes(serialization.Encoding.PEM), secret=True)
     if as_json:
         emit_json({"device": device, "csr": csr_path})
         return
@@ -104,25 +103,6 @@ def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certifica
     text = config.read_text(encoding="utf-8") + section
     parse(text, config)
     for name, source in (("ca.pem", ca), ("device.pem", certificate)):
-        (folder / name).unlink(missing_ok=True)
-        _write(folder / name, source.read_bytes())
-    _replace(config, text)
+        files.write(folder / name, source.read_bytes(), secret=True)
+    files.write(config, text.encode(), like=config)
     click.echo(f"{config} names {host}:{port}.  Next:  sudo systemctl restart doorward.target doorward-uplink")
-
-
-def _write(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    """With the mode and owner it has."""
-    told = path.stat()
-    making = path.with_name(f".{path.name}.new")
-    making.unlink(missing_ok=True)
-    _write(making, text.encode())
-    os.chown(making, told.st_uid, told.st_gid)
-    making.chmod(told.st_mode & 0o777)
-    making.replace(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
+from agent import files
 from agent.cli.frame import emit_json, json_option
 
 __all__ = ["provision", "take_bundle"]
@@ -73,11 +73,12 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     report = trust_report(found, configuration)
     if found.authority:
         (etc / "tls").mkdir(mode=0o700, exist_ok=True)
-        _write(etc / "tls" / "ca.pem", found.authority, like=None)
-    _write(etc / "trust-report.txt", report, like=None)
-    _write(etc / "doorward.toml", found.configuration, like=etc / "doorward.toml")
+        files.write(etc / "tls" / "ca.pem", found.authority.encode(), secret=True)
+    files.write(etc / "trust-report.txt", report.encode(), secret=True)
+    files.write(etc / "doorward.toml", found.configuration.encode(), like=etc / "doorward.toml")
     # Last: a cut before it takes the same bundle again, to the same end.
-    _write(taken, json.dumps({"name": found.name, "roots": [root.key for root in found.roots]}) + "\n", like=None)
+    said = json.dumps({"name": found.name, "roots": [root.key for root in found.roots]})
+    files.write(taken, f"{said}\n".encode(), secret=True)
     try:
         source.rename(source.with_suffix(".taken"))
     except OSError:
@@ -94,18 +95,3 @@ def trust_report_command(etc: Path) -> None:
         click.echo(path.read_text(encoding="utf-8"))
     else:
         click.echo("Nobody prepared this doorbell: it has what you gave it, and nothing else.")
-
-
-def _write(path: Path, text: str, like: Path | None) -> None:
-    """Whole or not at all; with the owner and mode of `like`, where there is one."""
-    making = path.with_name(f".{path.name}.new")
-    making.unlink(missing_ok=True)
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if like is not None and like.exists():
-        told = like.stat()
-        os.chown(making, told.st_uid, told.st_gid)
-        making.chmod(told.st_mode & 0o777)
-    making.replace(path)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
+from agent import files
 from agent.errors import ConfigurationError, NetworkError
-from agent.owner import files
 from agent.owner.exporting import clips_of, export_clip, stem_of
 from agent.owner.keys import AgeIdentity
 from agent.owner.sources import EVERYTHING_MS, Source

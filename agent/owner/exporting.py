@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent import files
 from agent.core.opinion.sights import Sight, in_order
 from agent.errors import DoorwardError, FormatError, NetworkError
 from agent.media.join import join_mp4
 from agent.media.poster import poster_of_media
-from agent.owner import files
 from agent.owner.keys import AgeIdentity
 from agent.owner.opening import OpenedSegment
 from agent.owner.reviewing import Clip, Review
@@ -165,7 +165,7 @@ def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
             poster = poster_of_media(media)
         except FormatError:
             return None
-    files.write_private(out, poster)
+    files.write(out, poster, secret=True)
     return out
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.manifest import Fault, SignedRecord, read_chain
@@ -19,7 +20,6 @@ from agent.core.vault.names import FileKind, VaultFile, parse_name
 from agent.core.vault.records import Adopted, Boot, Evicted, Segment
 from agent.core.vault.segment import Begin, begin_in
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.owner import files
 from agent.owner.keys import AgeIdentity
 from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound, open_unrecorded
 from agent.owner.sources import EVERYTHING_MS, Listed

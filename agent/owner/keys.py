@@ -23,6 +23,7 @@ from typing import ClassVar, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import files
 from agent.core.vault.age.opening import (
     HybridIdentity,
     PassphraseIdentity,
@@ -33,7 +34,6 @@ from agent.core.vault.age.opening import (
 from agent.core.vault.age.recipients import HybridRecipient, PassphraseRecipient, X25519Recipient, parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.owner import files
 from agent.owner.kit import read_kit, recovery_kit
 from agent.owner.remembered import Memory
 from agent.wire import strictjson
@@ -151,12 +151,12 @@ class OwnerKeys:
         secret = f"# opens the footage of Doorward owner {name}\n{identity.secret_text()}\n"
         for stem, plain, suffix in ((_IDENTITY, secret, ".txt"), (_APPROVAL, dump_private_key(approval), ".pem")):
             if passphrase is None:
-                files.write_private(folder / f"{stem}{suffix}", plain.encode())
+                files.write(folder / f"{stem}{suffix}", plain.encode(), secret=True)
             else:
                 sealed = _seal(plain.encode(), passphrase, log2_work_factor)
-                files.write_private(folder / f"{stem}.age", sealed)
+                files.write(folder / f"{stem}.age", sealed, secret=True)
         page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"))
-        files.write_private(folder / KIT, page.encode())
+        files.write(folder / KIT, page.encode(), secret=True)
         # Last: a folder without a card was never made to its end, and says so.
         files.write(folder / OwnerCard.FILE, data)
         return cls.load(folder, passphrase=None if passphrase is None else lambda: passphrase)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
 from agent.core.ledger.entries import LedgerEntry, decode_entry, encode_entry
 from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.owner import files
 from agent.owner.reading_ledger import LedgerView
 from agent.wire.identities import PublicKey, parse_public_key
 

@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from agent import files
 from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from agent.errors import ConfigurationError, FormatError
-from agent.owner import files
 from agent.wire import envelope, strictjson
 from agent.wire.fields import DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
 from agent.wire.identities import PublicKey, parse_public_key
@@ -127,7 +127,7 @@ class Memory:
             if before is not None and before.ledger.size > known.ledger.size:
                 known = replace(known, checkpoint=before.checkpoint)
             data = strictjson.encode(_Remembered(v=1, devices={**devices, known.device_key.id: known}))
-            files.write_private(self._path, data)
+            files.write(self._path, data, secret=True)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

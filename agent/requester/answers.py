@@ -19,9 +19,9 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
+from agent import files
 from agent.core.transfer import HeldState, PartSize
 from agent.errors import ConfigurationError, FormatError, StorageError
-from agent.requester import files
 from agent.requester.identity import is_id
 from agent.wire import strictjson
 from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES

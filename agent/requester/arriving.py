@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from agent import files
 from agent.core.disclosure import read_manifest
 from agent.core.timebase import BootNs
 from agent.core.transfer import (
@@ -36,7 +37,6 @@ from agent.core.transfer import Receiver as Assembly
 from agent.core.vault.age.opening import open_bytes
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.ports import Clock
-from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin, answers
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from agent import files
 from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
-from agent.requester import files
 from agent.wire import limits, strictjson, text
 from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
 from agent.wire.fields import Incident, Kind

@@ -29,9 +29,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import files
 from agent.config.places import KeyPath, Places
 from agent.errors import ConfigurationError, FormatError, StorageError
-from agent.requester import files
 from agent.wire import envelope, strictjson
 from agent.wire.area import E7, Point, e7
 from agent.wire.fields import KeyText, Kind, RequesterId

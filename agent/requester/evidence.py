@@ -27,11 +27,10 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent import __version__
+from agent import __version__, files
 from agent.core.disclosure import Disclosed
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
-from agent.requester import files
 from agent.requester.answers import AnswerFolder
 from agent.requester.clips import clips_of
 from agent.requester.grades import grades_of

@@ -21,9 +21,9 @@ from typing import ClassVar, Final, Literal, Self
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import files
 from agent.core.vault.age.opening import HybridIdentity, parse_identity_file
 from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
-from agent.requester import files
 from agent.requester.asking import Question, require_within_limits
 from agent.requester.keys import load_key, make_key
 from agent.requester.sequence import SequenceCounter

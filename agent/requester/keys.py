@@ -9,8 +9,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import files
 from agent.errors import ConfigurationError, FormatError
-from agent.requester import files
 from agent.wire.identities import (
     KEY_BYTES,
     PublicKey,

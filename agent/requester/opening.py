@@ -22,10 +22,10 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.errors import ConfigurationError, FormatError
 from agent.media.join import join_mp4
 from agent.media.poster import poster_of_media
-from agent.requester import files
 from agent.requester.certificate import render_certificate
 from agent.requester.clips import Clip, clips_of
 from agent.requester.evidence import BUNDLE_FILE, write_bundle

@@ -18,10 +18,10 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from agent import files
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
-from agent.requester import files
 from agent.requester.identity import Requester, SignedMessage
 
 __all__ = ["Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]

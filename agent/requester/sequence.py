@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.errors import StorageError
-from agent.requester import files
 from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = ["SequenceCounter"]

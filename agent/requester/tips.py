@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.core.disclosure import TipItem, agree, check_tip_part, read_tip
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, OpenError
 from agent.media.fmp4 import whole_fragments
-from agent.requester import files
 from agent.requester.answers import AnswerFolder, answers
 from agent.requester.checks import MOST_PART_BYTES
 from agent.requester.identity import Requester

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from agent import files
 from agent.core.disclosure import (
     Disclosed,
     Item,
@@ -42,7 +43,6 @@ from agent.core.vault.records import Segment
 from agent.core.vault.segment import split_media
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.media.fmp4 import whole_fragments
-from agent.requester import files
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.checks import (
     MOST_PART_BYTES,

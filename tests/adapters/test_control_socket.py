@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import control_socket
-from agent.adapters.control_socket import MAX_CLIENTS, ControlSocket
+from agent.adapters import control_socket, unix_server
+from agent.adapters.control_socket import ControlSocket
+from agent.adapters.unix_server import MOST_CLIENTS
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, RequestError, StorageError
 from agent.owner.link import DeviceLink
 from agent.services.control import Control
@@ -85,11 +86,13 @@ def test_socket_and_folder_are_their_owners_alone(server: ControlSocket, path: P
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_user_who_is_not_allowed_is_refused_without_a_word(server: ControlSocket, path: Path) -> None:
-    server._allowed = frozenset({os.getuid() + 1})
+def test_a_user_who_is_not_allowed_is_refused_without_a_word(
+    server: ControlSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_server, "peer_uid", lambda peer: os.getuid() + 4_000_000)
     with connect(path) as client:
         assert is_closed(client)
-    server._allowed = frozenset({os.getuid()})
+    monkeypatch.undo()
     with DeviceLink(path) as link:
         assert link.ask("look")
 
@@ -119,13 +122,13 @@ def test_garbage_closes_its_own_connection_and_no_other(server: ControlSocket, p
 def test_a_client_that_goes_away_in_the_middle_is_forgotten(server: ControlSocket, path: Path, length: int) -> None:
     with connect(path) as client:
         client.sendall(write_frame(Frame({"op": "look"}))[:length])
-    until(lambda: server._clients == {})
+    until(lambda: server.clients == 0)
 
 
 def test_a_client_that_does_not_listen_is_forgotten(server: ControlSocket, path: Path) -> None:
     with connect(path) as client:
         client.sendall(write_frame(Frame({"op": "look"}, bytes(8 << 20))))
-    until(lambda: server._clients == {})
+    until(lambda: server.clients == 0)
 
 
 def test_a_silent_client_is_dropped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +141,13 @@ def test_a_silent_client_is_dropped(path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_there_is_room_for_so_many_and_again_when_one_leaves(server: ControlSocket, path: Path) -> None:
-    links = [DeviceLink(path) for _ in range(MAX_CLIENTS)]
+    links = [DeviceLink(path) for _ in range(MOST_CLIENTS)]
     for link in links:
         link.ask("look")
     with connect(path) as late:
         assert is_closed(late)
     links.pop().close()
-    until(lambda: len(server._clients) < MAX_CLIENTS)
+    until(lambda: server.clients < MOST_CLIENTS)
     with DeviceLink(path) as link:
         assert link.ask("look")
     for link in links:
@@ -247,7 +250,7 @@ def test_a_bug_in_the_handler_closes_one_connection_and_shows(path: Path, monkey
     with pytest.raises(NetworkError), DeviceLink(path) as link:
         link.ask("look")
     until(lambda: shown == [ZeroDivisionError])
-    assert server._clients == {}
+    assert server.clients == 0
     server.stop()
 
 

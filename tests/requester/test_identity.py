@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent import files
 from agent.errors import ConfigurationError, DoorwardError, RequestError, StorageError
-from agent.requester import files
 from agent.requester.identity import Asked, Requester
 from agent.requester.keys import load_key, make_key
 from agent.requester.sequence import SequenceCounter
@@ -88,7 +88,7 @@ def test_a_missing_counter_is_an_error_too(tmp_path: Path) -> None:
         SequenceCounter(tmp_path).next()
 
 
-STEPS = ["os.fsync", "pathlib.Path.replace", "agent.requester.files.sync_folder"]
+STEPS = ["os.fsync", "pathlib.Path.replace", "agent.files.sync_folder"]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from agent import files
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.opening import source_of
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.errors import ConfigurationError
-from agent.owner import files
 from agent.owner.depositing import Deposit, FolderDeposit, WebDavDeposit, deposit_clips
 
 __all__ = ["export"]

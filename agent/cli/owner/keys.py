@@ -7,12 +7,13 @@ from typing import Any, Final, Literal
 
 import click
 
+from agent import files
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import plain
 from agent.core.consent import State
 from agent.errors import ConfigurationError, FormatError
-from agent.owner import enrolling, files
+from agent.owner import enrolling
 from agent.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import ask_device, meet

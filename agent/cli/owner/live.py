@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import click
 
+from agent import files
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.errors import ConfigurationError
-from agent.owner import files
 from agent.owner.link import DeviceLink
 from agent.owner.live import Stream, watch
 

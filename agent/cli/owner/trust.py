@@ -8,10 +8,11 @@ from typing import Any, Final
 import click
 import msgspec
 
+from agent import files
 from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import counted, day
-from agent.owner import files, trusting
+from agent.owner import trusting
 from agent.owner.link import DeviceLink
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, RequesterEntry, TrustBundle, TrustDiff, diff
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import click
 
+from agent import files
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option, now_s
 from agent.cli.words import counted
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
-from agent.requester import files
 from agent.requester.answers import answers_to
 from agent.requester.asking import Question, parse_circle, parse_time, read_polygon
 from agent.requester.identity import Requester, SignedMessage

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from agent import files
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
-from agent.requester import files
 from agent.requester.bundles import make_bundle, read_bundle
 from agent.requester.identity import TIPS_RECIPIENT, Requester
 from agent.requester.keys import load_key, make_key

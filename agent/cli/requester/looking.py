@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from agent import files
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
-from agent.requester import files
 from agent.requester.answers import answers
 from agent.requester.grades import grades_of
 from agent.requester.identity import Requester

@@ -1,4 +1,4 @@
-"""Reads and writes the requester's files, so that what was said to be stored is there after a power cut.
+"""Reads and writes small files of a person's, so that what was said to be stored is there after a power cut.
 
 A file appears under its name whole or not at all: temporary name, fsync, rename, fsync of the folder.  Secrets are
 readable by their owner alone from their first byte on.  A failed fsync is never tried again.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.errors import ConfigurationError, StorageError
 
-__all__ = ["make_folder", "read", "require_private", "storage_errors", "sync_folder", "write"]
+__all__ = ["make_folder", "read", "read_private", "require_private", "storage_errors", "sync_folder", "write"]
 
 _SECRET_MODE = 0o600
 _PLAIN_MODE = 0o644
@@ -41,15 +41,25 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write(path: Path, data: bytes, *, secret: bool = False) -> None:
-    """Put `data` at `path`, durably and as a whole, in place of what was there."""
+def write(path: Path, data: bytes, *, secret: bool = False, like: Path | None = None) -> None:
+    """Put `data` at `path`, durably and as a whole, in place of what was there.
+
+    `secret`: mode 0600.  `like`: with the owner and mode of that file, where there is one, once it is written.
+    """
     unfinished = path.with_name(f"{path.name}.new")
     with storage_errors(path):
-        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _SECRET_MODE if secret else _PLAIN_MODE)
-        with os.fdopen(handle, "wb") as file:
+        unfinished.unlink(missing_ok=True)
+        # O_EXCL: the mode of a file that is already there would stay as it was.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        mode = _SECRET_MODE if secret or like is not None else _PLAIN_MODE
+        with os.fdopen(os.open(unfinished, flags, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if like is not None and like.exists():
+            told = like.stat()
+            os.chown(unfinished, told.st_uid, told.st_gid)
+            unfinished.chmod(told.st_mode & 0o777)
         unfinished.replace(path)
         sync_folder(path.parent)
 
@@ -63,6 +73,12 @@ def read(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
+def read_private(path: Path, limit_bytes: int) -> bytes:
+    """As `read`.  Raises `ConfigurationError` when anybody but its owner may read it."""
+    require_private(path)
+    return read(path, limit_bytes)
+
+
 def require_private(path: Path) -> None:
     """Raises `ConfigurationError` when anybody but its owner may read the secret at `path`."""
     with storage_errors(path):
@@ -73,7 +89,7 @@ def require_private(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make names made, changed and removed in `path` durable.  Raises `OSError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

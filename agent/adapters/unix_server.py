@@ -1,0 +1,137 @@
+"""Listens on a Unix socket, lets in whom it may, and gives each peer a thread.
+
+Rules: the peer's user id (SO_PEERCRED, unix(7)) is looked at before a byte is read; at most `MOST_CLIENTS` at once, the
+others are turned away; running out of file descriptors for a moment does not end the service; `stop` leaves no thread
+and no file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from agent.errors import ConfigurationError
+
+__all__ = ["MOST_CLIENTS", "UnixServer", "peer_uid"]
+
+MOST_CLIENTS: Final = 8
+_PAUSE_S: Final = 0.2
+_PEER: Final = struct.Struct("3i")
+
+
+def peer_uid(peer: socket.socket) -> int:
+    """Who is at the other end, as the kernel says."""
+    uid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
+    return uid
+
+
+class UnixServer:
+    """At `path`, with `mode`, from `start` to `stop`, as often as wanted.
+
+    `serve` has a peer of one of the `allowed` users to itself, on a thread of its own, and closes it.  `remedy`: what
+    helps when the socket cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        serve: Callable[[socket.socket], None],
+        *,
+        name: str,
+        allowed: frozenset[int],
+        mode: int,
+        remedy: str,
+    ) -> None:
+        self._path = path
+        self._serve = serve
+        self._name = name
+        self._allowed = allowed
+        self._mode = mode
+        self._remedy = remedy
+        self._log = structlog.get_logger(name)
+        self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+        self._clients: dict[socket.socket, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def clients(self) -> int:
+        """How many are being served."""
+        return len(self._clients)
+
+    def start(self) -> None:
+        """Raises `ConfigurationError` when the socket cannot be made."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if self._path.is_socket():
+                    self._path.unlink()
+            listener.bind(os.fspath(self._path))
+            self._path.chmod(self._mode)
+        except OSError as error:
+            listener.close()
+            raise ConfigurationError(
+                f"The {self._name} socket {self._path} cannot be made: {error.strerror or error}.", remedy=self._remedy
+            ) from error
+        listener.listen(MOST_CLIENTS)
+        self._stopping.clear()
+        self._listener = listener
+        self._acceptor = threading.Thread(target=self._accept, args=(listener,), name=self._name, daemon=True)
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Close the listener and every client, and join their threads.  Idempotent."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        if self._acceptor is not None:
+            self._acceptor.join()
+        with self._lock:
+            clients = dict(self._clients)
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        for thread in clients.values():
+            thread.join()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                client, _ = listener.accept()
+            except OSError as error:
+                # Closed by `stop`; or out of file descriptors for the moment, which must not end the service for good.
+                if self._stopping.wait(_PAUSE_S):
+                    return
+                self._log.warning("client_not_accepted", reason=type(error).__name__)
+                continue
+            uid, full = peer_uid(client), self.clients >= MOST_CLIENTS
+            if full or uid not in self._allowed:
+                self._log.warning("client_refused", uid=uid, full=full)
+                client.close()
+                continue
+            thread = threading.Thread(target=self._serve_one, args=(client,), name=f"{self._name}-client", daemon=True)
+            with self._lock:
+                self._clients[client] = thread
+            thread.start()
+
+    def _serve_one(self, client: socket.socket) -> None:
+        try:
+            self._serve(client)
+        finally:
+            with self._lock:
+                self._clients.pop(client, None)
