@@ -10,16 +10,19 @@ A bundle's trust roots are proposals: an owner sees them in the trust report, an
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agent.config.reading import convert, parse, read_text
+from agent.config.places import KeyPath, Places
+from agent.config.reading import convert, explain, not_utf8, parse, placed, read_text
 from agent.config.settings import (
     CameraKind,
     Clips,
@@ -39,8 +42,19 @@ __all__ = ["Bundle", "Fleet", "FleetCamera", "bundle_bytes", "bundles", "load_fl
 
 TLS: Final = "/etc/doorward/tls"
 BRIDGE_SOCKET: Final = "/run/doorward/bridge/bridge.sock"
+_FILES: Final = {"ca": f"{TLS}/ca.pem", "certificate": f"{TLS}/device.pem", "key": f"{TLS}/device.key"}
+_PATHS: Final[dict[KeyPath, str]] = {
+    ("device", "state_dir"): "/var/lib/doorward",
+    ("camera", "device"): r"/dev/video\d{1,3}",
+    **{("broker", name): re.escape(path) for name, path in _FILES.items()},
+    ("panel", "socket"): re.escape(BRIDGE_SOCKET),
+    ("panel", "chip"): "/dev/gpiochip0",
+}
+"""The only paths that a bundle may name, as patterns."""
 _MOST_BUNDLE_BYTES: Final = 256 << 10
 _SECRETS: Final = re.compile(r"AGE-SECRET-KEY|PRIVATE KEY", re.IGNORECASE)
+_STEP: Final = re.compile(r"([^.\[\]]+)(?:\[(\d+)\])?")
+_JSON_KEY: Final = re.compile(r'(?:^|[{,])\s*"(\w+)"\s*:', re.MULTILINE)
 _FileName = Annotated[
     str,
     Meta(
@@ -142,12 +156,18 @@ def load_fleet(path: Path) -> tuple[Fleet, str | None]:
     fleet = convert(text, path, Fleet, _contradictions)
     if fleet.broker is None:
         return fleet, None
-    authority = read_text(path.parent / fleet.broker.ca)
+    try:
+        authority = read_text(path.parent / fleet.broker.ca)
+    except ConfigurationError as error:
+        raise _about_authority(path, text, error.message) from error
     if not authority.lstrip().startswith("-----BEGIN CERTIFICATE-----") or _SECRETS.search(authority):
-        raise ConfigurationError(
-            f"{path}, broker.ca: {fleet.broker.ca} is no certificate alone.", remedy="Give the authority's .pem."
-        )
+        raise _about_authority(path, text, f"{fleet.broker.ca} is no certificate alone.")
     return fleet, authority
+
+
+def _about_authority(path: Path, text: str, message: str) -> ConfigurationError:
+    key = ("broker", "ca")
+    return placed(path, Places(text).line(key), key, message, "Lay the authority's .pem beside the fleet file.")
 
 
 def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
@@ -165,8 +185,20 @@ def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
         try:
             parse(_toml(_tables(fleet, camera)), Path("/etc/doorward/doorward.toml"))
         except ConfigurationError as error:
-            said = error.message.partition(": ")[2] or error.message
-            yield Contradiction(("cameras", number, "name"), f"'{camera.name}' would not run: {said}", error.remedy)
+            place, _, said = error.message.partition(": ")
+            key = _cause(number, place.rpartition(", ")[2])
+            yield Contradiction(key, f"'{camera.name}' would not run: {said}", error.remedy)
+
+
+def _cause(number: int, dotted: str) -> KeyPath:
+    """Which key of a fleet file becomes `dotted` in the configuration of its camera `number`."""
+    section, _, rest = dotted.partition(".")
+    if section in ("broker", "clips"):
+        return (section, rest)
+    inner = [step for name, at in _STEP.findall(rest) for step in (name, *([int(at) - 1] if at else []))]
+    if section != "panel" and inner[:1] and inner[0] not in FleetCamera.__struct_fields__:
+        inner = ["name"]
+    return ("cameras", number, *(("panel",) if section == "panel" else ()), *inner)
 
 
 def bundles(fleet: Fleet, authority: str | None) -> Iterator[Bundle]:
@@ -186,54 +218,101 @@ def bundle_bytes(bundle: Bundle) -> bytes:
 
 
 def parse_bundle(data: bytes, source: Path) -> tuple[Bundle, Configuration]:
-    """A bundle and what its configuration says, once it says nothing a bundle may not.  Raises `ConfigurationError`."""
-    if len(data) > _MOST_BUNDLE_BYTES:
-        raise ConfigurationError(f"{source} is over {_MOST_BUNDLE_BYTES >> 10} KiB.", remedy="Is it the right file?")
+    """A bundle and what its configuration says, once it says nothing a bundle may not.
+
+    Raises `ConfigurationError` that names file, line and key; inside of `configuration`, also its own line and key.
+    """
+    bundle, line_of = _read_bundle(data, source)
+    text = bundle.configuration
+    places = Places(text)
+
+    def inside(line: int, key: KeyPath, message: str) -> ConfigurationError:
+        remedy = "A bundle may not say that: make it with doorward provision."
+        return _inside(placed(source, line, key, message, remedy), source, line_of("configuration"))
+
+    if secret := _SECRETS.search(text):
+        line = text.count("\n", 0, secret.start()) + 1
+        raise inside(line, places.key(line), "there is a private key in it.")
+    if _SECRETS.search(bundle.authority or ""):
+        remedy = "Give the authority's certificate alone to doorward provision."
+        raise placed(source, line_of("authority"), ("authority",), "there is a private key in it.", remedy)
     try:
-        bundle = msgspec.json.decode(data, type=Bundle)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigurationError(
-            f"{source}, line 1, the bundle: {error}.", remedy="Make it again: doorward provision FLEET.toml"
-        ) from error
-    configuration = parse(bundle.configuration, source)
-    for key, message in _liberties(bundle, configuration):
-        raise ConfigurationError(
-            f"{source}, {key}: {message}", remedy="A bundle may not say that: make it with doorward provision."
-        )
+        configuration = parse(text, source)
+    except ConfigurationError as error:
+        raise _inside(error, source, line_of("configuration")) from error
+    for key, message in _liberties(configuration):
+        raise inside(places.line(key), key, message)
     return bundle, configuration
 
 
-def _liberties(bundle: Bundle, configuration: Configuration) -> Iterator[tuple[str, str]]:
+def _read_bundle(data: bytes, source: Path) -> tuple[Bundle, Callable[[str], int]]:
+    """The JSON of it, and in which line each of its keys stands."""
+    if len(data) > _MOST_BUNDLE_BYTES:
+        raise _no_bundle(source, data[:_MOST_BUNDLE_BYTES], f"here it passes {_MOST_BUNDLE_BYTES >> 10} KiB")
+    try:
+        text = data.decode()
+        tables = json.loads(text)
+        bundle = msgspec.convert(tables, Bundle)
+    except msgspec.ValidationError as error:
+        key, message, remedy = explain(str(error), tables, Bundle)
+        raise placed(source, _json_line(text, key), key, message, remedy) from error
+    except json.JSONDecodeError as error:
+        raise _no_bundle(source, error.doc[: error.pos].encode(), error.msg) from error
+    except UnicodeDecodeError as error:
+        raise not_utf8(source, *_json_place(data[: error.start])) from error
+    except (ValueError, RecursionError) as error:  # a number or a depth that Python stops at, and says not where
+        reason = "its brackets are nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise _no_bundle(source, data, reason) from error
+    return bundle, lambda key: _json_line(text, (key,))
+
+
+def _no_bundle(source: Path, before: bytes, reason: str) -> ConfigurationError:
+    remedy = "Make it again: doorward provision FLEET.toml"
+    return placed(source, *_json_place(before), f"this is no bundle: {reason}.", remedy)
+
+
+def _json_place(before: bytes) -> tuple[int, KeyPath]:
+    """The line at the end of what comes before a fault, and the last key in it."""
+    text = before.decode(errors="replace")
+    return text.count("\n") + 1, tuple(_JSON_KEY.findall(text)[-1:])
+
+
+def _json_line(text: str, key: KeyPath) -> int:
+    """The line of a key of a `Bundle`, whose one array holds flat objects; of what is around it, if it is missing."""
+    at = 0
+    for step in key:
+        found = re.compile(rf'"{re.escape(step)}"\s*:' if isinstance(step, str) else r"\{").finditer(text, at)
+        match = next(itertools.islice(found, step if isinstance(step, int) else 0, None), None)
+        if match is None:
+            break
+        at = match.end()
+    return text.count("\n", 0, at) + 1
+
+
+def _inside(error: ConfigurationError, source: Path, line: int) -> ConfigurationError:
+    rest = error.message.removeprefix(f"{source}, ")
+    return ConfigurationError(f"{source}, line {line}, configuration, its {rest}", remedy=error.remedy)
+
+
+def _liberties(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
     """What the configuration of a machine may say, and a bundle from elsewhere may not."""
-    line = _line_of(bundle.configuration)
-    if configuration.device.state_dir != Path("/var/lib/doorward"):
-        yield line("state_dir"), "the state directory is the installation's."
-    camera = configuration.camera
-    if camera.path is not None or not re.fullmatch(r"/dev/video\d{1,3}", str(camera.device)):
-        yield line("path" if camera.path else "device"), "a bundle's camera is /dev/videoN or no file at all."
-    broker = configuration.broker
-    if broker is not None and {str(broker.ca), str(broker.certificate), str(broker.key)} != {
-        f"{TLS}/ca.pem",
-        f"{TLS}/device.pem",
-        f"{TLS}/device.key",
-    }:
-        yield line("ca"), f"the broker's files lie in {TLS}."
-    panel = configuration.panel
-    if panel is not None and (str(panel.socket) != BRIDGE_SOCKET or str(panel.chip) != "/dev/gpiochip0" or panel.start):
-        yield line("socket"), "the panel's socket and chip are the installation's."
-    if configuration.board.watchdog is not None:
-        yield line("watchdog"), "the watchdog's device is the installation's."
-    if _SECRETS.search(bundle.configuration) or _SECRETS.search(bundle.authority or ""):
-        yield "line 1, the bundle", "there is a private key in it."
+    for key, path in _paths(configuration):
+        if not re.fullmatch(_PATHS.get(key, r"(?!)"), str(path)):
+            yield key, "a bundle names no file but those that every installation has."
+    if configuration.panel is not None and configuration.panel.start:
+        yield ("panel", "start"), "the installation starts the bridge."
 
 
-def _line_of(text: str) -> Any:
-    def place(key: str) -> str:
-        lines = text.split("\n")
-        number = next((n for n, line in enumerate(lines, start=1) if line.lstrip().startswith(key)), 1)
-        return f"line {number}, {key}"
-
-    return place
+def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path]]:
+    """Every path in it, by its key: what the types say is a path, today's keys and tomorrow's."""
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        for at, each in enumerate(value) if isinstance(value, tuple) else [(None, value)]:
+            key = (*above, name) if at is None else (*above, name, at)
+            if isinstance(each, Struct):
+                yield from _paths(each, key)
+            elif isinstance(each, Path):
+                yield key, each
 
 
 def trust_report(bundle: Bundle, configuration: Configuration) -> str:
@@ -248,6 +327,7 @@ def trust_report(bundle: Bundle, configuration: Configuration) -> str:
         )
         digest = hashlib.sha256((bundle.authority or "").encode()).hexdigest()
         lines.append(f"           its authority's file has the SHA-256 {digest}")
+    lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
     if bundle.roots:
         lines.append("Roots      proposed, and worth nothing until you sign them (doorward owner trust-root KEY):")
@@ -263,6 +343,27 @@ def trust_report(bundle: Bundle, configuration: Configuration) -> str:
     masks = sum(zone.kind.value == "privacy" for zone in configuration.motion.zones)
     lines.append(f"Masks      {masks} parts of the picture are never recorded.")
     return "\n".join(lines) + "\n"
+
+
+def _told(configuration: Configuration) -> Iterator[str]:
+    """Who else is told anything, or shown to: a bundle from `provision` names nobody here."""
+    home = configuration.home_assistant
+    if home is not None:
+        yield f"Home       {home.host}:{home.port}, a home's own broker, is told of motion and the button."
+    for channel in configuration.alerts.channels if configuration.alerts is not None else ():
+        yield f"Alerts     '{channel.name}' is told what happens at the door: {_host_in(channel.url)}"
+    for url in filter(None, (configuration.camera.url, configuration.camera.luma_url)):
+        yield f"Camera     it films what {_host_in(url)} sends."
+
+
+def _host_in(url: str) -> str:
+    """Where it leads, without the password or token that it may carry."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{host}"
 
 
 def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
@@ -285,8 +386,7 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["motion"]["zones"] = given["zones"]
     if fleet.broker is not None:
         broker = msgspec.to_builtins(fleet.broker)
-        files = {"ca": f"{TLS}/ca.pem", "certificate": f"{TLS}/device.pem", "key": f"{TLS}/device.key"}
-        tables["broker"] = broker | files
+        tables["broker"] = broker | _FILES
     if camera.panel is not None:
         wires = {name: value for name, value in given["panel"].items() if value is not None}
         fixed = {"socket": BRIDGE_SOCKET, "start": False, "agent_user": "doorward-recorder"}

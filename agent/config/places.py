@@ -24,6 +24,8 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self._lines: dict[KeyPath, int] = {}
+        self._begun: list[tuple[int, KeyPath]] = []
+        """Every beginning of a key, in the text's order; of one given twice, both."""
         self._tables: dict[tuple[str, ...], int] = {}
         self._table: KeyPath = ()
         self._open_string = ""
@@ -40,8 +42,7 @@ class Places:
 
     def key(self, line: int) -> KeyPath:
         """The last key that begins at or above `line`; empty before the first."""
-        above = [(number, path) for path, number in self._lines.items() if number <= line]
-        return max(above, key=lambda place: place[0])[1] if above else ()
+        return next((path for number, path in reversed(self._begun) if number <= line), ())
 
     def _read(self, number: int, line: str) -> None:
         if self._open_string or self._depth:
@@ -49,10 +50,15 @@ class Places:
             return
         if header := _HEADER.match(line):
             self._enter(_parts(header[2]), is_array=header[1] == "[[")
-            self._lines.setdefault(self._table, number)
+            self._begin(self._table, number)
         elif assignment := _ASSIGNMENT.match(line):
-            self._lines.setdefault(self._table + _parts(assignment[1]), number)
+            self._begin(self._table + _parts(assignment[1]), number)
             self._skip_value(line[assignment.end() :])
+
+    def _begin(self, path: KeyPath, number: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._lines.setdefault(path[:length], number)
+        self._begun.append((number, path))
 
     def _enter(self, names: tuple[str, ...], *, is_array: bool) -> None:
         if is_array:

@@ -23,7 +23,7 @@ from agent.config.places import KeyPath, Places
 from agent.config.settings import Configuration, Contradiction, contradictions
 from agent.errors import ConfigurationError
 
-__all__ = ["convert", "load", "parse", "read_text"]
+__all__ = ["convert", "explain", "load", "not_utf8", "parse", "placed", "read_text"]
 
 _Kind = TypeVar("_Kind")
 Contradicting = Callable[[_Kind], Iterator[Contradiction]]
@@ -33,6 +33,9 @@ _PATH_IN_MESSAGE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_NESTED = re.compile(r"(?:[\[{]\s*){50}")
+_ENDLESS = re.compile(r"\d[\d_]{4000}")
+"""A number longer than Python turns into one (`sys.int_info.default_max_str_digits`)."""
 
 
 def load(path: Path) -> Configuration:
@@ -51,14 +54,16 @@ def read_text(path: Path) -> str:
             remedy="Give its path with --config, or copy config/doorward.toml there.",
         ) from error
     if len(data) > _MAX_BYTES:
-        raise ConfigurationError(f"The configuration {path} is over 1 MiB.", remedy="Check that it is the right file.")
+        before = data[:_MAX_BYTES].decode(errors="replace")
+        line = before.count("\n") + 1
+        remedy = "Check that it is the right file."
+        raise placed(path, line, Places(before).key(line), "here the file passes 1 MiB.", remedy)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
-        places = Places(before)
         line = before.count("\n") + 1
-        raise _error(path, line, places.key(line), "this line is not UTF-8.", "Save the file as UTF-8.") from error
+        raise not_utf8(path, line, Places(before).key(line)) from error
 
 
 def parse(text: str, source: Path) -> Configuration:
@@ -74,19 +79,24 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: Contradic
     except (ValueError, RecursionError) as error:
         line = _line_of(error, text)
         remedy = "Compare the line with config/doorward.toml: text stands in quotes, a list in [ ], a comment after #."
-        raise _error(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
+        raise placed(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
     try:
         converted = msgspec.convert(tables, kind, dec_hook=lambda wanted, value: _path(wanted, value, source))
     except msgspec.ValidationError as error:
-        key, message, remedy = _explain(str(error), tables, kind)
-        raise _error(source, places.line(key), key, message, remedy) from error
+        key, message, remedy = explain(str(error), tables, kind)
+        raise placed(source, places.line(key), key, message, remedy) from error
     problem = next(contradicting(converted), None)
     if problem:
-        raise _error(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
+        raise placed(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
     return converted
 
 
-def _error(source: Path, line: int, key: KeyPath, message: str, remedy: str) -> ConfigurationError:
+def not_utf8(source: Path, line: int, key: KeyPath) -> ConfigurationError:
+    return placed(source, line, key, "this line is not UTF-8.", "Save the file as UTF-8.")
+
+
+def placed(source: Path, line: int, key: KeyPath, message: str, remedy: str) -> ConfigurationError:
+    """The one form of every refusal of a file.  No `key` means that none has begun at or above `line`."""
     return ConfigurationError(f"{source}, line {line}, {_dotted(key) or 'the first key'}: {message}", remedy=remedy)
 
 
@@ -110,8 +120,12 @@ def _path(kind: type, value: object, source: Path) -> object:
 
 
 def _line_of(error: Exception, text: str) -> int:
-    at = re.search(r"at line (\d+)", str(error))
-    return int(at[1]) if at else max(1, len(text.rstrip("\n").split("\n")))
+    """Where tomllib says it is; of what Python itself stops at, where that begins; or else the end."""
+    if at := re.search(r"at line (\d+)", str(error)):
+        return int(at[1])
+    if begins := _NESTED.search(text) if isinstance(error, RecursionError) else _ENDLESS.search(text):
+        return text.count("\n", 0, begins.start()) + 1
+    return max(1, len(text.rstrip("\n").split("\n")))
 
 
 def _reason(error: Exception) -> str:
@@ -121,7 +135,7 @@ def _reason(error: Exception) -> str:
     return words[:1].lower() + words[1:].rstrip(".")
 
 
-def _explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str, str]:
+def explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str, str]:
     """(key, message, remedy) for a message of msgspec's."""
     where = _PATH_IN_MESSAGE.search(said)
     steps = _PATH_STEP.findall(where["path"]) if where else []

@@ -136,6 +136,18 @@ class Camera(Section, frozen=True, kw_only=True):
     luma_url: Url | None = None
 
 
+SoundCard = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=r"^([A-Za-z0-9_-]+|(default|sysdefault|front|hw|plughw|dsnoop):[A-Za-z0-9_=,-]+)$",
+        description="a card as `arecord -L` lists them, in quotes",
+    ),
+]
+"""ALSA's names can say more than that: "tee:" and "file:" write files and start commands."""
+
+
 class SoundKind(enum.Enum):
     """Which adapter listens."""
 
@@ -149,7 +161,7 @@ class Sound(Section, frozen=True, kw_only=True):
     """`[sound]`: without this section nobody listens."""
 
     kind: SoundKind = SoundKind.ALSA
-    device: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f]+$")] = "default"
+    device: SoundCard = "default"
     path: Path | None = None
     bitrate_kbps: Annotated[int, Meta(ge=16, le=128)] = 40
 

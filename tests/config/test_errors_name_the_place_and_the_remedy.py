@@ -112,9 +112,37 @@ def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "doorward.toml"
-    path.write_bytes(b"#" * (1 << 21))
-    with pytest.raises(ConfigurationError, match="over 1 MiB"):
+    path.write_bytes(b"[camera]\nfps = 3\n#" + b"#" * (1 << 21))
+    with pytest.raises(ConfigurationError, match=r"line 3, camera\.fps: here the file passes 1 MiB"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[camera]\nfps = 3\nsize = [640, 480]\nfps = 4\n[log]\n", "line 4, camera.fps"),
+        ("[camera]\nfps = 3\nquality = " + "9" * 5000 + "\n[log]\n", "line 3, camera.quality"),
+        ("[camera]\nfps = 3\nsize = " + "[" * 5000 + "\n[log]\n", "line 3, camera.size"),
+        ("[camera]\nfps = 3\n[device]\nname = '''a\n[log]\n", "line 5, device.name"),
+    ],
+    ids=["twice", "an endless number", "a bottomless list", "an open string"],
+)
+def test_what_is_no_toml_is_told_where_it_begins_to_be_none(text: str, place: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"{SOURCE}, {place}: this is not TOML")):
+        parse(text, SOURCE)
+
+
+@pytest.mark.parametrize("device", ["tee:null,'|id',raw", "file:/etc/passwd,raw", "hw:0,0|id", "{type file}", "a b"])
+def test_a_microphones_name_can_start_nothing_and_write_nothing(device: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"line 2, sound\.device"):
+        parse(f'[sound]\ndevice = "{device}"', SOURCE)
+
+
+@pytest.mark.parametrize("device", ["default", "hw:1", "hw:1,0", "plughw:CARD=Device,DEV=0", "sysdefault:CARD=Device"])
+def test_a_microphone_has_the_names_that_arecord_lists(device: str) -> None:
+    sound = parse(f'[sound]\ndevice = "{device}"', SOURCE).sound
+    assert sound is not None
+    assert sound.device == device
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
-from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle
+from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle, trust_report
 from agent.config.schema import configuration_schema, fleet_schema
 from agent.errors import ConfigurationError
-from tests.config.test_mutated_configurations import mutate
+from tests.config.audited import CERTIFICATE
+from tests.config.injuries import untrue
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLE = (CONFIG / "fleet.example.toml").read_text()
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture
@@ -79,7 +76,7 @@ def bundle_with(folder: Path, old: str, new: str) -> bytes:
     made = json.loads(bundle_bytes(next(bundles(fleet, authority))))
     assert old in made["configuration"]
     made["configuration"] = made["configuration"].replace(old, new, 1)
-    return json.dumps(made).encode()
+    return json.dumps(made, indent=1).encode()
 
 
 @pytest.mark.parametrize(
@@ -95,11 +92,52 @@ def bundle_with(folder: Path, old: str, new: str) -> bytes:
         ('profile = "zero2w"', 'profile = "zero2w"\nwatchdog = "/dev/sda"'),
         ('name = "mill-lane-1"', 'name = "AGE-SECRET-KEY-1QQQ"'),
         ('name = "mill-lane-1"', 'name = "x"\ncommand = "reboot"'),
+        ("[camera]", '[sound]\nkind = "file"\npath = "/etc/shadow"\n[camera]'),
+        ("[camera]", "[sound]\ndevice = \"tee:null,'|reboot',raw\"\n[camera]"),
+        ("[camera]", '[sound]\ndevice = "file:/etc/passwd,raw"\n[camera]'),
+        ("[camera]", '[metrics]\nsocket = "/run/doorward/custodian/control.sock"\n[camera]'),
+        ("[camera]", '[home_assistant]\nhost = "h"\nca = "/etc/shadow"\n[camera]'),
     ],
 )
 def test_a_bundle_takes_no_liberties(old: str, new: str, folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="line"):
-        parse_bundle(bundle_with(folder, old, new), folder / "doorward.bundle")
+    data, path = bundle_with(folder, old, new), folder / "doorward.bundle"
+    with pytest.raises(ConfigurationError) as refused:
+        parse_bundle(data, path)
+    assert untrue(refused.value.message, path, data) == ""
+    assert ", line 3, configuration, its line " in refused.value.message
+
+
+def test_a_bundle_that_is_none_is_refused_by_line_and_key(folder: Path) -> None:
+    path = folder / "doorward.bundle"
+    whole = bundle_with(folder, "[camera]", "[camera]")
+    for data, place in {
+        b"": "line 1, the first key: this is no bundle",
+        whole[:-3]: "line 11, v: this is no bundle",
+        whole.replace(b'"v": 1', b'"v": 2'): "line 11, v: 2 does not fit",
+        whole.replace(b'"v": 1', b'"w": 1'): "line 11, w: nobody knows this key",
+        whole.replace(b',\n "v": 1', b""): "line 1, v: this key is missing",
+        whole.replace(b'"key": "ed25519:', b'"key": "rsa:'): "roots[1].key: ",
+        whole.replace(b"Rijn", b"R\xffjn"): "name: this line is not UTF-8",
+        b'{\n"v": ' + b"9" * 5000 + b"}": "line 2, v: this is no bundle",
+        b'{\n"v":\n' + b"[" * 50_000: "line 3, v: this is no bundle",
+        whole.replace(b'"v": 1', b'"v": 1' + b" " * (256 << 10)): "v: this is no bundle: here it passes 256 KiB",
+    }.items():
+        with pytest.raises(ConfigurationError) as refused:
+            parse_bundle(data, path)
+        assert place in refused.value.message
+        assert untrue(refused.value.message, path, data) == ""
+
+
+def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: Path) -> None:
+    strangers = (
+        '[home_assistant]\nhost = "home.example"\n[alerts]\n[[alerts.channels]]\nname = "desk"\n'
+        'url = "ntfys://user:hush@push.example/topic"\n[camera]'
+    )
+    bundle, configuration = parse_bundle(bundle_with(folder, "[camera]", strangers), folder / "doorward.bundle")
+    report = trust_report(bundle, configuration)
+    assert "home.example:1883" in report
+    assert "'desk' is told what happens at the door: ntfys://push.example" in report
+    assert "hush" not in report
 
 
 @pytest.mark.parametrize(
@@ -117,97 +155,29 @@ def test_a_bundle_takes_no_liberties(old: str, new: str, folder: Path) -> None:
 )
 def test_a_fleet_file_is_refused_by_file_line_and_key(old: str, new: str, folder: Path) -> None:
     assert old in EXAMPLE
-    (folder / "fleet.toml").write_text(EXAMPLE.replace(old, new, 1))
-    with pytest.raises(ConfigurationError, match=r"fleet\.toml, line \d+, \w"):
-        load_fleet(folder / "fleet.toml")
+    path, text = folder / "fleet.toml", EXAMPLE.replace(old, new, 1)
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        load_fleet(path)
+    assert untrue(refused.value.message, path, text.encode()) == ""
 
 
 def test_a_private_key_beside_the_authority_goes_into_no_bundle(folder: Path) -> None:
     (folder / "broker.pem").write_text(CERTIFICATE + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(ConfigurationError, match="no certificate alone"):
+    with pytest.raises(ConfigurationError, match=r"line \d+, broker\.ca: broker\.pem is no certificate alone"):
         load_fleet(folder / "fleet.toml")
 
 
-AUDITED = """\
-import json, random, sys
-from pathlib import Path
-from agent.cli.app import COMMANDS  # what the audit must not count
-from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle
-from agent.errors import ConfigurationError
-from tests.config.test_fleet import BAD_EVENTS, injured
-folder = Path(sys.argv[1])
-seen = []
-ours = {  # the readers of types compile the annotations of our own classes, and nothing else
-    text.encode()
-    for module in ("agent.config.settings", "agent.config.fleet", "firmware_bridge.settings")
-    for each in vars(sys.modules[module]).values() if isinstance(each, type)
-    for text in each.__dict__.get("__annotations__", {}).values() if isinstance(text, str)
-}
-compiled = []
-def audit(event, arguments):
-    if event == "compile" and arguments[0] in ours:
-        compiled.append(event)
-    elif event == "exec" and compiled and arguments[0].co_filename == "<string>":
-        compiled.clear()
-    elif event in BAD_EVENTS or (event == "open" and arguments[1] and set(str(arguments[1])) & set("wax+")):
-        seen.append((event, str(arguments)[:100]))
-list(bundles(*load_fleet(folder / "fleet.toml")))
-sys.addaudithook(audit)
-outcomes = {"right": 0, "refused": 0}
-for seed in range(1000):
-    try:
-        injured(seed, folder)
-        outcomes["right"] += 1
-    except ConfigurationError as error:
-        assert str(folder) in error.message and ("line" in error.message or "cannot be read" in error.message
-            or "no certificate" in error.message or "256 KiB" in error.message), (seed, error.message)
-        outcomes["refused"] += 1
-print(json.dumps({"seen": seen, **outcomes}))
-"""
-BAD_EVENTS = frozenset(
-    {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "exec", "compile", "socket.connect"}
-)
+def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path) -> None:
+    (folder / "broker.pem").unlink()
+    with pytest.raises(ConfigurationError, match=r"fleet\.toml, line \d+, broker\.ca: .*broker\.pem cannot be read"):
+        load_fleet(folder / "fleet.toml")
 
 
-class Injured(type(Path())):  # type: ignore[misc] # before 3.12 Path itself cannot be
-    """A file that is read from memory, so that nothing at all has to be written while the audit runs."""
-
-    data: bytes | None = None
-
-    def read_bytes(self) -> bytes:
-        return self.data if self.data is not None else bytes(super().read_bytes())
-
-
-def injured(seed: int, folder: Path) -> None:
-    """Even seeds: an injured fleet file; odd ones: an injured bundle.  Raises `ConfigurationError` or is right."""
-    chance = random.Random(seed)
-    if seed % 2 == 0:
-        path = Injured(folder / "fleet.toml")
-        path.data = mutate(EXAMPLE, chance)
-        for bundle in bundles(*load_fleet(path)):
-            parse_bundle(bundle_bytes(bundle), folder / "doorward.bundle")
-        return
-    whole = bundle_bytes(next(bundles(*load_fleet(folder / "fleet.toml"))))
-    if chance.random() < 0.5:
-        made = json.loads(whole)
-        made["configuration"] = mutate(made["configuration"], chance).decode("utf-8", "replace")
-        whole = json.dumps(made).encode()
-    else:
-        at = chance.randrange(len(whole))
-        whole = whole[:at] + bytes(chance.randrange(256) for _ in range(3)) + whole[at + chance.randrange(20) :]
-    parse_bundle(whole, folder / "doorward.bundle")
-
-
-def test_a_thousand_injured_files_run_nothing_write_nothing_and_are_refused_in_words(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", AUDITED, str(folder)],
-        capture_output=True, text=True, check=False, cwd=CONFIG.parent, env={"PYTHONPATH": str(CONFIG.parent)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = json.loads(done.stdout)
-    assert said["seen"] == []
-    assert said["right"] + said["refused"] == 1000
-    assert said["refused"] > 500
+def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
+    (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
+    with pytest.raises(ConfigurationError, match=r"line 26, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+        load_fleet(folder / "fleet.toml")
 
 
 def test_the_schemas_for_editors_are_those_of_the_code() -> None:
