@@ -119,6 +119,24 @@ def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
     assert picture[:, picture.shape[1] * 55 // 100 :].mean() > 40
 
 
+def test_what_the_camera_does_not_turn_is_turned_before_encoder_and_detector_see_it() -> None:
+    def first(mode: PiMode) -> tuple[np.ndarray, np.ndarray]:
+        """The first luma, and the same of the first decoded picture."""
+        receiver = Rig(mode).film(0.7)
+        gop = gops_of(receiver, NS_PER_S // 15)[0]
+        picture = cv2.imdecode(np.frombuffer(poster(gop, gop.start_ns), np.uint8), cv2.IMREAD_GRAYSCALE)
+        return receiver.luma_kept[0].astype(float), cv2.resize(picture, (320, 176)).astype(float)
+
+    import cv2
+
+    upright = first(SMALL)[0]
+    turns = {"rotate": np.s_[::-1, ::-1], "mirror": np.s_[:, ::-1]}
+    for name, turn in turns.items():
+        for turned in first(replace(SMALL, **{name: True})):
+            assert np.abs(turned[turn] - upright).mean() < 8
+            assert np.abs(turned - upright).mean() > 16
+
+
 def test_a_slow_receiver_costs_frames_and_never_delay() -> None:
     rig = Rig()
     rig.receiver.each_packet = lambda _packet: time.sleep(0.15)

@@ -1,7 +1,8 @@
-"""The real picamera2 on libcamera's virtual pipeline, with the three things that pipeline cannot do itself.
+"""The real picamera2 on libcamera's virtual pipeline, with the four things that pipeline cannot do itself.
 
-It has no raw role, wants NV12's two planes described one by one, and completes each request at once: here it falls back
-to the video role, allocates two planes, and paces requests at the frame rate asked for.  Everything else is picamera2.
+It has no raw role, wants NV12's two planes described one by one, completes each request at once, and grants every
+orientation without turning a pixel (libcamera 0.4): here it falls back to the video role, allocates two planes, paces
+requests at the frame rate asked for, and says that it did not turn.  Everything else is picamera2.
 
 The faults that a test can bring about act where the hardware's would: `freeze` repeats the last pixels, `starve` lets
 no request complete, `unplug` does so for good.
@@ -77,6 +78,9 @@ class VirtualPicamera2(Picamera2):
     def starve(self) -> None:
         """From now on no frame comes, as from a sensor that was unplugged."""
         self.starved = True
+
+    def camera_configuration(self, *arguments: Any) -> Any:
+        return {**super().camera_configuration(*arguments), "transform": libcamera.Transform()}
 
     def _get_raw_modes(self) -> list[dict[str, Any]]:
         formats = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats

@@ -1,0 +1,65 @@
+"""What is asked of a Pi camera, within what it offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+__all__ = ["PiMode", "controls_for", "transform_for"]
+
+_SMALLER: Final = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class PiMode:
+    """What to ask of the camera.  `focus_m`: fixed focus for lenses that move; hunting looks like motion."""
+
+    size_px: tuple[int, int] = (1280, 720)
+    frames_per_s: int = 15
+    bitrate_kbps: int = 4000
+    number: int = 0
+    rotate: bool = False
+    """By 180 degrees."""
+    mirror: bool = False
+    focus_m: float = 2.0
+    buffers: int = 4
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Left with right, top with bottom."""
+        return self.rotate != self.mirror, self.rotate
+
+    def smaller(self) -> PiMode:
+        """A quarter less each way: for memory that does not suffice."""
+        width, height = (max(160, round(side * _SMALLER / 16) * 16) for side in self.size_px)
+        return replace(self, size_px=(width, height), buffers=max(2, self.buffers - 1))
+
+    def at_most(self, widest_px: int) -> PiMode:
+        width, height = self.size_px
+        if width <= widest_px:
+            return self
+        return replace(self, size_px=(widest_px, round(height * widest_px / width / 2) * 2))
+
+
+def transform_for(mode: PiMode) -> dict[str, Any]:
+    if not any(mode.flips):
+        return {}
+    import libcamera
+
+    hflip, vflip = mode.flips
+    return {"transform": libcamera.Transform(hflip=hflip, vflip=vflip)}
+
+
+def controls_for(camera: Any, mode: PiMode) -> dict[str, Any]:
+    """Only those this camera has; the frame rate within what its sensor offers."""
+    offered = camera.camera_controls
+    controls: dict[str, Any] = {}
+    if "FrameDurationLimits" in offered:
+        shortest_us, longest_us = offered["FrameDurationLimits"][:2]
+        frame_us = 1_000_000 // mode.frames_per_s
+        if shortest_us and longest_us:
+            frame_us = max(shortest_us, min(frame_us, longest_us))
+        controls["FrameDurationLimits"] = (frame_us, frame_us)
+    if "LensPosition" in offered:
+        controls |= {"AfMode": 0, "LensPosition": 1 / mode.focus_m}  # manual; dioptres
+    return controls

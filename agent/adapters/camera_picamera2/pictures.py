@@ -1,0 +1,71 @@
+"""What is done to pixels on the camera's thread, in place, before encoder and detector see them.
+
+Cameras turn and mirror by themselves, for nothing.  One whose driver says that it did not is turned here, at the price
+of one copy of each picture; and privacy zones are filled, as they lie in the turned picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.adapters.encoding import Polygon
+
+__all__ = ["Retouch"]
+
+_BLACK, _NEUTRAL = 16, 128
+_Pixels = npt.NDArray[np.uint8]
+_Flips = tuple[bool, bool]
+_CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, True): -1}
+"""cv2.flip's, for (left with right, top with bottom)."""
+
+
+class Retouch:
+    """picamera2's `pre_callback`.  `flips`: what is left to be turned; `polygons`: corners from 0 to 1."""
+
+    def __init__(self, polygons: tuple[Polygon, ...], flips: _Flips) -> None:
+        self._polygons = polygons
+        self._flips = flips
+        self._corners: dict[tuple[int, int], list[npt.NDArray[np.int32]]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to do."""
+        return not self._polygons and not any(self._flips)
+
+    def __call__(self, request: Any) -> None:
+        from picamera2 import MappedArray
+
+        for name in ("main", "lores"):
+            with MappedArray(request, name) as mapped:
+                self.retouch(mapped.array, request.config[name])
+
+    def retouch(self, pixels: _Pixels, stream: dict[str, Any]) -> None:
+        """`pixels`: (H·3/2, stride) uint8, Y above chroma, written in place."""
+        planes = _planes(pixels, *stream["size"], interleaved=str(stream["format"]) == "NV12")
+        if any(self._flips):
+            for plane in planes:
+                plane[:] = cv2.flip(plane, _CODES[self._flips])
+        for plane, value in zip(planes, (_BLACK, _NEUTRAL, _NEUTRAL), strict=False):
+            height, width = plane.shape[:2]
+            cv2.fillPoly(plane, self._at(width, height), (value, value))
+
+    def _at(self, width: int, height: int) -> list[npt.NDArray[np.int32]]:
+        if (width, height) not in self._corners:
+            scale = (width - 1, height - 1)
+            self._corners[width, height] = [
+                np.rint(np.array(polygon, np.float64) * scale).astype(np.int32) for polygon in self._polygons
+            ]
+        return self._corners[width, height]
+
+
+def _planes(pixels: _Pixels, width: int, height: int, *, interleaved: bool) -> list[_Pixels]:
+    """Views of Y and of chroma, (H, W) or (H, W, 2), without the padding behind each row."""
+    chroma = pixels[height:]
+    if interleaved:
+        return [pixels[:height, :width], chroma.reshape(height // 2, -1, 2)[:, : width // 2]]
+    u, v = chroma.reshape(2, height // 2, -1)
+    return [pixels[:height, :width], u[:, : width // 2], v[:, : width // 2]]
