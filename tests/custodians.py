@@ -33,7 +33,7 @@ from agent.errors import StorageError
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.inbox import InboxSettings
 from agent.services.requests import Verdict
-from agent.wire import disclosures, envelope, strictjson
+from agent.wire import base64, disclosures, envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.limits import Limits
@@ -307,6 +307,7 @@ class Door:
             dict,
             held_bytes=self.held_bytes,
             exceeded=lambda settings: exceeded(self.bounded_by, settings),
+            case_work=1,  # a walk asks some thousand times
         )
         self.custodian.start()
 
@@ -379,6 +380,11 @@ class Door:
 
     def kinds(self) -> list[str]:
         return [entry["kind"] for entry in self.entries()]
+
+
+def opened(text: str) -> bytes:
+    """What the control socket shows sealed, as its owner reads it."""
+    return open_bytes(base64.decode(text), [OWNER_IDENTITY])
 
 
 def stated() -> dict[str, Any]:

@@ -4,6 +4,10 @@ Unlike the vault's index this is no cache: it cannot be rebuilt, so every transa
 (`synchronous=FULL`; MEASURED in a pilot: FULL kept every acknowledged commit over 80 of 80 power cuts, NORMAL did not).
 A consent step writes its ledger entry, its new state and its outbox object in *one* transaction.
 
+What requesters wrote comes here sealed to the owners.  What the device needs besides goes when a request has ended,
+and what goes is overwritten (`secure_delete`).  A journal of the version that kept requests in plain is taken over: its
+rows wait in a table of their own until `take_over` has put a sealed one in the place of each (docs/decisions/0014).
+
 One connection, one lock: the custodian decides one thing at a time.
 """
 
@@ -19,8 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.consent import State
-from agent.core.requests import SEQUENCE_WINDOW, BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
+from agent.core.requests import (
+    SEQUENCE_WINDOW,
+    BlockedRequest,
+    OutboxPart,
+    OutboxRecord,
+    StandingOptOut,
+    StoredRequest,
+    Terms,
+)
 from agent.errors import StorageError
+from agent.wire import strictjson
 from agent.wire.statements import Scope
 
 __all__ = ["SqliteJournal"]
@@ -32,14 +45,15 @@ _SCHEMA = """
 -- The ledger's leaves, in order.  `frontier` in meta is the compact Merkle state over exactly these rows.
 CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT NULL);
 
--- Every request that was admitted, with the signed bytes it came in: the owner can always check it again.
+-- Every request that was admitted, with the signed bytes it came in: the owner can always check it again.  The bytes
+-- are sealed to the owners; `case_mark` counts requests of one case without naming it; `terms` go once it has ended.
 CREATE TABLE IF NOT EXISTS request (
-  id TEXT PRIMARY KEY, envelope BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
-  key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_number TEXT NOT NULL, state TEXT NOT NULL, certain INTEGER NOT NULL,
-  received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, disclosure TEXT
+  id TEXT PRIMARY KEY, sealed BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
+  audience TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
+  certain INTEGER NOT NULL, received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, terms BLOB, disclosure TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS request_by_state ON request (state);
-CREATE INDEX IF NOT EXISTS request_by_case ON request (requester, case_number);
+CREATE INDEX IF NOT EXISTS request_by_case ON request (case_mark);
 CREATE INDEX IF NOT EXISTS request_by_time ON request (received_ms);
 CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
 CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
@@ -72,8 +86,21 @@ CREATE TABLE IF NOT EXISTS outbox_part (disclosure TEXT NOT NULL, number INTEGER
   size_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (disclosure, number)) WITHOUT ROWID;
 """
 
-_FORMAT = b"doorward-journal-1"
-_REQUEST = "id, envelope, payload_sha256, requester, key_id, seq, case_number, state, certain, received_ms, not_after_s"
+_FORMAT = b"doorward-journal-2"
+_UNSEALED_FORMAT = b"doorward-journal-1"
+_REQUEST = (
+    "id, sealed, payload_sha256, requester, audience, key_id, seq, case_mark, state, certain, received_ms, "
+    "not_after_s, terms, disclosure"
+)
+_UNSEALED = (
+    "id, envelope, payload_sha256, requester, '', key_id, seq, '', state, certain, received_ms, "
+    "not_after_s, NULL, disclosure"
+)
+_EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+_ASIDE = (
+    *(f"DROP INDEX IF EXISTS request_by_{name}" for name in ("state", "case", "time", "name", "disclosure")),
+    "ALTER TABLE request RENAME TO unsealed_request",
+)
 
 
 class SqliteJournal:
@@ -89,6 +116,7 @@ class SqliteJournal:
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=ON")
             self._require_format(path)
             self._db.executescript(_SCHEMA)
         except (sqlite3.Error, StorageError) as error:
@@ -102,7 +130,10 @@ class SqliteJournal:
             found = self.get("format")
             if found is None and self._rows("SELECT 1 FROM sqlite_master WHERE name != 'meta'"):
                 raise StorageError(f"{path} is not a journal.", remedy="Check device.state_dir.")
-            if found not in (None, _FORMAT):
+            if found == _UNSEALED_FORMAT:
+                for statement in _ASIDE:
+                    self._execute(statement)
+            elif found not in (None, _FORMAT):
                 raise StorageError(
                     f"The journal {path} was written by another version.", remedy="Use the version that wrote it."
                 )
@@ -186,29 +217,57 @@ class SqliteJournal:
 
     def add_request(self, request: StoredRequest) -> None:
         with self._lock:
-            self._execute(
-                f"INSERT INTO request ({_REQUEST}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 — our own words
-                (
-                    request.id,
-                    request.envelope,
-                    request.payload_sha256,
-                    request.requester,
-                    request.key_id,
-                    request.seq,
-                    request.case,
-                    request.state.value,
-                    int(request.certain),
-                    request.received_ms,
-                    request.not_after_s,
-                ),
-            )
+            self._insert(request)
             for position, segment in enumerate(request.segments):
                 self._execute("INSERT INTO matched VALUES (?, ?, ?)", (request.id, position, segment))
 
+    def _insert(self, request: StoredRequest) -> None:
+        values = (
+            request.id,
+            request.sealed,
+            request.payload_sha256,
+            request.requester,
+            request.audience,
+            request.key_id,
+            request.seq,
+            request.case_mark,
+            request.state.value,
+            int(request.certain),
+            request.received_ms,
+            request.not_after_s,
+            None if request.kept is None else strictjson.encode(request.kept),
+            request.disclosure,
+        )
+        self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
+
+    def unsealed(self, most: int) -> list[StoredRequest]:
+        if not self._has_unsealed():
+            return []
+        rows = self._rows(f"SELECT {_UNSEALED} FROM unsealed_request ORDER BY received_ms, id LIMIT ?", (most,))  # noqa: S608
+        return [self._stored(row) for row in rows]
+
+    def take_over(self, request: StoredRequest) -> None:
+        with self._lock:
+            self._insert(request)
+            self._execute("DELETE FROM unsealed_request WHERE id = ?", (request.id,))
+
+    def forget_unsealed(self) -> None:
+        """The table is the mark that this is still to be done, so it goes last."""
+        with self._lock:
+            if not self._has_unsealed():
+                return
+            for statement in (_EMPTY_THE_LOG, "VACUUM", _EMPTY_THE_LOG, "DROP TABLE unsealed_request"):
+                self._execute(statement)
+
+    def _has_unsealed(self) -> bool:
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'unsealed_request'"))
+
     def set_state(self, request: str, state: State, disclosure: str | None = None) -> None:
+        """Of a request that has ended, nothing stays that only answering it needed."""
+        forget = ", terms = NULL" if state.ended else ""
         with self._lock:
             self._execute(
-                "UPDATE request SET state = ?, disclosure = coalesce(?, disclosure) WHERE id = ?",
+                f"UPDATE request SET state = ?, disclosure = coalesce(?, disclosure){forget} WHERE id = ?",  # noqa: S608
                 (state.value, disclosure, request),
             )
 
@@ -237,23 +296,25 @@ class SqliteJournal:
         return self._requests(f"WHERE state IN ({_marks(names)})", names)
 
     def _requests(self, where: str, values: tuple[object, ...]) -> list[StoredRequest]:
-        rows = self._rows(f"SELECT {_REQUEST}, disclosure FROM request {where} ORDER BY received_ms, id", values)  # noqa: S608
+        rows = self._rows(f"SELECT {_REQUEST} FROM request {where} ORDER BY received_ms, id", values)  # noqa: S608
         return [self._stored(row) for row in rows]
 
     def _stored(self, row: tuple[Any, ...]) -> StoredRequest:
         return StoredRequest(
             id=str(row[0]),
-            envelope=bytes(row[1]),
+            sealed=bytes(row[1]),
             payload_sha256=str(row[2]),
             requester=str(row[3]),
-            key_id=str(row[4]),
-            seq=int(row[5]),
-            case=str(row[6]),
-            state=State(row[7]),
-            certain=bool(row[8]),
-            received_ms=int(row[9]),
-            not_after_s=int(row[10]),
-            disclosure=None if row[11] is None else str(row[11]),
+            audience=str(row[4]),
+            key_id=str(row[5]),
+            seq=int(row[6]),
+            case_mark=str(row[7]),
+            state=State(row[8]),
+            certain=bool(row[9]),
+            received_ms=int(row[10]),
+            not_after_s=int(row[11]),
+            kept=None if row[12] is None else strictjson.decode(bytes(row[12]), Terms),
+            disclosure=None if row[13] is None else str(row[13]),
             segments=self._matched(str(row[0])),
         )
 
@@ -281,8 +342,8 @@ class SqliteJournal:
                 (key_id, self.highest_sequence(key_id) - SEQUENCE_WINDOW),
             )
 
-    def requests_in_case(self, requester: str, case: str) -> int:
-        return self._count("SELECT count(*) FROM request WHERE requester = ? AND case_number = ?", (requester, case))
+    def requests_in_case(self, case_mark: str) -> int:
+        return self._count("SELECT count(*) FROM request WHERE case_mark = ?", (case_mark,))
 
     def requests_since(self, since_ms: int, requester: str | None = None) -> int:
         return self._count(

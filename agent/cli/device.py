@@ -90,8 +90,9 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
 def requests(config: Path, everything: bool, as_json: bool) -> None:
     """List footage requests: who asks, about when, and where each one stands.
 
-    Names come from the trust bundle, never from the request.  Requests over a limit never reach you; they are
-    counted here.  To look at one and decide: doorward owner review.
+    Names come from the trust bundle, never from the request.  What was written is sealed to the owners, so it is not
+    here: case and text are shown by doorward owner review, where one decides.  Requests over a limit never reach you;
+    they are counted here.
     """
     from agent.owner.link import DeviceLink
 
@@ -104,11 +105,12 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
         click.echo("No request has come so far." if everything else "No request is waiting for you.")
     for request in answer["requests"]:
         click.echo(f"{request['id']}  {click.style(request['state'], bold=True)}")
-        click.echo(
-            f"    {request['requester_name']} ({request['kind']}), case {request['case']}, {request['incident']}"
-        )
-        window = f"{_time(request['from'])} to {_time(request['to'])} UTC"
-        click.echo(f"    {window}, {counted(request['segments'], 'segment')} match")
+        match = f"{counted(request['segments'], 'segment')} match"
+        if request["kind"] is None:
+            click.echo(f"    {request['requester_name']}, received {_time(request['received_ms'] // 1000)} UTC")
+            continue
+        click.echo(f"    {request['requester_name']} ({request['kind']}), {request['incident']}")
+        click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {match}")
     if answer["blocked"]:
         click.echo(f"\nBlocked, without bothering you: {len(answer['blocked'])}")
         for blocked in answer["blocked"][:10]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.case_marks import CaseMarks
 from agent.core.requests import History, is_replay, trusted_seconds
 from agent.core.timebase import NS_PER_MS, Moment
 from agent.core.vault.age.recipients import parse_recipient
@@ -46,18 +47,23 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It may be matched."""
+    """It may be matched.  `case_mark` is what it is counted by from now on."""
+
+    case_mark: str
 
 
-def admit(inbound: Inbound, limits: Limits, history: History, now: Moment) -> Accepted | Blocked | Replayed:
-    """The gate above."""
+def admit(
+    inbound: Inbound, limits: Limits, history: History, now: Moment, marks: CaseMarks
+) -> Accepted | Blocked | Replayed:
+    """The gate above.  `marks`: how the device counts the requests of a case."""
     request = inbound.message
     if not isinstance(request, FootageRequest):
         raise InternalError("Only footage requests are admitted.")
     if history.has_request(request.id) or is_replay(history, inbound.requester, request.seq):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
-    over = check(request, limits, trusted_seconds(now), _earlier(request, history, now))
+    case_mark = marks.of(request.requester, request.case)
+    over = check(request, limits, trusted_seconds(now), _earlier(request.requester, case_mark, history, now))
     if over is not None:
         return Blocked(over.value)
     if not inbound.requester.may_ask_about(request.area):
@@ -66,13 +72,13 @@ def admit(inbound: Inbound, limits: Limits, history: History, now: Moment) -> Ac
         parse_recipient(request.reply)
     except FormatError:
         return Blocked("a reply key that nothing can be sealed to")
-    return Accepted()
+    return Accepted(case_mark)
 
 
-def _earlier(request: FootageRequest, history: History, now: Moment) -> Earlier:
+def _earlier(requester: str, case_mark: str, history: History, now: Moment) -> Earlier:
     since_ms = now.utc_ns // NS_PER_MS - _DAY_MS
     return Earlier(
-        for_case=history.requests_in_case(request.requester, request.case),
-        from_requester=history.requests_since(since_ms, request.requester),
+        for_case=history.requests_in_case(case_mark),
+        from_requester=history.requests_since(since_ms, requester),
         in_all=history.requests_since(since_ms),
     )

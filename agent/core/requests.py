@@ -1,10 +1,13 @@
 """What the device knows of a footage request: the request as it keeps it, what goes out for it, and what came before.
 
+What a requester wrote (case, description, contact, area) is read once, when it comes in, and then kept sealed to the
+owners alone.  `Terms` are what the device itself has to go by, and they go when the request has ended.
+
 A sequence number works as a window (RFC 4303, section 3.4.3): a broker hands over retained messages in any order, so a
 number may come late, but never twice and never from far behind.  Whether a message may become a request at all is
 `core.admission`'s to say.
 
-Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7.
+Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7; docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from typing import Final, Protocol
 from agent.core.alerts.policy import is_within
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, ClockQuality, Moment
+from agent.errors import RequestError
 from agent.wire import strictjson
-from agent.wire.envelope import read_unverified
+from agent.wire.fields import HybridRecipientText, Incident, Kind, RequesterId, UtcS
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Scope
 from agent.wire.trust import TrustedRequester
@@ -29,6 +33,7 @@ __all__ = [
     "OutboxRecord",
     "StandingOptOut",
     "StoredRequest",
+    "Terms",
     "is_replay",
     "opted_out",
     "trusted_seconds",
@@ -51,7 +56,7 @@ class History(Protocol):
         """0 before the first."""
         ...
 
-    def requests_in_case(self, requester: str, case: str) -> int: ...
+    def requests_in_case(self, case_mark: str) -> int: ...
     def requests_since(self, since_ms: int, requester: str | None = None) -> int: ...
     def blocked_since(self, since_ms: int, requester: str) -> int: ...
 
@@ -66,33 +71,62 @@ class BlockedRequest:
     at_ms: int
 
 
+class Terms(strictjson.Message, frozen=True, kw_only=True):
+    """What of a request the device goes by until it has ended: whom to answer, about when, and who may be opted out."""
+
+    requester: RequesterId
+    kind: Kind
+    incident: Incident
+    from_s: UtcS
+    to_s: UtcS
+    reply: HybridRecipientText
+
+    @classmethod
+    def of(cls, request: FootageRequest) -> Terms:
+        return cls(
+            requester=request.requester,
+            kind=request.kind,
+            incident=request.incident,
+            from_s=request.from_s,
+            to_s=request.to_s,
+            reply=request.reply,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as the journal keeps it: the signed bytes, where it stands, and its frozen match set."""
+    """A request as the journal keeps it: sealed, where it stands, and its frozen match set.
+
+    `sealed` is an age file to the owners of that moment around the signed bytes it came in; `payload_sha256` names
+    what is inside.  `case_mark` counts it (`core.case_marks`).  `kept` is None once the request has ended.
+    """
 
     id: str
-    envelope: bytes
+    sealed: bytes
     payload_sha256: str
     requester: str
+    audience: str
     key_id: str
     seq: int
-    case: str
+    case_mark: str
     state: State
     certain: bool
     received_ms: int
     not_after_s: int
+    kept: Terms | None
     segments: tuple[str, ...] = ()
     disclosure: str | None = None
 
     def is_from(self, requester: TrustedRequester) -> bool:
         """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""
-        return (self.request.audience, self.requester) == (requester.root, requester.id)
+        return (self.audience, self.requester) == (requester.root, requester.id)
 
     @property
-    def request(self) -> FootageRequest:
-        """Parsed again from the bytes that were verified when it came in."""
-        payload = read_unverified(self.envelope).payload
-        return strictjson.decode(payload, FootageRequest)
+    def terms(self) -> Terms:
+        """Raises `RequestError` once the request has ended."""
+        if self.kept is None:
+            raise RequestError("This request has ended.", remedy="Nothing more comes of it.")
+        return self.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +137,7 @@ class StandingOptOut:
     value: str = ""
     until_s: int | None = None
 
-    def covers(self, request: FootageRequest, now_s: int) -> bool:
+    def covers(self, terms: Terms, now_s: int) -> bool:
         """Whether it applies; one that ends is judged by the device's clock, however good that is."""
         if self.until_s is not None and now_s >= self.until_s:
             return False
@@ -111,11 +145,11 @@ class StandingOptOut:
             case Scope.ALL:
                 return True
             case Scope.REQUESTER:
-                return self.value == request.requester
+                return self.value == terms.requester
             case Scope.KIND:
-                return self.value == request.kind.value
+                return self.value == terms.kind.value
             case Scope.INCIDENT:
-                return self.value == request.incident.value
+                return self.value == terms.incident.value
             case Scope.HOURS:  # pragma: no branch (there is no other)
                 return False  # it puts off the telling; the request itself waits like any other
 
@@ -168,6 +202,6 @@ def utc_minute(utc_ms: int) -> int:
     return utc_ms // _MS_PER_MINUTE % _MINUTES_PER_DAY
 
 
-def opted_out(request: FootageRequest, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:
+def opted_out(terms: Terms, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:
     """Whether the owner said beforehand that they do not want to be asked this."""
-    return any(opt_out.covers(request, now.utc_ns // NS_PER_S) for opt_out in standing)
+    return any(opt_out.covers(terms, now.utc_ns // NS_PER_S) for opt_out in standing)

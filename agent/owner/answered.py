@@ -19,6 +19,8 @@ from agent.core.disclosure import clips_told
 from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import FormatError, OpenError
+from agent.owner.keys import AgeIdentity
+from agent.owner.unsealing import unsealed
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt
 from agent.wire.messages import Deletion
@@ -75,23 +77,25 @@ def first_in(
     return FirstApproval(enrolment.name_of(opened.key_id), approval, hashlib.sha256(opened.payload).hexdigest())
 
 
-def receipt_in(answer: Mapping[str, object], requester: TrustedRequester, disclosure: str | None) -> Receipt | None:
+def receipt_in(
+    answer: Mapping[str, object], requester: TrustedRequester, disclosure: str | None, identity: AgeIdentity
+) -> Receipt | None:
     """What the requester has acknowledged, when it has closed the disclosure."""
-    data = _text(answer, "receipt")
-    if data is None:
+    if answer.get("receipt") is None:
         return None
-    receipt = _said(data, Receipt, requester)
+    receipt = _said(unsealed(answer["receipt"], identity), Receipt, requester)
     if (receipt.requester, receipt.audience, receipt.disclosure) != (requester.id, requester.root, disclosure):
         raise OpenError("The receipt that the device shows is for something else.", remedy=_REMEDY)
     return receipt
 
 
-def deletion_in(answer: Mapping[str, object], requester: TrustedRequester, request: str) -> Deletion | None:
+def deletion_in(
+    answer: Mapping[str, object], requester: TrustedRequester, request: str, identity: AgeIdentity
+) -> Deletion | None:
     """The requester's word that what it received is deleted."""
-    data = _text(answer, "deletion")
-    if data is None:
+    if answer.get("deletion") is None:
         return None
-    deletion = _said(data, Deletion, requester)
+    deletion = _said(unsealed(answer["deletion"], identity), Deletion, requester)
     if (deletion.requester, deletion.audience, deletion.request) != (requester.id, requester.root, request):
         raise OpenError("The deletion that the device shows is of something else.", remedy=_REMEDY)
     return deletion

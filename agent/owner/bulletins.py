@@ -13,6 +13,7 @@ from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
 from agent.owner.trusting import trusted_at
+from agent.owner.unsealing import opens, unsealed
 from agent.wire import envelope, strictjson
 from agent.wire.messages import Bulletin
 from agent.wire.trust import TrustedRequester, TrustStore
@@ -35,7 +36,10 @@ def read_bulletins(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tu
     met = meet(link, keys)
     now_s = clock() // _MS_PER_S
     store = trusted_at(link, keys, met).store
-    shown = [_read(str(each).encode(), store, now_s) for each in field(link.ask("bulletins"), "bulletins", list)]
+    kept = field(link.ask("bulletins"), "bulletins", list)
+    # What was posted before this owner was enrolled is not sealed to them.
+    opened = [unsealed(each, keys.identity) for each in kept if opens(each, keys.identity)]
+    shown = [_read(each, store, now_s) for each in opened]
     return tuple(each for each in shown if each is not None and each.bulletin.not_after_s >= now_s)
 
 

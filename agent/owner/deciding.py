@@ -33,6 +33,7 @@ from agent.owner.opening import open_captured, open_poster, open_sound
 from agent.owner.reviewing import Clip, Review, ReviewedSegment, request_payload
 from agent.owner.sources import DeviceVault
 from agent.owner.stating import state
+from agent.owner.unsealing import opens
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import (
@@ -151,11 +152,18 @@ def gaps_of(link: Link, keys: OwnerKeys, review: Review) -> tuple[Absence, ...]:
 def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
     """Say no.  It stays on the device; to the requester it looks like every other silence.
 
-    Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too.
+    Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too.  So can
+    one that came before this owner was enrolled and does not open for them; that one is named as the device names it,
+    and the worst a lie could do is to deny another.
     """
     met = meet(link, keys)
-    payload, _ = request_payload(link.ask("request", id=request_id), request_id)
-    state(link, keys, met, Refusal, now_ms=clock(), request=hashlib.sha256(payload).hexdigest())
+    answer = link.ask("request", id=request_id)
+    if opens(answer.get("sealed"), keys.identity):
+        payload, _ = request_payload(answer, request_id, keys.identity)
+        named = hashlib.sha256(payload).hexdigest()
+    else:
+        named = field(answer, "payload_sha256", str)
+    state(link, keys, met, Refusal, now_ms=clock(), request=named)
     meet(link, keys)
 
 

@@ -48,7 +48,16 @@ from agent.wire.identities import (
 )
 from agent.wire.strictjson import Message
 
-__all__ = ["DEFAULT_FOLDER", "KIT", "IdentityKind", "OwnerCard", "OwnerKeys", "OwnerSeeds", "read_identities"]
+__all__ = [
+    "DEFAULT_FOLDER",
+    "KIT",
+    "AgeIdentity",
+    "IdentityKind",
+    "OwnerCard",
+    "OwnerKeys",
+    "OwnerSeeds",
+    "read_identities",
+]
 
 DEFAULT_FOLDER: Final = Path("~/.config/doorward/owner")
 KIT: Final = "recovery-kit.txt"

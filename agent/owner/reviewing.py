@@ -23,11 +23,12 @@ from agent.core.vault.records import Adopted, Segment, StoredRecord
 from agent.errors import InternalError, OpenError, RequestError
 from agent.owner.answered import FirstApproval, deletion_in, first_in, receipt_in
 from agent.owner.clock import Clock, wall_ms
-from agent.owner.keys import OwnerKeys
+from agent.owner.keys import AgeIdentity, OwnerKeys
 from agent.owner.meeting import Link, field, meet
 from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound
 from agent.owner.sources import DeviceVault, record_of
 from agent.owner.trusting import Trusted, trusted_at
+from agent.owner.unsealing import unsealed
 from agent.wire import envelope, limits, strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import PublicKey
@@ -116,7 +117,7 @@ class Review:
         """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
         met = meet(link, keys)
         answer, lines = link.fetch("request", id=request_id)
-        payload, claimed = request_payload(answer, request_id)
+        payload, claimed = request_payload(answer, request_id, keys.identity)
         request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
         segments = tuple(_segments(answer, lines, request, met.key))
         disclosure, waits_s = answer.get("disclosure"), answer.get("waits_s")
@@ -134,8 +135,8 @@ class Review:
             approvals_needed=met.known.enrolled.approvals_needed,
             first=first_in(answer, met.known.enrolled, payload_sha256, request.reply, records),
             waits_s=waits_s if isinstance(waits_s, int) else None,
-            receipt=receipt_in(answer, requester, disclosure),
-            deletion=deletion_in(answer, requester, request.id),
+            receipt=receipt_in(answer, requester, disclosure, keys.identity),
+            deletion=deletion_in(answer, requester, request.id, keys.identity),
             _link=link,
             _keys=keys,
         )
@@ -187,9 +188,11 @@ class Review:
         raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
 
 
-def request_payload(answer: dict[str, object], request_id: str) -> tuple[bytes, envelope.Unverified]:
+def request_payload(
+    answer: dict[str, object], request_id: str, identity: AgeIdentity
+) -> tuple[bytes, envelope.Unverified]:
     """The payload of the request in the device's answer, once it is the one asked for; not verified otherwise."""
-    claimed = envelope.read_unverified(field(answer, "envelope", str).encode())
+    claimed = envelope.read_unverified(unsealed(answer.get("sealed"), identity))
     if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
         raise OpenError("The device shows something that is no footage request.")
     request = strictjson.decode(claimed.payload, FootageRequest)

@@ -26,6 +26,7 @@ from agent.services.statements import Statements
 from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
+from agent.wire import base64
 from agent.wire.control import Frame, split_body, unpacked
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Scope
@@ -88,8 +89,9 @@ class Control:
             "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
             "requests": self._list_requests,
             "request": self._show_request,
+            "asked": self._asked,
             "gaps": self._show_gaps,
-            "bulletins": lambda _frame: ({"bulletins": [_ascii(each) for each in bulletins(self._journal)]}, b""),
+            "bulletins": lambda _frame: ({"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""),
             "tips": self._list_tips,
             "segment": self._segment,
             "poster": self._poster,
@@ -154,20 +156,19 @@ class Control:
         }, b""
 
     def _summary(self, stored: StoredRequest) -> dict[str, Any]:
-        asked = stored.request
+        """What the device itself knows of it.  What was asked is in `request`, for those who can open it."""
+        terms = stored.kept
         return {
             "id": stored.id,
             "state": stored.state.value,
             "requester": stored.requester,
-            "requester_name": self._trust.name_of(asked.audience, stored.requester),
-            "root": asked.audience,
-            "kind": asked.kind.value,
-            "case": asked.case,
-            "incident": asked.incident.value,
-            "description": asked.description,
-            "from": asked.from_s,
-            "to": asked.to_s,
-            "not_after": asked.not_after_s,
+            "requester_name": self._trust.name_of(stored.audience, stored.requester),
+            "root": stored.audience,
+            "kind": terms and terms.kind.value,
+            "incident": terms and terms.incident.value,
+            "from": terms and terms.from_s,
+            "to": terms and terms.to_s,
+            "not_after": stored.not_after_s,
             "certain": stored.certain,
             "segments": len(stored.segments),
             "received_ms": stored.received_ms,
@@ -176,15 +177,13 @@ class Control:
         }
 
     def _show_request(self, frame: Frame) -> Answer:
-        stored = self._journal.request(_text(frame, "id"))
-        if stored is None:
-            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        stored = self._request_in(frame)
         here = [segment for segment in stored.segments if self._here(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
         short = sum(map(len, lines)) <= _LONG_BYTES
         first = self._journal.get(first_approval_of(stored.id))
         return {
-            "envelope": stored.envelope.decode(),
+            "sealed": base64.encode(stored.sealed),
             "payload_sha256": stored.payload_sha256,
             "state": stored.state.value,
             "certain": stored.certain,
@@ -193,14 +192,23 @@ class Control:
             "disclosure": stored.disclosure,
             "waits_s": self._statements.waits_s(stored),
             "first": _ascii(unpacked(first)[0]) if first else None,
-            "receipt": _ascii(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
-            "deletion": _ascii(self._journal.get(deletion_of(stored.id))),
+            "receipt": _base64(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
+            "deletion": _base64(self._journal.get(deletion_of(stored.id))),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
-    def _show_gaps(self, frame: Frame) -> Answer:
+    def _asked(self, frame: Frame) -> Answer:
+        """What was asked, for those who can open it."""
+        stored = self._request_in(frame)
+        return {"payload_sha256": stored.payload_sha256}, stored.sealed
+
+    def _request_in(self, frame: Frame) -> StoredRequest:
         stored = self._journal.request(_text(frame, "id"))
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        return stored
+
+    def _show_gaps(self, frame: Frame) -> Answer:
+        stored = self._request_in(frame)
         found = self._statements.gaps(stored)
         return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
 
@@ -331,3 +339,7 @@ def _unhex(text: str) -> bytes:
 
 def _ascii(data: bytes | None) -> str | None:
     return None if data is None else data.decode("ascii")
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.encode(data)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
 from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
@@ -24,6 +25,7 @@ from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests
+from agent.services.sealing_up import SealingUp
 from agent.services.statements import Statements
 from agent.services.tips import Tips
 from agent.services.trust import TrustKeeper
@@ -51,7 +53,7 @@ class Custodian:
     """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows.
 
     `held_bytes`: the most that owners may keep from the rolling vault.  `exceeded` names the bound of the configuration
-    that an owner's settings go beyond.
+    that an owner's settings go beyond.  `case_work`: log2 of what one guess at a case number costs (`core.case_marks`).
     """
 
     def __init__(
@@ -65,14 +67,16 @@ class Custodian:
         *,
         held_bytes: int,
         exceeded: Callable[[Settings], str | None] = lambda _settings: None,
+        case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
-        device = public_key_of(device_key)
+        device, marks = public_key_of(device_key), CaseMarks.of_device(device_key, case_work)
         self._journal = ports.journal
         self._outbox = ports.outbox
         decisions = Decisions(ports.journal)
         self._ledger = Ledger(ports.journal, ports.clock, device_key)
         self._trust = TrustKeeper(decisions, ports.journal, self._ledger, ports.notifier.notify)
         self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
+        self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
         self.requests = Requests(
             decisions,
             ports.journal,
@@ -108,6 +112,8 @@ class Custodian:
             ports.clock,
             self.keeping,
             self.tips,
+            self.enrolments,
+            marks,
         )
         statements = Statements(
             self.enrolments,
@@ -142,8 +148,9 @@ class Custodian:
         self.requests.wake_uplink()
 
     def start(self) -> None:
-        """Note the boot, sweep the outbox of what no approval names, end what ran out meanwhile."""
+        """Note the boot, seal what an earlier version left open, sweep the outbox, end what ran out meanwhile."""
         self._ledger.write(EntryKind.BOOT)
+        self._sealing_up.do()
         self._outbox.sweep(frozenset(record.disclosure for record in self._journal.outbox()))
         self.enrolments.announce()
         self._trust.announce(changed=False)

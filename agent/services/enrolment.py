@@ -70,6 +70,7 @@ class Enrolments:
         self._pending: _Pending | None = None
         self.envelope: bytes | None
         self.current: Enrolment | None
+        self._in_force: tuple[Recipient, ...]
         self._load()
 
     @property
@@ -79,7 +80,15 @@ class Enrolments:
     def announce(self) -> None:
         """Tell `changed` about the list in force, if there is one."""
         if self.current is not None:
-            self._changed(_recipients(self.current), self.current.epoch)
+            self._changed(self._in_force, self.current.epoch)
+
+    def seal(self, data: bytes) -> bytes:
+        """An age file around `data` for the owners in force and the recovery identity: the device cannot read it again.
+
+        Raises `ConfigurationError` while there is no owner.
+        """
+        secret, nonce = self._entropy.token(_SECRET_BYTES), self._entropy.token(_SECRET_BYTES)
+        return seal_bytes(data, self._in_force, file_key=secret, nonce=nonce)
 
     def propose(self, data: bytes) -> tuple[int, dict[str, str]]:
         """Take a signed enrolment and make its tests: (epoch, recipient by test name).
@@ -137,13 +146,15 @@ class Enrolments:
                 version=pending.enrolment.epoch,
             )
             self.envelope, self.current = pending.envelope, pending.enrolment
+            self._in_force = _recipients(pending.enrolment)
         self._pending = None
 
     def _load(self) -> None:
         """The list in force is the journal's, also after a decision that was not committed."""
-        self.envelope, self.current = self._journal.get(_ENVELOPE), None
+        self.envelope, self.current, self._in_force = self._journal.get(_ENVELOPE), None, ()
         if self.envelope is not None:
             self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+            self._in_force = _recipients(self.current)
 
     def _test(self, token: bytes, recipient: str) -> bytes:
         return seal_bytes(

@@ -1,5 +1,7 @@
 """Takes what arrives over the network: five kinds of message, and never an answer.
 
+What is kept of them in the words of their senders is sealed to the owners before it is kept (docs/decisions/0014).
+
 No match, denied, opted out, expired, malformed, untrusted, over a limit: nothing here sends, raises, or takes a visible
 time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7 and 8).
 """
@@ -12,12 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.admission import Blocked, Replayed, admit
+from agent.core.case_marks import CaseMarks
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Match, Window, match
 from agent.core.requests import (
     BlockedRequest,
     StoredRequest,
+    Terms,
     is_replay,
     opted_out,
     trusted_seconds,
@@ -26,6 +30,7 @@ from agent.core.requests import (
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, OpenError
 from agent.ports import Clock, Journal
+from agent.services.enrolment import Enrolments
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
@@ -38,14 +43,16 @@ from agent.wire.limits import Limits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
-__all__ = ["Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
+__all__ = ["KEPT_FROM_OTHERS", "Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
 
 _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
 _BLOCKED_KEPT: Final = 256
 _BLOCKED_PER_DAY: Final = 32
 """Of one requester."""
-_BULLETIN: Final = "bulletin."
+_BULLETIN, _RECEIPT, _DELETION = "bulletin.", "receipt.", "deletion."
+KEPT_FROM_OTHERS: Final = (_BULLETIN, _RECEIPT, _DELETION)
+"""How the names begin under which the journal keeps what requesters signed, sealed to the owners."""
 _BULLETINS_KEPT: Final = 32
 _BULLETINS_PER_DAY: Final = 8
 """Of one requester."""
@@ -53,17 +60,17 @@ _DAY_MS: Final = 86_400_000
 
 
 def receipt_of(disclosure: str) -> str:
-    """Under which name the journal keeps the receipt that closed a disclosure, as its requester signed it."""
-    return f"receipt.{disclosure}"
+    """Under which name the journal keeps the receipt that closed a disclosure, sealed as its requester signed it."""
+    return _RECEIPT + disclosure
 
 
 def deletion_of(request: str) -> str:
-    """Under which name the journal keeps the requester's statement that what it received is deleted."""
-    return f"deletion.{request}"
+    """Under which name the journal keeps, sealed, the requester's statement that what it received is deleted."""
+    return _DELETION + request
 
 
 def bulletins(journal: Journal) -> list[bytes]:
-    """Those that are kept, in their envelopes, newest first."""
+    """Those that are kept, newest first: each in its envelope, sealed to the owners."""
     return [data for _, data in sorted(journal.named(_BULLETIN).items(), reverse=True)]
 
 
@@ -111,8 +118,12 @@ class Inbox:
         clock: Clock,
         keeping: Keeping,
         tips: Tips,
+        enrolments: Enrolments,
+        marks: CaseMarks,
     ) -> None:
         self._tips = tips
+        self._enrolments = enrolments
+        self._marks = marks
         self._keeping = keeping
         self._settings = settings
         self.position = settings.position
@@ -158,25 +169,27 @@ class Inbox:
 
     def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | None:
         now = self._clock.now()
-        verdict = admit(inbound, self._settings.limits, self._journal, now)
+        verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks)
         if isinstance(verdict, Replayed):
             return Counted.REPLAYED
         if isinstance(verdict, Blocked):
             self._block(inbound, verdict, now.utc_ns // NS_PER_MS)
             return Counted.BLOCKED
-        found = self._match(request)
+        found, terms = self._match(request), Terms.of(request)
         stored = StoredRequest(
             id=request.id,
-            envelope=data,
+            sealed=self._enrolments.seal(data),
             payload_sha256=inbound.payload_sha256,
             requester=inbound.requester.id,
+            audience=request.audience,
             key_id=inbound.requester.key.id,
             seq=request.seq,
-            case=request.case,
+            case_mark=verdict.case_mark,
             state=State.RECEIVED,
             certain=found.certain,
             received_ms=now.utc_ns // NS_PER_MS,
             not_after_s=request.not_after_s,
+            kept=terms,
             segments=found.segments,
         )
         self._journal.use_sequence(stored.key_id, stored.seq)
@@ -184,7 +197,7 @@ class Inbox:
         self._ledger.write(
             EntryKind.RECEIVED, request=stored.id, requester=stored.requester, subject=stored.payload_sha256
         )
-        if opted_out(request, self._journal.opt_outs(), now):
+        if opted_out(terms, self._journal.opt_outs(), now):
             self._requests.advance(stored, Cause.OPTED_OUT)
         elif found:
             self._requests.advance(stored, Cause.MATCHED, segments=len(found.segments))
@@ -239,7 +252,7 @@ class Inbox:
         if self._journal.get(deletion_of(stored.id)) is not None:
             return Counted.UNEXPECTED
         self._journal.use_sequence(inbound.requester.key.id, deletion.seq)
-        self._journal.put(deletion_of(stored.id), data)
+        self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
         self._ledger.write(
             EntryKind.DELETED, request=stored.id, requester=stored.requester, subject=inbound.payload_sha256
         )
@@ -263,7 +276,7 @@ class Inbox:
         if len(today) >= _BULLETINS_PER_DAY:
             return
         self._journal.use_sequence(inbound.requester.key.id, bulletin.seq)
-        self._journal.put(f"{_BULLETIN}{max(0, now_ms):015d}{theirs}{bulletin.id}", data)
+        self._journal.put(f"{_BULLETIN}{max(0, now_ms):015d}{theirs}{bulletin.id}", self._enrolments.seal(data))
         for name in kept[: max(0, len(kept) + 1 - _BULLETINS_KEPT)]:
             self._journal.remove(_BULLETIN + name)
 
@@ -288,7 +301,7 @@ class Inbox:
             self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
         else:
             return Counted.UNEXPECTED
-        self._journal.put(receipt_of(receipt.disclosure), data)
+        self._journal.put(receipt_of(receipt.disclosure), self._enrolments.seal(data))
         self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
 

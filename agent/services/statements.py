@@ -274,7 +274,7 @@ class Statements:
             seconding=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),
         )
-        parts = making.finish(manifest, stored.request.reply)
+        parts = making.finish(manifest, stored.terms.reply)
         self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
         self._ledger.write(
             EntryKind.SEALED,
@@ -306,7 +306,7 @@ class Statements:
 
     def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
         """What an owner may let the requester know of the window besides footage."""
-        asked = stored.request
+        asked = stored.terms
         window = Window.of_seconds(asked.from_s, asked.to_s)
         return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
@@ -332,7 +332,7 @@ class Statements:
     def still_trusted(self, stored: StoredRequest) -> bool:
         """Whether the key that signed the request would be believed now."""
         at_s = trusted_seconds(self._clock.now())
-        return self._trust.store.resolve(stored.request.audience, stored.requester, stored.key_id, at_s) is not None
+        return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s) is not None
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:
         stored = self._journal.request_of(revocation.disclosure)
@@ -348,7 +348,7 @@ class Statements:
         self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = self._clock.now().utc_ns // NS_PER_S
         for stored in self._journal.requests(State.PENDING, State.HALF):
-            if standing.covers(stored.request, now_s):
+            if standing.covers(stored.terms, now_s):
                 self._requests.advance(stored, Cause.OPTED_OUT)
 
     def _named(self, payload_sha256: str) -> StoredRequest:

@@ -41,6 +41,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "status": (Mark.OWNER, _SMALL),
     "requests": (Mark.OWNER, _SMALL),
     "request": (Mark.OWNER, _SMALL),
+    "asked": (Mark.OWNER, _SMALL),
     "gaps": (Mark.OWNER, _SMALL),
     "bulletins": (Mark.OWNER, _SMALL),
     "tips": (Mark.OWNER, _SMALL),

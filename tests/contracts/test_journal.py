@@ -16,11 +16,21 @@ from hypothesis import strategies as st
 
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core.consent import State
-from agent.core.requests import SEQUENCE_WINDOW, BlockedRequest, OutboxPart, OutboxRecord, StandingOptOut, StoredRequest
+from agent.core.requests import (
+    SEQUENCE_WINDOW,
+    BlockedRequest,
+    OutboxPart,
+    OutboxRecord,
+    StandingOptOut,
+    StoredRequest,
+    Terms,
+)
 from agent.errors import StorageError
 from agent.wire.statements import Scope
+from tests.wire import samples
 
 KEY = "ab" * 8
+TERMS = Terms.of(samples.request(reply=samples.REPLY))
 
 
 class Lost(BaseException):
@@ -37,16 +47,18 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteJo
 def stored(number: int, **changes: Any) -> StoredRequest:
     made = StoredRequest(
         id=f"{number:032x}",
-        envelope=b"envelope %d" % number,
+        sealed=b"sealed %d" % number,
         payload_sha256=f"{number:064x}",
         requester="harbour-police",
+        audience="ef" * 8,
         key_id=KEY,
         seq=number,
-        case="HH 1",
+        case_mark="HH 1",
         state=State.RECEIVED,
         certain=number % 2 == 0,
         received_ms=1000 * number,
         not_after_s=100 + number,
+        kept=TERMS,
         segments=tuple(f"segment-{number}-{at}" for at in range(3)),
     )
     return dataclasses.replace(made, **changes)
@@ -314,11 +326,11 @@ def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJo
 
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
     journal.add_request(stored(1))
-    journal.add_request(stored(2, case="HH 2"))
-    journal.add_request(stored(3, requester="harbour-fire"))
+    journal.add_request(stored(2, case_mark="HH 2"))
+    journal.add_request(stored(3, requester="harbour-fire", case_mark="HF 1"))
     assert journal.has_request(stored(1).id)
     assert not journal.has_request("00" * 16)
-    assert journal.requests_in_case("harbour-police", "HH 1") == 1
+    assert journal.requests_in_case("HH 1") == 1
     assert journal.requests_since(0) == 3
     assert journal.requests_since(0, "harbour-police") == 2
     assert journal.requests_since(2000, "harbour-police") == 1

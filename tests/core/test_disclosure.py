@@ -25,7 +25,7 @@ from agent.core.disclosure import (
 )
 from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import leaf_hash
-from agent.core.requests import StoredRequest
+from agent.core.requests import StoredRequest, Terms
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
@@ -123,7 +123,7 @@ SPOILT: dict[str, Callable[[Case], tuple[Released, ...]]] = {
     "sealed to another key": lambda c: c.release(spoilt(c.approval, reply=str(custodians.OWNER_IDENTITY.recipient()))),
     "not among those that matched": lambda c: c.release(segments=c.stored.segments[1:]),
     "outside the requested window": lambda c: c.release(
-        envelope=signed(spoilt_request(c.asked, from_s=c.asked.to_s - 900), custodians.POLICE)
+        kept=Terms.of(spoilt_request(c.asked, from_s=c.asked.to_s - 900))
     ),
     "names other bytes": lambda c: c.release(c.with_first(payload_sha256="00" * 32)),
     "header of segment": lambda c: c.release(headers={}),

@@ -9,31 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.admission import Accepted, Blocked, Replayed, admit
+from agent.core.case_marks import CaseMarks
 from agent.core.consent import State
 from agent.core.requests import (
     SEQUENCE_WINDOW,
     StandingOptOut,
     StoredRequest,
+    Terms,
     is_replay,
     opted_out,
     trusted_seconds,
     utc_minute,
 )
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
-from agent.errors import InternalError
+from agent.errors import InternalError, RequestError
+from agent.wire import strictjson
 from agent.wire.fields import Incident, Kind
 from agent.wire.inbound import Inbound, InboundMessage
 from agent.wire.limits import Limits
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Scope
 from agent.wire.trust import OwnLimits, TrustedRequester
-from tests import custodians
 from tests.wire import samples
 
 NOW = Moment(BootNs(10**12), UtcNs(samples.NOW_S * NS_PER_S), ClockQuality.SYNCED)
 LOST = replace(NOW, utc_ns=UtcNs(0), quality=ClockQuality.UNKNOWN)
 DAY_MS = 86_400_000
 LIMITS = Limits()
+MARKS = CaseMarks(b"m" * 32, log2_work_factor=1)
+ACCEPTED = Accepted(MARKS.of("harbour-police", samples.request().case))
 
 
 @dataclass
@@ -57,8 +61,8 @@ class Past:
     def highest_sequence(self, key_id: str) -> int:
         return max(self.numbers, default=0)
 
-    def requests_in_case(self, requester: str, case: str) -> int:
-        assert (requester, case) == ("harbour-police", samples.request().case)
+    def requests_in_case(self, case_mark: str) -> int:
+        assert case_mark == MARKS.of("harbour-police", samples.request().case)
         return self.in_case
 
     def requests_since(self, since_ms: int, requester: str | None = None) -> int:
@@ -90,11 +94,11 @@ def verdict(
     requester: TrustedRequester | None = None,
     now: Moment = NOW,
 ) -> Accepted | Blocked | Replayed:
-    return admit(inbound(message, requester), limits, past or Past(), now)
+    return admit(inbound(message, requester), limits, past or Past(), now, MARKS)
 
 
 def test_a_new_request_within_every_limit_may_be_matched() -> None:
-    assert verdict() == Accepted()
+    assert verdict() == ACCEPTED
 
 
 def test_an_id_that_was_seen_is_a_replay_whatever_else_is_right() -> None:
@@ -104,8 +108,8 @@ def test_an_id_that_was_seen_is_a_replay_whatever_else_is_right() -> None:
 def test_a_number_that_was_used_or_lies_behind_the_window_is_a_replay() -> None:
     assert verdict(past=Past(numbers={7})) == Replayed()
     assert verdict(past=Past(numbers={7 + SEQUENCE_WINDOW})) == Replayed()
-    assert verdict(past=Past(numbers={7 + SEQUENCE_WINDOW - 1})) == Accepted()
-    assert verdict(past=Past(numbers={8, 9, 6})) == Accepted()
+    assert verdict(past=Past(numbers={7 + SEQUENCE_WINDOW - 1})) == ACCEPTED
+    assert verdict(past=Past(numbers={8, 9, 6})) == ACCEPTED
 
 
 def test_a_replay_is_one_even_when_it_is_over_a_limit_as_well() -> None:
@@ -134,7 +138,7 @@ def test_no_number_is_ever_taken_twice_in_whatever_order_they_come(numbers: list
 )
 def test_rates_count_the_requests_before_this_one(past: Past, reason: str) -> None:
     assert verdict(past=past) == Blocked(reason)
-    assert verdict(past=Past(in_case=past.in_case - 1)) == Accepted()
+    assert verdict(past=Past(in_case=past.in_case - 1)) == ACCEPTED
     assert set(past.since_ms) == {samples.NOW_S * 1000 - DAY_MS}
 
 
@@ -153,7 +157,7 @@ def test_a_request_about_somebody_elses_region_is_blocked() -> None:
 def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
     old = samples.request(from_s=1000, to_s=5000, not_after_s=6000)
     assert verdict(old) == Blocked("look-back too far")
-    assert verdict(old, now=LOST) == Accepted()
+    assert verdict(old, now=LOST) == ACCEPTED
     assert trusted_seconds(LOST) is None
     assert trusted_seconds(NOW) == samples.NOW_S
     assert trusted_seconds(replace(NOW, quality=ClockQuality.HELD)) == samples.NOW_S
@@ -161,7 +165,7 @@ def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
 
 def test_only_footage_requests_are_admitted() -> None:
     with pytest.raises(InternalError):
-        admit(inbound(samples.receipt()), Limits(), Past(), NOW)
+        admit(inbound(samples.receipt()), Limits(), Past(), NOW, MARKS)
 
 
 @pytest.mark.parametrize(
@@ -180,28 +184,40 @@ def test_only_footage_requests_are_admitted() -> None:
     ],
 )
 def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: StandingOptOut, covers: bool) -> None:
-    assert opted_out(samples.request(), (StandingOptOut(Scope.KIND, "court"), standing), NOW) is covers
+    assert opted_out(Terms.of(samples.request()), (StandingOptOut(Scope.KIND, "court"), standing), NOW) is covers
 
 
 def stored(asked: FootageRequest) -> StoredRequest:
-    data = custodians.signed(asked, samples.REQUESTER)
     return StoredRequest(
         id=asked.id,
-        envelope=data,
+        sealed=b"to its owners",
         payload_sha256=samples.SHA,
         requester=asked.requester,
+        audience=asked.audience,
         key_id=samples.REQUESTER_KEY.id,
         seq=asked.seq,
-        case=asked.case,
+        case_mark="00" * 16,
         state=State.PENDING,
         certain=True,
         received_ms=0,
         not_after_s=asked.not_after_s,
+        kept=Terms.of(asked),
     )
 
 
-def test_a_stored_request_is_read_again_from_the_bytes_that_were_verified() -> None:
-    assert stored(samples.request()).request == samples.request()
+def test_the_device_keeps_of_a_request_what_answering_takes_and_no_word_of_it() -> None:
+    asked = samples.request()
+    kept = strictjson.encode(Terms.of(asked)).decode()
+    for word in (asked.case, asked.description, asked.contact.name, str(asked.contact.phone)):
+        assert word not in kept
+    terms = stored(asked).terms
+    assert (terms.kind, terms.incident, terms.reply) == (asked.kind, asked.incident, asked.reply)
+    assert (terms.requester, terms.from_s, terms.to_s) == (asked.requester, asked.from_s, asked.to_s)
+
+
+def test_of_a_request_that_has_ended_nothing_is_left_to_go_by() -> None:
+    with pytest.raises(RequestError, match="ended"):
+        _ = replace(stored(samples.request()), kept=None).terms
 
 
 def test_two_requesters_of_the_same_name_under_two_roots_are_two() -> None:

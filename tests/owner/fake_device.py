@@ -15,6 +15,7 @@ from agent.core.disclosure import Released, release, release_tip
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
+from agent.core.requests import Terms
 from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
@@ -26,7 +27,7 @@ from agent.core.vault.records import Adopted, Boot, Poster, Segment, Sound
 from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
 from agent.core.vault.spans import Span, Stamp
 from agent.errors import FormatError, RequestError
-from agent.wire import envelope, strictjson
+from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -91,6 +92,10 @@ class Asked:
     @property
     def request(self) -> FootageRequest:
         return strictjson.decode(self.payload, FootageRequest)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms.of(self.request)
 
 
 Lie = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
@@ -239,6 +244,10 @@ class FakeDevice:
         sealer = Sealer(self.token(), recipients, nonce=self.token(), remarks=remarks)
         return sealer.header + sealer.update(plaintext) + sealer.finish(), len(sealer.header)
 
+    def sealed(self, data: bytes) -> str:
+        """As the device keeps and shows what requesters wrote."""
+        return base64.encode(self._seal(data, None)[0])
+
     def _record(self, record: Any) -> SignedRecord:
         signed = sign_record(record, self.tip, self.private.sign)
         self.tip = self.tip.after(signed)
@@ -305,9 +314,8 @@ class FakeDevice:
             {
                 "id": name, "state": asked.state.value, "requester": asked.request.requester,
                 "requester_name": "what the device says", "segments": len(asked.segments), "trusted": True,
-                "kind": asked.request.kind.value, "case": asked.request.case, "from": asked.request.from_s,
-                "to": asked.request.to_s, "not_after": asked.request.not_after_s, "certain": True,
-                "disclosure": asked.disclosure, "description": asked.request.description,
+                "kind": asked.request.kind.value, "from": asked.request.from_s, "to": asked.request.to_s,
+                "not_after": asked.request.not_after_s, "certain": True, "disclosure": asked.disclosure,
                 "incident": asked.request.incident.value, "received_ms": self.now_ms, "root": asked.request.audience,
             }
             for name, asked in self.requests.items()
@@ -326,18 +334,19 @@ class FakeDevice:
     def on_request(self, body: bytes, id: str) -> dict[str, Any]:
         asked = self.requests[id]
         return {
-            "envelope": asked.envelope.decode(), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
+            "sealed": self.sealed(asked.envelope), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
             "certain": True, "segments": list(asked.segments), "disclosure": asked.disclosure,
             "records": [self.stored[name].signed.line.decode() for name in asked.segments],
             "first": asked.first and asked.first[0].decode(), "waits_s": asked.waits_s,
-            "receipt": asked.receipt and asked.receipt.decode(), "deletion": asked.deletion and asked.deletion.decode(),
+            "receipt": asked.receipt and self.sealed(asked.receipt),
+            "deletion": asked.deletion and self.sealed(asked.deletion),
         }  # fmt: skip
 
     def on_tips(self, body: bytes) -> dict[str, Any]:
         return {"tips": self.tips}
 
     def on_bulletins(self, body: bytes) -> dict[str, Any]:
-        return {"bulletins": [data.decode() for data in self.posted]}
+        return {"bulletins": [self.sealed(data) for data in self.posted]}
 
     def on_segment(self, body: bytes, id: str) -> bytes:
         return self.stored[id].sealed

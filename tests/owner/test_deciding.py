@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from agent.core.consent import State
-from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.owner.bulletins import read_bulletins
 from agent.owner.deciding import Choice, approve, deny, opt_in, opt_out, revoke
 from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
-from agent.wire import base64, strictjson
+from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope
 from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
@@ -192,6 +194,34 @@ def test_a_request_from_somebody_no_longer_trusted_can_be_denied(home: Home) -> 
     untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
     deny(home.device, home.keys, home.request, clock=now)
     assert home.device.requests[home.request].state is State.DENIED
+
+
+def test_a_request_from_before_one_was_an_owner_can_be_denied_unread(home: Home) -> None:
+    home.device.lies["request"] = lambda result, data: ({**result, "sealed": sealed_to_somebody_else()}, data)
+    with pytest.raises(OpenError, match="does not open with your keys"):
+        Review.fetch(home.device, home.keys, home.request, clock=now)
+    deny(home.device, home.keys, home.request, clock=now)
+    assert home.device.requests[home.request].state is State.DENIED
+
+
+def sealed_to_somebody_else() -> str:
+    other = [HybridIdentity(b"o" * 32).recipient()]
+    return base64.encode(seal_bytes(b"{}", other, file_key=b"k" * 16, nonce=b"n" * 16))
+
+
+@pytest.mark.parametrize("sealed", [None, 7, "no base64", "e30="])
+def test_what_is_not_sealed_at_all_is_not_read(home: Home, sealed: object) -> None:
+    home.device.lies["request"] = lambda result, data: ({**result, "sealed": sealed}, data)
+    with pytest.raises(OpenError, match="does not open with your keys"):
+        Review.fetch(home.device, home.keys, home.request, clock=now)
+
+
+def test_bulletins_from_before_one_was_an_owner_are_left_out(home: Home) -> None:
+    bulletin = samples.EVERY_MESSAGE["bulletin"]
+    home.device.posted = [envelope.sign(bulletin.PAYLOAD_TYPE, strictjson.encode(bulletin), samples.REQUESTER)]
+    others = [*home.device.on_bulletins(b"")["bulletins"], sealed_to_somebody_else()]
+    home.device.lies["bulletins"] = lambda _result, data: ({"bulletins": others}, data)
+    assert [each.bulletin for each in read_bulletins(home.device, home.keys, clock=now)] == [bulletin]
 
 
 def test_a_yes_can_be_taken_back(home: Home, review: Review) -> None:

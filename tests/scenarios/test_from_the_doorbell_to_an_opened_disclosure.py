@@ -23,6 +23,7 @@ from agent.requester.opening import open_disclosure
 from agent.requester.receiving import News, NewsKind
 from agent.wire.fields import Kind
 from tests.scenarios.street import NO_CAMERA, Asker, SlowLink, Street, a_street, until
+from tests.traces import traces
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
 
@@ -98,4 +99,11 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
 
         # And the ledger tells it in the order in which it happened, once each, to whoever remembers how it began.
         told = [entry.kind.value for entry in read_ledger(link, street.owner).entries if entry.request == request.id]
-    assert told == ["received", "matched", "approved", "sealed", "sending", "receipt"]
+        assert told == ["received", "matched", "approved", "sealed", "sending", "receipt"]
+        seen = Review.fetch(link, street.owner, request.id)
+        assert seen.receipt is not None
+
+    # A thief who takes the doorbell finds no word of what was asked, in no file; its owner still reads all of it.
+    asked = seen.request
+    words = (asked.case, asked.description, asked.contact.name, str(asked.contact.phone or asked.contact.email))
+    assert traces(street.state_dir, words) == []

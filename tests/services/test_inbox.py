@@ -390,7 +390,7 @@ def bulletin(**changes: Any) -> Any:
 
 def bulletins(door: Door) -> list[Any]:
     shown = door.custodian.control.answer(Frame({"op": "bulletins"})).head["result"]["bulletins"]
-    return [strictjson.decode(read_unverified(each.encode()).payload, Bulletin) for each in shown]
+    return [strictjson.decode(read_unverified(custodians.opened(each)).payload, Bulletin) for each in shown]
 
 
 def test_bulletins_are_listed_newest_first_and_answered_by_nobody(door: Door) -> None:
@@ -437,13 +437,13 @@ def test_receipt_and_deletion_are_kept_as_they_were_signed_for_the_owner_to_see(
     door.begin(disclosure)
     receipt = signed(custodians.complete(door, asked, disclosure, retention_days=180), POLICE)
     door.hear(receipt, topic=ReceiptTopic(samples.DEVICE_KEY.id, disclosure))
-    assert shown(door, asked)["receipt"] == receipt.decode()
+    assert custodians.opened(shown(door, asked)["receipt"]) == receipt
     assert shown(door, asked)["deletion"] is None
     statement = signed(deletion(asked), POLICE)
     where = custodians.topic_of(asked)
     for _ in range(2):
         door.hear(statement, topic=where)
-    assert shown(door, asked)["deletion"] == statement.decode()
+    assert custodians.opened(shown(door, asked)["deletion"]) == statement
     assert door.state(asked) is State.SENT
     assert door.kinds()[-2:] == ["receipt", "deleted"]
     door.hear(deletion(asked), topic=where)

@@ -41,8 +41,8 @@ SPECIFIED = {
     **{
         f"/api/{name}": Mark.OWNER
         for name in (
-            "status", "requests", "request", "gaps", "bulletins", "tips", "segment", "poster", "sound", "live", "list",
-            "kept", "settings",
+            "status", "requests", "request", "asked", "gaps", "bulletins", "tips", "segment", "poster", "sound", "live",
+            "list", "kept", "settings",
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_subscribe", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",

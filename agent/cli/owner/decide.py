@@ -16,6 +16,7 @@ from agent.cli.owner.review import find_request, show
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
+from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
 from agent.owner.reviewing import Review, request_payload
@@ -161,13 +162,11 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     with DeviceLink(device) as link:
         meet(link, keys)
         found = find_request(link, request_id)
-        payload, _ = request_payload(link.ask("request", id=found), found)
+        value = _value(link, keys, found, Scope(scope)) if scope else None
     if not sure:
         click.confirm(f"Say no to request {found[:8]}?", abort=True, err=True)
-    asked = strictjson.decode(payload, FootageRequest)
     with DeviceLink(device) as link:
         deciding.deny(link, keys, found)
-        value = _value(asked, Scope(scope)) if scope else None
         if scope:
             deciding.opt_out(link, keys, Scope(scope), value)
     if as_json:
@@ -224,7 +223,10 @@ def _say_take_back(device: Path, request: str) -> None:
     click.echo(f"{until} you can take it back:  doorward owner revoke {request}")
 
 
-def _value(asked: FootageRequest, scope: Scope) -> str:
+def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> str:
+    """What the request says of itself, which is what is not wanted again."""
+    payload, _ = request_payload(link.ask("request", id=request), request, keys.identity)
+    asked = strictjson.decode(payload, FootageRequest)
     return {
         Scope.REQUESTER: asked.requester,
         Scope.KIND: asked.kind.value,

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.matching import Window
+from agent.core.requests import Terms
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.coverage import State, Stretch
 from agent.core.vault.manifest import SignedRecord
@@ -25,7 +26,6 @@ from agent.wire.disclosures import (
     PartKind,
     TipManifest,
 )
-from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
     Absence,
     Approval,
@@ -59,7 +59,7 @@ class Approved(Protocol):
     @property
     def segments(self) -> tuple[str, ...]: ...
     @property
-    def request(self) -> FootageRequest: ...
+    def terms(self) -> Terms: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def release(
     `headers`: new headers by their SHA-256; `records`: the manifest's, by segment id; `device`: our public key's text.
     Raises `RequestError` for the first thing that does not agree; nothing is released in part.
     """
-    asked = request.request
+    asked = request.terms
     if approval.device != device:
         raise _refused("it is for another device")
     if approval.request != request.payload_sha256:

@@ -24,6 +24,7 @@ let older = null;
 let draft = null;
 let met = null;
 const reviews = new Map();
+const asked = new Map();
 
 const device = async () => (met ??= (await meet()).device);
 const opener = () => {
@@ -180,6 +181,7 @@ const operations = {
   async lock() {
     identity = older = null;
     reviews.clear();
+    asked.clear();
   },
 
   async forget() {
@@ -222,8 +224,16 @@ const operations = {
     return { number, gops: gops.map(({ media, span, order }) => ({ media: media.slice(), span, order })) };
   },
 
+  /** Requests that matched: what the doorbell says of each, and what was asked in it where that opens with these keys. */
+  async requests() {
+    const answer = await ask("requests", { all: true });
+    const shown = answer.requests.filter((each) => !["received", "no match"].includes(each.state));
+    const opened = shown.map(async (each) => ({ ...each, ...(await askedIn(each.id)) }));
+    return { ...answer, requests: await Promise.all(opened) };
+  },
+
   async review({ id }) {
-    const found = await reviewing.review(id);
+    const found = await whicheverOpens((key) => reviewing.review(id, key));
     reviews.set(id, found);
     return reviewing.shown(found);
   },
@@ -259,7 +269,7 @@ const operations = {
   },
 
   async bulletins() {
-    return reviewing.bulletins();
+    return reviewing.bulletins(opener());
   },
 
   async trust() {
@@ -316,6 +326,19 @@ const signedIn = (id) => {
   }
   return undefined;
 };
+
+/** What was asked, opened once and remembered while unlocked; nothing of what came before this owner was enrolled. */
+function askedIn(id) {
+  if (!asked.has(id)) {
+    const opened = whicheverOpens((key) => reviewing.asked(id, key)).catch((error) => {
+      if (error.text !== "error.does-not-open") throw error;
+      return {};
+    });
+    asked.set(id, opened);
+    opened.catch(() => asked.delete(id));
+  }
+  return asked.get(id);
+}
 
 /** After a recovery two keys may open: the new one, and the kit for what was recorded before. */
 async function whicheverOpens(open) {

@@ -66,11 +66,19 @@ export async function second(found, keys) {
   return decide("seconding", { request: found.sha256, approval: found.first.sha256 }, keys);
 }
 
-/** Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too. */
+/** Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too, and
+ *  one that came before this owner was enrolled and does not open for them, named as the doorbell names it. */
 export async function deny(id, keys) {
   const met = await meet();
-  const { sha256 } = await payloadOf(await ask("request", { id }), id);
-  await state("refusal", met.device, { request: sha256 }, keys.approval);
+  const answer = await ask("request", { id });
+  const request = await payloadOf(answer, id, keys.identity).then(
+    ({ sha256 }) => sha256,
+    (error) => {
+      if (error.text !== "error.does-not-open") throw error;
+      return answer.payload_sha256;
+    },
+  );
+  await state("refusal", met.device, { request }, keys.approval);
   await meet();
 }
 

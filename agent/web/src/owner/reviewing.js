@@ -2,7 +2,8 @@
 // (agent/owner/reviewing.py), and what became of it.
 import { OpenError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
-import { sha256hex, utf8 } from "../wire/bytes.js";
+import { open as openSealed } from "../wire/age.js";
+import { sha256hex, unbase64, utf8 } from "../wire/bytes.js";
 import { open, payloadType, readUnverified, verify } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
 import {
@@ -31,19 +32,32 @@ export async function trusted(met) {
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown };
 }
 
-export async function payloadOf(answer, id) {
-  const claimed = readUnverified(utf8(answer.envelope));
+/** What requesters wrote is sealed to the owners as the doorbell keeps it, and verified anew once it is opened. */
+const unsealed = (text, identity) => openSealed(unbase64(text), identity);
+
+/** What the list of requests shows of one: asked for once, opened here, and not verified before it is looked at. */
+export async function asked(id, identity) {
+  const { result, body } = await fetchOp("asked", { id });
+  const { request } = await payloadIn(await openSealed(body, identity), result.payload_sha256, id);
+  return { kind: request.kind, incident: request.incident, from: request.from, to: request.to };
+}
+
+export const payloadOf = async (answer, id, identity) =>
+  payloadIn(await unsealed(answer.sealed, identity), answer.payload_sha256, id);
+
+async function payloadIn(envelope, expected, id) {
+  const claimed = readUnverified(envelope);
   if (claimed.type !== payloadType("footage-request")) throw new OpenError("error.other-request");
   const request = footageRequest(decode(claimed.payload));
   const sha256 = await sha256hex(claimed.payload);
-  if (request.id !== id || answer.payload_sha256 !== sha256) throw new OpenError("error.other-request");
+  if (request.id !== id || expected !== sha256) throw new OpenError("error.other-request");
   return { claimed, request, sha256 };
 }
 
-export async function review(id) {
+export async function review(id, identity) {
   const met = await meet();
   const { result: answer, body } = await fetchOp("request", { id });
-  const { claimed, request, sha256 } = await payloadOf(answer, id);
+  const { claimed, request, sha256 } = await payloadOf(answer, id, identity);
   const trust = await trusted(met);
   const requester = await trust.store.resolve(request.audience, request.requester, claimed.keyId, Math.floor(Date.now() / 1000));
   if (!requester) {
@@ -56,8 +70,8 @@ export async function review(id) {
   const segments = await segmentsOf(answer.segments, lines, request, met.device);
   const found = { met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
   found.first = answer.first ? await firstYes(found, answer.first) : null;
-  found.receipt = await said(found, answer.receipt, "receipt", isReceipt);
-  found.deletion = await said(found, answer.deletion, "deletion", isDeletion);
+  found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
+  found.deletion = await said(found, answer.deletion, identity, "deletion", isDeletion);
   return found;
 }
 
@@ -83,10 +97,10 @@ async function firstYes(found, envelope) {
 }
 
 /** A message of this requester about this request, as they signed it; null when there is none that holds. */
-async function said(found, envelope, kind, check) {
-  if (!envelope) return null;
+async function said(found, sealed, identity, kind, check) {
+  if (!sealed) return null;
   try {
-    const { payload } = await open(utf8(envelope), payloadType(kind), new Map([[found.requester.key.id, found.requester.key]]));
+    const { payload } = await open(await unsealed(sealed, identity), payloadType(kind), new Map([[found.requester.key.id, found.requester.key]]));
     const message = check(decode(payload));
     return message.request === found.request.id && message.requester === found.requester.id ? message : null;
   } catch {
@@ -103,12 +117,12 @@ export async function gapsOf(found) {
 }
 
 /** Safety messages by those this owner trusts, newest first; what does not verify is not shown. */
-export async function bulletins() {
+export async function bulletins(identity) {
   const trust = await trusted(await meet());
   const found = [];
-  for (const envelope of (await ask("bulletins")).bulletins) {
+  for (const sealed of (await ask("bulletins")).bulletins) {
     try {
-      const claimed = readUnverified(utf8(envelope));
+      const claimed = readUnverified(await unsealed(sealed, identity));
       const message = isBulletin(decode(claimed.payload));
       const requester = await trust.store.resolve(message.audience, message.requester, claimed.keyId, Math.floor(Date.now() / 1000));
       if (!requester || claimed.type !== payloadType("bulletin")) continue;

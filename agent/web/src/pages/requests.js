@@ -1,5 +1,5 @@
 // Footage requests, one calm card each: those that wait for an answer, and what became of the others.
-import { ask, call } from "../ui/client.js";
+import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
 
@@ -13,7 +13,7 @@ export async function requests(content) {
   content.append(place, news);
   let shown = "";
   async function refresh() {
-    const answer = await ask("requests", { all: true });
+    const answer = await call("requests");
     const now = JSON.stringify(answer);
     if (now === shown) return;
     shown = now;
@@ -27,7 +27,7 @@ export async function requests(content) {
 
 function body({ requests: found, opt_outs: optOuts }) {
   const waiting = found.filter((each) => WAITING.includes(each.state));
-  const others = found.filter((each) => ![...WAITING, "received", "no match"].includes(each.state));
+  const others = found.filter((each) => !WAITING.includes(each.state));
   return [
     optOuts.some((each) => each.scope === "all") && h("p.note", t("requests.opted-out"), " ", h("a", { href: "/settings" }, t("requests.opted-out.change"))),
     waiting.length
@@ -46,8 +46,9 @@ function card(request) {
       h("p.who", request.requester_name),
       h(`p.state.${request.state.replaceAll(" ", "-")}`, t(`state.${request.state}`)),
     ),
-    h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
-    h("p.when", span(request.from * 1000, request.to * 1000)),
+    // One that came before this owner was enrolled does not open for them.
+    request.kind && h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
+    request.from && h("p.when", span(request.from * 1000, request.to * 1000)),
     isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
     !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
     h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),

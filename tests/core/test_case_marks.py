@@ -1,0 +1,47 @@
+"""Requests of one case are counted together, and nobody reads the case number from what they are counted by."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
+from agent.wire.identities import private_key_from_seed
+
+DEVICE = private_key_from_seed(b"d" * 32)
+OTHER = private_key_from_seed(b"e" * 32)
+
+
+def hkdf(secret: bytes, info: bytes) -> bytes:
+    """RFC 5869 with an empty salt and one block of output, from its own text."""
+    extracted = hmac.digest(bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
+def test_a_mark_is_scrypt_over_requester_and_case_under_a_key_of_the_devices_own() -> None:
+    key = hkdf(DEVICE.private_bytes_raw(), b"doorward case marks v1")
+    expected = hashlib.scrypt(b"harbour-police\nHH 2026/4711", salt=key, n=1 << LOG2_WORK_FACTOR, r=8, p=1, dklen=16)
+    assert CaseMarks.of_device(DEVICE).of("harbour-police", "HH 2026/4711") == expected.hex()
+    assert LOG2_WORK_FACTOR == 10
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.sampled_from((DEVICE, OTHER)))
+def test_one_case_of_one_requester_has_one_mark_on_one_device(one: str, other: str, device: Ed25519PrivateKey) -> None:
+    marks, again = CaseMarks.of_device(DEVICE, 1), CaseMarks.of_device(device, 1)
+    same = (marks.of("harbour-police", one), again.of("harbour-police", other))
+    assert (same[0] == same[1]) is (one == other and device is DEVICE)
+    assert marks.of("harbour-fire", one) != same[0]
+
+
+def test_where_the_requester_ends_and_the_case_begins_is_no_matter_of_taste() -> None:
+    marks = CaseMarks.of_device(DEVICE, 1)
+    assert marks.of("harbour", "police 1") != marks.of("harbour-police", "1")
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "key" not in repr(CaseMarks.of_device(DEVICE))

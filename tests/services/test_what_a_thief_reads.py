@@ -1,0 +1,351 @@
+"""What requesters wrote is on the disk for its owners alone: whoever takes the card finds no word of it.
+
+`traces` looks through every byte of every file: rows, free pages and the write-ahead log of the journal, the outbox.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.adapters.journal_sqlite import SqliteJournal
+from agent.adapters.outbox_disk import DiskOutbox
+from agent.core.consent import State
+from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
+from agent.core.ledger.merkle import leaf_hash, root_of
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.errors import OpenError, StorageError
+from agent.wire import base64, strictjson
+from agent.wire.control import Frame
+from agent.wire.envelope import read_unverified
+from agent.wire.fields import Incident
+from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest
+from agent.wire.statements import OptOut, Scope
+from agent.wire.topics import ReceiptTopic
+from tests import custodians
+from tests.custodians import NOW_S, POLICE, Door, opened, signed, stated
+from tests.traces import traces
+from tests.wire import samples
+
+WORDS = ("Kanarienzaak", "Kanarientekst", "Kanariennaam", "4711815", "Kanarientitel", "Kanarienbericht")
+OLD_WORDS = ("KanarieZaak", "Kanarietekst", "Kanarienaam", "4711815", "Kanarietitel", "Kanariebericht")
+UNSEALED = Path(__file__).parents[1] / "vectors" / "journal" / "unsealed.sql"
+"""A journal as the version before wrote it: a request that waits, one denied, one sent, one of the first one's case."""
+UNSEALED_IDS = {
+    "b09b50f3c46c489f562896fb5a081e8c": State.PENDING,
+    "19c79ca7b1d40237c62b300cbadd7b43": State.DENIED,
+    "50d5210586860f36aab66f28e65d9e5c": State.SENT,
+    "5845b027518e720e18a630145f190bf7": State.PENDING,
+}
+
+
+class Lost(BaseException):
+    """The power is gone."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "custodian"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def door(folder: Path) -> Iterator[Door]:
+    made = Door.enrolled(journal=SqliteJournal(folder / "journal.sqlite"), outbox=DiskOutbox(folder / "outbox"))
+    yield made
+    made.close()
+
+
+def ask(door: Door, number: int, **changes: Any) -> FootageRequest:
+    words: dict[str, Any] = {
+        "case": f"Kanarienzaak {number}",
+        "description": f"Kanarientekst {number}: a bicycle was taken.",
+        "contact": Contact(name=f"Kanariennaam {number}", phone="+49 40 4711815"),
+    }
+    return door.ask(**{**words, **changes})
+
+
+def answer(door: Door, op: str, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    found = door.custodian.control.answer(Frame({"op": op, **arguments}))
+    return found.head["result"], found.body
+
+
+def asked_in(data: bytes) -> FootageRequest:
+    return strictjson.decode(read_unverified(data).payload, FootageRequest)
+
+
+def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them(door: Door, folder: Path) -> None:
+    waiting, denied, withdrawn, opted_out, elsewhere = (ask(door, number) for number in range(5))
+    door.deny(denied)
+    door.hear(custodians.withdrawal(withdrawn, reason="Kanarienbericht: it was found."))
+    door.obey(OptOut(**stated(), scope=Scope.INCIDENT, value="fire"))
+    ask(door, 5, incident=Incident.FIRE)
+    ask(door, 6, from_s=elsewhere.from_s - 7200, to_s=elsewhere.to_s - 7200)
+    for _ in range(2):
+        ask(door, 0)  # one too many for its case
+    sent = ask(door, 7)
+    disclosure = str(door.approve(sent).disclosure)
+    door.begin(disclosure)
+    receipt = signed(custodians.complete(door, sent, disclosure, retention_days=180), POLICE)
+    door.hear(receipt, topic=ReceiptTopic(samples.DEVICE_KEY.id, disclosure))
+    deletion = signed(
+        Deletion(v=1, request=sent.id, requester=sent.requester, audience=sent.audience, seq=10**6, deleted_s=NOW_S),
+        POLICE,
+    )
+    door.hear(deletion, topic=custodians.topic_of(sent))
+    posted = msgspec.structs.replace(
+        samples.EVERY_MESSAGE["bulletin"],
+        id=custodians.new_id(),
+        seq=10**6 + 1,
+        title="Kanarientitel",
+        description="Kanarienbericht",
+    )
+    door.hear(posted)
+    assert door.state(waiting) is State.PENDING
+    assert door.state(sent) is State.SENT
+    assert {"denied", "withdrawn", "opted-out", "no-match", "blocked", "receipt", "deleted"} <= set(door.kinds())
+
+    # Nobody else reads a word, also not of what lies in the journal's log.
+    assert (folder / "journal.sqlite-wal").stat().st_size > 0
+    assert traces(folder, WORDS) == []
+    # … and its owner reads every one.
+    for asked in (waiting, denied, withdrawn, opted_out, sent):
+        shown, _ = answer(door, "request", id=asked.id)
+        assert asked_in(opened(shown["sealed"])) == asked
+        listed, sealed = answer(door, "asked", id=asked.id)
+        assert asked_in(open_bytes(sealed, [custodians.OWNER_IDENTITY])) == asked
+        assert listed["payload_sha256"] == shown["payload_sha256"] == custodians.sha256_of(asked)
+    shown, _ = answer(door, "request", id=sent.id)
+    assert (opened(shown["receipt"]), opened(shown["deletion"])) == (receipt, deletion)
+    bulletins, _ = answer(door, "bulletins")
+    (bulletin,) = bulletins["bulletins"]
+    assert strictjson.decode(read_unverified(opened(bulletin)).payload, Bulletin) == posted
+    # The recovery identity opens it too; the requester's key and anybody else's do not.
+    data = base64.decode(shown["sealed"])
+    assert open_bytes(data, [custodians.RECOVERY_IDENTITY])
+    for other in (custodians.REPLY_IDENTITY, HybridIdentity(b"x" * 32)):
+        with pytest.raises(OpenError):
+            open_bytes(data, [other])
+
+
+@pytest.mark.parametrize("where", ["log", "row", "free page", "outbox"])
+def test_a_word_in_plain_is_noticed_wherever_it_lies(door: Door, folder: Path, where: str) -> None:
+    ask(door, 1)
+    journal = door.journal
+    if where == "outbox":
+        (folder / "outbox" / "left").write_bytes(b"x" + WORDS[0].encode())
+    else:
+        journal._db.execute("PRAGMA secure_delete=OFF")
+        journal.put("planted", b"x" + WORDS[0].encode() + bytes(9000))
+    if where in ("row", "free page"):
+        journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if where == "free page":
+        journal.remove("planted")
+        journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert journal.get("planted") is None
+    found = {"log": "journal.sqlite-wal", "outbox": "outbox/left"}.get(where, "journal.sqlite")
+    assert traces(folder, WORDS) == [(found, WORDS[0])]
+
+
+def test_a_word_is_noticed_in_each_of_its_spellings(folder: Path) -> None:
+    word = WORDS[0]
+    envelopes = [b64encode(b"x" * before + word.encode() + b"y" * after) for before in range(3) for after in range(3)]
+    for number, written in enumerate((word.encode(), word.encode().hex().encode(), *envelopes)):
+        (folder / f"{number}").write_bytes(b"x" + written)
+    assert len(traces(folder, WORDS)) == 11
+    (folder / "other").write_bytes(word[1:].encode() + word[:-1].encode())
+    assert len(traces(folder, WORDS)) == 11
+
+
+def test_a_request_waits_for_its_owner_across_a_restart(door: Door, folder: Path) -> None:
+    asked = ask(door, 1)
+    door.start()
+    shown, _ = answer(door, "request", id=asked.id)
+    assert (shown["state"], asked_in(opened(shown["sealed"]))) == ("pending", asked)
+    assert door.approve(asked).state is State.APPROVED
+    assert traces(folder, WORDS) == []
+
+
+def test_what_the_device_goes_by_is_gone_once_a_request_has_ended(door: Door, folder: Path) -> None:
+    asked, other = ask(door, 1), ask(door, 2)
+    listed = {each["id"]: each for each in answer(door, "requests", all=True)[0]["requests"]}
+    assert (listed[asked.id]["kind"], listed[asked.id]["from"]) == ("police", asked.from_s)
+    door.deny(asked)
+    door.approve(other)
+    stored, still = door.stored(asked), door.stored(other)
+    assert (stored.kept, still.terms.reply) == (None, other.reply)
+    listed = {each["id"]: each for each in answer(door, "requests", all=True)[0]["requests"]}
+    assert [listed[asked.id][name] for name in ("kind", "incident", "from", "to")] == [None] * 4
+    assert listed[asked.id]["requester_name"] == "Harbour Police"
+    row = door.journal._rows("SELECT terms FROM request WHERE id = ?", (asked.id,))
+    assert row == [(None,)]
+
+
+def test_who_becomes_an_owner_later_reads_what_comes_from_then_on(door: Door) -> None:
+    before = ask(door, 1)
+    newcomer = HybridIdentity(b"n" * 32)
+    added = custodians.NamedRecipient(name="bo", recipient=str(newcomer.recipient()))
+    current = door.custodian.enrolments.current
+    assert current is not None
+    tests = door.propose(
+        custodians.enrolment(
+            epoch=2,
+            previous=custodians.sha256_of(current),
+            recipients=(*current.recipients, added),  # type: ignore[arg-type]
+        )
+    )
+    answers = {name: open_bytes(door.custodian.enrolments.test(name), [newcomer]) for name in tests}
+    assert door.custodian.enrolments.confirm(answers) == (2, ())
+    after = ask(door, 2)
+    with pytest.raises(OpenError):
+        open_bytes(door.stored(before).sealed, [newcomer])
+    assert asked_in(open_bytes(door.stored(after).sealed, [newcomer])) == after
+    for asked in (before, after):
+        assert asked_in(open_bytes(door.stored(asked).sealed, [custodians.OWNER_IDENTITY])) == asked
+
+
+def test_two_requests_of_one_case_are_counted_though_nobody_can_read_which(door: Door) -> None:
+    for _ in range(2):
+        ask(door, 1)
+    assert door.journal.blocked() == []
+    ask(door, 1)
+    assert [each.reason for each in door.journal.blocked()] == ["too many requests for this case"]
+    door.start()
+    ask(door, 1)
+    assert len(door.journal.blocked()) == 2
+    ask(door, 2)
+    assert len(door.journal.blocked()) == 2
+
+
+# -- a journal of the version that kept requests in plain --------------------------------------------------------------
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """With what it forgot still in its free pages, and its log not yet in its file."""
+    path = folder / "journal.sqlite"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.executescript(UNSEALED.read_text())
+    db.execute("CREATE TABLE forgotten (words BLOB)")
+    db.execute("INSERT INTO forgotten VALUES (?)", (b"Kanarietekst 0" + bytes(9000),))
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("DROP TABLE forgotten")
+    copy = folder / "copy"
+    copy.mkdir()
+    for name in ("journal.sqlite", "journal.sqlite-wal"):
+        shutil.copy(folder / name, copy / name)
+    db.close()
+    for name in ("journal.sqlite", "journal.sqlite-wal"):
+        shutil.copy(copy / name, folder / name)
+    shutil.rmtree(copy)
+    return path
+
+
+def upgraded(path: Path) -> Door:
+    door = Door(journal=SqliteJournal(path), outbox=DiskOutbox(path.parent / "outbox"))
+    first_s = samples.request().from_s + 600
+    door.segments = [door.vault.keep(first_s + 5 * number, poster=number == 0) for number in range(3)]
+    return door
+
+
+def require_taken_over(door: Door, folder: Path) -> None:
+    assert traces(folder, OLD_WORDS) == []
+    assert {each.id: each.state for each in door.journal.requests()} == UNSEALED_IDS
+    for each in door.journal.requests():
+        shown, _ = answer(door, "request", id=each.id)
+        data = opened(shown["sealed"])
+        assert custodians.sha256_of(asked_in(data)) == each.payload_sha256
+        assert asked_in(data).case.startswith("KanarieZaak-")
+        assert (each.kept is None) is each.state.ended
+        assert each.audience == samples.ROOT_KEY.id
+    waiting = next(each for each in door.journal.requests() if each.state is State.PENDING)
+    assert door.approve(asked_in(opened(answer(door, "request", id=waiting.id)[0]["sealed"]))).state is State.APPROVED
+
+
+def test_an_unsealed_journal_is_found_to_be_one(old: Path, folder: Path) -> None:
+    assert {word for _, word in traces(folder, OLD_WORDS)} == set(OLD_WORDS)
+
+
+def test_a_journal_in_plain_is_sealed_at_the_first_start_and_loses_nothing(old: Path, folder: Path) -> None:
+    before = sqlite3.connect(old)
+    leaves = [bytes(leaf) for (leaf,) in before.execute("SELECT entry FROM ledger ORDER BY position")]
+    before.close()
+    door = upgraded(old)
+    # Not a leaf has changed: what was signed before continues in what is signed now.
+    assert door.journal.leaves()[: len(leaves)] == leaves
+    note, proof = door.custodian.control._ledger.progress(len(leaves))
+    root = root_of([leaf_hash(leaf) for leaf in leaves])
+    remembered = Checkpoint(f"doorward/{samples.DEVICE_KEY.id}", len(leaves), root)
+    check_progress(remembered, open_checkpoint(note, samples.DEVICE_KEY), proof)
+    shown, _ = answer(door, "request", id=next(name for name, state in UNSEALED_IDS.items() if state is State.SENT))
+    assert read_unverified(opened(shown["receipt"])).payload_type.endswith("receipt+json")
+    assert read_unverified(opened(shown["deletion"])).payload_type.endswith("deletion+json")
+    (bulletin,) = answer(door, "bulletins")[0]["bulletins"]
+    assert strictjson.decode(read_unverified(opened(bulletin)).payload, Bulletin).title == "Kanarietitel"
+    require_taken_over(door, folder)
+    # The old requests still count for their case.
+    door.ask(case="KanarieZaak-1")
+    assert [each.reason for each in door.journal.blocked()] == ["too many requests for this case"]
+    door.start()
+    door.close()
+    assert traces(folder, OLD_WORDS) == []
+
+
+class CutJournal(SqliteJournal):
+    """The power goes just before the `cut`-th call that makes something durable."""
+
+    cut = 0
+
+    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if sql.startswith(("COMMIT", "VACUUM", "PRAGMA wal", "DROP")):
+            self.cut -= 1
+            if self.cut == 0:
+                raise Lost
+        return super()._execute(sql, values)
+
+
+def test_a_power_cut_at_any_step_of_sealing_up_costs_nothing(old: Path, folder: Path, tmp_path: Path) -> None:
+    for cut in range(1, 100):
+        life = tmp_path / f"cut {cut}"
+        (life / "after").mkdir(parents=True)
+        for name in ("journal.sqlite", "journal.sqlite-wal"):
+            shutil.copy(folder / name, life / name)
+        journal = CutJournal.__new__(CutJournal)
+        journal.cut = cut
+        try:
+            journal.__init__(life / "journal.sqlite")  # type: ignore[misc]
+            Door(journal=journal, outbox=DiskOutbox(life / "outbox"))
+        except Lost:
+            for name in ("journal.sqlite", "journal.sqlite-wal"):  # the disk as it was at that moment
+                shutil.copy(life / name, life / "after" / name)
+            door = upgraded(life / "after" / "journal.sqlite")
+            require_taken_over(door, life / "after")
+            door.close()
+            journal.cut = 0
+            journal._db.close()
+            continue
+        journal.close()
+        assert cut > 8
+        return
+    raise AssertionError("it never came to an end")
+
+
+def test_without_room_a_journal_in_plain_stays_as_it_is_and_says_so(old: Path, folder: Path) -> None:
+    journal = SqliteJournal(old)
+    pages = int(journal._rows("PRAGMA page_count")[0][0])
+    journal._execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="full"):
+        Door(journal=journal, outbox=DiskOutbox(folder / "outbox"))
+    journal.close()
+    door = upgraded(old)
+    require_taken_over(door, folder)
+    door.close()
