@@ -112,8 +112,6 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
 
     def __post_init__(self) -> None:
         Point(lat=self.lat, lon=self.lon)
-        if abs(self.lat) > MAX_LATITUDE:
-            Bounds(self.lat, self.lon, self.lat, self.lon).require_measurable()
         self.bounds.require_measurable()
 
     @property
