@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import re
 from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
@@ -20,6 +21,7 @@ from msgspec import Meta
 from agent.errors import FormatError
 from agent.wire import base64, text
 from agent.wire.fields import (
+    EMAIL,
     Count,
     DeviceKeyText,
     HexId,
@@ -85,8 +87,8 @@ class ContactCard(Message, frozen=True):
             value = getattr(self, field)
             if value is not None:
                 text.check(field, value, limit)
-        if self.email is not None and not 3 <= len(self.email) <= MAX_CARD_CHARACTERS:
-            raise FormatError("email: too short or too long.")
+        if self.email is not None and re.match(EMAIL, self.email) is None:
+            raise FormatError("email: this is no plain address.", remedy="Write it like name@example.org.")
 
 
 class PartKind(enum.Enum):

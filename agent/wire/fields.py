@@ -14,9 +14,11 @@ from agent.errors import FormatError
 from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = [
+    "EMAIL",
     "Base64Text",
     "Count",
     "DeviceKeyText",
+    "EmailText",
     "HexId",
     "HybridRecipientText",
     "Incident",
@@ -35,6 +37,8 @@ __all__ = [
     "distinct",
 ]
 
+EMAIL: Final = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}\Z"
+"""A plain address: no quotes, no comments, nothing that a mail program could take for more than one."""
 _BECH32: Final = "[02-9ac-hj-np-z]"
 _LATEST_S: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: beyond it no calendar library agrees with another.
 
@@ -55,6 +59,7 @@ RecipientText = Annotated[str, Meta(pattern=rf"^age1(pq1{_BECH32}{{1952}}|{_BECH
 """An age recipient, hybrid or X25519: its form.  Whether its checksum and points are right, the age code says."""
 HybridRecipientText = Annotated[str, Meta(pattern=rf"^age1pq1{_BECH32}{{1952}}\Z")]
 """1216 bytes (ML-KEM-768 and X25519) in 1946 characters of bech32 and a checksum of six."""
+EmailText = Annotated[str, Meta(pattern=EMAIL)]
 Base64Text = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]*={0,2}\Z")]
 UtcS = Annotated[int, Meta(ge=0, le=_LATEST_S)]
 UtcMs = Annotated[int, Meta(ge=0, le=_LATEST_S * 1000)]

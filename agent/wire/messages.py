@@ -17,6 +17,7 @@ from agent.errors import FormatError
 from agent.wire import text
 from agent.wire.area import Area
 from agent.wire.fields import (
+    EmailText,
     HexId,
     HybridRecipientText,
     Incident,
@@ -56,9 +57,7 @@ class Contact(Message, frozen=True):
     """Whom the owner can ask about a request: a person's name and at least one way to reach them."""
 
     name: str
-    email: (
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}\Z")] | None
-    ) = None
+    email: EmailText | None = None
     phone: Annotated[str, Meta(pattern=r"^\+?[0-9][0-9 ]{2,30}[0-9]\Z")] | None = None
 
     def __post_init__(self) -> None:

@@ -15,8 +15,11 @@ from agent.core.opinion.sights import sights_in
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
+from agent.errors import FormatError
 from agent.media.poster import with_remark
+from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
+from agent.wire.text import fault
 
 pytestmark = pytest.mark.interop
 
@@ -63,6 +66,36 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     }
     told = [sights_in(remark) for remark in REMARKS] + [None, None]
     assert found["remarks"] == [sights if sights is None else [sight.value for sight in sights] for sights in told]
+
+
+TEXTS = [
+    "Ada", "", " Ada", "Ada ", "A  b", "a\tb", "a\u00a0b", "a\u202eb", "a\u200db", "e\u0301", "\u00e9", "3.5 a.m.",
+    "see bit.ly",
+    "www.x", "awww.", "https://x", "tel:1", "hotel: yes", "a\u3002jp", "x" * 40, "x" * 41, "\U0001f600" * 40, "\ue000",
+    "q" + "\u0323" * 4,
+    "q" + "\u0323" * 5, "No. Really", "no.really", "1.2", "a_b.cd", "a\u2028b", "\ud83d",
+]  # fmt: skip
+CARDS = [
+    ({"name": "Ada", "street": "Mill Lane 3", "email": "ada@example.org", "note": "Ring twice."}, ""),
+    ({}, ""),
+    ({"email": "ada@localhost"}, "error.contact-email"),
+    ({"email": "a@b.de, c@d.de"}, "error.contact-email"),
+    ({"note": "look at bit.ly"}, "error.contact-words"),
+    ({"name": "x" * 101}, "error.contact-words"),
+]
+
+
+def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:
+    found = node("words.mjs", json.dumps({"texts": TEXTS, "cards": [card for card, _ in CARDS]}))
+    ours = [1 <= len(words) <= 40 and fault(words) is None for words in TEXTS]
+    assert found["plain"] == ours
+    assert found["cards"] == [said for _, said in CARDS]
+    for card, said in CARDS:
+        if said:
+            with pytest.raises(FormatError):
+                ContactCard(v=1, **card)
+        else:
+            assert ContactCard(v=1, **card)
 
 
 def test_the_browser_opens_ours_and_we_open_what_it_rewraps(tmp_path: Path) -> None:

@@ -90,3 +90,7 @@ def test_a_body_is_split_as_its_sizes_say() -> None:
     assert split_body(Frame({})) == ()
     with pytest.raises(FormatError, match="add up"):
         split_body(Frame({}, b"abc"))
+
+
+def test_equal_heads_are_equal_bytes_whatever_order_they_were_made_in() -> None:
+    assert write_frame(Frame({"a": 1, "op": "look"})) == write_frame(Frame({"op": "look", "a": 1}))

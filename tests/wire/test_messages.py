@@ -124,6 +124,22 @@ def test_the_longest_request_there_can_be_fits_its_limit() -> None:
     assert len(strictjson.encode(message)) < strictjson.REQUEST_LIMIT_BYTES
 
 
+@pytest.mark.parametrize(
+    "address", ["a@b", "a b@c.de", "a@b.de\n", "ada@example.org, eve@example.org", "a" * 65 + "@b.de", ""]
+)
+def test_an_e_mail_address_on_a_contact_card_is_one_plain_address(address: str) -> None:
+    with pytest.raises(FormatError, match="email"):
+        ContactCard(v=1, email=address)
+    assert ContactCard(v=1, email="a" * 64 + "@b.de")
+
+
+@pytest.mark.parametrize("words", ["a\u202eb", "", "x" * 2001], ids=["turned around", "none", "too long"])
+def test_the_text_of_a_tip_is_clean_and_bounded(words: str) -> None:
+    with pytest.raises(FormatError, match="text"):
+        TipText(v=1, text=words)
+    assert TipText(v=1, text="x" * 2000)
+
+
 def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing() -> None:
     spans = tuple(Span(start=number * 2**17, end=number * 2**17 + 2**16) for number in range(64))
     ranges = tuple(PartRange(first=number * 300, last=number * 300 + 1) for number in range(64))

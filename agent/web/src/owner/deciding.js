@@ -3,6 +3,7 @@ import { OpenError, PageError } from "../errors.js";
 import { ask } from "../link.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
+import { contactCard } from "../wire/messages.js";
 import { eventOf, isShareable, posterOf, soundOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { meet } from "./meeting.js";
@@ -40,7 +41,7 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
     posters: posterItems.length ? posterItems : undefined,
     sounds: soundItems.length ? soundItems : undefined,
     clips: clips.length ? clipsTold(found, clips) : undefined,
-    contact: contact && base64(await sealTo(encode({ v: 1, ...contact }), found.request.reply)),
+    contact: contact && base64(await sealTo(encode(contactCard(contact)), found.request.reply)),
     gaps,
   };
   const answer = await state("approval", met.device, matter, keys.approval, headers);

@@ -2,10 +2,11 @@
 import { isArea, isPoint, requireMeasurable } from "./area.js";
 import {
   anyText, base64Text, count, distinct, flag, hexId, hybridRecipient, integer, keyId, keyText, label, list, object, one,
-  recipient, segmentId, sequence, sha256Text, shortText, tagged, utcMs, utcS, version1, MAX_INTEGER,
+  recipient, segmentId, sequence, sha256Text, shortText, tagged, text, utcMs, utcS, version1, MAX_INTEGER,
 } from "./schema.js";
-import { FormatError } from "../errors.js";
+import { FormatError, PageError } from "../errors.js";
 import { SIGHTS } from "./sights.js";
+import { isPlain } from "./text.js";
 
 export const KINDS = ["police", "fire", "insurer", "neighbour", "court", "defence"];
 export const INCIDENTS = [
@@ -17,12 +18,23 @@ export const STATEMENT_ENVELOPE_LIMIT = 6 << 20;
 export const BUNDLE_LIMIT = 1 << 20;
 export const BUNDLE_ENVELOPE_LIMIT = 3 << 19;
 
-const email = shortText(400);
+const EMAIL = /^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$/;
+const email = text(EMAIL);
 const requestShape = object({
   v: version1, id: hexId, requester: label, seq: sequence, audience: keyId, kind: one(...KINDS), case: shortText(64),
   incident: one(...INCIDENTS), description: shortText(500), area: isArea, from: utcS, to: utcS, not_after: utcS,
   reply: hybridRecipient, contact: object({ name: shortText(100) }, { email, phone: shortText(32) }),
 });
+
+/** What an owner says about themselves, as a requester will read it: else it would be none to them. */
+export function contactCard(value) {
+  const plain = { name: 100, street: 200, note: 500 };
+  for (const [field, most] of Object.entries(plain)) {
+    if (value[field] !== undefined && !isPlain(value[field], most)) throw new PageError("error.contact-words");
+  }
+  if (value.email !== undefined && !EMAIL.test(value.email)) throw new PageError("error.contact-email");
+  return { v: 1, ...value };
+}
 
 export function footageRequest(value) {
   const request = requestShape(value);

@@ -1,0 +1,14 @@
+// Judges texts and contact cards as the page does before it seals them.
+import { contactCard } from "../../agent/web/src/wire/messages.js";
+import { isPlain } from "../../agent/web/src/wire/text.js";
+
+const { texts, cards } = JSON.parse(process.argv[2]);
+const said = (card) => {
+  try {
+    contactCard(card);
+    return "";
+  } catch (error) {
+    return error.text;
+  }
+};
+process.stdout.write(JSON.stringify({ plain: texts.map((text) => isPlain(text, 40)), cards: cards.map(said) }));
