@@ -98,6 +98,12 @@ def test_no_limit_can_be_built_looser_than_its_hard_bound(name: str) -> None:
         Limits(**{name: -1})
 
 
+def test_a_limit_may_be_nothing_at_all_and_two_may_meet() -> None:
+    assert Limits(requests_per_day=0).requests_per_day == 0
+    assert Limits(window_min_s=3600, window_max_s=3600).satisfiable
+    assert Limits(area_min_m2=100_000, area_max_m2=100_000).satisfiable
+
+
 def test_tightening_takes_the_tighter_of_each_and_never_loosens() -> None:
     owner = Limits(window_max_s=4 * 3600, window_min_s=1800)
     root = OwnLimits(window_max_s=6 * 3600, window_min_s=3600, life_max_s=DAY_S)

@@ -151,6 +151,7 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
 
 
 ITEM, SOUND = msgspec.to_builtins(samples.item(0)), msgspec.to_builtins(samples.sound(0))
+PART = msgspec.to_builtins(Part(kind=PartKind.SEGMENT, id=samples.item(0).id, size_bytes=1, sha256=samples.SHA))
 TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
 ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
 
@@ -169,7 +170,7 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 5]]}]}, "missing"),
         (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9], [9, 12]]}]}, "missing"),
         (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": []}]}, "missing"),
-        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9]]}] * 2}, "twice"),
+        (Receipt, "receipt", {"incomplete": [{"part": 4, "missing": [[5, 9]]}] * 2}, "incomplete.*twice"),
         (Receipt, "receipt", {"state": "complete"}, "complete"),
         (Receipt, "receipt-complete", {"manifest": ...}, "complete"),
         (Receipt, "receipt-complete", {"request": ...}, "closes"),
@@ -207,6 +208,10 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (TipManifest, "tip-manifest", {"parts": []}, "device"),
         (TipManifest, "tip-manifest", {"device": "ed25519:" + "A" * 43}, "sound"),
         (TipManifest, "tip-manifest", {"message": "e30"}, "base64"),
+        (TipManifest, "tip-manifest", {"parts": [PART, PART]}, "parts.*twice"),
+        (DisclosureManifest, "disclosure-manifest", {"parts": [PART, PART]}, "parts.*twice"),
+        (Receipt, "receipt", {"stored": [[4, 6]]}, "both stored and incomplete"),
+        (Receipt, "receipt", {"stored": [[2, 4]]}, "both stored and incomplete"),
         (OptOut, "opt-out-hours", {"value": "2400-0700"}, "quiet hours"),
         (OptOut, "opt-out-hours", {"value": "2200-0760"}, "quiet hours"),
         (OptOut, "opt-out-hours", {"value": "22:00-07:00"}, "value"),
@@ -234,7 +239,7 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
 def test_a_contradiction_is_refused(
     kind: type[strictjson.Message], message: str, changes: dict[str, Any], why: str
 ) -> None:
-    with pytest.raises(FormatError, match=why):
+    with pytest.raises(FormatError, match=rf"(?<![A-Za-z]){why}"):
         strictjson.decode(changed(samples.EVERY_MESSAGE[message], **changes), kind, limit_bytes=10**6)
 
 
@@ -244,14 +249,6 @@ def test_an_approval_names_each_item_once_and_no_header_twice() -> None:
     for segments, posters in (((one, one), ()), ((one, twin), ()), ((one,), (twin,)), ((), (one, one))):
         with pytest.raises(FormatError, match="twice"):
             samples.approval(segments=segments, posters=posters)
-
-
-def test_a_disclosure_lists_each_part_once() -> None:
-    part = Part(kind=PartKind.SEGMENT, id=samples.item(0).id, size_bytes=1, sha256=samples.SHA)
-    value = json.loads(strictjson.encode(samples.disclosure_manifest()))
-    value["parts"] = [json.loads(strictjson.encode(part))] * 2
-    with pytest.raises(FormatError, match="twice"):
-        strictjson.decode(json.dumps(value).encode(), DisclosureManifest, limit_bytes=10**6)
 
 
 def test_a_receipt_is_written_in_the_order_of_its_keys_with_ranges_as_pairs() -> None:
