@@ -25,6 +25,7 @@ from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
 from agent.core.vault.entries import Totals, VaultEntry, entry_of
+from agent.core.vault.following import FIRST, hash_behind
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import Poster, Sealed, Segment
@@ -161,6 +162,7 @@ class PaperVault:
         self.kept: dict[str, _Paper] = {}
         self.stretches: tuple[Stretch, ...] = ()
         self._written = 0
+        self._reached = FIRST
 
     def keep(
         self,
@@ -193,8 +195,10 @@ class PaperVault:
             media_size=1,
             sha256_media="00" * 32,
             poster=Poster(file=sealed_image, sha256_image="00" * 32) if sealed_image else None,
+            follows=self._reached,
         )
         line = sign_record(record, Tip(), DEVICE.sign)
+        self._reached = hash_behind(self._reached, line.line)
         self.kept[name] = _Paper(entry_of(record, number, 0, len(line.line)), line, file, image)
         return name
 

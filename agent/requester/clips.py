@@ -5,12 +5,14 @@ Order is the device's own (the number of each record in its manifest), never its
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.following import follows_of, start_of
 from agent.requester.verifying import Verification, VerifiedItem
 
-__all__ = ["Clip", "Shown", "clips_of"]
+__all__ = ["Clip", "Continuity", "Shown", "clips_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,20 @@ class Shown:
         return self.verified.item.record.quality
 
 
+class Continuity(enum.Enum):
+    """What the device's signatures, made when it recorded, say of the segments of one clip that came."""
+
+    UNBROKEN = "each was signed at capture as what follows the one before it: nothing between them is left out"
+    BROKEN = (
+        "not each was signed at capture as what follows the one before it: something between them was recorded and not "
+        "shared, or the disk failed"
+    )
+    UNSIGNED = (
+        "not all were signed at capture as what follows the one before: recorded by an earlier version, or found again "
+        "after a power failure. That nothing between them is left out is not proven"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """What was shared of one event, the `number`-th of the disclosure.  It may be a picture alone."""
@@ -58,6 +74,16 @@ class Clip:
     @property
     def end_ms(self) -> int:
         return self.segments[-1].end_ms if self.segments else self._poster_span_ms[1]
+
+    @property
+    def continuity(self) -> Continuity | None:
+        """None when there are not two segments to follow one another."""
+        records = [each.verified.item.captured for each in self.segments]
+        if len(records) < 2:
+            return None
+        if start_of(records) is not None:
+            return Continuity.UNBROKEN
+        return Continuity.BROKEN if all(map(follows_of, records)) else Continuity.UNSIGNED
 
     @property
     def _poster_span_ms(self) -> tuple[int, int]:

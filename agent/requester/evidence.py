@@ -92,6 +92,7 @@ def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
         "to_ms": clip.to_ms,
         "root": root_of(leaves).hex(),
         "leaves": list(clip.leaves),
+        "follows": clip.follows,
         "proofs": [
             {
                 "index": index,
@@ -231,6 +232,7 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
                     for each in clip.segments
                 ],
                 "poster": _item(clip.poster) if clip.poster else None,
+                "continuity": clip.continuity and clip.continuity.name.lower(),
             }
             for clip in clips_of(verification)
         ],

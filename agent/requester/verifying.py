@@ -250,6 +250,13 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
                 " Of each clip that the owner told of, the records that are not shown stand as hashes in a Merkle tree "
                 "(RFC 6962), and those that are shown are among them."
             )
+            if all(clip.follows for clip in manifest.told):
+                words.said += " The signature of each that is shown, made at capture, fixes all that stand before it."
+            else:
+                words.said += (
+                    " Not in every one was it signed at capture which stands before which: there the order and the "
+                    "number of those that are not shown are what the device said when it answered."
+                )
         for number, clip in enumerate(manifest.told, start=1):
             root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
             words.prove(f"Records of clip {number} that the owner told of (Merkle root)", root.hex())

@@ -1,16 +1,27 @@
-"""Adds records to the manifest and then to the index, in this order (FORMAT.md, procedures F, A, E)."""
+"""Adds records to the manifest and then to the index, in this order (FORMAT.md, procedures F, A, E).
+
+A segment's record is signed as what follows the records of its clip before it (`core.vault.following`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+import msgspec
 
 from agent.core.vault.entries import VaultEntry, entry_of
+from agent.core.vault.following import FIRST, hash_behind
 from agent.core.vault.manifest import Signer, Tip, sign_record
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Adopted, Anchor, Record, Segment
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
+
+
+_MOST_GROWING: Final = 8
+"""Clips that may grow at a time are one or two; a start-up may adopt more."""
 
 
 class ManifestWriter:
@@ -21,14 +32,25 @@ class ManifestWriter:
         self._index = index
         self._sign = sign
         self.tip = Tip()
+        self._reached: dict[str, str] = {}
+        """Of the clips that may still grow: the hash behind their newest record, by event."""
 
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
         """Make `record` durable, then let the index know.  Returns the entry of a stored segment, else None."""
+        if isinstance(record, Segment):
+            record = msgspec.structs.replace(record, follows=self._reached.get(record.event, FIRST))
         signed = sign_record(record, self.tip, self._sign)
         self._log.append(signed.line)
         added: list[VaultEntry] = []
         if isinstance(record, Segment | Adopted):
+            self._reach(record.event, signed.line)
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
         self.tip = self.tip.after(signed)
         self._index.apply(added, removed, self.tip, (record.at,) if isinstance(record, Anchor) else ())
         return added[0] if added else None
+
+    def _reach(self, event: SegmentId, line: bytes) -> None:
+        """What is forgotten begins anew, which proves less and nothing wrong."""
+        self._reached[event] = hash_behind(self._reached.pop(event, FIRST), line)
+        if len(self._reached) > _MOST_GROWING:
+            del self._reached[next(iter(self._reached))]

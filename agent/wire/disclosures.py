@@ -125,13 +125,17 @@ class Ledgered(Message, frozen=True):
 class ClipRecords(Message, frozen=True):
     """The capture records of a clip the owner told of, as hashes: a part of it can be shown without the rest.
 
-    Each is the RFC 6962 leaf hash of a record's line, in the clip's order.  Whoever is shown a record, now or later,
-    can find it here, and so whether it was among those that the device had when the owner decided.
+    Each is the RFC 6962 leaf hash of a record's line, in the order of the manifest.  Whoever is shown a record, now or
+    later, can find it here, and so whether it was among those that the device had when the owner decided.
     """
 
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
     leaves: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=MAX_SEGMENTS)]
+    follows: Sha256 | None = None
+    """What the first of them follows in its clip, where every record was signed at capture as what follows the ones
+    before it (`core.vault.following`); then a record that is shown proves which stood before it, and that none is left
+    out.  None for footage from before there was this, and where one of them is no longer kept."""
 
 
 class DisclosureManifest(Message, frozen=True):

@@ -31,6 +31,7 @@ from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
+from agent.core.vault.following import FIRST
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.records import Adopted, Boot, Segment, Sound
 from agent.core.vault.segment import Begin, Context
@@ -482,6 +483,44 @@ def test_what_is_shown_of_a_clip_stands_among_its_records(sent: Sent) -> None:
             sent.read(**telling_of(sent, wrong))
     with pytest.raises(FormatError, match="not those of the owner's approval"):
         sent.read(told=told)
+
+
+def rerecorded(case: Case, name: str, **changes: Any) -> dict[str, SignedRecord]:
+    record = msgspec.structs.replace(case.records[name].record, **changes)
+    return {**case.records, name: sign_record(record, Tip(), DEVICE.sign)}
+
+
+def test_a_clip_is_told_with_what_its_first_record_follows_if_each_follows_the_one_before(case: Case) -> None:
+    segments = case.stored.segments
+    clips = clips_told(case.records, segments)
+    assert records_told(case.records, segments, clips)[0].follows == FIRST
+    later = clips_told(case.records, segments[1:])
+    follows = case.records[segments[1]].record.follows  # type: ignore[union-attr]
+    assert records_told(case.records, segments[1:], later)[0].follows == follows
+    for records in (
+        rerecorded(case, segments[1], follows=None),
+        rerecorded(case, segments[1], media_size=7),
+        {name: record for name, record in case.records.items() if name != segments[1]},
+    ):
+        clips = clips_told(records, segments)
+        (found,) = records_told(records, segments, clips)
+        assert found.follows is None
+
+
+def test_what_is_shown_was_signed_at_capture_as_following_what_is_told(sent: Sent) -> None:
+    records, segments = sent.case.records, sent.case.stored.segments
+    (told,) = records_told(records, segments, clips_told(records, segments))
+    assert told.follows == FIRST
+    assert sent.read(**telling_of(sent, (told,)))
+    assert sent.read(**telling_of(sent, (msgspec.structs.replace(told, follows=None),)))
+    first = told.leaves[0]
+    for wrong in (
+        msgspec.structs.replace(told, follows="11" * 32),
+        msgspec.structs.replace(told, leaves=(told.leaves[0], *told.leaves[2:], told.leaves[1])),
+        msgspec.structs.replace(told, leaves=(*told.leaves[1:], first)),
+    ):
+        with pytest.raises(FormatError, match="as following something else"):
+            sent.read(**telling_of(sent, (wrong,)))
 
 
 def test_of_two_clips_at_one_time_what_is_shown_stands_in_one(sent: Sent) -> None:

@@ -16,10 +16,13 @@ import pytest
 
 from agent.core.disclosure import (
     check_part,
+    clips_told,
     enrolled,
     owner_said,
     read_manifest,
+    records_told,
     require_ledgered,
+    require_told,
     seconded,
 )
 from agent.core.ledger.checkpoint import open_checkpoint
@@ -28,7 +31,7 @@ from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.manifest import Tip, open_line, sign_record, verify_chain
 from agent.errors import DoorwardError
 from agent.wire import strictjson
-from agent.wire.disclosures import Ledgered
+from agent.wire.disclosures import ClipRecords, Ledgered
 from agent.wire.inbound import open_inbound
 from agent.wire.messages import Deletion
 from agent.wire.statements import Seconding
@@ -58,6 +61,7 @@ EVERYTHING = (
     "second approval in a disclosure",
     "enrolment in a disclosure",
     "capture record",
+    "clip of which a part is shown",
     "vault manifest",
     "part of a disclosure",
     "inclusion proof",
@@ -96,6 +100,18 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
     def with_proof(data: bytes) -> None:
         proof = strictjson.decode(data, Ledgered, limit_bytes=1 << 20)
         require_ledgered(msgspec.structs.replace(manifest, ledger=proof), asked)
+
+    matched = door.stored(asked).segments
+    last = next(item for item in read.items if item.part.id == matched[-1])
+    captured = {name: door.vault.record(name) for name in matched}
+    clips = clips_told(captured, matched)
+    clip_told = records_told(captured, matched, clips)[0]
+
+    def with_clip(data: bytes) -> None:
+        changed = strictjson.decode(data, ClipRecords, limit_bytes=1 << 20)
+        approval = msgspec.structs.replace(read.approval, clips=clips)
+        # Only the last of three is shown: of the others the hashes alone, fixed by its signature at capture.
+        require_told(msgspec.structs.replace(manifest, told=(changed,)), approval, (last,))
 
     def take(data: bytes, *headers: bytes) -> None:
         door.custodian.control._statements.take(data, headers)
@@ -136,6 +152,7 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
             lambda data: enrolled(msgspec.structs.replace(manifest, enrolment=told(data))),
         ),
         "capture record": (manifest.records[0].encode(), lambda data: open_line(data, DEVICE_KEY)),
+        "clip of which a part is shown": (strictjson.encode(clip_told), with_clip),
         "vault manifest": (lines, _verify_chain),
         "part of a disclosure": (parts[1], lambda data: check_part(read.items[0], data)),
         "inclusion proof": (strictjson.encode(manifest.ledger), with_proof),

@@ -24,6 +24,7 @@ from agent.core.vault.age.opening import HybridIdentity, rewrap
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.digest import FileDigest
+from agent.core.vault.following import FIRST, hash_behind, start_of
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
@@ -114,6 +115,8 @@ class House:
         self.stored: list[Stored] = []
         self.tip = Tip()
         self.ordinal = 0
+        self.reached: dict[str, str] = {}
+        """The hash behind the newest record of each clip."""
 
     @property
     def device_id(self) -> str:
@@ -173,11 +176,14 @@ class House:
                 media_size=len(media),
                 sha256_media=hashlib.sha256(media).hexdigest(),
                 poster=stilled if poster else None,
+                follows=self.reached.get(event, FIRST),
                 sound=heard and Sound(file=heard[1], media_size=len(sound or b""), sha256_media=_sha256(sound or b"")),
             )
         )
         self.ordinal += 1
         signed = self._signed(record)
+        if signed.record.follows is not None:
+            self.reached[event] = hash_behind(signed.record.follows, signed.line)
         stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed)]
         if heard is not None:
             stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed))
@@ -248,16 +254,17 @@ class House:
 
     def records_told(self, clip: ClipTold) -> ClipRecords:
         """Of a clip that has that many segments here; made up for one that has not."""
-        lines = [
-            each.record.line
+        records = [
+            each.record
             for each in self.stored
             if each.kind is PartKind.SEGMENT
             and clip.from_ms <= each.record.record.span.start_ms
             and each.record.record.span.end_ms <= clip.to_ms
         ]
-        lines += [b"another record %d" % number for number in range(clip.segments - len(lines))]
-        leaves = tuple(leaf_hash(line).hex() for line in lines)
-        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves)
+        made_up = [b"another record %d" % number for number in range(clip.segments - len(records))]
+        leaves = tuple(leaf_hash(line).hex() for line in (*(signed.line for signed in records), *made_up))
+        follows = None if made_up else start_of(records)
+        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves, follows=follows)
 
     def disclose(
         self,

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import cv2
@@ -23,6 +24,7 @@ from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
 from agent.media.join import probe
+from agent.requester.clips import Continuity
 from agent.requester.identity import Asked, Requester
 from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.wire.area import Point, Polygon
@@ -128,6 +130,40 @@ def test_that_footage_exists_is_told_as_that_and_no_more(requester: Requester, a
     document = json.loads((made.bundle / "bundle.json").read_text())
     assert document["shared"] == {"segments": 0, "posters": 0, "sounds": 0, "clips_told": 1}
     assert document["clips_told"][0]["segments"] == 4
+    assert "Not in every one was it signed at capture which stands before which" in said
+
+
+def of(house: House, kind: PartKind = PartKind.SEGMENT) -> list[Any]:
+    return [each for each in house.stored if each.kind is kind]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "continuity"),
+    [((0, 1, 2), "unbroken"), ((1, 2), "unbroken"), ((0, 2), "broken"), ((1,), None)],
+)
+def test_the_report_says_whether_segments_of_a_clip_follow_one_another_as_they_were_recorded(
+    requester: Requester, asked: Asked, gops: list[Gop], chosen: tuple[int, ...], continuity: str | None
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    for at in range(3):
+        house.record(DESCRIPTION, gops[at : at + 1], event="a" * 26, poster=False)
+    made = opened(requester, asked, house.disclose(asked, [of(house)[number] for number in chosen]))
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    assert [clip["continuity"] for clip in document["clips"]] == [continuity]
+    said = words_of(made.report.read_text())
+    for each in Continuity:
+        assert (each.value in said) is (each.name.lower() == continuity)
+
+
+def test_footage_from_before_still_verifies_and_the_report_says_what_it_lacks(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    house = filmed(gops)
+    house.changes = Changes(record=lambda record: msgspec.structs.replace(record, follows=None))
+    house.record(DESCRIPTION, gops[:1], event=of(house)[0].record.record.event, poster=False)
+    made = opened(requester, asked, house.disclose(asked, of(house)))
+    assert made.verification.ok
+    assert Continuity.UNSIGNED.value in words_of(made.report.read_text())
 
 
 def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
@@ -147,6 +183,8 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     assert (len(tree["leaves"]), proof["index"], proof["segment"]) == (2, 0, first.id)
     path = [bytes.fromhex(node) for node in proof["path"]]
     check_inclusion(leaf_hash(first.record.line), 0, 2, bytes.fromhex(tree["root"]), path)
+    assert tree["follows"] == "00" * 32
+    assert "made at capture, fixes all that stand before it" in words_of(made.report.read_text())
     stayed = [each for each in house.stored if each.kind is PartKind.SEGMENT][1]
     assert tree["leaves"][1] == leaf_hash(stayed.record.line).hex()  # a hash, and nothing else of it:
     assert stayed.record.line.decode() not in (made.bundle / "records.jsonl").read_text()

@@ -56,6 +56,7 @@ def read_disclosure(
     refuse_unless({(each["kind"], each["id"]) for each in listed} == set(items), "parts and items")
     records = [vault.record(line.encode(), device)["record"] for line in manifest["records"]]
     recorded = {each["id"]: each for each in records if each["kind"] == "segment"}
+    _check_told(manifest, records)
     opened = []
     for part, data in zip(listed, parts[1:], strict=True):
         kind, name = part["kind"], part["id"]
@@ -90,6 +91,19 @@ def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approva
     refuse_unless((found["request"], found["approval"]) == (manifest["request"], _sha256(approval)), "another approval")
     first, second = (_signer(each) for each in (manifest["approval"].encode(), envelope))
     refuse_unless(first != second, "the same approver twice")
+
+
+def _check_told(manifest: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
+    """Each record that is shown stands in its clip as it was recorded to."""
+    for line, record in zip(manifest["records"], records, strict=True):
+        leaf = ledger.leaf(line.encode())
+        for clip in manifest.get("told", []):
+            leaves = [bytes.fromhex(each) for each in clip["leaves"]]
+            if leaf in leaves and "follows" in clip and record["kind"] == "segment":
+                reached = bytes.fromhex(clip["follows"])
+                for before in leaves[: leaves.index(leaf)]:
+                    reached = hashlib.sha256(b"\x01" + reached + before).digest()
+                refuse_unless(record.get("follows") == reached.hex(), "follows something else")
 
 
 def _unverified(envelope: bytes) -> bytes:

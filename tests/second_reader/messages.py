@@ -227,7 +227,7 @@ def _trust_change(value: Any) -> dict[str, Any]:
 
 
 def _disclosure_manifest(value: Any) -> dict[str, Any]:
-    told = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)})
+    told = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)}, {"follows": HEX64})
     found = fields(
         value,
         {

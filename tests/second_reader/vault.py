@@ -93,7 +93,13 @@ _KINDS: dict[str, dict[str, Any]] = {
     "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
 }  # fmt: skip
 _OPTIONAL: dict[str, dict[str, Any]] = {
-    "segment": {"poster": _poster, "label": _label, "sound": _sound, "silence": one_of("microphone absent")},
+    "segment": {
+        "poster": _poster,
+        "label": _label,
+        "sound": _sound,
+        "silence": one_of("microphone absent"),
+        "follows": HEX64,
+    },
     "adopted": {"poster_file": _file, "sound_file": _file},
 }
 

@@ -17,8 +17,9 @@ from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes, open_file_key
+from agent.core.vault.following import FIRST, follows_of, hash_behind, start_of
 from agent.core.vault.manifest import open_line, read_chain, verify_chain
-from agent.core.vault.records import Evicted, EvictionReason, GapReason, Segment, Silence
+from agent.core.vault.records import Adopted, Evicted, EvictionReason, GapReason, Segment, Silence
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.services.vault import RollReport
@@ -86,6 +87,39 @@ def test_every_line_of_the_manifest_is_signed_and_follows_the_one_before(tested:
     assert open_line(signed.line, public_key_of(DEVICE_KEY)) == signed
     with pytest.raises(OpenError):
         open_line(signed.line, stranger)
+
+
+def test_every_record_is_signed_as_what_follows_its_clip_so_far(tested: TestVault) -> None:
+    first = [tested.record(*MEDIA, event=event_id(1))]
+    other = [tested.record(*MEDIA, event=event_id(2))]
+    tested.vault.gap(GapReason.PRIVACY, tested.clock.now(), tested.clock.advance(60))
+    first += [tested.record(*MEDIA, event=event_id(1)) for _ in range(2)]
+    other.append(tested.record(*MEDIA, event=event_id(2)))
+    for clip in (first, other):
+        records = [tested.vault.record(name) for name in clip]
+        assert start_of(records) == FIRST
+        assert follows_of(records[1]) == hash_behind(FIRST, records[0].line)
+
+
+def test_what_a_power_cut_left_stands_in_its_clip_and_a_later_clip_begins_anew(tested: TestVault) -> None:
+    clip = [tested.record(*MEDIA, event=event_id(1))]
+    lost = tested.vault.begin(event_id(1), tested.clock.now())
+    lost.write(MEDIA[0])
+    lost.abandon()
+    tested.vault.start()
+    clip += [lost.id, tested.record(*MEDIA, event=event_id(1))]
+    records = [tested.vault.record(name) for name in clip]
+    assert [type(signed.record) for signed in records] == [Segment, Adopted, Segment]
+    assert start_of(records) == FIRST
+    assert follows_of(tested.vault.record(tested.record(*MEDIA, event=event_id(2)))) == FIRST
+
+
+def test_of_many_clips_the_longest_finished_are_forgotten(tested: TestVault) -> None:
+    for number in range(9):
+        tested.record(event=event_id(number))
+    assert len(tested.vault._writer._reached) == 8
+    assert follows_of(tested.vault.record(tested.record(event=event_id(0)))) == FIRST
+    assert follows_of(tested.vault.record(tested.record(event=event_id(8)))) != FIRST
 
 
 def test_a_window_finds_the_segments_that_overlap_it(tested: TestVault) -> None:

@@ -16,6 +16,7 @@ from agent.core.ledger.entries import EntryKind, decode_entry
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.matching import Window
 from agent.core.vault.age.header import split
+from agent.core.vault.following import follows_of, hash_after
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import Adopted, Segment, StoredRecord
 from agent.core.vault.segment import Context
@@ -24,6 +25,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.disclosures import (
     DISCLOSURE_ENVELOPE_LIMIT_BYTES,
     DISCLOSURE_LIMIT_BYTES,
+    ClipRecords,
     DisclosureManifest,
     Part,
     PartKind,
@@ -231,15 +233,32 @@ def require_within_window(items: Iterable[Item], request: FootageRequest) -> Non
 
 
 def require_told(manifest: DisclosureManifest, approval: Approval, items: Iterable[Item]) -> None:
-    """The records of the clips that the owner told of stand there as hashes, and those of what is shown among them."""
+    """The records of the clips that the owner told of stand there as hashes, and those of what is shown among them.
+
+    Where the device recorded them one as following the other, what is shown proves what stood before it.
+    """
     said = [(clip.from_ms, clip.to_ms, clip.segments) for clip in approval.clips or ()]
     if [(clip.from_ms, clip.to_ms, len(clip.leaves)) for clip in manifest.told] != said:
         raise FormatError("The clips that this disclosure tells of are not those of the owner's approval.")
     for item in items:
         span, leaf = item.record.span, leaf_hash(item.captured.line).hex()
         within = [clip for clip in manifest.told if clip.from_ms <= span.start_ms and span.end_ms <= clip.to_ms]
-        if within and not any(leaf in clip.leaves for clip in within):
+        holding = [clip for clip in within if leaf in clip.leaves]
+        if within and not holding:
             raise FormatError(f"Segment {item.part.id} is not in the clip that this disclosure tells of.")
+        if not all(_stands_in(clip, leaf, item.captured) for clip in holding):
+            raise FormatError(f"Segment {item.part.id} was signed at capture as following something else.")
+
+
+def _stands_in(clip: ClipRecords, leaf: str, captured: SignedRecord) -> bool:
+    """Whether a record that is shown names, as it was signed, what this clip has before it.
+
+    What a power cut left was signed when it was found again, and names nothing.
+    """
+    if clip.follows is None or isinstance(captured.record, Adopted):
+        return True
+    before = clip.leaves[: clip.leaves.index(leaf)]
+    return follows_of(captured) == hash_after(clip.follows, map(bytes.fromhex, before))
 
 
 def check_part(item: Item, data: bytes) -> int:

@@ -15,6 +15,7 @@ from agent.core.matching import Window
 from agent.core.requests import Terms
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.coverage import State, Stretch
+from agent.core.vault.following import start_of
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import Adopted, Sealed, Segment
 from agent.errors import RequestError
@@ -198,11 +199,16 @@ def records_told(
     records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipTold]
 ) -> tuple[ClipRecords, ...]:
     """The records of those clips, as hashes, so that what is shown of a clip can be placed in it."""
-    lines = {_told(clip): [signed.line for signed in clip] for clip in _clips(records, match_set)}
-    if set(clips) - lines.keys():
+    found = {_told(clip): sorted(clip, key=lambda signed: signed.sequence) for clip in _clips(records, match_set)}
+    if set(clips) - found.keys():
         raise _refused("it tells of clips that are not there any more")
     return tuple(
-        ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=tuple(leaf_hash(line).hex() for line in lines[clip]))
+        ClipRecords(
+            from_ms=clip.from_ms,
+            to_ms=clip.to_ms,
+            leaves=tuple(leaf_hash(signed.line).hex() for signed in found[clip]),
+            follows=start_of(found[clip]),
+        )
         for clip in clips
     )
 

@@ -100,6 +100,8 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
     sound: Sound | None = None
     silence: Silence | None = None
     """Given where sound was wanted and some of it is missing."""
+    follows: Sha256 | None = None
+    """A hash of all that stands before it in its clip (`core.vault.following`); None in records of earlier versions."""
 
     def __post_init__(self) -> None:
         bounded(self.span)

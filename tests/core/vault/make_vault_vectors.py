@@ -86,7 +86,7 @@ RECORDS: tuple[Record, ...] = (
         id=_HEARD, event=_EVENT, ordinal=2, span=_SPAN, epoch=1, file=_file("pictures", 2_400_000),
         media_size=len(_MEDIA), sha256_media=_CONTEXT.sha256_media,
         sound=Sound(file=_file("sound", 40_000), media_size=38_000, sha256_media=_hash("heard")),
-        silence=Silence.MICROPHONE,
+        silence=Silence.MICROPHONE, follows=_hash("what stands before it"),
     ),
 )  # fmt: skip
 

@@ -183,6 +183,7 @@ export const manifestPayload = object(
         {
           poster: object({ file: sealed, sha256_image: sha256Text }), label: recordLabel,
           sound: object({ file: sealed, media_size: count, sha256_media: sha256Text }), silence: one("microphone absent"),
+          follows: sha256Text,
         },
       ),
       adopted: object({ kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp }, { poster_file: sealed, sound_file: sealed }),

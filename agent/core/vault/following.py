@@ -1,0 +1,58 @@
+"""What a clip's records say of one another as they are signed: each names, by one hash, all that stand before it.
+
+    hash before the first record of a clip   64 zeros
+    hash behind a record                     SHA-256(0x01 ‖ hash before it ‖ SHA-256(0x00 ‖ its line))
+
+A segment's record carries the hash before it (`follows`), so its signature, made when it was recorded, fixes what came
+before it in its clip: which records, how many, in which order.  Whoever is shown a part of a clip needs of the rest
+nothing but the hashes of lines.  What comes *behind* the last record that is shown, no earlier signature can fix.
+
+Records from before there was this field have none, and prove of one another what the manifest's own chain does.
+
+Source: FORMAT.md, "Manifest"; the node and leaf hashes of RFC 6962, section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from agent.core.ledger.merkle import leaf_hash, node_hash
+from agent.core.vault.manifest import SignedRecord
+from agent.core.vault.records import Segment
+
+__all__ = ["FIRST", "follows_of", "hash_after", "hash_behind", "start_of"]
+
+FIRST: Final = "0" * 64
+
+
+def follows_of(signed: SignedRecord) -> str | None:
+    """The hash before this record, as it was signed; None for what was adopted, and for records without one."""
+    return signed.record.follows if isinstance(signed.record, Segment) else None
+
+
+def hash_behind(follows: str, line: bytes) -> str:
+    """The hash behind a record whose line is `line`."""
+    return hash_after(follows, (leaf_hash(line),))
+
+
+def hash_after(follows: str, leaves: Iterable[bytes]) -> str:
+    """The hash behind records of which only the leaf hashes are known, 32 bytes each."""
+    reached = bytes.fromhex(follows)
+    for leaf in leaves:
+        reached = node_hash(reached, leaf)
+    return reached.hex()
+
+
+def start_of(clip: Sequence[SignedRecord]) -> str | None:
+    """The hash before these records, in the manifest's order, if each was signed as what follows the ones before it.
+
+    None when one of them is missing (evicted, deleted), adopted at their beginning, or from before there was the field.
+    """
+    start = follows_of(clip[0]) if clip else None
+    reached = start
+    for signed in clip:
+        if reached is None or (isinstance(signed.record, Segment) and signed.record.follows != reached):
+            return None
+        reached = hash_behind(reached, signed.line)
+    return start
