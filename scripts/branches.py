@@ -11,8 +11,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("consent.py", "requests.py", "admission.py", "matching.py", "disclosure/*", "ledger/*")
-TESTS = ("test_consent.py", "test_requests.py", "test_matching.py", "test_disclosure.py", "test_tips.py", "ledger")
+CODE = (
+    "consent.py", "requests.py", "admission.py", "case_marks.py", "matching.py", "disclosure/*", "ledger/*",
+    "vault/following.py",
+)  # fmt: skip
+TESTS = (
+    "test_consent.py", "test_requests.py", "test_case_marks.py", "test_matching.py", "test_disclosure.py",
+    "test_tips.py", "ledger", "vault/test_following.py",
+)  # fmt: skip
 
 
 def main() -> int:
