@@ -237,10 +237,10 @@ class Approval(OwnerStatement, frozen=True):
         distinct("clips", self.clips or ())
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
-        # Two items under one header would share a file key, and opening one would open the other.
         distinct("sounds", tuple(item.id for item in self.sounds))
         if not {item.id for item in self.sounds} <= {item.id for item in self.segments}:
             raise FormatError("sounds: only of segments that are shared.")
+        # Two items under one header would share a file key, and opening one would open the other.
         headers = tuple(item.header_sha256 for item in (*self.segments, *self.posters, *self.sounds))
         distinct("segments, posters and sounds", headers)
         if self.contact is not None:

@@ -152,6 +152,8 @@ def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing(
 
 ITEM, SOUND = msgspec.to_builtins(samples.item(0)), msgspec.to_builtins(samples.sound(0))
 PART = msgspec.to_builtins(Part(kind=PartKind.SEGMENT, id=samples.item(0).id, size_bytes=1, sha256=samples.SHA))
+OTHER_HEADER = {**ITEM, "header_sha256": "ab" * 32}
+OTHER_SOUND = {**SOUND, "header_sha256": "ab" * 32}
 TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
 ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
 
@@ -191,6 +193,11 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (TrustChange, "trust-change", {"roots_added": ["ed25519:" + "A" * 43]}, "sound"),
         (Approval, "approval", {"segments": [], "posters": []}, "something to share"),
         (Approval, "approval", {"contact": "e30"}, "base64"),
+        (Approval, "approval", {"segments": [ITEM, OTHER_HEADER]}, "segments: .*twice"),
+        (Approval, "approval", {"segments": [], "posters": [ITEM, OTHER_HEADER]}, "posters: .*twice"),
+        (Approval, "approval", {"clips": TOLD * 2}, "clips: .*twice"),
+        (Approval, "approval", {"gaps": [{"from_ms": 9, "to_ms": 9, "why": "device off"}]}, "gaps"),
+        (Approval, "approval-with-sound", {"sounds": [SOUND, OTHER_SOUND]}, "sounds: .*twice"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 5, "why": "device off"}]}, "gaps"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "device off"}] * 2}, "gaps"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "the owner was out"}]}, "why"),
@@ -201,6 +208,8 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (Approval, "approval-with-sound", {"sounds": [{**SOUND, "header_sha256": ITEM["header_sha256"]}]}, "twice"),
         (Tip, "tip", {"message": ..., "segments": [], "posters": []}, "says or shows"),
         (Tip, "tip", {"message": "e30"}, "base64"),
+        (Tip, "tip", {"segments": [ITEM, OTHER_HEADER], "posters": []}, "segments: .*twice"),
+        (Tip, "tip", {"segments": [], "posters": [ITEM, OTHER_HEADER]}, "posters: .*twice"),
         (Tip, "tip", {"segments": [ITEM, ITEM]}, "twice"),
         (Tip, "tip", {"posters": [ITEM, ITEM], "segments": []}, "twice"),
         (Tip, "tip", {"posters": [ITEM], "segments": [ITEM]}, "header_sha256"),

@@ -80,19 +80,21 @@ def test_another_statement_is_no_enrolment() -> None:
 def test_an_enrolment_that_lists_nobody_as_it_should_is_refused() -> None:
     recipient = NamedRecipient(name="owner-1", recipient=samples.RECIPIENT)
     twin = NamedRecipient(name="owner-2", recipient=samples.RECIPIENT)
-    attempts: list[dict[str, Any]] = [
-        {"epoch": 2},
-        {"previous": samples.SHA},
-        {"recipients": (recipient, twin)},
-        {"recipients": (recipient, recipient)},
-        {"recovery": samples.RECIPIENT},
-        {"approvers": (BOTH[0], NamedKey(name="owner-2", key=BOTH[0].key))},
-        {"approvers": (BOTH[0], NamedKey(name="owner-1", key=BOTH[1].key))},
-        {"approvers": (NamedKey(name="owner-1", key=samples.DEVICE_KEY.text),)},
-        {"approvers": (NamedKey(name="owner-1", key="ed25519:" + "A" * 43),)},
+    namesake = NamedRecipient(name="owner-1", recipient=samples.RECOVERY)
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("previous: ", {"epoch": 2}),
+        ("previous: ", {"previous": samples.SHA}),
+        ("recipients: .*twice", {"recipients": (recipient, twin)}),
+        ("recipients: .*twice", {"recipients": (recipient, namesake), "recovery": samples.REPLY}),
+        ("recipients: .*twice", {"recovery": samples.RECIPIENT}),
+        ("approvers: .*twice", {"approvers": (BOTH[0], NamedKey(name="owner-2", key=BOTH[0].key))}),
+        ("approvers: .*twice", {"approvers": (BOTH[0], NamedKey(name="owner-1", key=BOTH[1].key))}),
+        ("approvers: .*twice", {"approvers": (NamedKey(name="owner-1", key=samples.DEVICE_KEY.text),)}),
+        ("sound", {"approvers": (NamedKey(name="owner-1", key="ed25519:" + "A" * 43),)}),
+        ("approvals_needed: ", {"approvals_needed": 2}),
     ]
-    for changes in attempts:
-        with pytest.raises(FormatError):
+    for why, changes in attempts:
+        with pytest.raises(FormatError, match=rf"(?<![A-Za-z]){why}"):
             samples.enrolment(**changes)
     for empty in ("recipients", "approvers"):
         with pytest.raises(DoorwardError):
