@@ -18,8 +18,8 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
     gains length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
-    dwelt on their cells (insects and flakes do not), still be changing (scenery is not), and not be light.  In the dark
-    small ones must be upright and surely tracked: a lamp draws moths.  Only now is the frame `moving`.
+    dwelt on their cells (insects, leaves and flakes do not), still be changing (scenery is not), and not be light;
+    small ones must be all that twice (`confirming.py`).  Only now is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
 7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
@@ -42,11 +42,12 @@ import cv2
 from agent.core.media import LumaFrame
 from agent.core.motion.background import Background
 from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing, jump_limit
+from agent.core.motion.confirming import Confirming
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
+from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure
 from agent.core.motion.pacing import Pace
-from agent.core.motion.passes import CellBox, MakePasses, Region
+from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.presence import Presence, around
 from agent.core.motion.pyramid import check_luma, grid_size
@@ -76,14 +77,8 @@ _CONTRAST_FRAMES = 16
 _LEARNING_HASTE = 3
 """While learning, noise is learned so many times as fast: two seconds have to show how a tree sways."""
 
-_SCENERY_SHARE = 0.5
-"""What has stopped changing to this share does not move, whatever track has led there."""
-
 _NIGHT_STEPS = 156.0
-"""Below this mean background (luma 80) it is night, lamps attract insects, and small things need a surer track."""
-
-_SMALLEST_CELLS_AT_NIGHT, _SMALL_CELLS_AT_NIGHT = 11, 60
-"""Between these, 0.2 to 1.2 % of the picture, a thing at night has to be surely tracked and upright, as people are."""
+"""Below this mean background (luma 80) it is night."""
 
 
 class Detector:
@@ -114,6 +109,7 @@ class Detector:
         self._clearing = Clearing()
         self._background = Background(grids, passes, self._pace.frames_per_s, settings)
         self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
+        self._confirming = Confirming(settings)
         self._exposure = ExposureWatch(settings.exposure_jump)
         self._sudden = SuddenChange(
             self._rows,
@@ -218,6 +214,7 @@ class Detector:
         self._presence.forget()
         self._background.begin()
         self._tracks.clear()
+        self._confirming.forget()
 
     def _learn(self, sensor_ns: BootNs) -> MotionSample:
         self._passes.differ(False)
@@ -277,7 +274,7 @@ class Detector:
 
     def _judge(self, longest_path: int) -> None:
         """Confirm, now and then: a verdict stands for a few frames as long as its path is long enough."""
-        if longest_path < self._least_path:
+        if longest_path < self._confirming.least_path:
             self._confirmed = None
         elif self._frame_number >= self._judge_at_frame:
             self._confirmed = self._confirm()
@@ -286,24 +283,15 @@ class Detector:
 
     def _confirm(self) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
-        regions = self._passes.regions(self._least_path, self._tracks.settled_frames)
-        boxes = [region.box for region in regions if self._is_substantial(region) and not is_light(region.light)]
+        regions = self._passes.regions(self._confirming.least_path, self._tracks.settled_frames)
+        boxes = self._confirming.visitors(
+            regions,
+            self._frame_number,
+            dark=self._background.level < _NIGHT_STEPS,
+            smoothed=self._clearing.smooths,
+            raining=self._clearing.rains,
+        )
         return around(boxes) if boxes else None
-
-    def _is_substantial(self, region: Region) -> bool:
-        """Large enough for its zone, and there long enough to be no insect, flake or drop."""
-        if region.cells < max(region.smallest_cells, self._settings.smallest_cells):
-            return False
-        if region.settled_cells > _SCENERY_SHARE * region.cells:
-            return False
-        surely_tracked = region.longest_path >= 2 * self._least_path and region.longest_dwell >= 2
-        if region.cells < _SMALL_CELLS_AT_NIGHT and self._background.level < _NIGHT_STEPS:
-            x0, y0, x1, y1 = region.box
-            is_upright = y1 - y0 >= x1 - x0
-            return surely_tracked and is_upright and region.cells >= _SMALLEST_CELLS_AT_NIGHT
-        if surely_tracked:
-            return True
-        return region.longest_dwell >= self._least_dwell and region.total_dwell >= 1.5 * region.cells
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if not sample.moving:
@@ -316,7 +304,7 @@ class Detector:
     # Reporting.
 
     def _score(self, longest_path: int) -> float:
-        return min(1.0, CONFIRMED_SCORE * longest_path / self._least_path)
+        return min(1.0, CONFIRMED_SCORE * longest_path / self._confirming.least_path)
 
     def _sample(self, sensor_ns: BootNs, score: float, box: CellBox | None, state: MotionState) -> MotionSample:
         """What is not confirmed scores below the threshold, however long its path."""
@@ -332,8 +320,7 @@ class Detector:
         self._background.frames_per_s = frames_per_s
         self._tracks.tune(frames_per_s)
         self._sudden.settle_frames = self._frames(settings.settle_s, least=3)
-        self._least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
-        self._least_dwell = self._frames(settings.dwell_s, least=2)
+        self._confirming.tune(frames_per_s)
 
     def _frames(self, duration_s: float, *, least: int) -> int:
         return max(least, round(duration_s * self._pace.frames_per_s))

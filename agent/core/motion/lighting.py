@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from agent.core.media import Light, Luma
+from agent.core.motion.clearing import SMOOTHING_GAIN
 from agent.core.motion.grids import Cells, Grid
 from agent.core.motion.passes import CellBox, LightSums
 from agent.core.motion.pyramid import STEPS_PER_E
@@ -124,14 +125,15 @@ class SuddenChange:
         self._frames_left = 0
 
 
-def is_light(sums: LightSums) -> bool:
-    """Is what differs in a region only light?"""
+def is_light(sums: LightSums, *, smoothed: bool) -> bool:
+    """Is what differs in a region only light?  `smoothed`: the grid shows 3×3 means, and everything is smoother."""
     kept = _kept_gradients(sums)
     if kept.textured and kept.share < _LEAST_KEPT:
         return False
     scale = 1 / (_FRACTION * STEPS_PER_E * sums.cells)
     roughness, ratio = sums.roughness / 9 * scale, sums.difference * scale
-    return kept.alone or roughness < _SMOOTH * (ratio + 0.02)
+    smooth = _SMOOTH / SMOOTHING_GAIN if smoothed else _SMOOTH
+    return kept.alone or roughness < smooth * (ratio + 0.02)
 
 
 @dataclass(frozen=True, slots=True)

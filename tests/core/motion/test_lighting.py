@@ -31,7 +31,7 @@ def steps(picture: np.ndarray) -> np.ndarray:
 def judged_light(now: np.ndarray, before: np.ndarray, differing: np.ndarray, box: CellBox) -> bool:
     grids = Grids(ZoneMap().rasterise(60, 80))
     grids.frame[:], grids.seen[:], grids.differing[:] = now, before, differing
-    return is_light(light_sums(grids, box))
+    return is_light(light_sums(grids, box), smoothed=False)
 
 
 def background(picture: np.ndarray) -> np.ndarray:

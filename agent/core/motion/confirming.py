@@ -1,0 +1,115 @@
+"""Decides which of the regions that a path has reached are visitors: not scenery, not light, nothing that flies.
+
+What flies is told from who walks by how far it gets in a frame.  A region's *mean dwell*, for how many frames its cells
+have differed on average, is about half its length over its speed, and a half; a tenth of a second apart
+
+* who walks (half a metre deep, 1.5 m/s) dwells 2.2 frames on a cell, who runs 1.3, a car more than either,
+* a moth before the lens, or a leaf in a gust, moves by its own length or more, and dwells about one.
+
+Small things are too coarse on the grid for one look to be sure of that, and a swarm offers many looks.  So below a
+size they have to pass twice within 0.6 s, and nearly in the same place: a visitor looks like one again and again, a
+moth once in a while.  (M out of N confirmation of radar tracks: Blackman, *Multiple-target tracking with radar
+applications*, 1986.)  In rain one look is enough: nothing flies then, drops are gone before (`clearing.py`), and who
+walks in it is seen in pieces.
+
+At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
+smoothed: that is done when gain is turned up for want of a lamp.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from agent.core.motion.lighting import is_light
+from agent.core.motion.passes import MOST_REGIONS, CellBox, Region
+from agent.core.motion.settings import MotionSettings
+
+__all__ = ["Confirming"]
+
+_SCENERY_SHARE = 0.5
+"""What has stopped changing to this share does not move, whatever track has led there."""
+
+_LEAST_MEAN_DWELL, _SURE_MEAN_DWELL = 1.25, 1.5
+"""Frames, at ten a second: what dwells for less flies; what dwells for longer need not be tracked for long."""
+
+_SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 60, 11
+"""1.2 % of the picture, below which a thing may be an insect or a leaf; 0.2 %, the least that counts at night."""
+
+_ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
+"""From this size one look is enough."""
+
+_AGAIN_S = 0.6
+_AGAIN_CELLS = 4
+"""The second look has to find it so soon, and within so many cells of where it was."""
+
+_LOOKS = 4
+
+
+class Confirming:
+    """Ask with each set of regions that is judged; it remembers for a moment what small things looked likely."""
+
+    def __init__(self, settings: MotionSettings) -> None:
+        self.least_path = settings.path_cells
+        self._settings = settings
+        self._least_dwell = 2
+        self._least_mean_dwell = _LEAST_MEAN_DWELL
+        self._again_frames = 2
+        self._likely: deque[tuple[int, CellBox]] = deque(maxlen=_LOOKS * MOST_REGIONS)
+        """Small things that passed, by the frame they did."""
+
+    def tune(self, frames_per_s: float) -> None:
+        """Count in frames of this rate from now on."""
+        settings = self._settings
+        self.least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
+        self._least_dwell = max(2, round(settings.dwell_s * frames_per_s))
+        self._least_mean_dwell = 1 + (_LEAST_MEAN_DWELL - 1) * min(1.0, frames_per_s / 10)
+        self._again_frames = max(2, round(_AGAIN_S * frames_per_s))
+
+    def forget(self) -> None:
+        """Another scene."""
+        self._likely.clear()
+
+    def visitors(
+        self, regions: Iterable[Region], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
+    ) -> list[CellBox]:
+        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, medians of three frames."""
+        once_cells = 0 if raining else _ONCE_CELLS_AT_NIGHT if dark else _ONCE_CELLS_BY_DAY
+        likely = [box for number, box in self._likely if frame_number - number <= self._again_frames]
+        boxes = []
+        for region in regions:
+            if not self._is_likely(region, lamp=dark and not smoothed) or is_light(region.light, smoothed=smoothed):
+                continue
+            if region.cells < once_cells:
+                self._likely.append((frame_number, region.box))
+                if not any(_near(region.box, box) for box in likely):
+                    continue
+            boxes.append(region.box)
+        return boxes
+
+    def _is_likely(self, region: Region, *, lamp: bool) -> bool:
+        """Large enough for its zone, and there long enough to be no insect, flake or drop."""
+        if region.cells < max(region.smallest_cells, self._settings.smallest_cells):
+            return False
+        if region.settled_cells > _SCENERY_SHARE * region.cells:
+            return False
+        surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
+        if region.cells < _SMALL_CELLS:
+            if region.total_dwell < self._least_mean_dwell * region.cells:
+                return False
+            if lamp:
+                return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
+        if surely_tracked:
+            return True
+        return region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
+
+
+def _is_upright(box: CellBox) -> bool:
+    x0, y0, x1, y1 = box
+    return y1 - y0 >= x1 - x0
+
+
+def _near(one: CellBox, other: CellBox) -> bool:
+    reach = _AGAIN_CELLS
+    across = one[0] - reach <= other[2] and other[0] - reach <= one[2]
+    return across and one[1] - reach <= other[3] and other[1] - reach <= one[3]
