@@ -10,13 +10,11 @@ Source: Federal Rules of Evidence 902(11), (13), (14); 28 U.S.C. § 1746.
 from __future__ import annotations
 
 import datetime
-import functools
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from agent import __version__
 from agent.core.timebase import ClockQuality
+from agent.requester.templates import template
 from agent.requester.verifying import Verification, VerifiedItem
 
 __all__ = ["render_certificate"]
@@ -26,7 +24,7 @@ def render_certificate(verification: Verification, *, now_s: int) -> str | None:
     """One HTML page to print; None where there is nothing to certify: a check failed, or no file was shared."""
     if not verification.ok or verification.disclosed is None or not verification.items:
         return None
-    return _template().render(
+    return template("certificate.html").render(
         verification=verification,
         request=verification.request,
         disclosed=verification.disclosed,
@@ -38,18 +36,6 @@ def render_certificate(verification: Verification, *, now_s: int) -> str | None:
         version=__version__,
         now_s=now_s,
     )
-
-
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("agent.requester", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("certificate.html")
 
 
 def _file(each: VerifiedItem) -> dict[str, Any]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import base64
 import datetime
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from agent import __version__
 from agent.core.timebase import ClockQuality
 from agent.requester.clips import Clip, Shown
 from agent.requester.grades import grades_of
 from agent.requester.sketch import Sketch, sketch
+from agent.requester.templates import template
 from agent.requester.timeline import TimeLine, closer_look, whole_window
 from agent.requester.verifying import Check, CheckKind, CheckOutcome, Verification
 from agent.wire.area import Area, Circle
@@ -67,7 +65,7 @@ def render(
     """The report.  `merged`: whether `all.mp4` exists; `zone`: this machine's by default."""
     told = _Told(zone, verification.request.from_s if verification.request else now_s)
     request = verification.request
-    return _template().render(
+    return template("report.html").render(
         verification=verification,
         request=request,
         disclosed=verification.disclosed,
@@ -97,18 +95,6 @@ def render(
         version=__version__,
         now_s=now_s,
     )
-
-
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("agent.requester", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
 
 
 @dataclass(frozen=True, slots=True)

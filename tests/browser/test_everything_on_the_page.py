@@ -407,7 +407,7 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
         )
         signed = police.requester.make_request(question, now_s=now_s)
         with police.connected() as bus:
-            publish(police.requester, signed, bus, now_s=now_s)
+            publish(signed, bus, now_s=now_s)
         until(lambda: home.house.state_of(signed.id) == "pending", "the request")  # noqa: B023
         people.open_request("ana", signed.id)
         shown = people.run(
