@@ -238,11 +238,13 @@ def in_definitions(paths: Sequence[Path], every: int, score: Score) -> None:
 def _import_and_test(path: Path, mutant: Mutant) -> bool:
     sys.meta_path.insert(0, _Finder(path, compile(mutant.tree, str(path), "exec", dont_inherit=True)))
     mirrors = [name for name in tests() if path.stem in name or path.parent.name in name.split("/")]
-    first = ROOT / "tests" / "wire" / f"test_{path.stem}.py"
-    quickest = (
-        [str(first)] if first.exists() and path.parent.name == "wire" else [m for m in mirrors if m != "tests/wire"]
-    )
-    if quickest and pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *quickest]) != 0:
+    own = ROOT / "tests" / "wire" / f"test_{path.stem}.py"
+    quickest = ["tests/wire/test_schemas.py"]
+    if path.parent.name == "wire":
+        quickest += [str(own)] if own.exists() else []
+    else:
+        quickest += [mirror for mirror in mirrors if mirror != "tests/wire"]
+    if pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *quickest]) != 0:
         return True
     return pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *tests()]) != 0
 

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from agent import wire
+from agent.core import ledger
 from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
@@ -41,11 +45,13 @@ def files() -> dict[str, str]:
         "wire/topics.json": topic_table(),
         "wire/areas.json": area_table(),
         "wire/trust.json": trust(),
+        "wire/bounds.json": bounds(),
         "ledger/entries.json": entries(),
         "ledger/merkle.json": trees(),
         "ledger/checkpoint.json": checkpoints(),
     }
     made |= {f"wire/messages/{name}.json": message(name) for name in samples.EVERY_MESSAGE}
+    made |= {f"wire/schemas/{name}.json": schema for name, schema in schemas().items()}
     made |= {f"wire/requests/{name}.json": vector for name, vector in request_vectors.vectors().items()}
     return {path: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for path, value in made.items()}
 
@@ -61,6 +67,27 @@ def keys() -> Any:
         }
         for name in ("root", "requester", "device", "owner")
     ]
+
+
+def schemas() -> dict[str, Any]:
+    """JSON Schema of each kind of message: what of PROTOCOL.md's tables a machine can check (keys, types, bounds)."""
+    return {
+        "-".join(re.findall("[A-Z][a-z]+", kind.__name__)).lower(): msgspec.json.schema(kind)
+        for kind in sorted({type(value) for value in samples.EVERY_MESSAGE.values()}, key=lambda kind: kind.__name__)
+    }
+
+
+def bounds() -> Any:
+    """Every number that a module of the wire or of the ledger names."""
+    found = {}
+    for package in (wire, ledger):
+        for path in sorted(Path(package.__path__[0]).glob("*.py")):
+            module = importlib.import_module(f"{package.__name__}.{path.stem}".removesuffix(".__init__"))
+            names = sorted(name for name, value in vars(module).items() if isinstance(value, int | float))
+            numbers = {name: getattr(module, name) for name in names if name.isupper()}
+            if numbers and module is not package:
+                found[module.__name__] = numbers
+    return found
 
 
 def message(name: str) -> Any:
