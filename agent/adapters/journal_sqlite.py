@@ -96,6 +96,7 @@ _UNSEALED = (
     "id, envelope, payload_sha256, requester, '', key_id, seq, '', state, certain, received_ms, "
     "not_after_s, NULL, disclosure"
 )
+_PATIENCE_MS = 5000
 _EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _ASIDE = (
     *(f"DROP INDEX IF EXISTS request_by_{name}" for name in ("state", "case", "time", "name", "disclosure")),
@@ -109,8 +110,12 @@ class SqliteJournal:
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.RLock()
         self._depth = 0
+        self._has_forgotten = False
+        """Something was overwritten that the write-ahead log still holds."""
         try:
-            self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                str(path), timeout=_PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.Error as error:
             raise _unopened(path, error) from error
         try:
@@ -161,6 +166,7 @@ class SqliteJournal:
             self._depth -= 1
             if outermost:
                 self._execute("COMMIT")
+                self._empty_the_log()
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:
@@ -171,6 +177,18 @@ class SqliteJournal:
             raise StorageError(
                 f"The journal cannot be written: {error}.", remedy="Free some space or replace the card."
             ) from error
+
+    def _empty_the_log(self) -> None:
+        """What was decided stands, whether or not this succeeds; if not, the next decision tries again.
+
+        Somebody who reads the file (a backup) is not waited for: nobody decides meanwhile.
+        """
+        if not self._has_forgotten:
+            return
+        self._execute("PRAGMA busy_timeout = 0")
+        with contextlib.suppress(StorageError):
+            self._has_forgotten = bool(self._execute(_EMPTY_THE_LOG).fetchone()[0])
+        self._execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
 
     def _roll_back(self) -> None:
         """SQLite may have done it already; if it cannot, the file's next opening does."""
@@ -266,6 +284,7 @@ class SqliteJournal:
         """Of a request that has ended, nothing stays that only answering it needed."""
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
+            self._has_forgotten |= state.ended
             self._execute(
                 f"UPDATE request SET state = ?, disclosure = coalesce(?, disclosure){forget} WHERE id = ?",  # noqa: S608
                 (state.value, disclosure, request),

@@ -185,8 +185,33 @@ def test_what_the_device_goes_by_is_gone_once_a_request_has_ended(door: Door, fo
     listed = {each["id"]: each for each in answer(door, "requests", all=True)[0]["requests"]}
     assert [listed[asked.id][name] for name in ("kind", "incident", "from", "to")] == [None] * 4
     assert listed[asked.id]["requester_name"] == "Harbour Police"
-    row = door.journal._rows("SELECT terms FROM request WHERE id = ?", (asked.id,))
-    assert row == [(None,)]
+
+
+def test_nothing_of_it_is_left_in_free_space_or_in_the_log(door: Door, folder: Path) -> None:
+    asked, other = ask(door, 1, reply=reply(1)), ask(door, 2, reply=reply(2))
+    keys = (asked.reply[-60:], other.reply[-60:])
+    assert {word for _, word in traces(folder, keys)} == set(keys)
+    door.deny(asked)
+    assert {word for _, word in traces(folder, keys)} == {keys[1]}
+    door.hear(custodians.withdrawal(other))
+    assert traces(folder, keys) == []
+
+
+def test_a_log_that_cannot_be_emptied_now_is_emptied_with_the_next_decision(door: Door, folder: Path) -> None:
+    asked = ask(door, 1, reply=reply(1))
+    reader = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM meta").fetchone()  # somebody who copies it, say
+    door.deny(asked)
+    assert door.state(asked) is State.DENIED
+    assert traces(folder, (asked.reply[-60:],)) != []
+    reader.close()
+    ask(door, 2)
+    assert traces(folder, (asked.reply[-60:],)) == []
+
+
+def reply(number: int) -> str:
+    return str(HybridIdentity(bytes([100 + number]) * 32).recipient())
 
 
 def test_who_becomes_an_owner_later_reads_what_comes_from_then_on(door: Door) -> None:
