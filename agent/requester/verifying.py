@@ -18,23 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from agent import files
-from agent.core.disclosure import (
-    Disclosed,
-    Item,
-    agree,
-    agree_sound,
-    check_part,
-    device_said,
-    enrolled,
-    items_of,
-    owner_said,
-    require_answers,
-    require_approves,
-    require_ledgered,
-    require_told,
-    require_within_window,
-    seconded,
-)
+from agent.core.disclosure import Disclosed, Item, reading
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.transfer import HeldState
@@ -206,34 +190,34 @@ def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words:
 def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str) -> DisclosureManifest:
     """Checks 3 to 9: who said what, and whether it fits together."""
     with found.check(CheckKind.DEVICE) as words:
-        manifest = device_said(found.statements)
+        manifest = reading.device_said(found.statements)
         if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
             raise FormatError("This disclosure came under another name than the one it was signed with.")
         words.said = f"Device {manifest.device_key.id} signed the list of everything it sent."
         words.prove("Device's public key", manifest.device)
         words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
     with found.check(CheckKind.ANSWERS) as words:
-        require_answers(manifest, found.request_sha256)
+        reading.require_answers(manifest, found.request_sha256)
         words.said = f"The signed list names request {asked.request.id} by the hash of its signed bytes."
         words.prove("Request (SHA-256)", found.request_sha256)
     with found.check(CheckKind.OWNERS) as words:
-        enrolment = enrolled(manifest)
+        enrolment = reading.enrolled(manifest)
         names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
         words.said = f"The device obeys {names} (list of owners no. {enrolment.epoch})."
         words.prove("List of owners (SHA-256 of the statement)", _sha256(manifest.enrolment))
     with found.check(CheckKind.APPROVAL) as words:
-        approval, approver = owner_said(manifest, enrolment)
-        require_approves(approval, asked.request, found.request_sha256)
+        approval, approver = reading.owner_said(manifest, enrolment)
+        reading.require_approves(approval, asked.request, found.request_sha256)
         key = next(each.key for each in enrolment.approvers if each.name == approver)
         words.said = f"“{approver}” signed the approval. It names this request, this reply key and each file."
         words.prove("Owner's public key", key)
         words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
-        seconder = seconded(manifest, enrolment)
+        seconder = reading.seconded(manifest, enrolment)
         if seconder is not None:
             words.said += f" It takes two owners: “{seconder}” signed that they approve the same."
             words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.seconding or ""))
     with found.check(CheckKind.LEDGER) as words:
-        require_ledgered(manifest, asked.request)
+        reading.require_ledgered(manifest, asked.request)
         checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
         words.said = (
             f"Entry no. {manifest.ledger.index} of the device's ledger is this approval: an inclusion proof leads to "
@@ -242,8 +226,8 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
         words.prove("Ledger's size", str(checkpoint.size))
     with found.check(CheckKind.RECORDS) as words:
-        items = tuple(items_of(manifest, approval))
-        require_told(manifest, approval, items)
+        items = tuple(reading.items_of(manifest, approval))
+        reading.require_told(manifest, approval, items)
         words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
         if manifest.told:
             words.said += (
@@ -263,7 +247,7 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         for line in manifest.records:
             words.prove("Capture record (SHA-256 of its line)", _sha256(line))
     with found.check(CheckKind.WINDOW) as words:
-        require_within_window(items, asked.request)
+        reading.require_within_window(items, asked.request)
         words.said = "Every segment overlaps the requested window, by the device's clock."
     found.disclosed = Disclosed(manifest, approval, approver, enrolment, items, seconder)
     return manifest
@@ -273,7 +257,7 @@ def _require_all_parts(answer: AnswerFolder, manifest: DisclosureManifest, found
     if answer.sealed() != frozenset(range(len(manifest.parts) + 1)):
         raise FormatError("The parts that arrived are not those of the signed list.")
     for number, item in enumerate(_items(found), start=1):
-        check_part(item, _part(answer, number))
+        reading.check_part(item, _part(answer, number))
         words.prove(f"Part {number}, {item.part.kind.value} {item.part.id} (SHA-256)", item.part.sha256)
     words.said = (
         f"{_count(len(manifest.parts), 'file')}: length and hash as the device announced, new header as the owner "
@@ -295,16 +279,16 @@ def _opened(
 ) -> VerifiedItem:
     data = _part(answer, number)
     # Read again, so checked again: a disk that answers differently the second time must not go unseen.
-    check_part(item, data)
+    reading.check_part(item, data)
     context = None
     if item.part.kind is PartKind.POSTER:
         opened = _poster(item, data, identity)
     elif item.part.kind is PartKind.SOUND:
         opened, context = split_media(open_bytes(data, [identity]))
-        agree_sound(item.record, context, device=manifest.device_key.id)
+        reading.agree_sound(item.record, context, device=manifest.device_key.id)
     elif item.record.complete:
         opened, context = split_media(open_bytes(data, [identity]))
-        agree(item.record, context, device=manifest.device_key.id)
+        reading.agree(item.record, context, device=manifest.device_key.id)
     else:
         opened = whole_fragments(b"".join(VerifiedPrefix(io.BytesIO(data), [identity])))
     verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context)
