@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agent import __version__
 from agent.core.timebase import ClockQuality
-from agent.requester.clips import Clip, Shown
+from agent.requester.clips import Clip, Continuity, Shown
 from agent.requester.grades import grades_of
 from agent.requester.sketch import Sketch, sketch
 from agent.requester.templates import template
@@ -32,6 +32,11 @@ _CLOCK_WORDS: Final = {
     ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
     ClockQuality.HELD: "set by a good source earlier and running on since: it may be off by seconds",
     ClockQuality.UNKNOWN: "vouched for by nobody: order and length are right, the date and the hour may be wrong",
+}
+_CONTINUITY_SHORT: Final = {
+    Continuity.UNBROKEN: "in an unbroken row",
+    Continuity.BROKEN: "not in one row",
+    Continuity.UNSIGNED: "perhaps not in one row",
 }
 _CLOCK_SHORT: Final = {
     ClockQuality.SYNCED: "clock synchronised",
@@ -80,6 +85,8 @@ def render(
         sketch=_sketch(request),
         lines=_lines(request, pictures, told),
         offsets=_offsets(pictures),
+        continuities=[each for each in Continuity if each in {picture.clip.continuity for picture in pictures}],
+        continuity_short=_CONTINUITY_SHORT,
         clocks=[(_CLOCK_SHORT[quality], _CLOCK_WORDS[quality]) for quality in _qualities(pictures)],
         clock_is_doubtful=ClockQuality.UNKNOWN in _qualities(pictures),
         shared_s=sum(each.seconds for each in pictures),
