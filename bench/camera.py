@@ -3,7 +3,8 @@
 `python -m bench.camera [SECONDS]`.  The camera is libcamera's virtual pipeline showing real footage (tests/hardware),
 paced at 15 frames a second, at 720p and 1080p; the encoder is x264 `superfast`, one thread, 4 Mbit/s, everywhere.
 
-- *ours*: a whole device (`solo`): motion, pre-roll, sealing, the vault; a press every 5 s keeps it recording.
+- *ours*: a whole device (`solo`): motion, pre-roll, sealing, the vault; a press every 5 s keeps it recording.  Once
+  more *with sound*: a file's samples at a microphone's pace, resampled, encoded as AAC, sealed beside the pictures.
 - *bare picamera2*: the same encoder into a file, with no lores stream, no motion, no sealing: what the camera costs.
 - *motion* takes pictures from libcamera only where it was built so; Debian's was not, so it reads the same footage
   through its own `netcam`, decodes it (which the others need not: their frames come decoded), and records the same way.
@@ -21,7 +22,10 @@ import sys
 import sysconfig
 import tempfile
 import time
+import wave
 from pathlib import Path
+
+import numpy as np
 
 from bench.solo import cpu_s, memory_mb
 
@@ -49,6 +53,7 @@ OURS = """
 import sys, threading, time, os
 from pathlib import Path
 from agent.adapters.camera_picamera2 import PiCamera, PiMode
+from agent.adapters.microphone_file import FileMicrophone
 from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration, Device, Opinion, OpinionUse
 from agent.owner.enrolling import enrol
@@ -61,7 +66,9 @@ size, folder = (int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
 StateFolder(folder).initialise(private_key_from_seed(os.urandom(32)))
 camera = lambda: PiCamera(PiMode(size), make=VirtualPicamera2)
 alone = Opinion(use=OpinionUse.OFF)
-solo = Solo(Configuration(device=Device(state_dir=folder), opinion=alone), open_camera=camera)
+microphone = (lambda: FileMicrophone(Path(sys.argv[5]), paced=True)) if len(sys.argv) > 5 else None
+configuration = Configuration(device=Device(state_dir=folder), opinion=alone)
+solo = Solo(configuration, open_camera=camera, open_microphone=microphone)
 solo.start()
 with DeviceLink(folder / "control.sock") as link:
     enrol(link, OwnerKeys.create(folder / "owner"))
@@ -131,6 +138,17 @@ def make_film(folder: Path, size: tuple[int, int]) -> Path:
     return film
 
 
+def make_sound(path: Path, seconds: int) -> Path:
+    """Noise as a USB microphone gives it: 16 bit, 48 kHz, one channel."""
+    samples = np.random.default_rng(1).normal(0, 3000, seconds * 48_000).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(samples.tobytes())
+    return path
+
+
 def measured(command: list[str], environment: dict[str, str], seconds: float) -> tuple[float, float, float]:
     """(share of one core, PSS, RSS in MB)."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -165,9 +183,19 @@ def main(arguments: list[str]) -> int:
             }
             width, height = map(str, size)
             rounds = str(int(seconds) // 5 + 2)
+            sound = str(make_sound(folder / "noise.wav", int(seconds) + 10))
+            ours: tuple[tuple[str, str, list[str]], ...] = (
+                ("bare picamera2, same encoder", BARE, []),
+                ("Doorward, whole device", OURS, []),
+                ("Doorward, whole device, with sound", OURS, [sound]),
+            )
             rows = [
-                (label, [str(PYTHON), "-c", code, width, height, str(folder / label.split()[0]), rounds], environment)
-                for label, code in (("bare picamera2, same encoder", BARE), ("Doorward, whole device", OURS))
+                (
+                    label,
+                    [str(PYTHON), "-c", code, width, height, str(folder / f"own{number}"), rounds, *more],
+                    environment,
+                )
+                for number, (label, code, more) in enumerate(ours)
             ]
             if shutil.which("motion"):
                 (folder / "motion.conf").write_text(

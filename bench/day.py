@@ -2,8 +2,8 @@
 
 `python -m bench.day [HOURS]` (2; a day takes about six minutes).  A whole recorder with its vault; real footage is
 encoded once, and its packets and small pictures are then delivered again and again under new sensor times, 10 frames a
-second, through detector, events, segments, sealing and eviction.  What is stored is read back: every segment's times
-against those of its packets.
+second, through detector, events, segments, sealing and eviction.  So is sound, a packet each 42⅔ ms.  What is stored is
+read back, and opened: every segment's times against those of its pictures, every sound's against those of its packets.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from pathlib import Path
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration, Device, Opinion, OpinionUse, Vault
-from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs, Moment
+from agent.core.vault.age.opening import open_bytes
+from agent.core.vault.records import Segment
+from agent.core.vault.segment import split_media
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd, CameraSink, SoundSink
 from agent.roles.solo import Solo
 from agent.wire.identities import private_key_from_seed
+from tests.sounds import noise, packets_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
@@ -104,6 +108,41 @@ class Day:
         self._thread.join()
 
 
+class Sound:
+    """`ports.Microphone`: ten seconds of noise for so many hours, no packet of them like another."""
+
+    def __init__(self, hours: float) -> None:
+        self._packets, self.description = noise(10.0)
+        self._hours = hours
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> SoundDescription:
+        return self.description
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        self._thread = threading.Thread(target=self._run, args=(sink, first_ns), name="microphone-day")
+        self._thread.start()
+
+    def _run(self, sink: SoundSink, first_ns: int) -> None:
+        for number in range(round(self._hours * 3600 * self.description.rate_hz / self.description.frame_samples)):
+            if self._stopping.is_set():
+                return sink.ended(CameraEnd.STOPPED, "The microphone was stopped.")
+            sink.sound(SoundPacket(self.packet(number), self.heard_ns(first_ns, number)))
+        return sink.ended(CameraEnd.END_OF_FOOTAGE, "The day is over.")
+
+    def packet(self, number: int) -> bytes:
+        return self._packets[number % len(self._packets)]
+
+    def heard_ns(self, first_ns: int, number: int) -> BootNs:
+        return BootNs(first_ns + number * self.description.frame_samples * NS_PER_S // self.description.rate_hz)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+
 class FootageClock:
     """The boot clock of the footage, UTC beside it."""
 
@@ -134,16 +173,21 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
         opinion=Opinion(use=OpinionUse.OFF),
     )
     before = set(threading.enumerate())
-    solo = Solo(configuration, open_camera=lambda: day, clock=FootageClock(day))
+    sound = Sound(hours)
+    solo = Solo(configuration, open_camera=lambda: day, open_microphone=lambda: sound, clock=FootageClock(day))
     solo.start()
+    owner = OwnerKeys.create(folder / "owner")
     with DeviceLink(folder / "state" / "control.sock") as link:
-        enrol(link, OwnerKeys.create(folder / "owner"))
+        enrol(link, owner)
     began = time.monotonic()
     first_ns = BootNs(1000 * NS_PER_S)
     solo.record(first_ns)
     took_s = time.monotonic() - began
     status = solo.recorder.status()
-    spans = [solo.vault.record(entry.id).record.span for entry in solo.vault.entries()]
+    records = [solo.vault.record(entry.id).record for entry in solo.vault.entries()]
+    segments = [record for record in records if isinstance(record, Segment)]
+    spans = [record.span for record in segments]
+    heard = [apart_us(solo, owner, record, sound, first_ns) for record in segments]
     solo.stop()
     solo.close()
     settled = [rss for hour, rss in day.samples if hour >= hours / 6]
@@ -156,15 +200,35 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
         "frames": day.delivered,
         "events": status.events,
         "segments": status.segments,
-        "stored": len(spans),
+        "stored": len(records),
         "dropped": status.frames_dropped + status.packets_dropped,
         "rss_begin_mb": settled[0],
+        "rss_third_mb": settled[len(settled) // 3],
+        "rss_two_thirds_mb": settled[2 * len(settled) // 3],
         "rss_end_mb": settled[-1],
         "rss_most_mb": max(settled),
         "worst_drift_us": drift_us,
+        "with_whole_sound": sum(record.sound is not None and record.silence is None for record in segments),
+        "worst_sound_drift_us": max(heard, default=0.0),
         "last_span_end_s": max((span.end_us for span in spans), default=0) / 1e6 - 1000,
         "threads_left": len(set(threading.enumerate()) - before),
     }
+
+
+def apart_us(solo: Solo, owner: OwnerKeys, record: Segment, sound: Sound, first_ns: int) -> float:
+    """How far any packet of a segment's sound, opened, lies from where its source had the same one."""
+    sealed = solo.vault.read_sound(record.id)
+    if sealed is None:
+        return 0.0
+    media, _ = split_media(open_bytes(sealed, [owner.identity]))
+    worst_ns = 0
+    for begins_ns, data in packets_of(media):
+        at_ns = record.span.start_us * 1000 + begins_ns
+        number = round((at_ns - first_ns) / sound.description.packet_ns)
+        if sound.packet(number) != data:
+            return float("inf")
+        worst_ns = max(worst_ns, abs(at_ns - sound.heard_ns(first_ns, number)))
+    return worst_ns / 1000
 
 
 def main(arguments: list[str]) -> int:

@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from agent.adapters.sound_forms import SoundEncoder
+from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.sound import sound_mp4
 
-__all__ = ["heard_from_s", "times_ns", "track"]
+__all__ = ["heard_from_s", "noise", "packets_of", "times_ns", "track"]
 
 _RATE_HZ = 24_000
 
 
 def track(seconds: float, silent_s: float = 0.0) -> bytes:
     """What was heard during a segment of so many seconds: nothing, and from `silent_s` on a tone."""
-    encoder = SoundEncoder(40)
     at_s = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
     tone = np.where(at_s < silent_s, 0, 0.3 * np.sin(2 * np.pi * 440 * at_s)).astype(np.float32)
-    block = av.AudioFrame.from_ndarray(tone[None, :], "fltp", "mono")
+    packets, description = _encoded(tone)
+    made = sound_mp4(description, packets, 0, round(seconds * NS_PER_S))
+    assert made is not None
+    return made
+
+
+def noise(seconds: float) -> tuple[list[bytes], SoundDescription]:
+    """AAC packets of noise of so many seconds, no two of them alike, and what they are."""
+    samples = np.random.default_rng(1).normal(0, 0.1, round(seconds * _RATE_HZ)).astype(np.float32)
+    packets, description = _encoded(samples)
+    return [packet.data for packet in packets], dataclasses.replace(description, live=False)
+
+
+def _encoded(samples: npt.NDArray[np.float32]) -> tuple[list[SoundPacket], SoundDescription]:
+    encoder = SoundEncoder(40)
+    block = av.AudioFrame.from_ndarray(samples[None, :], "fltp", "mono")
     block.sample_rate = _RATE_HZ
 
     def heard_ns(sample: int) -> BootNs:
         return BootNs(sample * NS_PER_S // _RATE_HZ)
 
-    packets = [*encoder.feed(block, heard_ns), *encoder.flush(heard_ns)]
-    made = sound_mp4(encoder.describe(live=True), packets, 0, round(seconds * NS_PER_S))
-    assert made is not None
-    return made
+    return [*encoder.feed(block, heard_ns), *encoder.flush(heard_ns)], encoder.describe(live=True)
+
+
+def packets_of(media: bytes) -> list[tuple[int, bytes]]:
+    """(when it begins, ns; what it is) of every packet of a sound."""
+    with av.open(io.BytesIO(media)) as container:
+        return [
+            (round((packet.pts or 0) * packet.time_base * 10**9), bytes(packet))
+            for packet in container.demux(audio=0)
+            if packet.size and packet.time_base
+        ]
 
 
 def times_ns(media: bytes, *, every: bool = False) -> tuple[int, ...]:

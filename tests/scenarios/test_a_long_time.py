@@ -17,5 +17,7 @@ def test_memory_stays_flat_no_thread_is_left_and_the_times_stay_true(footage: Pa
     assert found["dropped"] == 0
     assert found["segments"] == found["stored"] > 10
     assert found["worst_drift_us"] == 0
+    assert found["with_whole_sound"] == found["stored"]
+    assert found["worst_sound_drift_us"] <= 1000 * found["hours"], "a millisecond an hour"
     assert 600 < found["last_span_end_s"] <= 900
     assert found["rss_end_mb"] - found["rss_begin_mb"] < 40
