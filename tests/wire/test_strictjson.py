@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,6 +30,13 @@ class Outer(strictjson.Message, frozen=True):
     inner: Inner
     name: str = ""
     numbers: tuple[int, ...] = ()
+
+
+class Free(strictjson.Message, frozen=True):
+    """Takes anything, so that only the rules of `strictjson` itself refuse it."""
+
+    a: Any = None
+    lat: Any = None
 
 
 GOOD = '{"inner":{"count":2,"lat":53.5},"name":"é","numbers":[1,2]}'
@@ -87,6 +96,59 @@ def test_a_good_value_is_read_and_written_in_one_spelling() -> None:
 def test_each_defect_is_the_senders_error(defect: str) -> None:
     with pytest.raises(RequestError, match=r"^Outer: "):
         strictjson.decode(DEFECTS[defect], Outer, limit_bytes=10**6, error=RequestError)
+
+
+REFUSED = {
+    "byte 5 is not UTF-8": b'{"a":\xff}',
+    "not JSON at character 5": b'{"a":}',
+    "a key stands twice": b'{"a":1,"a":1}',
+    "beyond 2^53 - 1": b'{"a":9007199254740992}',
+    "beyond 2^53": b'{"a":-9007199254740992}',
+    "2^53 - 1": b'{"a":' + b"9" * 5000 + b"}",
+    "zero has no sign": b'{"a":-0}',
+    "at most three digits before and seven after": b'{"lat":1.12345678}',
+    "three digits": b'{"lat":1e2}',
+    "NaN and Infinity are not": b'{"a":NaN}',
+    "nested deeper than 8 levels": b'{"a":' + b"[" * 8 + b"]" * 8 + b"}",
+    "deeper than 8": b'{"a":' + b'{"b":' * 7 + b"1" + b"}" * 8,
+    "a number has a fraction": b'{"a":1.5}',
+    "has a fraction, which only lat and lon may": b'{"lat":[1.5]}',
+    "a string holds half a surrogate pair": b'{"a":["x\\ud800y"]}',
+    "a key holds half a surrogate pair": b'{"a":{"x\\udfffy":1}}',
+    "a string is not in Unicode normal form C": '{"a":"xe\u0301"}'.encode(),
+    "a key is not in Unicode normal form C": '{"a":{"e\u0301":1}}'.encode(),
+    "unknown key.": b'{"b":1}',
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_each_refusal_says_which_rule_was_broken(words: str) -> None:
+    with pytest.raises(FormatError, match=rf"^Free: ([^X]* )?{re.escape(words)}"):
+        strictjson.decode(REFUSED[words], Free)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":-9007199254740991}',
+        b'{"a":9007199254740991}',
+        b'{"a":' + b"[" * 7 + b"]" * 7 + b"}",
+        b'{"a":' + b'{"b":' * 6 + b"1" + b"}" * 7,
+        b'{"lat":123.1234567}',
+        '{"a":{"\u00e9":"\u00e9 \U0001f600"}}'.encode(),
+    ],
+)
+def test_what_is_just_within_the_rules_is_read(data: bytes) -> None:
+    assert strictjson.decode(data, Free)
+
+
+def test_a_key_nobody_knows_is_told_by_its_place() -> None:
+    with pytest.raises(FormatError, match=r"^Outer: unknown key at `\$\.inner`\.$"):
+        strictjson.decode(DEFECTS["unknown key inside"], Outer)
+    with pytest.raises(FormatError, match=r"^FootageRequest: Invalid enum value '…' - at `\$\.kind`\.$"):
+        strictjson.decode(
+            json.dumps(json.loads(strictjson.encode(samples.request())) | {"kind": "army"}).encode(), FootageRequest
+        )
 
 
 def test_one_byte_over_the_limit_is_refused_and_the_limit_itself_is_not() -> None:

@@ -60,6 +60,34 @@ def test_words_that_pretend_are_refused(name: str) -> None:
         text.check("description", REFUSED[name], 500)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("e\u0301", "is not in Unicode normal form C"),
+        ("a  b", "has spaces at an end or two in a row"),
+        ("a\u202eb", "holds the character U+202E"),
+        ("a\u00a0b", "holds the character U+00A0"),
+        ("q" + "\u0336" * 5, "piles up combining marks"),
+        ("q" + "\u20dd" * 5, "piles up combining marks"),
+        ("\u0336" * 5, "piles up combining marks"),
+        ("q" + "\u0336" * 4, None),
+        ("q" + "\u0336" * 4 + "a" + "\u0336" * 4, None),
+        ("see bit.ly", "holds what looks like a link"),
+    ],
+)
+def test_what_is_wrong_with_words_is_said(words: str, said: str | None) -> None:
+    assert text.fault(words) == said
+
+
+@pytest.mark.parametrize("gap", ["\t", "\n", "\r", "\u00a0", "\u2028", "\u2029", " \t "])
+def test_every_kind_of_space_is_repaired_to_one(gap: str) -> None:
+    assert text.clean(f"a{gap}b") == "a b"
+
+
+def test_what_cannot_be_seen_is_taken_out() -> None:
+    assert text.clean("a\u200bb\x07c\ue000") == "abc"
+
+
 def test_the_length_is_counted_in_characters_and_both_ends_are_allowed() -> None:
     text.check("x", "é" * 500, 500)
     text.check("x", "é", 500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -149,17 +150,23 @@ def test_a_key_two_roots_vouch_for_resolves_under_the_root_that_is_named() -> No
     assert resolve(store, root=other_id).name == "Port Authority"
 
 
+OTHER_KEYS = tuple(msgspec.structs.replace(key, key=samples.OWNER_KEY.text) for key in samples.requester().keys)
+
+
 @pytest.mark.parametrize(
-    "requesters",
+    ("twice", "other"),
     [
-        (samples.requester(), samples.requester(name="Other")),
-        (samples.requester(), samples.requester(id="other", name="HARBOUR police")),
-        (samples.requester(), samples.requester(id="other", name="Other")),
+        ("requesters", {"name": "Other", "keys": OTHER_KEYS}),
+        ("requesters.name", {"id": "other", "name": "HARBOUR police", "keys": OTHER_KEYS}),
+        ("requesters.keys", {"id": "other", "name": "Other"}),
     ],
 )
-def test_no_two_requesters_share_an_id_a_name_or_a_key(requesters: tuple[Any, ...]) -> None:
-    with pytest.raises(FormatError, match="twice"):
-        samples.bundle(requesters=requesters)
+def test_no_two_requesters_share_an_id_a_name_or_a_key(twice: str, other: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match=rf"^{twice}: .*twice"):
+        samples.bundle(requesters=(samples.requester(), samples.requester(**other)))
+    assert samples.bundle(
+        requesters=(samples.requester(), samples.requester(id="other", name="Other", keys=OTHER_KEYS))
+    )
 
 
 def test_a_region_inside_out_and_a_key_that_ends_before_it_begins_are_refused() -> None:
