@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import json
+import math
 import pwd
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ _GROUPS = ("doorward-config", "doorward-vault")
 _BORROWED_GROUPS = ("gpio", "render", "video")
 """The distribution's, made only where it has none."""
 _HEALTHY_S = 90.0
+_WIDE_PX = 1920 * 1080
+"""Larger pictures want more memory than the recorder's unit gives."""
 
 
 class System:
@@ -64,6 +67,7 @@ class System:
             "recorder-opinion": (self._places.current / "app" / "models").is_dir()
             and tables.get("opinion", {}).get("use") != "off",
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
+            "recorder-wide": math.prod(tables.get("camera", {}).get("size", ())) > _WIDE_PX,
         }
         for name, service in DROPINS.items():
             link = self._places.units / f"{service}.service.d" / f"{name}.conf"

@@ -32,6 +32,8 @@ SMALL_SUITE = "trixie"
 CAMERA = {"trixie": ",python3-libcamera,libcamera-ipa"}
 """Debian 12 has no binding of libcamera's."""
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+MEMORY = Path("/sys/fs/cgroup/memory")
+"""Version 1's memory controller, where the host has it there: version 2 is then without one."""
 CGROUP_V2 = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where the host may have it: alone, or beside version 1."""
 
@@ -99,21 +101,37 @@ def why_not() -> str:
     return ""
 
 
-def _own_cgroup(name: str) -> Path | None:
+def _own_cgroup(name: str, places: tuple[Path, ...]) -> Path | None:
     """A group below our own, so that no two containers have the same units in one place; None without cgroup v2."""
     ours = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
-    for place in map(Path, CGROUP_V2):
+    for place in places:
         if (place / "cgroup.controllers").exists():
             made = place / ours.lstrip("/") / name
+            made.mkdir()
+            return made
+        if place == MEMORY and place.is_dir():
+            made = place / name
             made.mkdir()
             return made
     return None
 
 
+def why_no_memory() -> str:
+    """Why no container can hold a limit of memory here; empty if one can."""
+    if any("memory" in (place / "cgroup.controllers").read_text().split() for place in _v2()):
+        return ""
+    return "" if MEMORY.is_dir() else "the kernel has no controller of memory"
+
+
+def _v2() -> list[Path]:
+    return [place for place in map(Path, CGROUP_V2) if (place / "cgroup.controllers").exists()]
+
+
 class Container:
     """A context manager around one booted system.  `root` is its file system, seen from outside."""
 
-    def __init__(self, suite: str, packages: str | None = None) -> None:
+    def __init__(self, suite: str, packages: str | None = None, *, memory: bool = False) -> None:
+        """`memory`: with limits of memory that hold; on a host with `MEMORY` that costs the rules about addresses."""
         self._folder = Path(tempfile.mkdtemp(prefix="doorward-install-", dir=os.environ.get("DOORWARD_INSTALL_DIR")))
         self.root = self._folder / "root"
         self.suite = suite
@@ -121,6 +139,7 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._cgroup: Path | None = None
+        self._version_1 = memory and not any("memory" in (place / "cgroup.controllers").read_text() for place in _v2())
 
     def __enter__(self) -> Container:
         self.root.mkdir()
@@ -148,11 +167,11 @@ class Container:
         # What systemd needs to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)
-        self._cgroup = _own_cgroup(name)
+        self._cgroup = _own_cgroup(name, (MEMORY,) if self._version_1 else tuple(map(Path, CGROUP_V2)))
         if self._cgroup:
-            environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
+            environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "0" if self._version_1 else "1"
             words = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._cgroup), *words]
-        else:
+        if not self._cgroup or self._version_1:
             words.append("--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
         with (self._folder / "boot.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -163,10 +182,13 @@ class Container:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             self._pid = int(children[0]) if children else 0
             if self._pid and self._is_up():
-                return
+                break
             if time.monotonic() > deadline:
                 raise TimeoutError((self._folder / "boot.log").read_text()[-2000:])
             time.sleep(0.2)
+        if self._version_1:  # nspawn mounts it for reading only, and systemd looks once what it may use
+            self.run("mount", "-o", "remount,bind,rw", str(MEMORY))
+            self.run("systemctl", "daemon-reexec")
 
     def _is_up(self) -> bool:
         said = self.run("systemctl", "is-system-running", check=False).stdout.strip()

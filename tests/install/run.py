@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 
 from tests.install.container import ROOT, Container
+from tests.install.limits import limits
 from tests.install.story import Story
 
 RESULTS = ROOT / "tests" / "install" / "RESULTS.md"
@@ -42,6 +43,8 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "purge": Story.purge,
     "deb": Story.deb,
 }
+LIMITS = "limits of memory"
+"""In a container of its own: where the kernel keeps memory apart from the rest, one container cannot have both."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +53,8 @@ def main(arguments: list[str]) -> int:
     rows = []
     with Container(suite) as box:
         story = Story(box)
-        for name, step in STEPS.items():
+        steps: dict[str, Callable[[Story], str]] = {**STEPS, LIMITS: lambda story: limits(story.suite)}
+        for name, step in steps.items():
             if wanted and name not in wanted:
                 continue
             started = time.monotonic()

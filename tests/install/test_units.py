@@ -6,16 +6,28 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from installation.places import DROPINS, Places  # noqa: E402
+from installation.system import System  # noqa: E402
+
 SYSTEMD = ROOT / "systemd"
 EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
 """In tenths, as systemd-analyze's --threshold wants it."""
-WITH_DROPIN = {"custodian-page": 12, "recorder-opinion": 12, "recorder-rtsp": 15, "recorder-sound": 11}
-"""What the owner's page, a second opinion, a network camera and a microphone cost, when somebody wants them."""
+WITH_DROPIN = {
+    "custodian-page": 12,
+    "recorder-opinion": 12,
+    "recorder-rtsp": 15,
+    "recorder-sound": 11,
+    "recorder-wide": 11,
+}
+"""What the owner's page, a second opinion, a network camera, a microphone and large pictures cost, when wanted."""
 HARDENING = (
     "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
     "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",
@@ -92,6 +104,29 @@ def test_a_role_is_restarted_for_ever_and_watched(role: str) -> None:
     for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "NotifyAccess=main"):
         assert f"\n{line}\n" in text
     assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "dropins"),
+    [
+        ("[camera]\nsize = [1920, 1080]\n", []),
+        ("[camera]\nsize = [2592, 1944]\n", ["recorder-wide"]),
+        ("[camera]\nkind = 'rtsp'\n[page]\n", ["custodian-page", "recorder-rtsp"]),
+        ("[sound]\n", ["recorder-sound"]),
+        ("[sound]\nkind = 'file'\npath = 'a.wav'\n", []),
+    ],
+    ids=["nothing", "large pictures", "network camera and page", "microphone", "sound from a file"],
+)
+def test_a_unit_is_opened_as_far_as_the_configuration_asks(
+    configuration: str, dropins: list[str], tmp_path: Path
+) -> None:
+    places = Places(tmp_path)
+    places.etc.mkdir(parents=True)
+    for each in ("[sound]\n[page]\n[camera]\nkind = 'rtsp'\nsize = [3840, 2160]\n", configuration):  # and back again
+        places.configuration.write_text(each)
+        System(places).apply_options()
+    assert sorted(path.stem for path in places.units.glob("*.service.d/*.conf")) == dropins
+    assert set(DROPINS) == {path.stem for path in (SYSTEMD / "dropins").glob("*.conf")} == set(WITH_DROPIN)
 
 
 def test_only_the_uplink_may_call_out_and_only_the_custodian_may_be_called() -> None:

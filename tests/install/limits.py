@@ -1,0 +1,141 @@
+"""`python -m tests.install.limits SUITE`: limits of memory that hold, in a booted container whose kernel keeps them.
+
+What each role is charged while it films; each role with a leak, killed at its own unit's MemoryMax and back while the
+others go on; and all four together under the budget of a Zero 2 W, libraries and files included.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tests.install.container import MEMORY, Container, why_no_memory
+from tests.install.story import Story
+
+MB = 1_000_000
+BUDGET_MB = 230
+"""Of a Zero 2 W's 426 MB, for all roles (docs/decisions/0007)."""
+LEAK = """\
+import runpy, sys, threading, time
+def leak():
+    time.sleep(8)  # a role that dies before it is up would show something else
+    kept = []
+    while True:
+        kept.append(bytearray(b"x") * 4_000_000)
+        time.sleep(0.1)
+threading.Thread(target=leak, daemon=True).start()
+module = sys.argv.pop(1)
+sys.path.insert(0, "/opt/doorward/current/app")
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+EVICT = """\
+import os
+os.sync()
+for top in ("/opt/doorward", "/usr/lib", "/usr/bin", "/usr/local/lib", "/usr/share"):
+    for folder, _, names in os.walk(top):
+        for path in (os.path.join(folder, name) for name in names):
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+"""
+"""So that whoever reads a library next is charged for it, as on a board that boots."""
+
+
+def limits(suite: str) -> str:
+    """The whole of it; one sentence for the table.  Raises what did not hold."""
+    if why := why_no_memory():
+        return f"not shown: {why}"
+    with Container(suite, memory=True) as box:
+        story = Story(box)
+        for step in (story.install, story.broker, story.first_clip):
+            step()
+        charged = ", ".join(
+            f"{role} {_charged_mb(box, f'system.slice/doorward-{role}.service')}" for role in story.roles
+        )
+        killed = ", ".join(f"{role} after {_killed(story, role):.0f} s" for role in story.roles)
+        verified = box.run("doorward", "vault", "verify", check=False)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        return (
+            f"charged while filming, own memory + files, MB: {charged}; each role with a leak killed at its MemoryMax "
+            f"and back, the others untouched: {killed}; vault verifies; {_together(story)}"
+        )
+
+
+def _charged_mb(box: Container, group: str) -> str:
+    told = dict(line.split() for line in box.run("cat", f"{MEMORY}/{group}/memory.stat").stdout.splitlines())
+    return f"{int(told['total_rss']) / MB:.0f} + {int(told['total_cache']) / MB:.0f}"
+
+
+def _killed(story: Story, role: str) -> float:
+    """Give the role a leak; how long until systemd had it back without, its limit having killed it."""
+    box, unit = story.box, f"doorward-{role}.service"
+    limit_bytes = int(box.property(unit, "MemoryMax"))
+    (box.root / "opt/leak.py").write_text(LEAK)
+    start = box.run("sh", "-c", f"systemctl cat {unit} | sed -n 's/^ExecStart=//p'").stdout.split()
+    python, module = "/opt/doorward/current/venv/bin/python", "firmware_bridge" if role == "bridge" else "agent.cli"
+    _drop_in(box, unit, f"[Service]\nExecStart=\nExecStart={python} /opt/leak.py {module} {' '.join(start[1:])}\n")
+    box.run("systemctl", "restart", unit)
+    leaking, others = story._pid(role), {name: story._pid(name) for name in story.roles if name != role}
+    restarts = int(box.property(unit, "NRestarts"))
+    started = time.monotonic()
+    story._until(lambda: int(box.property(unit, "NRestarts")) > restarts, f"{role} to be killed")
+    said = box.run("journalctl", "-u", unit, "-o", "cat", "-n", "200", "--no-pager").stdout
+    assert "status=9/KILL" in said, said[-2000:]
+    peak = int(box.run("cat", f"{MEMORY}/system.slice/{unit}/memory.max_usage_in_bytes").stdout)
+    assert peak <= limit_bytes, (peak, limit_bytes)
+    _drop_in(box, unit, None)
+    box.run("systemctl", "restart", unit)
+    story._until(lambda: story._runs_anew(role, leaking), f"{role} without its leak")
+    seconds = time.monotonic() - started
+    assert {name: story._pid(name) for name in others} == others, f"others than {role} were restarted"
+    story._inside("record", "1")
+    return seconds
+
+
+def _together(story: Story) -> str:
+    """All four in one slice of the budget's size, every library they read charged to it."""
+    box, units = story.box, [f"doorward-{role}.service" for role in story.roles]
+    for unit in units:
+        _drop_in(box, unit, "[Service]\nSlice=doorward.slice\n")
+    box.run("systemctl", "stop", "doorward.target", *units)
+    slice_text = f"[Slice]\nMemoryMax={BUDGET_MB * MB}\n"
+    box.run("sh", "-c", 'printf %s "$0" > /run/systemd/system/doorward.slice', slice_text)
+    box.run("systemctl", "daemon-reload")
+    box.run("python3", "-c", EVICT)
+    box.run("systemctl", "start", "doorward.target")
+    story._until(
+        lambda: story._status()["recorder"]["state"] in ("watching", "recording"), "the doorbell in its budget"
+    )
+    time.sleep(20)
+    faults = _major_faults(box)
+    time.sleep(40)
+    faults = _major_faults(box) - faults
+    recorder = story._status()["recorder"]
+    assert (recorder["frames_dropped"], recorder["packets_dropped"]) == (0, 0), recorder
+    restarts = {unit: box.property(unit, "NRestarts") for unit in units}
+    assert set(restarts.values()) == {"0"}, restarts
+    limit = int(box.run("cat", f"{MEMORY}/doorward.slice/memory.limit_in_bytes").stdout)
+    assert limit <= BUDGET_MB * MB, limit
+    return (
+        f"all four in one limit of {BUDGET_MB} MB, libraries and files charged to it "
+        f"({_charged_mb(box, 'doorward.slice')}): {recorder['frames']} frames, none dropped, "
+        f"{faults} pages read from disk again in 40 s, nobody killed"
+    )
+
+
+def _major_faults(box: Container) -> int:
+    told = box.run("grep", "^total_pgmajfault ", f"{MEMORY}/doorward.slice/memory.stat").stdout
+    return int(told.split()[1])
+
+
+def _drop_in(box: Container, unit: str, text: str | None) -> None:
+    path = f"/run/systemd/system/{unit}.d/limits.conf"
+    if text is None:
+        box.run("rm", path)
+    else:
+        box.run("sh", "-c", 'mkdir -p "${0%/*}" && printf %s "$1" > "$0"', path, text)
+    box.run("systemctl", "daemon-reload")
+
+
+if __name__ == "__main__":
+    print(limits(sys.argv[1]))
