@@ -27,11 +27,12 @@ from agent.owner.link import DeviceLink
 from agent.owner.reviewing import Review
 from agent.owner.trusting import offer_bundle, trust_root
 from agent.ports import Camera
+from agent.requester import saying
 from agent.requester.asking import Question
-from agent.requester.identity import SignedMessage
 from agent.requester.opening import OpenedDisclosure, open_disclosure
 from agent.requester.publishing import publish
 from agent.requester.receiving import News, NewsKind, Receiver
+from agent.requester.saying import SignedMessage
 from agent.requester.verifying import CheckOutcome
 from agent.roles import translation
 from agent.roles.solo import Solo
@@ -252,7 +253,7 @@ class Story:
 
     def _send(self, asker: Asker, title: str, question: Question, *, checked: bool = True) -> None:
         now_s = self._now_s()
-        signed = asker.requester.make_request(question, now_s=now_s, checked=checked)
+        signed = saying.make_request(asker.requester, question, now_s=now_s, checked=checked)
         publish(signed, asker.bus, now_s=now_s)
         self.outcome.requests.append(Asked(title, signed))
         self._tell.say(f"sent: {title}")

@@ -22,7 +22,9 @@ from agent import files
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
-from agent.requester.identity import Requester, SignedMessage
+from agent.requester import saying
+from agent.requester.identity import Requester
+from agent.requester.saying import SignedMessage
 
 __all__ = ["Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
 
@@ -106,10 +108,10 @@ def publish_pending(
     requester: Requester, outgoing: Outgoing, now_s: int, refused: Refusal, skip: Container[str] = ()
 ) -> None:
     """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
-    for name in requester.message_ids():
+    for name in saying.message_ids(requester):
         if name not in skip and not is_published(requester, name) and not outgoing.holds(_slot(name)):
             try:
-                signed = requester.signed(name)
+                signed = saying.signed(requester, name)
             except DoorwardError as error:
                 refused(name, error)
                 continue
@@ -145,7 +147,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
 def is_published(requester: Requester, message_id: str) -> bool:
     """Whether the broker has the request or bulletin, or what was said of the request since."""
-    return requester.mark(message_id).exists()
+    return saying.mark(requester, message_id).exists()
 
 
 def _slot(request_id: str, place: int = 0) -> str:

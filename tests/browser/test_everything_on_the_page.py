@@ -12,6 +12,7 @@ import pytest
 
 from agent.adapters.clock_system import SystemClock
 from agent.core.timebase import NS_PER_S
+from agent.requester import saying
 from agent.requester.asking import Question
 from agent.requester.publishing import publish
 from agent.requester.receiving import News
@@ -405,7 +406,7 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
             description=words,
             contact=Contact(name="<i>The desk</i>", phone="12345678"),
         )
-        signed = police.requester.make_request(question, now_s=now_s)
+        signed = saying.make_request(police.requester, question, now_s=now_s)
         with police.connected() as bus:
             publish(signed, bus, now_s=now_s)
         until(lambda: home.house.state_of(signed.id) == "pending", "the request")  # noqa: B023

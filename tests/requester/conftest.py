@@ -8,6 +8,7 @@ import pytest
 
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.core.media import Gop, StreamDescription
+from agent.requester import saying
 from agent.requester.asking import Question
 from agent.requester.identity import Asked, Requester
 from agent.wire.area import Circle
@@ -48,7 +49,7 @@ def requester(tmp_path: Path) -> Requester:
 
 @pytest.fixture
 def asked(requester: Requester) -> Asked:
-    return requester.asked(requester.make_request(question(), now_s=NOW_S).id)
+    return requester.asked(saying.make_request(requester, question(), now_s=NOW_S).id)
 
 
 def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) -> House:

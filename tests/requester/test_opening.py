@@ -24,6 +24,7 @@ from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
 from agent.media.join import probe
+from agent.requester import saying
 from agent.requester.clips import Continuity
 from agent.requester.identity import Asked, Requester
 from agent.requester.opening import OpenedDisclosure, open_disclosure
@@ -448,7 +449,8 @@ HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(1)> {{ 7*7 }} {% r
 
 def test_hostile_texts_are_text(requester: Requester, gops: list[Gop]) -> None:
     asked = requester.asked(
-        requester.make_request(
+        saying.make_request(
+            requester,
             question(case=HOSTILE[:64], description=HOSTILE, contact=Contact(name=HOSTILE[:90], phone="0123456")),
             now_s=NOW_S,
         ).id
@@ -482,7 +484,7 @@ def test_the_report_says_what_the_clock_was_worth(
 def test_a_polygon_is_described_and_drawn(requester: Requester, gops: list[Gop]) -> None:
     corners = ((52.368, 4.89), (52.368, 4.9), (52.374, 4.9), (52.374, 4.89))
     area = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in corners))
-    asked = requester.asked(requester.make_request(question(area=area), now_s=NOW_S).id)
+    asked = requester.asked(saying.make_request(requester, question(area=area), now_s=NOW_S).id)
     text = opened(requester, asked, filmed(gops).disclose(asked)).report.read_text()
     assert "a polygon of 4 corners" in text
     assert 'polygon points="' in text

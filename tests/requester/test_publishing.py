@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.bus import Acknowledged, Lost, Refused
 from agent.errors import ConfigurationError, NetworkError
+from agent.requester import saying
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import Outgoing, connection_lock, is_published, publish, publish_pending
 from agent.wire.topics import bulletins_filter, requests_filter
@@ -30,7 +31,7 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
     broker: FakeBroker, requester: Requester, asked: Asked
 ) -> None:
     bus = bus_of(broker)
-    signed = requester.signed(asked.request.id)
+    signed = saying.signed(requester, asked.request.id)
     assert not is_published(requester, signed.id)
     publish(signed, bus, now_s=NOW_S)
     assert is_published(requester, signed.id)
@@ -44,8 +45,8 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
 
 def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
     bus = bus_of(broker)
-    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
-    withdrawn = requester.withdraw(asked.request.id)
+    publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S)
+    withdrawn = saying.withdraw(requester, asked.request.id)
     assert not is_published(requester, asked.request.id)
     publish(withdrawn, bus, now_s=NOW_S)
     assert is_published(requester, asked.request.id)
@@ -57,14 +58,14 @@ def test_a_deletion_replaces_what_stood_there_and_stays_for_doors_that_are_off(
     broker: FakeBroker, requester: Requester, asked: Asked
 ) -> None:
     bus = bus_of(broker)
-    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
+    publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S)
     late_s = asked.request.not_after_s + 86_400
-    deletion = requester.state_deleted(asked.request.id, late_s)
+    deletion = saying.state_deleted(requester, asked.request.id, late_s)
     outgoing = Outgoing(bus)
     publish_pending(requester, outgoing, late_s, lambda *_: None)
     outgoing.pump()
     assert [message.payload for message in broker.retained.values()] == [deletion.envelope]
-    again = requester.state_deleted(asked.request.id, late_s + 5)
+    again = saying.state_deleted(requester, asked.request.id, late_s + 5)
     assert not is_published(requester, asked.request.id)
     assert again.envelope != deletion.envelope
     bus.stop()
@@ -72,7 +73,7 @@ def test_a_deletion_replaces_what_stood_there_and_stays_for_doors_that_are_off(
 
 def test_bulletins_stand_side_by_side_below_their_root(broker: FakeBroker, requester: Requester) -> None:
     bus = bus_of(broker)
-    posted = [requester.make_bulletin(f"Road {n}", "Closed.", not_after_s=NOW_S + 9) for n in (1, 2)]
+    posted = [saying.make_bulletin(requester, f"Road {n}", "Closed.", not_after_s=NOW_S + 9) for n in (1, 2)]
     outgoing = Outgoing(bus)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     outgoing.pump()
@@ -89,7 +90,7 @@ def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: 
     broker.freeze()
     later = threading.Timer(0.1, lambda: (broker.kill(), broker.start()))
     later.start()
-    publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=10)
+    publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=10)
     later.join()
     assert is_published(requester, asked.request.id)
     bus.stop()
@@ -99,7 +100,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(broker: FakeBroker, request
     broker.kill()
     bus = bus_of(broker)
     with pytest.raises(NetworkError, match="Nobody listens"):
-        publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=0.1)
+        publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=0.1)
     assert not is_published(requester, asked.request.id)
     bus.stop()
 
@@ -107,7 +108,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(broker: FakeBroker, request
 def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
     bus = bus_of(broker, "ab" * 8)  # a device's certificate: it may not ask
     with pytest.raises(NetworkError, match="may publish requests"):
-        publish(requester.signed(asked.request.id), bus, now_s=NOW_S, timeout_s=5)
+        publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=5)
     assert not is_published(requester, asked.request.id)
     bus.stop()
 
@@ -119,7 +120,7 @@ def test_what_is_expired_or_published_is_not_published_again(
     outgoing = Outgoing(bus)
     publish_pending(requester, outgoing, asked.request.not_after_s + 1, lambda *_: None)
     assert len(outgoing) == 0
-    publish(requester.signed(asked.request.id), bus, now_s=NOW_S)
+    publish(saying.signed(requester, asked.request.id), bus, now_s=NOW_S)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     assert len(outgoing) == 0
     bus.stop()

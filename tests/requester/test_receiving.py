@@ -16,6 +16,7 @@ from agent.core.media import Gop
 from agent.core.timebase import seconds
 from agent.core.transfer import HeldState, Outcome, ReceiverLimits
 from agent.errors import StorageError
+from agent.requester import saying
 from agent.requester.answers import AnswerFolder, answers
 from agent.requester.arriving import Arrivals
 from agent.requester.identity import Asked, Requester
@@ -280,7 +281,7 @@ def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outliv
 def test_an_answer_to_a_withdrawn_request_is_refused(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
 ) -> None:
-    requester.withdraw(asked.request.id, "Solved.")
+    saying.withdraw(requester, asked.request.id, "Solved.")
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert door.finished is not None
@@ -401,7 +402,7 @@ def test_requests_signed_by_another_process_are_published_by_a_running_service(
 ) -> None:
     while desk.step():
         pass
-    signed = requester.make_request(question(case="2027-0116"), now_s=NOW_S)
+    signed = saying.make_request(requester, question(case="2027-0116"), now_s=NOW_S)
     clock.boot_ns += seconds(2)
     while desk.step():
         pass
@@ -436,7 +437,9 @@ def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
     house: House,
     clock: TestClock,
 ) -> None:
-    spoiled = [requester.asked(requester.make_request(question(case=f"c{n}"), now_s=NOW_S).id) for n in range(6)]
+    spoiled = [
+        requester.asked(saying.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id) for n in range(6)
+    ]
     for each in spoiled:
         (each.folder / damage).write_bytes(b"spoiled")
     door = Door(broker, requester, house.disclose(asked), clock)

@@ -13,6 +13,7 @@ import pytest
 
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
+from agent.requester import saying
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.identity import Asked, Requester
 from agent.requester.verifying import CheckKind, CheckOutcome, Verification, verify_disclosure
@@ -338,7 +339,7 @@ def test_parts_that_nobody_announced_are_found(requester: Requester, asked: Aske
 
 
 def test_an_answer_to_one_request_is_none_to_another(requester: Requester, asked: Asked, house: House) -> None:
-    other = requester.asked(requester.make_request(question(case="2027-0115"), now_s=NOW_S).id)
+    other = requester.asked(saying.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     failed = verified(requester, other, house.disclose(asked)).failed
     assert failed is not None
     assert failed.kind is CheckKind.SEALED

@@ -31,12 +31,14 @@ from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.trusting import offer_bundle, trust_root
 from agent.ports import CameraEnd, Microphone
+from agent.requester import saying
 from agent.requester.asking import Question
 from agent.requester.bundles import make_bundle
-from agent.requester.identity import Requester, SignedMessage
+from agent.requester.identity import Requester
 from agent.requester.keys import load_key, make_key
 from agent.requester.publishing import publish
 from agent.requester.receiving import News, Receiver
+from agent.requester.saying import SignedMessage
 from agent.roles.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
@@ -184,7 +186,7 @@ class Asker:
             description="A bicycle was taken.",
             contact=Contact(name="The desk", email="desk@example.org"),
         )
-        signed = self.requester.make_request(question, now_s=now_s, checked=checked)
+        signed = saying.make_request(self.requester, question, now_s=now_s, checked=checked)
         with self.connected() as bus:
             publish(signed, bus, now_s=now_s)
         return signed

@@ -15,10 +15,12 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option, now_s
 from agent.cli.words import counted
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
+from agent.requester import saying
 from agent.requester.answers import answers_to
 from agent.requester.asking import Question, parse_circle, parse_time, read_polygon
-from agent.requester.identity import Requester, SignedMessage
+from agent.requester.identity import Requester
 from agent.requester.publishing import connection_lock, is_published, publish
+from agent.requester.saying import SignedMessage
 from agent.wire.area import Area
 from agent.wire.fields import Incident
 from agent.wire.messages import Contact
@@ -85,7 +87,7 @@ def request(
         description=description,
         contact=_contact(contact_name, contact_email, contact_phone),
     )
-    signed = who.make_request(question, now_s=at_s, audience=audience, checked=not unchecked)
+    signed = saying.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
     if not sign_only:
         _publish(who, signed, timeout, broker)
     _say_published(signed, published=not sign_only, what="request", as_json=as_json)
@@ -101,7 +103,7 @@ def request(
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
     """Take REQUEST back.  Answers that are on their way are refused from now on."""
     who = Requester.open(folder)
-    signed = who.withdraw(request_id, reason)
+    signed = saying.withdraw(who, request_id, reason)
     _publish(who, signed, timeout, broker)
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
@@ -135,7 +137,7 @@ def deleted(
         each.remove()
         with files.storage_errors(folder):
             shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
-    signed = who.state_deleted(request_id, now_s())
+    signed = saying.state_deleted(who, request_id, now_s())
     _publish(who, signed, timeout, broker)
     _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
 
@@ -162,7 +164,7 @@ def bulletin(
     who = Requester.open(folder)
     area = None if circle is None and polygon is None else _area(circle, polygon)
     until_s = now_s() + days * _DAY_S
-    signed = who.make_bulletin(title, description, not_after_s=until_s, area=area, audience=audience)
+    signed = saying.make_bulletin(who, title, description, not_after_s=until_s, area=area, audience=audience)
     _publish(who, signed, timeout, broker)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)
 
