@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-kernel test-browser test-home-assistant page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground test test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -34,6 +34,10 @@ test-browser: setup-test ## Go through the owner's page in a real browser, all o
 test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
 	@$(PYTHON) scripts/set_up.py home-assistant
 	@$(VENV)/bin/python -m tests.interop.home_assistant
+
+test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker (root, minutes)
+	@sh scripts/system-packages.sh test-install
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq
 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
