@@ -83,7 +83,7 @@ def stereo_source(folder: Path, _patch: pytest.MonkeyPatch) -> Microphone:
 
 def alsa_source(folder: Path, patch: pytest.MonkeyPatch) -> Microphone:
     """libasound's own plugins, without hardware: they give samples as fast as they are asked, so a clock is drawn."""
-    (folder / "tape.raw").write_bytes(tone(600))
+    (folder / "tape.raw").write_bytes(tone(1) * 600)
     (folder / "asound.conf").write_text(CARD.format(tape=folder / "tape.raw"))
     patch.setenv("ALSA_CONFIG_PATH", str(folder / "asound.conf"))
     return AlsaMicrophone("doorward", now_ns=lambda: FIRST_NS + time.monotonic_ns())

@@ -53,7 +53,8 @@ def check(name: str, holds: object, seen: object = "") -> None:
     say(f"{'ok' if holds else 'bad'} {name} {seen}".rstrip())
 
 
-def until(condition: Callable[[], bool], patience_s: float = 60) -> bool:
+def until(condition: Callable[[], bool], patience_s: float = 600) -> bool:
+    """An emulated machine on a busy one can be a hundred times slower than it is on a quiet one."""
     ends_s = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > ends_s:
@@ -203,10 +204,10 @@ def virtual_camera() -> None:
 
 
 @contextlib.contextmanager
-def device() -> Iterator[object]:
+def device(stall_s: float = 15.0) -> Iterator[object]:
     from agent.adapters.camera_picamera2 import PiCamera, PiMode
     from agent.adapters.state_folder import StateFolder
-    from agent.config import Configuration, Device
+    from agent.config import Camera, Configuration, Device
     from agent.owner.enrolling import enrol
     from agent.owner.keys import OwnerKeys
     from agent.owner.link import DeviceLink
@@ -220,7 +221,7 @@ def device() -> Iterator[object]:
         StateFolder(STATE).initialise(private_key_from_seed(os.urandom(32)))
     mode = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1000)
     solo = Solo(
-        Configuration(device=Device(state_dir=STATE)),
+        Configuration(device=Device(state_dir=STATE), camera=Camera(stall_s=stall_s)),
         open_camera=lambda: PiCamera(mode, make=VirtualPicamera2),
     )
     solo.start()
@@ -237,15 +238,18 @@ def device() -> Iterator[object]:
         solo.close()
 
 
-def record(seconds: float = 100_000) -> None:
-    """Ring and record, naming each segment once it is acknowledged; the host then cuts the power."""
+def record(seconds: float = 100_000, segments: int | None = None, stall_s: float = 15.0) -> None:
+    """Ring and record, naming each segment once it is acknowledged; the host then cuts the power.
+
+    Ends after so many `segments`, if that is said, or `seconds`.
+    """
     from agent.core.vault.names import SegmentId
 
-    with device() as solo:
+    with device(stall_s) as solo:
         named: set[SegmentId] = set()
         ends_s = time.monotonic() + seconds
         began_s, before = time.monotonic(), 0
-        while time.monotonic() < ends_s:
+        while time.monotonic() < ends_s and (segments is None or len(named) < segments):
             solo.press_button()  # type: ignore[attr-defined]
             time.sleep(0.5)
             for entry in solo.vault.entries():  # type: ignore[attr-defined]
@@ -281,12 +285,12 @@ def pi3() -> None:
     agent = Listener()
     frames = agent.frames
     agent.send(frames.Alive(delivering=True, well=True))
-    check("bridge_on_the_boards_chip", until(lambda: bool(agent.of(frames.BoardState)), 20), agent.heard[:2])
+    check("bridge_on_the_boards_chip", until(lambda: bool(agent.of(frames.BoardState))), agent.heard[:2])
     bridge.send_signal(signal.SIGTERM)
     bridge.wait()
     watchdog = [p.read_text().strip() for p in Path("/sys/class/watchdog").glob("*/identity")]
     check("watchdog", any("Broadcom" in name or "BCM" in name for name in watchdog), watchdog)
-    record(75)
+    record(1500, segments=3, stall_s=90.0)
 
 
 def borrow_dma_heaps() -> None:
