@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from agent.requester.receiving import News
-from tests.browser.browser import require_all
 from tests.browser.home import Home
-from tests.browser.house import a_house, phones
 from tests.scenarios.street import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(autouse=True)
-def all_of_it() -> None:
-    require_all()
-
-
-@pytest.fixture
-def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
-        yield Home(house, people)
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
 
 
 def test_that_footage_exists_can_be_told_without_showing_any(home: Home) -> None:

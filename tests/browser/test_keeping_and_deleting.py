@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.browser.browser import require_all
 from tests.browser.home import Home
-from tests.browser.house import a_house, phones
 from tests.scenarios.street import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(autouse=True)
-def all_of_it() -> None:
-    require_all()
-
-
-@pytest.fixture
-def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
-        yield Home(house, people)
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
 
 
 def test_an_event_is_kept_let_go_and_deleted_and_the_ledger_tells_of_it(home: Home) -> None:

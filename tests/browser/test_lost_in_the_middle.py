@@ -5,29 +5,18 @@ In a real browser, with `make test-browser`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import require_all
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE, PHONE, Phones, a_house, phones
 from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(autouse=True)
-def all_of_it() -> None:
-    require_all()
-
-
-@pytest.fixture
-def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
-        yield Home(house, people)
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(400),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
 
 
 def offline(people: Phones, who: str, is_so: bool = True) -> None:

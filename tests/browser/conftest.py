@@ -1,0 +1,32 @@
+"""What the browser's tests share: a claimed door with footage, where screenshots go, and who asks for minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.browser import require_all
+from tests.browser.home import Home
+from tests.browser.house import a_house, phones
+
+
+@pytest.fixture
+def all_of_it() -> None:
+    """For what takes minutes: with `make test-browser`, and skipped visibly otherwise."""
+    require_all()
+
+
+@pytest.fixture
+def home(all_of_it: None, tmp_path: Path, footage: Path) -> Iterator[Home]:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        yield Home(house, people)
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Of every page, to be looked at."""
+    folder = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
