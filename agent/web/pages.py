@@ -32,8 +32,8 @@ class Pages:
     """`authority_der`, `fingerprint`: what phones install; `name`: what owners call this doorbell."""
 
     DOCUMENTS: Final = (
-        "/setup", "/unlock", "/requests", "/requests/{id:str}", "/timeline", "/timeline/{event:str}", "/live",
-        "/history", "/settings", "/ledger",
+        "/setup", "/unlock", "/requests", "/requests/{id:str}", "/timeline", "/timeline/{event:str}", "/tips",
+        "/tips/{event:str}", "/live", "/history", "/settings", "/ledger",
     )  # fmt: skip
 
     def __init__(self, name: str, authority_der: bytes, fingerprint: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from agent.adapters.camera_file import FileCamera
 from agent.adapters.clock_system import SystemClock
 from agent.config import load
 from agent.core.timebase import BootNs, seconds
-from agent.ports import CameraEnd
+from agent.ports import CameraEnd, Microphone
 from agent.roles.solo import Solo
 from agent.wire.control import Frame
 from demo.ringing import RingingCamera
@@ -35,9 +35,17 @@ mdns = false
 class House:
     """One door and its page.  The owner is whoever claims it in a browser."""
 
-    def __init__(self, street: Street, footage: Path | None, *, broker_port: int | None = None) -> None:
+    def __init__(
+        self,
+        street: Street,
+        footage: Path | None,
+        *,
+        broker_port: int | None = None,
+        open_microphone: Callable[[], Microphone] | None = None,
+    ) -> None:
         self.street = street
         self.footage = footage
+        self._open_microphone = open_microphone
         self._broker_port = broker_port
         self._page_port = 0
         self.kit = ""
@@ -53,6 +61,7 @@ class House:
             solo = Solo(
                 load(path),
                 open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), self.solo.press_button),
+                open_microphone=self._open_microphone,
             )
         solo.start()
         assert solo.page is not None

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.browser import require_all
+from agent.wire.topics import cell_of
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
-from tests.scenarios.street import until
+from tests.scenarios.street import DOOR, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
-
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-
-
-@pytest.fixture(autouse=True)
-def all_of_it() -> None:
-    require_all()
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-
-
-@pytest.fixture
-def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
-        yield Home(house, people)
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
 
 
 def current(home: Home) -> Any:
@@ -35,7 +21,7 @@ def current(home: Home) -> Any:
 
 
 def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphrase_again(
-    tmp_path: Path, footage: Path
+    tmp_path: Path, footage: Path, screenshots: Path
 ) -> None:
     with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
         people.pair("ana")
@@ -64,7 +50,7 @@ def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphra
                await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();
                await page.getByRole("button", {name: "Done"}).click();
                await page.locator(".tile img[src^=blob]").first().waitFor();""",
-            shots=str(SCREENSHOTS),
+            shots=str(screenshots),
         )
         settings = house.solo.custodian.settings.current
         assert settings is not None
@@ -117,7 +103,7 @@ def test_more_than_the_configuration_allows_cannot_be_typed_and_is_not_signed(ho
     assert current(home) is None
 
 
-def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: Home) -> None:
+def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: Home, screenshots: Path) -> None:
     people = home.people
     people.go("ana", "/settings")
     people.run(
@@ -132,7 +118,7 @@ def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: H
            await page.getByLabel(/^Corners/).fill("0 0, 0.05 0, 0.05 0.05");
            await page.getByRole("button", {name: "Add zone"}).click();
            await page.getByText(/would have seen nothing so far/).waitFor();""",
-        shots=str(SCREENSHOTS),
+        shots=str(screenshots),
     )
     assert people.browser.troubles("ana") == []
 
@@ -186,3 +172,61 @@ def test_the_timeline_is_filtered_by_a_zone_from_what_the_films_show(home: Home)
            if (await page.locator(".tile").count()) throw new Error("nobody was in the corner");""",
     )
     assert people.browser.troubles("ana") == []
+
+
+def test_what_an_owner_set_who_has_left_is_given_back_whole(home: Home, screenshots: Path) -> None:
+    people = home.people
+    home.join("ben", home.invite("ana"), "ana")
+    people.go("ben", "/settings")
+    people.run(
+        "ben",
+        """await page.getByLabel("Days at most").fill("7");
+           await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("ben", "Sign")
+    until(lambda: current(home) is not None and current(home).max_age_days == 7, "the change")
+    people.go("ana", "/requests")
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByRole("button", {name: "Remove owner-2"}).click();')
+    people.sign("ana", "Remove")
+    people.go("ana", "/requests")
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByText("It stays in force").waitFor();
+           await page.screenshot({path: args.shots + "/settings-strange-phone-light.png"});
+           const found = await axe(page);
+           if (found.length) throw new Error(JSON.stringify(found));
+           await page.getByRole("button", {name: "Give all of it back"}).click();""",
+        shots=str(screenshots),
+    )
+    assert current(home).max_age_days == 7
+    people.sign("ana", "Sign and give back")
+    until(lambda: current(home).max_age_days is None, "the configuration's values")
+    people.run("ana", 'await page.getByText("It stays in force").waitFor({state: "detached"});')
+    assert people.browser.troubles("ana") == []
+
+
+def test_a_door_that_is_moved_on_the_page_hears_the_requests_of_where_it_stands_now(home: Home) -> None:
+    people, police = home.people, home.police
+    far = -0.15
+    assert cell_of(DOOR[0] + far, DOOR[1]) != cell_of(*DOOR)
+    unheard = police.ask("2026-70", north=far)
+    heard = home.asked("2026-71")
+    assert home.house.state_of(unheard.id) == ""
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByLabel("Latitude").fill(String(args.lat));
+           await page.locator("#settings-place").getByRole("button", {name: "Sign and save"}).click();""",
+        lat=round(DOOR[0] + far, 4),
+    )
+    people.sign("ana", "Sign")
+    until(lambda: current(home) is not None and current(home).position is not None, "the move")
+    # What waits in the new cell for whoever comes to listen is heard at once; what is asked in the old one no longer.
+    until(lambda: home.house.state_of(unheard.id) == "pending", "the request of the new place")
+    old = police.ask("2026-72")
+    new = police.ask("2026-73", north=far)
+    until(lambda: home.house.state_of(new.id) == "pending", "a new request of the new place")
+    assert home.house.state_of(old.id) == ""
+    assert home.house.state_of(heard) == "pending", "what matched before the move waits on"

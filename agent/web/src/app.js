@@ -14,6 +14,7 @@ import { requests } from "./pages/requests.js";
 import { settings } from "./pages/settings.js";
 import { setup } from "./pages/setup.js";
 import { event } from "./pages/event.js";
+import { tips } from "./pages/tips.js";
 import { timeline } from "./pages/timeline.js";
 import { unlock } from "./pages/unlock.js";
 
@@ -22,6 +23,8 @@ const ROUTES = [
   [/^\/requests\/([0-9a-f]{32})$/, request],
   [/^\/timeline$/, timeline],
   [/^\/timeline\/([a-z2-7]{26})$/, event],
+  [/^\/tips$/, tips],
+  [/^\/tips\/([a-z2-7]{26})$/, tips],
   [/^\/live$/, live],
   [/^\/history$/, history],
   [/^\/settings$/, settings],

@@ -8,8 +8,9 @@ import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
 import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
 import * as reviewing from "./owner/reviewing.js";
-import { changeSettings } from "./owner/setting.js";
+import { areStrange, changeSettings, resetSettings } from "./owner/setting.js";
 import * as store from "./owner/store.js";
+import * as tipping from "./owner/tipping.js";
 import * as trusting from "./owner/trusting.js";
 import { fileKey, identityToRecipient } from "./wire/age.js";
 import { hex, randomBytes, utf8 } from "./wire/bytes.js";
@@ -268,6 +269,14 @@ const operations = {
     return reviewing.gapsOf(found);
   },
 
+  async takers() {
+    return tipping.takers();
+  },
+
+  async tip({ passphrase, ...matter }) {
+    return tipping.sendTip(matter, await keys.unlock(passphrase), whicheverOpens);
+  },
+
   async bulletins() {
     return reviewing.bulletins(opener());
   },
@@ -294,6 +303,14 @@ const operations = {
 
   async set({ changes, passphrase }) {
     await changeSettings(changes, await keys.unlock(passphrase));
+  },
+
+  async strangeSettings() {
+    return areStrange();
+  },
+
+  async resetSettings({ passphrase }) {
+    await resetSettings(await keys.unlock(passphrase));
   },
 
   /** What stays in this browser: an address for contact cards. */

@@ -2,12 +2,13 @@
 import { FormatError } from "../errors.js";
 import { concat } from "../wire/bytes.js";
 import { boxes } from "../wire/segment.js";
+import { asHeard, soundOf, withTrackOf } from "./sound.js";
 
 const bad = () => new FormatError("error.format", { what: "MP4" });
-const inside = (data, [start, end], skip = 8) => data.subarray(start + skip, end);
-const find = (data, kind) => boxes(data).find((box) => box[2] === kind);
+export const inside = (data, [start, end], skip = 8) => data.subarray(start + skip, end);
+export const find = (data, kind) => boxes(data).find((box) => box[2] === kind);
 
-function descend(data, ...path) {
+export function descend(data, ...path) {
   let at = data;
   for (const kind of path) {
     const box = find(at, kind);
@@ -37,26 +38,34 @@ function timescaleOf(moov) {
   return view.getUint32(mdhd[0] === 1 ? 20 : 12);
 }
 
-/** One film of several segments, `{media, start}` with `start` in ms: nothing is encoded anew, only moved in time. */
+/** One film of several segments, `{media, start, sound}` with `start` in ms and `sound` where there is some to go along:
+ *  nothing is encoded anew, only moved in time. */
 export function join(segments) {
   const first = segments[0];
-  const firstMoov = inside(first.media, find(first.media, "moov") ?? [0, 0]);
+  const heard = segments.find((each) => each.sound)?.sound;
   const parts = [];
   let sequence = 0;
-  for (const { media, start } of segments) {
-    const moov = inside(media, find(media, "moov") ?? [0, 0]);
-    if (codecOf(media) !== codecOf(first.media)) throw new FormatError("error.cannot-join");
-    const offset = BigInt(Math.round(((start - first.start) / 1000) * timescaleOf(moov)));
+  const fragments = (media, start, own) => {
+    const offset = BigInt(Math.round(((start - first.start) / 1000) * timescaleOf(descend(media, "moov"))));
     for (const box of boxes(media)) {
-      const isHead = box[2] === "ftyp" || box[2] === "moov";
-      if (isHead ? media === first.media : box[2] === "moof" || box[2] === "mdat") {
-        const piece = media.slice(box[0], box[1]);
-        if (box[2] === "moof") move(piece, ++sequence, offset);
-        parts.push(piece);
-      }
+      if (box[2] !== "moof" && box[2] !== "mdat") continue;
+      const piece = media.slice(box[0], box[1]);
+      if (box[2] === "moof") move(own(piece), ++sequence, offset);
+      parts.push(piece);
     }
+  };
+  for (const box of boxes(first.media)) {
+    const head = first.media.slice(box[0], box[1]);
+    if (box[2] === "ftyp") parts.push(head);
+    if (box[2] === "moov") parts.push(heard ? withTrackOf(head, heard) : head);
   }
-  if (!firstMoov.length) throw bad();
+  for (const { media, start, sound } of segments) {
+    if (codecOf(media) !== codecOf(first.media)) throw new FormatError("error.cannot-join");
+    fragments(media, start, (piece) => piece);
+    if (!sound) continue;
+    if (soundOf(sound).type !== soundOf(heard).type || soundOf(sound).rate !== soundOf(heard).rate) throw new FormatError("error.cannot-join");
+    fragments(sound, start, asHeard);
+  }
   return concat(...parts);
 }
 

@@ -1,18 +1,36 @@
 // Plays the segments of a clip one behind the other: as one stream where the browser can (Media Source Extensions),
 // one after the other where it cannot.  Segments are opened as they are needed, the next one ahead of time.
-import { codecOf } from "./fmp4.js";
+import { FormatError } from "../errors.js";
+import { concat } from "../wire/bytes.js";
+import { codecOf, join } from "./fmp4.js";
+import { silence, soundOf } from "./sound.js";
 
 const AHEAD_S = 12;
 
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
 
-/** `segments`: `{id, start, end}` in ms; `load(id)` gives `{media}`.  Returns a function that stops everything. */
-export function play(video, segments, load, { onError, stream = canStream() } = {}) {
-  const playing = new AbortController();
-  const started = stream ? playStream(video, segments, load, playing.signal) : playInTurn(video, segments, load, playing.signal);
-  started.catch((error) => {
-    if (!playing.signal.aborted) onError?.(error);
-  });
+/**
+ * `segments`: `{id, start, end, sound}` in ms; `load(id)` gives `{media}`, `hear(id)` the sound of those that have some.
+ * Sound never costs the picture: what cannot be heard is told to `onError`, and the film goes on without.  Returns a
+ * function that stops everything.
+ */
+export function play(video, segments, load, { onError, hear, stream = canStream() } = {}) {
+  let playing;
+  function begin(ear) {
+    playing = new AbortController();
+    const { signal } = playing;
+    const failed = (error) => {
+      if (signal.aborted) return;
+      onError?.(ear ? new FormatError("error.sound-broken") : error);
+      if (!ear) return;
+      playing.abort();
+      begin(undefined);
+    };
+    if (ear) video.addEventListener("error", failed, { signal });
+    const ears = ear && listening(ear, (error) => signal.aborted || onError?.(error));
+    (stream ? playStream : playInTurn)(video, segments, load, ears, signal).catch(failed);
+  }
+  begin(hear && segments.some((each) => each.sound) ? hear : undefined);
   return () => {
     playing.abort();
     video.pause();
@@ -21,7 +39,24 @@ export function play(video, segments, load, { onError, stream = canStream() } = 
   };
 }
 
-async function playStream(video, segments, load, signal) {
+/** `(segment)` gives its sound, or null where there is none or none that can be heard: said once. */
+function listening(hear, say) {
+  let isSaid = false;
+  return async ({ id, sound }) => {
+    if (!sound) return null;
+    try {
+      const media = await hear(id);
+      soundOf(media);
+      return media;
+    } catch (error) {
+      if (!isSaid) say(error instanceof FormatError ? new FormatError("error.sound-broken") : error);
+      isSaid = true;
+      return null;
+    }
+  };
+}
+
+async function playStream(video, segments, load, ears, signal) {
   const managed = "ManagedMediaSource" in globalThis && !("MediaSource" in globalThis);
   const source = managed ? new globalThis.ManagedMediaSource() : new MediaSource();
   if (managed) video.disableRemotePlayback = true;
@@ -30,7 +65,10 @@ async function playStream(video, segments, load, signal) {
   await once(source, "sourceopen", signal);
   URL.revokeObjectURL(url);
   const from = segments[0].start;
+  const first = ears && (await firstHeard(segments, ears));
+  if (signal.aborted) return;
   let buffer;
+  let sounds;
   // Two clips of one event have a pause between them: nothing was recorded there, so nothing is waited for.
   video.addEventListener("waiting", () => jumpPause(video), { signal });
   for (const [i, segment] of segments.entries()) {
@@ -40,6 +78,7 @@ async function playStream(video, segments, load, signal) {
     const type = `video/mp4; codecs="${codecOf(media)}"`;
     if (!buffer) {
       buffer = source.addSourceBuffer(type);
+      if (first) sounds = source.addSourceBuffer(first.type);
       source.duration = (segments.at(-1).end - from) / 1000;
     } else {
       buffer.changeType?.(type);
@@ -47,9 +86,29 @@ async function playStream(video, segments, load, signal) {
     buffer.timestampOffset = (segment.start - from) / 1000;
     buffer.appendBuffer(media);
     await once(buffer, "updateend", signal);
+    if (sounds) {
+      const heard = await ears(segment);
+      if (signal.aborted) return;
+      sounds.timestampOffset = buffer.timestampOffset;
+      sounds.appendBuffer(concat(first.head, silence(first, segment.end - segment.start)));
+      await once(sounds, "updateend", signal);
+      if (heard && !signal.aborted) {
+        sounds.appendBuffer(heard);
+        await once(sounds, "updateend", signal);
+      }
+    }
     if (i === 0) video.play().catch(() => {});
   }
   if (source.readyState === "open") source.endOfStream();
+}
+
+/** A player has to know of all its tracks before it gets the first. */
+async function firstHeard(segments, ears) {
+  for (const segment of segments) {
+    const media = await ears(segment);
+    if (media) return soundOf(media);
+  }
+  return null;
 }
 
 function jumpPause(video) {
@@ -68,14 +127,18 @@ async function needed(video, at, signal) {
   }
 }
 
-async function playInTurn(video, segments, load, signal) {
-  let next = load(segments[0].id);
+async function playInTurn(video, segments, load, ears, signal) {
+  const film = async (segment) => {
+    const [{ media }, sound] = await Promise.all([load(segment.id), ears?.(segment)]);
+    return sound ? join([{ media, sound, start: segment.start }]) : media;
+  };
+  let next = film(segments[0]);
   for (const [i] of segments.entries()) {
-    const { media } = await next;
+    const media = await next;
     if (signal.aborted) return;
     const url = URL.createObjectURL(new Blob([media], { type: "video/mp4" }));
     video.src = url;
-    if (segments[i + 1]) next = load(segments[i + 1].id);
+    if (segments[i + 1]) next = film(segments[i + 1]);
     video.play().catch(() => {});
     await once(video, "ended", signal);
     URL.revokeObjectURL(url);

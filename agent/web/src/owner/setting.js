@@ -28,6 +28,28 @@ export async function readSettings(met) {
 export async function changeSettings(changes, keys) {
   const met = await meet();
   const { sha256, matter } = await readSettings(met);
+  await signed(met, sha256, matter, changes, keys);
+}
+
+/** Whether what is set was signed by nobody who is an owner now, so that nothing can be built upon it. */
+export async function areStrange() {
+  const met = await meet();
+  try {
+    await readSettings(met);
+    return false;
+  } catch (error) {
+    if (!(error instanceof OpenError)) throw error;
+    return true;
+  }
+}
+
+/** Gives everything back to the configuration, whoever set it. */
+export async function resetSettings(keys) {
+  const { sha256 } = await ask("settings");
+  await signed(await meet(), sha256, {}, {}, keys);
+}
+
+async function signed(met, sha256, matter, changes, keys) {
   const wanted = Object.fromEntries(Object.entries({ ...matter, ...changes }).filter(([, value]) => value !== null));
   await state("settings", met.device, { previous: sha256, ...wanted }, keys.approval);
   await meet();

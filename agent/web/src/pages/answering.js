@@ -34,7 +34,7 @@ export function answering(content, review) {
 
   const clips = review.clips.map((clip, i) => clipCard(clip, i, chosen, update, (video, segments) => {
     stop();
-    stop = play(video, segments, (id) => call("segment", { id }), { onError: (error) => say(explain(error)) });
+    stop = play(video, segments, (id) => call("segment", { id }), { hear: (id) => call("sound", { id }), onError: (error) => say(explain(error)) });
   }));
   content.append(
     h("h2", t("request.matches", { n: review.clips.length })),
@@ -63,7 +63,8 @@ export function answering(content, review) {
 function framed(clip, i, start) {
   const [first, last] = [clip.segments[0], clip.segments.at(-1)];
   const name = t("clip.name", { number: i + 1, from: clock(first.start), length: length(last.end - first.start) });
-  const video = h("video", { controls: true, playsInline: true, muted: true, hidden: true, "aria-label": name });
+  const isHeard = clip.segments.some((each) => each.sound);
+  const video = h("video", { controls: true, playsInline: true, muted: !isHeard, hidden: true, "aria-label": name });
   const still = poster(clip.poster, name);
   const frame = h(
     "div.frame",
@@ -79,7 +80,7 @@ function framed(clip, i, start) {
   return { frame, begin, name, first, last };
 }
 
-function clipCard(clip, i, chosen, update, start) {
+export function clipCard(clip, i, chosen, update, start) {
   const { frame, begin, name, first, last } = framed(clip, i, start);
   const boxes = clip.segments.map((each) =>
     h("input", {
@@ -302,7 +303,7 @@ export function agreeing(content, review) {
         const own = clip.segments.filter((each) => isShared(each.id));
         return lookCard({ ...clip, segments: own }, i, (video, segments) => {
           stop();
-          stop = play(video, segments, (id) => call("segment", { id }), { onError: (error) => say(explain(error)) });
+          stop = play(video, segments, (id) => call("segment", { id }), { hear: (id) => call("sound", { id }), onError: (error) => say(explain(error)) });
         });
       }),
     ),

@@ -1,5 +1,6 @@
 // One event: played, saved as a film, kept from the rolling vault, or deleted.
 import { go } from "../app.js";
+import { FormatError } from "../errors.js";
 import { join } from "../media/fmp4.js";
 import { play } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
@@ -9,30 +10,37 @@ import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from 
 
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 
-export async function event(content, name) {
+/** `{event, segments}` of one event, as the doorbell has it now; null when nothing of it is left. */
+export async function readEvent(name) {
   const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
   const found = events.find((each) => each.event === name);
-  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
-  if (!found) {
-    content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
-    return undefined;
-  }
+  if (!found) return null;
   const { segments } = await ask("list", { from_ms: found.start_ms, to_ms: found.end_ms + 1 });
   const own = segments
     .filter((each) => each.event === name)
-    .map(({ id, start_ms: start, end_ms: end, held_until_s: held }) => ({ id, start, end, held }));
-  if (!own.length) {
+    .map(({ id, start_ms: start, end_ms: end, held_until_s: held, sound, whole }) => ({ id, start, end, held, sound, whole }));
+  return own.length ? { event: found, segments: own } : null;
+}
+
+export async function event(content, name) {
+  const read = await readEvent(name);
+  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
+  if (!read) {
     content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
     return undefined;
   }
+  const { event: found, segments: own } = read;
   const title = t(`event.${found.kind || "motion"}`);
-  const video = h("video.stage", { controls: true, playsInline: true, muted: true, "aria-label": `${title}, ${dateAndClock(found.start_ms)}` });
+  const isHeard = own.some((each) => each.sound);
+  const video = h("video.stage", { controls: true, playsInline: true, muted: !isHeard, "aria-label": `${title}, ${dateAndClock(found.start_ms)}` });
   const problem = h("p.problem", { role: "alert" });
-  const save = h("button", { type: "button", onclick: () => saveFilm(own, found, save, problem) }, t("event.save"));
+  const withSound = h("input", { type: "checkbox" });
+  const save = h("button", { type: "button", onclick: () => saveFilm(own, found, withSound.checked, save, problem) }, t("event.save"));
+  const [keep, ...more] = keeping(own, () => go(`/timeline/${name}`, { replace: true }));
   let stop = () => {};
   const start = (from) => {
     stop();
-    stop = play(video, own.slice(from), (id) => call("segment", { id }), { onError: (error) => (problem.textContent = explain(error)) });
+    stop = play(video, own.slice(from), (id) => call("segment", { id }), { hear: (id) => call("sound", { id }), onError: (error) => (problem.textContent = explain(error)) });
   };
   content.append(
     h("h1", `${title}, ${clock(found.start_ms)}`),
@@ -40,8 +48,9 @@ export async function event(content, name) {
     video,
     problem,
     h("ol.scrub", { "aria-label": t("event.moments") }, own.map((each, i) => h("li", h("button.small", { type: "button", onclick: () => start(i) }, exact(each.start))))),
-    h("div.row.actions", save, ...keeping(own, () => go(`/timeline/${name}`, { replace: true }))),
-    h("p.quiet", t("event.sealed")),
+    isHeard ? h("label.tick", withSound, h("span", t("event.save.sound"))) : "",
+    h("div.row.actions", save, keep, h("a.button", { href: `/tips/${name}` }, t("tip.about")), ...more),
+    h("p.quiet", t(isHeard ? "event.sealed.sound" : "event.sealed")),
   );
   start(0);
   return () => stop();
@@ -77,13 +86,16 @@ function keeping(segments, again) {
   ].filter(Boolean);
 }
 
-async function saveFilm(segments, found, button, problem) {
+async function saveFilm(segments, found, withSound, button, problem) {
   problem.textContent = "";
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   try {
     const opened = [];
-    for (const { id, start } of segments) opened.push({ start, media: (await call("segment", { id })).media });
+    for (const { id, start, sound } of segments) {
+      opened.push({ start, media: (await call("segment", { id })).media, sound: withSound && sound ? await heard(id) : null });
+    }
+    if (opened.some((each) => each.sound === undefined)) problem.textContent = t("error.sound-broken");
     const url = URL.createObjectURL(new Blob([join(opened)], { type: "video/mp4" }));
     const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
     h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
@@ -94,4 +106,14 @@ async function saveFilm(segments, found, button, problem) {
   }
   button.disabled = false;
   button.removeAttribute("aria-busy");
+}
+
+/** The sound of one moment; undefined when it does not open, for the film is saved without it then. */
+async function heard(id) {
+  try {
+    return await call("sound", { id });
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return undefined;
+  }
 }

@@ -10,7 +10,7 @@ export async function requests(content) {
   content.append(h("h1", t("requests.title")));
   const place = h("div");
   const news = h("div");
-  content.append(place, news);
+  content.append(place, news, h("section", h("h2", t("tip.section")), h("p.quiet", t("tip.lead")), h("a.button", { href: "/tips" }, t("tip.title"))));
   let shown = "";
   async function refresh() {
     const answer = await call("requests");

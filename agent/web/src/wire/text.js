@@ -15,3 +15,7 @@ export function isPlain(words, most) {
     !FORBIDDEN.test(words) && !MARKS.test(words) && !LINK.test(words)
   );
 }
+
+/** Everything repaired that can be repaired without changing the words; links stay, and stay a fault. */
+export const cleaned = (text) =>
+  text.normalize("NFC").replaceAll(/[\t\n\r\p{Z}]/gu, " ").replaceAll(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, "").normalize("NFC").replaceAll(/ +/g, " ").trim();

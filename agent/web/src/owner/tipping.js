@@ -1,0 +1,65 @@
+// Tells one requester something unasked, without saying who does (agent/owner/tipping.py): words and pictures are sealed
+// here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends them.
+import { PageError } from "../errors.js";
+import { rewrap, sealTo, split } from "../wire/age.js";
+import { base64, hex, randomBytes, sha256hex } from "../wire/bytes.js";
+import { isShareable, posterOf } from "../wire/segment.js";
+import { encode } from "../wire/strictjson.js";
+import { cleaned, isPlain } from "../wire/text.js";
+import { meet } from "./meeting.js";
+import { fetchPoster, fetchSegment, trusted } from "./reviewing.js";
+import { state } from "./stating.js";
+
+const MOST_CHARACTERS = 2000;
+
+/** Who takes tips, of those this owner trusts. */
+async function takersAt(met) {
+  const { store } = await trusted(met);
+  return [...store.bundles].flatMap(([root, bundle]) =>
+    bundle.requesters.filter((each) => each.tips && each.keys.some((key) => !key.revoked)).map((each) => ({ ...each, root })),
+  );
+}
+
+export async function takers() {
+  return (await takersAt(await meet())).map(({ root, id, name, kind }) => ({ root, id, name, kind }));
+}
+
+/**
+ * Has the doorbell send it; the tip's id.  `posters`: stills, by the segment they begin; `opens(open)` does `open(key)`
+ * with the key that can.
+ */
+export async function sendTip({ root, requester, text, segments, posters }, keys, opens) {
+  if (!text && !segments.length && !posters.length) throw new PageError("error.nothing-told");
+  const met = await meet();
+  const taker = (await takersAt(met)).find((each) => each.root === root && each.id === requester);
+  if (!taker) throw new PageError("error.takes-no-tips");
+  const headers = [];
+  const items = async (ids, fetchOne, fileOf) => {
+    const made = [];
+    for (const id of ids) {
+      made.push(
+        await opens(async (identity) => {
+          const { record, data } = await fetchOne(id, met.device, identity);
+          if (!isShareable(record)) throw new PageError("error.cannot-share");
+          const header = await rewrap(data.subarray(0, split(data)), identity, taker.tips);
+          headers.push(header);
+          return { id, payload_sha256: fileOf(record).sha256_payload, header_sha256: await sha256hex(header) };
+        }),
+      );
+    }
+    return made.length ? made : undefined;
+  };
+  const matter = {
+    tip: hex(randomBytes(16)), audience: root, requester, reply: taker.tips, message: text ? await sealed(text, taker.tips) : undefined,
+    segments: await items(segments, fetchSegment, (record) => record.file), posters: await items(posters, fetchPoster, posterOf),
+  };
+  const answer = await state("tip", met.device, matter, keys.approval, headers);
+  await meet();
+  return answer.disclosure;
+}
+
+async function sealed(text, recipient) {
+  const words = cleaned(text);
+  if (!isPlain(words, MOST_CHARACTERS)) throw new PageError("error.tip-text");
+  return base64(await sealTo(encode({ v: 1, text: words }), recipient));
+}
