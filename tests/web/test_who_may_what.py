@@ -49,7 +49,8 @@ SPECIFIED = {
         )
     },
     **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",
-             "/timeline", "/timeline/{event:str}", "/tips", "/tips/{event:str}", "/live", "/history", "/settings", "/ledger"), Mark.PAIRED),
+             "/timeline", "/timeline/{event:str}", "/tips", "/tips/{event:str}", "/live",
+             "/history", "/settings", "/ledger"), Mark.PAIRED),
     **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest"), Mark.ANYONE),
 }  # fmt: skip
 
