@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import structlog
 
-from agent.adapters import motion_kernel
 from agent.adapters.claim import Claim
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.disk_real import RealDisk
@@ -28,7 +27,7 @@ from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.supervision import Supervision
 from agent.adapters.wear import wear
-from agent.config import CameraKind, Configuration, overlaid
+from agent.config import Configuration, overlaid
 from agent.core.handover import (
     LivePiece,
     Looking,
@@ -47,20 +46,18 @@ from agent.core.handover import (
     WhoLooks,
     WhoMayOpen,
 )
-from agent.core.motion.settings import MotionSettings
-from agent.core.recovery import Recovery, Step
+from agent.core.recovery import Step
 from agent.core.retention import Limits
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
 from agent.roles import translation
 from agent.roles.in_force import is_private_now, settings_of
-from agent.roles.opining import make_opinion
 from agent.roles.panel import PanelSide
 from agent.roles.recorder_watch import RecorderWatch
+from agent.roles.recording import Stand, make_recorder
 from agent.roles.scrubbing import scrubbing
 from agent.services.live import LiveMaker
-from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.vault import Sealing, Vault
 
@@ -120,33 +117,27 @@ class RecorderRole:
         self._take(sealers)
         self._live_maker = LiveMaker(self.vault, self._clock, sealers.device)
         self._showing = threading.Thread(target=self._live_maker.run, args=(_Shelf(live),), name="live")
-        encoder = translation.encoder_choice(configuration)
+        self._encoder = translation.encoder_choice(configuration)
         self._scrub = Scrub(self.vault, None, self, configuration.vault.scrub_bytes_per_day)
         self._scrubbing = threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub")
         self._exits = RecoveryFile(self._own)
-        panel = configuration.panel
-        self.recorder = Recorder(
-            open_camera or (lambda: translation.camera(self._configuration, encoder, self.recorder.relief)),
+        stand = Stand(
             self.vault,
             self._clock,
-            SystemEntropy(),
             self,
-            _settings(configuration),
             self._held,
-            recovery=Recovery(
-                supervised=supervision.supervised,
-                network=configuration.camera.kind is CameraKind.RTSP,
-                exits=self._exits.load(),
-            ),
-            private=panel is not None and panel.privacy is not None,
-            make_passes=motion_kernel.load().make_passes,
-            open_microphone=translation.open_microphone(configuration),
             live=self._live_maker,
-            opinion=make_opinion(configuration, self),
+            exits=self._exits.load(),
+            supervised=supervision.supervised,
         )
+        self.recorder = make_recorder(configuration, stand, open_camera or self._open_camera)
+        panel = configuration.panel
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._settle(self._ask(WhichSettings(), SettingsAre).payload)
         self.panel = PanelSide(panel, configuration_file, self.recorder, self) if panel is not None else None
+
+    def _open_camera(self) -> Camera:
+        return translation.camera(self._configuration, self._encoder, self.recorder.relief)
 
     def _settle(self, payload: bytes) -> None:
         """Act by what an owner has set over the file."""
@@ -292,14 +283,3 @@ class _Shelf:
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
         return self._custodian.ask(LivePiece(number, piece, pieces, data), Looking, patience_s=0.0).now
-
-
-def _settings(configuration: Configuration) -> RecorderSettings:
-    clips = configuration.clips
-    return RecorderSettings(
-        MotionSettings(),
-        translation.zone_map(configuration.motion),
-        translation.event_settings(clips),
-        translation.writer_settings(clips),
-        configuration.camera.stall_s,
-    )

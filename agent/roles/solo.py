@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from agent.adapters import motion_kernel
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.control_socket import ControlSocket
 from agent.adapters.courier import EveryCourier
@@ -37,13 +36,12 @@ from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
-from agent.config import Broker, CameraKind, Configuration, Page, exceeded, overlaid
+from agent.config import Broker, Configuration, Page, exceeded, overlaid
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.events import TriggerKind
-from agent.core.motion.settings import MotionSettings
 from agent.core.opinion.eye import Eye
-from agent.core.recovery import Recovery, Step
+from agent.core.recovery import Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
@@ -52,8 +50,8 @@ from agent.roles import translation
 from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import is_private_now, place_of
-from agent.roles.opining import make_opinion
 from agent.roles.panel import PanelSide
+from agent.roles.recording import Stand, make_recorder
 from agent.roles.requests import inbox_settings
 from agent.roles.scrubbing import scrubbing
 from agent.services.courier import Delivery
@@ -61,7 +59,6 @@ from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.home import HomeDesk, HomeKeeper
 from agent.services.live import LiveMaker
 from agent.services.live_shelf import LiveShelf
-from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.uplink import Uplink
 from agent.services.vault import Sealing, Vault
@@ -142,49 +139,27 @@ class Solo:
         self._live = LiveShelf()
         self._live_maker = LiveMaker(self.vault, self._clock, self.device.id)
         self.custodian.control.offer("live", self._live.answer)
-        encoder = translation.encoder_choice(configuration)
+        self._encoder = translation.encoder_choice(configuration)
         self._exits = RecoveryFile(configuration.device.state_dir)
-        panel = configuration.panel
-        self.recorder = Recorder(
-            open_camera or (lambda: translation.camera(self._configuration, encoder, self.recorder.relief)),
-            self.vault,
-            self._clock,
-            self._entropy,
-            notifier,
-            RecorderSettings(
-                MotionSettings(),
-                translation.zone_map(configuration.motion),
-                translation.event_settings(configuration.clips),
-                translation.writer_settings(configuration.clips),
-                configuration.camera.stall_s,
-            ),
-            lambda: self.custodian.held(self.vault.totals().segments),
-            recovery=Recovery(
-                supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
-                network=configuration.camera.kind is CameraKind.RTSP,
-                exits=self._exits.load(),
-            ),
-            # Until somebody has read the privacy switch, it counts as on.
-            private=panel is not None and panel.privacy is not None,
-            make_passes=motion_kernel.load().make_passes,
-            open_microphone=open_microphone or translation.open_microphone(configuration),
-            live=self._live_maker,
-            opinion=make_opinion(configuration, notifier, open_eye),
-        )
-        self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
-        self.uplink: Uplink | None = None
-        if bus is None and configuration.broker is not None:
-            bus = MqttBus(_bus_settings(configuration.broker, self.device.id))
-        if bus is not None:
-            self.uplink = Uplink(
-                bus,
-                self.custodian,
-                outbox,
+        self.recorder = make_recorder(
+            configuration,
+            Stand(
+                self.vault,
                 self._clock,
-                device=self.device.id,
-                requests_filter=requests_filter(cell_of(*position)) if position is not None else None,
-                chunk_bytes=configuration.broker.chunk_bytes if configuration.broker else 64 << 10,
-            )
+                notifier,
+                held=lambda: self.custodian.held(self.vault.totals().segments),
+                live=self._live_maker,
+                exits=self._exits.load(),
+                supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
+            ),
+            open_camera or self._open_camera,
+            open_microphone=open_microphone,
+            open_eye=open_eye,
+        )
+        panel = configuration.panel
+        self.panel = PanelSide(panel, configuration_file, self.recorder, notifier) if panel is not None else None
+        self.uplink = self._make_uplink(bus, outbox, position)
+        if self.uplink is not None:
             self.custodian.requests.wake_uplink = self.uplink.wake
         self._settle()
         self.custodian.settings.changed = self._settle
@@ -194,6 +169,26 @@ class Solo:
         self._control = ControlSocket(folder.control, self.page.answer if self.page else self.custodian.control.answer)
         self._scrub = Scrub(self.vault, self.device, notifier, configuration.vault.scrub_bytes_per_day)
         self._threads: list[threading.Thread] = []
+
+    def _open_camera(self) -> Camera:
+        return translation.camera(self._configuration, self._encoder, self.recorder.relief)
+
+    def _make_uplink(self, bus: Bus | None, outbox: DiskOutbox, position: tuple[float, float] | None) -> Uplink | None:
+        """Over `bus`, or else the broker's that the configuration names; None without either."""
+        broker = self._configuration.broker
+        if bus is None and broker is not None:
+            bus = MqttBus(_bus_settings(broker, self.device.id))
+        if bus is None:
+            return None
+        return Uplink(
+            bus,
+            self.custodian,
+            outbox,
+            self._clock,
+            device=self.device.id,
+            requests_filter=requests_filter(cell_of(*position)) if position is not None else None,
+            chunk_bytes=broker.chunk_bytes if broker else 64 << 10,
+        )
 
     def start(self) -> None:
         """Bring back what a crash left, open the control socket, keep the link.  Raises `StorageError`."""
