@@ -15,8 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from agent.adapters.delivery import Delivery, Ending
@@ -27,8 +29,10 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
 from agent.ports import CameraEnd, SoundSink
 
-__all__ = ["STOPPED", "ContainerMicrophone", "Source", "boot_ns", "deliver_live"]
+__all__ = ["STOPPED", "ContainerMicrophone", "Source", "Timing", "boot_ns", "deliver_live"]
 
+_HOLE_NS: Final = NS_PER_S // 50
+_SET_NS: Final = 60 * NS_PER_S
 STOPPED: Ending = (CameraEnd.STOPPED, "The microphone was stopped.")
 
 
@@ -85,15 +89,28 @@ class ContainerMicrophone(abc.ABC):
             self._source = None
 
 
-def deliver_live(
-    source: Source, sink: SoundSink, stopping: threading.Event, now_ns: Callable[[], int], lost_ns: int
-) -> Ending | None:
-    """Until `stopping`; None when the source gives nothing more.  `lost_ns`: see `SampleClock`."""
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How a live source is dated.  `now_ns`: the boot clock.  `lost_ns`: see `SampleClock`.
+
+    `stamped`: its packets bear times that count its samples, so that they tell what is missing between two.
+    """
+
+    lost_ns: int
+    stamped: bool = False
+    now_ns: Callable[[], int] = boot_ns
+
+
+def deliver_live(source: Source, sink: SoundSink, stopping: threading.Event, timing: Timing) -> Ending | None:
+    """Until `stopping`; None when the source gives nothing more."""
     form, stream = source.form, source.container.streams.audio[0]
-    counted = SampleClock(stream.codec_context.sample_rate, lost_ns)
+    rate_hz = stream.codec_context.sample_rate
+    counted = SampleClock(rate_hz, timing.lost_ns)
+    stamps = _Stamps(rate_hz)
 
     def came(samples: int) -> None:
-        counted.block(samples, BootNs(now_ns()))
+        stamps.counted(samples)
+        counted.block(samples, BootNs(timing.now_ns()))
 
     def heard_ns(sample: int) -> BootNs:
         return counted.heard_ns(sample * NS_PER_S // form.rate_hz)
@@ -102,9 +119,32 @@ def deliver_live(
         for packet in source.container.demux(stream):
             if stopping.is_set():
                 return STOPPED
+            if timing.stamped and (missing_ns := stamps.missing_ns(packet)):
+                counted.lack(missing_ns)
             with contextlib.suppress(av.error.InvalidDataError):  # torn on the way: there will be another
                 for one in form.take(packet, came, heard_ns):
                     sink.sound(one)
     except (av.error.FFmpegError, OSError):
         return None
     return None
+
+
+class _Stamps:
+    """Holds a source's own times against the samples that came."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._next_ns: int | None = None
+
+    def counted(self, samples: int) -> None:
+        if self._next_ns is not None:
+            self._next_ns += samples * NS_PER_S // self._rate_hz
+
+    def missing_ns(self, packet: av.Packet[AudioStream]) -> int:
+        """How much is missing in front of `packet`; 0 when nothing is, or when the source has set its clock."""
+        if packet.pts is None or packet.time_base is None:
+            return 0
+        own_ns = round(packet.pts * packet.time_base * NS_PER_S)
+        missing_ns = own_ns - self._next_ns if self._next_ns is not None else 0
+        self._next_ns = own_ns
+        return missing_ns if _HOLE_NS < missing_ns < _SET_NS else 0

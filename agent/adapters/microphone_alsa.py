@@ -20,7 +20,7 @@ import av
 from av.container import InputContainer
 
 from agent.adapters.delivery import Ending
-from agent.adapters.microphone import ContainerMicrophone, Source, boot_ns, deliver_live
+from agent.adapters.microphone import ContainerMicrophone, Source, Timing, boot_ns, deliver_live
 from agent.adapters.sound_forms import RATE_HZ, SoundEncoder
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
@@ -50,7 +50,7 @@ class AlsaMicrophone(ContainerMicrophone):
 
     def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         del first_ns  # a live source has its own clock
-        return deliver_live(source, sink, stopping, self._now_ns, _LOST_NS) or (
+        return deliver_live(source, sink, stopping, Timing(_LOST_NS, now_ns=self._now_ns)) or (
             CameraEnd.LOST,
             f"The microphone '{self._device}' gives nothing more: was it unplugged?",
         )

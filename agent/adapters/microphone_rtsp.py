@@ -4,7 +4,8 @@
   costs no picture.
 - AAC-LC of one or two channels is kept as it comes.  Everything else that can be decoded (G.711, G.726, Opus, …) is
   encoded anew as the AAC that a microphone of our own gives: a segment's sound is AAC, which plays everywhere.
-- It is dated by when it came, as the pictures are (`core.arrivals`): the camera's own two clocks need not agree.
+- It is dated by when it came, as the pictures are (`core.arrivals`): the camera's own two clocks need not agree.  What
+  is missing in between, where a camera sends no silence or starts anew, its time stamps tell.
 - The address may hold a password, so no message shows it whole.
 
 Sources: RFC 3640 (AAC in RTP), RFC 3551 (G.711 in RTP), RFC 7587 (Opus in RTP).
@@ -16,7 +17,7 @@ import threading
 from typing import Final
 
 from agent.adapters.delivery import Ending
-from agent.adapters.microphone import ContainerMicrophone, Source, boot_ns, deliver_live
+from agent.adapters.microphone import ContainerMicrophone, Source, Timing, deliver_live
 from agent.adapters.rtsp import host_of, no_sound, opened
 from agent.adapters.sound_forms import SoundCopy, SoundEncoder, SoundForm
 from agent.core.timebase import NS_PER_S, BootNs
@@ -27,7 +28,7 @@ __all__ = ["RtspMicrophone"]
 
 _PATIENCE_S: Final = 4.0
 """Less than whoever closes it waits (`services.listening`)."""
-_LOST_NS: Final = 2 * NS_PER_S
+_TIMING: Final = Timing(lost_ns=2 * NS_PER_S, stamped=True)
 """Networks hold back more than sound cards do: the same as for pictures."""
 
 
@@ -54,7 +55,7 @@ class RtspMicrophone(ContainerMicrophone):
 
     def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         del first_ns  # a live source has its own clock
-        return deliver_live(source, sink, stopping, boot_ns, _LOST_NS) or (
+        return deliver_live(source, sink, stopping, _TIMING) or (
             CameraEnd.LOST,
             f"The camera at {host_of(self._url)} sends no more sound: check its microphone, its power and the network.",
         )

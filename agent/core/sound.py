@@ -27,6 +27,8 @@ class SampleClock:
         self._rate_hz = rate_hz
         self._samples = 0
         self._tied = ArrivalClock(lost_ns)
+        self._lacking: tuple[int, int, int] = (0, 0, 0)
+        """How far into the stream, ns, it lacked something last; how much it has lacked before that, and with it."""
 
     @property
     def holes(self) -> int:
@@ -34,13 +36,23 @@ class SampleClock:
 
     def block(self, samples: int, arrived_ns: BootNs) -> None:
         """So many samples more have come; the last of them was heard no later than `arrived_ns`."""
-        begin_ns = self._span_ns(self._samples)
+        begin_ns = self._own_ns(self._span_ns(self._samples))
         self._samples += samples
-        self._tied.arrived(begin_ns, self._span_ns(self._samples), arrived_ns)
+        self._tied.arrived(begin_ns, self._own_ns(self._span_ns(self._samples)), arrived_ns)
+
+    def lack(self, length_ns: int) -> None:
+        """The source says that so much is missing between the blocks before and the next one."""
+        whole_ns = self._lacking[2]
+        self._lacking = (self._span_ns(self._samples), whole_ns, whole_ns + length_ns)
 
     def heard_ns(self, offset_ns: int) -> BootNs:
         """When that was heard which lies `offset_ns` of sound behind the first sample."""
-        return self._tied.boot_ns(offset_ns)
+        return self._tied.boot_ns(self._own_ns(offset_ns))
+
+    def _own_ns(self, offset_ns: int) -> int:
+        """By the source's clock, which went on where sound is missing."""
+        since_ns, before_ns, after_ns = self._lacking
+        return offset_ns + (after_ns if offset_ns >= since_ns else before_ns)
 
     def _span_ns(self, samples: int) -> int:
         return samples * NS_PER_S // self._rate_hz

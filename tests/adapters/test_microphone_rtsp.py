@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from agent.adapters.camera_rtsp import RtspCamera
+from agent.adapters.microphone import _Stamps
 from agent.adapters.microphone_rtsp import RtspMicrophone
 from agent.config import Camera, CameraKind, Configuration, Sound, SoundKind
 from agent.core.media import EncodedPacket, SoundDescription, SoundPacket
@@ -138,3 +139,13 @@ def test_what_is_not_aac_is_encoded_anew_and_a_camera_without_sound_is_told_so()
     assert abs(peak_hz - TONE_HZ) < 3
     assert 0.3 < np.sqrt(np.mean(heard**2)) < 0.4, "half of full, a sine"
     assert ear.ends == [(CameraEnd.STOPPED, "The microphone was stopped.")]
+
+
+def test_a_camera_s_time_stamps_tell_what_is_missing_and_not_that_its_clock_was_set() -> None:
+    stamps, found = _Stamps(RATE_HZ), []
+    for at in (0, FRAME, 2 * FRAME + 8_000, 3 * FRAME + 8_000, 90 * RATE_HZ, 0):
+        packet = av.Packet(b"x")
+        packet.pts, packet.time_base = at, Fraction(1, RATE_HZ)
+        found.append(stamps.missing_ns(packet))
+        stamps.counted(FRAME)
+    assert found == [0, 0, NS_PER_S // 2, 0, 0, 0]

@@ -48,3 +48,16 @@ def test_a_hole_is_found_and_what_lies_before_it_keeps_its_time() -> None:
     assert clock.holes == 1
     assert clock.heard_ns(NS_PER_S // 2) == NS_PER_S // 2
     assert abs(clock.heard_ns(NS_PER_S) - (6 * NS_PER_S - 20_000_000)) < 1000
+
+
+def test_what_the_source_says_is_missing_moves_only_what_comes_after() -> None:
+    clock = SampleClock(RATE_HZ)
+    for number in range(1, 51):
+        clock.block(BLOCK, BootNs(number * 20_000_000))
+    clock.lack(100_000_000)  # less than a late thread would be forgiven
+    clock.block(BLOCK, BootNs(NS_PER_S + 120_000_000))
+    assert clock.holes == 0
+    assert clock.heard_ns(NS_PER_S - 1) == NS_PER_S - 1
+    assert clock.heard_ns(NS_PER_S) == NS_PER_S + 100_000_000
+    clock.lack(50_000_000)
+    assert clock.heard_ns(NS_PER_S + 20_000_000) == NS_PER_S + 170_000_000
