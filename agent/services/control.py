@@ -16,6 +16,7 @@ from agent.core.requests import StandingOptOut, StoredRequest
 from agent.core.vault.entries import VaultEntry
 from agent.errors import FormatError, RequestError
 from agent.ports import Journal
+from agent.services.approvals import Approvals
 from agent.services.enrolment import Enrolments
 from agent.services.inbox import bulletins, deletion_of, receipt_of
 from agent.services.keeping import Keeping, Kept
@@ -59,6 +60,7 @@ class Control:
         device: DeviceNames,
         enrolments: Enrolments,
         statements: Statements,
+        approvals: Approvals,
         trust: TrustKeeper,
         ledger: Ledger,
         journal: Journal,
@@ -71,6 +73,7 @@ class Control:
         self._device = device
         self._enrolments = enrolments
         self._statements = statements
+        self._approvals = approvals
         self._trust = trust
         self._ledger = ledger
         self._journal = journal
@@ -173,7 +176,7 @@ class Control:
             "segments": len(stored.segments),
             "received_ms": stored.received_ms,
             "disclosure": stored.disclosure,
-            "trusted": self._statements.still_trusted(stored),
+            "trusted": self._approvals.still_trusted(stored),
         }
 
     def _show_request(self, frame: Frame) -> Answer:
@@ -190,7 +193,7 @@ class Control:
             "segments": here,
             "records": [line.decode() for line in lines] if short else [],
             "disclosure": stored.disclosure,
-            "waits_s": self._statements.waits_s(stored),
+            "waits_s": self._approvals.waits_s(stored),
             "first": _ascii(unpacked(first)[0]) if first else None,
             "receipt": _base64(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
             "deletion": _base64(self._journal.get(deletion_of(stored.id))),
@@ -209,7 +212,7 @@ class Control:
 
     def _show_gaps(self, frame: Frame) -> Answer:
         stored = self._request_in(frame)
-        found = self._statements.gaps(stored)
+        found = self._approvals.gaps(stored)
         return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
 
     def _list_tips(self, _frame: Frame) -> Answer:

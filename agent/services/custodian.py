@@ -16,6 +16,7 @@ from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
 from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
+from agent.services.approvals import Approvals
 from agent.services.control import Control, DeviceNames
 from agent.services.decisions import Decisions
 from agent.services.enrolment import Changed, Enrolments
@@ -23,6 +24,7 @@ from agent.services.inbox import Inbox, InboxSettings
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
+from agent.services.owner_said import Acting
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests
 from agent.services.sealing_up import SealingUp
@@ -115,24 +117,38 @@ class Custodian:
             self.enrolments,
             marks,
         )
-        statements = Statements(
+        acting = Acting(self.enrolments, self.requests, ports.journal)
+        approvals = Approvals(
             self.enrolments,
             self.requests,
+            acting,
             maker,
             ports.journal,
             self._ledger,
             self._trust,
             ports.vault,
             self.keeping,
-            self.settings,
             ports.clock,
             ports.entropy,
+        )
+        statements = Statements(
+            self.enrolments,
+            self.requests,
+            acting,
+            approvals,
+            ports.journal,
+            self._ledger,
+            self._trust,
+            self.keeping,
+            self.settings,
+            ports.clock,
             self.tips,
         )
         self.control = Control(
             DeviceNames(device, broker_name),
             self.enrolments,
             statements,
+            approvals,
             self._trust,
             self._ledger,
             ports.journal,

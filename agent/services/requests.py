@@ -18,7 +18,7 @@ from agent.core.consent import Act, Cause, State, step
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds, utc_minute
 from agent.core.timebase import NS_PER_MS
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, RequestError
 from agent.ports import Clock, Journal, Notifier, Outbox
 from agent.services.decisions import Decisions
 from agent.services.delay import Delay
@@ -106,6 +106,13 @@ class Requests:
                 self._decisions.after(partial(self._do, act, stored.id, named))
         self._log.info("request_moved", request=stored.id, state=line.to.value)
         return Verdict(line.to, stored.id, named)
+
+    def named(self, payload_sha256: str) -> StoredRequest:
+        """The request that an owner's statement names by the hash of its payload.  Raises `RequestError`."""
+        stored = self._journal.request_named(payload_sha256)
+        if stored is None:
+            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        return stored
 
     def on_time(self) -> None:
         """Tell what came in quiet hours that are over, and end what ran out.

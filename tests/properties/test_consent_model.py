@@ -22,13 +22,13 @@ from agent.core.consent import Cause, State
 from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
-from agent.services import inbox, statements
+from agent.services import approvals, inbox
 from agent.services import requests as requests_service
+from agent.services.approvals import Approvals
 from agent.services.decisions import Decisions
 from agent.services.inbox import Inbox
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
-from agent.services.statements import Statements
 from agent.wire import envelope
 from agent.wire.control import unpacked
 from agent.wire.disclosures import PartKind
@@ -127,7 +127,7 @@ def an_approval_is_not_held_against_the_match(patch: pytest.MonkeyPatch) -> None
             for item in approval.segments
         )
 
-    patch.setattr(statements, "release", unseen)
+    patch.setattr(approvals, "release", unseen)
 
 
 def an_approval_is_not_held_against_the_stored_bytes(patch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def an_approval_is_not_held_against_the_stored_bytes(patch: pytest.MonkeyPatch) 
         )
         return release(msgspec.structs.replace(approval, segments=mended), headers, stored, records, device)
 
-    patch.setattr(statements, "release", lenient)
+    patch.setattr(approvals, "release", lenient)
 
 
 def a_statement_may_act_again(patch: pytest.MonkeyPatch) -> None:
@@ -232,27 +232,27 @@ def an_owner_may_second_themselves(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_seconding_need_not_name_what_waits(patch: pytest.MonkeyPatch) -> None:
-    second = Statements._second
+    second = Approvals.second
 
-    def lenient(self: Statements, seconding: Any, said: Any, enrolment: Any) -> Any:
-        kept = self._journal.get(requests_service.first_approval_of(self._named(seconding.request).id))
+    def lenient(self: Approvals, seconding: Any, said: Any, enrolment: Any) -> Any:
+        kept = self._journal.get(requests_service.first_approval_of(self._requests.named(seconding.request).id))
         data, _ = unpacked(kept) if kept else (said.data, ())
         payload = envelope.read_unverified(data).payload
         other = msgspec.structs.replace(seconding, approval=hashlib.sha256(payload).hexdigest())
         return second(self, other, said, enrolment)
 
-    patch.setattr(Statements, "_second", lenient)
+    patch.setattr(Approvals, "second", lenient)
 
 
 def one_yes_is_enough(patch: pytest.MonkeyPatch) -> None:
-    approve = Statements._approve
+    approve = Approvals.approve
 
-    def hasty(self: Statements, approval: Any, said: Any, headers: Any, enrolment: Any) -> Any:
+    def hasty(self: Approvals, approval: Any, said: Any, headers: Any, enrolment: Any) -> Any:
         enrolment = msgspec.structs.replace(enrolment, approvals_needed=1)
         self._enrolments.current = enrolment
         return approve(self, approval, said, headers, enrolment)
 
-    patch.setattr(Statements, "_approve", hasty)
+    patch.setattr(Approvals, "approve", hasty)
 
 
 def a_first_approval_stays(patch: pytest.MonkeyPatch) -> None:

@@ -272,8 +272,8 @@ def test_nothing_waits_while_gigabytes_are_copied(door: Door) -> None:
 def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(door: Door, meanwhile: str) -> None:
     asked = door.ask()
     statement, second = approval(door, asked), approval(door, asked)
-    make = door.custodian.control._statements._maker.making
-    again = door.custodian.control._statements._maker
+    make = door.custodian.control._approvals._maker.making
+    again = door.custodian.control._approvals._maker
 
     def happening() -> None:
         match meanwhile:
