@@ -110,7 +110,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_measure_contrast": (None, (_FLOAT,)),
     "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
     "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
-    "doorward_regions": (_INT, (_INT, _INT)),
+    "doorward_regions": (_INT, (_INT, _INT, _INT)),
     "doorward_find_body": (_INT, (_INT,) * 8),
     "doorward_fidgeting_cells": (_INT, (_INT, _INT, _INT, _INT, _LONG)),
 }
@@ -196,8 +196,8 @@ class NativePasses:
     def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
         self._library.doorward_set_threshold(self._at, cell_noise_factor, least, shared)
 
-    def regions(self, least_path: int, settled_frames: int) -> tuple[Region, ...]:
-        count = self._library.doorward_regions(self._at, least_path, settled_frames)
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
+        count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)
         return tuple(map(_region, self._regions[:count].tolist()))
 
     def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:

@@ -59,7 +59,7 @@ int main(void) {
             }
         int64_t counts = look(&g, luma, WIDTH, frame % 16, 12);
         int64_t said[] = {counts, doorward_differ(&g, frame % 2), doorward_track(&g, 1, 50, 2, frame % 9 == 0),
-                          doorward_regions(&g, 4, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50),
+                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50),
                           doorward_fidgeting_cells(&g, 8, 10, 60, 58, 3000)};
         int noisy = doorward_follow(&g, &by, frame % 3 == 0, 0.8f);
         if (frame % 4 == 0) doorward_measure_contrast(&g, 0.12f);

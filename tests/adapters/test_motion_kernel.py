@@ -173,7 +173,7 @@ def calls(seed: int, rows: int, columns: int) -> dict[str, Callable[[Passes, np.
         "follow": lambda passes, _luma: passes.follow(following, bool(seed % 2), 1.7),
         "measure contrast": lambda passes, _luma: passes.measure_contrast(0.12),
         "set threshold": lambda passes, _luma: passes.set_threshold(4.0, 7.3, 2.1),
-        "regions": lambda passes, _luma: passes.regions(1 + seed % 8, 15),
+        "regions": lambda passes, _luma: passes.regions(1 + seed % 8, seed % 11, 15),
         "body": lambda passes, _luma: passes.find_body(window, seed_box),
         "fidgeting": lambda passes, _luma: passes.fidgeting_cells(window, seed % 30 / 3),
     }

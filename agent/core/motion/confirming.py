@@ -89,7 +89,7 @@ class Confirming:
 
     def _is_likely(self, region: Region, *, lamp: bool) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
-        if region.cells < max(region.smallest_cells, self._settings.smallest_cells):
+        if region.cells < region.smallest_cells:
             return False
         if region.settled_cells > _SCENERY_SHARE * region.cells:
             return False

@@ -283,7 +283,9 @@ class Detector:
 
     def _confirm(self) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
-        regions = self._passes.regions(self._confirming.least_path, self._tracks.settled_frames)
+        regions = self._passes.regions(
+            self._confirming.least_path, self._settings.smallest_cells, self._tracks.settled_frames
+        )
         boxes = self._confirming.visitors(
             regions,
             self._frame_number,
@@ -294,12 +296,11 @@ class Detector:
         return around(boxes) if boxes else None
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
-        if not sample.moving:
-            present = self._presence.lasts(self._background, sample.sensor_ns)
-            return sample._replace(present=present) if present else sample
-        box = self._confirmed or (0, 0, self._columns, self._rows)
-        self._presence.confirm(box, sample.sensor_ns)
-        return sample._replace(present=True)
+        if sample.moving:
+            self._presence.confirm(self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns)
+        elif not self._presence.lasts(self._background, sample.sensor_ns):
+            return sample
+        return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
 
     # Reporting.
 

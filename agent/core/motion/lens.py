@@ -9,6 +9,9 @@ Every two seconds the grid is compared with how the scene has looked for minutes
 * **Shaken**: the picture as a whole is displaced, each time elsewhere (phase correlation: Kuglin & Hines, *The phase
   correlation image alignment method*, 1975).
 
+Most looks end early, for a few calls: the picture differs from the usual one by little; or it does so in part, because
+somebody is there, but most cells on the usual scene's edges are where they were, so the camera is where it was, too.
+
 Covered and moved must last for 20 seconds, longer than a visitor fills the picture without moving; an alarm ends when
 the usual scene is back, or has been learned anew in its place after five minutes.
 """
@@ -16,10 +19,12 @@ the usual scene is back, or has been learned anew in its place after five minute
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid
@@ -42,6 +47,10 @@ _SHAKEN_LOOKS = 4
 _SURE_RESPONSE = 0.5
 _AS_USUAL_SHARE = 0.03
 """Of the structure's energy.  Shifted by `_SHAKEN_CELLS`, a picture differs from itself by some 6 % of it."""
+_KEPT_STEPS_SHARE = 0.2
+"""Of the usual scene's mean step between neighbours.  Shifted by `_SHAKEN_CELLS`, its edges differ by more."""
+_KEPT_SHARE = 0.6
+"""Of the cells on edges: with so many kept, the rest is hidden by a thing."""
 
 
 class LensState(enum.Enum):
@@ -62,8 +71,11 @@ class LensWatch:
         self._usual: Grid = np.zeros((rows, columns), np.float32)
         self._window: Grid = cv2.createHanningWindow((columns, rows), cv2.CV_32F).astype(np.float32)
         self._usual_steps: Cells = np.zeros((rows, columns), np.uint8)
+        self._edges: npt.NDArray[np.bool_] = np.zeros((rows, columns), np.bool_)
+        """Where the usual scene has more than its mean structure; its energy and their number belong to it."""
         self._energy = 0.0
-        """Of the usual scene when it was last compared closely."""
+        self._edge_cells = 0
+        self._measured_look = 0
         self._looks = 0
         self._odd_looks = 0
         self._shifts: deque[tuple[float, float]] = deque(maxlen=5)
@@ -76,19 +88,17 @@ class LensWatch:
     def look(self, grid: Luma, sensor_ns: BootNs, *, busy: bool) -> LensState:
         """`busy`: somebody is there; the usual scene is not learned from such pictures."""
         self._next_ns = BootNs(sensor_ns + _LOOK_NS)
-        if self._is_as_usual(grid):
-            self._odd_looks = 0
+        if self._looks < _FIRST_LOOKS:
+            self._learn(grid, 1 / (self._looks + 1))
+            return self.state
+        if not self._odd_looks and (self._is_as_usual(grid) or self._is_hidden_in_part(grid)):
             self.state = LensState.CLEAR
             self._shifts.append((0.0, 0.0))
             if not busy:
                 self._learn(grid, _FOLLOW)
             return self.state
-        now = grid.astype(np.float32)
-        if self._looks < _FIRST_LOOKS:
-            self._learn(grid, 1 / (self._looks + 1))
-            return self.state
-        shaken = self._shaken(now)
-        oddity = self._oddity(now)
+        shaken = self._shaken(grid.astype(np.float32))
+        oddity = self._oddity(grid)
         if oddity is LensState.MOVED and self._is_displaced():
             oddity = None  # the same scene, some cells away
         self._odd_looks = self._odd_looks + 1 if oddity else 0
@@ -99,7 +109,7 @@ class LensWatch:
             if not busy:
                 self._learn(grid, _FOLLOW)
         if self._odd_looks >= _LEARN_ANEW_LOOKS and self.state is LensState.MOVED:
-            self._looks = self._odd_looks = 0
+            self._looks = self._odd_looks = self._measured_look = 0
             self._energy = 0.0
             self.state = LensState.CLEAR
         return self.state
@@ -111,17 +121,34 @@ class LensWatch:
 
     def _is_as_usual(self, grid: Luma) -> bool:
         """A picture that differs by a small part of the usual one's structure has neither lost it nor moved."""
-        if self._looks < _FIRST_LOOKS or self._odd_looks or not self._energy:
-            return False
         difference = cv2.norm(grid, self._usual_steps, cv2.NORM_L2SQR)
         return bool(difference < _AS_USUAL_SHARE * self._energy * grid.size)
 
-    def _oddity(self, now: Grid) -> LensState | None:
-        self._energy = _energy(self._usual)
-        if _energy(now) < _LEFT_SHARE * self._energy:
+    def _is_hidden_in_part(self, grid: Luma) -> bool:
+        """Are most of the usual scene's edges where they were?"""
+        self._measure()
+        kept = np.asarray(cv2.absdiff(grid, self._usual_steps)) <= _KEPT_STEPS_SHARE * math.sqrt(self._energy)
+        kept &= self._edges
+        return bool(0 < _KEPT_SHARE * self._edge_cells <= np.count_nonzero(kept))
+
+    def _measure(self) -> None:
+        """Energy and edges of the usual scene, if it has been learned from since."""
+        if self._measured_look == self._looks:
+            return
+        self._measured_look = self._looks
+        usual, edges = self._usual_steps, self._edges
+        self._energy = _energy(usual)
+        edges[:] = False
+        for beside, here in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+            edges[here] |= np.asarray(cv2.absdiff(usual[beside], usual[here])) > math.sqrt(self._energy)
+        self._edge_cells = int(np.count_nonzero(edges))
+
+    def _oddity(self, grid: Luma) -> LensState | None:
+        self._measure()
+        if _energy(grid) < _LEFT_SHARE * self._energy:
             return LensState.COVERED
         # A usual scene without structure of its own says nothing about where the camera looks.
-        hidden = hidden_structure(now.astype(np.uint8), self._usual, self._watched)
+        hidden = hidden_structure(grid, self._usual, self._watched)
         return LensState.MOVED if hidden.share >= _MOVED_SHARE else None
 
     def _shaken(self, now: Grid) -> bool:
@@ -137,7 +164,11 @@ class LensWatch:
         return max(abs(x), abs(y)) > _SHAKEN_CELLS
 
 
-def _energy(picture: Grid) -> float:
+def _energy(picture: Luma) -> float:
     """Mean square step between neighbours: the structure, without the light."""
-    across, down = picture[:, 1:] - picture[:, :-1], picture[1:] - picture[:-1]
-    return float((across * across).mean() + (down * down).mean())
+    rows, columns = picture.shape
+    if rows < 2 or columns < 2:
+        return 0.0
+    across = cv2.norm(picture[:, 1:], picture[:, :-1], cv2.NORM_L2SQR) / (rows * (columns - 1))
+    down = cv2.norm(picture[1:], picture[:-1], cv2.NORM_L2SQR) / ((rows - 1) * columns)
+    return float(across + down)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -136,8 +137,7 @@ def is_light(sums: LightSums, *, smoothed: bool) -> bool:
     return kept.alone or roughness < smooth * (ratio + 0.02)
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptGradients:
+class _KeptGradients(NamedTuple):
     """How the background's gradients show in the frame.
 
     `textured`: it has enough of them to tell; `share`: how much of them is still there, 1 for unchanged light;

@@ -36,12 +36,13 @@ def test_a_camera_that_points_elsewhere_is_told(scene: Draw, watch: Watch) -> No
     assert told[-1] is LensState.MOVED
 
 
-def test_a_camera_that_shakes_is_told(scene: Draw, watch: Watch) -> None:
+@pytest.mark.parametrize("by_px", [2.0, 3.0])
+def test_a_camera_that_shakes_is_told(by_px: float, scene: Draw, watch: Watch) -> None:
     random = np.random.default_rng(3)
     wall = scene()
     shaken = [
         cv2.warpAffine(wall, np.array([[1, 0, x], [0, 1, y]]), (320, 240), borderMode=cv2.BORDER_REPLICATE)
-        for x, y in random.choice([-3.0, 3.0], (200, 2))
+        for x, y in random.choice([-by_px, by_px], (200, 2))
     ]
     told = states(watch, [wall] * USUAL + shaken)
     assert LensState.SHAKEN in told[USUAL:]
@@ -58,3 +59,12 @@ def test_a_visitor_who_fills_the_picture_for_fifteen_seconds_is_no_trouble(
 ) -> None:
     close = [with_figure(scene(), 0.05, y=0.02 + 0.01 * (step % 3), width=0.9, height=0.95) for step in range(150)]
     assert set(states(watch, [scene()] * USUAL + close)) == {LensState.CLEAR}
+
+
+def test_a_lens_that_is_covered_behind_a_visitor_is_told_all_the_same(
+    scene: Draw, with_figure: Draw, watch: Watch
+) -> None:
+    standing = [with_figure(scene(), 0.3, y=0.3, width=0.25, height=0.6)] * 60
+    told = states(watch, [scene()] * USUAL + standing + [np.full((240, 320), 20, np.uint8)] * 300)
+    assert set(told[: USUAL + 150]) == {LensState.CLEAR}
+    assert told[-1] is LensState.COVERED

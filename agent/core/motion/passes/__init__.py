@@ -154,8 +154,8 @@ class Passes(Protocol):
         Writes `quick_threshold` and `quick_mean` too.
         """
 
-    def regions(self, least_path: int, settled_frames: int) -> tuple[Region, ...]:
-        """The regions that a path of at least `least_path` has reached, longest path first, at most `MOST_REGIONS`.
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
+        """The regions of so many cells that a path of `least_path` has reached, at most `MOST_REGIONS`, longest first.
 
         Of equally long ones first that whose path ends furthest down, then furthest right.
         """

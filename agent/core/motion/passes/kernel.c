@@ -209,9 +209,10 @@ EXPORT int64_t doorward_look(grids *g, void *array, int32_t plan, int32_t jump_l
 
 /* Sums over SIDE×SIDE cells of exact numbers: down by adding and taking away rows, across in four additions. */
 static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
-    float down[MAX_COLUMNS + 2 * HALF], two[MAX_COLUMNS + 2 * HALF], four[MAX_COLUMNS + 2 * HALF];
-    float *middle = down + HALF;
-    int width = columns + 2 * HALF;
+    /* Room for whole vectors beyond the last column; what is computed there is not used. */
+    enum { ROOM = MAX_COLUMNS + 2 * HALF + 16 };
+    float down[ROOM] = {0}, two[ROOM] = {0}, four[ROOM] = {0}, *middle = down + HALF;
+    int width = (columns + 2 * HALF + 7) & ~7;
     for (int x = 0; x < columns; x++) middle[x] = 0.0f;
     for (int k = -HALF; k < HALF; k++) {
         const float *row = in + mirrored(k, rows) * stride;
@@ -226,8 +227,8 @@ static void sum_squares(const float *restrict in, int rows, int columns, int str
             middle[-k] = middle[mirrored(-k, columns)];
             middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
         }
-        for (int x = 0; x < width - 1; x++) two[x] = down[x] + down[x + 1];
-        for (int x = 0; x < width - 3; x++) four[x] = two[x] + two[x + 2];
+        for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
+        for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
         for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
         for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
     }
@@ -243,7 +244,8 @@ static int keep_company(const grids *g, cell *restrict in, cell *restrict kept) 
         const cell *c = in + mirrored(y + 1, rows) * columns;
         cell *to = kept + y * columns;
         for (int x = 0; x < columns; x++) sums[x] = (cell)((a[x] & 1) + (b[x] & 1) + (c[x] & 1));
-        for (int x = 1; x < columns - 1; x++) to[x] = sums[x - 1] + sums[x] + sums[x + 1] >= 3 ? b[x] : 0;
+        for (int x = 1; x < columns - 1; x++)
+            to[x] = (cell)(-((cell)(sums[x - 1] + sums[x] + sums[x + 1]) >= 3) & b[x]);
         to[0] = sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] >= 3 ? b[0] : 0;
         to[columns - 1] = sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] >= 3 ? b[columns - 1] : 0;
     }
@@ -288,15 +290,16 @@ EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
 
 /* ---- follow */
 
-static void round_mean(grids *g) {
-    int cells = g->rows * g->columns;
-    const float *restrict mean = g->mean;
-    cell *restrict quick_mean = g->quick_mean;
+/* To whole steps, 0 to 255.  Two loops and a place in between, because as one they are not vectorised. */
+static void to_cells(const float *restrict values, float *restrict clamped, cell *restrict out, int cells) {
     for (int i = 0; i < cells; i++) {
-        float inside = mean[i] > 0.0f ? mean[i] : 0.0f;
-        quick_mean[i] = (cell)(int32_t)rounded(inside < 255.0f ? inside : 255.0f);
+        float inside = values[i] > 0.0f ? values[i] : 0.0f;
+        clamped[i] = inside < 255.0f ? inside : 255.0f;
     }
+    for (int i = 0; i < cells; i++) out[i] = (cell)(int32_t)rounded(clamped[i]);
 }
+
+static void round_mean(grids *g) { to_cells(g->mean, g->scratch, g->quick_mean, g->rows * g->columns); }
 
 EXPORT void doorward_follow_quietly(grids *g, float weight) {
     int cells = g->rows * g->columns;
@@ -309,9 +312,10 @@ EXPORT void doorward_follow_quietly(grids *g, float weight) {
     round_mean(g);
 }
 
-/* `out` = 255 within `reach` cells of what is set in `in`, which holds 0 and 255 (or, as a maximum, any values). */
+/* `out`: the most of `in` within `reach` cells, so of a mask of 0 and 255 what is within reach of what is set. */
 static void dilate(const cell *restrict in, int rows, int columns, int stride, int reach, cell *restrict out) {
-    cell most[MAX_COLUMNS];
+    cell wide[3 * MAX_COLUMNS] = {0}, *most = wide + MAX_COLUMNS; /* nothing beside the grid */
+    reach = smaller(reach, MAX_COLUMNS);
     for (int y = 0; y < rows; y++) {
         cell *to = out + y * stride;
         memset(most, 0, (size_t)columns);
@@ -319,11 +323,21 @@ static void dilate(const cell *restrict in, int rows, int columns, int stride, i
             const cell *row = in + from * stride;
             for (int x = 0; x < columns; x++) most[x] = most[x] > row[x] ? most[x] : row[x];
         }
-        memcpy(to, most, (size_t)columns);
-        for (int k = 1; k <= reach && k < columns; k++) {
-            for (int x = 0; x < columns - k; x++) to[x] = to[x] > most[x + k] ? to[x] : most[x + k];
-            for (int x = k; x < columns; x++) to[x] = to[x] > most[x - k] ? to[x] : most[x - k];
+        if (reach == 2) { /* at ten frames a second, and around what differs */
+            for (int x = 0; x < columns; x++) {
+                cell a = most[x - 2] > most[x - 1] ? most[x - 2] : most[x - 1];
+                cell b = most[x + 1] > most[x + 2] ? most[x + 1] : most[x + 2];
+                a = a > most[x] ? a : most[x];
+                to[x] = a > b ? a : b;
+            }
+            continue;
         }
+        memcpy(to, most, (size_t)columns);
+        for (int k = 1; k <= reach && k < columns; k++)
+            for (int x = 0; x < columns; x++) {
+                cell beside = most[x - k] > most[x + k] ? most[x - k] : most[x + k];
+                to[x] = to[x] > beside ? to[x] : beside;
+            }
     }
 }
 
@@ -381,22 +395,24 @@ EXPORT void doorward_measure_contrast(grids *g, float factor) {
     }
 }
 
-EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float least, float shared) {
-    int cells = g->rows * g->columns;
-    const float *restrict noise = g->cell_noise, *restrict contrast = g->contrast, *restrict blind = g->blind;
-    const float *restrict per_sensitivity = g->per_sensitivity;
-    float *restrict threshold = g->threshold;
-    cell *restrict quick_threshold = g->quick_threshold;
+static void raise(const float *restrict noise, const float *restrict contrast, const float *restrict per_sensitivity,
+                  const float *restrict blind, float *restrict threshold, float *restrict quick, float factor,
+                  float least, float shared, int cells) {
     for (int i = 0; i < cells; i++) {
-        float value = noise[i] * cell_noise_factor;
+        float value = noise[i] * factor;
         value = value > least ? value : least;
         value = (value + contrast[i]) - shared;
         threshold[i] = value * per_sensitivity[i] + blind[i];
+        quick[i] = threshold[i] * QUICK_SHARE;
     }
-    for (int i = 0; i < cells; i++) {
-        float share = threshold[i] * QUICK_SHARE;
-        quick_threshold[i] = (cell)(int32_t)rounded(share < 255.0f ? share : 255.0f);
-    }
+}
+
+EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float least, float shared) {
+    int cells = g->rows * g->columns;
+    float *quick = g->scratch;
+    raise(g->cell_noise, g->contrast, g->per_sensitivity, g->blind, g->threshold, quick, cell_noise_factor, least, shared,
+          cells);
+    to_cells(quick, quick + cells, g->quick_threshold, cells);
     round_mean(g);
 }
 
@@ -406,32 +422,51 @@ static void count_up(cell *restrict counts, const cell *restrict where, int cell
     for (int i = 0; i < cells; i++) counts[i] = (cell)((counts[i] < 255 ? counts[i] + 1 : 255) & where[i]);
 }
 
-EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_after_frames, int32_t reach_cells,
-                              int32_t fades) {
-    int cells = g->rows * g->columns;
-    const cell *restrict frame = frame_of(g), *restrict differing = g->differing, *restrict limit = g->quick_threshold;
-    cell *restrict path = g->path, *restrict wide = g->marks, *restrict unchanged = g->unchanged;
-    cell *restrict changing = g->changing, *restrict previous = g->previous;
-    uint16_t *restrict age = g->age;
-    cell fading = fades ? 1 : 0, longest = 0;
-    dilate(path, g->rows, g->columns, g->columns, reach_cells, wide);
+/* Ages by frames, up to 65535; `fresh` = 1 where nothing has been for long, 0 elsewhere. */
+static void grow_older(uint16_t *restrict age, const cell *restrict differing, cell *restrict fresh, uint16_t elapsed,
+                       uint16_t fresh_after, int cells) {
     for (int i = 0; i < cells; i++) {
-        int32_t old = age[i] + elapsed_frames;
-        old = old < 65535 ? old : 65535;
-        int32_t length = wide[i] + (old > fresh_after_frames);
-        length = (length < 255 ? length : 255) & differing[i];
-        path[i] = (cell)(length - (fading & (length > 0)));
-        age[i] = (uint16_t)(differing[i] ? 0 : old);
+        uint16_t old = (uint16_t)(age[i] + elapsed);
+        old |= (uint16_t)-(old < elapsed);
+        fresh[i] = old > fresh_after;
+        age[i] = differing[i] ? 0 : old;
     }
-    count_up(g->dwell, differing, cells);
-    count_up(unchanged, differing, cells);
+}
+
+static cell lengthen(const cell *restrict wide, const cell *restrict fresh, const cell *restrict differing,
+                     cell *restrict path, cell fading, int cells) {
+    cell longest = 0;
     for (int i = 0; i < cells; i++) {
-        cell changed = (cell)((distance(frame[i], previous[i]) > limit[i] ? 255 : 0) & differing[i]);
+        cell length = (cell)(wide[i] + fresh[i]);
+        length |= (cell)-(length < fresh[i]);
+        length &= differing[i];
+        length = (cell)(length - (fading & (length > 0)));
+        path[i] = length;
+        longest = longest > length ? longest : length;
+    }
+    return longest;
+}
+
+static void mark_changes(const cell *restrict frame, const cell *restrict limit, const cell *restrict differing,
+                         cell *restrict changing, cell *restrict unchanged, cell *restrict previous, int cells) {
+    for (int i = 0; i < cells; i++) {
+        cell changed = (cell)(-(distance(frame[i], previous[i]) > limit[i]) & differing[i]);
         changing[i] = changed;
         unchanged[i] &= (cell)~changed;
         previous[i] = frame[i];
     }
-    for (int i = 0; i < cells; i++) longest = longest > path[i] ? longest : path[i];
+}
+
+EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_after_frames, int32_t reach_cells,
+                              int32_t fades) {
+    int cells = g->rows * g->columns;
+    cell *wide = g->marks, *fresh = g->marks + cells;
+    dilate(g->path, g->rows, g->columns, g->columns, reach_cells, wide);
+    grow_older(g->age, g->differing, fresh, (uint16_t)elapsed_frames, (uint16_t)fresh_after_frames, cells);
+    cell longest = lengthen(wide, fresh, g->differing, g->path, fades ? 1 : 0, cells);
+    count_up(g->dwell, g->differing, cells);
+    count_up(g->unchanged, g->differing, cells);
+    mark_changes(frame_of(g), g->quick_threshold, g->differing, g->changing, g->unchanged, g->previous, cells);
     return longest;
 }
 
@@ -525,13 +560,14 @@ static int comes_before(const region *a, const region *b) {
 }
 
 /* Writes `regions`; how many. */
-EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t settled_frames) {
+EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cells, int32_t settled_frames) {
     int cells = g->rows * g->columns, count = 0;
     region best[MOST_REGIONS + 1];
     memcpy(g->marks, g->differing, (size_t)(unsigned)cells);
     for (int at = 0; at < cells; at++) {
         if (g->path[at] < least_path || !g->marks[at]) continue;
         region r = fill(g, g->marks, at, settled_frames);
+        if (r.cells < least_cells) continue;
         int place = count;
         for (; place && comes_before(&r, &best[place - 1]); place--) best[place] = best[place - 1];
         best[place] = r;

@@ -50,14 +50,17 @@ class TrackPasses:
         grids.previous[:] = grids.frame
         return int(cv2.minMaxLoc(path)[1])
 
-    def regions(self, least_path: int, settled_frames: int) -> tuple[Region, ...]:
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
         grids = self._grids
         _, found, statistics, _ = cv2.connectedComponentsWithStats(grids.differing)
         labels = np.asarray(found, np.int32)
         reached = grids.path >= least_path
         longest_first = np.argsort(grids.path[reached], kind="stable")[::-1]
-        wanted = list(dict.fromkeys(labels[reached][longest_first].tolist()))[:MOST_REGIONS]
-        return tuple(self._region(labels, label, statistics[label].tolist(), settled_frames) for label in wanted)
+        found_here = dict.fromkeys(labels[reached][longest_first].tolist())
+        wanted = [label for label in found_here if statistics[label, cv2.CC_STAT_AREA] >= least_cells]
+        return tuple(
+            self._region(labels, label, statistics[label].tolist(), settled_frames) for label in wanted[:MOST_REGIONS]
+        )
 
     def _region(self, labels: npt.NDArray[np.int32], label: int, extent: list[int], settled_frames: int) -> Region:
         grids = self._grids
