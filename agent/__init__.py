@@ -16,6 +16,7 @@ Each segment is sealed, on its own, to the owners' public keys as it is written 
 If the owner wants, what is heard is sealed beside it, on its own                 `services.listening`
 An owner looks through the door, second by second, sealed                         `services.live`
 A requester the owner trusts asks a whole area, signed                            `wire`, `core.admission`
+What they wrote is sealed to the owners before it touches the disk                `services.inbox`
 The device checks and matches by itself, and stays silent if it has nothing       `core.matching`
 The owner says no, nothing is sent; the owner says nothing, nothing is sent       `core.consent`
 The owner says yes: their client opens the chosen file keys and wraps them anew   `owner`
