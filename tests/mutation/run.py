@@ -220,7 +220,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         places = [str(self._path.parent)] if self._path.stem == "__init__" else None
         spec = importlib.machinery.ModuleSpec(name, _Mutated(self._code), is_package=places is not None)
         spec.submodule_search_locations = places
-        spec.origin = str(self._path)
+        spec.origin, spec.has_location = str(self._path), True
         return spec
 
 
