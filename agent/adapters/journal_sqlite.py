@@ -258,9 +258,10 @@ class SqliteJournal:
         )
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
 
+    def has_unsealed(self) -> bool:
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'unsealed_request'"))
+
     def unsealed(self, most: int) -> list[StoredRequest]:
-        if not self._has_unsealed():
-            return []
         rows = self._rows(f"SELECT {_UNSEALED} FROM unsealed_request ORDER BY received_ms, id LIMIT ?", (most,))  # noqa: S608
         return [self._stored(row) for row in rows]
 
@@ -272,13 +273,8 @@ class SqliteJournal:
     def forget_unsealed(self) -> None:
         """The table is the mark that this is still to be done, so it goes last."""
         with self._lock:
-            if not self._has_unsealed():
-                return
             for statement in (_EMPTY_THE_LOG, "VACUUM", _EMPTY_THE_LOG, "DROP TABLE unsealed_request"):
                 self._execute(statement)
-
-    def _has_unsealed(self) -> bool:
-        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'unsealed_request'"))
 
     def set_state(self, request: str, state: State, disclosure: str | None = None) -> None:
         """Of a request that has ended, nothing stays that only answering it needed."""

@@ -31,7 +31,7 @@ _PLAIN: Final = b"{"
 
 
 class SealingUp:
-    """`do` is harmless to repeat and, when nothing is unsealed, does nothing."""
+    """`do` is harmless to repeat, and does nothing where nothing was ever unsealed."""
 
     def __init__(self, journal: Journal, enrolments: Enrolments, marks: CaseMarks) -> None:
         self._journal = journal
@@ -40,6 +40,8 @@ class SealingUp:
 
     def do(self) -> None:
         """Raises `StorageError` when there is no room for it."""
+        if not self._journal.has_unsealed():
+            return
         while batch := self._journal.unsealed(_BATCH):
             with self._journal.transaction():
                 for each in batch:
