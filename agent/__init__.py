@@ -28,7 +28,7 @@ What an owner tells unasked goes the same way, under no name                    
 How to read it
 --------------
 
-Start with `core/consent.py`: one table, the whole of what can become of a request.  Then `core/disclosure.py`, where a
+Start with `core/consent.py`: one table, the whole of what can become of a request.  Then `core/disclosure`, where a
 yes is checked key by key, and `core/vault/FORMAT.md`, which argues why a power cut loses nothing.  The scenario test
 `tests/scenarios/test_from_the_doorbell_to_an_opened_disclosure.py` plays it all for real.
 
