@@ -4,13 +4,19 @@ Rules: a network is loaded only when its bytes are the pinned ones, for its pars
 ever; the library is imported when a network is loaded and not before, because most doorbells have none.
 
 The interpreter lets go of Python's lock while it computes, so other threads go on; its own threads stay at one.
+The library tells on standard error what it does, and offers no switch for that: while a network is loaded its lines are
+held back, and all but those that only inform are passed on.
+
 Source: ai.google.dev/edge/litert, "Interpreter"; scripts/opinion_models.py for where the files come from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +40,7 @@ SHA256: Final = {
 }
 _SIDE_PX: Final = {OBJECTS: OBJECTS_PX, FACES: FACES_PX}
 _LIBRARY: Final = "ai_edge_litert"
+_INFORMS: Final = b"INFO: "
 _REMEDY: Final = "Run `make models` in the repository, and install again."
 
 
@@ -56,8 +63,9 @@ class LiteRtNetwork:
         except ImportError as error:
             raise ConfigurationError(f"{_LIBRARY} is not installed.", remedy=_REMEDY) from error
         try:
-            self._interpreter: Any = Interpreter(model_content=model, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with _no_mere_information():
+                self._interpreter: Any = Interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
             self._input: int = self._interpreter.get_input_details()[0]["index"]
             outputs = self._interpreter.get_output_details()
         except (RuntimeError, ValueError, IndexError) as error:
@@ -76,6 +84,23 @@ class LiteRtNetwork:
             return self._interpreter.get_tensor(self._boxes)[0], self._interpreter.get_tensor(self._logits)[0]
         except (RuntimeError, ValueError) as error:
             raise DeviceError(f"The network could not be run: {error}.") from error
+
+
+@contextlib.contextmanager
+def _no_mere_information() -> Iterator[None]:
+    """Native code writes to the file descriptor itself, past `sys.stderr`."""
+    terminal, held = os.dup(2), os.memfd_create("litert-says")
+    os.dup2(held, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.lseek(held, 0, os.SEEK_SET)
+        with os.fdopen(held, "rb") as lines:
+            for line in lines:
+                if not line.startswith(_INFORMS):
+                    os.write(2, line)
 
 
 def open_eye(folder: Path = MODELS) -> Eye:

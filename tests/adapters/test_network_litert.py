@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,8 +39,21 @@ def test_a_missing_one_is_named_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_library_is_loaded_before_a_network_is() -> None:
-    import subprocess
-
     code = "import sys, agent.roles.solo, agent.roles.recorder; print([m for m in sys.modules if 'litert' in m])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['agent.adapters.network_litert']"
+
+
+def test_loading_them_says_nothing_of_its_own() -> None:
+    if missing := absent():
+        pytest.skip(missing)
+    code = "from agent.adapters.network_litert import open_eye; open_eye()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+
+
+def test_what_is_more_than_information_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with network_litert._no_mere_information():
+        os.write(2, b"INFO: Created a delegate.\nERROR: It does not work.\n")
+    os.write(2, b"INFO: afterwards\n")
+    assert capfd.readouterr().err == "ERROR: It does not work.\nINFO: afterwards\n"
