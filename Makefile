@@ -66,6 +66,7 @@ uninstall: ## Remove it and keep what it recorded (root; PURGE=1 keeps nothing)
 	@/usr/bin/python3 scripts/installation uninstall $(if $(PURGE),--purge)
 
 deb: setup-test ## Build dist/doorward_*.deb for arm64 and amd64, each with its wheels for an offline install
+	@sh scripts/system-packages.sh deb
 	@for each in arm64 amd64; do \
 	    rm -rf .cache/wheels-$$each; $(VENV)/bin/python scripts/wheelhouse.py $$each .cache/wheels-$$each || exit 1; \
 	    $(VENV)/bin/python scripts/release.py deb $$each --wheelhouse .cache/wheels-$$each; done
@@ -107,6 +108,7 @@ lint: setup-test ## Run the linter, the type checker and the import contracts
 	@$(VENV)/bin/python scripts/check.py static
 
 bench: setup-test ## Measure, each figure beside its limit (ARGS=weights runs one)
+	@sh scripts/system-packages.sh bench
 	@$(VENV)/bin/python -m bench $(or $(ARGS),all)
 
 setup: ## Install what running Doorward needs, and nothing else

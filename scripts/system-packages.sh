@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose (run, demo, test or models) lacks, and says so before it does.
+# Installs the Debian packages that a purpose (run, demo, test, …) lacks, and says so before it does.
 #
 # Rules: a package is asked for only when what it brings is missing, so a machine that has everything is not touched
 # and not slowed.  Without root and without sudo nothing is tried: the exact line to run is shown instead.
@@ -7,7 +7,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test|models|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|demo|test|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -45,6 +45,17 @@ if [ "$purpose" != run ] && [ "$purpose" != models ]; then
 fi
 if [ "$purpose" = models ]; then
     has npm || need nodejs npm
+fi
+if [ "$purpose" = deb ]; then
+    # The motion kernel is compiled for both; a package without it works, and detects at several times the cost.
+    has x86_64-linux-gnu-gcc || need gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+    has aarch64-linux-gnu-gcc || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+fi
+if [ "$purpose" = bench ]; then
+    # What is measured beside us, what counts instructions, and the compiler for motion's camera.
+    has motion || wished="$wished motion"
+    has valgrind || wished="$wished valgrind"
+    has gcc || wished="$wished gcc libc6-dev linux-libc-dev"
 fi
 if [ "$purpose" = test-install ]; then
     has systemd-nspawn || need systemd-container
@@ -106,7 +117,7 @@ if [ "$(id -u)" = 0 ]; then
 elif has sudo; then
     as_root=sudo
 elif [ -z "$missing" ]; then
-    say "Without $wished some tests are skipped, and say so.  As root:  apt-get install $wished"
+    say "Without $wished some of it is skipped, and says so.  As root:  apt-get install $wished"
     exit 0
 else
     fail "These Debian packages are missing: $missing." "As root, run:  apt-get update && $command_line"
@@ -118,16 +129,16 @@ if [ -n "$missing" ]; then
 fi
 
 # Debian starts a service when it installs one.  A broker of the system's own on port 1883 is not what the person asked
-# for, and the demo runs a private one.  policy-rc.d is Debian's way to say so; ours speaks of mosquitto only, is there
-# only for this call, and would harm nothing if a power cut left it behind.
+# for, and the demo runs a private one; nor is a motion that takes the camera.  policy-rc.d is Debian's way to say so;
+# ours speaks of these two only, is there only for this call, and would harm nothing if a power cut left it behind.
 policy=/usr/sbin/policy-rc.d
 our_policy=""
-quiet_mosquitto() {
+quiet_services() {
     [ -e $policy ] && return
     our_policy=$policy
     # shellcheck disable=SC2016 # the $* is for the file, not for us
     printf '%s\n' '#!/bin/sh' '# Made by Doorward for one apt call; safe to delete.' \
-        'case " $* " in *" mosquitto"*) exit 101 ;; esac' 'exit 0' | $as_root tee $policy >/dev/null
+        'case " $* " in *" mosquitto"* | *" motion"*) exit 101 ;; esac' 'exit 0' | $as_root tee $policy >/dev/null
     $as_root chmod 755 $policy
 }
 tidy() { [ -z "$our_policy" ] || $as_root rm -f "$our_policy"; }
@@ -147,7 +158,7 @@ update() {
     apt_get update
 }
 
-case " $missing " in *" mosquitto "*) quiet_mosquitto ;; esac
+case " $missing $wished " in *" mosquitto "* | *" motion "*) quiet_services ;; esac
 if lists_are_empty; then update || true; fi
 # Old lists name files that the mirror no longer has, so the second try comes after an update.
 [ -z "$missing" ] || install || { update && install; } || {
@@ -156,15 +167,18 @@ if lists_are_empty; then update || true; fi
         "As root, run:  apt-get update && $command_line"
 }
 
-if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
-    $as_root systemctl disable --quiet mosquitto.service 2>>"$log" || true
-    say "The system's own mosquitto service stays off.  To use it:  sudo systemctl enable --now mosquitto"
-fi
 if [ -n "$wished" ]; then
-    say "Installing what only some tests want:  apt-get install --no-install-recommends $wished"
+    say "Installing what only some of it wants:  apt-get install --no-install-recommends $wished"
     for each in $wished; do # one by one: a system lacks this or that one
         apt_get install -y --no-install-recommends "$each" ||
-            say "There is no $each here: the tests that want it will be skipped."
+            say "There is no $each here: what wants it will be skipped."
+    done
+fi
+if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
+    for each in mosquitto motion; do
+        case " $missing $wished " in *" $each "*) ;; *) continue ;; esac
+        $as_root systemctl disable --quiet $each.service 2>>"$log" || true
+        say "The system's own $each service stays off.  To use it:  sudo systemctl enable --now $each"
     done
 fi
 say "Done."
