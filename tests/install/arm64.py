@@ -24,7 +24,13 @@ from tests.install.run import RESULTS
 from tests.install.story import ANSWERS
 
 PACKAGES = "systemd,python3,python3-venv,ca-certificates,util-linux,passwd"
-TESTS = ("tests/wire", "tests/core/vault", "tests/core/test_progress.py", "tests/adapters/test_handover_socket.py")
+TESTS = (
+    "tests/wire",
+    "tests/core/vault",
+    "tests/core/test_progress.py",
+    "tests/core/motion/test_known_answers.py",
+    "tests/adapters/test_handover_socket.py",
+)
 PYTHONS = {"trixie": "3.13", "bookworm": "3.11"}
 PYTEST = ("pytest", "pytest-timeout", "hypothesis")
 

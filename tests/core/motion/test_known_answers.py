@@ -1,7 +1,8 @@
 """The same frames give the same answers on every machine: amd64 and arm64 (tried under qemu), whatever SIMD OpenCV has.
 
 The frames are made of integers alone, so that they are the same everywhere to the last bit.  The answers are compared
-as an owner would notice them: what moved when and where, on the grid, not the last bit of a score.
+as an owner would notice them: what moved when and where, on the grid.  Behind them, all that the detector remembers is
+the same to the last bit, with the native passes and with the pure ones.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
+from agent.adapters import motion_kernel
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.detector import Detector
+from agent.core.motion.passes import MakePasses
+from agent.core.motion.passes.pure import PurePasses
 from agent.core.timebase import BootNs, seconds
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
 ANSWERS_SHA256 = "794a62294510438888d01c3356429d3b084a58d027b4b9cec4888748e711f328"
+GRIDS_SHA256 = "374c81eb3f87ace21177e37071583404b9abe93f284eb4bbe75b12acbde0884d"
 
 
 def frames() -> Iterator[Luma]:
@@ -39,16 +45,30 @@ def frames() -> Iterator[Luma]:
         yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def test_frames_made_of_integers_give_the_known_answers() -> None:
-    detector = Detector(240, 320, 10.0)
-    seen, answers = hashlib.sha256(), []
+@pytest.fixture(params=["pure", "native"])
+def make_passes(request: pytest.FixtureRequest) -> MakePasses:
+    if request.param == "pure":
+        return PurePasses
+    kernel = motion_kernel.load()
+    if not kernel.native:
+        pytest.skip(f"no native passes here: {kernel.told}")
+    return kernel.make_passes
+
+
+def test_frames_made_of_integers_give_the_known_answers(make_passes: MakePasses) -> None:
+    detector = Detector(240, 320, 10.0, make_passes=make_passes)
+    seen, answers, remembered = hashlib.sha256(), [], hashlib.sha256()
     for number, luma in enumerate(frames()):
         seen.update(luma.tobytes())
         sample = detector.step(LumaFrame(luma, BootNs(seconds(number / 10))))
         box = sample.box and [round(edge, 4) for edge in sample.box]
         answers.append([sample.moving, sample.present, sample.state.value, box])
+        for grid in vars(detector._grids).values():
+            if isinstance(grid, np.ndarray):
+                remembered.update(grid.tobytes())
     assert seen.hexdigest() == FRAMES_SHA256, "The frames themselves differ: this says nothing about the detector."
     moving = [number / 10 for number, answer in enumerate(answers) if answer[0]]
     assert moving
     assert 5 < moving[0] < 7
     assert hashlib.sha256(json.dumps(answers).encode()).hexdigest() == ANSWERS_SHA256, f"moving at {moving}"
+    assert remembered.hexdigest() == GRIDS_SHA256

@@ -3,7 +3,7 @@
 Two implementations make the same numbers to the last bit, on every machine: `pure.py` in NumPy and OpenCV, which is
 always there and defines what is right, and `kernel.c`, which `agent.adapters.motion_kernel` loads where it was
 compiled.  Decisions are neither's: passes count, sum and mark; what follows from that is said once, in Python, beside
-them.  `tests/core/motion/test_passes.py` compares the two.
+them.  `tests/adapters/test_motion_kernel.py` compares the two.
 
 For that to hold, the arithmetic is this and no other:
 

@@ -1,4 +1,4 @@
-"""The pure passes over tracks and regions.  What they mean: `tracking.py`, `regions.py`, `lighting.py`."""
+"""The pure passes over tracks and regions.  What they mean: `tracking.py`, `confirming.py`, `lighting.py`."""
 
 from __future__ import annotations
 
