@@ -5,6 +5,7 @@ One segment that does not open costs itself: the others are written, and the pro
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,8 @@ def export_clip(
         finally:
             opened_one()
         opened.append(segment)
-        heard.append(_sound(source, identities, item, notes) if sound else None)
+        fetch = functools.partial(source.sound, item.id, identities)
+        heard.append(_heard(fetch, f"segment {item.id}", notes) if sound and item.sound else None)
         if not segment.whole:
             notes.append(f"segment {item.id} has no end: verified to byte {segment.verified_bytes}")
     if not opened:
@@ -110,11 +112,12 @@ def stem_of(clip: Sequence[Listed]) -> str:
 def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[], None] = lambda: None) -> ClipFiles:
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
-    media, heard, segments, notes = [], [], {}, []
+    media, heard, segments, notes = [], [], {}, list[str]()
     seen: dict[int, tuple[Sight, ...]] = {}
     for each in clip.segments:
         try:
-            opened, sound = review.open(each.id), review.sound(each.id)
+            opened = review.open(each.id)
+            sound = _heard(functools.partial(review.sound, each.id), f"segment {each.number}", notes)
             path = out / f"segment-{each.number:03}.mp4"
             _write_video([opened.media], [sound], path)
         except FormatError as error:
@@ -169,16 +172,14 @@ def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
     return out
 
 
-def _sound(source: Source, identities: Sequence[AgeIdentity], item: Listed, notes: list[str]) -> bytes | None:
-    """A sound that does not open costs nothing but itself."""
-    if not item.sound:
-        return None
+def _heard(fetch: Callable[[], bytes | None], of: str, notes: list[str]) -> bytes | None:
+    """A sound that is gone, or does not open, costs nothing but itself."""
     try:
-        return source.sound(item.id, identities)
+        return fetch()
     except NetworkError:
         raise
     except DoorwardError as error:
-        notes.append(f"the sound of segment {item.id} is left out: {error}")
+        notes.append(f"the sound of {of} is left out: {error}")
         return None
 
 

@@ -179,8 +179,8 @@ class StartUp:
             begin=begin,
             complete=file.kind is FileKind.SEGMENT,
             file=sealed,
-            poster_file=self._confirmed(companions.pop((file.id, FileKind.POSTER), None)),
-            sound_file=self._confirmed(companions.pop((file.id, FileKind.SOUND), None)),
+            poster_file=self._confirmed(companions.pop((file.id, FileKind.POSTER), None), found),
+            sound_file=self._confirmed(companions.pop((file.id, FileKind.SOUND), None), found),
             at=self._now,
         )
         self._writer.commit(adopted)  # A4
@@ -193,11 +193,15 @@ class StartUp:
             raise FormatError(f"{file.name} says it is {begin.segment}.")
         return begin, digest(self._store.chunks(file), size)
 
-    def _confirmed(self, companion: VaultFile | None) -> Sealed | None:
+    def _confirmed(self, companion: VaultFile | None, found: _Found) -> Sealed | None:
         if companion is None:
             return None
         self._store.confirm(companion)
-        _header, size = parse_header(self._store.read(companion, 0, LONGEST_HEADER_BYTES))
+        try:
+            _header, size = parse_header(self._store.read(companion, 0, LONGEST_HEADER_BYTES))
+        except FormatError:
+            found.strangers.append((companion.shard, companion.name))
+            return None
         return digest(self._store.chunks(companion), size)
 
     def _tell_missing(self, missing: list[VaultEntry]) -> None:

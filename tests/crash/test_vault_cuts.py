@@ -15,6 +15,7 @@ import pytest
 from agent.core.retention import Limits
 from agent.core.timebase import Moment
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.names import VaultFile
 from agent.core.vault.records import EvictionReason, Segment
 from agent.errors import DoorwardError
 from agent.services import segment_writer, vault
@@ -123,6 +124,16 @@ def test_the_check_catches_a_record_before_the_final_name(monkeypatch: pytest.Mo
     monkeypatch.setattr(segment_writer.SegmentWriter, "_publish", too_late)
     monkeypatch.setattr(vault.Vault, "_commit", too_early)
     monkeypatch.setattr(vault.Vault, "begin", remembered)
+    assert is_caught()
+
+
+def test_the_check_catches_sound_that_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsynced(writer: segment_writer.SegmentWriter, place: VaultFile, sealed: bytes) -> None:
+        file = writer._store.create(place)
+        file.append(sealed)
+        file.abandon()
+
+    monkeypatch.setattr(segment_writer.SegmentWriter, "_write_companion", unsynced)
     assert is_caught()
 
 

@@ -38,6 +38,7 @@ THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 PIECE = box(b"mdat", b"d" * 20_000)
+SOUND = box(b"mdat", b"heard")
 
 
 class VaultMachine(RuleBasedStateMachine):
@@ -68,8 +69,10 @@ class VaultMachine(RuleBasedStateMachine):
         for _ in range(fragments):
             self._write(writer)
         if sound:
-            writer.sound(box(b"mdat", b"heard"))
+            writer.sound(SOUND)
         self._finish(writer)
+        if sound:
+            self.story.heard[writer.id] = SOUND
 
     @precondition(lambda self: self.open is None)
     @rule()

@@ -32,6 +32,8 @@ class Story:
 
     media: dict[str, bytes] = field(default_factory=dict)
     """Of acknowledged segments."""
+    heard: dict[str, bytes] = field(default_factory=dict)
+    """Of those that were acknowledged with sound."""
     held: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     """Deleted by an owner: a call that was cut off may have come to it or not."""
@@ -43,8 +45,9 @@ class Story:
 
     def copy(self) -> Story:
         return Story(
-            dict(self.media), set(self.held), set(self.erased), dict(self.begun), list(self.errors), self.dated
-        )
+            dict(self.media), dict(self.heard), set(self.held), set(self.erased), dict(self.begun), list(self.errors),
+            self.dated,
+        )  # fmt: skip
 
 
 def tell(disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = False) -> TestVault:
@@ -98,10 +101,12 @@ def _record(tested: TestVault, story: Story, number: int, label: str | None = No
         tested.clock.advance(1.5)
         writer.write(piece)
         story.begun[writer.id] += piece
-    if number % 3:
-        writer.sound(box(b"mdat", b"heard in %d" % number))
+    sound = box(b"mdat", b"heard in %d" % number) if number % 3 else None
+    writer.sound(sound)
     writer.finish(tested.clock.now())
     story.media[writer.id] = story.begun[writer.id]
+    if sound is not None:
+        story.heard[writer.id] = sound
 
 
 def _returned(tested: TestVault) -> bool:
@@ -185,6 +190,9 @@ def check(tested: TestVault, story: Story) -> None:
         assert segment in entries, "I1: an acknowledged segment is lost"
         assert entries[segment].whole, "I1: an acknowledged segment is cut"
         assert split_media(_opened(tested.ciphertext(segment)))[0] == media, "I1: it is another one"
+        sealed = tested.vault.read_sound(segment)
+        heard = None if sealed is None else split_media(_opened(sealed))[0]
+        assert heard == story.heard.get(segment), "I1: its sound is lost, or another one"
     if story.dated:
         undated = [entry for entry in entries.values() if entry.witnessed and entry.start_ms < START_UTC_NS // 10**6]
         assert not undated, "I8: a segment of before the clock was known has no date"

@@ -10,8 +10,9 @@ import pytest
 
 from agent.adapters.microphone_file import FileMicrophone
 from agent.core.vault.age.opening import open_bytes
-from agent.errors import OpenError
+from agent.errors import DoorwardError, OpenError
 from agent.owner.deciding import Choice, approve
+from agent.owner.exporting import export_review
 from agent.owner.reviewing import Review
 from agent.requester.opening import open_disclosure
 from agent.requester.receiving import News
@@ -66,3 +67,27 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
     assert first_s > 1
     with pytest.raises(OpenError):
         open_bytes(stayed, [police.requester.asked(request.id).reply_identity()])
+
+
+def test_a_segment_whose_sound_is_gone_can_be_looked_at_and_shared_without_it(
+    street: Street, footage: Path, tmp_path: Path
+) -> None:
+    police = Asker(street, "rijnstad-police", Kind.POLICE)
+    heard = beeps(tmp_path / "beeps.wav", 90)
+    street.record(footage, ring_after_s=10, trusting=[police], open_microphone=lambda: FileMicrophone(heard))
+    street.start_agent(street.configuration(NO_CAMERA))
+    request = police.ask("2026-1179")
+    until(lambda: street.state_of(request) == "pending", "the request to match")
+    with street.owners_link() as link:
+        review = Review.fetch(link, street.owner, request.id)
+        first, second = (each.id for each in review.segments[:2])
+        (street.state_dir / "vault" / "segments" / first[0] / f"{first}.sound.age").unlink()
+        (seen, *_rest) = (export_review(review, clip, tmp_path / "seen") for clip in review.clips)
+        assert len(seen.segments) == len(seen.clip.segments)
+        (note,) = seen.notes
+        assert note.startswith("the sound of segment 1 is left out: ")
+        with pytest.raises(DoorwardError, match="sound") as refused:
+            approve(link, street.owner, review, Choice((first, second), sound=True))
+        assert refused.value.remedy
+        assert approve(link, street.owner, review, Choice((first, second), sound=False)) is not None
+    until(lambda: street.state_of(request) in ("approved", "sending", "sent"), "the pictures to go")

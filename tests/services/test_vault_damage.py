@@ -120,6 +120,34 @@ def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVau
     )
 
 
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age"])
+def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
+    tested: TestVault, tmp_path: Path, kind: str
+) -> None:
+    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
+    (tmp_path / "vault" / "manifest").unlink()
+    path_of(tested, ids[1] + kind).write_bytes(b"no age file")
+    report = tested.vault.start()
+    assert (sorted(report.adopted), report.aside) == (sorted(ids), [ids[1] + kind])
+    assert tested.vault.verify(PUBLIC).sound
+
+
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age"])
+def test_what_is_missing_beside_a_recorded_segment_is_told_by_verify_and_costs_only_itself(
+    tested: TestVault, kind: str
+) -> None:
+    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(2)]
+    path_of(tested, ids[0] + kind).unlink()
+    assert tested.vault.start() == StartReport()
+    report = tested.vault.verify(PUBLIC)
+    assert (report.missing, report.damaged, report.unknown) == ([ids[0] + kind], [], [])
+    with pytest.raises(StorageError):
+        tested.vault.read_sound(ids[0]) if kind == ".sound.age" else tested.vault.read_poster(ids[0])
+    assert tested.vault.find(ids[0]) is not None
+    tested.vault._evict(list(tested.vault.entries())[:1], EvictionReason.BYTES, tested.clock.now())
+    assert tested.vault.verify(PUBLIC).sound
+
+
 @pytest.mark.parametrize("tail", [b"x", b'{"payload":"', b"\0" * 900, b"nonsense\nmore nonsense\n"])
 def test_a_line_that_was_being_written_is_cut_off(tested: TestVault, tmp_path: Path, tail: bytes) -> None:
     tested.record(*MEDIA)

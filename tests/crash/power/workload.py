@@ -57,6 +57,10 @@ def pieces_of(number: int) -> list[bytes]:
     return [box(b"mdat", chance.randbytes(chance.randint(20_000, 90_000))) for _ in range(5)]
 
 
+def sound_of(number: int) -> bytes | None:
+    return box(b"mdat", random.Random(number).randbytes(40_000)) if number % 2 else None
+
+
 def work(disk: Path, tell: Tell, seed: int, bearing: type[Exception] | tuple[()] = ()) -> None:
     """A life of some minutes.  `bearing`: errors after which it goes on with the next segment."""
     tested = make_vault(
@@ -104,8 +108,7 @@ def _record(tested: TestVault, tell: Tell, number: int) -> str:
         writer.write(piece)
         written += len(piece)
         tell(wrote=writer.id, bytes=written, at_s=tested.clock.boot_ns / 1e9)
-    if number % 2:
-        writer.sound(box(b"mdat", random.Random(number).randbytes(40_000)))
+    writer.sound(sound_of(number))
     writer.finish(tested.clock.now())
     tell(acknowledged=writer.id)
     return writer.id
@@ -114,11 +117,15 @@ def _record(tested: TestVault, tell: Tell, number: int) -> str:
 def broken_promises(disk: Path, marks: Iterable[dict[str, Any]]) -> None:
     """Start on what a cut left below `disk`, and compare it with what had been promised.  Raises `AssertionError`."""
     story, ledger_size, wrote = Story(), 0, list[tuple[str, int, float]]()
+    sounds: dict[str, bytes | None] = {}
     for mark in marks:
         if "begun" in mark:
             story.begun[mark["begun"]] = b"".join(pieces_of(mark["number"]))
+            sounds[mark["begun"]] = sound_of(mark["number"])
         elif "acknowledged" in mark:
             story.media[mark["acknowledged"]] = story.begun[mark["acknowledged"]]
+            if (sound := sounds[mark["acknowledged"]]) is not None:
+                story.heard[mark["acknowledged"]] = sound
             wrote.clear()
         elif "wrote" in mark:
             wrote.append((mark["wrote"], mark["bytes"], mark["at_s"]))
