@@ -57,7 +57,6 @@ __all__ = [
     "WhatToTell",
     "WhichChannels",
     "WhichHome",
-    "WhichRoots",
     "WhichSettings",
     "WhoLooks",
     "WhoMayOpen",
@@ -165,10 +164,6 @@ class BeginSending(Message, frozen=True):
     """The first byte of a disclosure is about to leave.  Answered by `Begun`."""
 
     disclosure: str
-
-
-class WhichRoots(Message, frozen=True):
-    """Answered by `Names`."""
 
 
 class WhichChannels(Message, frozen=True):
@@ -291,7 +286,6 @@ FromUplink: TypeAlias = (
     | Took
     | WhatToSend
     | BeginSending
-    | WhichRoots
     | WhatChanged
     | Report
     | WhichChannels

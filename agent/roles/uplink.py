@@ -22,7 +22,7 @@ from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.supervision import Supervision
 from agent.core import handover
 from agent.core.alerts.parcels import ChannelAddress, Parcel
-from agent.core.handover import Addressing, BeginSending, Begun, Changed, Names, Noted, Outgoing, Report, Took
+from agent.core.handover import Addressing, BeginSending, Begun, Changed, Noted, Outgoing, Report, Took
 from agent.core.home_news import HomeNews
 from agent.core.progress import Progress
 from agent.core.requests import OutboxRecord
@@ -58,9 +58,6 @@ class RemoteCustody:
 
     def begin_sending(self, disclosure: str) -> bool:
         return self._custodian.ask(BeginSending(disclosure), Begun).allowed
-
-    def roots(self) -> tuple[str, ...]:
-        return self._custodian.ask(handover.WhichRoots(), Names).names
 
 
 class RemoteAlerts:

@@ -202,9 +202,6 @@ class Custodian:
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
         return self.requests.outgoing() + self.tips.outgoing()
 
-    def roots(self) -> tuple[str, ...]:
-        return tuple(self._trust.store.roots)
-
     def begin_sending(self, disclosure: str) -> bool:
         begun = self.tips.begin_sending(disclosure)
         return self.requests.begin_sending(disclosure) if begun is None else begun

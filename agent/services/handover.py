@@ -44,7 +44,6 @@ from agent.core.handover import (
     WhatToTell,
     WhichChannels,
     WhichHome,
-    WhichRoots,
     WhichSettings,
     WhoLooks,
     WhoMayOpen,
@@ -160,7 +159,7 @@ class UplinkDesk:
         self._changed = threading.Condition()
 
     def news(self) -> None:
-        """The list of outgoing disclosures, or of roots, is another.  From any thread."""
+        """The list of outgoing disclosures is another.  From any thread."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
@@ -176,8 +175,6 @@ class UplinkDesk:
                 return Outgoing(tuple(self._custody.outgoing()))
             case BeginSending(disclosure=disclosure):
                 return Begun(self._custody.begin_sending(disclosure))
-            case WhichRoots():
-                return Names(self._custody.roots())
             case WhatChanged(seen=seen):
                 with self._changed:
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)

@@ -36,7 +36,7 @@ from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, Verb, bulletins_filter
+from agent.wire.topics import ANONYMOUS, BULLETINS_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, Verb
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -54,9 +54,6 @@ class Custody(Protocol):
     def on_message(self, topic: str, data: bytes) -> Receipt | None: ...
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]: ...
     def begin_sending(self, disclosure: str) -> bool: ...
-    def roots(self) -> tuple[str, ...]:
-        """Key ids of the roots the owner trusts: their bulletins are listened to."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,6 @@ class Uplink:
         self._device = device
         self._chunk_bytes = chunk_bytes
         self._cell_filter = self._wanted_filter = requests_filter
-        self._bulletins: set[str] = set()
         self._log = structlog.get_logger("uplink")
         self._transfers: dict[str, _Transfer] = {}
         self._numbers = itertools.count()
@@ -134,6 +130,9 @@ class Uplink:
         try:
             if self._cell_filter is not None:
                 self._bus.subscribe(self._cell_filter)
+            # Every bulletin, at every door: what is listened to must not say whom its owner trusts.  After the
+            # requests, so that a broker with a limit of what it keeps for us gives those first.
+            self._bus.subscribe(BULLETINS_FILTER)
             self._changed.set()
             while not self._stopping.is_set():
                 self.turned_ns = self._now()
@@ -188,21 +187,15 @@ class Uplink:
     def _take_up(self) -> None:
         """Do what the custodian's lists say.  One that cannot be asked now is asked again at the next look."""
         try:
-            roots, outgoing = self._custody.roots(), self._custody.outgoing()
+            outgoing = self._custody.outgoing()
         except DoorwardError as error:
             self._log.warning("custodian_not_heard", error=error.message)
             return
-        self._listen(roots)
+        self._listen()
         self._carry(outgoing)
 
-    def _listen(self, roots: tuple[str, ...]) -> None:
-        """To the bulletins of those roots; and again to the requests, if one was missed."""
-        wanted = {bulletins_filter(root) for root in roots}
-        for topic in wanted - self._bulletins:
-            self._bus.subscribe(topic)
-        for topic in self._bulletins - wanted:
-            self._bus.unsubscribe(topic)
-        self._bulletins = wanted
+    def _listen(self) -> None:
+        """To the requests of another cell, if the device was moved; again to those of this one, if one was missed."""
         before, self._cell_filter = self._cell_filter, self._wanted_filter
         if self._cell_filter != before:
             if before is not None:

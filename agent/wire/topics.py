@@ -12,6 +12,8 @@
 - Names stand in the topics so that a broker's access list can bind each client to its own: a requester cannot replace
   another's retained request, a device cannot listen to another's receipts.
 - A tip goes up under `0000000000000000` instead of the device's name, so that its requester does not learn who speaks.
+- Every device subscribes to all bulletins alike and drops what no root of its owner's vouches for: a filter for each
+  root would tell the broker whom an owner trusts, and when that changes.
 - A device subscribes to `receipts/<device>/<disclosure>` only while that disclosure is being sent; nobody has heard of
   the device's name before it chose to speak.
 - `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
@@ -32,6 +34,7 @@ from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = [
     "ANONYMOUS",
+    "BULLETINS_FILTER",
     "MAX_TOPIC_BYTES",
     "BulletinTopic",
     "ChunkVerb",
@@ -40,7 +43,6 @@ __all__ = [
     "Topic",
     "UploadTopic",
     "Verb",
-    "bulletins_filter",
     "cell_of",
     "cells_of",
     "parse_topic",
@@ -51,6 +53,8 @@ MAX_TOPIC_BYTES: Final = 256
 ANONYMOUS: Final = "0" * 16
 """What stands for the device in the topics of a tip: no key has this id, and every device may speak under it."""
 _ROOT: Final = "doorward/v1"
+BULLETINS_FILTER: Final = f"{_ROOT}/bulletins/+/+/+"
+"""The MQTT topic filter for every bulletin, and the same for every door, whatever roots its owner trusts."""
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
 _COLUMNS: Final = 720
@@ -124,7 +128,7 @@ class ReceiptTopic:
 
 @dataclass(frozen=True, slots=True)
 class BulletinTopic:
-    """One bulletin, below the root (key id) that vouches for its requester: a door listens to its roots alone."""
+    """One bulletin, below the root (key id) that vouches for its requester."""
 
     root: str
     requester: str
@@ -159,13 +163,6 @@ def requests_filter(cell: str) -> str:
     if not _is_cell(cell):
         raise FormatError(f"{cell!r} is no cell.")
     return f"{_ROOT}/areas/{cell}/requests/+/+"
-
-
-def bulletins_filter(root: str) -> str:
-    """The MQTT topic filter for every bulletin of the requesters that `root` (key id) vouches for."""
-    if not _KEY_ID.fullmatch(root):
-        raise FormatError(f"{root!r} is no root's key id.")
-    return f"{_ROOT}/bulletins/{root}/+/+"
 
 
 def parse_topic(topic: str) -> Topic:

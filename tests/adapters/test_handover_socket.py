@@ -24,7 +24,7 @@ from agent.core.handover import (
     Tell,
     Took,
     WhatIsHeld,
-    WhichRoots,
+    WhatToSend,
 )
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError, InternalError, NetworkError, RequestError
@@ -103,8 +103,8 @@ def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
         b"\0\0\0\x02{}",
         b"\0\0\0\x10not JSON at all!",
         b"\0\0\0\x04\xff\xfe\xfd\xfc",
-        b"\0\0\0\x1c" + b'{"type":"WhichRoots","x": 1}',
-        b"\0\0\0\x15" + b'{"type":"WhichRoots"}',
+        b"\0\0\0\x1c" + b'{"type":"WhatToSend","x": 1}',
+        b"\0\0\0\x15" + b'{"type":"WhatToSend"}',
     ],
     ids=["4 GB", "one too many", "no kind", "no JSON", "no UTF-8", "a key too many", "the uplink's question"],
 )
@@ -176,5 +176,5 @@ def test_nothing_else_is_ever_signed_for_the_recorder(encoding: bytes) -> None:
 def test_neither_desk_knows_the_others_questions() -> None:
     recorders, uplinks = set(FromRecorder.__args__), set(FromUplink.__args__)  # type: ignore[attr-defined]
     assert recorders & uplinks == {Report}
-    assert {Took, WhichRoots} <= uplinks
+    assert {Took, WhatToSend} <= uplinks
     assert Sign in recorders - uplinks

@@ -11,7 +11,7 @@ from agent.errors import ConfigurationError, NetworkError
 from agent.requester import saying
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import Outgoing, connection_lock, is_published, publish, publish_pending
-from agent.wire.topics import bulletins_filter, requests_filter
+from agent.wire.topics import BULLETINS_FILTER, requests_filter
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.requester.conftest import NOW_S
 
@@ -78,7 +78,7 @@ def test_bulletins_stand_side_by_side_below_their_root(broker: FakeBroker, reque
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     outgoing.pump()
     door = bus_of(broker, "ab" * 8)
-    door.subscribe(bulletins_filter(requester.profile.audience or ""))
+    door.subscribe(BULLETINS_FILTER)
     events = [getattr(door.next_event(0), "payload", None) for _ in range(4)]
     assert {signed.envelope for signed in posted} <= set(events)
     bus.stop()

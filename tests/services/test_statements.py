@@ -106,7 +106,7 @@ def test_what_was_meant_for_another_device_changes_nothing(door: Door, name: str
 @pytest.mark.parametrize("name", EVERY)
 def test_a_statement_the_disk_does_not_take_did_not_happen_and_can_be_made_again(door: Door, name: str) -> None:
     statement, headers = EVERY[name](door, door.ask())
-    before, trusted = everything_but_counters(door), door.custodian.roots()
+    before, trusted = everything_but_counters(door), door.custodian._trust.store.roots
     write = door.custodian._ledger.write
 
     def failing(*_: object, **__: object) -> None:
@@ -118,7 +118,7 @@ def test_a_statement_the_disk_does_not_take_did_not_happen_and_can_be_made_again
         door.obey(statement, headers)
     del door.custodian._ledger.write
     assert everything_but_counters(door) == before
-    assert door.custodian.roots() == trusted
+    assert door.custodian._trust.store.roots == trusted
     assert door.outbox.objects.keys() == {record.disclosure for record in door.journal.outbox()}
     door.obey(statement, headers)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.core.bus import Received
@@ -20,14 +21,25 @@ from agent.errors import StorageError
 from agent.services import uplink
 from agent.services.uplink import Uplink
 from agent.wire import disclosures, strictjson
-from agent.wire.identities import private_key_from_seed
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import OptIn, OptOut, Scope
-from agent.wire.topics import ChunkVerb, RequestTopic, UploadTopic, Verb, cell_of, parse_topic, requests_filter
+from agent.wire.topics import (
+    BULLETINS_FILTER,
+    BulletinTopic,
+    ChunkVerb,
+    RequestTopic,
+    UploadTopic,
+    Verb,
+    cell_of,
+    parse_topic,
+    requests_filter,
+)
 from agent.wire.uploads import UploadNote
 from tests import custodians
 from tests.custodians import DOOR, POLICE, Door, receipt, refused, request, sha256_of, signed, stated, withdrawal
 from tests.fake_bus import FakeBroker, FakeBus
+from tests.services.test_inbox import everything_but_counters
 from tests.wire import samples
 
 DEVICE = samples.DEVICE_KEY.id
@@ -511,8 +523,47 @@ def test_it_says_when_it_has_stopped(link: Link) -> None:
     link.start()
 
 
-def test_bulletins_of_trusted_roots_are_listened_to_and_of_others_not(link: Link) -> None:
-    topic = f"doorward/v1/bulletins/{samples.ROOT_KEY.id}/+/+"
-    until(lambda: topic in link.bus._filters)
+# -- bulletins ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, police: Asker) -> None:
+    """Or the broker would learn it, and when it changes: every wish of the uplink's goes to it as it is."""
+    wishes: list[tuple[str, str]] = []
+    for name in ("subscribe", "unsubscribe"):
+        ask = getattr(link.bus, name)
+        setattr(link.bus, name, lambda topic, ask=ask, name=name: (wishes.append((name, topic)), ask(topic)))
+    link.turn()
     link.door.obey(custodians.TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
-    until(lambda: topic not in link.bus._filters)
+    link.turn()
+    link.door.obey(custodians.TrustChange(**stated(), roots_added=(samples.ROOT_KEY.text,)))
+    link.door.custodian.control._trust.accept(signed(custodians.bundle(2), custodians.ROOT))
+    link.turn()
+    assert wishes == []
+    owned_by_nobody = Link(Door(), FakeBroker())
+    until(lambda: owned_by_nobody.uplink.status().link == "connected")
+    owned_by_nobody.turn()
+    assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
+    assert list(link.bus._filters) == [requests_filter(cell_of(*DOOR)), BULLETINS_FILTER]
+    owned_by_nobody.stop()
+    owned_by_nobody.door.close()
+    # The witness was awake: a disclosure is listened to.
+    approved(link, police)
+    until(lambda: [name for name, _ in wishes] == ["subscribe"])
+
+
+def test_a_flood_of_bulletins_nobody_trusts_costs_a_counter_and_a_request_comes_through(
+    link: Link, police: Asker
+) -> None:
+    before, strangers = everything_but_counters(link.door), private_key_from_seed(b"y" * 32)
+    bulletin = samples.EVERY_MESSAGE["bulletin"]
+    for number in range(300):
+        root = public_key_of(private_key_from_seed(number.to_bytes(32, "big"))).id
+        posted = msgspec.structs.replace(bulletin, id=custodians.new_id(), audience=root)
+        police.publish(BulletinTopic(root, posted.requester, posted.id), signed(posted, strangers), retain=True)
+    until(lambda: link.door.journal.counters() == {"untrusted": 300})
+    assert everything_but_counters(link.door) == before
+    asked_for(link, police)
+    ours = msgspec.structs.replace(bulletin, area=None)
+    police.publish(BulletinTopic(ours.audience, ours.requester, ours.id), signed(ours, POLICE))
+    until(lambda: link.door.journal.counters() == {"untrusted": 300, "bulletin": 1})
+    assert link.said == []

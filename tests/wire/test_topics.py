@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -86,11 +87,10 @@ def test_what_is_almost_a_topic_is_none(topic: str) -> None:
         topics.parse_topic(topic)
 
 
-@pytest.mark.parametrize("root", ["", "+", "#", "0" * 15, "0" * 17, "0" * 16 + "/x", "A" * 16])
-def test_bulletins_are_listened_to_under_a_root_and_nothing_wider(root: str) -> None:
-    assert topics.bulletins_filter("0" * 16) == f"doorward/v1/bulletins/{'0' * 16}/+/+"
-    with pytest.raises(FormatError, match="key id"):
-        topics.bulletins_filter(root)
+@given(TOPICS)
+def test_the_filter_for_bulletins_takes_each_of_them_and_no_other_topic(topic: Topic) -> None:
+    wanted = topics.BULLETINS_FILTER.replace("+", "[^/]*")
+    assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, BulletinTopic)
 
 
 @pytest.mark.parametrize(
