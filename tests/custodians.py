@@ -213,9 +213,6 @@ class PaperVault:
         found = [p.entry for p in self.kept.values() if p.entry.start_ms < to_ms and p.entry.end_ms > from_ms]
         return tuple(sorted(found, key=lambda entry: entry.start_ms))
 
-    def dated_by_itself(self, entry: VaultEntry) -> bool:
-        return True
-
     def find(self, segment: str) -> VaultEntry | None:
         return self.kept[segment].entry if segment in self.kept else None
 

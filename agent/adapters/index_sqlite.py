@@ -28,7 +28,7 @@ from agent.errors import StorageError
 
 __all__ = ["SqliteIndex"]
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
 
@@ -41,7 +41,8 @@ CREATE TABLE segment (
   size_bytes INTEGER NOT NULL, poster_bytes INTEGER NOT NULL,
   whole INTEGER NOT NULL, witnessed INTEGER NOT NULL,
   line_offset INTEGER NOT NULL, line_size INTEGER NOT NULL,
-  start_us INTEGER NOT NULL, continuous INTEGER NOT NULL, sound_bytes INTEGER NOT NULL
+  start_us INTEGER NOT NULL, continuous INTEGER NOT NULL, sound_bytes INTEGER NOT NULL,
+  dated_later INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX segment_by_time ON segment (start_ms, end_ms);  -- covers both ends: misses cost no look at the table
 CREATE INDEX segment_undated ON segment (boot) WHERE quality <> 'synced';  -- few, as a rule: what an anchor may date
@@ -56,7 +57,7 @@ CREATE TABLE state (  -- one row; the sums are kept, because adding up a million
 """
 _COLUMNS: Final = (
     "sequence, id, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes, whole, witnessed, "
-    "line_offset, line_size, start_us, continuous, sound_bytes"
+    "line_offset, line_size, start_us, continuous, sound_bytes, dated_later"
 )
 
 
@@ -100,7 +101,7 @@ class SqliteIndex:
                 stored -= sum(row[0] for row in gone)
                 continuous -= sum(row[0] for row in gone if row[1])
             connection.executemany(
-                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 17)})",  # noqa: S608 — constants
+                f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 18)})",  # noqa: S608 — constants
                 [_row(entry) for entry in added],
             )
             for anchor in anchors:
@@ -204,9 +205,9 @@ def _date(connection: sqlite3.Connection, anchor: Stamp) -> None:
         (anchor.boot,),
     ).fetchall()
     connection.executemany(
-        "UPDATE segment SET start_ms = ?, end_ms = ?, quality = ? WHERE sequence = ?",
+        "UPDATE segment SET start_ms = ?, end_ms = ?, quality = ?, dated_later = ? WHERE sequence = ?",
         [
-            (entry.start_ms, entry.end_ms, entry.quality.value, entry.sequence)
+            (entry.start_ms, entry.end_ms, entry.quality.value, int(entry.dated_later), entry.sequence)
             for entry in (dated(_entry(row), anchor) for row in rows)
         ],
     )
@@ -231,11 +232,12 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
         entry.start_us,
         int(entry.continuous),
         entry.sound_bytes,
+        int(entry.dated_later),
     )
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
-    *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes = row
+    *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(
         sequence,
@@ -255,4 +257,5 @@ def _entry(row: tuple[Any, ...]) -> VaultEntry:
         start_us,
         bool(continuous),
         sound_bytes,
+        bool(dated_later),
     )

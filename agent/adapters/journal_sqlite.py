@@ -58,7 +58,8 @@ CREATE INDEX IF NOT EXISTS request_by_time ON request (received_ms);
 CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
 CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
 
--- The match set, frozen when the request matched: nothing outside it can ever be released for this request.
+-- The match set, frozen when the request matched: nothing outside it can ever be released for this request.  It goes
+-- when the request has ended.
 CREATE TABLE IF NOT EXISTS matched (request TEXT NOT NULL, position INTEGER NOT NULL, segment TEXT NOT NULL,
   PRIMARY KEY (request, position)) WITHOUT ROWID;
 
@@ -110,8 +111,8 @@ class SqliteJournal:
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.RLock()
         self._depth = 0
-        self._has_forgotten = False
-        """Something was overwritten that the write-ahead log still holds."""
+        self._has_forgotten = True
+        """Something was overwritten that the write-ahead log still holds; for all we know, before a power cut."""
         try:
             self._db = sqlite3.connect(
                 str(path), timeout=_PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False
@@ -124,6 +125,7 @@ class SqliteJournal:
             self._db.execute("PRAGMA secure_delete=ON")
             self._require_format(path)
             self._db.executescript(_SCHEMA)
+            self._empty_the_log()
         except (sqlite3.Error, StorageError) as error:
             self._db.close()
             raise error if isinstance(error, StorageError) else _unopened(path, error) from error
@@ -280,7 +282,9 @@ class SqliteJournal:
         """Of a request that has ended, nothing stays that only answering it needed."""
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
-            self._has_forgotten |= state.ended
+            if state.ended:
+                self._has_forgotten = True
+                self._execute("DELETE FROM matched WHERE request = ?", (request,))
             self._execute(
                 f"UPDATE request SET state = ?, disclosure = coalesce(?, disclosure){forget} WHERE id = ?",  # noqa: S608
                 (state.value, disclosure, request),
@@ -348,9 +352,9 @@ class SqliteJournal:
     def highest_sequence(self, key_id: str) -> int:
         return self._count("SELECT coalesce(max(seq), 0) FROM sequence WHERE key_id = ?", (key_id,))
 
-    def use_sequence(self, key_id: str, seq: int) -> None:
+    def use_sequence(self, key_id: str, seq: int, *, flush: bool = True) -> None:
         """Remember it, and forget what lies behind the window."""
-        with self._lock:
+        with self._lock, contextlib.nullcontext() if flush else self._unflushed():
             self._execute("INSERT OR IGNORE INTO sequence VALUES (?, ?)", (key_id, seq))
             self._execute(
                 "DELETE FROM sequence WHERE key_id = ? AND seq <= ?",
@@ -360,11 +364,9 @@ class SqliteJournal:
     def requests_in_case(self, case_mark: str) -> int:
         return self._count("SELECT count(*) FROM request WHERE case_mark = ?", (case_mark,))
 
-    def requests_since(self, since_ms: int, requester: str | None = None) -> int:
-        return self._count(
-            "SELECT count(*) FROM request WHERE received_ms >= ? AND (? IS NULL OR requester = ?)",
-            (since_ms, requester, requester),
-        )
+    def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
+        of = "" if whose is None else " AND (audience, requester) = (?, ?)"
+        return self._count(f"SELECT count(*) FROM request WHERE received_ms >= ?{of}", (since_ms, *(whose or ())))  # noqa: S608
 
     def blocked_since(self, since_ms: int, requester: str) -> int:
         return self._count("SELECT count(*) FROM blocked WHERE at_ms >= ? AND requester = ?", (since_ms, requester))

@@ -8,8 +8,9 @@ these bytes, and that they parse.  What is left, in this order:
 3. it asks about a region that requester is responsible for;
 4. an answer could be sealed to the key it names.
 
-What fails is `Blocked`, which changes nothing but a counter and, because its sender is known, the list of blocked
-requests the owner can look at.  There is no emergency bypass and no standing approval.
+What fails is `Blocked`.  Because its sender is known, it is listed for the owner to look at; and it has used up its
+sequence number, so the same bytes, which a broker may hand over for weeks, do not become a request when the day's rate
+or the window allows it.  There is no emergency bypass and no standing approval.
 
 Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7.
 """
@@ -27,6 +28,7 @@ from agent.errors import FormatError, InternalError
 from agent.wire.inbound import Inbound
 from agent.wire.limits import Earlier, Limits, check
 from agent.wire.messages import FootageRequest
+from agent.wire.trust import TrustedRequester
 
 __all__ = ["Accepted", "Blocked", "Replayed", "admit"]
 
@@ -62,8 +64,8 @@ def admit(
     if history.has_request(request.id) or is_replay(history, inbound.requester, request.seq):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
-    case_mark = marks.of(request.requester, request.case)
-    over = check(request, limits, trusted_seconds(now), _earlier(request.requester, case_mark, history, now))
+    case_mark = marks.of(request.audience, request.requester, request.case)
+    over = check(request, limits, trusted_seconds(now), _earlier(inbound.requester, case_mark, history, now))
     if over is not None:
         return Blocked(over.value)
     if not inbound.requester.may_ask_about(request.area):
@@ -75,10 +77,10 @@ def admit(
     return Accepted(case_mark)
 
 
-def _earlier(requester: str, case_mark: str, history: History, now: Moment) -> Earlier:
+def _earlier(requester: TrustedRequester, case_mark: str, history: History, now: Moment) -> Earlier:
     since_ms = now.utc_ns // NS_PER_MS - _DAY_MS
     return Earlier(
         for_case=history.requests_in_case(case_mark),
-        from_requester=history.requests_since(since_ms, requester),
+        from_requester=history.requests_since(since_ms, (requester.root, requester.id)),
         in_all=history.requests_since(since_ms),
     )

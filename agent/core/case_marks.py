@@ -1,9 +1,10 @@
 """Counts the requests of one case without keeping the case number.
 
 A limit of so many requests a case has to outlive the requests, and case numbers are what a thief should not read.  So a
-request is counted by a *mark*: scrypt over requester and case, under a key that is the device's own.
+request is counted by a *mark*: scrypt over root, requester and case, under a key that is the device's own.
 
-- Two requests of one requester for one case have one mark; for two cases, or of two requesters, they have two.
+- Two requests of one requester for one case have one mark; for two cases, or of two requesters, they have two.  Two who
+  have the same id below different roots are two requesters.
 - Whoever has the journal alone learns nothing from a mark.  Whoever has the device's key as well can try case numbers:
   each try costs what it cost the device, which slows guessing down and does not prevent it (SECURITY.md).
 
@@ -42,7 +43,7 @@ class CaseMarks:
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(device_key.private_bytes_raw())
         return cls(key, log2_work_factor)
 
-    def of(self, requester: str, case: str) -> str:
-        """The mark, 32 hex digits.  `requester`: an id, which has no line feed."""
+    def of(self, root: str, requester: str, case: str) -> str:
+        """The mark, 32 hex digits.  `root`, `requester`: ids, which have no line feed."""
         scrypt = Scrypt(salt=self.key, length=_MARK_BYTES, n=1 << self.log2_work_factor, r=8, p=1)
-        return scrypt.derive(f"{requester}\n{case}".encode()).hex()
+        return scrypt.derive(f"{root}\n{requester}\n{case}".encode()).hex()

@@ -91,6 +91,14 @@ class Counted(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Unlisted:
+    """Blocked, beyond what is listed in a day."""
+
+    key_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class InboxSettings:
     """`position` is (lat, lon) in degrees; it is compared here and leaves by no way.
 
@@ -140,12 +148,15 @@ class Inbox:
         """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
         with self._requests.deciding():
             taken = self._take(topic, data)
+        if isinstance(taken, _Unlisted):
+            self._journal.use_sequence(taken.key_id, taken.seq, flush=False)
+            taken = Counted.BLOCKED
         if isinstance(taken, Counted):
             self._journal.count(taken.value)
             return None
         return taken
 
-    def _take(self, topic: str, data: bytes) -> Receipt | Counted | None:
+    def _take(self, topic: str, data: bytes) -> Receipt | Counted | _Unlisted | None:
         try:
             at_s = trusted_seconds(self._clock.now())
             inbound = open_inbound(data, parse_topic(topic), self._trust.store, at_s)
@@ -167,14 +178,13 @@ class Inbox:
             case Bulletin():
                 return self._on_bulletin(inbound.message, inbound, data)
 
-    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | None:
+    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | _Unlisted | None:
         now = self._clock.now()
         verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks)
         if isinstance(verdict, Replayed):
             return Counted.REPLAYED
         if isinstance(verdict, Blocked):
-            self._block(inbound, verdict, now.utc_ns // NS_PER_MS)
-            return Counted.BLOCKED
+            return self._block(inbound, verdict, request.seq, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
         stored = StoredRequest(
             id=request.id,
@@ -206,31 +216,33 @@ class Inbox:
         return None
 
     def _match(self, request: FootageRequest) -> Match:
-        if self.position is None:
+        if self.position is None or not request.area.contains(*self.position):
             return Match((), certain=False)
         window = Window.of_seconds(request.from_s, request.to_s)
-        # A segment whose date only an anchor knows is listed by it, but its own record, which is what a requester could
-        # check, says another time: it cannot be shared, so its owner is not asked about it.
         going = self._keeping.going()
+        # What only an anchor dated cannot be shared, since its own record says another time: nobody is asked about it.
         candidates = [
             entry
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
-            if self._vault.dated_by_itself(entry) and entry.id not in going
+            if not entry.dated_later and entry.id not in going
         ]
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
-    def _block(self, inbound: Inbound, verdict: Blocked, at_ms: int) -> None:
-        """The broker repeats a retained request at every connection; the list and the ledger have it once.
+    def _block(self, inbound: Inbound, verdict: Blocked, seq: int, at_ms: int) -> Counted | _Unlisted:
+        """Once and for all: the broker repeats a retained request at every connection, and it stays blocked.
 
-        They have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
+        List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
         """
+        key_id = inbound.requester.key.id
         blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
         if self._journal.blocked_since(at_ms - _DAY_MS, blocked.requester) >= _BLOCKED_PER_DAY:
-            return
+            return _Unlisted(key_id, seq)
+        self._journal.use_sequence(key_id, seq)
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(
                 EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason
             )
+        return Counted.BLOCKED
 
     def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> Counted | None:
         stored = self._journal.request(withdrawal.request)

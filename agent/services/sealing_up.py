@@ -59,6 +59,6 @@ class SealingUp:
             unsealed,
             sealed=self._enrolments.seal(unsealed.sealed),
             audience=request.audience,
-            case_mark=self._marks.of(request.requester, request.case),
+            case_mark=self._marks.of(request.audience, request.requester, request.case),
             kept=None if unsealed.state.ended else Terms.of(request),
         )

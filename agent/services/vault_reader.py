@@ -11,7 +11,7 @@ from agent.core.vault.coverage import Boots, Spans, Stretch
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import SignedRecord, parse_line, read_chain
 from agent.core.vault.names import SegmentId
-from agent.core.vault.records import Adopted, Record, Segment
+from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.services.vault_verify import EntryCheck, Progress, VerifyReport, check_entry, verify
@@ -35,11 +35,6 @@ class VaultReader:
     def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
         """Segments that overlap [from_ms, to_ms) of UTC, by time."""
         return self._index.overlapping(from_ms, to_ms)
-
-    def dated_by_itself(self, entry: VaultEntry) -> bool:
-        """Whether the segment's own record has the date that `entry` has, and not only a later anchor."""
-        record = self.record(entry.id).record
-        return isinstance(record, Segment | Adopted) and record.span.start_ms == entry.start_ms
 
     def find(self, segment: SegmentId) -> VaultEntry | None:
         return self._index.get(segment)

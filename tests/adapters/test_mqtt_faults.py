@@ -466,37 +466,71 @@ def test_a_flood_that_nobody_takes_is_dropped_and_counted_and_blocks_nothing(pki
         assert bus.dropped == 500 - 64
 
 
-def test_what_came_is_taken_at_beats_acknowledged_before_and_what_is_ours_does_not_wait(
+def test_what_came_is_acknowledged_at_beats_though_nobody_takes_it_and_what_is_ours_does_not_wait(
     pki: BrokerPki, start: StartBus
 ) -> None:
-    acknowledged: list[int] = []
+    acknowledged: list[tuple[int, float]] = []
+    sent_s: list[float] = []
+    beat_s = 0.4
 
     def send_three(line: Line) -> None:
         line.accept()
-        for number in (1, 2):
+        sent_s.append(time.monotonic())
+        for number in (1, 2, 3):
             line.send(publish("doorward/v1/areas/1-1/requests/x", b"%d" % number, packet_id=number))
-        _, body = line.read()
-        line.send(puback(struct.unpack_from("!H", body, 2 + len(TOPIC))[0], 0))
-        for _ in (1, 2):
+        while len(acknowledged) < 3:
             kind, body = line.read()
-            assert kind == PUBACK
-            acknowledged.append(struct.unpack_from("!H", body)[0])
+            if kind == PUBACK:
+                acknowledged.append((struct.unpack_from("!H", body)[0], time.monotonic()))
+            else:
+                line.send(puback(struct.unpack_from("!H", body, 2 + len(TOPIC))[0], 0))
         line.wait_for_end()
 
     with ScriptedPeer(pki.directory, send_three) as peer:
-        bus = start(settings_for(pki, peer.port, inbound_beat_s=2.0))
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=beat_s))
         expect(bus, Connected)
-        while len(bus._events) < 2:
-            threading.Event().wait(0.01)
         assert bus.publish(TOPIC, b"x", token=1)
-        expect(bus, Acknowledged)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(acknowledged) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [number for number, _ in acknowledged] == [1, 2, 3]
+        assert acknowledged[-1][1] - sent_s[0] >= 2 * beat_s, "the third is for the third beat"
+        happened = [bus.next_event(0) for _ in range(5)]
+        assert [int(event.payload) for event in happened if isinstance(event, Received)] == [1, 2, 3]
+        assert sum(isinstance(event, Acknowledged) for event in happened) == 1
+
+
+def test_with_a_beat_too_a_flood_that_nobody_takes_is_dropped_and_counted(pki: BrokerPki, start: StartBus) -> None:
+    def flood(line: Line) -> None:
+        line.accept()
+        for number in range(100):
+            line.send(publish("doorward/v1/areas/1-1/requests/x", b"%d" % number))
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, flood) as peer:
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=0.001, inbound_queue=8))
+        expect(bus, Connected)
+        deadline = time.monotonic() + PATIENCE_S
+        while bus.dropped < 100 - 8:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        taken = [event for _ in range(9) if isinstance(event := bus.next_event(0), Received)]
+        assert len(taken) == 8
+        assert bus.next_event(0.05) is None
+
+
+def test_what_waits_for_its_beat_when_the_link_ends_can_still_be_taken(pki: BrokerPki, start: StartBus) -> None:
+    def send_two_and_leave(line: Line) -> None:
+        line.accept()
         for number in (1, 2):
-            assert bus.next_event(0.001) is None
-            assert int(expect(bus, Received).payload) == number
-            deadline = time.monotonic() + PATIENCE_S  # it has left here; the peer may have to read it yet
-            while acknowledged != list(range(1, number + 1)):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            line.send(publish("doorward/v1/areas/1-1/requests/x", b"%d" % number, packet_id=number))
+        time.sleep(0.2)
+
+    with ScriptedPeer(pki.directory, send_two_and_leave) as peer:
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=60.0))
+        expect(bus, Connected)
+        assert [int(expect(bus, Received).payload) for _ in (1, 2)] == [1, 2]
 
 
 def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBus) -> None:

@@ -324,6 +324,15 @@ def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJo
     assert journal.held_segments(100) == {*shared, "d", "e"}
 
 
+def test_what_a_request_matched_goes_when_it_has_ended(journal: SqliteJournal) -> None:
+    for number in (1, 2):
+        journal.add_request(stored(number, state=State.PENDING, segments=("a", "b")))
+    journal.set_state(stored(1).id, State.HALF)
+    journal.set_state(stored(2).id, State.DENIED)
+    found = [journal.request(stored(number).id) for number in (1, 2)]
+    assert [each.segments for each in found if each] == [("a", "b"), ()]
+
+
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
     journal.add_request(stored(1))
     journal.add_request(stored(2, case_mark="HH 2"))
@@ -332,8 +341,10 @@ def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -
     assert not journal.has_request("00" * 16)
     assert journal.requests_in_case("HH 1") == 1
     assert journal.requests_since(0) == 3
-    assert journal.requests_since(0, "harbour-police") == 2
-    assert journal.requests_since(2000, "harbour-police") == 1
+    root = stored(1).audience
+    assert journal.requests_since(0, (root, "harbour-police")) == 2
+    assert journal.requests_since(2000, (root, "harbour-police")) == 1
+    assert journal.requests_since(0, ("00" * 8, "harbour-police")) == 0
     assert journal.requests_since(3001) == 0
 
 

@@ -22,10 +22,12 @@ def hkdf(secret: bytes, info: bytes) -> bytes:
     return hmac.digest(extracted, info + b"\x01", "sha256")
 
 
-def test_a_mark_is_scrypt_over_requester_and_case_under_a_key_of_the_devices_own() -> None:
+def test_a_mark_is_scrypt_over_root_requester_and_case_under_a_key_of_the_devices_own() -> None:
     key = hkdf(DEVICE.private_bytes_raw(), b"doorward case marks v1")
-    expected = hashlib.scrypt(b"harbour-police\nHH 2026/4711", salt=key, n=1 << LOG2_WORK_FACTOR, r=8, p=1, dklen=16)
-    assert CaseMarks.of_device(DEVICE).of("harbour-police", "HH 2026/4711") == expected.hex()
+    expected = hashlib.scrypt(
+        b"4242\nharbour-police\nHH 2026/4711", salt=key, n=1 << LOG2_WORK_FACTOR, r=8, p=1, dklen=16
+    )
+    assert CaseMarks.of_device(DEVICE).of("4242", "harbour-police", "HH 2026/4711") == expected.hex()
     assert LOG2_WORK_FACTOR == 10
 
 
@@ -33,14 +35,14 @@ def test_a_mark_is_scrypt_over_requester_and_case_under_a_key_of_the_devices_own
 @given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.sampled_from((DEVICE, OTHER)))
 def test_one_case_of_one_requester_has_one_mark_on_one_device(one: str, other: str, device: Ed25519PrivateKey) -> None:
     marks, again = CaseMarks.of_device(DEVICE, 1), CaseMarks.of_device(device, 1)
-    same = (marks.of("harbour-police", one), again.of("harbour-police", other))
+    same = (marks.of("4242", "harbour-police", one), again.of("4242", "harbour-police", other))
     assert (same[0] == same[1]) is (one == other and device is DEVICE)
-    assert marks.of("harbour-fire", one) != same[0]
+    assert same[0] not in (marks.of("4242", "harbour-fire", one), marks.of("4343", "harbour-police", one))
 
 
 def test_where_the_requester_ends_and_the_case_begins_is_no_matter_of_taste() -> None:
     marks = CaseMarks.of_device(DEVICE, 1)
-    assert marks.of("harbour", "police 1") != marks.of("harbour-police", "1")
+    assert marks.of("4242", "harbour", "police 1") != marks.of("4242", "harbour-police", "1")
 
 
 def test_the_key_is_not_shown() -> None:

@@ -37,7 +37,7 @@ LOST = replace(NOW, utc_ns=UtcNs(0), quality=ClockQuality.UNKNOWN)
 DAY_MS = 86_400_000
 LIMITS = Limits()
 MARKS = CaseMarks(b"m" * 32, log2_work_factor=1)
-ACCEPTED = Accepted(MARKS.of("harbour-police", samples.request().case))
+ACCEPTED = Accepted(MARKS.of(samples.request().audience, "harbour-police", samples.request().case))
 
 
 @dataclass
@@ -62,12 +62,13 @@ class Past:
         return max(self.numbers, default=0)
 
     def requests_in_case(self, case_mark: str) -> int:
-        assert case_mark == MARKS.of("harbour-police", samples.request().case)
+        assert case_mark == MARKS.of(samples.request().audience, "harbour-police", samples.request().case)
         return self.in_case
 
-    def requests_since(self, since_ms: int, requester: str | None = None) -> int:
+    def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
         self.since_ms.append(since_ms)
-        return self.in_all if requester is None else self.from_requester
+        assert whose in (None, (samples.ROOT_KEY.id, "harbour-police"))
+        return self.in_all if whose is None else self.from_requester
 
     def blocked_since(self, since_ms: int, requester: str) -> int:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from agent.wire.limits import Limits
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.statements import OptIn, OptOut, Scope, TrustChange
 from agent.wire.topics import ReceiptTopic, RequestTopic, cell_of
+from agent.wire.trust import RequesterKey
 from tests import custodians
 from tests.custodians import (
     DOOR,
@@ -183,7 +185,60 @@ def test_what_is_over_a_limit_never_reaches_the_owner_but_is_listed_and_recorded
     before = everything_but_counters(door)
     door.hear(asked)
     assert everything_but_counters(door) == before
-    assert door.journal.counters() == {"blocked": 2}
+    assert door.journal.counters() == {"blocked": 1, "replayed": 1}
+
+
+def test_what_was_blocked_stays_blocked_when_its_time_has_come(door: Door) -> None:
+    asked = door.ask(from_s=NOW_S + HOUR_S, to_s=NOW_S + 2 * HOUR_S)
+    door.vault.keep(NOW_S + HOUR_S)
+    door.clock.advance(3 * HOUR_S)
+    door.hear(asked)
+    assert door.state(asked) is None
+    assert door.journal.counters() == {"blocked": 1, "replayed": 1}
+
+
+def test_of_a_flood_no_more_reach_the_owner_later_than_on_its_day() -> None:
+    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    flood = [door.ask() for _ in range(60)]
+    assert sum(door.state(asked) is State.PENDING for asked in flood) == 3
+    for _ in range(3):
+        door.clock.advance(86_401)
+        for asked in flood:
+            door.hear(asked)
+    assert len(door.journal.requests()) == 3
+    door.close()
+
+
+def test_a_case_and_a_rate_are_of_one_requester_below_one_root() -> None:
+    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    other_root, other = private_key_from_seed(b"2" * 32), private_key_from_seed(b"o" * 32)
+    root = public_key_of(other_root)
+    door.obey(TrustChange(**stated(), roots_added=(root.text,)))
+    key = RequesterKey(key=public_key_of(other).text, from_s=0, until_s=2 * NOW_S)
+    namesake = samples.requester(id="harbour-police", name="Harbour Allotments", keys=(key,))
+    trust = samples.bundle(version=1, root=root.id, requesters=(namesake,))
+    door.custodian.control._trust.accept(signed(trust, other_root))
+    theirs: dict[str, Any] = {"requester": "harbour-police", "audience": root.id}
+    assert [door.state(door.ask(other, case="one", **theirs)) for _ in range(3)] == [State.PENDING, State.PENDING, None]
+    assert [door.state(door.ask(other, **theirs)) for _ in range(2)] == [State.PENDING, None]
+    assert [door.state(door.ask(case="one")) for _ in range(2)] == [State.PENDING, State.PENDING]
+    assert door.state(door.ask()) is State.PENDING
+    door.close()
+
+
+def test_what_only_an_anchor_dated_is_nothing_to_be_asked_about(door: Door) -> None:
+    for paper in door.vault.kept.values():
+        paper.entry = replace(paper.entry, dated_later=True)
+    assert door.state(door.ask()) is State.NO_MATCH
+
+
+def test_for_another_place_the_vault_is_not_even_looked_at(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[int, int]] = []
+    monkeypatch.setattr(door.vault, "overlapping", lambda *window: looks.append(window) or ())
+    assert door.state(door.ask(area=samples.square(DOOR[0] + 0.05, DOOR[1]))) is State.NO_MATCH
+    assert looks == []
+    assert door.state(door.ask()) is State.NO_MATCH
+    assert len(looks) == 1
 
 
 def test_rates_hold_per_case_per_requester_and_in_all() -> None:

@@ -197,6 +197,21 @@ def test_nothing_of_it_is_left_in_free_space_or_in_the_log(door: Door, folder: P
     assert traces(folder, keys) == []
 
 
+def test_after_a_kill_before_the_log_was_emptied_the_next_start_empties_it(door: Door, folder: Path) -> None:
+    asked = ask(door, 1, reply=reply(1))
+    door.journal._has_forgotten = False
+    door.journal.set_state(asked.id, State.DENIED)
+    door.journal._has_forgotten = False  # as if it had been killed here
+    copy = folder / "copy"
+    copy.mkdir()
+    for name in ("journal.sqlite", "journal.sqlite-wal"):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    assert traces(copy, (asked.reply[-60:],)) != []
+    again = SqliteJournal(copy / "journal.sqlite")
+    assert traces(copy, (asked.reply[-60:],)) == []
+    again.close()
+
+
 def test_a_log_that_cannot_be_emptied_now_is_emptied_with_the_next_decision(door: Door, folder: Path) -> None:
     asked = ask(door, 1, reply=reply(1))
     reader = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)

@@ -6,6 +6,8 @@ Rules:
   its event is *taken*); of inbound messages `inbound_queue` wait at most, more are dropped and counted.
 - A publication is accepted only while connected and within the window, so nothing piles up here.  What must not be
   lost waits in its owner's outbox on disk.
+- With a beat, what comes in is acknowledged by this thread, one at each beat, and offered to be taken after that: no
+  acknowledgement waits for a caller, so none tells how long one thought about the message before it.
 - A link that fails says so in an event each time, with the remedy, and pauses; it never gives up and never hides.
 """
 
@@ -24,13 +26,12 @@ from agent.adapters.mqtt.faults import LinkError
 from agent.adapters.mqtt.pacing import Backoff, Beat, Window
 from agent.adapters.mqtt.packets import Delivered, Publication
 from agent.adapters.mqtt.settings import BusSettings
-from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Refused
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Received, Refused
 from agent.errors import ConfigurationError, InternalError
 
 __all__ = ["MqttBus"]
 
 _STEP_S = 5.0
-_ACKNOWLEDGE_S = 1.0
 _PROVEN_S = 10.0
 """A link that lived so long, or acknowledged anything, starts the back-off anew."""
 
@@ -49,8 +50,8 @@ class MqttBus:
         self._outgoing: deque[Publication] = deque()
         self._taken: deque[tuple[int, int]] = deque()
         self._beat = Beat(settings.inbound_beat_s)
-        self._unacknowledged = 0
-        """Taken by a caller, and not yet acknowledged to the broker."""
+        self._came: deque[tuple[Received, int]] = deque()
+        """(message, packet id): for the next beats to acknowledge and let in"""
         self._filters: dict[str, None] = {}
         self._filter_changes: deque[tuple[str, bool]] = deque()
         self._connected = False
@@ -117,44 +118,21 @@ class MqttBus:
     def next_event(self, timeout_s: float) -> BusEvent | None:
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
-            while (number := self._ready()) is None:
-                now_s = time.monotonic()
-                if self._stopping or now_s >= deadline_s:
+            while not self._events:
+                left_s = deadline_s - time.monotonic()
+                if self._stopping or left_s <= 0:
                     return None
-                due_s = now_s + self._beat.wait_s(now_s) if self._events else deadline_s
-                self._changed.wait(min(deadline_s, due_s) - now_s)
-            event, packet_id, connection = self._events[number]
-            del self._events[number]
+                self._changed.wait(left_s)
+            event, packet_id, connection = self._events.popleft()
             if isinstance(event, Acknowledged | Refused | Lost):
                 self._window.remove(event.token)
-            elif packet_id:
+            if packet_id:
                 self._taken.append((packet_id, connection))
-                self._unacknowledged += 1
             if connection:
                 self._waiting_in -= 1
-                self._beat.taken()
         if packet_id:
             self._wake()
-            self._let_it_be_acknowledged()
         return event
-
-    def _ready(self) -> int | None:
-        """Where the event is that may be taken now.  Between two beats, that is the first that did not come inbound."""
-        if not self._events:
-            return None
-        if not self._settings.inbound_beat_s:
-            return 0
-        if self._events[0][2] and self._beat.wait_s(time.monotonic()) == 0:
-            return 0
-        return next((number for number, (_, _, connection) in enumerate(self._events) if not connection), None)
-
-    def _let_it_be_acknowledged(self) -> None:
-        """Before the caller looks at it, where that must not show."""
-        if self._settings.inbound_beat_s:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._unacknowledged == 0 or not self._connected or self._stopping, _ACKNOWLEDGE_S
-                )
 
     def stop(self) -> None:
         with self._changed:
@@ -195,7 +173,7 @@ class MqttBus:
                 if self._stopping:
                     return
                 self._hand_over(connection)
-                for happening in connection.step(_STEP_S):
+                for happening in connection.step(self._let_in(connection)):
                     self._tell(happening, connection)
         finally:
             self.dropped += connection.dropped
@@ -219,25 +197,44 @@ class MqttBus:
         for packet_id, number in taken:
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
-        if taken:
-            with self._changed:
-                self._unacknowledged -= len(taken)
-                self._changed.notify_all()
         for topic_filter, wanted in changes:
             (connection.subscribe if wanted else connection.unsubscribe)(topic_filter)
         for publication in outgoing:
             connection.publish(publication)
 
+    def _let_in(self, connection: Connection) -> float:
+        """What this beat is for: acknowledge one message, then offer it.  How long there is nothing of that to do."""
+        now_s = time.monotonic()
+        if self._came and self._beat.wait_s(now_s) == 0:
+            message, packet_id = self._came.popleft()
+            connection.acknowledge(packet_id)
+            self._beat.taken()
+            with self._changed:
+                self._offer(message, 0)
+                self._changed.notify_all()
+        return min(_STEP_S, self._beat.wait_s(now_s)) if self._came else _STEP_S
+
+    def _offer(self, message: Received, packet_id: int) -> bool:
+        """Under the lock.  False when too many wait to be taken: it is dropped."""
+        if self._waiting_in >= self._settings.inbound_queue:
+            self.dropped += 1
+            return False
+        self._waiting_in += 1
+        self._events.append((message, packet_id, self._connection_count))
+        return True
+
     def _tell(self, happening: Happening, connection: Connection) -> None:
         with self._changed:
             match happening:
-                case Delivered(message, packet_id):
-                    if self._waiting_in >= self._settings.inbound_queue:
+                case Delivered(message, packet_id) if self._settings.inbound_beat_s:
+                    if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
                         self.dropped += 1
                         connection.acknowledge(packet_id)
-                        return
-                    self._waiting_in += 1
-                    self._events.append((message, packet_id, self._connection_count))
+                    else:
+                        self._came.append((message, packet_id))
+                case Delivered(message, packet_id):
+                    if not self._offer(message, packet_id):
+                        connection.acknowledge(packet_id)
                 case Connected(_, window):
                     self._connected = True
                     self._window.messages = window
@@ -256,7 +253,8 @@ class MqttBus:
             self._connected = False
             self._outgoing.clear()
             self._taken.clear()
-            self._unacknowledged = 0
+            while self._came:
+                self._offer(self._came.popleft()[0], 0)
             self._filter_changes.clear()
             self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()

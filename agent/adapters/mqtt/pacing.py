@@ -84,11 +84,11 @@ class Backoff:
 
 
 class Beat:
-    """When the next inbound message may be taken: one at each beat of the clock, and never at a beat that is past.
+    """When the next inbound message is acknowledged: one at each beat of the clock, and never at a beat that is past.
 
-    Whoever listens on the line sees when a message is acknowledged, and so would see how long the doorbell thought
-    about the one before it: hardly at all for who is not trusted, longer for a match that is met with silence.  Like
-    this they see the beat.  `length_s` 0: at once.
+    Whoever listens on the line sees when a message is acknowledged.  Were it when the doorbell has done with the one
+    before, they would see how long it thought: hardly at all for who is not trusted, longer the more it filmed in the
+    window.  Like this they see the beat.  `length_s` 0: at once.
     """
 
     def __init__(self, length_s: float) -> None:

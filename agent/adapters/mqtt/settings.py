@@ -28,10 +28,11 @@ class BusSettings:
     inbound_window: int = 8
     """Messages the broker may have outstanding to us (receive maximum)."""
     inbound_queue: int = 64
-    """Messages waiting to be taken; more are dropped and counted."""
+    """Messages waiting to be taken; more are dropped and counted.  They are asked for again at the next connection,
+    as far as the broker retains them."""
     inbound_beat_s: float = 0.1
-    """Inbound messages are taken one at each beat of so long, and acknowledged before they are looked at, so that no
-    acknowledgement tells how long a message was thought about.  0: at once."""
+    """Inbound messages are acknowledged one at each beat of so long, whatever becomes of those before, so that no
+    acknowledgement tells how long a message was thought about.  0: when one is taken."""
     keepalive_s: int = 60
     """A 64 KiB chunk takes 4 s at 128 kbit/s: a shorter keepalive kills slow uploads."""
     connect_s: float = 10.0

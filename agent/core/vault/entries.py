@@ -43,6 +43,8 @@ class VaultEntry:
     continuous: bool = False
     """Recorded though nothing happened."""
     sound_bytes: int = 0
+    dated_later: bool = False
+    """An anchor moved its times: its own record, which is what others could check, says another date."""
 
     @property
     def stored_bytes(self) -> int:
@@ -112,4 +114,5 @@ def dated(entry: VaultEntry, anchor: Stamp) -> VaultEntry:
         start_ms=start_ms,
         end_ms=start_ms + entry.end_ms - entry.start_ms,
         quality=anchor.quality if entry.witnessed else entry.quality,
+        dated_later=entry.dated_later or start_ms != entry.start_ms,
     )
