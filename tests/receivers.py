@@ -25,6 +25,8 @@ class Receiver:
         self.attempts = 0
         self.refuses = False
         self.answers_after_s = 0.0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.hangs_up = False
         self._arrived = threading.Condition()
 
@@ -103,6 +105,7 @@ class _Quiet(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         time.sleep(self.receiver.answers_after_s)
+        self.receiver.may_answer.wait()
         if self.receiver.refuses:
             self._answer(503, {"error": "not now"})
             return

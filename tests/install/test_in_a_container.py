@@ -23,7 +23,7 @@ def why_skipped() -> str:
     return ""
 
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.skipif(bool(why_skipped()), reason=why_skipped() or "-")]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.skipif(bool(why_skipped()), reason=why_skipped() or "-")]
 
 
 @pytest.fixture
