@@ -53,8 +53,7 @@ export function theRest(content, passphrase) {
     const next = () => show(number + 1);
     const list = steps.map(([each], i) => h("li", { "aria-current": i === number ? "step" : undefined }, t(each)));
     const isLast = number === steps.length - 1;
-    const [title, lead] = ["h1", ".lead"].map((each) => document.querySelector(`main ${each}`));
-    [title.textContent, lead.textContent] = [t("setup.done"), t("rest.lead")];
+    document.querySelector("main .lead").textContent = t("rest.lead");
     content.replaceChildren(
       h("ol.steps", list),
       h("h2", { tabindex: "-1" }, t(name)),

@@ -174,10 +174,10 @@ async function still(picture, width, height) {
 function tryOut(settings) {
   const video = h("video", { muted: true, playsInline: true, "aria-label": t("seen.film") });
   const cells = h("canvas", { width: GRID.width, height: GRID.height, "aria-hidden": "true" });
-  const verdicts = h("ul.plain.seen", { role: "status" });
+  const verdicts = h("ul.plain.seen");
   const choice = h("select", { id: "seen-event", onchange: () => watch() });
   const problem = h("p.problem", { role: "alert" });
-  const body = h("div", h("label", { for: "seen-event" }, t("seen.which")), choice, h("div.frame.trial", video, cells), verdicts, problem);
+  const body = h("div", h("label", { for: "seen-event" }, t("seen.which")), choice, h("div.frame.trial", video, cells), h("div", { role: "status" }, verdicts), problem);
   const element = h("details.try", h("summary", t("seen")), h("p.quiet", t("seen.text")), body);
   let samples = [];
   let stop = () => {};
