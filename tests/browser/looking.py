@@ -15,17 +15,24 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 
 _LOOK = """
+await page.waitForFunction(() => !document.querySelector("#said")?.textContent);
 for (const [view, size] of Object.entries(args.views)) {
   for (const colorScheme of view === "small" ? ["light"] : ["light", "dark"]) {
     await page.emulateMedia({colorScheme});
     await page.setViewportSize(size);
-    const height = args.full ? await page.evaluate(() => document.documentElement.scrollHeight) : 0;
-    await page.setViewportSize({...size, height: Math.max(size.height, height)});
-    await page.evaluate(async () => {
-      await Promise.all(document.getAnimations().map((each) => each.finished));
-      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-    });
-    await page.screenshot({path: `${args.folder}/${args.name}-${view}-${colorScheme}.png`});
+    const picture = async (what) => {
+      await page.evaluate(async () => {
+        await Promise.all(document.getAnimations().map((each) => each.finished));
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      });
+      await page.screenshot({path: `${args.folder}/${args.name}-${view}-${colorScheme}${what}.png`});
+    };
+    await picture("");
+    const height = await page.evaluate(() => document.documentElement.scrollHeight);
+    if (args.full && height > size.height) {
+      await page.setViewportSize({...size, height});
+      await picture("-whole");
+    }
     found.push({look: `${view}, ${colorScheme}`,
       wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), ...(await axed(page))});
   }

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.clock_system import SystemClock
+from agent.core.timebase import BootNs, seconds
+from agent.core.vault.records import GapReason
 from agent.requester.receiving import News
 from tests.browser.home import Home
-from tests.browser.house import PHONE, Phones, a_house, phones
+from tests.browser.house import PHONE, Phones, a_house, phones, years_of_events
 from tests.browser.looking import Looking
 from tests.scenarios.street import until
 
@@ -153,9 +156,11 @@ def test_what_happened_at_the_door(home: Home, looking: Looking) -> None:
     people.go("ana", "/live")
     people.run("ana", 'await page.waitForFunction(() => document.querySelector("video")?.currentTime > 0.1);')
     looking.at(people, "ana", "live")
+    now = SystemClock().now()
+    home.house.solo.vault.gap(GapReason.PRIVACY, now.at(BootNs(now.boot_ns - seconds(30))), now)
     people.go("ana", "/timeline")
     people.run("ana", STILLS)
-    looking.at(people, "ana", "timeline")
+    looking.at(people, "ana", "timeline-one")
     people.run(
         "ana",
         """await page.locator(".tile").first().click();
@@ -177,6 +182,10 @@ def test_what_happened_at_the_door(home: Home, looking: Looking) -> None:
            await page.getByRole("heading", {name: "Send a tip", level: 1}).waitFor();""",
     )
     looking.at(people, "ana", "tip-event")
+    years_of_events(home.house, 400)
+    people.go("ana", "/timeline")
+    people.run("ana", STILLS)
+    looking.at(people, "ana", "timeline", full=False)
 
 
 def test_every_part_of_the_settings_and_what_stands_behind_a_lock(home: Home, looking: Looking) -> None:

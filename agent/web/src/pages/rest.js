@@ -30,20 +30,19 @@ export function theRest(content, passphrase) {
 
   /** There is a picture to draw on as soon as somebody has walked past. */
   function waitForStill() {
-    const hint = h("p.note", { hidden: true }, t("rest.still"));
+    let isMissed = false;
     const look = async () => {
       const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({ events: [] }));
       if (events.some((event) => event.poster)) {
         clearInterval(timer);
-        if (!hint.hidden) await show(1);
-      } else {
-        hint.hidden = false;
+        if (isMissed) await show(1);
       }
+      isMissed = true;
     };
     clearInterval(timer);
     timer = setInterval(look, STILL_MS);
     look();
-    return hint;
+    return null;
   }
 
   async function show(number) {

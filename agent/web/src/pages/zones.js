@@ -113,10 +113,12 @@ export function zones(facts, save) {
     t("save"),
   );
   rows();
-  still(picture, width, height);
+  const hint = h("p.note", { hidden: true }, t("zones.still"));
+  still(picture, width, height).then((isThere) => (hint.hidden = isThere));
   return h(
     "div.stack",
     picture,
+    hint,
     h("p.help", t("zones.how")),
     h("div.row.drawing", close, cancel),
     list,
@@ -157,17 +159,18 @@ function slider(id, label, value, onChange) {
   return { element: h("div.slider", h("label", { for: id }, label), h("div.row", input, shown), h("div.ends", { "aria-hidden": "true" }, h("span", t("zones.dull")), h("span", t("zones.keen")))), value: now };
 }
 
-/** The newest still, opened here, to draw on. */
+/** The newest still, opened here, to draw on; false when there is none yet. */
 async function still(picture, width, height) {
   try {
     const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
     const newest = events.find((event) => event.poster);
-    if (!newest) return;
+    if (!newest) return false;
     const url = URL.createObjectURL(new Blob([await call("poster", { id: newest.poster })], { type: "image/jpeg" }));
     picture.prepend(svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }));
   } catch {
     // Without a still there is the frame alone.
   }
+  return true;
 }
 
 /** What would it have seen?  A film is opened, played and looked at in this browser; nothing of it goes anywhere. */

@@ -44,7 +44,7 @@ export const dateAndClock = format({ weekday: "short", day: "numeric", month: "s
 /** A span of time as people say it. */
 export function span(from, to) {
   const isOneDay = new Date(from).toDateString() === new Date(to).toDateString();
-  return isOneDay ? `${date(from)}, ${clock(from)}\u00a0–\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
+  return isOneDay ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
 }
 
 export function length(ms) {
