@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.core.requests import History
 
 if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and no vault
-    from agent.core.alerts.parcels import Kept, Waiting
+    from agent.core.alerts.parcels import HeldBack, Kept, Waiting
     from agent.core.bus import BusEvent
     from agent.core.consent import State
     from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
@@ -332,8 +332,20 @@ class Notifier(Protocol):
 class AlertQueue(Protocol):
     """Alerts until their channels have taken them.  Durable when a call returns; raises `StorageError`."""
 
-    def add(self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "") -> bool:
+    def add(
+        self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
+    ) -> bool:
         """All of it or nothing.  False, and nothing is added, when `once` was added before."""
+        ...
+
+    def held_back(self) -> tuple[HeldBack, ...]: ...
+
+    def pass_time(self, passed_ms: int) -> None:
+        """So much less is left of what is held back."""
+        ...
+
+    def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
+        """Put those in the place of these."""
         ...
 
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:

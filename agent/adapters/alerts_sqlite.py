@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.core.alerts.kinds import Rank
-from agent.core.alerts.parcels import Kept, Waiting
+from agent.core.alerts.parcels import HeldBack, Kept, Waiting
 from agent.errors import StorageError
 
 __all__ = ["SqliteAlertQueue"]
@@ -28,6 +28,10 @@ CREATE INDEX IF NOT EXISTS alert_by_turn ON alert (channel, rank, id);
 -- What waits for the end of the quiet hours or for the digest, counted.
 CREATE TABLE IF NOT EXISTS kept (channel TEXT NOT NULL, why TEXT NOT NULL, text TEXT NOT NULL, count INTEGER NOT NULL,
   since_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (channel, why, text)) WITHOUT ROWID;
+
+-- What may not leave the house yet; `left_ms` goes down while the device runs.
+CREATE TABLE IF NOT EXISTS held_back (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, news TEXT NOT NULL,
+  once TEXT NOT NULL, came_ms INTEGER NOT NULL, left_ms INTEGER NOT NULL);
 
 -- What is told once and never again, such as a request, by its id.
 CREATE TABLE IF NOT EXISTS told (once TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
@@ -53,23 +57,40 @@ class SqliteAlertQueue:
                     path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
             self._db = _opened(str(path))
 
-    def add(self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "") -> bool:
+    def add(
+        self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
+    ) -> bool:
         with self._transaction() as db:
             if once:
-                done = db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (once, _moment(alerts, kept)))
-                if not done.rowcount:
+                at_ms = _moment(alerts, kept, held_back)
+                if not db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (once, at_ms)).rowcount:
                     return False
                 db.execute(
                     "DELETE FROM told WHERE once IN (SELECT once FROM told ORDER BY at_ms DESC LIMIT -1 OFFSET ?)",
                     (_TOLD_KEPT,),
                 )
             _insert(db, alerts)
+            _keep(db, kept)
             db.executemany(
-                "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-                " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)",
-                [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept],
+                "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)",
+                [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back],
             )
         return True
+
+    def held_back(self) -> tuple[HeldBack, ...]:
+        with self._transaction() as db:
+            rows = db.execute("SELECT id, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id").fetchall()
+        return tuple(HeldBack(*row) for row in rows)
+
+    def pass_time(self, passed_ms: int) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,))
+
+    def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
+        with self._transaction() as db:
+            db.executemany("DELETE FROM held_back WHERE id = ?", [(each.id,) for each in held_back])
+            _insert(db, alerts)
+            _keep(db, kept)
 
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
         with self._transaction() as db:
@@ -101,7 +122,8 @@ class SqliteAlertQueue:
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
         with self._transaction() as db:
             marks = ", ".join("?" * len(channels))
-            db.execute(f"DELETE FROM kept WHERE channel NOT IN ({marks})", tuple(channels))  # noqa: S608 — marks only
+            for table in ("kept", "held_back"):
+                db.execute(f"DELETE FROM {table} WHERE channel NOT IN ({marks})", tuple(channels))  # noqa: S608 — no data
             done = db.execute(
                 f"DELETE FROM alert WHERE queued_ms < ? OR channel NOT IN ({marks})",  # noqa: S608
                 (after_ms, *channels),
@@ -151,5 +173,14 @@ def _insert(db: sqlite3.Connection, alerts: Sequence[Waiting]) -> None:
     )
 
 
-def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept]) -> int:
-    return max([each.queued_ms for each in alerts] + [each.last_ms for each in kept], default=0)
+def _keep(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
+    db.executemany(
+        "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)",
+        [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept],
+    )
+
+
+def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept], held_back: Sequence[HeldBack]) -> int:
+    moments = [each.queued_ms for each in alerts] + [each.last_ms for each in kept]
+    return max(moments + [each.came_ms for each in held_back], default=0)

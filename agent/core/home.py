@@ -2,7 +2,8 @@
 
 Rules: everything here goes from the doorbell to the home, nothing comes back.  There is no command topic and nothing is
 subscribed to, so no broker and no automation can start, stop or point the camera; the privacy switch is a sensor like
-any other.  No entity carries a picture, a position, or a word of a requester: `requests` is a number.
+any other.  No entity carries a picture, a position, or a word of a requester: `requests` is a number, and a request
+counts in it when its alert would be told (`core.alerts.holding_back`): what an automation does then may be seen.
 
     homeassistant/device/doorward_<id>/config   discovery, retained; empty removes every entity
     doorward/<id>/home/availability             "online", and "offline" by last will, retained
@@ -131,7 +132,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
         "person": _person(recorder.get("opinion") or {}, in_event=bool(recorder.get("in_event"))),
         "privacy": bool(panel.get("privacy", state == "privacy")),
         "problem": state not in ("recording", "watching", "privacy"),
-        "requests": int(status.get("requests_waiting", 0)),
+        "requests": int(status.get("requests_told", 0)),
         "last_clip": None if newest_ms is None else datetime.fromtimestamp(newest_ms // 1000, UTC).isoformat(),
         "stored": round(status["vault"]["stored_bytes"] / 1e6, 1),
         "segments": status["vault"]["segments"],

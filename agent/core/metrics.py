@@ -46,7 +46,8 @@ def figures(status: Mapping[str, Any]) -> Iterator[Figure]:
     yield _one("vault_stored_bytes", "gauge", "Size of the vault.", vault.get("stored_bytes"))
     yield from _disk(status.get("disk") or recorder.get("disk") or {})
     yield _one("clock_synced", "gauge", "1 while a time source disciplines the clock.", status["clock"] == "synced")
-    yield _one("requests_waiting", "gauge", "Requests that wait for their owner.", status.get("requests_waiting"))
+    told = "Requests that wait for their owner, minutes to hours after they came."
+    yield _one("requests_waiting", "gauge", told, status.get("requests_told"))
     yield from _link(link)
     yield from _alerts(status.get("alerts") or {})
     yield from _board((status.get("panel") or {}).get("health") or {})

@@ -11,21 +11,32 @@ from agent import config
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.adapters.private_text import PrivateText
 from agent.config import Configuration
+from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.kinds import AlertKind
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
-from agent.ports import Clock
+from agent.core.consent import State
+from agent.core.timebase import NS_PER_MS
+from agent.ports import Clock, Journal
 from agent.services.alerts import Alerts, AlertSettings
 from agent.services.push import PushChannels
 
-__all__ = ["facts_of", "make_alerts", "offer_alerts", "quiet_hours"]
+__all__ = ["facts_of", "make_alerts", "offer_alerts", "quiet_hours", "told_outside"]
 
 _MINUTE_NS: Final = 60 * 10**9
 
 
-def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: Callable[[], Facts]) -> Alerts | None:
-    """None without [alerts]: then the log tells."""
+def make_alerts(
+    configuration: Configuration,
+    path: Path,
+    clock: Clock,
+    facts: Callable[[], Facts],
+    holding_back: HoldingBack,
+    journal: Journal,
+    sleeps: Callable[[], bool],
+) -> Alerts | None:
+    """None without [alerts]: then the log tells.  `sleeps`: whether no request is to be told of at this hour."""
     wanted = configuration.alerts
     if wanted is None:
         return None
@@ -46,8 +57,11 @@ def make_alerts(configuration: Configuration, path: Path, clock: Clock, facts: C
         SqliteAlertQueue(path),
         clock,
         local_time,
+        holding_back,
         Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
         facts,
+        lambda once: _waits(journal, once),
+        sleeps,
     )
 
 
@@ -56,6 +70,17 @@ def offer_alerts(alerts: Alerts, push: Path, offer: Callable[[str, Callable[[Any
     offer("alerts_test", alerts.answer_test)
     for name, answer in PushChannels(PrivateText(push), alerts).answers.items():
         offer(name, answer)
+
+
+def _waits(journal: Journal, once: str) -> bool:
+    """Whether the request that this news is of, by the first of its words, still waits for an owner."""
+    stored = journal.request(once.partition(" ")[0])
+    return stored is None or stored.state.holds_footage
+
+
+def told_outside(journal: Journal, holding_back: HoldingBack, clock: Clock) -> int:
+    """How many of the requests that wait may be known outside of the house by now."""
+    return holding_back.due(journal.requests(State.PENDING), clock.now().utc_ns // NS_PER_MS)
 
 
 def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:

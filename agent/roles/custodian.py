@@ -26,13 +26,14 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.supervision import Supervision
 from agent.config import Configuration, exceeded, overlaid
+from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Notifier
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours, told_outside
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import place_of
 from agent.roles.limits import held_bytes, page_facts
@@ -77,7 +78,16 @@ class CustodianRole:
         )
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
+        self._holding_back = HoldingBack.of_device(key)
+        self.alerts = make_alerts(
+            configuration,
+            folder.alerts,
+            self._clock,
+            self._facts,
+            self._holding_back,
+            self._journal,
+            lambda: self.custodian.requests.is_quiet(),  # noqa: PLW0108 — there is no custodian yet
+        )
         notifier: Notifier = self.alerts or LogNotifier()
         home = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
         notifier = home or notifier
@@ -196,6 +206,7 @@ class CustodianRole:
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
             "requests_waiting": len(self._journal.requests(State.PENDING)),
+            "requests_told": told_outside(self._journal, self._holding_back, self._clock),
             "newest_ms": newest.end_ms if (newest := self._vault.newest()) else None,
         }
 

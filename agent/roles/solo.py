@@ -37,6 +37,7 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
 from agent.config import Broker, Configuration, Page, exceeded, overlaid
+from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.wellbeing import Facts
 from agent.core.consent import State
 from agent.core.events import TriggerKind
@@ -47,7 +48,7 @@ from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.roles import translation
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours
+from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours, told_outside
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import is_private_now, place_of
 from agent.roles.panel import PanelSide
@@ -119,7 +120,16 @@ class Solo:
         outbox = DiskOutbox(folder.outbox)
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        self.alerts = make_alerts(configuration, folder.alerts, self._clock, self._facts)
+        self._holding_back = HoldingBack.of_device(key)
+        self.alerts = make_alerts(
+            configuration,
+            folder.alerts,
+            self._clock,
+            self._facts,
+            self._holding_back,
+            self._journal,
+            lambda: self.custodian.requests.is_quiet(),  # noqa: PLW0108 — there is no custodian yet
+        )
         self._delivery = Delivery(self.alerts, EveryCourier()) if self.alerts is not None else None
         notifier: Notifier = self.alerts or LogNotifier()
         self._home_desk = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
@@ -311,6 +321,7 @@ class Solo:
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
             "requests_waiting": len(self._journal.requests(State.PENDING)),
+            "requests_told": told_outside(self._journal, self._holding_back, self._clock),
             "newest_ms": newest.end_ms if (newest := self._index.newest()) else None,
             "disk": self._disk.shown(),
         }

@@ -13,15 +13,18 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.kinds import TEST, News, Rank, news_of
 from agent.core.alerts.parcels import (
     MOST_LINES,
     ChannelAddress,
+    HeldBack,
     Kept,
     Parcel,
     Waiting,
@@ -40,10 +43,14 @@ __all__ = ["AlertSettings", "Alerts", "LocalTime"]
 
 _LOOK_S: Final = 5.0
 _INBOX: Final = 512
+_WRITTEN_MS: Final = 60_000
+"""After so long the queue is told how much time has passed for what is held back: a crash makes that last no longer."""
 _KEPT_FOR_MS: Final = 3 * 86_400_000
 """An alert that no channel took for so long is given up, and counted."""
 _FORGOTTEN_NS: Final = 180 * 10**9
 """A parcel that nobody has settled for so long is handed out again: whoever had it is gone."""
+
+_COUNTED: Final = ("queued", "held_back", "kept", "cooled", "overflowed", "given_up")
 
 LocalTime = Callable[[int], tuple[int, str]]
 """UTC in ms → the minute of the local day, and "14:03"."""
@@ -79,13 +86,16 @@ class _Raised:
 @dataclass(frozen=True, slots=True)
 class _Told:
     news: News
-    moment: Moment
-    once: str
+    raised: _Raised
     rulings: list[tuple[ChannelRules, Ruling]]
 
 
 class Alerts:
-    """`ports.Notifier`, and what a courier asks (`channels`, `collect`, `settle`).  From any thread."""
+    """`ports.Notifier`, and what a courier asks (`channels`, `collect`, `settle`).  From any thread.
+
+    `waits` says whether what a `once` named still waits for its owner: of news that was held back for too long to be
+    true, nothing is told.  While the owner `sleeps`, for requests, what is held back stays so.
+    """
 
     def __init__(
         self,
@@ -94,8 +104,11 @@ class Alerts:
         queue: AlertQueue,
         clock: Clock,
         local_time: LocalTime,
+        holding_back: HoldingBack,
         wellbeing: Wellbeing | None = None,
         facts: Callable[[], Facts] = Facts,
+        waits: Callable[[str], bool] = lambda _once: True,
+        sleeps: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._policy = policy
@@ -104,8 +117,13 @@ class Alerts:
         self._queue = queue
         self._clock = clock
         self._local_time = local_time
+        self._holding_back = holding_back
         self._wellbeing = wellbeing
         self._facts = facts
+        self._waits = waits
+        self._sleeps = sleeps
+        self._written_ns = self._now()
+        """Until when the queue knows that time has passed."""
         self._log = structlog.get_logger("owner")
         self._channels = {rules.name: _Channel(rules) for rules in policy.channels}
         self._arrived = threading.Condition()
@@ -210,7 +228,7 @@ class Alerts:
                     }
                     for name, each in self._channels.items()
                 },
-                **{key: self._counted[key] for key in ("queued", "kept", "cooled", "overflowed", "given_up")},
+                **{key: self._counted[key] for key in _COUNTED},
             }
 
     # -- alerts go out -------------------------------------------------------------------------------------------------
@@ -290,6 +308,8 @@ class Alerts:
                 wait_s = _LOOK_S
                 over = self._stopping and not (self._presses or self._inbox)
             if over:
+                with suppress(StorageError):
+                    self._time_passed()
                 return
             try:
                 while raised := self._next():
@@ -313,32 +333,41 @@ class Alerts:
         for each in raised:
             news, minute = news_of(each.name), self._minute(each.moment)
             rulings = [(rules, self._policy.rule(rules, news, now_ns, minute)) for rules in self._policy.channels]
-            told.append(_Told(news, each.moment, each.once, rulings))
+            told.append(_Told(news, each, rulings))
         for each_told in told:
-            if each_told.once:
+            if each_told.raised.once:
                 self._put([each_told])
-        self._put([each_told for each_told in told if not each_told.once])
+        self._put([each_told for each_told in told if not each_told.raised.once])
 
     def _put(self, told: list[_Told]) -> None:
         """In one transaction; several only when none is told once."""
-        now, kept, urgent = [], [], set()
+        now: list[Waiting] = []
+        held: list[HeldBack] = []
+        kept: list[Kept] = []
+        urgent: set[str] = set()
         for each in told:
-            at_ms = each.moment.utc_ns // NS_PER_MS
+            moment, once = each.raised.moment, each.raised.once
+            at_ms = moment.utc_ns // NS_PER_MS
             for rules, ruling in each.rulings:
                 if ruling is Ruling.NOW:
-                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, each.moment))
+                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment))
                     urgent |= {rules.name} if each.news.rank is Rank.BUTTON else set()
+                elif ruling is Ruling.HELD_BACK:
+                    left_ms = self._holding_back.of_ms(once or str(moment.boot_ns)) + self._passed_ms(moment.boot_ns)
+                    held.append(HeldBack(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif ruling in (Ruling.QUIET, Ruling.DIGEST):
                     kept.append(Kept(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
                 self._counted["cooled"] += ruling is Ruling.COOLING
-        if not (now or kept) or not self._queue.add(now, kept, told[0].once):
+        if not (now or held or kept) or not self._queue.add(now, kept, told[0].raised.once, held):
             return
         self._counted["queued"] += len(now)
+        self._counted["held_back"] += len(held)
         self._counted["kept"] += len(kept)
         with self._changed:
             for name in urgent.intersection(self._channels):
                 self._channels[name].rests_until_ns = 0
-            self._changed.notify_all()
+            if now:
+                self._changed.notify_all()
 
     def _on_time(self) -> None:
         moment = self._clock.now()
@@ -348,7 +377,8 @@ class Alerts:
         minute, now_ms = self._minute(moment), moment.utc_ns // NS_PER_MS
         for rules, news in self._policy.cooled(moment.boot_ns):
             ruling = self._policy.rule(rules, news, moment.boot_ns, minute)
-            self._put([_Told(news, moment, "", [(rules, ruling)])])
+            self._put([_Told(news, _Raised("", moment), [(rules, ruling)])])
+        self._let_go(moment)
         self._forget_taken()
         for rules in self._policy.channels:
             for why in (Ruling.QUIET, Ruling.DIGEST):
@@ -360,6 +390,42 @@ class Alerts:
                         self._changed.notify_all()
         if moment.quality is not ClockQuality.UNKNOWN:
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
+
+    def _let_go(self, moment: Moment) -> None:
+        """Tell what was held back for long enough; with all else of its kind, which it tells as well, in one line."""
+        held, passed_ms = self._queue.held_back(), self._passed_ms(moment.boot_ns)
+        over = [each for each in held if each.left_ms <= passed_ms]
+        if over or not held or passed_ms >= _WRITTEN_MS:
+            self._time_passed()
+        if over and self._sleeps():
+            return
+        for rules in self._policy.channels:
+            for name in sorted({each.news for each in over if each.channel == rules.name}):
+                mine = [each for each in held if (each.channel, each.news) == (rules.name, name)]
+                gone = [each for each in mine if each in over]
+                now: list[Waiting] = []
+                kept: list[Kept] = []
+                if any(self._waits(each.once) for each in gone):
+                    gone, news, at_ms = mine, news_of(name), moment.utc_ns // NS_PER_MS
+                    ruling = self._policy.rule(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
+                    if ruling is Ruling.NOW:
+                        now.append(self._waiting(rules.name, news.rank, news.text, moment))
+                    elif ruling in (Ruling.QUIET, Ruling.DIGEST):
+                        kept.append(Kept(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
+                self._queue.let_go(gone, now, kept)
+                self._counted["queued"] += len(now)
+                self._counted["kept"] += len(kept)
+                with self._changed:
+                    self._changed.notify_all()
+
+    def _passed_ms(self, boot_ns: BootNs) -> int:
+        """How much time has passed that the queue does not know of yet."""
+        return (boot_ns - self._written_ns) // NS_PER_MS
+
+    def _time_passed(self) -> None:
+        passed_ms = self._passed_ms(self._now())
+        self._queue.pass_time(passed_ms)
+        self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
     def _waiting(self, channel: str, rank: Rank, text: str, moment: Moment) -> Waiting:
         at_ms = moment.utc_ns // NS_PER_MS

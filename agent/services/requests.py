@@ -119,7 +119,7 @@ class Requests:
 
         While nobody vouches for the clock nothing runs out; the owner's client judges then.
         """
-        if self._was_quiet and not self._is_quiet():
+        if self._was_quiet and not self.is_quiet():
             self.remind()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None:
@@ -176,11 +176,12 @@ class Requests:
 
     def _tell(self, text: str, once: str) -> None:
         """Now, or when the owner's quiet hours are over."""
-        self._was_quiet = self._is_quiet()
+        self._was_quiet = self.is_quiet()
         if not self._was_quiet:
             self._notifier.notify("request", text, once=once)
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
+        """Whether the owner asked not to be told of requests at this hour."""
         now = self._clock.now()
         at_s = trusted_seconds(now)
         if at_s is None:

@@ -23,7 +23,7 @@ STATUS = {
     "vault": {"segments": 9, "stored_bytes": 12_345_678},
     "disk": {"syncs": 4, "seconds": 0.02, "written_bytes": 99, "buckets": [["0.01", 3], ["+Inf", 4]]},
     "clock": "synced",
-    "requests_waiting": 1,
+    "requests_told": 1,
     "link": {"link": "connected", "remedy": "", "transfers": 0, "sent_bytes": 7, "received_messages": 1},
     "alerts": {"channels": {"Ann's phone": {"waiting": 1, "delivered": 2, "failures": 0, "fault": ""}}},
     "panel": {"health": {"temperature_c": 51.5, "under_voltage": False, "relief": 0}},

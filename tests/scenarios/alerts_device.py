@@ -15,6 +15,7 @@ import structlog
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.adapters.clock_system import SystemClock
 from agent.adapters.courier_apprise import AppriseCourier
+from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.roles.alerting import local_time
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> None:
         SqliteAlertQueue(Path(arguments[0])),
         SystemClock(),
         local_time,
+        HoldingBack(b"k" * 32),
     )
     delivery = Delivery(alerts, AppriseCourier())
     alerts.start()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS
 from agent.core.alerts.kinds import NEWS, TEST
 from agent.core.home import HomeTopics
 from agent.wire.fields import Kind
@@ -30,6 +34,18 @@ def street(tmp_path: Path) -> Iterator[Street]:
         (tmp_path / "device" / folder).mkdir(parents=True, mode=0o700)
     with a_street(tmp_path) as found:
         yield found
+
+
+def left_ms(queue: Path) -> int:
+    with closing(sqlite3.connect(f"file:{queue}?mode=ro", uri=True)) as db:
+        ((left,),) = db.execute("SELECT left_ms FROM held_back").fetchall()
+    return int(left)
+
+
+def three_hours_pass(queue: Path) -> None:
+    """For what is held back, while the custodian is not there to see."""
+    with closing(SqliteAlertQueue(queue)) as held:
+        held.pass_time(LONGEST_MS)
 
 
 def told(receiver: Receiver) -> Counter[str]:
@@ -54,12 +70,28 @@ def test_what_the_custodian_queued_is_delivered_once_whoever_is_killed(street: S
             topics = HomeTopics(street.device.id)
             until(lambda: any(s["last_clip"] for s in consumer.states(topics)), "a clip at home")
 
-            # Nobody delivers while the request comes; the custodian is killed with the alert in its queue.
-            apart.end("uplink", signal.SIGKILL)
-            phone.go_away()
-            apart.start("uplink")
+            # The request comes, and its owner sees it at once; that the custodian is killed does not bring it out.
             until(lambda: apart.status()["link"]["link"] == "connected", "the link")  # type: ignore[index]
-            asker.ask("C-9")
+            request = asker.ask("C-9")
+            until(lambda: street.state_of(request) == "pending", "the match")
+            until(lambda: apart.status()["alerts"]["held_back"] == 1, "the alert to be held back")  # type: ignore[index]
+            queue = street.state_dir / "custodian" / "alerts.sqlite"
+            before_ms = left_ms(queue)
+            apart.end("custodian", signal.SIGKILL)
+            apart.start("custodian")
+            until(street._answers, "the custodian again")
+            assert SHORTEST_MS - 60_000 < left_ms(queue) <= before_ms <= LONGEST_MS
+            assert told(phone.receiver)["request"] == 0
+            assert {state["requests"] for state in consumer.states(topics)} == {0}
+
+            # Its time is over while nobody delivers; the custodian is killed with the alert in its queue.
+            apart.end("uplink", signal.SIGKILL)
+            apart.end("custodian", signal.SIGKILL)
+            phone.go_away()
+            three_hours_pass(queue)
+            for role in ("custodian", "uplink"):
+                apart.start(role)
+            until(street._answers, "the custodian once more")
             until(lambda: apart.status()["alerts"]["channels"]["Ann's phone"]["failures"] >= 1, "a failure")  # type: ignore[index]
             assert "did not take it" in json.dumps(apart.status()["alerts"])
             apart.end("custodian", signal.SIGKILL)

@@ -28,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.adapters.home_mqtt import MqttHomeBus
 from agent.cli.home import remove_entities
 from agent.config import load
+from agent.core.alerts import holding_back
 from agent.core.alerts.kinds import NEWS
 from agent.core.home import HomeTopics
 from agent.core.home_news import HomeAddress
@@ -105,6 +106,14 @@ def metrics_of(path: Path) -> str:
     return body.decode()
 
 
+def three_hours_pass(solo: Solo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is held back; nobody can wait for them."""
+    assert solo.alerts is not None
+    solo.alerts._queue.pass_time(holding_back.LONGEST_MS)
+    monkeypatch.setattr(holding_back, "SHORTEST_MS", 0)
+    monkeypatch.setattr(holding_back, "LONGEST_MS", 0)
+
+
 @pytest.fixture
 def street(tmp_path: Path) -> Iterator[Street]:
     with a_street(tmp_path) as built:
@@ -113,7 +122,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 @pytest.mark.broker
 def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
-    street: Street, capsys: pytest.CaptureFixture[str]
+    street: Street, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asker = Asker(street, "town-police", Kind.POLICE)
     with HomeBroker(street.folder) as home, NtfyServer(Receiver()) as ntfy:
@@ -137,6 +146,17 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 until(lambda: any(state["motion"] for state in consumer.states(topics)), "motion at home")
                 until(lambda: any(state["last_clip"] for state in consumer.states(topics)), "a clip")
                 asker.ask("C-CANARY-7")
+                until(lambda: solo.status()["requests_waiting"] == 1, "the match, for its owner to see at once")
+                presses = len(consumer.heard[topics.button])
+                solo.press_button()
+                until(lambda: len(consumer.heard[topics.button]) > presses, "another press at home")
+                until(
+                    lambda: len([x for x in ntfy.receiver.lines if NEWS["button"].text in x]) == 2, "and on the phone"
+                )
+                assert NEWS["request"].text not in " ".join(ntfy.receiver.lines)
+                assert {state["requests"] for state in consumer.states(topics)} == {0}
+                assert "doorward_requests_waiting 0" in metrics_of(street.folder / "metrics.sock")
+                three_hours_pass(solo, monkeypatch)
                 until(lambda: NEWS["request"].text in " ".join(ntfy.receiver.lines), "the request on the phone")
                 until(lambda: consumer.states(topics)[-1]["requests"] == 1, "the request at home")
                 text = metrics_of(street.folder / "metrics.sock")
@@ -167,7 +187,7 @@ STATUS: dict[str, Any] = {
     "vault": {"segments": 3, "stored_bytes": 4_000_000},
     "link": {"link": "connected"},
     "clock": "synced",
-    "requests_waiting": 0,
+    "requests_told": 0,
     "newest_ms": None,
 }
 LATER: dict[str, Any] = {
@@ -176,7 +196,7 @@ LATER: dict[str, Any] = {
     "vault": {"segments": 9, "stored_bytes": 9_000_000},
     "link": {"link": "no network"},
     "clock": "held",
-    "requests_waiting": 2,
+    "requests_told": 2,
     "newest_ms": 1_790_000_000_000,
 }
 PRIVATE = {**LATER, "recorder": {"state": "privacy"}, "panel": {"privacy": True}}

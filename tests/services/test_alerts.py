@@ -9,19 +9,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent import services
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
-from agent.core.alerts.kinds import TEST, AlertKind
+from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS, HoldingBack
+from agent.core.alerts.kinds import NEWS, TEST, AlertKind
 from agent.core.alerts.parcels import ChannelAddress, Parcel
 from agent.core.alerts.policy import ChannelRules, Policy
+from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
 from agent.errors import NetworkError, StorageError
 from agent.services.alerts import Alerts, AlertSettings
 from agent.services.courier import Delivery
+from agent.wire.area import Circle
+from agent.wire.statements import OptOut, Scope
+from tests.custodians import DOOR, FIRE, Door, stated
+from tests.wire import samples
 
 PRESSED, MOVED = "12:00  Somebody pressed the button.", "12:00  Something moved at the door."
-ASKED = "12:00  A request for footage is waiting for you."
+ASKED_WORDS = NEWS["request"].text
 NOON_S = 12 * 3600
+HOUR_S = 3600.0
+HOLDING_BACK = HoldingBack(b"k" * 32)
 
 
 class TestClock:
@@ -31,13 +42,14 @@ class TestClock:
 
     def __init__(self) -> None:
         self.second = float(NOON_S)
+        self.set_by_s = 0.0
         self.quality = ClockQuality.SYNCED
 
     boot_id = "0" * 32
 
     def now(self) -> Moment:
         ns = round(self.second * NS_PER_S)
-        return Moment(BootNs(ns), UtcNs(ns), self.quality)
+        return Moment(BootNs(ns), UtcNs(ns + round(self.set_by_s * NS_PER_S)), self.quality)
 
 
 class Phone:
@@ -77,15 +89,42 @@ class House:
         self.phone = Phone()
         self.rules = ChannelRules("Ann", quiet=(22 * 60, 7 * 60))
         self.digest: frozenset[AlertKind] = frozenset()
+        self.waiting = {"a1", "b2"}
+        self.asleep = False
+        self.looks = 0
 
     def alerts(self) -> Alerts:
-        return Alerts(
+        made = Alerts(
             AlertSettings("Doorward: door", "", (ChannelAddress("Ann", "ntfy://phone/door"),)),
             Policy((self.rules,), digest=self.digest),
             SqliteAlertQueue(self.path),
             self.clock,
             local,
+            HOLDING_BACK,
+            waits=lambda once: once in self.waiting,
+            sleeps=lambda: self.asleep,
         )
+        on_time = made._on_time
+
+        def counted() -> None:
+            on_time()
+            self.looks += 1
+
+        made._on_time = counted  # type: ignore[method-assign]
+        return made
+
+    def ask(self, alerts: Alerts, once: str) -> float:
+        """A request comes; the second in which its news may leave.  It is held back when this returns."""
+        before = alerts.status()["held_back"]
+        alerts.notify("request", "", once)
+        wait_until(lambda: alerts.status()["held_back"] > before)
+        return self.clock.second + HOLDING_BACK.of_ms(once) / 1000
+
+    def turn(self, second: float) -> None:
+        """It is that late, and what is due by then has been done."""
+        self.clock.second = second
+        looks = self.looks
+        wait_until(lambda: self.looks >= looks + 2)  # the first may have begun before
 
     @contextmanager
     def running(self, *, delivers: bool = True) -> Iterator[Alerts]:
@@ -103,7 +142,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(services.alerts, "_LOOK_S", 0.01)
     return House(tmp_path)
 
 
@@ -171,8 +211,242 @@ def test_a_request_is_told_once_however_often_it_is_raised(house: House) -> None
             alerts.notify("request", "", once="a1")
             alerts.notify("request", "", once="a1")
     with house.running() as alerts:
-        alerts.notify("request", "", once="b2")
-        wait_until(lambda: "\n".join(house.phone.messages).count(ASKED) == 2)
+        house.turn(house.clock.second + LONGEST_MS / 1000)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        alerts.notify("request", "", once="a1")
+        due_s = house.ask(alerts, "b2")
+        house.turn(due_s + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+        house.turn(due_s + LONGEST_MS / 1000)
+    assert [message.partition("  ")[2] for message in house.phone.messages] == [ASKED_WORDS] * 2
+
+
+# -- requests are held back --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("once", ["a1", "b2"])
+def test_a_request_is_told_when_its_own_time_is_over_and_with_the_hour_at_which_it_is_told(
+    house: House, once: str
+) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, once)
+        for second in (NOON_S + 1, NOON_S + SHORTEST_MS / 1000 - 1, due_s - 1):
+            house.turn(second)
+            assert alerts.collect(0) == ()
+            assert alerts.status()["channels"]["Ann"] == shown()
+        house.turn(due_s + 1)
+        clock = local(round(due_s + 1) * 1000)[1]
+        house.phone.wait_for(lambda: house.phone.messages == [f"{clock}  {ASKED_WORDS}"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(0, 86_400),
+    st.sampled_from(ClockQuality),
+    st.lists(st.sampled_from(["visitor", "button", "tamper", "board", "request"]), max_size=5),
+    st.floats(0, 7200),
+    st.text(min_size=1, max_size=8),
+)
+def test_how_long_it_is_held_back_depends_on_nothing_but_which_request_it_is(
+    hour_s: float, quality: ClockQuality, before: list[str], later_s: float, once: str
+) -> None:
+    """Not on the hour, the clock, quiet hours, what else was told, or how long ago the queue was written."""
+    clock = TestClock()
+    clock.second, clock.quality = hour_s, quality
+    queue = SqliteAlertQueue(":memory:")
+    policy = Policy((ChannelRules("Ann", quiet=(22 * 60, 7 * 60)),))
+    alerts = Alerts(AlertSettings("", "", ()), policy, queue, clock, local, HOLDING_BACK)
+    for number, name in enumerate(before):
+        alerts._take([services.alerts._Raised(name, clock.now(), f"other {number}")])
+    clock.second += later_s
+    alerts._on_time()
+    alerts._take([services.alerts._Raised("request", clock.now(), once)])
+    (held,) = [each for each in queue.held_back() if each.once == once]
+    assert held.left_ms - alerts._passed_ms(clock.now().boot_ns) == HOLDING_BACK.of_ms(once)
+    clock.second += (SHORTEST_MS - 1) / 1000
+    alerts._on_time()
+    assert once in [each.once for each in queue.held_back()] or "request" in before
+    alerts.close()
+
+
+def test_what_leaves_meanwhile_is_to_the_letter_what_would_have_left_without_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.alerts, "_LOOK_S", 0.01)
+
+    def messages(*, asked: bool) -> list[str]:
+        house = House(tmp_path / str(asked))
+        house.path.parent.mkdir()
+        with house.running() as alerts:
+            if asked:
+                house.ask(alerts, "a1")
+            for minute, name in enumerate(("visitor", "button", "tamper", "board", "camera", "trust")):
+                house.turn(NOON_S + 60 * minute)
+                alerts.notify(name, "")
+                house.phone.wait_for(lambda minute=minute: len(house.phone.messages) == minute + 1)  # type: ignore[misc]
+        return house.phone.messages
+
+    assert messages(asked=True) == messages(asked=False)
+
+
+def test_another_request_that_comes_meanwhile_makes_no_message_and_no_byte_of_its_own(house: House) -> None:
+    with house.running() as alerts:
+        first_s = house.ask(alerts, "a1")
+        second_s = house.ask(alerts, "b2")
+        house.turn(min(first_s, second_s) + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        house.turn(max(first_s, second_s) + 1)
+    assert [message.partition("  ")[2] for message in house.phone.messages] == [ASKED_WORDS]
+
+
+def test_a_request_that_waits_for_nobody_any_more_is_not_told_and_takes_no_other_with_it(house: House) -> None:
+    """Answered, withdrawn, opted out of.  Or an asker could bring the next one out early by taking this one back."""
+    with house.running() as alerts:
+        due = {once: house.ask(alerts, once) for once in ("a1", "b2")}
+        early, late = sorted(due, key=due.__getitem__)
+        house.waiting.remove(early)
+        house.turn(due[early] + 1)
+        house.turn(due[late] - 1)
+        assert alerts.status()["channels"]["Ann"] == shown()
+        house.turn(due[late] + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_restarts_neither_shorten_nor_lengthen_the_time(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+    for second in range(NOON_S, int(due_s), 300):
+        house.clock.second = second
+        with house.running() as alerts:
+            house.turn(min(second + 300, due_s - 0.01))
+            assert alerts.status()["channels"]["Ann"] == shown()
+    with house.running():
+        house.turn(due_s + 0.01)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_power_cut_lengthens_the_time_by_the_last_minute_at_most_and_never_shortens_it(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        for minutes in range(1, 10):
+            house.turn(NOON_S + minutes * 60 + 30)
+        left_ms = {name: (house.path.with_name(name)).read_bytes() for name in ("alerts.sqlite", "alerts.sqlite-wal")}
+    folder = house.path.with_name("after the cut")
+    folder.mkdir()
+    for name, data in left_ms.items():
+        (folder / name).write_bytes(data)
+    queue = SqliteAlertQueue(folder / "alerts.sqlite")
+    (held,) = queue.held_back()
+    queue.close()
+    truly_ms = round((due_s - house.clock.second) * 1000)
+    assert truly_ms <= held.left_ms <= truly_ms + 60_000
+
+
+def test_a_clock_that_is_set_meanwhile_brings_nothing_out_and_keeps_nothing_in(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        for set_by_s in (400 * 86_400.0, -400 * 86_400.0):
+            house.clock.set_by_s = set_by_s
+            house.turn(house.clock.second + 1)
+            assert alerts.status()["channels"]["Ann"] == shown()
+        house.clock.set_by_s = 0.0
+        house.turn(due_s + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_request_of_the_night_waits_for_the_morning_and_one_just_before_it_for_its_own_time(house: House) -> None:
+    house.clock.second = 2 * HOUR_S
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        house.turn(due_s + 1)
+        wait_until(lambda: alerts.status()["kept"] == 1)
+        house.turn(7 * HOUR_S - 60)
+        assert house.phone.messages == []
+        house.ask(alerts, "b2")
+        house.turn(7 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        assert house.phone.messages[0].startswith(f"Meanwhile: {ASKED_WORDS.rstrip('.')} (")
+        house.turn(7 * HOUR_S + SHORTEST_MS / 1000 - 61)
+        assert len(house.phone.messages) == 1
+        house.turn(10 * HOUR_S)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+
+
+def test_while_the_owner_is_not_to_be_asked_what_is_held_back_stays_so(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        house.asleep = True
+        house.turn(due_s + 1)
+        house.turn(due_s + 9 * HOUR_S)
+        assert (alerts.status()["channels"]["Ann"], alerts.status()["kept"]) == (shown(), 0)
+        house.asleep = False
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_request_of_the_digest_waits_for_it_and_for_the_next_one_when_its_time_ends_after_it(house: House) -> None:
+    house.digest = frozenset({AlertKind.REQUEST})
+    with house.running() as alerts:
+        house.ask(alerts, "a1")
+        house.turn(NOON_S + LONGEST_MS / 1000)
+        wait_until(lambda: alerts.status()["kept"] == 1)
+        house.turn(20 * HOUR_S - 60)
+        house.ask(alerts, "b2")
+        house.turn(20 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        house.turn(20 * HOUR_S + LONGEST_MS / 1000)
+        assert len(house.phone.messages) == 1
+        house.turn(44 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+    assert all(ASKED_WORDS.rstrip(".") in message for message in house.phone.messages)
+
+
+def test_a_channel_that_is_gone_takes_along_what_was_held_back_for_it(house: House) -> None:
+    with house.running() as alerts:
+        house.ask(alerts, "a1")
+    house.rules = ChannelRules("Ben")
+    with house.running() as alerts:
+        assert alerts._queue.held_back() == ()
+
+
+def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches the house after a broadcast learns nothing from whether a connection is made."""
+    monkeypatch.setattr(services.alerts, "_LOOK_S", 0.01)
+    door = Door.enrolled()
+    alerts = Alerts(
+        AlertSettings("", "", (ChannelAddress("Ann", "ntfy://phone/door"),)),
+        Policy((ChannelRules("Ann"),)),
+        SqliteAlertQueue(tmp_path / "alerts.sqlite"),
+        door.clock,
+        local,
+        HOLDING_BACK,
+    )
+    alerts.start()
+    door.told.notify = alerts.notify  # type: ignore[method-assign]
+    yesterday_s = samples.request().from_s - 90_000
+    matched = door.ask()
+    wait_until(lambda: alerts.status()["held_back"] == 1)
+    unmatched = [
+        door.ask(area=Circle(lat=DOOR[0] + 0.05, lon=DOOR[1], radius_m=400)),
+        door.ask(from_s=yesterday_s, to_s=yesterday_s + 1200),
+    ]
+    denied = door.ask(FIRE)
+    door.deny(denied)
+    door.obey(OptOut(**stated(), scope=Scope.ALL))
+    opted_out = door.ask(FIRE)
+    for _ in range(2):
+        assert alerts.collect(0.3) == ()
+        door.clock.advance(SHORTEST_MS / 1000 - 2)
+    states = [door.state(each) for each in (matched, *unmatched, denied, opted_out)]
+    assert states == [State.OPTED_OUT, State.NO_MATCH, State.NO_MATCH, State.DENIED, State.OPTED_OUT]
+    # The witness was awake: two had matched, and one of them is heard of later.
+    assert alerts.status()["held_back"] == 2
+    door.clock.advance(LONGEST_MS / 1000)
+    assert len(alerts.collect(10)) == 1
+    alerts.stop()
+    alerts.close()
+    door.close()
 
 
 def test_the_night_is_told_in_one_message_in_the_morning_and_the_button_at_once(house: House) -> None:
@@ -224,7 +498,12 @@ def test_whoever_raises_news_waits_for_no_disk(house: House) -> None:
             return ()
 
     alerts = Alerts(
-        AlertSettings("Doorward: door", "", ()), Policy((house.rules,)), Stuck(":memory:"), house.clock, local
+        AlertSettings("Doorward: door", "", ()),
+        Policy((house.rules,)),
+        Stuck(":memory:"),
+        house.clock,
+        local,
+        HOLDING_BACK,
     )
     alerts.start()
     fetching = threading.Thread(target=alerts.collect, args=(0.1,))

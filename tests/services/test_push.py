@@ -19,7 +19,7 @@ from agent.services.courier import Delivery
 from agent.services.push import MOST_BROWSERS, PushChannels
 from agent.wire.base64 import encode_url
 from agent.wire.control import Frame
-from tests.services.test_alerts import TestClock, local, wait_until
+from tests.services.test_alerts import HOLDING_BACK, TestClock, local, wait_until
 
 POINT = encode_url(point_of(ec.generate_private_key(ec.SECP256R1())))
 
@@ -41,7 +41,7 @@ class Brought:
 
 def alerts_in(folder: Path) -> Alerts:
     settings = AlertSettings("Doorward: door", "", (ChannelAddress("Ann", "ntfy://phone/door"),))
-    return Alerts(settings, Policy(()), SqliteAlertQueue(folder / "alerts.sqlite"), TestClock(), local)
+    return Alerts(settings, Policy(()), SqliteAlertQueue(folder / "alerts.sqlite"), TestClock(), local, HOLDING_BACK)
 
 
 def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_asks_no_more(tmp_path: Path) -> None:

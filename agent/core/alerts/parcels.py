@@ -15,7 +15,18 @@ import msgspec
 
 from agent.core.alerts.kinds import Rank
 
-__all__ = ["MOST_LINES", "ChannelAddress", "Kept", "Parcel", "Waiting", "pause_ns", "summary", "take", "worded"]
+__all__ = [
+    "MOST_LINES",
+    "ChannelAddress",
+    "HeldBack",
+    "Kept",
+    "Parcel",
+    "Waiting",
+    "pause_ns",
+    "summary",
+    "take",
+    "worded",
+]
 
 MOST_LINES: Final = 20
 _LONGEST_PAUSE_S: Final = 900
@@ -30,6 +41,21 @@ class Waiting:
     rank: Rank
     text: str
     queued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """News (its name in `kinds`) that may not leave the house yet.  `came_ms`: UTC as far as it was known.
+
+    `left_ms`: of the time in which the device runs, so that no clock that is set, and no restart, shortens it.
+    """
+
+    id: int
+    channel: str
+    news: str
+    once: str
+    came_ms: int
+    left_ms: int
 
 
 @dataclass(frozen=True, slots=True)

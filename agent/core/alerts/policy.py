@@ -1,7 +1,9 @@
-"""Decides for each channel whether news is told now, kept for later, or not at all.
+"""Decides for each channel whether news is told now, held back, kept for later, or not at all.
 
 Rules, first match wins:
 - A kind that is off, or that the channel did not ask for, is not told.
+- **Requests** are held back first, whatever the hour (`core.alerts.holding_back`); the rules below are asked when that
+  time is over.
 - **The button** is told now, always: no cool-down, no quiet hours, no digest.
 - Within a channel's quiet hours everything but the button and the opened case is kept until they end.
 - Kinds of the digest are kept until the time of day the owner chose.
@@ -25,6 +27,7 @@ __all__ = ["ChannelRules", "Policy", "Ruling", "Span", "is_within", "may_release
 
 _DAY_MINUTES: Final = 24 * 60
 _NEVER_COOLED: Final = frozenset({AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.TAMPER})
+_HELD_BACK: Final = frozenset({AlertKind.REQUEST})
 _NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
 
 Span = tuple[int, int]
@@ -35,6 +38,8 @@ class Ruling(enum.Enum):
     """What becomes of one piece of news on one channel."""
 
     NOW = "now"
+    HELD_BACK = "held back"
+    """Not yet, so that it does not show when it came."""
     QUIET = "quiet"
     """Kept until the quiet hours end."""
     DIGEST = "digest"
@@ -69,11 +74,15 @@ class Policy:
     _told: dict[tuple[str, AlertKind], tuple[BootNs, News]] = field(default_factory=dict)
     _late: dict[tuple[str, AlertKind], News] = field(default_factory=dict)
 
-    def rule(self, channel: ChannelRules, news: News, now_ns: BootNs, minute: int | None) -> Ruling:
-        """One ruling; the cool-down begins with it when it is NOW."""
+    def rule(
+        self, channel: ChannelRules, news: News, now_ns: BootNs, minute: int | None, *, was_held: bool = False
+    ) -> Ruling:
+        """One ruling; the cool-down begins with it when it is NOW.  `was_held`: its time of being held back is over."""
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
             return Ruling.OFF
+        if kind in _HELD_BACK and not was_held:
+            return Ruling.HELD_BACK
         if kind not in _NEVER_QUIET and self.is_quiet(channel, minute):
             return Ruling.QUIET
         if kind in self.digest and kind is not AlertKind.BUTTON and minute is not None:

@@ -50,8 +50,34 @@ def test_a_cool_down_is_each_channels_own_and_each_kinds_own() -> None:
 
 def test_requests_trust_and_the_opened_case_know_no_cool_down() -> None:
     policy = Policy((ANN,))
-    for name in ("request", "trust", "tamper"):
+    for name in ("trust", "tamper"):
         assert [told(policy, name, second) for second in (0, 1)] == [Ruling.NOW, Ruling.NOW]
+    assert [policy.rule(ANN, NEWS["request"], at(s), NOON, was_held=True) for s in (0, 1)] == [Ruling.NOW, Ruling.NOW]
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(NEWS)), MINUTES), max_size=20), MINUTES, st.booleans(), st.booleans())
+def test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_held_back(
+    history: list[tuple[str, int | None]], minute: int | None, digest: bool, quiet: bool
+) -> None:
+    policy = Policy((ANN,), digest=frozenset(AlertKind) if digest else frozenset(), quiet=(0, 1439) if quiet else None)
+    for second, (name, when) in enumerate(history):
+        told(policy, name, second, when)
+    assert told(policy, "request", 99, minute) is Ruling.HELD_BACK
+    assert policy.rule(ANN, NEWS["request"], at(99), minute, was_held=True) is not Ruling.HELD_BACK
+
+
+@given(st.sampled_from(sorted(NEWS)), MINUTES)
+def test_nothing_but_a_request_is_held_back(name: str, minute: int | None) -> None:
+    assert (told(Policy((ANN,)), name, 0, minute) is Ruling.HELD_BACK) is (name == "request")
+
+
+def test_a_request_whose_time_of_being_held_back_ends_at_night_or_before_the_digest_waits_for_those_too() -> None:
+    def later(policy: Policy, minute: int) -> Ruling:
+        return policy.rule(ANN, NEWS["request"], at(0), minute, was_held=True)
+
+    assert later(Policy((ANN,)), NIGHT) is Ruling.QUIET
+    assert later(Policy((ANN,), digest=frozenset({AlertKind.REQUEST})), NOON) is Ruling.DIGEST
+    assert later(Policy((ANN,), off=frozenset({AlertKind.REQUEST})), NOON) is Ruling.OFF
 
 
 def test_a_kind_that_is_off_is_told_nobody_and_a_channel_hears_what_it_asked_for() -> None:

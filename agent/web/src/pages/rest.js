@@ -30,19 +30,20 @@ export function theRest(content, passphrase) {
 
   /** There is a picture to draw on as soon as somebody has walked past. */
   function waitForStill() {
-    let isMissed = false;
+    const hint = h("p.note", { hidden: true }, t("rest.still"));
     const look = async () => {
       const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({ events: [] }));
       if (events.some((event) => event.poster)) {
         clearInterval(timer);
-        if (isMissed) await show(1);
+        if (!hint.hidden) await show(1);
+      } else {
+        hint.hidden = false;
       }
-      isMissed = true;
     };
     clearInterval(timer);
     timer = setInterval(look, STILL_MS);
     look();
-    return null;
+    return hint;
   }
 
   async function show(number) {
@@ -52,7 +53,8 @@ export function theRest(content, passphrase) {
     const next = () => show(number + 1);
     const list = steps.map(([each], i) => h("li", { "aria-current": i === number ? "step" : undefined }, t(each)));
     const isLast = number === steps.length - 1;
-    document.querySelector("main .lead").textContent = t("rest.lead");
+    const [title, lead] = ["h1", ".lead"].map((each) => document.querySelector(`main ${each}`));
+    [title.textContent, lead.textContent] = [t("setup.done"), t("rest.lead")];
     content.replaceChildren(
       h("ol.steps", list),
       h("h2", { tabindex: "-1" }, t(name)),

@@ -1,0 +1,52 @@
+"""How long news of a footage request is held back before it may leave the house.
+
+A request is broadcast, and everybody may know when.  If only a doorbell that has footage of it told its owner at once,
+whoever watches the house's network would read the match off the connection that this makes.  So this news waits: for a
+time between a quarter of an hour and three hours that each piece of news has of its own, and that depends on nothing
+which whoever asks could know, choose or change.
+
+The time is drawn by a key that only this device has, and not anew each time: asking twice, a restart or a lost queue
+gives no second sample, and everything that leaves the house waits equally long.
+
+Source: RFC 5869 (HKDF), RFC 2104 (HMAC); docs/decisions/0016.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agent.core.requests import StoredRequest
+
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "HoldingBack"]
+
+SHORTEST_MS: Final = 15 * 60_000
+LONGEST_MS: Final = 3 * 3_600_000
+_LABEL: Final = b"doorward alerts held back v1"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingBack:
+    """`key`: 32 random bytes that nobody but the device has."""
+
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def of_device(cls, device_key: Ed25519PrivateKey) -> Self:
+        """Derived from the device's signing key: no other secret has to be kept."""
+        return cls(HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(device_key.private_bytes_raw()))
+
+    def of_ms(self, name: str) -> int:
+        """For how long the news of this name is held back: any time from `SHORTEST_MS` to `LONGEST_MS` alike."""
+        drawn = int.from_bytes(hmac.digest(self.key, name.encode("utf-8", "surrogatepass"), "sha256"))
+        return SHORTEST_MS + drawn % (LONGEST_MS - SHORTEST_MS + 1)
+
+    def due(self, requests: Iterable[StoredRequest], now_ms: int) -> int:
+        """How many of `requests` may be known outside of the house by now.  `now_ms`: UTC."""
+        return sum(now_ms - each.received_ms >= self.of_ms(each.id) for each in requests)
