@@ -28,8 +28,9 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
 
-test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (minutes)
-	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
+test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (BROWSER=firefox; half an hour)
+	@sh scripts/system-packages.sh test-browser
+	@DOORWARD_BROWSER=all DOORWARD_BROWSER_KIND=$(or $(BROWSER),chromium) $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
 
 test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
 	@$(PYTHON) scripts/set_up.py home-assistant
@@ -94,6 +95,7 @@ branches: setup-test ## Show which branches of the code about consent no mirrori
 	@$(VENV)/bin/python scripts/branches.py
 
 prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour)
+	@sh scripts/system-packages.sh test-browser
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
 	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
 	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py $(ARGS)

@@ -7,7 +7,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|demo|test|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -77,6 +77,11 @@ fi
 if [ "$purpose" = test-pi3 ]; then
     has qemu-system-aarch64 || need qemu-system-arm
     has qemu-aarch64-static || need qemu-user-static
+fi
+if [ "$purpose" = test-browser ]; then
+    # The second browser, for `make test-browser` alone: 70 MB.  It finds H.264 in libavcodec.
+    has firefox-esr || wished="$wished firefox-esr"
+    ldconfig -p | grep -q libavcodec || wished="$wished libavcodec-extra"
 fi
 if [ "$purpose" = test ]; then
     has age || need age

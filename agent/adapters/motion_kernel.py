@@ -14,7 +14,9 @@ import ctypes
 import hashlib
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +74,7 @@ def _pure(reason: str) -> Kernel:
 
 
 _CELLS = ("steps", "smooth", "median", "last", "before_last", "quick_mean", "quick_threshold")
-_FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "difference", "light")
+_FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "light")
 _ORDER = (
     *_CELLS,
     *_FLOATS,
@@ -124,7 +126,11 @@ def _typed(library: ctypes.PyDLL) -> ctypes.PyDLL:
 
 
 class NativePasses:
-    """Implements `Passes` by calls into the library, each one over the whole grid."""
+    """Implements `Passes` by calls into the library, each one over the whole grid.
+
+    Passes whose arguments need no work are the library's functions themselves: with cold caches a Python call around
+    each would cost as much as what it does.
+    """
 
     def __init__(self, library: ctypes.PyDLL, grids: Grids, height_px: int, width_px: int) -> None:
         self.jumping_cells = 0
@@ -151,6 +157,11 @@ class NativePasses:
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         self._structure = _Grids(grids.rows, grids.columns, height_px, width_px, levels, 0, **addresses)
         self._at = ctypes.addressof(self._structure)
+        self.differ: Callable[[bool], int] = partial(library.doorward_differ, self._at)
+        self.track: Callable[[int, int, int, bool], int] = partial(library.doorward_track, self._at)
+        self.follow_quietly: Callable[[float], None] = partial(library.doorward_follow_quietly, self._at)
+        self.measure_contrast: Callable[[float], None] = partial(library.doorward_measure_contrast, self._at)
+        self.set_threshold: Callable[[float, float, float], None] = partial(library.doorward_set_threshold, self._at)
         self._look = library.doorward_look
         self._cleared = 0
         self._followed: Following | None = None
@@ -174,27 +185,12 @@ class NativePasses:
             return counts & 0xFFFFFFFF
         return counts
 
-    def differ(self, beside_scene: bool) -> int:
-        return int(self._library.doorward_differ(self._at, beside_scene))
-
-    def track(self, elapsed_frames: int, fresh_after_frames: int, reach_cells: int, fades: bool) -> int:
-        return int(self._library.doorward_track(self._at, elapsed_frames, fresh_after_frames, reach_cells, fades))
-
-    def follow_quietly(self, weight: float) -> None:
-        self._library.doorward_follow_quietly(self._at, weight)
-
     def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
         if following is not self._followed:
             self._followed = following
             self._following = _Following(*(getattr(following, name) for name in _FOLLOWING), following.settled_frames)
             self._following_at = ctypes.addressof(self._following)
         return int(self._library.doorward_follow(self._at, self._following_at, spares_objects, noise_level))
-
-    def measure_contrast(self, factor: float) -> None:
-        self._library.doorward_measure_contrast(self._at, factor)
-
-    def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
-        self._library.doorward_set_threshold(self._at, cell_noise_factor, least, shared)
 
     def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
         count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)

@@ -1,8 +1,8 @@
 """Draws what the motion detector saw in footage, for a person to tune by: one strip per file, one PNG for all.
 
-A strip shows, over time, what the labels say (green), what became an event (orange) and when somebody was present
-without moving (pale); the score with the line above which motion is confirmed; how much each cell has to differ to
-count (bright is dull: leaves, a street); and a still of each event at its strongest, with the box.
+A strip shows, over time, what the labels say (green), what became an event (orange) and when somebody was present,
+moving or not (pale); the score with the line above which motion is confirmed; how much each cell has to differ to
+count (bright: more, where leaves or a street disturb); and a still of each event at its strongest, with the box.
 """
 
 from __future__ import annotations
@@ -97,8 +97,10 @@ def picture_of(strips: Sequence[Strip]) -> bytes:
 def _drawn(strip: Strip) -> Canvas:
     height = _HEAD_PX + 2 * _BAR_PX + 6 + _CURVE_PX + 24 + _STILL_PX + 3 * _MARGIN_PX
     canvas: Canvas = np.full((height, _WIDTH_PX, 3), _PAPER, np.uint8)
-    seen = f"{len(strip.events_s)} events in {strip.length_s:.0f} s"
+    count = len(strip.events_s)
+    seen = f"{count} event{'' if count == 1 else 's'} in {strip.length_s:.0f} s"
     _write(canvas, f"{strip.name}: {seen}", (_MARGIN_PX, 24), 0.6)
+    _legend(canvas, has_truth=strip.truth_s is not None)
     top = _HEAD_PX
     if strip.truth_s is not None:
         _bars(canvas, strip, strip.truth_s, top, _TRUTH)
@@ -110,6 +112,16 @@ def _drawn(strip: Strip) -> Canvas:
     _stills(canvas, strip, top)
     canvas[-1] = _LINE
     return canvas
+
+
+def _legend(canvas: Canvas, *, has_truth: bool) -> None:
+    """What the bars' colours mean, at the right of the heading."""
+    left = _WIDTH_PX - _MARGIN_PX
+    for word, tone in (("somebody there", _PALE), ("event", _EVENT), *([("label", _TRUTH)] if has_truth else [])):
+        left -= 9 * len(word)
+        _write(canvas, word, (left, 22), 0.4)
+        canvas[12:22, left - 16 : left - 6] = tone
+        left -= 34
 
 
 def _x(strip: Strip, at_s: float) -> int:
@@ -164,7 +176,7 @@ def _stills(canvas: Canvas, strip: Strip, top: int) -> None:
     heat = cv2.applyColorMap(cv2.resize(shown, (width, _STILL_PX), interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_MAGMA)
     left = _MARGIN_PX
     _place(canvas, np.asarray(heat, np.uint8), left, top)
-    _write(canvas, "least difference per cell", (left, top + _STILL_PX + 13), 0.38)
+    _write(canvas, "by how much a cell must differ (bright: more)", (left, top + _STILL_PX + 13), 0.38)
     strongest = sorted(sorted(strip.record.stills, key=_worth)[-_MOST_STILLS:], key=lambda moment: moment.at_s)
     for moment in strongest:
         left += width + _MARGIN_PX

@@ -140,8 +140,10 @@ class Timeline:
                 for segment in record.segments:
                     self._drop(segment)
             case "gap":
-                length_ms = (record.span.end_us - record.span.start_us) // 1000
-                self._gaps.append((record.span.utc_ms, record.span.utc_ms + length_ms, record.reason))
+                start_ms, length_ms = record.span.utc_ms, (record.span.end_us - record.span.start_us) // 1000
+                if self._gaps and self._gaps[-1] == (start_ms, start_ms, record.reason):
+                    self._gaps.pop()  # its beginning, told when nobody knew its end
+                self._gaps.append((start_ms, start_ms + length_ms, record.reason))
             case "boot":
                 if self._newest_ms and record.at.utc_ms - self._newest_ms > _SHORTEST_OFF_MS:
                     self._gaps.append((self._newest_ms, record.at.utc_ms, "off"))

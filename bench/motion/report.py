@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent.core.motion.scoring import Score, total
 from bench.motion.accuracy import OURS, Verdict
-from bench.motion.scenes import UNDISTURBED
+from bench.motion.scenes import KINDS, UNDISTURBED
 
-__all__ = ["accuracy_of", "merged", "tables", "write"]
+__all__ = ["accuracy_of", "merged", "seeds_of", "tables", "write"]
 
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -44,6 +44,21 @@ def accuracy_of(verdicts: Sequence[Verdict], seeds: tuple[int, ...]) -> dict[str
     }
 
 
+def seeds_of(verdicts: Mapping[int, Sequence[Verdict]]) -> dict[str, Any]:
+    """One detector's sums by seed and over all, and in which scenes something went wrong."""
+    return {
+        str(name): _numbers(total(each.score for each in rows)) | {"wrong": _wrong(rows)}
+        for name, rows in [*verdicts.items(), ("all", [each for rows in verdicts.values() for each in rows])]
+    }
+
+
+def _wrong(verdicts: Sequence[Verdict]) -> str:
+    """Its misses / false alarms, scene by scene."""
+    sums = {kind: total(each.score for each in verdicts if each.kind == kind) for kind in KINDS}
+    wrong = {kind: summed for kind, summed in sums.items() if summed.misses or summed.false_alarms}
+    return ", ".join(f"{kind} {summed.misses} / {summed.false_alarms}" for kind, summed in wrong.items())
+
+
 def merged(before: dict[str, Any] | None, fresh: dict[str, Any]) -> dict[str, Any]:
     """`fresh` figures of some detectors beside those of the others from `before`, if both are of the same scenes."""
     if before is None or before["seeds"] != fresh["seeds"] or before["kinds"].keys() != fresh["kinds"].keys():
@@ -73,6 +88,8 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
     """Markdown lines."""
     if "accuracy" in found:
         yield from _accuracy_tables(found["accuracy"])
+    if "seeds" in found:
+        yield from _seeds_table(found["seeds"])
     if "hour" in found:
         hour = found["hour"]
         yield f"Undisturbed: {hour['false_alarms']} false alarms in {hour['watched_s'] / 60:.0f} minutes, sixty yards."
@@ -116,6 +133,22 @@ def _accuracy_tables(found: dict[str, Any]) -> Iterator[str]:
     for kind, row in found["kinds"].items():
         cells = (f"{row[name]['missed']} / {row[name]['false']}" for name in names)
         yield f"| {kind} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _seeds_table(found: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"| {OURS}, drawn scenes, by seed | events | missed / false | F1 | false alarms an hour "
+        "| latency, median (90 %), s | where, missed / false |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for group, rows in found.items():
+        for seed, row in rows.items():
+            name = f"**{group}, all**" if seed == "all" else seed
+            yield (
+                f"| {name} | {row['events']} | {row['missed']} / {row['false']} | {row['f1']:.3f} "
+                f"| {row['false_per_h']:.1f} | {row['latency_s']} ({row['latency_p90_s']}) | {row['wrong']} |"
+            )
     yield ""
 
 

@@ -3,8 +3,9 @@
 Rules:
 - The same kind and seed give the same frames.
 - **The split.**  Parameters of detectors, ours and the peers', are chosen on `TUNING_SEEDS`; reports use `REPORT_SEEDS`
-  and nothing is changed because of them.  Spent, for their failures were looked at or reported: 1000 to 1002 (of an
-  earlier drawing) and 2000 to 2003.  From 211 on only some kinds were drawn.
+  and nothing is changed because of them.  Once the detector has been changed after a report, its seeds are spent and
+  newer ones are reported on; `SPENT_SEEDS` are shown beside them.  1000 to 1002 were of an earlier drawing.  From 211
+  on only some kinds were drawn.
 - **The truth** runs from the first to the last frame in which at least a quarter of the visitor is in the picture (of a
   visitor larger than the picture: a quarter of the most that is ever seen); it is counted from the pixels drawn.
 - Disturbances run through the whole clip, visitor or not: each kind is drawn without a visitor too, as a test for false
@@ -27,10 +28,11 @@ from bench.motion import disturbances as wrong
 from bench.motion.figures import Figure, Picture, Route, crossing, doorstep, standing
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
 
-__all__ = ["KINDS", "REPORT_SEEDS", "TUNING_SEEDS", "UNDISTURBED", "draw", "drawn", "undisturbed_hour"]
+__all__ = ["KINDS", "REPORT_SEEDS", "SPENT_SEEDS", "TUNING_SEEDS", "UNDISTURBED", "draw", "drawn", "undisturbed_hour"]
 
 TUNING_SEEDS = (1, 2, 3, 101, 102, 103, *range(201, 241))
 REPORT_SEEDS = (3000, 3001, 3002, 3003)
+SPENT_SEEDS = (2000, 2001, 2002, 2003)
 
 _COMES_AFTER_S = 10.0
 _LEAVES_BEFORE_END_S = 3.0

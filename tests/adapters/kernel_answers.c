@@ -39,7 +39,7 @@ int main(void) {
     cell **cells[] = {&g.steps, &g.smooth, &g.median, &g.last, &g.before_last, &g.quick_mean, &g.quick_threshold,
                       &g.differing, &g.path, &g.dwell, &g.unchanged, &g.changing, &g.previous, &g.then, &g.body};
     float **floats[] = {&g.mean, &g.cell_noise, &g.contrast, &g.threshold, &g.per_sensitivity, &g.blind,
-                        &g.seen, &g.difference, &g.light, &g.residual, &g.scene};
+                        &g.seen, &g.light, &g.residual, &g.scene};
     enum { MANY = sizeof cells / sizeof *cells, FEW = sizeof floats / sizeof *floats };
     following by = {0.02f, 0.006f, 0.14f, 0.17f, 1.12f, 0.99f, 15};
     uint64_t noise = 1;

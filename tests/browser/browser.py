@@ -1,4 +1,4 @@
-"""A real browser for the tests: Chromium, driven by playwright-core, that trusts what its owner has installed."""
+"""A real browser for the tests, driven by playwright-core: Chromium, that trusts what its owner has installed, or Firefox."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSERS = {
+    kind: next(filter(None, map(shutil.which, commands)), None)
+    for kind, commands in {
+        "chromium": ("chromium", "chromium-browser", "google-chrome"),
+        "firefox": ("firefox-esr", "firefox"),
+    }.items()
+}
 
 
-def require_browser() -> None:
+KIND = os.environ.get("DOORWARD_BROWSER_KIND", "chromium")
+"""Which one drives all that does not name one: `make test-browser BROWSER=firefox`."""
+
+
+def require_browser(kind: str = KIND) -> None:
     """Skip, and say what is missing."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
+    if BROWSERS[kind] is None:
+        pytest.skip(f"no {kind} here: apt-get install {'firefox-esr' if kind == 'firefox' else kind}")
     if shutil.which("node") is None or not (HERE / "node_modules" / "playwright-core").is_dir():
         pytest.skip("playwright-core is not installed: run `npm ci` in tests/browser")
 
@@ -31,12 +41,17 @@ def require_all() -> None:
 
 
 class Browser:
-    """One Chromium with a home of its own.  `authority`: a certificate that it trusts, as if installed by its user."""
+    """One browser with a home of its own.
 
-    def __init__(self, home: Path, authority: bytes | None = None, *, timeout_ms: int = 20_000) -> None:
-        require_browser()
-        self.trusts = authority is not None and _install(home, authority)
-        settings = {"executable": CHROMIUM, "home": str(home), "timeout_ms": timeout_ms}
+    `authority`: a certificate that Chromium trusts, as if installed by its user; Firefox is told to go on without.
+    """
+
+    def __init__(
+        self, home: Path, authority: bytes | None = None, *, kind: str = KIND, timeout_ms: int = 20_000
+    ) -> None:
+        require_browser(kind)
+        self.trusts = kind == "chromium" and authority is not None and _install(home, authority)
+        settings = {"kind": kind, "executable": BROWSERS[kind], "home": str(home), "timeout_ms": timeout_ms}
         self._log = (home / "driver.log").open("w")
         self._process = subprocess.Popen(
             ["node", HERE / "driver.mjs", json.dumps(settings)],

@@ -1,25 +1,32 @@
 // A real browser on a leash: one JSON object a line in, one a line out.  Each has a function body to run with
-// `{browser, pages, open, axe, args}`; `pages` are the open pages by name, `open(name, options)` makes one.
+// `{browser, pages, open, axe, axed, args}`; `pages` are the open pages by name, `open(name, options)` makes one.
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import { chromium, firefox } from "playwright-core";
 
 const settings = JSON.parse(process.argv[2]);
-const browser = await chromium.launch({
-  executablePath: settings.executable,
-  headless: true,
-  env: { ...process.env, HOME: settings.home },
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.local 127.0.0.1",
-    ...(settings.args ?? []),
-  ],
-});
+const common = { executablePath: settings.executable, headless: true, env: { ...process.env, HOME: settings.home } };
+const isFirefox = settings.kind === "firefox";
+// Debian's Firefox as it is, over WebDriver BiDi; playwright-core 1.65 asks it for a command that it does not have.
+const browser = isFirefox
+  ? await firefox.launch({
+      ...common,
+      channel: "moz-firefox",
+      firefoxUserPrefs: { "network.dns.localDomains": "front-door.local", "media.autoplay.default": 0 },
+    })
+  : await chromium.launch({
+      ...common,
+      args: [
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.local 127.0.0.1",
+      ],
+    });
 const pages = {};
 const troubles = {};
 const AsyncFunction = (async () => {}).constructor;
 
-async function open(name, options = {}) {
+async function open(name, { isMobile, ...options } = {}) {
+  if (isMobile && !isFirefox) options.isMobile = true;
   const context = await browser.newContext({
     viewport: { width: 390, height: 844 }, deviceScaleFactor: 1, acceptDownloads: true, locale: "en-GB",
     timezoneId: "Europe/Amsterdam", ...options,
@@ -35,18 +42,21 @@ async function open(name, options = {}) {
   return page;
 }
 
-/** What axe finds against WCAG 2.2 A and AA, one line each. */
-const axe = (page) => checked(page, 'found.violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))');
-axe.counted = (page) => checked(page, "({kept: found.passes.length, broken: found.violations.length})");
-
-async function checked(page, what) {
+/** What axe finds against WCAG 2.2 A and AA: how many rules are kept, and a line for each that is broken. */
+async function axed(page) {
   const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+  const rules = '{runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}';
+  const expression = `axe.run(document, ${rules}).then(({passes, violations}) => JSON.stringify({kept: passes.length,
+    broken: violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))}))`;
   // Through the debugger: the page's own policy would let no foreign script in.
+  if (isFirefox) {
+    await page.evaluate(source);
+    return JSON.parse(await page.evaluate(expression));
+  }
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: source });
   const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-    expression: `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
-      .then((found) => JSON.stringify(${what}))`,
+    expression,
     awaitPromise: true,
   });
   await session.detach();
@@ -54,13 +64,15 @@ async function checked(page, what) {
   return JSON.parse(result.value);
 }
 
+const axe = async (page) => (await axed(page)).broken;
+
 process.stdout.write(`${JSON.stringify({ ready: browser.version() })}\n`);
 for await (const line of createInterface({ input: process.stdin })) {
   const { code, args } = JSON.parse(line);
   let answer;
   try {
-    const value = await new AsyncFunction("tools", `const { browser, pages, open, axe, troubles, args } = tools;\n${code}`)({
-      browser, pages, open, axe, troubles, args,
+    const value = await new AsyncFunction("tools", `const { browser, pages, open, axe, axed, troubles, args } = tools;\n${code}`)({
+      browser, pages, open, axe, axed, troubles, args,
     });
     answer = { value: value ?? null };
   } catch (error) {

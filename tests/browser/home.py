@@ -55,6 +55,7 @@ class Home:
         self.people.run(
             who, 'await page.waitForURL("**/timeline"); await page.locator("body[data-bare=false]").waitFor();'
         )
+        self.people.run(admitting, 'await page.getByRole("button", {name: "Remove owner-2"}).waitFor();')
 
     def trust_on(self, who: str) -> None:
         """Another owner vouches for the same root on their own phone: the list comes from the doorbell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from agent.ports import CameraEnd, Microphone
 from agent.roles.solo import Solo
 from agent.wire.control import Frame
 from demo.ringing import RingingCamera
-from tests.browser.browser import Browser
+from tests.browser.browser import KIND, Browser
 from tests.scenarios.street import NO_CAMERA, Street, a_street, probe_seconds
 
 PASSPHRASE = "correct horse battery"
@@ -42,10 +43,12 @@ class House:
         *,
         broker_port: int | None = None,
         open_microphone: Callable[[], Microphone] | None = None,
+        more: str = "",
     ) -> None:
         self.street = street
         self.footage = footage
         self._open_microphone = open_microphone
+        self._more = more
         self._broker_port = broker_port
         self._page_port = 0
         self.kit = ""
@@ -53,7 +56,7 @@ class House:
 
     def _build(self) -> Solo:
         path = self.street.configuration(NO_CAMERA, port=self._broker_port)
-        path.write_text(path.read_text() + PAGE.format(port=self._page_port))
+        path.write_text(path.read_text() + PAGE.format(port=self._page_port) + self._more)
         footage = self.footage
         if footage is None:
             solo = Solo(load(path))
@@ -251,6 +254,21 @@ class Phones:
         self.sign(who, "Sign and share")
 
 
+def years_of_events(house: House, count: int) -> None:
+    """That many more events in the list, as years leave them; their stills are the one that is there."""
+    assert house.solo.page is not None
+    timeline = house.solo.page._operations._timeline
+    timeline.events(0, 2**53)
+    known = next(event for event in timeline._events.values() if event.poster)
+    kinds = ("motion", "button", "pir")
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    for number in reversed(range(count)):
+        name = "".join(secrets.choice(alphabet) for _ in range(26))
+        start = known.start_ms - (count - number) * 900_000
+        timeline._events[name] = type(known)(start, start + 20_000, kinds[number % 3], known.poster, [known.poster])
+        timeline._events.move_to_end(name, last=False)
+
+
 @contextmanager
 def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[House]:
     with a_street(folder) as street:
@@ -262,11 +280,11 @@ def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[Hous
 
 
 @contextmanager
-def phones(house: House, folder: Path) -> Iterator[Phones]:
+def phones(house: House, folder: Path, kind: str = KIND) -> Iterator[Phones]:
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    with Browser(home, house.authority) as browser:
+    with Browser(home, house.authority, kind=kind) as browser:
         yield Phones(house, browser)
 
 
-__all__ = ["DESKTOP", "PASSPHRASE", "PHONE", "House", "Phones", "a_house", "phones"]
+__all__ = ["DESKTOP", "PASSPHRASE", "PHONE", "House", "Phones", "a_house", "phones", "years_of_events"]

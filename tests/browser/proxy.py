@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -72,25 +73,42 @@ class RecordingProxy:
                 far_raw.close()
             return
         self._sockets += [near, far]
-        lost = threading.Event()
-        back = threading.Thread(target=self._relay, args=(far, near, self.received, lost), name="proxy")
-        self._threads.append(back)
-        back.start()
-        self._relay(near, far, self.sent, lost)
-        back.join()
-        near.close()
-        far.close()
-
-    def _relay(self, source: ssl.SSLSocket, target: ssl.SSLSocket, record: bytearray, lost: threading.Event) -> None:
+        # One thread for both ways: OpenSSL does not let two use a connection at a time.
         with suppress(OSError):
-            while data := source.recv(64 << 10):
-                record += data
-                if record is self.sent and self.loses and self.loses in data:
-                    self.loses = b""
-                    lost.set()
-                if record is self.received and lost.is_set():
-                    break
-                target.sendall(data)
-        for each in (source, target):
+            self._relay(near, far)
+        for each in (near, far):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _relay(self, near: ssl.SSLSocket, far: ssl.SSLSocket) -> None:
+        near.setblocking(False)
+        far.setblocking(False)
+        is_lost = False
+        while True:
+            if not near.pending() and not far.pending():
+                select.select([near, far], [], [])
+            for source, target in ((near, far), (far, near)):
+                try:
+                    data = source.recv(64 << 10)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    continue
+                if not data:
+                    return
+                (self.sent if source is near else self.received).extend(data)
+                if source is near and self.loses and self.loses in data:
+                    self.loses, is_lost = b"", True
+                if source is far and is_lost:
+                    return
+                _send(target, data)
+
+
+def _send(target: ssl.SSLSocket, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[target.send(rest) :]
+        except ssl.SSLWantWriteError:
+            select.select([], [target], [])
+        except ssl.SSLWantReadError:
+            select.select([target], [], [])

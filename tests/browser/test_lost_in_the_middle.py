@@ -174,6 +174,43 @@ def test_in_the_middle_of_joining_and_of_coming_back_with_the_kit(home: Home) ->
     until(lambda: "owner-new" in house.control("status")["owners"], "the new keys")
 
 
+def test_in_the_middle_of_playing_and_of_opening_a_request(home: Home) -> None:
+    people, request = home.people, home.asked("2026-54")
+    people.go("ana", "/timeline")
+    people.run(
+        "ana",
+        """await page.locator(".tile").first().click();
+           await page.waitForFunction(() => document.querySelector("video")?.currentTime > 0.2);
+           await page.context().setOffline(true);
+           // What is there already plays on; then it is said.
+           await page.getByRole("alert").filter({hasText: "does not answer"}).waitFor();
+           await page.context().setOffline(false);
+           await page.locator(".scrub button").last().click();
+           await page.waitForFunction(() => document.querySelector("video").buffered.length && document.querySelector("video").currentTime > 0.2);""",
+    )
+    offline(people, "ana")
+    people.run(
+        "ana",
+        """await page.locator("nav a[href='/requests']").click();
+           await page.getByRole("heading", {name: "That did not work"}).waitFor();""",
+    )
+    offline(people, "ana", False)
+    people.run("ana", 'await page.getByRole("button", {name: "Try again"}).click();')
+    people.run("ana", 'await page.getByRole("link", {name: /^Look at it/}).first().waitFor();')
+    people.open_request("ana", request)
+    people.run("ana", 'await page.locator(".clip img[src^=blob]").first().waitFor();')
+    offline(people, "ana")
+    people.run(
+        "ana",
+        """await page.locator("button.play").first().click();
+           await page.locator("#said").filter({hasText: "does not answer"}).waitFor();""",
+    )
+    offline(people, "ana", False)
+    people.tick_first_clip("ana")
+    people.share("ana")
+    until(lambda: home.house.state_of(request) in ("approved", "sending", "sent"), "the approval")
+
+
 def test_in_the_middle_of_looking(home: Home) -> None:
     people = home.people
     people.go("ana", "/timeline")

@@ -111,7 +111,8 @@ def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: H
         """await page.getByText("What would it have seen?").click();
            await page.getByText(/The whole picture/).waitFor();
            await page.getByText(/would have seen motion from/).waitFor();
-           await page.locator(".try").scrollIntoViewIfNeeded();
+           await page.waitForFunction(() => !document.querySelector("#said").textContent);
+           await page.locator(".try .frame").evaluate((film) => film.scrollIntoView({block: "center"}));
            await page.screenshot({path: args.shots + "/seen-phone-light.png"});
            // Another zone is judged at once, on what was watched already.
            await page.getByText("Type corners instead").click();

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from agent.errors import InternalError
 from agent.owner.keys import OwnerKeys
 from agent.web.app import build, routes
-from agent.web.marks import Mark, MarkedRoute, require_marks
+from agent.web.marks import Caller, Mark, MarkedRoute, require_marks
 from agent.web.operations import CONTROL, PAGE
+from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
 from tests.web.door import Door, a_door
 
@@ -129,6 +130,31 @@ def test_route_by_role(door: Door, keys: OwnerKeys) -> None:
         assert allowed == EXPECTED[route.mark], (route.path, dict(zip(ROLES, allowed, strict=True)))
         checked += len(cookies)
     assert checked == len(ROLES) * len(all_routes(door))
+
+
+def test_route_by_role_by_object(door: Door, keys: OwnerKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not is told the same of what is there, of what is not, and of nonsense; nothing is even looked up."""
+    this = door.op("page_browsers", door.owner(keys)).frame.head["result"]["browsers"][0]["id"]
+    objects = ({"id": this}, {"id": "a" * 26}, {"id": "0" * 32}, {"id": "../../etc/passwd"}, {"id": None}, {})
+    reached: list[str] = []
+    answer = door.page._application.operations.answer
+
+    def counted(name: str, frame: Frame, caller: Caller) -> Frame:
+        reached.append(name)
+        return answer(name, frame, caller)
+
+    cookies = cookies_by_role(door, keys)[:-1]
+    monkeypatch.setattr(door.page._application.operations, "answer", counted)
+    checked = 0
+    for name, (mark, _) in {**CONTROL, **PAGE}.items():
+        for role, cookie in zip(ROLES, cookies, strict=False):
+            if EXPECTED[mark][ROLES.index(role)]:
+                continue
+            told = {(found.status, found.body) for found in (door.op(name, cookie, **each) for each in objects)}
+            assert len(told) == 1, (name, role)
+            checked += len(objects)
+    assert reached == []
+    assert checked == sum(len(objects) * EXPECTED[mark][:-1].count(False) for mark, _ in {**CONTROL, **PAGE}.values())
 
 
 @pytest.mark.parametrize(

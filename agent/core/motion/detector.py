@@ -224,22 +224,28 @@ class Detector:
         return _still(sensor_ns, MotionState.LEARNING)
 
     def _look(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
+        number, sudden = self._frame_number, self._sudden
         # Where a visitor stood until they had become background, nothing new appears when they leave.
         cells = self._passes.differ(self._presence.box is not None)
-        self._sudden.suspects(self._frame_number, cells / self._watched_cells, exposure_jumped, self._grids.mean)
-        if self._sudden.settling:
+        sudden.suspects(number, cells / self._watched_cells, exposure_jumped, self._grids.mean)
+        if sudden.settling:
             return self._settle(sensor_ns)
         if not cells:
             self._look_on_frames = max(0, self._look_on_frames - 1)
             self._confirmed = None
             self._tracks.clear()
-            self._follow(confirmed=False)
+            if not (self._look_on_frames and number % 2):
+                self._follow()
             return _still(sensor_ns, MotionState.QUIET)
         self._look_on_frames = _LOOK_ON_FRAMES
-        longest = self._tracks.advance(self._frame_number)
-        self._judge(longest)
-        self._follow(confirmed=self._confirmed is not None)
-        return self._sample(sensor_ns, self._score(longest), self._confirmed, MotionState.ACTIVE)
+        longest, least = self._tracks.advance(number), self._confirming.least_path
+        if longest < least:
+            self._confirmed = None
+        elif number >= self._judge_at_frame:
+            self._judge()
+        if number % 2 == 0:
+            self._follow()
+        return self._sample(sensor_ns, min(1.0, CONFIRMED_SCORE * longest / least), self._confirmed, MotionState.ACTIVE)
 
     def _settle(self, sensor_ns: BootNs) -> MotionSample:
         """Let the light settle; at the end decide between light and a person who fills the picture."""
@@ -255,12 +261,9 @@ class Detector:
         box = hidden.box if hidden.share >= self._settings.structure_lost_share else None
         return self._sample(sensor_ns, 1.0 if box else 0.0, box, MotionState.LIGHT_CHANGE)
 
-    def _follow(self, *, confirmed: bool) -> None:
-        """Let background and noise follow; on every second frame while busy: half the cost, the same equilibrium."""
-        busy = self._look_on_frames > 0
-        if busy and self._frame_number % 2:
-            return
-        spares_objects = confirmed or self._presence.box is not None
+    def _follow(self) -> None:
+        """Let background and noise follow.  While busy on every second frame: half the cost, the same equilibrium."""
+        spares_objects = self._confirmed is not None or self._presence.box is not None
         self._background.follow(2, self._tracks.settled_frames, spares_objects=spares_objects)
         self._smooth_as_needed()
         if self._frame_number % _CONTRAST_FRAMES == 0:
@@ -272,14 +275,11 @@ class Detector:
 
     # Confirmation.
 
-    def _judge(self, longest_path: int) -> None:
+    def _judge(self) -> None:
         """Confirm, now and then: a verdict stands for a few frames as long as its path is long enough."""
-        if longest_path < self._confirming.least_path:
-            self._confirmed = None
-        elif self._frame_number >= self._judge_at_frame:
-            self._confirmed = self._confirm()
-            stands_s = self._settings.refused_s if self._confirmed is None else self._settings.confirmed_s
-            self._judge_at_frame = self._frame_number + self._frames(stands_s, least=1)
+        self._confirmed = self._confirm()
+        stands_s = self._settings.refused_s if self._confirmed is None else self._settings.confirmed_s
+        self._judge_at_frame = self._frame_number + self._frames(stands_s, least=1)
 
     def _confirm(self) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
@@ -298,14 +298,11 @@ class Detector:
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if sample.moving:
             self._presence.confirm(self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns)
-        elif not self._presence.lasts(self._background, sample.sensor_ns):
-            return sample
-        return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
+        elif self._presence.lasts(self._background, sample.sensor_ns):
+            return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
+        return sample
 
     # Reporting.
-
-    def _score(self, longest_path: int) -> float:
-        return min(1.0, CONFIRMED_SCORE * longest_path / self._confirming.least_path)
 
     def _sample(self, sensor_ns: BootNs, score: float, box: CellBox | None, state: MotionState) -> MotionSample:
         """What is not confirmed scores below the threshold, however long its path."""
@@ -313,7 +310,7 @@ class Detector:
             return MotionSample(sensor_ns, False, min(score, 0.9 * CONFIRMED_SCORE), None, state)
         x0, y0, x1, y1 = box
         relative: RelativeBox = (x0 / self._columns, y0 / self._rows, x1 / self._columns, y1 / self._rows)
-        return MotionSample(sensor_ns, True, score, relative, state)
+        return MotionSample(sensor_ns, True, score, relative, state, present=True)
 
     def _count_frames(self) -> None:
         """Turn durations into frames of the rate that the frames show."""

@@ -36,7 +36,7 @@ class Grids:
 
     def __init__(self, raster: ZoneRaster) -> None:
         self.rows, self.columns = rows, columns = raster.watched.shape
-        block = _Block(rows, columns, cells=15, ages=1, grids=11)
+        block = _Block(rows, columns, cells=15, ages=1, grids=10)
 
         # The frame, in steps of the logarithmic scale.
         self.steps = block.cells()
@@ -57,8 +57,8 @@ class Grids:
         """`mean` to 1/64 step, as the full look of this frame saw it: sums of such numbers are exact in any order."""
 
         # The difference of this frame.
-        self.difference, self.light, self.residual = block.grid(), block.grid(), block.grid()
-        """frame - seen; its local mean; what is left without that, without its sign."""
+        self.light, self.residual = block.grid(), block.grid()
+        """The local mean of frame - seen; what is left of that without it, without its sign."""
         self.differing = block.cells()
 
         # Tracks.

@@ -82,16 +82,13 @@ class SuddenChange:
 
     def __init__(self, rows: int, columns: int, *, share: float, settle_frames: int) -> None:
         self.before: Grid = np.zeros((rows, columns), np.float32)
+        self.settling = False
         self._share = share
         self.settle_frames = settle_frames
         self._usual_share = 0.0
         self._frames_left = 0
         self._exposure_counts_from_frame = 0
         self._changing_frames = 0
-
-    @property
-    def settling(self) -> bool:
-        return self._frames_left > 0
 
     @property
     def kept_changing(self) -> bool:
@@ -111,12 +108,14 @@ class SuddenChange:
         if jumped and not self.settling:
             self.before[:] = background
             self._frames_left = self.settle_frames
+            self.settling = True
             self._changing_frames = 0
             self._exposure_counts_from_frame = frame_number + _EXPOSURE_REST * self.settle_frames
 
     def observe(self, changing_share: float) -> None:
         """One more frame of settling, in which this share of the watched cells changed since the frame before."""
         self._frames_left -= 1
+        self.settling = self._frames_left > 0
         if changing_share > _STILL_CHANGING_SHARE:
             self._changing_frames += 1
 
@@ -124,6 +123,7 @@ class SuddenChange:
         """Learning begins anew: there is no usual share and nothing to settle."""
         self._usual_share = 0.0
         self._frames_left = 0
+        self.settling = False
 
 
 def is_light(sums: LightSums, *, smoothed: bool) -> bool:

@@ -124,7 +124,7 @@ class Passes(Protocol):
         """
 
     def differ(self, beside_scene: bool) -> int:
-        """The full look: how many cells differ.  Writes `seen`, `difference`, `light`, `residual`, `differing`.
+        """The full look: how many cells differ.  Writes `seen`, `light`, `residual`, `differing`.
 
         `beside_scene`: they have to differ from `scene` as well.
         """

@@ -51,7 +51,7 @@ typedef struct {
     cell *steps, *smooth, *median, *last, *before_last;
     cell *quick_mean, *quick_threshold;
     float *mean, *cell_noise, *contrast, *threshold, *per_sensitivity, *blind, *seen;
-    float *difference, *light, *residual;
+    float *light, *residual;
     cell *differing, *path, *dwell, *unchanged, *changing, *previous;
     uint16_t *age;
     float *scene;
@@ -207,41 +207,50 @@ EXPORT int64_t doorward_look(grids *g, void *array, int32_t plan, int32_t jump_l
 
 /* ---- differ */
 
-/* Sums over SIDE×SIDE cells of exact numbers: down by adding and taking away rows, across in four additions. */
-static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
-    /* Room for whole vectors beyond the last column; what is computed there is not used. */
-    enum { ROOM = MAX_COLUMNS + 2 * HALF + 16 };
-    float down[ROOM] = {0}, two[ROOM] = {0}, four[ROOM] = {0}, *middle = down + HALF;
-    int width = (columns + 2 * HALF + 7) & ~7;
-    for (int x = 0; x < columns; x++) middle[x] = 0.0f;
-    for (int k = -HALF; k < HALF; k++) {
-        const float *row = in + mirrored(k, rows) * stride;
-        for (int x = 0; x < columns; x++) middle[x] += row[x];
-    }
-    for (int y = 0; y < rows; y++) {
-        const float *enters = in + mirrored(y + HALF, rows) * stride;
-        const float *leaves = in + mirrored(y - HALF, rows) * stride;
-        float *to = out + y * stride;
-        for (int x = 0; x < columns; x++) middle[x] += enters[x];
-        for (int k = 1; k <= HALF; k++) {
-            middle[-k] = middle[mirrored(-k, columns)];
-            middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
-        }
-        for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
-        for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
-        for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
-        for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
-    }
+/* Sums over SIDE×SIDE cells of exact numbers: down by adding and taking away rows, across in four additions.  There is
+ * room for whole vectors beyond the last column; what is computed there is not used. */
+typedef struct {
+    float down[MAX_COLUMNS + 2 * HALF + 16], two[MAX_COLUMNS + 2 * HALF + 16], four[MAX_COLUMNS + 2 * HALF + 16];
+} squares;
+
+static inline void add_row(squares *s, const float *restrict row, int columns) {
+    float *restrict middle = s->down + HALF;
+    for (int x = 0; x < columns; x++) middle[x] += row[x];
 }
 
-/* Rows of a mask whose cells have at least two marked neighbours stay.  `in` holds 0 and 255; returns how many stay. */
-static int keep_company(const grids *g, cell *restrict in, cell *restrict kept) {
+/* The row whose lowest neighbour is `enters`; `leaves` is its highest one. */
+static inline void next_row(squares *restrict s, const float *restrict enters, const float *restrict leaves, int columns,
+                            float *restrict to) {
+    float *restrict down = s->down, *restrict two = s->two, *restrict four = s->four, *middle = down + HALF;
+    int width = (columns + 2 * HALF + 7) & ~7;
+    for (int x = 0; x < columns; x++) middle[x] += enters[x];
+    for (int k = 1; k <= HALF; k++) {
+        middle[-k] = middle[mirrored(-k, columns)];
+        middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
+    }
+    for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
+    for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
+    for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
+    for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
+}
+
+static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
+    squares s;
+    memset(&s, 0, sizeof s);
+    for (int k = -HALF; k < HALF; k++) add_row(&s, in + mirrored(k, rows) * stride, columns);
+    for (int y = 0; y < rows; y++)
+        next_row(&s, in + mirrored(y + HALF, rows) * stride, in + mirrored(y - HALF, rows) * stride, columns,
+                 out + y * stride);
+}
+
+/* Cells of a mask that have at least two marked neighbours stay; returns how many.  `mask` holds 0 and 255, and nothing
+ * outside of the rows from `top` to `bottom`. */
+static int keep_company(const grids *g, cell *restrict mask, cell *restrict kept, int top, int bottom) {
     int rows = g->rows, columns = g->columns, left = mirrored(-1, columns), right = mirrored(columns, columns);
-    int count = 0;
     cell sums[MAX_COLUMNS];
-    for (int y = 0; y < rows; y++) {
-        const cell *a = in + mirrored(y - 1, rows) * columns, *b = in + y * columns;
-        const cell *c = in + mirrored(y + 1, rows) * columns;
+    for (int y = top; y < bottom; y++) {
+        const cell *a = mask + mirrored(y - 1, rows) * columns, *b = mask + y * columns;
+        const cell *c = mask + mirrored(y + 1, rows) * columns;
         cell *to = kept + y * columns;
         for (int x = 0; x < columns; x++) sums[x] = (cell)((a[x] & 1) + (b[x] & 1) + (c[x] & 1));
         for (int x = 1; x < columns - 1; x++)
@@ -249,43 +258,97 @@ static int keep_company(const grids *g, cell *restrict in, cell *restrict kept) 
         to[0] = sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] >= 3 ? b[0] : 0;
         to[columns - 1] = sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] >= 3 ? b[columns - 1] : 0;
     }
-    memcpy(in, kept, (size_t)(unsigned)(rows * columns));
-    count = count_set(in, rows * columns);
-    return count;
+    memcpy(mask + top * columns, kept + top * columns, (size_t)(unsigned)((bottom - top) * columns));
+    return count_set(mask + top * columns, (bottom - top) * columns);
+}
+
+/* One row of the difference; `seen` is `mean` to 1/SEEN_FRACTION. */
+static inline void subtract(const cell *restrict frame, const float *restrict mean, float *restrict seen,
+                            float *restrict difference, int columns) {
+    for (int x = 0; x < columns; x++) {
+        seen[x] = rounded(mean[x] * SEEN_FRACTION) * (1.0f / SEEN_FRACTION);
+        difference[x] = (float)frame[x] - seen[x];
+    }
+}
+
+/* One row of the residual; `light` comes as a sum. */
+static inline void take_out_light(const float *restrict difference, float *restrict light, float *restrict residual,
+                                  int columns) {
+    for (int x = 0; x < columns; x++) {
+        light[x] *= PER_SQUARE;
+        residual[x] = magnitude(difference[x] - light[x]);
+    }
+}
+
+/* One row: where the residual passes its threshold, and the frame itself differs, too; is there any?  The local mean of
+ * a small bright thing is a halo around it: what equals the background is no thing. */
+static inline cell mark(const float *restrict residual, const float *restrict threshold, const cell *restrict frame,
+                        const cell *restrict quick_mean, const cell *restrict quick_threshold, cell *restrict differing,
+                        int columns) {
+    cell any = 0;
+    for (int x = 0; x < columns; x++) differing[x] = residual[x] > threshold[x] ? 255 : 0;
+    for (int x = 0; x < columns; x++) {
+        differing[x] &= (cell)(distance(frame[x], quick_mean[x]) > quick_threshold[x] ? 255 : 0);
+        any |= differing[x];
+    }
+    return any;
+}
+
+/* What equals the scene from before the visitor does not differ either.  Only about what is marked, within these rows. */
+static void mark_beside_scene(const grids *g, int top, int bottom) {
+    int stride = g->columns, left = stride, right = 0;
+    for (int y = top; y < bottom; y++) {
+        const cell *row = g->differing + y * stride;
+        for (int x = 0; x < left; x++)
+            if (row[x]) left = x;
+        for (int x = stride - 1; x >= right; x--)
+            if (row[x]) right = x + 1;
+    }
+    /* Sums near a border of the window that is not the grid's are wrong, and not used. */
+    int x0 = larger(0, left - HALF), y0 = larger(0, top - HALF);
+    int columns = smaller(stride, right + HALF) - x0, rows = smaller(g->rows, bottom + HALF) - y0;
+    int origin = y0 * stride + x0, cells = g->rows * stride;
+    const cell *frame = frame_of(g) + origin;
+    const float *scene = g->scene + origin;
+    float *restrict second = g->scratch + origin, *restrict sums = g->scratch + cells + origin;
+    for (int y = 0; y < rows; y++)
+        for (int at = y * stride; at < y * stride + columns; at++) second[at] = (float)frame[at] - scene[at];
+    sum_squares(second, rows, columns, stride, sums);
+    for (int y = top; y < bottom; y++) {
+        const float *restrict apart = g->scratch + y * stride, *restrict light = g->scratch + cells + y * stride;
+        const float *restrict threshold = g->threshold + y * stride;
+        cell *restrict differing = g->differing + y * stride;
+        for (int x = left; x < right; x++)
+            differing[x] &= (cell)(magnitude(apart[x] - light[x] * PER_SQUARE) > threshold[x] ? 255 : 0);
+    }
 }
 
 EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
-    int cells = g->rows * g->columns, any = 0;
-    const cell *restrict frame = frame_of(g);
-    const float *restrict mean = g->mean, *restrict threshold = g->threshold;
-    float *restrict seen = g->seen, *restrict difference = g->difference, *restrict light = g->light;
-    float *restrict residual = g->residual;
-    cell *restrict differing = g->differing;
-    for (int i = 0; i < cells; i++) {
-        seen[i] = rounded(mean[i] * SEEN_FRACTION) * (1.0f / SEEN_FRACTION);
-        difference[i] = (float)frame[i] - seen[i];
+    enum { KEPT_ROWS = 16 }; /* of the difference: no more than a square needs, so that they stay in the nearest cache */
+    int rows = g->rows, columns = g->columns, known = 0, top = rows, bottom = 0;
+    const cell *frame = frame_of(g);
+    float difference[KEPT_ROWS][MAX_COLUMNS];
+    squares s;
+    memset(&s, 0, sizeof s);
+    for (int y = 0; y < rows; y++) {
+        int at = y * columns;
+        for (; known < smaller(rows, y + HALF + 1); known++)
+            subtract(frame + known * columns, g->mean + known * columns, g->seen + known * columns,
+                     difference[known % KEPT_ROWS], columns);
+        if (!y)
+            for (int k = -HALF; k < HALF; k++) add_row(&s, difference[mirrored(k, rows) % KEPT_ROWS], columns);
+        next_row(&s, difference[mirrored(y + HALF, rows) % KEPT_ROWS], difference[mirrored(y - HALF, rows) % KEPT_ROWS],
+                 columns, g->light + at);
+        take_out_light(difference[y % KEPT_ROWS], g->light + at, g->residual + at, columns);
+        if (!mark(g->residual + at, g->threshold + at, frame + at, g->quick_mean + at, g->quick_threshold + at,
+                  g->differing + at, columns))
+            continue;
+        top = smaller(top, y);
+        bottom = y + 1;
     }
-    sum_squares(difference, g->rows, g->columns, g->columns, light);
-    for (int i = 0; i < cells; i++) {
-        light[i] *= PER_SQUARE;
-        residual[i] = magnitude(difference[i] - light[i]);
-    }
-    for (int i = 0; i < cells; i++) differing[i] = residual[i] > threshold[i] ? 255 : 0;
-    for (int i = 0; i < cells; i++) any |= differing[i];
-    if (!any) return 0;
-    /* The local mean of a small bright thing is a halo around it: what equals the background is no thing. */
-    const cell *restrict quick_mean = g->quick_mean, *restrict quick_threshold = g->quick_threshold;
-    for (int i = 0; i < cells; i++)
-        differing[i] &= (cell)(distance(frame[i], quick_mean[i]) > quick_threshold[i] ? 255 : 0);
-    if (beside_scene) {
-        const float *restrict scene = g->scene;
-        float *restrict second = g->scratch, *restrict sums = g->scratch + cells;
-        for (int i = 0; i < cells; i++) second[i] = (float)frame[i] - scene[i];
-        sum_squares(second, g->rows, g->columns, g->columns, sums);
-        for (int i = 0; i < cells; i++)
-            differing[i] &= (cell)(magnitude(second[i] - sums[i] * PER_SQUARE) > threshold[i] ? 255 : 0);
-    }
-    return keep_company(g, differing, g->marks);
+    if (top >= bottom) return 0;
+    if (beside_scene) mark_beside_scene(g, top, bottom);
+    return keep_company(g, g->differing, g->marks, top, bottom);
 }
 
 /* ---- follow */

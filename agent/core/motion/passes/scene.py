@@ -67,7 +67,7 @@ class ScenePasses:
         np.multiply(grids.mean, np.float32(_SEEN_FRACTION), out=grids.seen)
         _round(grids.seen)
         np.multiply(grids.seen, np.float32(1 / _SEEN_FRACTION), out=grids.seen)
-        self._residual(grids.seen, grids.difference, grids.light, grids.residual)
+        self._residual(grids.seen, self._factor, grids.light, grids.residual)
         cv2.compare(grids.residual, grids.threshold, cv2.CMP_GT, grids.differing)
         if not cv2.countNonZero(grids.differing):
             return 0

@@ -4,7 +4,7 @@ import { concat } from "../wire/bytes.js";
 import { boxes } from "../wire/segment.js";
 import { asHeard, soundOf, withTrackOf } from "./sound.js";
 
-const bad = () => new FormatError("error.format", { what: "MP4" });
+const bad = () => new FormatError("error.film-broken");
 export const inside = (data, [start, end], skip = 8) => data.subarray(start + skip, end);
 export const find = (data, kind) => boxes(data).find((box) => box[2] === kind);
 

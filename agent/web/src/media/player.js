@@ -1,11 +1,14 @@
 // Plays the segments of a clip one behind the other: as one stream where the browser can (Media Source Extensions),
 // one after the other where it cannot.  Segments are opened as they are needed, the next one ahead of time.
-import { FormatError } from "../errors.js";
+import { FormatError, PageError } from "../errors.js";
 import { concat } from "../wire/bytes.js";
 import { codecOf, join } from "./fmp4.js";
 import { silence, soundOf } from "./sound.js";
 
 const AHEAD_S = 12;
+
+/** What a browser's player says of bytes that are no film is for nobody. */
+const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
 
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
 
@@ -21,12 +24,13 @@ export function play(video, segments, load, { onError, hear, stream = canStream(
     const { signal } = playing;
     const failed = (error) => {
       if (signal.aborted) return;
-      onError?.(ear ? new FormatError("error.sound-broken") : error);
-      if (!ear) return;
       playing.abort();
-      begin(undefined);
+      // Faults that have a name are not the sound's: listening to it has caught those.
+      const isSounds = ear && !(error instanceof PageError);
+      onError?.(isSounds ? new FormatError("error.sound-broken") : said(error));
+      if (isSounds) begin(undefined);
     };
-    if (ear) video.addEventListener("error", failed, { signal });
+    video.addEventListener("error", failed, { signal });
     const ears = ear && listening(ear, (error) => signal.aborted || onError?.(error));
     (stream ? playStream : playInTurn)(video, segments, load, ears, signal).catch(failed);
   }
@@ -186,7 +190,10 @@ export async function follow(video) {
     URL.revokeObjectURL(url);
   }
   return {
-    append: (segment) => (turn = turn.then(() => (signal.aborted ? undefined : append(segment)))),
+    append(segment) {
+      turn = turn.then(() => (signal.aborted ? undefined : append(segment)));
+      return turn.catch((error) => Promise.reject(said(error)));
+    },
     stop() {
       following.abort();
       video.pause();

@@ -207,6 +207,10 @@ function soundToo(review) {
   return { element: h("label.choice", box, h("span", t("sound"), h("small", t("sound.text")))), value: () => box.checked };
 }
 
+/** "3 moments of video, 1 still.", and of neither that there are none. */
+export const howMuch = (segments, posters) =>
+  `${[segments.length > 0 && t("approve.moments", { n: segments.length }), posters.length > 0 && t("approve.stills", { n: posters.length })].filter(Boolean).join(", ")}.`;
+
 async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
   const isHeard = new Set(review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])));
@@ -219,7 +223,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
     t("approve.title"),
     [
       grade === "exists" ? t("approve.exists", { who: review.requester, n: clips.length }) : t("approve.text", { who: review.requester }),
-      grade !== "exists" && t("approve.what", { moments: t("ledger.segments", { n: segments.length }), stills: t("approve.stills", { n: posters.length }) }),
+      grade !== "exists" && howMuch(segments, posters),
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
@@ -288,7 +292,7 @@ export function agreeing(content, review) {
     if (done) await go(`/requests/${review.id}`, { replace: true });
   };
   const parts = [
-    first.segments.length > 0 && t("ledger.segments", { n: first.segments.length }),
+    first.segments.length > 0 && t("approve.moments", { n: first.segments.length }),
     first.posters.length > 0 && t("approve.stills", { n: first.posters.length }),
     first.sounds > 0 && t("second.sounds", { n: first.sounds }),
     first.clips > 0 && t("second.clips", { n: first.clips }),

@@ -93,7 +93,7 @@ export function retention(facts, save, status) {
       save,
       changes,
       h("div.pair", h("div", h("label", { for: "max-days" }, t("keeping.days")), days), h("div", h("label", { for: "max-gb" }, t("keeping.gb")), most)),
-      h("p.help", t("keeping.bound", { days: file.max_age_days, bytes: bytes(file.max_bytes) })),
+      h("p.help", t("keeping.bound", { days: t("keeping.bound.days", { n: file.max_age_days }), bytes: bytes(file.max_bytes) })),
     ),
     fromFile(facts, isOwners, back, save, `${t("keeping.bound.days", { n: file.max_age_days })}, ${bytes(file.max_bytes)}`),
   ];
@@ -101,7 +101,7 @@ export function retention(facts, save, status) {
 
 export function privateHours(facts, save) {
   const rows = h("div.stack");
-  const add = (hours) => rows.append(hoursRow(hours, () => {}));
+  const add = (hours) => rows.append(hoursRow(hours));
   for (const hours of facts.private) add(hours);
   const values = () => ({ private: [...rows.children].map((row) => row.stated()) });
   return [

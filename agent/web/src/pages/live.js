@@ -1,5 +1,6 @@
 // What the camera films now: the newest GOPs, sealed to the owners second by second and opened here.  There is no other way
 // to the camera.  While nothing is filmed, the newest segment that was.
+import { FormatError } from "../errors.js";
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
@@ -47,6 +48,8 @@ export async function live(content) {
       else status.textContent = t("live.paused");
     } catch (error) {
       problem.textContent = explain(error);
+      // A player that has choked on something takes nothing more; a lost connection is no fault of it.
+      if (error instanceof FormatError) player = player?.stop();
     }
     if (!ended) setTimeout(look, PAUSE_MS);
   }

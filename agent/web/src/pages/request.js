@@ -4,7 +4,7 @@ import { RefusedError } from "../errors.js";
 import { ask, call } from "../ui/client.js";
 import { withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
-import { bytes, dateAndClock, explain, shortDate, span, t, wholeNumber } from "../ui/texts.js";
+import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, size } from "../wire/area.js";
 import { agreeing, answering, deny } from "./answering.js";
 
@@ -47,7 +47,6 @@ function refused(content, id, error) {
 }
 
 function facts(review) {
-  const square = wholeNumber(size(review.area) / 10_000);
   const row = (name, value) => [h("dt", name), h("dd", value)];
   return h(
     "div.card",
@@ -55,7 +54,7 @@ function facts(review) {
       "dl.facts",
       row(t("request.case"), review.case),
       row(t("request.when"), span(review.from * 1000, review.to * 1000)),
-      row(t("request.area"), t("request.area.text", { size: square, place: placeOf(review.area) })),
+      row(t("request.area"), t("request.area.text", { size: area(size(review.area)), place: placeOf(review.area) })),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
       row(t("request.contact"), [review.contact.name, review.contact.email, review.contact.phone].filter(Boolean).join(" · ")),
     ),

@@ -30,20 +30,19 @@ export function theRest(content, passphrase) {
 
   /** There is a picture to draw on as soon as somebody has walked past. */
   function waitForStill() {
-    const hint = h("p.note", { hidden: true }, t("rest.still"));
+    let isMissed = false;
     const look = async () => {
       const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({ events: [] }));
       if (events.some((event) => event.poster)) {
         clearInterval(timer);
-        if (!hint.hidden) await show(1);
-      } else {
-        hint.hidden = false;
+        if (isMissed) await show(1);
       }
+      isMissed = true;
     };
     clearInterval(timer);
     timer = setInterval(look, STILL_MS);
     look();
-    return hint;
+    return null;
   }
 
   async function show(number) {
@@ -53,8 +52,7 @@ export function theRest(content, passphrase) {
     const next = () => show(number + 1);
     const list = steps.map(([each], i) => h("li", { "aria-current": i === number ? "step" : undefined }, t(each)));
     const isLast = number === steps.length - 1;
-    const [title, lead] = ["h1", ".lead"].map((each) => document.querySelector(`main ${each}`));
-    [title.textContent, lead.textContent] = [t("setup.done"), t("rest.lead")];
+    document.querySelector("main .lead").textContent = t("rest.lead");
     content.replaceChildren(
       h("ol.steps", list),
       h("h2", { tabindex: "-1" }, t(name)),

@@ -10,6 +10,9 @@ import { alerts } from "./alerts.js";
 import { place, privateHours, fromFile, retention, saved } from "./household.js";
 import { zones } from "./zones.js";
 
+const LOOK_MS = 1500;
+const MOST_LOOKS = 40;
+
 export async function settings(content) {
   const contents = h("div.chips.contents", { role: "navigation", "aria-label": t("settings.contents") });
   content.append(h("h1", t("settings.title")), contents);
@@ -95,7 +98,7 @@ async function health() {
     h(
       "dl.facts",
       row(t("health.camera"), [t(`camera.${recorder.state}`), recorder.detail].filter(Boolean).join(" · ")),
-      row(t("health.vault"), t("health.vault.text", { n: vault.segments, bytes: bytes(vault.stored_bytes), most: bytes(facts.max_bytes), days: facts.max_age_days })),
+      row(t("health.vault"), t("health.vault.text", { n: vault.segments, bytes: bytes(vault.stored_bytes), most: bytes(facts.max_bytes), days: t("keeping.bound.days", { n: facts.max_age_days }) })),
       row(t("health.clock"), t(`clock.${status.clock}`)),
       row(t("health.link"), [t(`link.${link.link}`), link.remedy].filter(Boolean).join(" · ")),
       row(t("health.version"), `Doorward ${facts.version}`),
@@ -138,7 +141,7 @@ async function invite() {
     const timer = setInterval(async () => {
       const [joined] = await call("joined", { secret: made.secret }).catch(() => []);
       if (joined) finish(joined);
-    }, 1500);
+    }, LOOK_MS);
     const finish = (value) => {
       clearInterval(timer);
       close(value);
@@ -152,8 +155,14 @@ async function invite() {
     ];
   });
   if (!name) return;
-  await withPassphrase(t("invite.admit", { name }), t("invite.admit.text"), t("invite.admit.yes"), (passphrase) => call("admit", { secret: made.secret, name, passphrase }));
-  say(t("invite.done", { name }));
+  const done = await withPassphrase(t("invite.admit", { name }), t("invite.admit.text"), t("invite.admit.yes"), (passphrase) => call("admit", { secret: made.secret, name, passphrase }));
+  if (!done) return;
+  // It counts as soon as their phone has opened its own test.
+  for (let tries = 0; tries < MOST_LOOKS; tries++) {
+    const { owners: names } = await call("owners").catch(() => ({ owners: [] }));
+    if (names.includes(name)) return say(t("invite.done", { name }));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
 }
 
 async function browsers(again) {

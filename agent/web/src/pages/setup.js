@@ -4,7 +4,7 @@ import { go } from "../app.js";
 import { LostError } from "../errors.js";
 import { call, origin } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
-import { explain, shortDate, t } from "../ui/texts.js";
+import { explain, shortDate, t, withCode } from "../ui/texts.js";
 import { theRest } from "./rest.js";
 
 const SHORTEST_PASSPHRASE = 10;
@@ -75,11 +75,12 @@ function claim(content, hello) {
   }
 
   function done() {
+    content.querySelector("h1").textContent = t("setup.done");
+    content.querySelector(".lead").textContent = t("setup.done.2");
     place.replaceChildren(
       h(
         "div.card",
-        h("h2", t("setup.done")),
-        h("ul.ticks", h("li", t("setup.done.1")), h("li", t("setup.done.2")), h("li", t("setup.done.3"))),
+        h("ul.ticks", h("li", t("setup.done.1")), h("li", t("setup.done.3"))),
         h("p.quiet", t("setup.done.next")),
         h(
           "div.row",
@@ -245,7 +246,7 @@ function kitPage(doorbell, name, recovery, recipient) {
     h("p.quiet", `${doorbell} · ${name} · ${shortDate(Date.now())}`),
     h("div.kit-body", qr(recovery, t("kit.qr")), h("p.secret", recovery.match(/.{1,11}/g).map((part) => h("span", part)))),
     h("p", t("kit.text")),
-    h("ol", h("li", t("kit.1")), h("li", t("kit.2")), h("li", t("kit.3"))),
+    h("ol", ["1", "2", "3"].map((n) => h("li", withCode(`kit.${n}`)))),
     h("p.quiet", t("kit.age"), " ", h("code", "age -d -i KEY segment.age > segment.mp4")),
     h("p.quiet", `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`),
   );

@@ -10,7 +10,7 @@ const TILE_PX = 176;
 const GAP_PX = 8;
 const HEAD_PX = 56;
 const LINE_PX = 40;
-const CAPTION_PX = 54;
+const CAPTION_PX = 72;
 const SPARE_PX = 600;
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 const REFRESH_MS = 15_000;
@@ -205,7 +205,7 @@ function rowElement(row) {
   if (row.day) return h("div.line.day", { role: "listitem" }, h("h2", date(row.day)));
   if (row.gap) {
     const { start_ms: from, end_ms: to, reason } = row.gap;
-    return h("div.line.gap", { role: "listitem" }, h("p", t("timeline.gap", { from: clock(from), to: clock(to), reason: t(`gap.${reason}`) })));
+    return h("div.line.gap", { role: "listitem" }, h("p", t(from === to ? "timeline.gap.open" : "timeline.gap", { from: clock(from), to: clock(to), reason: t(`gap.${reason}`) })));
   }
   return h("div.line.tiles", { role: "listitem" }, row.tiles.map(tile));
 }

@@ -6,7 +6,7 @@ import { ask, call } from "../ui/client.js";
 import { say, withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
-import { clipCard } from "./answering.js";
+import { clipCard, howMuch } from "./answering.js";
 import { readEvent } from "./event.js";
 
 const REFRESH_MS = 3000;
@@ -73,7 +73,7 @@ function composing(content, takers, found) {
       [
         t("tip.confirm.text", { who: taker.name }),
         text && h("figure.words", h("blockquote", h("p", text))),
-        isShown && t("approve.what", { moments: t("ledger.segments", { n: segments.length }), stills: t("approve.stills", { n: posters.length }) }),
+        isShown && howMuch(segments, posters),
         t(isShown ? "tip.confirm.shown" : "tip.confirm.words"),
       ].filter(Boolean),
       t("tip.yes"),

@@ -113,10 +113,12 @@ export function zones(facts, save) {
     t("save"),
   );
   rows();
-  still(picture, width, height);
+  const hint = h("p.note", { hidden: true }, t("zones.still"));
+  still(picture, width, height).then((isThere) => (hint.hidden = isThere));
   return h(
     "div.stack",
     picture,
+    hint,
     h("p.help", t("zones.how")),
     h("div.row.drawing", close, cancel),
     list,
@@ -157,27 +159,28 @@ function slider(id, label, value, onChange) {
   return { element: h("div.slider", h("label", { for: id }, label), h("div.row", input, shown), h("div.ends", { "aria-hidden": "true" }, h("span", t("zones.dull")), h("span", t("zones.keen")))), value: now };
 }
 
-/** The newest still, opened here, to draw on. */
+/** The newest still, opened here, to draw on; false when there is none yet. */
 async function still(picture, width, height) {
   try {
     const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
     const newest = events.find((event) => event.poster);
-    if (!newest) return;
+    if (!newest) return false;
     const url = URL.createObjectURL(new Blob([await call("poster", { id: newest.poster })], { type: "image/jpeg" }));
     picture.prepend(svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }));
   } catch {
     // Without a still there is the frame alone.
   }
+  return true;
 }
 
 /** What would it have seen?  A film is opened, played and looked at in this browser; nothing of it goes anywhere. */
 function tryOut(settings) {
   const video = h("video", { muted: true, playsInline: true, "aria-label": t("seen.film") });
   const cells = h("canvas", { width: GRID.width, height: GRID.height, "aria-hidden": "true" });
-  const verdicts = h("ul.plain.seen", { role: "status" });
+  const verdicts = h("ul.plain.seen");
   const choice = h("select", { id: "seen-event", onchange: () => watch() });
   const problem = h("p.problem", { role: "alert" });
-  const body = h("div", h("label", { for: "seen-event" }, t("seen.which")), choice, h("div.frame.trial", video, cells), verdicts, problem);
+  const body = h("div", h("label", { for: "seen-event" }, t("seen.which")), choice, h("div.frame.trial", video, cells), h("div", { role: "status" }, verdicts), problem);
   const element = h("details.try", h("summary", t("seen")), h("p.quiet", t("seen.text")), body);
   let samples = [];
   let stop = () => {};

@@ -2,6 +2,7 @@
 import en from "../../texts/en.json";
 import es from "../../texts/es.json";
 import { PageError } from "../errors.js";
+import { h } from "./dom.js";
 
 const ALL = { en, es };
 export const language = () => document.documentElement.lang || "en";
@@ -14,7 +15,8 @@ export function t(key, values = {}) {
   return text.replaceAll(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-export const has = (key) => key in en;
+/** The same with what stands in `backticks` as code: what somebody is to type elsewhere. */
+export const withCode = (key, values) => t(key, values).split("`").map((part, i) => (i % 2 ? h("code", part) : part));
 
 export function explain(error) {
   if (!(error instanceof PageError)) return t("error.unexpected", { what: String(error) });
@@ -42,7 +44,7 @@ export const dateAndClock = format({ weekday: "short", day: "numeric", month: "s
 /** A span of time as people say it. */
 export function span(from, to) {
   const isOneDay = new Date(from).toDateString() === new Date(to).toDateString();
-  return isOneDay ? `${date(from)}, ${clock(from)} – ${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
+  return isOneDay ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
 }
 
 export function length(ms) {
@@ -63,6 +65,11 @@ export function bytes(count) {
   let unit = 0;
   for (; count >= 1000 && unit < units.length - 1; unit++) count /= 1000;
   return `${new Intl.NumberFormat(language(), { maximumFractionDigits: count < 10 && unit ? 1 : 0 }).format(count)} ${units[unit]}`;
+}
+
+export function area(squareMetres) {
+  if (squareMetres < 10_000) return `${wholeNumber(squareMetres)} m²`;
+  return new Intl.NumberFormat(language(), { style: "unit", unit: "hectare", unitDisplay: "long", maximumFractionDigits: 0 }).format(squareMetres / 10_000);
 }
 
 export const wholeNumber = (value) => new Intl.NumberFormat(language(), { maximumFractionDigits: 0 }).format(value);

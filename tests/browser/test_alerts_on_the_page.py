@@ -1,0 +1,100 @@
+"""Alerts, set and tried on the page, and shown by the browser when the page is closed.
+
+In a real browser, with `make test-browser`.  No push service is asked: what one would deliver is handed to the browser.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.browser import KIND
+from tests.browser.house import a_house, phones
+from tests.browser.looking import Looking
+from tests.receivers import NtfyServer, Receiver
+from tests.scenarios.street import until
+
+pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+
+ALERTS = """
+[alerts]
+[[alerts.channels]]
+name = "Ann's phone"
+url = "{url}"
+"""
+
+
+def test_a_test_reaches_the_phone_and_quiet_hours_are_set_and_given_back(tmp_path: Path, looking: Looking) -> None:
+    with (
+        NtfyServer(Receiver()) as server,
+        a_house(tmp_path, None, more=ALERTS.format(url=server.url)) as house,
+        phones(house, tmp_path) as people,
+    ):
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        people.go("ana", "/settings")
+        people.run("ana", 'await page.locator("#settings-mine h2").waitFor();')
+        looking.at(people, "ana", "settings-alerts")
+        before = len(server.receiver.messages)
+        people.run(
+            "ana",
+            """await page.getByRole("button", {name: "Send a test"}).click();
+               await page.getByText("A test is on its way to 1 channel.").waitFor();""",
+        )
+        until(lambda: len(server.receiver.messages) > before, "the test to arrive")
+        people.run(
+            "ana",
+            """const alerts = page.locator("#settings-alerts");
+               await alerts.getByLabel("From").fill("21:30");
+               await alerts.getByRole("button", {name: "Sign and save"}).click();""",
+        )
+        people.sign("ana", "Sign")
+        people.run(
+            "ana", 'await page.locator("#settings-alerts").getByText("The configuration says: none.").waitFor();'
+        )
+        current = house.solo.custodian.settings.current
+        assert current is not None
+        assert current.quiet is not None
+        assert current.quiet.begins_minute == 21 * 60 + 30
+        people.run("ana", 'await page.locator("#settings-alerts").getByRole("button", {name: "Back to that"}).click();')
+        people.sign("ana", "Sign")
+        people.run("ana", 'await page.locator("#settings-alerts").getByText("As the doorbell").waitFor();')
+        assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.skipif(KIND != "chromium", reason="only Chromium can be handed a push message")
+def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_no_more_than_a_nudge(
+    tmp_path: Path,
+) -> None:
+    with a_house(tmp_path, None) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        shown = people.run(
+            "ana",
+            """await page.context().grantPermissions(["notifications"]);
+               await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+               const session = await page.context().newCDPSession(page);
+               const registered = new Promise((resolve) => session.on("ServiceWorker.workerRegistrationUpdated",
+                 ({registrations}) => registrations.length && resolve(registrations[0].registrationId)));
+               await session.send("ServiceWorker.enable");
+               const registrationId = await registered;
+               const shown = [];
+               for (const data of args.messages) {
+                 await session.send("ServiceWorker.deliverPushMessage", {origin: args.origin, registrationId, data});
+                 shown.push(await page.evaluate(async () => {
+                   const worker = await navigator.serviceWorker.ready;
+                   for (;;) {
+                     const found = await worker.getNotifications();
+                     for (const each of found) each.close();
+                     if (found.length) return found.map(({title, body}) => [title, body]);
+                     await new Promise((resolve) => setTimeout(resolve, 50));
+                   }
+                 }));
+               }
+               return shown;""",
+            origin=house.url,
+            messages=['{"title": "Our door", "body": "Somebody rang."}', "<b>no json", '{"title": 7, "body": ["x"]}'],
+        )
+        assert shown == [[["Our door", "Somebody rang."]], [["Doorward", ""]], [["Doorward", ""]]]
