@@ -20,6 +20,8 @@ Four things make it the owner's table and not ours:
    only afterwards and carry their request's id, so doing one twice is harmless.
 4. **A yes can be taken back** until the first byte leaves (`APPROVED` → `REVOKED`), and stopped after that
    (`SENDING` → `STOPPED`: no new segment starts).  What has left cannot be called back, and we do not pretend it can.
+   The same happens by itself when whoever asked is no longer trusted (`Cause.BARRED`): a yes was said to a requester
+   the owner trusts, and does not outlive that trust.
 
 Holding footage against eviction is no act: a request's state says whether its matched segments are held
 (`State.holds_footage`), so a hold can neither be forgotten nor left behind.
@@ -87,6 +89,8 @@ class Cause(enum.Enum):
     FIRST_BYTE = "the first byte is about to leave"
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
+    BARRED = "it may not be asked"
+    """Whoever asked is not trusted (any more).  The ledger's reason says what it was."""
 
 
 class Act(enum.Enum):
@@ -123,6 +127,7 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
         (_P, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
         (_P, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
         (_P, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
+        (_P, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
         # Half approved, where the owners have agreed that it takes two.  Another says yes to exactly that, or no, or
         # approves something else, which waits in turn.  Any one no is a no.
         (_P, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
@@ -132,18 +137,21 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
         (_H, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
         (_H, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
         (_H, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
+        (_H, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
         # Approved: fixed, not yet begun.  Still entirely the owner's.
         (_A, Cause.FIRST_BYTE): Step(_S, EntryKind.SENDING),
         (_A, Cause.REVOKED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
         (_A, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.DROP_OUTBOX,)),
         (_A, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN, (Act.DROP_OUTBOX,)),
         (_A, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED, (Act.DROP_OUTBOX,)),
+        (_A, Cause.BARRED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
         # Sending: only the requester's own signed receipt makes it sent; a broker's acknowledgement does not.
         (_S, Cause.RECEIPT): Step(State.SENT, EntryKind.RECEIPT, (Act.CLOSE_OUTBOX,)),
         (_S, Cause.REVOKED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
         (_S, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
         (_S, Cause.WITHDRAWN): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
         (_S, Cause.EXPIRED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
+        (_S, Cause.BARRED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
     }
 )
 

@@ -15,7 +15,7 @@ from agent.core.consent import Cause, State, step
 from agent.core.disclosure import Released, absences, manifest_of, records_told, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Window
-from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds
+from agent.core.requests import OutboxRecord, StoredRequest
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import RequestError
@@ -26,7 +26,6 @@ from agent.services.ledger import Ledger
 from agent.services.outbox_maker import Making, OutboxMaker
 from agent.services.owner_said import Acting, Said, read_said
 from agent.services.requests import Requests, Verdict, first_approval_of
-from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.control import packed, unpacked
 from agent.wire.disclosures import ClipRecords
@@ -59,7 +58,6 @@ class Approvals:
         maker: OutboxMaker,
         journal: Journal,
         ledger: Ledger,
-        trust: TrustKeeper,
         vault: VaultReader,
         keeping: Keeping,
         clock: Clock,
@@ -71,7 +69,6 @@ class Approvals:
         self._maker = maker
         self._journal = journal
         self._ledger = ledger
-        self._trust = trust
         self._vault = vault
         self._keeping = keeping
         self._clock = clock
@@ -143,6 +140,7 @@ class Approvals:
             seconding=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),
         )
+        self._requests.approved_by(stored, (said.key_id for said in (yes.first, yes.second) if said))
         parts = making.finish(manifest, stored.terms.reply)
         self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
         self._ledger.write(
@@ -179,6 +177,10 @@ class Approvals:
         window = Window.of_seconds(asked.from_s, asked.to_s)
         return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
+    def still_trusted(self, stored: StoredRequest) -> bool:
+        """Whether the key that signed the request would be believed now."""
+        return self._requests.still_trusted(stored)
+
     def waits_s(self, stored: StoredRequest) -> int | None:
         """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
         return self._requests.waits_s(stored)
@@ -192,13 +194,8 @@ class Approvals:
         step(stored.state, Cause.APPROVED)
         if approval.owner_time_ms // _MS_PER_S > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
-        if not self.still_trusted(stored):
+        if not self._requests.still_trusted(stored):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
             )
         return stored
-
-    def still_trusted(self, stored: StoredRequest) -> bool:
-        """Whether the key that signed the request would be believed now."""
-        at_s = trusted_seconds(self._clock.now())
-        return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s) is not None

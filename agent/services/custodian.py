@@ -84,6 +84,8 @@ class Custodian:
             ports.journal,
             ports.outbox,
             self._ledger,
+            self._trust,
+            self.enrolments,
             ports.clock,
             ports.notifier,
             settings.delay_s,
@@ -99,6 +101,7 @@ class Custodian:
             maker,
             self._ledger,
             self._trust,
+            self.enrolments,
             ports.vault,
             ports.clock,
             self._wake_uplink,
@@ -125,7 +128,6 @@ class Custodian:
             maker,
             ports.journal,
             self._ledger,
-            self._trust,
             ports.vault,
             self.keeping,
             ports.clock,
@@ -158,6 +160,13 @@ class Custodian:
             self.tips,
             status,
         )
+
+        self._trust.on_change = self.enrolments.on_change = self._reconsider
+
+    def _reconsider(self) -> None:
+        """Whose word counts has changed: what hung on it ends in the same decision."""
+        self.requests.reconsider()
+        self.tips.reconsider()
 
     def _wake_uplink(self) -> None:
         """As `requests` says by then: who listens comes later than this."""

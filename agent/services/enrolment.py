@@ -72,6 +72,8 @@ class Enrolments:
         self.current: Enrolment | None
         self._in_force: tuple[Recipient, ...]
         self._load()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called within the decision in which a list takes effect, once it has."""
 
     @property
     def pending(self) -> bool:
@@ -81,6 +83,10 @@ class Enrolments:
         """Tell `changed` about the list in force, if there is one."""
         if self.current is not None:
             self._changed(self._in_force, self.current.epoch)
+
+    def has_left(self, key_id: str) -> bool:
+        """Whether no owner approves with that key any more."""
+        return self.current is None or key_id not in self.current.approver_keys
 
     def seal(self, data: bytes) -> bytes:
         """An age file around `data` for the owners in force and the recovery identity: the device cannot read it again.
@@ -147,6 +153,7 @@ class Enrolments:
             )
             self.envelope, self.current = pending.envelope, pending.enrolment
             self._in_force = _recipients(pending.enrolment)
+            self.on_change()
         self._pending = None
 
     def _load(self) -> None:

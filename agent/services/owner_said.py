@@ -58,11 +58,12 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A statement that an owner has signed: `by` is the label of their key, `sha256` of the payload."""
+    """A statement that an owner has signed: `by` is the label of their key, `sha256` that of the payload."""
 
     statement: OwnerStatement
     data: bytes
     sha256: str
+    key_id: str
     by: str
 
     @property
@@ -82,7 +83,7 @@ def read_said(data: bytes, enrolment: Enrolment) -> Said:
     if statement.device != enrolment.device:
         raise RequestError("This statement is for another device.")
     sha256 = hashlib.sha256(opened.payload).hexdigest()
-    return Said(statement, data, sha256, enrolment.name_of(opened.key_id))
+    return Said(statement, data, sha256, opened.key_id, enrolment.name_of(opened.key_id))
 
 
 class Acting:

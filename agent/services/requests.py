@@ -6,7 +6,7 @@ look find what is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -22,15 +22,22 @@ from agent.errors import DoorwardError, RequestError
 from agent.ports import Clock, Journal, Notifier, Outbox
 from agent.services.decisions import Decisions
 from agent.services.delay import Delay
+from agent.services.enrolment import Enrolments
 from agent.services.ledger import Ledger
+from agent.services.trust import TrustKeeper
 
-__all__ = ["Requests", "Verdict", "first_approval_of"]
+__all__ = ["APPROVER_LEFT", "NOT_TRUSTED", "Requests", "Verdict", "first_approval_of"]
 
 _GRACE_S: Final = 7 * 86_400
 """An approval that could not be delivered this long after the request's end is given up."""
 _WAITS: Final = "A request for footage is waiting for you."
 _WAITS_FOR_ANOTHER: Final = "A request for footage is waiting for another owner."
 _FIRST: Final = "first."
+_APPROVERS: Final = "approvers."
+NOT_TRUSTED: Final = "requester no longer trusted"
+APPROVER_LEFT: Final = "approver no longer an owner"
+"""Reasons in the ledger."""
+_OPEN: Final = (State.APPROVED, State.SENDING)
 _HELD_OF: Final = 2
 """One of so many stored segments may be held for requests.  The others can always go, or a busy requester would freeze
 the rolling vault until the disk is full and recording ends."""
@@ -63,6 +70,8 @@ class Requests:
         journal: Journal,
         outbox: Outbox,
         ledger: Ledger,
+        trust: TrustKeeper,
+        enrolments: Enrolments,
         clock: Clock,
         notifier: Notifier,
         delay_s: int = 0,
@@ -72,6 +81,8 @@ class Requests:
         self._journal = journal
         self._outbox = outbox
         self._ledger = ledger
+        self._trust = trust
+        self._enrolments = enrolments
         self._clock = clock
         self._notifier = notifier
         self._delay = Delay(clock, delay_s)
@@ -99,6 +110,8 @@ class Requests:
             self._journal.set_state(stored.id, line.to, disclosure)
             if stored.state is State.HALF and line.to is not State.HALF:
                 self._journal.remove(first_approval_of(stored.id))
+            if stored.state in _OPEN and line.to.ended:
+                self._journal.remove(_APPROVERS + stored.id)
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
                 self._delay.forget(named)
@@ -114,19 +127,46 @@ class Requests:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
         return stored
 
+    def approved_by(self, stored: StoredRequest, key_ids: Iterable[str]) -> None:
+        """Remember whose yes it was, within the caller's decision: it counts for as long as they are owners."""
+        self._journal.put(_APPROVERS + stored.id, " ".join(key_ids).encode())
+
+    def still_trusted(self, stored: StoredRequest) -> bool:
+        """Whether the key that signed the request would be believed now."""
+        at_s = trusted_seconds(self._clock.now())
+        return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s) is not None
+
+    def reconsider(self) -> None:
+        """End what those in force now no longer stand behind: when trust or the owners change, and now and then.
+
+        A yes does not outlive the trust in whoever asked, nor the say of the owner who said it.  What has begun to
+        leave is stopped as well.
+        """
+        with self.deciding():
+            for stored in self._journal.requests(State.PENDING, State.HALF, *_OPEN):
+                if not self.still_trusted(stored):
+                    self.advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
+                elif self._approver_left(stored):
+                    self.advance(stored, Cause.REVOKED, reason=APPROVER_LEFT)
+
+    def _approver_left(self, stored: StoredRequest) -> bool:
+        key_ids = self._journal.get(_APPROVERS + stored.id) or b""
+        return any(self._enrolments.has_left(key_id) for key_id in key_ids.decode().split())
+
     def on_time(self) -> None:
-        """Tell what came in quiet hours that are over, and end what ran out.
+        """Tell what came in quiet hours that are over, and end what ran out or what nobody stands behind any more.
 
         While nobody vouches for the clock nothing runs out; the owner's client judges then.
         """
         if self._was_quiet and not self.is_quiet():
             self.remind()
+        self.reconsider()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None:
             return
         with self.deciding():
             over = self._journal.overdue(now_s, State.PENDING, State.HALF)
-            over += self._journal.overdue(now_s - _GRACE_S, State.APPROVED, State.SENDING)
+            over += self._journal.overdue(now_s - _GRACE_S, *_OPEN)
             for stored in over:
                 self.advance(stored, Cause.EXPIRED)
 
@@ -153,7 +193,7 @@ class Requests:
             return found
 
     def begin_sending(self, disclosure: str) -> bool:
-        """Make durable that the first byte is about to leave.  False: it may not (revoked, expired, unknown)."""
+        """Make durable that the first byte is about to leave.  False: it may not (revoked, expired, not trusted)."""
         with self.deciding():
             stored = self._journal.request_of(disclosure)
             if stored is None or not self._may_send(stored, disclosure):
@@ -169,6 +209,8 @@ class Requests:
         return self._delay.left_s(stored.disclosure)
 
     def _may_send(self, stored: StoredRequest, disclosure: str) -> bool:
+        if not self.still_trusted(stored):
+            return False  # its key has just run out: `on_time` ends it
         if stored.state is not State.APPROVED:
             self._delay.forget(disclosure)
             return stored.state is State.SENDING

@@ -120,7 +120,7 @@ class Statements:
             raise RequestError(
                 "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
             )
-        sent = self._tips.send(tip, headers, said.fields, lambda: self._acting.once(tip, enrolment))
+        sent = self._tips.send(tip, headers, said, lambda: self._acting.once(tip, enrolment))
         return Verdict(State.APPROVED, None, sent)
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:

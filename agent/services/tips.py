@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from agent.core.consent import Cause, State, step
 from agent.core.disclosure import Released, release_tip, tip_manifest_of
 from agent.core.ledger.entries import FIELDS, EntryKind
@@ -22,13 +24,16 @@ from agent.errors import DoorwardError, RequestError
 from agent.ports import Clock, Journal, Outbox
 from agent.services.decisions import Decisions
 from agent.services.delay import Delay
+from agent.services.enrolment import Enrolments
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
+from agent.services.owner_said import Said
+from agent.services.requests import APPROVER_LEFT, NOT_TRUSTED
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt, ReceiptState
-from agent.wire.fields import HexId, KeyId, RequesterId, UtcS
+from agent.wire.fields import HexId, KeyId, RequesterId, Sha256, UtcS
 from agent.wire.inbound import Inbound
 from agent.wire.statements import Tip
 
@@ -48,6 +53,10 @@ class StoredTip(strictjson.Message, frozen=True):
     requester: RequesterId
     state: str
     not_after_s: UtcS
+    sealed_to: Sha256 | None = None
+    """SHA-256 of the recipient it is sealed to; None of one that an earlier version made."""
+    by: KeyId | None = None
+    """The owner's key that signed it."""
 
     @property
     def at(self) -> State:
@@ -65,6 +74,7 @@ class Tips:
         maker: OutboxMaker,
         ledger: Ledger,
         trust: TrustKeeper,
+        enrolments: Enrolments,
         vault: VaultReader,
         clock: Clock,
         wake_uplink: Callable[[], None],
@@ -76,6 +86,7 @@ class Tips:
         self._maker = maker
         self._ledger = ledger
         self._trust = trust
+        self._enrolments = enrolments
         self._vault = vault
         self._clock = clock
         self._wake_uplink = wake_uplink
@@ -88,7 +99,7 @@ class Tips:
         self,
         tip: Tip,
         headers: tuple[bytes, ...],
-        fields: dict[str, str],
+        said: Said,
         acting: Callable[[], AbstractContextManager[None]],
     ) -> str:
         """Make the tip ready to leave; its id.  `acting`: the decision in which its statement acts, once.
@@ -105,12 +116,22 @@ class Tips:
                     self._require_listening(tip)
                     shared = len(tip.segments)
                     named = {"request": tip.tip, "requester": tip.requester, "disclosure": tip.tip}
-                    self._ledger.write(EntryKind.TIP, segments=shared, **named, **fields)
+                    self._ledger.write(EntryKind.TIP, segments=shared, **named, **said.fields)
                     manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
                     parts = making.finish(manifest, tip.reply)
                     self._journal.add_outbox(OutboxRecord(tip.tip, tip.tip, tip.requester, parts))
                     not_after_s = self._clock.now().utc_ns // NS_PER_S + _LIFE_S
-                    self._keep(StoredTip(tip.tip, tip.audience, tip.requester, State.APPROVED.value, not_after_s))
+                    self._keep(
+                        StoredTip(
+                            tip.tip,
+                            tip.audience,
+                            tip.requester,
+                            State.APPROVED.value,
+                            not_after_s,
+                            _sha256(tip.reply),
+                            said.key_id,
+                        )
+                    )
                     size = sum(part.size_bytes for part in parts)
                     self._ledger.write(
                         EntryKind.SEALED, segments=shared, subject=parts[0].sha256, size_bytes=size, **named
@@ -170,8 +191,20 @@ class Tips:
             return None
         return receipt
 
+    def reconsider(self) -> None:
+        """End those whose requester is no longer trusted, or whose owner is none any more (`Requests.reconsider`)."""
+        with self._decisions.one():
+            for stored in self.listed():
+                if stored.at.ended:
+                    continue
+                if not self._still_listens(stored):
+                    self._advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
+                elif stored.by is not None and self._enrolments.has_left(stored.by):
+                    self._advance(stored, Cause.REVOKED, reason=APPROVER_LEFT)
+
     def on_time(self) -> None:
-        """Give up what nobody has taken in time."""
+        """Give up what nobody has taken in time, and what nobody stands behind any more."""
+        self.reconsider()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None or not any(_is_over(stored, now_s) for stored in self.listed()):
             return
@@ -188,14 +221,23 @@ class Tips:
 
     def _require_listening(self, tip: Tip) -> None:
         """The key it is sealed to is the one that a bundle of a root the owner chose gives for this requester, now."""
-        bundle = self._trust.store.bundles.get(tip.audience)
-        entry = next((each for each in bundle.requesters if each.id == tip.requester), None) if bundle else None
-        at_s = trusted_seconds(self._clock.now())
-        speaks = entry is not None and any(key.usable_at(at_s) for key in entry.keys)
-        if entry is None or not speaks or entry.tips != tip.reply:
+        if self._listens_with(tip.audience, tip.requester) != tip.reply:
             raise RequestError(
                 "This requester takes no tips, or under another key by now.", remedy="See: doorward owner trust show."
             )
+
+    def _still_listens(self, stored: StoredTip) -> bool:
+        reply = self._listens_with(stored.audience, stored.requester)
+        return reply is not None and stored.sealed_to in (None, _sha256(reply))
+
+    def _listens_with(self, root: str, requester: str) -> str | None:
+        """What tips to this requester are sealed to now; None if it takes none, or no key of it may be used."""
+        bundle = self._trust.store.bundles.get(root)
+        entry = next((each for each in bundle.requesters if each.id == requester), None) if bundle else None
+        at_s = trusted_seconds(self._clock.now())
+        if entry is None or not any(key.usable_at(at_s) for key in entry.keys):
+            return None
+        return entry.tips
 
     def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[Released, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
@@ -211,7 +253,7 @@ class Tips:
             fields["disclosure"] = stored.tip
         with self._decisions.one():
             self._ledger.write(line.entry, request=stored.tip, requester=stored.requester, **fields)
-            self._keep(StoredTip(stored.tip, stored.audience, stored.requester, line.to.value, stored.not_after_s))
+            self._keep(msgspec.structs.replace(stored, state=line.to.value))
             if line.to.ended:
                 self._journal.remove_outbox(stored.tip)
                 self._delay.forget(stored.tip)
@@ -228,7 +270,8 @@ class Tips:
             self._wake_uplink()
 
     def _may_send(self, stored: StoredTip) -> bool:
-        return stored.at is State.SENDING or (stored.at is State.APPROVED and self._delay.is_over(stored.tip))
+        begun = stored.at is State.SENDING or (stored.at is State.APPROVED and self._delay.is_over(stored.tip))
+        return begun and self._still_listens(stored)
 
     def _names_ours(self, receipt: Receipt) -> bool:
         ours = next((record for record in self._journal.outbox() if record.disclosure == receipt.disclosure), None)
@@ -244,6 +287,10 @@ class Tips:
 
 def _is_over(stored: StoredTip, now_s: int) -> bool:
     return not stored.at.ended and now_s > stored.not_after_s
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read(data: bytes) -> StoredTip:

@@ -55,6 +55,8 @@ class TrustKeeper:
         self._log = structlog.get_logger("custodian")
         self.store = self._load()
         self._announced = self._load_announced()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called within the decision that changes who is trusted, once it has."""
 
     def change(self, change: TrustChange, fields: Mapping[str, str]) -> None:
         """Add and remove roots, inside the caller's decision.  `fields`: what the ledger notes of the statement."""
@@ -74,6 +76,7 @@ class TrustKeeper:
         self._ledger.write(EntryKind.TRUST_CHANGED, **fields)
         self._decisions.after(self.announce)
         self.store = store
+        self.on_change()
 
     def accept(self, envelope: bytes) -> TrustDiff:
         """Take a newer bundle of a root the owner chose.  Raises as `TrustStore.accept` does."""
@@ -89,6 +92,7 @@ class TrustKeeper:
             )
             self._forget_announced(root, changed.removed)
             self.store = grown
+            self.on_change()
             self._decisions.after(self.announce)
         return changed
 

@@ -88,6 +88,14 @@ def test_an_owner_can_take_a_yes_back_for_as_long_as_anything_is_left_to_send() 
     assert {state for state, cause in TABLE if cause is Cause.REVOKED} == {State.APPROVED, State.SENDING}
 
 
+def test_a_yes_does_not_outlive_the_trust_in_whoever_asked() -> None:
+    assert step(State.APPROVED, Cause.BARRED) == step(State.APPROVED, Cause.REVOKED)
+    assert step(State.SENDING, Cause.BARRED) == step(State.SENDING, Cause.REVOKED)
+    for state in WAITING:
+        assert step(state, Cause.BARRED) == step(state, Cause.DENIED)
+    assert {state for state, cause in TABLE if cause is Cause.BARRED} == {*WAITING, State.APPROVED, State.SENDING}
+
+
 def test_time_and_the_requester_can_end_everything_that_is_open() -> None:
     open_states = set(State) - ENDS - {State.RECEIVED}
     for cause in (Cause.EXPIRED, Cause.WITHDRAWN):

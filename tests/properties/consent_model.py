@@ -33,7 +33,7 @@ from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
 from tests import custodians
-from tests.custodians import APPROVER, FIRE, POLICE, Door, sha256_of, signed, stated
+from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
 
 __all__ = ["Broken", "Exploration", "Explored", "World", "remembering"]
@@ -151,6 +151,7 @@ class World:
         self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
         self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
         self._revoking = [stated() for _ in self.asked]
+        self._without = signed(custodians.bundle(2, FIRE), ROOT)
         self._over_limit = custodians.request(not_after_s=custodians.NOW_S - 1)
         self.sending: dict[str, int] = {}
         self.published: dict[tuple[str, int], str] = {}
@@ -189,6 +190,7 @@ class World:
         return made | {
             "refuse 0": lambda: self._receipt(0, refused=True),
             "opt out": lambda: self._take(self._opt_out),
+            "distrust 0": self._distrust,
             "time": self._time,
             "evict": self._evict,
             "restart": self.restart,
@@ -257,6 +259,15 @@ class World:
             raise Broken("[7] a statement acted twice")
         self.obeyed.add(digest)
         return verdict
+
+    def _distrust(self) -> None:
+        """A newer bundle leaves the first requester out."""
+        if self.trusted:
+            self.door.custodian._trust.accept(self._without)
+
+    @property
+    def trusted(self) -> bool:
+        return any(len(each.requesters) == 2 for each in self.door.custodian._trust.store.bundles.values())
 
     def _forged(self, signature: dict[str, str]) -> dict[str, str]:
         return {**signature, "sig": "A" * 86 + "=="}
@@ -387,6 +398,7 @@ class World:
         self.published = dict(snapshot.published)
         self.obeyed = set(snapshot.obeyed)
         self.journal.cut = None
+        self.door.custodian._trust._reload()
 
     def pulse(self) -> Any:
         """What is different after any change: cheaper than a key.  One row more is a counter's."""
@@ -412,6 +424,7 @@ class World:
         numbers = frozenset(self.journal._rows("SELECT key_id, seq FROM sequence"))
         strays = len(self.outbox.objects.keys() - rows)
         each += [hashlib.sha256(kept).hexdigest() for kept in self.journal.named("first.").values()]
+        each += [self.trusted]
         return (*each, nonces, numbers, self.journal.opt_outs(), self.phase, len(self.vault.kept), strays)
 
     def _ids(self) -> list[str]:
@@ -454,6 +467,9 @@ class World:
             raise Broken("a request outlived its time")
         if self.journal.opt_outs() and open_now & {*WAITING}:
             raise Broken("an owner was asked who had opted out")
+        first = self.journal.request(self.asked[0].id)
+        if not self.trusted and first is not None and first.state in (*WAITING, *OPEN):
+            raise Broken("a request outlived the trust in whoever asked")
 
     def _check_ledger(self, before: Snapshot) -> None:
         new = self.journal.leaves(before.leaves)

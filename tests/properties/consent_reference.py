@@ -42,6 +42,8 @@ class Reference:
     kept: list[int] = field(default_factory=lambda: [0, 1, 2])
     phase: int = 0
     opted_out: bool = False
+    trusted: bool = True
+    """Whether the first requester still is."""
     said: frozenset[str] = frozenset()
     """Statements that have acted, and messages whose number is used: none does so twice."""
 
@@ -51,7 +53,7 @@ class Reference:
 
     def copy(self) -> Reference:
         each = [Asked(a.state, a.ours, a.first, a.carried, a.parts) for a in self.asked]
-        return Reference(self.owners, each, list(self.kept), self.phase, self.opted_out, self.said)
+        return Reference(self.owners, each, list(self.kept), self.phase, self.opted_out, self.trusted, self.said)
 
     def shown(self) -> Shown:
         """States, outbox objects, what waits for a second yes, what has left, what is kept, what was used up."""
@@ -64,6 +66,7 @@ class Reference:
             tuple(self.kept),
             self.phase,
             self.opted_out,
+            self.trusted,
             len(self.said),
         )
 
@@ -81,7 +84,7 @@ class Reference:
 
     def request(self, n: int) -> None:
         each = self.asked[n]
-        if each.state is not None or self.phase > 0:
+        if each.state is not None or self.phase > 0 or (n == 0 and not self.trusted):
             return
         self.said |= {f"request {n}"}
         each.ours = tuple(s for s in (n, n + 1) if s in self.kept)
@@ -151,6 +154,14 @@ class Reference:
                 if each.state in WAITING:
                     self._end(each, "opted out")
 
+    def distrust(self, n: int) -> None:
+        """From now on it is nobody: what was open for it ends, and nothing it says is heard."""
+        self.trusted, each = False, self.asked[n]
+        if each.state in WAITING:
+            self._end(each, "denied")
+        if each.state in OPEN:
+            self._end(each, "stopped" if each.state == "sending" else "revoked")
+
     # -- the world's ---------------------------------------------------------------------------------------------------
 
     def send(self, n: int) -> None:
@@ -195,6 +206,7 @@ _OF_ONE: dict[str, Callable[[Reference, int], None]] = {
     "approve": Reference.approve,
     "second": Reference.second,
     "deny": Reference.deny,
+    "distrust": Reference.distrust,
     "revoke": Reference.revoke,
     "send": Reference.send,
 }

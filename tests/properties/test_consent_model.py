@@ -195,6 +195,10 @@ def nothing_expires(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Requests, "on_time", lambda *_: None)
 
 
+def trust_is_asked_for_once_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Requests, "reconsider", lambda *_: None)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_denied_request_can_still_be_approved,
     signatures_are_not_checked,
@@ -214,6 +218,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     revoked_bytes_are_not_deleted,
     opting_out_does_not_count,
     nothing_expires,
+    trust_is_asked_for_once_only,
 )
 
 

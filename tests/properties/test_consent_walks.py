@@ -98,6 +98,7 @@ class Door:
             tuple(number for number, segment in enumerate(self._segments) if segment in world.vault.kept),
             world.phase,
             bool(world.journal.opt_outs()),
+            world.trusted,
             self._counted() - self._used,
         )
 

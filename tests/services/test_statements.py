@@ -209,7 +209,7 @@ def test_expiry_is_judged_by_the_owners_clock(door: Door) -> None:
 def test_a_requester_that_lost_its_trust_gets_nothing_any_more(door: Door) -> None:
     asked = door.ask()
     door.custodian.control._trust.accept(signed(custodians.bundle(2, custodians.FIRE), ROOT))
-    with pytest.raises(RequestError, match="no longer trusted"):
+    with pytest.raises(RequestError, match="This request is denied"):
         door.approve(asked)
     assert door.outbox.objects == {}
 
