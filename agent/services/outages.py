@@ -19,7 +19,7 @@ _BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReas
 _BACK = {
     GapReason.CAMERA_LOST: ("camera back", "The camera is back."),
     GapReason.COVERED: ("uncovered", "The camera sees again."),
-    GapReason.PRIVACY: ("privacy off", "The privacy switch is off: the camera sees again."),
+    GapReason.PRIVACY: ("privacy off", "Privacy is off: the camera sees again."),
 }
 """How the news is called (`core.alerts.kinds`)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,27 +11,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
+import picamera2.encoders
 import pytest
 from picamera2 import Picamera2
+from picamera2.encoders import LibavH264Encoder
 
-from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode
+from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
 from agent.adapters.encoding import EncodingSettings
 from agent.adapters.state_folder import StateFolder
-from agent.config import Clips, Configuration, Device
+from agent.config import Clips, Configuration, Device, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import DeviceError
 from agent.media.poster import poster
+from agent.owner.deciding import approve
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
+from agent.owner.reviewing import Review
 from agent.ports import CameraEnd
+from agent.requester.opening import open_disclosure
+from agent.requester.receiving import News
 from agent.roles.solo import Solo
+from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed
 from tests.cameras import FIRST_NS, Receiver, gops_of
 from tests.hardware.virtual_picamera2 import VirtualPicamera2
+from tests.scenarios.street import Asker, a_street
 
 SMALL = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1500)
 
@@ -67,6 +77,12 @@ class Rig:
         time.sleep(seconds)
         self.camera.stop()
         return self.receiver
+
+
+def in_mjpeg(sensor: VirtualPicamera2) -> VirtualPicamera2:
+    given = sensor.camera_configuration
+    sensor.camera_configuration = lambda: {name: {**given()[name], "format": "MJPEG"} for name in ("main", "lores")}
+    return sensor
 
 
 def until(condition: Callable[[], object], patience_s: float = 20) -> None:
@@ -173,14 +189,7 @@ def test_memory_that_does_not_suffice_is_asked_for_in_smaller_pieces() -> None:
 
 def test_a_format_nobody_can_encode_is_refused_by_name() -> None:
     rig = Rig()
-
-    def make(number: int) -> VirtualPicamera2:
-        sensor = VirtualPicamera2(number)
-        given = sensor.camera_configuration
-        sensor.camera_configuration = lambda: {name: {**given()[name], "format": "MJPEG"} for name in ("main", "lores")}
-        return sensor
-
-    rig.camera = PiCamera(SMALL, make=make)
+    rig.camera = PiCamera(SMALL, make=lambda number: in_mjpeg(VirtualPicamera2(number)))
     with pytest.raises(DeviceError, match="gives MJPEG pictures"):
         rig.camera.open()
     assert Rig().film(0.5).packets, "and the camera is free again"
@@ -202,29 +211,55 @@ def test_a_hardware_encoder_that_is_missing_makes_way_for_a_smaller_software_one
     third.camera.stop()
 
 
+def test_a_hardware_encoder_that_falls_silent_makes_way_for_a_smaller_software_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The board's own encoder, as picamera2 knows it: it takes pictures, and gives nothing."""
+
+    class Silent(LibavH264Encoder):
+        def _encode(self, _stream: Any, _request: Any) -> None:
+            pass
+
+    monkeypatch.setattr(encoding, "_HARDWARE_ENCODER", Path("/dev/null"))
+    monkeypatch.setattr(picamera2.encoders, "H264Encoder", Silent)
+    choice = EncoderChoice(hardware=True)
+    first = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    assert first.camera.open().width_px == 1280
+    first.camera.start(first.receiver, FIRST_NS)
+    assert first.receiver.done.wait(15)
+    first.camera.stop()
+    assert first.receiver.luma_ns, "there were pictures all the time"
+    assert first.receiver.ends == [
+        (CameraEnd.LOST, "The board's H.264 encoder gives nothing: it goes on in software, smaller.")
+    ]
+    second = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    assert second.film(1.0).packets
+    third = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
+    assert third.camera.open().width_px == 640
+    third.camera.stop()
+
+
 # --- The whole device on it
 
 
 class House(Rig):
-    """A device that films with this camera, and its owner."""
+    """A device that films with this camera, and its owner, who is `told`.  `fault`: of the camera from the start."""
 
-    def __init__(self, folder: Path, **more: Any) -> None:
-        super().__init__(**more)
+    def __init__(self, folder: Path, fault: str = "") -> None:
+        super().__init__()
+        self.fault = fault
+        self.told: list[str] = []
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
         self.folder = folder
         configuration = Configuration(
             device=Device(state_dir=folder / "state"),
             clips=Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2),
         )
-        sensor, camera = self, self.camera
         self.cameras = 0
-
-        def open_camera() -> PiCamera:
-            sensor.cameras += 1
-            return PiCamera(SMALL, make=camera._make, encoder=camera._choice)
-
-        self.solo = Solo(configuration, open_camera=open_camera)
-        self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=0.6)
+        self.solo = Solo(configuration, open_camera=self._open_camera)
+        if not fault:  # else a busy machine's own pauses would be stalls among the faults, and wait longer each time
+            self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=1.0)
+        self.solo.recorder._outages._notifier = self
         self.solo.start()
         self.owner = OwnerKeys.create(folder / "owner")
         with DeviceLink(folder / "state" / "control.sock") as link:
@@ -232,8 +267,20 @@ class House(Rig):
         self.recording = threading.Thread(target=self.solo.record)
         self.recording.start()
 
+    def notify(self, _kind: str, text: str) -> None:
+        self.told.append(text)
+
+    def _open_camera(self) -> PiCamera:
+        self.cameras += 1
+        seen: dict[str, Any] = {"cameras": list} if self.fault == "missing" else {}
+        return PiCamera(SMALL, make=self._make, encoder=self.camera._choice, **seen)
+
+    def _make(self, number: int) -> VirtualPicamera2:
+        self.sensor = VirtualPicamera2(number, most_bytes=1000 if self.fault == "memory" else None)
+        return in_mjpeg(self.sensor) if self.fault == "format" else self.sensor
+
     def __enter__(self) -> House:
-        until(lambda: self.solo.recorder.delivering)
+        until(lambda: self.told if self.fault else self.solo.recorder.delivering)
         return self
 
     def __exit__(self, *_cause: object) -> None:
@@ -263,7 +310,20 @@ def test_motion_and_a_press_become_sealed_segments_that_the_owner_opens(tmp_path
     assert media[4:8] == b"ftyp"
 
 
-@pytest.mark.parametrize("fault", ["starve", "freeze", "encoder"])
+STALLS = {
+    "starve": "The camera has stopped sending pictures. It is restarted",
+    "freeze": "The camera sends one and the same picture. It is restarted",
+    "encoder": "The camera sends pictures, but its encoder gives nothing. It is restarted",
+}
+FAULTS = {
+    "missing": r"No Pi camera is found.*ribbon cable.*rpicam-hello",
+    "busy": r"The camera is busy: another program has it.*fuser",
+    "memory": r"not enough contiguous memory.*config\.txt",
+    "format": r"gives MJPEG pictures.*apt full-upgrade",
+}
+
+
+@pytest.mark.parametrize("fault", STALLS)
 def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_path: Path, fault: str) -> None:
     with House(tmp_path) as house:
         assert house.sensor is not None
@@ -272,11 +332,84 @@ def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_pat
                 encoder._encode = lambda *_arguments: None
         else:
             getattr(house.sensor, fault)()
-        until(lambda: house.cameras >= 2, 15)
-        until(lambda: house.solo.recorder.delivering)
+        until(lambda: house.cameras >= 2)
+        until(lambda: "The camera is back." in house.told)
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
+    assert house.told[0].startswith(STALLS[fault])
+    assert "cable and power" in house.told[0]
     assert '"camera lost"' in house.manifest()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_camera_that_cannot_be_had_is_told_in_words_that_help_and_films_once_it_can(
+    tmp_path: Path, fault: str
+) -> None:
+    holder = VirtualPicamera2(0) if fault == "busy" else None
+    with House(tmp_path, fault) as house:
+        until(lambda: re.search(FAULTS[fault], house.solo.recorder.status().detail))
+        house.fault = ""
+        if holder is not None:
+            holder.close()
+        until(lambda: house.solo.recorder.delivering)
+        until(lambda: "The camera is back." in house.told)
+        house.solo.press_button()
+        until(lambda: house.solo.recorder.status().segments >= 1)
+    assert re.search(FAULTS[fault], house.told[0])
+    assert '"camera lost"' in house.manifest()
+
+
+def test_a_camera_that_is_unplugged_is_told_and_films_again_when_it_is_back(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        assert house.sensor is not None
+        house.fault = "missing"
+        house.sensor.starve()
+        until(lambda: "ribbon cable" in house.solo.recorder.status().detail)
+        assert house.solo.recorder.status().state == "no camera"
+        house.fault = ""
+        until(lambda: "The camera is back." in house.told)
+        house.solo.press_button()
+        until(lambda: house.solo.recorder.status().segments >= 1)
+    assert house.told[0].startswith("The camera has stopped sending pictures.")
+    assert '"camera lost"' in house.manifest()
+
+
+def test_the_main_job_on_this_camera_from_a_press_to_a_requesters_film(tmp_path: Path) -> None:
+    with a_street(tmp_path) as street:
+        police = Asker(street, "rijnstad-police", Kind.POLICE)
+        solo = Solo(
+            load(street.configuration('kind = "pi"')), open_camera=lambda: PiCamera(SMALL, make=VirtualPicamera2)
+        )
+        solo.start()
+        recording = threading.Thread(target=solo.record)
+        recording.start()
+        try:
+            street.enrol_and_trust(police)
+            until(lambda: solo.recorder.delivering)
+            solo.press_button()
+            until(lambda: solo.recorder.status().segments >= 2)
+            request = police.ask("2026-2204")
+            until(lambda: street.state_of(request) == "pending")
+            with street.owners_link() as link:
+                review = Review.fetch(link, street.owner, request.id)
+                chosen = [each.id for each in review.segments[:2]]
+                disclosure = approve(link, street.owner, review, chosen)
+            news: list[News] = []
+            with police.receiving(news):
+                until(lambda: street.state_of(request) == "sent")
+        finally:
+            solo.stop()
+            recording.join()
+            solo.close()
+        opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+        assert opened.verification.ok, opened.verification.failed
+        assert [each.item.part.id for each in opened.verification.segments] == chosen
+        assert opened.merged is not None
+        with av.open(str(opened.merged)) as film:
+            pictures = [picture.pts for picture in film.decode(video=0)]
+            assert (film.streams.video[0].width, film.streams.video[0].height) == SMALL.size_px
+        assert len(pictures) > 15
+        assert pictures == sorted(set(pictures))
 
 
 def test_the_privacy_switch_stops_the_sensor_and_leaves_a_gap(tmp_path: Path) -> None:

@@ -103,13 +103,16 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     }
     options = ["-v", "--rootdir", str(ROOT), "-p", "no:cacheprovider", "--tb=short", "--timeout=60"]
     command = [PYTHON, "-m", "pytest", str(CHECKS), *options, "-o", "filterwarnings=default"]  # picamera2's, not ours
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=140)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     said = done.stdout + done.stderr
-    found = dict(re.findall(r"::(test_\w+)\S* (PASSED|FAILED|ERROR|SKIPPED)", said))
-    return {**found, "": said}
+    found = {"": said}
+    for name, outcome in re.findall(r"::(test_\w+)\S* (PASSED|FAILED|ERROR|SKIPPED)", said):
+        if found.get(name, "PASSED") == "PASSED":  # the worst of one that ran several times
+            found[name] = outcome
+    return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(290)
 @pytest.mark.parametrize("name", NAMES)
 def test_on_libcamera(outcomes: dict[str, str], name: str) -> None:
     outcome = outcomes.get(name, "did not run")
