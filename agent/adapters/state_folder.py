@@ -58,6 +58,8 @@ class StateFolder:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             making.unlink(missing_ok=True)
             with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                told = self.root.stat()
+                os.fchown(file.fileno(), told.st_uid, told.st_gid)  # root may make it for the role whose folder it is
                 file.write(dump_private_key(key))
                 file.flush()
                 os.fsync(file.fileno())
@@ -85,9 +87,12 @@ class StateFolder:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
-            raise ConfigurationError(
-                f"Another doorward runs on {self.root} already.", remedy="Stop it first, or choose another state_dir."
-            ) from error
+            stop = (
+                "sudo systemctl stop doorward.target 'doorward-*'"
+                if self.divided
+                else "Stop it first, or choose another state_dir."
+            )
+            raise ConfigurationError(f"Another doorward runs on {self.root} already.", remedy=stop) from error
         self._claim = handle
 
     def release(self) -> None:

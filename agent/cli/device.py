@@ -36,8 +36,9 @@ def init(config: Path, as_json: bool) -> None:
         return
     click.echo(f"This is now the device {device.id}; its state is in {folder.root}.")
     click.echo("\nNext:")
-    click.echo("  doorward run                                  start it; it waits for an owner")
-    click.echo("  doorward owner keygen                         make your keys, on your own computer")
+    start = "sudo systemctl start doorward.target" if folder.divided else "doorward run"
+    click.echo(f"  {start:44}  start it; it waits for an owner")
+    click.echo(f"  {'doorward owner keygen':44}  make your keys, on your own computer")
     click.echo(f"  doorward owner enrol --device {folder.control}")
 
 

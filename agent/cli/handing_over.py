@@ -1,7 +1,7 @@
 """`doorward reset`, `backup` and `restore`: a doorbell's end with one owner, and its second life after a lost card.
 
 A backup is everything but footage, sealed to the owners: the doorbell itself cannot open it again.  So it is restored
-from what an owner opened, on their own machine, with any age implementation or `doorward owner open-backup`.
+from what an owner opened, on their own machine, with `doorward owner open-backup` or any age implementation.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from agent import files
 from agent.cli.frame import config_option
 
 __all__ = ["backup", "reset", "restore"]
 
 _CHUNK = 1 << 16
 _MOST_BYTES = 1 << 30
-_OWN = ("device.key", "page")
-_ETC = Path("/etc/doorward")
+_OWN = ("device.key", "page", "push.json")
+_BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+"""What lies in the configuration's folder: the link to the broker, and what a fleet's installer gave."""
 
 
 @click.command()
@@ -35,7 +38,9 @@ _ETC = Path("/etc/doorward")
 def backup(config: Path, out: Path) -> None:
     """Write keys, journal, ledger, page and configuration to OUT, sealed to the owners.  No footage is in it.
 
-    It may be taken while the doorbell runs.  Only an owner can open it: age -d -i IDENTITY OUT > backup.tar
+    \b
+    It may be taken while the doorbell runs.  Only an owner can open it, on their own machine:
+    doorward owner open-backup OUT | ssh doorbell sudo doorward restore -
     """
     import secrets
 
@@ -74,7 +79,7 @@ def restore(config: Path, archive: Path) -> None:
     """Make this machine the doorbell that ARCHIVE, an opened backup, was taken of ("-" reads it from a pipe).
 
     \b
-    On the owner's machine:  age -d -i IDENTITY doorbell.backup | ssh doorbell sudo doorward restore -
+    On the owner's machine:  doorward owner open-backup BACKUP | ssh doorbell sudo doorward restore -
     The owner's key never comes here.  Footage is not in a backup; what is left of the vault is kept.
     """
     from agent.adapters.state_folder import StateFolder
@@ -92,7 +97,8 @@ def restore(config: Path, archive: Path) -> None:
             members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
             found = {name: file.read() for name, file in members.items() if file is not None}
     except tarfile.TarError as error:
-        raise FormatError("This is no opened backup.", remedy="Open it first:  age -d -i IDENTITY BACKUP") from error
+        remedy = "Open it first, on the owner's machine:  doorward owner open-backup BACKUP"
+        raise FormatError("This is no opened backup.", remedy=remedy) from error
     unknown = [name for name in found if not _is_ours(name)]
     if unknown or "own/device.key" not in found:
         raise FormatError(f"This is no backup of a doorbell: {unknown[:1] or 'it has no key'}.")
@@ -103,6 +109,10 @@ def restore(config: Path, archive: Path) -> None:
             target.parent.mkdir(mode=0o700, exist_ok=True)
             _put(target, content, told.st_uid, told.st_gid, 0o600)
             os.chown(target.parent, told.st_uid, told.st_gid)
+        elif name.startswith("beside/"):
+            target = config.parent / name.removeprefix("beside/")
+            files.make_folder(target.parent)
+            files.write(target, content, secret=True)
     if "doorward.toml" in found:
         text = found["doorward.toml"].decode("utf-8", "replace")
         parse(text, config)
@@ -124,8 +134,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     from agent.wire import envelope
     from agent.wire.identities import public_key_of
 
-    configuration = load(config)
-    folder = StateFolder(configuration.device.state_dir)
+    folder = StateFolder(load(config).device.state_dir)
     if not yes:
         click.confirm("Remove this doorbell's keys, trust and footage, for good?", abort=True)
     folder.claim()  # a doorbell that runs would write on
@@ -147,16 +156,24 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
             shutil.rmtree(path)
         else:
             _overwrite_and_remove(path)
-    _overwrite_and_remove(_ETC / "tls" / "device.key")
-    for name in ("device.pem", "device.csr"):
-        (_ETC / "tls" / name).unlink(missing_ok=True)
-    (_ETC / "bundle-taken.json").unlink(missing_ok=True)
+    for name in (*_BESIDE, "tls/device.csr"):
+        _overwrite_and_remove(config.parent / name)
     folder.release()
     if receipt is not None:
         receipt.write_bytes(signed + b"\n")
     click.echo(json.dumps(told, indent=2))
     click.echo(f"\nSigned by the key that is gone:\n{signed.decode()}")
-    click.echo("\nFor its next owner:  sudo doorward init, then sudo systemctl restart doorward.target")
+    if left := _left_in(config):
+        click.echo(f"\n{config} stays, with {left}: take out what is yours.")
+    then = ", then sudo systemctl start doorward.target" if folder.divided else ""
+    click.echo(f"\nFor its next owner:  {'sudo ' if folder.divided else ''}doorward init{then}")
+
+
+def _left_in(config: Path) -> str:
+    """What a configuration says of the owner who goes."""
+    tables = tomllib.loads(config.read_text(encoding="utf-8"))
+    found = ["its place"] if "position" in tables.get("device", {}) else []
+    return ", ".join([*found, *(f"[{name}]" for name in ("broker", "alerts", "home_assistant") if name in tables)])
 
 
 def _archive(folder: object, config: Path) -> Iterator[bytes]:
@@ -170,14 +187,15 @@ def _archive(folder: object, config: Path) -> Iterator[bytes]:
             source.backup(target)
             target.close()
         source.close()
-        files = {"own/journal.sqlite": journal, "doorward.toml": config}
+        held = {"own/journal.sqlite": journal, "doorward.toml": config}
         for name in _OWN:
             path = root / name
             inner = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
-            files |= {f"own/{each.relative_to(root)}": each for each in inner if each.exists()}
+            held |= {f"own/{each.relative_to(root)}": each for each in inner if each.exists()}
+        held |= {f"beside/{name}": config.parent / name for name in _BESIDE if (config.parent / name).is_file()}
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name, path in sorted(files.items()):
+            for name, path in sorted(held.items()):
                 data = path.read_bytes()
                 member = tarfile.TarInfo(name)
                 member.size, member.mode = len(data), 0o600
@@ -188,10 +206,13 @@ def _archive(folder: object, config: Path) -> Iterator[bytes]:
 
 
 def _is_ours(name: str) -> bool:
-    parts = Path(name).parts
-    return name == "doorward.toml" or (
-        len(parts) in (2, 3) and parts[0] == "own" and parts[1] in (*_OWN, "journal.sqlite") and ".." not in parts
-    )
+    top, _, inner = name.partition("/")
+    if top == "own":
+        folder, _, file = inner.rpartition("/")
+        return (inner in (*_OWN, "journal.sqlite") and inner != "page") or (
+            folder == "page" and file not in ("", ".", "..")
+        )
+    return name == "doorward.toml" or (top == "beside" and inner in _BESIDE)
 
 
 def _everything(folder: object) -> list[Path]:

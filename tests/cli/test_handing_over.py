@@ -27,10 +27,17 @@ from agent.wire.envelope import read_unverified, verify
 from agent.wire.identities import parse_public_key
 
 
+BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "doorward.toml"
-    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n[camera]\nkind = "scripted"\n')
+    path = tmp_path / "etc" / "doorward.toml"
+    (path.parent / "tls").mkdir(parents=True)
+    for name in BESIDE:
+        (path.parent / name).write_text(f"{name}, as it was")
+    place = "position = { latitude = 52.3731, longitude = 4.8926 }"
+    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n{place}\n[camera]\nkind = "scripted"\n[alerts]\n')
     assert run(doorward, ["init", "--config", str(path)]) == 0
     return path
 
@@ -66,33 +73,62 @@ def test_a_backup_opens_for_the_owner_only_and_has_no_footage(config: Path, tmp_
         open_bytes(sealed, [OwnerKeys.create(tmp_path / "stranger", name="stranger").identity])
     with tarfile.open(fileobj=io.BytesIO(open_bytes(sealed, [owner.identity]))) as tar:
         names = tar.getnames()
-    assert {"own/device.key", "own/journal.sqlite", "doorward.toml"} <= set(names)
+    assert {"own/device.key", "own/journal.sqlite", "doorward.toml", *(f"beside/{name}" for name in BESIDE)} <= set(
+        names
+    )
     assert not [name for name in names if ".age" in name or "vault" in name]
 
 
 def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbell(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    owner = recorded(config, tmp_path)
+    recorded(config, tmp_path)
     folder = StateFolder(load(config).device.state_dir)
     opened = tmp_path / "opened.tar"
-    opened.write_bytes(open_bytes((tmp_path / "door.backup").read_bytes(), [owner.identity]))
+    capsysbinary.readouterr()
+    backup, keys = str(tmp_path / "door.backup"), str(tmp_path / "owner")
+    assert run(doorward, ["owner", "open-backup", backup, "--keys", keys]) == 0
+    opened.write_bytes(capsysbinary.readouterr().out)
     assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 2  # it is somebody's
-    capsys.readouterr()
+    capsysbinary.readouterr()
     assert run(doorward, ["reset", "--yes", "--config", str(config), "--receipt", str(tmp_path / "receipt")]) == 0
-    told = json.loads(capsys.readouterr().out.partition("\n\nSigned")[0])
+    said = capsysbinary.readouterr().out.decode()
+    assert "stays, with its place, [alerts]: take out what is yours" in said
+    told = json.loads(said.partition("\n\nSigned")[0])
     assert "Flash memory keeps copies" in told["cannot_promise"]
     key = parse_public_key(told["device"])
     receipt = verify(read_unverified((tmp_path / "receipt").read_bytes().strip(), limit_bytes=8192), {key.id: key})
     assert json.loads(receipt.payload) == told
     assert [path for path in folder.root.rglob("*") if path.is_file()] == []
+    assert [path for path in config.parent.rglob("*") if path.is_file()] == [config]
+    config.write_text(config.read_text().replace("52.3731", "0.0"))
     assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 0
+    assert "52.3731" in config.read_text()
+    assert [(config.parent / name).read_text() for name in BESIDE] == [f"{name}, as it was" for name in BESIDE]
+    assert (config.parent / "tls/device.key").stat().st_mode & 0o777 == 0o600
     with running(config), DeviceLink(folder.control) as link:
         assert link.ask("device")["device"] == told["device"]
         assert link.ask("status")["owners"] == ["owner-1"]
 
 
-@pytest.mark.parametrize("name", ["../evil", "own/../../evil", "/etc/evil", "own/evil", "vault/x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "own/../../evil",
+        "/etc/evil",
+        "own/evil",
+        "vault/x",
+        "own/page/../../x",
+        "own/page/..",
+        "own/page",
+        "own/device.key/x",
+        "beside/x",
+        "beside/../x",
+        "beside/tls/../../x",
+        "own/page/a/b",
+    ],
+)
 def test_an_archive_writes_nowhere_but_where_a_backup_does(
     name: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
+    "hand over": Story.hand_over,
     "bundle": Story.bundle,
     "purge": Story.purge,
     "deb": Story.deb,

@@ -315,6 +315,41 @@ class Story:
         self._until(lambda: self._status()["owners"] == ["owner-1"], "the owner to be known")
         return f"{seconds:.0f} s; owner, ledger and footage are there again"
 
+    def hand_over(self) -> str:
+        """To a new owner, who starts with an empty doorbell; and back, from the backup that its first owner opened."""
+        run, state = self.box.run, self.box.root / "var/lib/doorward"
+        before = self._status()
+        run("doorward", "backup", "/root/door.backup")
+        told = run("doorward", "reset", "--yes", check=False)
+        assert told.returncode == 2, told.stdout
+        assert "sudo systemctl stop doorward.target 'doorward-*'" in told.stderr, told.stderr
+        self._reset()
+        left = [str(path) for path in state.rglob("*") if path.is_file() and path.name != "made-groups"]
+        assert not left, left
+        run("doorward", "init")
+        run("systemctl", "start", "doorward.target")
+        self._until(lambda: self._status()["recorder"]["state"] != "", "the doorbell of nobody")
+        anew = self._status()
+        assert (anew["owners"], anew["vault"]["segments"]) == ([], 0), anew
+        assert anew["device_id"] != before["device_id"]
+        self._reset()
+        piped = "doorward owner open-backup /root/door.backup --keys /root/people/owner | doorward restore -"
+        run("sh", "-c", piped)
+        run("systemctl", "start", "doorward.target")
+        self._until(lambda: self._status()["link"].get("link") == "connected", "the doorbell from the backup")
+        after = self._status()
+        assert [after[name] for name in ("device_id", "owners")] == [before[name] for name in ("device_id", "owners")]
+        self._inside("record", "1")
+        return (
+            "reset: nothing of its owner in any folder, a new key, nobody's; restored from the backup: the same "
+            "doorbell, connected and filming"
+        )
+
+    def _reset(self) -> None:
+        self.box.run("systemctl", "stop", "doorward.target", "doorward-*")
+        said = self.box.run("doorward", "reset", "--yes").stdout
+        assert "Flash memory keeps copies" in said, said
+
     def bundle(self) -> str:
         """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""
         run, boot = self.box.run, self.box.root / "boot/firmware"

@@ -30,6 +30,7 @@ COMMANDS = {
     "release": LazyCommand("agent.cli.owner.keeping:release", "Let footage go when its time comes."),
     "delete": LazyCommand("agent.cli.owner.keeping:delete", "Delete footage from a device, for good."),
     "settings": LazyCommand("agent.cli.owner.settings:settings", "Set what the household may set of a device."),
+    "open-backup": LazyCommand("agent.cli.owner.backup:open_backup", "Open a device's backup, for doorward restore."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
     "tip": LazyCommand("agent.cli.owner.tip:tip", "Tell one requester something, unasked and without your name."),
     "bulletins": LazyCommand("agent.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."),
@@ -48,6 +49,6 @@ def owner() -> None:
     The device may be this machine or another.  For another, forward its control socket:
 
     \b
-    ssh -N -L /tmp/doorward.sock:/var/lib/doorward/control.sock HOST &
+    ssh -N -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock HOST &
     doorward owner status --device /tmp/doorward.sock
     """
