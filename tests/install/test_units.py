@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -96,6 +97,19 @@ def test_every_protection_is_taken_or_its_absence_has_a_reason(role: str) -> Non
     for name in HARDENING:
         taken = re.search(rf"^{name}=", settings, re.MULTILINE)
         assert taken or f"{name}=" in left_out, f"{unit(role).name} neither sets {name}= nor says why not"
+
+
+@needs_systemd
+@pytest.mark.parametrize("role", EXPOSURE)
+def test_whatever_systemd_still_finds_exposed_has_a_reason_in_the_unit(role: str) -> None:
+    words = ["systemd-analyze", "security", "--offline=true", "--json=short", str(unit(role))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = [each["name"] for each in json.loads(done.stdout) if each["set"] is False]
+    assert found
+    left_out = unit(role).read_text().partition("# --- Left out, and why")[2].partition("[Install]")[0]
+    for name in found:
+        word = re.sub(r"RestrictAddressFamilies=~AF_\(?(\w+).*", r"AF_\1", name).partition("/")[0]
+        assert re.search(rf"^# (?:\w+, )?{word}", left_out, re.MULTILINE), f"{role}: {name}"
 
 
 @pytest.mark.parametrize("role", EXPOSURE)
