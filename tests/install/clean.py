@@ -1,9 +1,10 @@
-"""`python -m tests.install.clean [SUITE …] [demo|test …]`: the README's two commands on a fresh Debian.
+"""`python -m tests.install.clean [SUITE …] [demo|test|install …]`: the README's commands on a fresh Debian.
 
 Each suite's root is made anew by mmdebstrap and holds nothing but git, make and what they need; the last commit is
 cloned into it, and `make demo` and `make test` run there as they stand, each from a fresh clone of its own, in a
 container (systemd-nspawn) that shares this machine's network and nothing else.  What this machine needs to reach a
-mirror (authorities of its own, settings of apt, pip and npm, proxies) is lent to it.  Writes CLEAN.md.
+mirror (authorities of its own, settings of apt, pip and npm, proxies) is lent to it.  `install` is a newcomer's run, to
+the first clip (`newcomer.py`).  Writes CLEAN.md.
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.install.container import ENVIRONMENT, ROOT, base
+from tests.install import newcomer
+from tests.install.container import ENVIRONMENT, ROOT, Container, base
 
 SUITES = ("trixie", "bookworm")
-COMMANDS = ("demo", "test")
+COMMANDS = ("demo", "test", "install")
 PACKAGES = "git,make,ca-certificates"
 RESULTS = ROOT / "tests" / "install" / "CLEAN.md"
 LENT_FILES = ("etc/pip.conf", "etc/npmrc", "etc/xdg/pip", "etc/apt/apt.conf.d", "usr/local/share/ca-certificates")
 LENT_WORDS = re.compile(r"(?i)(PIP|NPM_CONFIG|NODE_EXTRA_CA)_\w*|(http|https|no)_proxy")
 HEAD = """\
-# The README's two commands on a fresh machine
+# The README's commands on a fresh machine
 
 `make test-clean` (root, about half an hour) writes this: a Debian root with only git and make, the last commit cloned,
-then the command, set-up and downloads included.
+then the command, set-up and downloads included.  `make install` is a newcomer's whole run: the section "On a Pi" typed
+as it stands in a booted system, the installer's questions answered, keys made, the doorbell enrolled, until the owner
+has opened the first sealed clip.
 
 | system | command | result | s | when |
 |---|---|---|---|---|
@@ -46,7 +50,7 @@ def main(arguments: list[str]) -> int:
     well = True
     for suite in suites:
         for command in commands:
-            row, good = _try(suite, command)
+            row, good = _install(suite) if command == "install" else _try(suite, command)
             print(row, flush=True)
             _write(suite, command, row)
             well = well and good
@@ -78,6 +82,24 @@ def _try(suite: str, command: str) -> tuple[str, bool]:
         result += f": {counted[-1].strip()}" if counted and command == "test" else ""
         today = datetime.datetime.now(datetime.UTC).date()
         return f"| {suite} | `make {command}` | {result} | {seconds:.0f} | {today} |", done.returncode == 0
+
+
+def _install(suite: str) -> tuple[str, bool]:
+    """A newcomer's run, in a fresh booted system."""
+    log = ROOT / ".cache" / "install" / f"clean-{suite}-install.log"
+    started = time.monotonic()
+    with Container(suite, newcomer.PACKAGES, network=True) as box:
+        lent = _lend(box.root)
+        source = box.root / "root" / "doorward"
+        subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", str(source)], check=True)
+        try:
+            result, good = f"ended well: {newcomer.first_clip(box, log, lent)}", True
+        except AssertionError as error:
+            print(error, file=sys.stderr)
+            result, good = f"FAILED: {str(error).splitlines()[0]}", False
+    seconds = time.monotonic() - started
+    today = datetime.datetime.now(datetime.UTC).date()
+    return f"| {suite} | `make install` | {result} | {seconds:.0f} | {today} |", good
 
 
 def _lend(root: Path) -> list[str]:

@@ -130,8 +130,10 @@ def _v2() -> list[Path]:
 class Container:
     """A context manager around one booted system.  `root` is its file system, seen from outside."""
 
-    def __init__(self, suite: str, packages: str | None = None, *, memory: bool = False) -> None:
-        """`memory`: with limits of memory that hold; on a host with `MEMORY` that costs the rules about addresses."""
+    def __init__(self, suite: str, packages: str | None = None, *, memory: bool = False, network: bool = False) -> None:
+        """`memory`: with limits of memory that hold; on a host with `MEMORY` that costs the rules about addresses.
+        `network`: this machine's own, instead of none.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="doorward-install-", dir=os.environ.get("DOORWARD_INSTALL_DIR")))
         self.root = self._folder / "root"
         self.suite = suite
@@ -139,6 +141,7 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._cgroup: Path | None = None
+        self._network = ["--resolv-conf=copy-host"] if network else ["--private-network"]
         self._version_1 = memory and not any("memory" in (place / "cgroup.controllers").read_text() for place in _v2())
 
     def __enter__(self) -> Container:
@@ -163,7 +166,7 @@ class Container:
         name = f"doorward-{secrets.token_hex(4)}"
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
         words.append(f"--machine={name}")
-        words += ["--private-network", "--console=read-only"]
+        words += [*self._network, "--console=read-only"]
         # What systemd needs to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)

@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
+from agent.adapters.state_folder import StateFolder
 from agent.errors import ConfigurationError
 from agent.owner.keys import DEFAULT_FOLDER, OwnerKeys
 
 __all__ = ["ask_passphrase", "device_option", "keys_option", "load_keys", "parse_time", "the_one", "yes_option"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_DEVICE = Path("/var/lib/doorward/control.sock")
+_DEVICE = StateFolder(Path("/var/lib/doorward")).control
+"""Where an installation, or else `doorward run`, has it on this machine."""
 
 
 def keys_option(command: _Command) -> _Command:
