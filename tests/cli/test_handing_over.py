@@ -26,7 +26,6 @@ from agent.roles.solo import Solo
 from agent.wire.envelope import read_unverified, verify
 from agent.wire.identities import parse_public_key
 
-
 BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
 
 
