@@ -75,10 +75,13 @@ def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: 
     name = f"{_version_of(source)}-{tree_digest(source)[:12]}"
     if versions.current() != name:
         versions.sweep()
-    if not versions.is_complete(name):
+    wheelhouse = wheelhouse or _wheelhouse_beside(source)
+    if versions.is_complete(name):
+        environment.put_kernel(versions.folder(name), wheelhouse)
+    else:
         say(f"Making version {name}")
         folder = versions.begin(name, source)
-        environment.build(folder, wheelhouse or _wheelhouse_beside(source))
+        environment.build(folder, wheelhouse)
         say("Testing it before anything is changed")
         run([str(folder / "bin" / "doorward"), "self-test"], "this version does not work on this machine")
         versions.complete(name)
@@ -187,7 +190,7 @@ def _farewell(places: Places, system: System) -> None:
     print("\nNext, in this order:")
     print("  doorward owner keygen          make your keys, on your own computer, not here")
     print("  sudo doorward page code        the page for your browser, where you enrol" if page is not None else
-          f"  doorward owner enrol --device {places.state}/custodian/control.sock")  # fmt: skip
+          "  doorward owner enrol           become its owner; 'doorward owner --help' says how from another computer")  # fmt: skip
     print("  sudo doorward doctor           is everything well?")
     print("  sudo doorward status           what is it doing?")
     if page is not None:

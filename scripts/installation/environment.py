@@ -16,7 +16,7 @@ from pathlib import Path
 from installation import kernel
 from installation.words import fail, run, say
 
-__all__ = ["build", "pins_for"]
+__all__ = ["build", "pins_for", "put_kernel"]
 
 PYTHON = "/usr/bin/python3"
 _NAME = re.compile(r"^([A-Za-z0-9_.-]+)==")
@@ -50,10 +50,18 @@ def build(version: Path, wheelhouse: Path | None) -> None:
         [str(version / "venv" / "bin" / "python"), "-m", "compileall", "-q", str(version / "app")],
         "the program could not be compiled",
     )
+    put_kernel(version, wheelhouse)
+    _launchers(version)
+
+
+def put_kernel(version: Path, wheelhouse: Path | None) -> None:
+    """The motion detector's native kernel, where `version` has none yet: a compiler may have come since."""
+    if (version / "venv" / kernel.LIBRARY).is_file():
+        return
     missing = kernel.put(version / "app", version / "venv", wheelhouse)
     if missing:
         say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
-    _launchers(version)
+        say("To have it:  sudo apt-get install gcc libc6-dev, then this command again")
 
 
 def _launchers(version: Path) -> None:

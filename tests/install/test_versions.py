@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from installation.environment import pins_for  # noqa: E402
+from installation import kernel  # noqa: E402
+from installation.environment import pins_for, put_kernel  # noqa: E402
 from installation.places import Places  # noqa: E402
 from installation.versions import Versions, tree_digest  # noqa: E402
 
@@ -139,3 +141,20 @@ def test_the_second_opinions_networks_come_along_where_somebody_fetched_them(tmp
     (source / "models" / "objects.tflite").write_bytes(b"TFL3")
     assert tree_digest(source) != before, "with them it is another version"
     assert (versions.begin("with", source) / "app" / "models" / "objects.tflite").read_bytes() == b"TFL3"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_a_kernel_that_could_not_be_made_is_made_when_there_is_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "app").symlink_to(ROOT)
+    library = tmp_path / "venv" / kernel.LIBRARY
+    monkeypatch.setenv("CC", "no-such-compiler")
+    put_kernel(tmp_path, None)
+    assert not library.exists()
+    assert "apt-get install gcc" in capsys.readouterr().out
+    monkeypatch.delenv("CC")
+    put_kernel(tmp_path, None)
+    made = library.stat().st_mtime_ns
+    put_kernel(tmp_path, None)
+    assert library.stat().st_mtime_ns == made, "made once"
