@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from agent.adapters.clock_system import SystemClock
+from agent.adapters.state_folder import StateFolder
 from agent.cli import words
-from agent.cli.checks.board import check_heat, check_panel
+from agent.cli.checks.board import check_heat, check_limits, check_panel
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
@@ -74,6 +75,8 @@ def _examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
         yield from _guarded("panel", lambda: check_panel(configuration.panel, status))
         yield from _guarded("heat", lambda: check_heat(configuration))
+        if StateFolder(configuration.device.state_dir).divided:
+            yield from _guarded("limits", lambda: iter((check_limits(),)))
 
 
 def _configuration(config: Path) -> tuple[Configuration | None, Finding]:

@@ -188,9 +188,11 @@ def _farewell(places: Places, system: System) -> None:
     page = tables.get("page")
     print("\nDoorward is installed" + (" and runs." if system.alive else "; it starts with the next boot."))
     print("\nNext, in this order:")
+    enrol = ("doorward owner enrol", "become its owner; from another computer: doorward owner --help")
+    if page is not None:
+        enrol = ("sudo doorward page code", "the page for your browser, where you enrol")
     print("  doorward owner keygen          make your keys, on your own computer, not here")
-    print("  sudo doorward page code        the page for your browser, where you enrol" if page is not None else
-          "  doorward owner enrol           become its owner; 'doorward owner --help' says how from another computer")  # fmt: skip
+    print(f"  {enrol[0]:30} {enrol[1]}")
     print("  sudo doorward doctor           is everything well?")
     print("  sudo doorward status           what is it doing?")
     if page is not None:

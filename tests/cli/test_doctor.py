@@ -17,7 +17,7 @@ from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.private_broker import PrivateBroker
 from agent.adapters.state_folder import StateFolder
-from agent.cli.checks.board import check_heat, check_panel
+from agent.cli.checks.board import check_heat, check_limits, check_panel
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
@@ -171,6 +171,15 @@ def test_heat_and_a_weak_supply_are_said_before_they_stop_anything(
     found = list(check_heat(configuration, health))
     assert [finding.subject for finding in faults(iter(found))] == ([subject] if subject else [])
     assert any(words in finding.message for finding in found)
+
+
+def test_a_kernel_that_holds_no_limit_of_memory_is_said_with_the_line_to_add(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io pids\n")  # Raspberry Pi OS, as it comes
+    [fault] = faults(iter([check_limits(tmp_path)]))
+    assert fault.health is Health.POOR
+    assert "cgroup_enable=memory" in fault.remedy
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    assert check_limits(tmp_path).health is Health.FINE
 
 
 def test_a_panel_whose_chip_or_library_is_missing_is_a_fault(tmp_path: Path) -> None:

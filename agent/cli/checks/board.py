@@ -1,6 +1,7 @@
 """The wires at the door, and whether the board that moves them is well: panel, heat, supply.
 
 A running doorbell is asked, because it has the lines; without one it is looked at whether they are there to be had.
+And whether its kernel holds the limits of memory that the units name.
 Source: firmware_bridge.health for what a board says of itself, firmware_bridge.boards for what it can bear.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
@@ -16,7 +18,7 @@ from firmware_bridge.boards import Board, board_named
 from firmware_bridge.health import Health, read_health
 from firmware_bridge.settings import Backend, Panel
 
-__all__ = ["check_heat", "check_panel"]
+__all__ = ["check_heat", "check_limits", "check_panel"]
 
 _LIBRARIES = {Backend.GPIOD: ("gpiod", "python3-libgpiod"), Backend.GPIOZERO: ("gpiozero", "python3-gpiozero")}
 _BRIDGE = "sudo systemctl restart doorward-bridge; journalctl -u doorward-bridge"
@@ -51,6 +53,19 @@ def _as_told(said: Mapping[str, Any]) -> Finding:
     private = said.get("privacy")
     switch = "" if private is None else f", the privacy switch is {'on' if private else 'off'}"
     return fine("panel", f"The bridge answers ({said.get('backend', 'unknown')}){switch}.")
+
+
+def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
+    """Whether the kernel holds what the units say of memory; `groups` is where it shows its control groups."""
+    controllers = groups / "cgroup.controllers"
+    held = controllers.read_text().split() if controllers.exists() else []
+    if "memory" in held or (groups / "memory").is_dir():
+        return fine("limits", "The kernel holds each role to its limit of memory.")
+    return poor(
+        "limits",
+        "This kernel holds no limit of memory: a role that grew would take from the others.",
+        "Add  cgroup_enable=memory  at the end of the one line in /boot/firmware/cmdline.txt, then reboot.",
+    )
 
 
 def check_heat(configuration: Configuration, health: Health | None = None) -> Iterator[Finding]:
