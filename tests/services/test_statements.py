@@ -210,7 +210,7 @@ def test_a_requester_that_lost_its_trust_gets_nothing_any_more(door: Door) -> No
     asked = door.ask()
     door.custodian.control._trust.accept(signed(custodians.bundle(2, custodians.FIRE), ROOT))
     with pytest.raises(RequestError, match="This request is denied"):
-        door.approve(asked)
+        door.approve(asked, *door.segments)
     assert door.outbox.objects == {}
 
 
@@ -332,7 +332,7 @@ def test_a_denial_is_durable_and_quiet(door: Door) -> None:
     assert door.kinds()[-1] == "denied"
     assert door.outgoing() == []
     with pytest.raises(RequestError, match="denied"):
-        door.approve(asked)
+        door.approve(asked, *door.segments)
 
 
 def test_a_yes_can_be_taken_back_until_the_first_byte_and_stopped_after_it(door: Door) -> None:
