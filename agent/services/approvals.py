@@ -124,6 +124,7 @@ class Approvals:
 
     def _seal(self, yes: _Yes, released: tuple[Released, ...], making: Making, disclosure: str) -> Verdict:
         stored = self._approvable(yes.approval)
+        self._keeping.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
         verdict = self._requests.advance(
             stored, Cause.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
@@ -159,7 +160,6 @@ class Approvals:
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         if approval.clips is not None:
             wanted |= set(stored.segments)
-        wanted -= self._keeping.going()
         return release(approval, by_hash, stored, self._records(wanted), approval.device)
 
     def _told(self, approval: Approval, stored: StoredRequest) -> tuple[ClipRecords, ...]:
@@ -168,8 +168,9 @@ class Approvals:
         return records_told(self._records(stored.segments), stored.segments, approval.clips)
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
-        """Of those that are still stored."""
-        return {name: self._vault.record(name) for name in segments if self._vault.find(name) is not None}
+        """Of those that are still stored, and that no owner has deleted."""
+        here = set(segments) - self._keeping.going()
+        return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 
     def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
         """What an owner may let the requester know of the window besides footage."""

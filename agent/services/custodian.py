@@ -103,6 +103,7 @@ class Custodian:
             self._trust,
             self.enrolments,
             ports.vault,
+            self.keeping,
             ports.clock,
             self._wake_uplink,
             settings.delay_s,

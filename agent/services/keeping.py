@@ -11,6 +11,7 @@ Source: ARCHITECTURE, invariants 3, 9 and 10; FORMAT.md, "Hold" and "Evict".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,6 +89,11 @@ class Keeping:
     def going(self) -> frozenset[str]:
         """What an owner has deleted and whoever writes the vault has not yet taken off the disk."""
         return frozenset(self._journal.named(_ERASURE))
+
+    def require_none_going(self, segments: Iterable[str]) -> None:
+        """Raises `RequestError` when an owner has deleted one of them: for whoever has copied it meanwhile."""
+        if self.going() & set(segments):
+            raise RequestError("Some of this footage has just been deleted.", remedy="Look again at what is left.")
 
     def kept(self) -> Kept:
         in_force = self.held()

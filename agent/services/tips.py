@@ -25,6 +25,7 @@ from agent.ports import Clock, Journal, Outbox
 from agent.services.decisions import Decisions
 from agent.services.delay import Delay
 from agent.services.enrolment import Enrolments
+from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Said
@@ -76,6 +77,7 @@ class Tips:
         trust: TrustKeeper,
         enrolments: Enrolments,
         vault: VaultReader,
+        keeping: Keeping,
         clock: Clock,
         wake_uplink: Callable[[], None],
         delay_s: int = 0,
@@ -88,6 +90,7 @@ class Tips:
         self._trust = trust
         self._enrolments = enrolments
         self._vault = vault
+        self._keeping = keeping
         self._clock = clock
         self._wake_uplink = wake_uplink
         self._delay = Delay(clock, delay_s)
@@ -114,6 +117,7 @@ class Tips:
                 with acting():
                     self._require_new(tip)
                     self._require_listening(tip)
+                    self._keeping.require_none_going(each.id for each in released)
                     shared = len(tip.segments)
                     named = {"request": tip.tip, "requester": tip.requester, "disclosure": tip.tip}
                     self._ledger.write(EntryKind.TIP, segments=shared, **named, **said.fields)
@@ -241,7 +245,7 @@ class Tips:
 
     def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[Released, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
-        wanted = {item.id for item in (*tip.segments, *tip.posters)}
+        wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._keeping.going()
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release_tip(tip, by_hash, records, tip.device)
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from agent.core.consent import State
-from agent.core.disclosure import check_part, read_manifest
+from agent.core.disclosure import check_part, clips_told, read_manifest
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
@@ -268,7 +268,9 @@ def test_nothing_waits_while_gigabytes_are_copied(door: Door) -> None:
     assert door.state(asked) is State.APPROVED
 
 
-@pytest.mark.parametrize("meanwhile", ["denied", "withdrawn", "expired", "approved", "trust lost", "owners changed"])
+@pytest.mark.parametrize(
+    "meanwhile", ["denied", "withdrawn", "expired", "approved", "trust lost", "owners changed", "deleted"]
+)
 def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(door: Door, meanwhile: str) -> None:
     asked = door.ask()
     statement, second = approval(door, asked), approval(door, asked)
@@ -290,6 +292,8 @@ def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(doo
                 door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
             case "owners changed":
                 door.enrol(epoch=2, previous=sha256_of(current_enrolment(door)))  # type: ignore[arg-type]
+            case "deleted":
+                door.obey(Erasure(**stated(), segments=(door.segments[1],)))
 
     @contextmanager
     def interrupted(*arguments: Any) -> Iterator[Any]:
@@ -303,6 +307,27 @@ def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(doo
         door.obey(*statement)
     assert door.outbox.objects.keys() == {record.disclosure for record in door.journal.outbox()}
     assert len(door.outbox.objects) == (meanwhile == "approved")
+
+
+def test_of_what_was_deleted_while_it_was_copied_not_even_its_record_is_told(door: Door) -> None:
+    """The approval shares the first segment, and tells that the clip exists to which the deleted one belongs."""
+    asked = door.ask()
+    records = {name: door.vault.record(name) for name in door.segments}
+    statement = approval(door, asked, door.segments[0], clips=clips_told(records, door.segments))
+    maker = door.custodian.control._approvals._maker
+    make = maker.making
+
+    @contextmanager
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        maker.making = make  # type: ignore[method-assign]
+        with make(*arguments) as made:
+            door.obey(Erasure(**stated(), segments=(door.segments[2],)))
+            yield made
+
+    maker.making = interrupted  # type: ignore[method-assign]
+    with pytest.raises(RequestError, match="not there any more"):
+        door.obey(*statement)
+    assert (door.outbox.objects, door.outgoing()) == ({}, [])
 
 
 def current_enrolment(door: Door) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from agent.errors import OpenError, RequestError
 from agent.wire import disclosures, strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import Revocation, SealedItem, Tip
+from agent.wire.statements import Erasure, Revocation, SealedItem, Tip
 from agent.wire.topics import ANONYMOUS, ReceiptTopic, RequestTopic, cell_of
 from tests import custodians
 from tests.custodians import (
@@ -257,6 +258,31 @@ def test_footage_that_is_not_what_was_stored_is_refused_and_leaves_nothing(door:
     with pytest.raises(RequestError, match="no longer in the vault"):
         door.obey(sent, headers)
     assert (door.outbox.objects, door.outbox.making) == ({}, {})
+
+
+def test_what_an_owner_has_deleted_is_in_no_tip(door: Door) -> None:
+    sent, headers = tip(door, door.segments[0])
+    door.obey(Erasure(**stated(), segments=(door.segments[0],)))
+    with pytest.raises(RequestError, match="no longer in the vault"):
+        door.obey(sent, headers)
+    assert (door.outbox.objects, door.outgoing()) == ({}, [])
+
+
+def test_what_is_deleted_while_a_tip_is_copied_does_not_go_with_it(door: Door) -> None:
+    sent, headers = tip(door, door.segments[0])
+    maker = door.custodian.tips._maker
+    make = maker.making
+
+    @contextmanager
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        with make(*arguments) as made:
+            door.obey(Erasure(**stated(), segments=(door.segments[0],)))
+            yield made
+
+    maker.making = interrupted  # type: ignore[method-assign]
+    with pytest.raises(RequestError, match="just been deleted"):
+        door.obey(sent, headers)
+    assert (door.outbox.objects, door.outgoing()) == ({}, [])
 
 
 @pytest.mark.parametrize("call", ["begin", "write", "commit"])
