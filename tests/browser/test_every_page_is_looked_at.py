@@ -5,16 +5,18 @@ In a real browser, with `make test-browser`; the report is build/accessibility.m
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import agent.web
 from agent.adapters.clock_system import SystemClock
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.records import GapReason
 from agent.requester.receiving import News
 from tests.browser.home import Home
-from tests.browser.house import PHONE, Phones, a_house, phones, years_of_events
+from tests.browser.house import PASSPHRASE, PHONE, Phones, a_house, phones, years_of_events
 from tests.browser.looking import Looking
 from tests.scenarios.street import until
 
@@ -149,6 +151,56 @@ def test_requests_what_they_ask_and_every_answer_to_them(home: Home, looking: Lo
     people.run("ana", 'await page.getByLabel("What you want them to know").fill("A white van waits there.");')
     press(people, "Send it")
     looking.at(people, "ana", "dialog-tip", full=False)
+
+
+def test_in_spanish_every_page_fits_and_nothing_is_left_in_english(home: Home, looking: Looking) -> None:
+    people = home.people
+    texts = Path(agent.web.__file__).parent / "texts"
+    english, spanish = (set(json.loads((texts / f"{each}.json").read_text()).values()) for each in ("en", "es"))
+    request = home.asked("2026-82")
+    people.run(
+        "ana",
+        """await page.getByLabel("Language").selectOption("es");
+           await page.getByRole("heading", {name: /Bienvenido/}).waitFor();
+           await page.locator("#passphrase").fill(args.passphrase);
+           await page.getByRole("button", {name: "Desbloquear"}).click();
+           await page.locator("body[data-bare=false]").waitFor();""",
+        passphrase=PASSPHRASE,
+    )
+    ready = {
+        "/requests": '.request a[href^="/requests/"]',
+        f"/requests/{request}": ".clip img",
+        "/timeline": ".tile img[src^=blob]",
+        "/live": "h1",
+        "/history": ".entries",
+        "/settings": "#settings-mine h2",
+        "/tips": "#tip-text",
+    }
+    for path, shown in ready.items():
+        people.go("ana", path)
+        people.run("ana", "await page.locator(args.shown).first().waitFor();" + OPEN_DETAILS, shown=shown)
+        name = "review" if path.endswith(request) else path.strip("/")
+        looking.at(people, "ana", f"{name}-spanish")
+        said = people.run(
+            "ana",
+            """return page.evaluate(() => {
+                 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+                 const found = [...document.querySelectorAll("[aria-label]")].map((each) => each.getAttribute("aria-label"));
+                 while (walker.nextNode()) found.push(walker.currentNode.data.trim());
+                 return found;
+               });""",
+        )
+        assert len(said) > 10
+        assert set(said) & (english - spanish) == set(), path
+    people.run(
+        "ana",
+        """await page.goto(args.url + "/pair");
+           await page.locator("#code").fill("0000-000-000");
+           await page.locator("button[type=submit]").click();
+           await page.getByRole("alert").filter({hasText: /el código impreso/}).waitFor();""",
+        url=home.house.url,
+    )
+    looking.at(people, "ana", "pair-wrong-spanish")
 
 
 def test_what_happened_at_the_door(home: Home, looking: Looking) -> None:

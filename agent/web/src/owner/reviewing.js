@@ -1,6 +1,6 @@
 // A footage request as its owner sees it, checked by this browser and not by the doorbell that shows it
 // (agent/owner/reviewing.py), and what became of it.
-import { OpenError } from "../errors.js";
+import { OpenError, PageError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { open as openSealed } from "../wire/age.js";
 import { sha256hex, unbase64, utf8 } from "../wire/bytes.js";
@@ -181,8 +181,17 @@ export function shown(found) {
 const STRENGTH = ["motion", "pir", "button"];
 const stronger = (a, b) => (STRENGTH.indexOf(b) > STRENGTH.indexOf(a) ? b : a);
 
+/** A stored file and its signed record. */
+async function stored(op, id) {
+  try {
+    return await fetchOp(op, { id });
+  } catch (error) {
+    throw error instanceof RefusedError && error.status === 400 ? new PageError("error.gone") : error;
+  }
+}
+
 export async function fetchSegment(id, device, identity, signed) {
-  const { result, body } = await fetchOp("segment", { id });
+  const { result, body } = await stored("segment", id);
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, ...(await openCaptured(record, body, identity, device.id)) };
 }
@@ -200,16 +209,16 @@ export async function fetchLive(after, device, identity) {
 }
 
 export async function fetchSound(id, device, identity, signed) {
-  const { result, body } = await fetchOp("sound", { id });
+  const { result, body } = await stored("sound", id);
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, sound: await openSound(record, body, identity, device.id) };
 }
 
 export async function fetchPoster(id, device, identity, signed) {
-  const { result, body } = await fetchOp("poster", { id });
+  const { result, body } = await stored("poster", id);
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, image: await openPoster(record, body, identity) };
 }
 
 export const spanOfRecord = spanOf;
-export const rawSegment = (id) => fetchOp("segment", { id });
+export const rawSegment = (id) => stored("segment", id);

@@ -1,7 +1,7 @@
 // Lets this browser in with the code that the doorbell printed.  A code in the address's fragment comes from an owner's
 // QR code; fragments are never sent anywhere.
 import { pair } from "../link.js";
-import { explain } from "../ui/texts.js";
+import { explain, withCode } from "../ui/texts.js";
 
 export function pairing() {
   const form = document.querySelector("form");
@@ -18,7 +18,7 @@ export function pairing() {
       await pair(field.value);
       location.assign(invitation.length === 2 ? `/setup#${invitation.join(".")}` : "/requests");
     } catch (error) {
-      problem.textContent = explain(error);
+      problem.replaceChildren(...(error.status === 400 ? withCode("pair.wrong") : [explain(error)]));
       button.disabled = false;
       field.select();
     }

@@ -88,6 +88,9 @@ async function fill(section, make) {
   }
 }
 
+/** The doorbell's own words, for whoever looks after it. */
+const inEnglish = (words) => (words ? [" · ", h("span", { lang: "en" }, words)] : []);
+
 async function health() {
   const status = await ask("status");
   const facts = await ask("page_facts");
@@ -97,10 +100,10 @@ async function health() {
     h("h2", t("health")),
     h(
       "dl.facts",
-      row(t("health.camera"), [t(`camera.${recorder.state}`), recorder.detail].filter(Boolean).join(" · ")),
+      row(t("health.camera"), [t(`camera.${recorder.state}`), ...inEnglish(recorder.detail)]),
       row(t("health.vault"), t("health.vault.text", { n: vault.segments, bytes: bytes(vault.stored_bytes), most: bytes(facts.max_bytes), days: t("keeping.bound.days", { n: facts.max_age_days }) })),
       row(t("health.clock"), t(`clock.${status.clock}`)),
-      row(t("health.link"), [t(`link.${link.link}`), link.remedy].filter(Boolean).join(" · ")),
+      row(t("health.link"), [t(`link.${link.link}`), ...inEnglish(link.remedy)]),
       row(t("health.version"), `Doorward ${facts.version}`),
     ),
   ];

@@ -20,7 +20,7 @@ export const withCode = (key, values) => t(key, values).split("`").map((part, i)
 
 export function explain(error) {
   if (!(error instanceof PageError)) return t("error.unexpected", { what: String(error) });
-  if (error.said !== undefined) return [error.said, error.remedy].filter(Boolean).join(" ");
+  if (error.status === 429) return t("error.wait", { n: Number(/\d+/.exec(error.remedy)?.[0] ?? 1) });
   return t(error.text, error.values);
 }
 
