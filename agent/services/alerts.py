@@ -5,7 +5,8 @@
 Rules: `notify` only puts news into memory, for it is called from the threads that record; presses of the button
 overtake everything in there, and when it is full the rest is dropped and counted, never they.  An alert leaves the
 queue when its channel has taken it.  A kill between these two makes it be sent again: it can double a message, once,
-and nothing can lose an alert that was queued.
+and nothing can lose an alert that was queued.  News of a request is no alert before its time of being held back is over
+(`core.alerts.holding_back`): until then nobody is woken, asked or sent anything because of it.
 """
 
 from __future__ import annotations
