@@ -152,7 +152,10 @@ class Container:
             (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
         hosts = self.root / "etc/hosts"
         if not hosts.exists() or "localhost" not in hosts.read_text():  # Debian's installer would write it
-            hosts.write_text("127.0.0.1 localhost\n")
+            name = (
+                (self.root / "etc/hostname").read_text().strip() if (self.root / "etc/hostname").exists() else "debian"
+            )
+            hosts.write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
         self.boot()
         return self
 
