@@ -146,7 +146,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
         "removed": ["device key", "journal, ledger and trust", "page", "outbox", f"{sealed} sealed files", "TLS key"],
         "cannot_promise": "Flash memory keeps copies of what was removed where no program reaches them. The footage "
         "among them stays sealed to its owners' keys, which were never here. The device's key among them could sign as "
-        "this doorbell: owners should forget it (doorward owner forget), and its broker should revoke it.",
+        "this doorbell: believe nothing it signs from now on, and have its broker revoke it.",
     }
     signed = envelope.sign(
         "application/vnd.doorward.reset-receipt+json", json.dumps(told, sort_keys=True).encode(), key

@@ -36,10 +36,12 @@ from agent.config.settings import (
 )
 from agent.errors import ConfigurationError
 from firmware_bridge.boards import BoardName
+from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import Backend, Pin, TimeOfDay, Wire
 
 __all__ = ["Bundle", "Fleet", "FleetCamera", "bundle_bytes", "bundles", "load_fleet", "parse_bundle", "trust_report"]
 
+_LAST_PIN: Final = 27
 TLS: Final = "/etc/doorward/tls"
 BRIDGE_SOCKET: Final = "/run/doorward/bridge/bridge.sock"
 _FILES: Final = {"ca": f"{TLS}/ca.pem", "certificate": f"{TLS}/device.pem", "key": f"{TLS}/device.key"}
@@ -182,12 +184,23 @@ def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
             yield Contradiction(
                 ("cameras", number, "kind"), "a fleet's camera is no file.", 'Give "pi", "usb" or "rtsp".'
             )
+        yield from _wires(number, camera)
         try:
             parse(_toml(_tables(fleet, camera)), Path("/etc/doorward/doorward.toml"))
         except ConfigurationError as error:
             place, _, said = error.message.partition(": ")
             key = _cause(number, place.rpartition(", ")[2])
             yield Contradiction(key, f"'{camera.name}' would not run: {said}", error.remedy)
+
+
+def _wires(number: int, camera: FleetCamera) -> Iterator[Contradiction]:
+    """A pin that no Pi has would be found at the door."""
+    for wire in (*Input, *Output) if camera.panel is not None and camera.board is not BoardName.OTHER else ():
+        pin = getattr(camera.panel, wire.value)
+        if pin is not None and pin > _LAST_PIN:
+            message = f"a Raspberry Pi's header has no pin {pin}."
+            remedy = f'Give a BCM number from 0 to {_LAST_PIN}, or say board = "other".'
+            yield Contradiction(("cameras", number, "panel", wire.value), message, remedy)
 
 
 def _cause(number: int, dotted: str) -> KeyPath:
@@ -330,7 +343,7 @@ def trust_report(bundle: Bundle, configuration: Configuration) -> str:
     lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
     if bundle.roots:
-        lines.append("Roots      proposed, and worth nothing until you sign them (doorward owner trust-root KEY):")
+        lines.append("Roots      proposed, and worth nothing until you sign them (doorward owner trust add-root KEY):")
         lines += [f"           {root.name}: {root.key}" for root in bundle.roots]
     else:
         lines.append("Roots      none: nobody can ask you for anything.")
@@ -341,7 +354,8 @@ def trust_report(bundle: Bundle, configuration: Configuration) -> str:
         else f"Position   {place.latitude}, {place.longitude}.  It stays on the doorbell.  Is it yours?"
     )
     masks = sum(zone.kind.value == "privacy" for zone in configuration.motion.zones)
-    lines.append(f"Masks      {masks} parts of the picture are never recorded.")
+    parts = "1 part of the picture is" if masks == 1 else f"{masks} parts of the picture are"
+    lines.append(f"Masks      {parts} never recorded.")
     return "\n".join(lines) + "\n"
 
 

@@ -150,6 +150,7 @@ def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: P
         ('name = "mill-lane-3"', 'name = "../../etc/passwd"'),
         ('kind = "usb"', 'kind = "rtsp"'),
         ("button = 17, recording_led = 24", "button = 17, recording_led = 17"),
+        ("button = 17, recording_led = 24", "button = 17, recording_led = 40"),
         ("version = 1", 'version = 1\nowner_key = "AGE-SECRET-KEY-1"'),
     ],
 )
