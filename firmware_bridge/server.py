@@ -9,6 +9,7 @@ peer that does not read what it is sent is dropped without.  No call blocks.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -54,19 +55,25 @@ class Server:
     def open(self) -> None:
         """Raises `BridgeError`."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        unready = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            if self._path.is_socket():
-                self._path.unlink()
-            listener.bind(str(self._path))
-            self._path.chmod(0o660)
+            if unready.is_socket():
+                unready.unlink()
+            listener.bind(str(unready))
+            unready.chmod(0o660)
+            listener.listen(MOST_PEERS)
+            if self._path.is_socket() or not self._path.exists():
+                unready.rename(self._path)  # whoever sees it can connect
+            else:
+                unready.unlink()
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         except OSError as error:
             listener.close()
             raise BridgeError(
                 f"The panel's socket {self._path} cannot be made: {error.strerror or error}.",
                 remedy="Check panel.socket: its folder must be writable and the path shorter than about 90 characters.",
             ) from error
-        listener.listen(MOST_PEERS)
         listener.setblocking(False)
         self._listener = listener
 

@@ -3,7 +3,8 @@
 The agent's `agent.config` and the bridge's own process read the same two tables of the same file with the same types,
 so that they cannot disagree.  What is wrong in them is explained by `doorward config check`.
 
-The recording LED has no off switch here, on purpose: its pin can be chosen and not left out (HARDWARE and SECURITY).
+The recording LED has no off switch here, on purpose: its pin can be chosen, not left out and not turned round, which
+would make it dark while frames are delivered (SECURITY.md).
 """
 
 from __future__ import annotations
@@ -96,6 +97,12 @@ def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
         if pin in taken:
             yield wire.value, f"pin {pin} is {taken[pin]}'s already.", "Give each wire a pin of its own."
         taken[pin] = wire.value
+    if Output.RECORDING_LED.value in panel.active_low:
+        yield (
+            "active_low",
+            "recording_led cannot be turned round: it would be dark while the camera sees.",
+            "Wire this LED to be lit by a high line (PROTOCOL.md), and leave it out of active_low.",
+        )
     if panel.day_lux < 2 * panel.night_lux:
         yield (
             "day_lux",

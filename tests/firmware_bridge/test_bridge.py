@@ -22,7 +22,7 @@ from firmware_bridge.errors import BridgeError
 from firmware_bridge.health import Health
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.server import MOST_PEERS
-from firmware_bridge.settings import Board, Panel
+from firmware_bridge.settings import Board, Panel, load
 
 
 def until(condition: Callable[[], object], patience_s: float = 20) -> None:
@@ -154,6 +154,19 @@ def test_the_recording_led_goes_dark_with_its_agent(running: Running) -> None:
     until(lambda: running.lines.on[Output.RECORDING_LED])
     agent.socket.close()
     until(lambda: not running.lines.on[Output.RECORDING_LED])
+
+
+@pytest.mark.parametrize("word", ["false", '"off"', '""', "-1", "17", '24\nactive_low = ["recording_led"]'])
+def test_the_recording_led_can_be_moved_and_not_left_out_or_turned_round(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text("[panel]\nstatus_led = 25\n")
+    panel, _board = load(path)
+    assert panel.pins()[Output.RECORDING_LED] == 24
+    path.write_text("[panel]\nrecording_led = 12\n")
+    assert load(path)[0].pins()[Output.RECORDING_LED] == 12
+    path.write_text(f"[panel]\nrecording_led = {word}\n")  # 17: the button's
+    with pytest.raises(BridgeError):
+        load(path)
 
 
 def test_the_newest_agent_is_the_agent(running: Running) -> None:
