@@ -1,7 +1,7 @@
 """A footage request as its owner sees it, checked by this machine and not by the device that shows it.
 
 - The requester's signature is verified with the roots and bundles this owner chose; name and kind come from there.
-- The request is the one asked for, and keeps the limits nobody may loosen.
+- The request is the one asked for, and keeps the limits nobody may loosen; those of time by this machine's clock.
 - Every segment has a record that the device signed at capture and that overlaps the requested window.  Whether the
   match is certain is read from those records.
 - A segment is opened only when it is looked at, and its bytes must be the recorded ones each time.
@@ -219,9 +219,16 @@ def _verified(
             "This request is from nobody you trust now.", remedy="Deny it, or see: doorward owner trust show."
         )
     envelope.verify(claimed, {requester.key.id: requester.key})
-    over = limits.check(request, requester.limits.applied_to(limits.HARD), None)
+    bounds = requester.limits.applied_to(limits.HARD)
+    over = limits.check(request, bounds, None)
     if request.kind is not requester.kind or over is not None or not requester.may_ask_about(request.area):
         raise OpenError("The device shows a request that it had to block.", remedy="Share nothing; look at the device.")
+    late = limits.check_late(request, bounds, now_ms // 1000)
+    if late is not None:
+        raise OpenError(
+            f"By the clock of this machine nobody may ask this: {late.value}.",
+            remedy="Is the clock right?  If it is, deny it: the device's may have been wrong.",
+        )
     return request, requester
 
 

@@ -189,7 +189,8 @@ class Approvals:
     def _approvable(self, approval: Approval) -> StoredRequest:
         """The request it names, if it can be approved now.
 
-        Expiry is judged by the owner's clock, which is a better one; trust as it is now: a revocation counts at once.
+        Expiry is judged by the owner's clock, which is a better one, and so are the other limits of time where nobody
+        has judged them yet; trust as it is now: a revocation counts at once.
         """
         stored = self._requests.named(approval.request)
         step(stored.state, Cause.APPROVED)
@@ -198,5 +199,10 @@ class Approvals:
         if not self._requests.still_trusted(stored):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
+            )
+        over = self._requests.over_limit(stored, approval.owner_time_ms // _MS_PER_S)
+        if over is not None:
+            raise RequestError(
+                f"Nobody may ask this: {over.value}.", remedy="The device could not judge it when it came. Deny it."
             )
         return stored

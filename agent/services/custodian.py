@@ -88,6 +88,7 @@ class Custodian:
             self.enrolments,
             ports.clock,
             ports.notifier,
+            settings.limits,
             settings.delay_s,
             settings.minute_of,
         )

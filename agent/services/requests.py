@@ -25,6 +25,8 @@ from agent.services.delay import Delay
 from agent.services.enrolment import Enrolments
 from agent.services.ledger import Ledger
 from agent.services.trust import TrustKeeper
+from agent.wire.limits import Limits, OverLimit, check_times
+from agent.wire.trust import TrustedRequester
 
 __all__ = ["APPROVER_LEFT", "NOT_TRUSTED", "Requests", "Verdict", "first_approval_of"]
 
@@ -34,6 +36,8 @@ _WAITS: Final = "A request for footage is waiting for you."
 _WAITS_FOR_ANOTHER: Final = "A request for footage is waiting for another owner."
 _FIRST: Final = "first."
 _APPROVERS: Final = "approvers."
+_UNJUDGED: Final = "unjudged."
+"""Before the id of a request that came while nobody vouched for the clock: nobody has judged its limits of time."""
 NOT_TRUSTED: Final = "requester no longer trusted"
 APPROVER_LEFT: Final = "approver no longer an owner"
 """Reasons in the ledger."""
@@ -74,6 +78,7 @@ class Requests:
         enrolments: Enrolments,
         clock: Clock,
         notifier: Notifier,
+        limits: Limits,
         delay_s: int = 0,
         minute_of: Callable[[int], int] = utc_minute,
     ) -> None:
@@ -85,6 +90,7 @@ class Requests:
         self._enrolments = enrolments
         self._clock = clock
         self._notifier = notifier
+        self._limits = limits
         self._delay = Delay(clock, delay_s)
         self._minute_of = minute_of
         self._was_quiet = False
@@ -108,6 +114,10 @@ class Requests:
         with self.deciding():
             self._ledger.write(line.entry, request=stored.id, requester=stored.requester, **fields)
             self._journal.set_state(stored.id, line.to, disclosure)
+            if cause is Cause.MATCHED and trusted_seconds(self._clock.now()) is None:
+                self._journal.put(_UNJUDGED + stored.id, b"")
+            elif stored.state.holds_footage and not line.to.holds_footage:
+                self._journal.remove(_UNJUDGED + stored.id)
             if stored.state is State.HALF and line.to is not State.HALF:
                 self._journal.remove(first_approval_of(stored.id))
             if stored.state in _OPEN and line.to.ended:
@@ -133,8 +143,31 @@ class Requests:
 
     def still_trusted(self, stored: StoredRequest) -> bool:
         """Whether the key that signed the request would be believed now."""
+        return self._trusted(stored) is not None
+
+    def over_limit(self, stored: StoredRequest, at_s: int) -> OverLimit | None:
+        """Which limit of time it is over at `at_s`, if nobody has judged that yet."""
+        requester = self._trusted(stored)
+        if requester is None or self._journal.get(_UNJUDGED + stored.id) is None:
+            return None
+        limits = requester.limits.applied_to(self._limits)
+        return check_times(stored.terms.from_s, stored.terms.to_s, stored.not_after_s, limits, at_s)
+
+    def _trusted(self, stored: StoredRequest) -> TrustedRequester | None:
         at_s = trusted_seconds(self._clock.now())
-        return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s) is not None
+        return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s)
+
+    def _judge(self, now_s: int) -> None:
+        """What came while nobody knew the time: as it would have been judged then, as soon as somebody does.
+
+        What has run out meanwhile is left to `on_time`.
+        """
+        for stored in self._journal.requests(State.PENDING, State.HALF):
+            over = self.over_limit(stored, now_s)
+            if over is None:
+                self._journal.remove(_UNJUDGED + stored.id)
+            elif over is not OverLimit.EXPIRED:
+                self.advance(stored, Cause.BARRED, reason=over.value)
 
     def reconsider(self) -> None:
         """End what those in force now no longer stand behind: when trust or the owners change, and now and then.
@@ -156,7 +189,7 @@ class Requests:
     def on_time(self) -> None:
         """Tell what came in quiet hours that are over, and end what ran out or what nobody stands behind any more.
 
-        While nobody vouches for the clock nothing runs out; the owner's client judges then.
+        While nobody vouches for the clock nothing runs out; the clock of the owner who approves judges then.
         """
         if self._was_quiet and not self.is_quiet():
             self.remind()
@@ -165,6 +198,7 @@ class Requests:
         if now_s is None:
             return
         with self.deciding():
+            self._judge(now_s)
             over = self._journal.overdue(now_s, State.PENDING, State.HALF)
             over += self._journal.overdue(now_s - _GRACE_S, *_OPEN)
             for stored in over:

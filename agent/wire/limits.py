@@ -3,8 +3,10 @@
 - `Limits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in part.
 - A window and an area have a *minimum*, so that no moment and no home can be singled out.
 - Everything is inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
-- What needs the time of day is judged only when the clock is trusted (`now_s`); otherwise the owner's client judges it
-  at approval with its own clock.  A wrong clock must neither let an expired request through nor drop a good one.
+- What needs the time of day is judged only when the clock is trusted (`now_s`).  A request that came while nobody
+  vouched for the clock is judged when somebody does, and at approval by the clock of the owner who approves.
+- The owner's client was not there when a request came, and does not take the device's word for it: `check_late` judges
+  what can be said of it whenever it was asked, so that an answer may take its time.
 
 Source: the limits of neighbourhood request programmes in the field (0.025 – 0.5 square miles, 45 days, 12 hours).
 """
@@ -18,7 +20,7 @@ from typing import Final
 from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 
-__all__ = ["HARD", "Earlier", "Limits", "OverLimit", "check"]
+__all__ = ["HARD", "Earlier", "Limits", "OverLimit", "check", "check_late", "check_times"]
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
@@ -117,7 +119,7 @@ def check(request: FootageRequest, limits: Limits, now_s: int | None, earlier: E
     return (
         _of_window(request, limits)
         or _of_area(request, limits)
-        or (None if now_s is None else _of_time(request, limits, now_s))
+        or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
         or _of_rate(limits, earlier)
     )
 
@@ -139,16 +141,31 @@ def _of_area(request: FootageRequest, limits: Limits) -> OverLimit | None:
     return None
 
 
-def _of_time(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit | None:
-    if request.to_s > now_s + CLOCK_SLACK_S:
+def check_times(from_s: int, to_s: int, not_after_s: int, limits: Limits, now_s: int) -> OverLimit | None:
+    """The first limit of time that a request of these times is over when it is asked at `now_s`, or None."""
+    if to_s > now_s + CLOCK_SLACK_S:
         # A request looks back.  One for what is yet to come would be surveillance to order.
         return OverLimit.WINDOW_IN_FUTURE
-    if request.from_s < now_s - limits.look_back_max_s:
+    if from_s < now_s - limits.look_back_max_s:
         return OverLimit.LOOK_BACK_TOO_FAR
-    if request.not_after_s < now_s:
+    if not_after_s < now_s:
         return OverLimit.EXPIRED
+    if not_after_s > now_s + limits.life_max_s:
+        return OverLimit.LIVES_TOO_LONG
+    return None
+
+
+def check_late(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit | None:
+    """The first limit of time that `request` is over, at whatever moment up to `now_s` it was asked; or None.
+
+    It was asked no earlier than its longest life before its end.  That it is over by now is no limit it was over then.
+    """
+    if request.to_s > now_s + CLOCK_SLACK_S:
+        return OverLimit.WINDOW_IN_FUTURE
     if request.not_after_s > now_s + limits.life_max_s:
         return OverLimit.LIVES_TOO_LONG
+    if request.from_s < request.not_after_s - limits.life_max_s - limits.look_back_max_s:
+        return OverLimit.LOOK_BACK_TOO_FAR
     return None
 
 

@@ -142,6 +142,22 @@ def test_a_request_the_device_had_to_block_is_not_shown_as_sound(home: Home) -> 
         review(home, request)
 
 
+@pytest.mark.parametrize(
+    ("changes", "over"),
+    [
+        ({"from_s": samples.NOW_S - 730 * 86_400, "to_s": samples.NOW_S - 730 * 86_400 + 3600}, "look-back too far"),
+        ({"from_s": samples.NOW_S - 3600, "to_s": samples.NOW_S + 1800}, "window in the future"),
+        ({"not_after_s": samples.NOW_S + 20 * 365 * 86_400}, "expires too late"),
+    ],
+)
+def test_limits_of_time_are_judged_by_the_owners_clock_whatever_the_device_let_through(
+    home: Home, changes: dict[str, int], over: str
+) -> None:
+    request = home.device.ask_for(signed_request(id="e" * 32, seq=9, **changes), home.segments)
+    with pytest.raises(OpenError, match=over):
+        review(home, request)
+
+
 def test_a_record_of_another_segment_is_refused(home: Home) -> None:
     def lie(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
         return {**result, "records": list(reversed(result["records"]))}, data  # type: ignore[call-overload]

@@ -54,6 +54,8 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         found["spelled"]
     )  # type: ignore[call-overload]
     assert found["areas"]
+    late = json.loads((HERE.parent / "vectors/wire/late.json").read_text())
+    assert found["late"] == [row["over"] for row in late]
     assert found["roots"] == 8
     assert found["proofs"]
     assert found["broken"] == found["proofs"]

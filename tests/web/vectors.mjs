@@ -8,6 +8,7 @@ import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/
 import * as messages from "../../agent/web/src/wire/messages.js";
 import { seenInPoster } from "../../agent/web/src/wire/sights.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
+import { lateLimit } from "../../agent/web/src/wire/trust.js";
 
 const root = new URL("../vectors/", import.meta.url);
 const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
@@ -40,6 +41,7 @@ for (const { area, size_m2: expected } of read("wire/areas.json")) {
   if (!(bounds(area).south < bounds(area).north)) throw new Error("bounds");
   found.areas++;
 }
+found.late = read("wire/late.json").map((row) => lateLimit(row, { limits: row.limits }, row.now));
 const merkle = read("ledger/merkle.json");
 const hashes = await Promise.all(merkle.leaves.map((leaf) => leafHash(unhex(leaf))));
 for (const [count, expected] of merkle.roots.entries()) {

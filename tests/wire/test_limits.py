@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import ConfigurationError
 from agent.wire import limits
@@ -118,3 +122,30 @@ def test_limits_that_exclude_each_other_let_nothing_pass_and_raise_nothing() -> 
     assert not nothing.satisfiable
     assert verdict(by=nothing, **window(2700)) is OverLimit.WINDOW_TOO_SHORT
     assert verdict(by=nothing, **window(3600)) is OverLimit.WINDOW_TOO_LONG
+
+
+LATE = json.loads((Path(__file__).resolve().parents[1] / "vectors/wire/late.json").read_text())
+
+
+@pytest.mark.parametrize("row", LATE, ids=lambda row: f"{row['over']} {row['limits']}")
+def test_whoever_was_not_there_when_it_came_judges_what_holds_whenever_it_was_asked(row: dict[str, Any]) -> None:
+    times = {"from_s": row["from"], "to_s": row["to"], "not_after_s": row["not_after"]}
+    tighter = OwnLimits(**row["limits"]).applied_to(HARD)
+    found = limits.check_late(samples.request(**times), tighter, row["now"])
+    assert (found and found.value) == row["over"]
+
+
+@given(
+    st.integers(0, 90 * DAY_S), st.integers(900, 43_200), st.integers(-DAY_S, 40 * DAY_S), st.integers(0, 40 * DAY_S)
+)
+def test_what_was_good_when_it_was_asked_is_never_too_late_and_what_never_was_is_never_let_through(
+    back_s: int, length_s: int, life_s: int, waited_s: int
+) -> None:
+    begins = NOW - back_s
+    asked = samples.request(from_s=begins, to_s=begins + length_s, not_after_s=max(0, NOW + life_s))
+    good_then = limits.check(asked, HARD, NOW) is None
+    assert not good_then or limits.check_late(asked, HARD, NOW + waited_s) is None
+    if limits.check_late(asked, HARD, NOW) is not None:
+        # It was good at no moment up to now: neither now, nor at the latest or earliest there could have been.
+        moments = {NOW, asked.from_s + 45 * DAY_S, asked.not_after_s, asked.not_after_s - 30 * DAY_S}
+        assert all(limits.check(asked, HARD, at) is not None for at in moments if 0 <= at <= NOW)

@@ -46,6 +46,7 @@ def files() -> dict[str, str]:
         "wire/areas.json": area_table(),
         "wire/trust.json": trust(),
         "wire/bounds.json": bounds(),
+        "wire/late.json": late(),
         "ledger/entries.json": entries(),
         "ledger/merkle.json": trees(),
         "ledger/checkpoint.json": checkpoints(),
@@ -88,6 +89,36 @@ def bounds() -> Any:
             if numbers and module is not package:
                 found[module.__name__] = numbers
     return found
+
+
+def late() -> Any:
+    """Limits of time as an owner's client judges them, who was not there when the request came."""
+    now, day = samples.NOW_S, 86_400
+    oldest = now - 45 * day
+    rows: list[tuple[str | None, int, int, int, dict[str, int]]] = [
+        (None, now - 7200, now - 3600, now, {}),
+        (None, now - 7200, now - 3600, now + 30 * day, {}),
+        ("expires too late", now - 7200, now - 3600, now + 30 * day + 1, {}),
+        (None, now - 3600, now + 300, now + day, {}),
+        ("window in the future", now - 3600, now + 301, now + day, {}),
+        (None, oldest, oldest + 3600, now + 30 * day, {}),
+        ("look-back too far", oldest - 1, oldest + 3600, now + 30 * day, {}),
+        # Asked 30 days ago about what was 45 days back then, and answered on its last day.
+        (None, oldest - 30 * day, oldest - 30 * day + 3600, now, {}),
+        ("look-back too far", oldest - 30 * day - 1, oldest - 30 * day + 3600, now, {}),
+        # Long over: whoever looks at it again is shown it.
+        (None, now - 400 * day, now - 400 * day + 3600, now - 380 * day, {}),
+        ("look-back too far", now - 730 * day, now - 730 * day + 3600, now + day, {}),
+        (None, now - 7200, now - 3600, now + day, {"life_max_s": day}),
+        ("expires too late", now - 7200, now - 3600, now + day + 1, {"life_max_s": day}),
+        (None, now - 2 * day, now - 2 * day + 3600, now, {"life_max_s": day, "look_back_max_s": day}),
+        ("look-back too far", now - 2 * day - 1, now - day, now, {"life_max_s": day, "look_back_max_s": day}),
+        (None, oldest, oldest + 3600, now + 30 * day, {"life_max_s": 60 * day, "look_back_max_s": 60 * day}),
+    ]
+    return [
+        {"from": begins, "to": ends, "not_after": over, "limits": tighter, "now": now, "over": word}
+        for word, begins, ends, over, tighter in rows
+    ]
 
 
 def message(name: str) -> Any:

@@ -14,7 +14,7 @@ import {
   eventOf, isShareable, labelOf, openCaptured, openLive, openPoster, openSound, posterOf, recordOf, soundOf, spanOf,
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
-import { isOverLimit, TrustStore } from "../wire/trust.js";
+import { isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
 import { approverKeys, meet } from "./meeting.js";
 import * as store from "./store.js";
 
@@ -65,6 +65,7 @@ export async function review(id, identity) {
     throw new OpenError(isUnconfirmed ? "error.unconfirmed-root" : "error.nobody-trusted");
   }
   await verify(claimed, new Map([[requester.key.id, requester.key]]));
+  if (lateLimit(request, requester, Math.floor(Date.now() / 1000))) throw new OpenError("error.over-time-limit");
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
   const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
   const segments = await segmentsOf(answer.segments, lines, request, met.device);

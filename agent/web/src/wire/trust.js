@@ -9,7 +9,9 @@ import { decode } from "./strictjson.js";
 
 const HARD = {
   window_min_s: 900, window_max_s: 12 * 3600, area_min_m2: 64750, area_max_m2: 1294994,
+  look_back_max_s: 45 * 86400, life_max_s: 30 * 86400,
 };
+const CLOCK_SLACK_S = 300;
 
 export class TrustStore {
   /** `roots`: Map of keys by id; `newest`: {root: {version, sha256}}, what was ever seen. */
@@ -42,6 +44,15 @@ export class TrustStore {
     }
     return undefined;
   }
+}
+
+/** The limit of time that a request is over, at whatever moment up to `nowS` it was asked (agent/wire/limits.py). */
+export function lateLimit(request, requester, nowS) {
+  const most = (name) => Math.min(HARD[name], requester.limits?.[name] ?? Infinity);
+  if (request.to > nowS + CLOCK_SLACK_S) return "window in the future";
+  if (request.not_after > nowS + most("life_max_s")) return "expires too late";
+  if (request.from < request.not_after - most("life_max_s") - most("look_back_max_s")) return "look-back too far";
+  return null;
 }
 
 /** Whether the device had to block this request: nobody may loosen these. */
