@@ -1,7 +1,8 @@
 """Recording from libcamera: CPU and memory of Doorward beside bare picamera2 and `motion`, on the same frames.
 
-`python -m bench.camera [SECONDS]`.  The camera is libcamera's virtual pipeline showing real footage (tests/hardware),
-paced at 15 frames a second, at 720p and 1080p; the encoder is x264 `superfast`, one thread, 4 Mbit/s, everywhere.
+`python -m bench.camera [SECONDS] [--record]`; the latter writes the table into CAMERA.md.  The camera is libcamera's
+virtual pipeline showing real footage (tests/hardware), paced at 15 frames a second, at 720p and 1080p; the encoder is
+x264 `superfast`, one thread, 4 Mbit/s, everywhere.
 
 - *ours*: a whole device (`solo`): motion, pre-roll, sealing, the vault; a press every 5 s keeps it recording.  Once
   more *with sound*: a file's samples at a microphone's pace, resampled, encoded as AAC, sealed beside the pictures.
@@ -14,6 +15,7 @@ Each is a process of its own, measured over /proc from its third second on.
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import signal
@@ -34,6 +36,8 @@ HARDWARE = ROOT / "tests" / "hardware"
 PYTHON = ROOT / ".cache" / "camera-venv" / "bin" / "python"
 SHIM = ROOT / ".cache" / "virtual_camera.so"
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
+RESULTS = ROOT / "bench" / "CAMERA.md"
+_BEGIN, _END = "<!-- recording -->", "<!-- /recording -->"
 SIZES = ((1280, 720), (1920, 1080))
 PICTURES = 15
 """The virtual camera holds all of them in memory, unpacked, for each stream: part of what is measured, in every row."""
@@ -168,8 +172,9 @@ def main(arguments: list[str]) -> int:
     if not PYTHON.exists() or not FOOTAGE.exists():
         print("Error: the Pi camera's test environment or the footage is missing.\n  What to do: make test")
         return 2
-    seconds = float(arguments[0]) if arguments else 24.0
-    print("| recording from libcamera, 15 fps | one core | PSS MB | RSS MB |\n|---|---:|---:|---:|")
+    seconds = next((float(each) for each in arguments if each != "--record"), 24.0)
+    table = ["| recording at 15 fps | one core | PSS MB | RSS MB |", "|---|---:|---:|---:|"]
+    print(*table, sep="\n")
     for size in SIZES:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -185,9 +190,9 @@ def main(arguments: list[str]) -> int:
             rounds = str(int(seconds) // 5 + 2)
             sound = str(make_sound(folder / "noise.wav", int(seconds) + 10))
             ours: tuple[tuple[str, str, list[str]], ...] = (
-                ("bare picamera2, same encoder", BARE, []),
-                ("Doorward, whole device", OURS, []),
-                ("Doorward, whole device, with sound", OURS, [sound]),
+                ("bare picamera2, the same encoder, nothing else", BARE, []),
+                ("Doorward, a whole device (motion, pre-roll, seals, vault)", OURS, []),
+                ("Doorward, the same with sound", OURS, [sound]),
             )
             rows = [
                 (
@@ -201,17 +206,27 @@ def main(arguments: list[str]) -> int:
                 (folder / "motion.conf").write_text(
                     MOTION.format(film=film, width=width, height=height, folder=folder / "movies")
                 )
-                rows.append(
-                    ("`motion` 4.7, same footage", ["motion", "-c", str(folder / "motion.conf")], dict(os.environ))
-                )
+                film_it = ["motion", "-c", str(folder / "motion.conf")]
+                rows.append(("`motion` 4.7, the same footage over its `netcam`", film_it, dict(os.environ)))
             for title, command, surroundings in rows:
                 label = title
                 share, pss, rss = measured(command, surroundings, seconds)
                 movies = sum(path.stat().st_size for path in (folder / "movies").glob("*"))
                 if label.startswith("`motion`"):
                     label += f" ({movies / 1e6:.1f} MB of movies)"
-                print(f"| {height}p: {label} | {share:.0%} | {pss:.0f} | {rss:.0f} |", flush=True)
+                table.append(f"| {height}p: {label} | {share:.0%} | {pss:.0f} | {rss:.0f} |")
+                print(table[-1], flush=True)
+    if "--record" in arguments:
+        record(table)
     return 0
+
+
+def record(table: list[str]) -> None:
+    before, _, rest = RESULTS.read_text().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    busy = f"{os.getloadavg()[2]:.1f} processes ran or waited on average meanwhile."
+    said = [f"{datetime.datetime.now(datetime.UTC).date()}, {os.cpu_count()} cores; {busy}", "", *table]
+    RESULTS.write_text(before + "\n".join([_BEGIN, *said, ""]) + end + after)
 
 
 if __name__ == "__main__":

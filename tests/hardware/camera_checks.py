@@ -16,14 +16,14 @@ import numpy as np
 import picamera2.encoders
 import pytest
 from picamera2 import Picamera2
-from picamera2.encoders import LibavH264Encoder
+from picamera2.encoders import Encoder, LibavH264Encoder
 
 from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
 from agent.adapters.encoding import EncodingSettings
 from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device, load
 from agent.core.events import TriggerKind
-from agent.core.media import Gop
+from agent.core.media import Gop, LumaFrame
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import DeviceError
 from agent.media.poster import poster
@@ -159,6 +159,46 @@ def test_a_slow_receiver_costs_frames_and_never_delay() -> None:
     receiver = rig.film(2.6)
     assert rig.camera.dropped > 0
     assert receiver.luma_ns[-1] - receiver.luma_ns[0] > NS_PER_S, "the newest frames came, not the oldest"
+
+
+def test_no_picture_is_copied_and_a_packet_only_where_picamera2_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bench/CAMERA.md counts: where pixels lie when encoder and receiver have them, and whose bytes a packet is."""
+    rig, make_picture, pass_on = Rig(), av.VideoFrame.from_numpy_buffer, Encoder.outputframe
+    looked_at: list[int] = []
+    encoded_at: list[int] = []
+    taken: list[bytes] = []
+
+    class Eye(Receiver):
+        def luma(self, frame: LumaFrame) -> None:
+            looked_at.append(address(frame.luma))
+            super().luma(frame)
+
+    class Pictures:
+        @staticmethod
+        def from_numpy_buffer(*arguments: Any, **more: Any) -> av.VideoFrame:
+            picture = make_picture(*arguments, **more)
+            encoded_at.append(picture.planes[0].buffer_ptr)
+            return picture
+
+    def outputframe(encoder: Encoder, frame: bytes, *arguments: Any, **more: Any) -> None:
+        taken.append(frame)
+        pass_on(encoder, frame, *arguments, **more)
+
+    def address(pixels: np.ndarray) -> int:
+        return int(pixels.__array_interface__["data"][0])
+
+    monkeypatch.setattr(av, "VideoFrame", Pictures)
+    monkeypatch.setattr(LibavH264Encoder, "outputframe", outputframe)
+    rig.receiver = Eye()
+    rig.camera.open()
+    assert rig.sensor is not None
+    buffers = {address(np.frombuffer(mapped, np.uint8)) for mapped in rig.sensor.allocator.mapped_buffers.values()}
+    rig.camera.start(rig.receiver, FIRST_NS)
+    until(lambda: len(rig.receiver.packets) > 5 and len(looked_at) > 5)
+    rig.camera.stop()
+    assert set(looked_at) <= buffers
+    assert set(encoded_at) <= buffers
+    assert all(packet.data is frame for packet, frame in zip(rig.receiver.packets, taken, strict=False))
 
 
 def test_a_camera_that_is_not_there_is_told_with_what_to_look_at() -> None:
