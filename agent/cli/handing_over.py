@@ -53,6 +53,8 @@ def backup(config: Path, out: Path) -> None:
     from agent.wire import envelope, strictjson
     from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 
+    if out.exists():
+        raise ConfigurationError(f"{out} is there already.", remedy="Give another name, or remove it first.")
     folder = StateFolder(load(config).device.state_dir)
     with DeviceLink(folder.control) as link:
         enrolment = link.ask("enrolment")["envelope"]
@@ -62,19 +64,14 @@ def backup(config: Path, out: Path) -> None:
     owners = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     recipients = [parse_recipient(text) for text in (*(each.recipient for each in owners.recipients), owners.recovery)]
     sealer = Sealer(secrets.token_bytes(16), recipients, nonce=secrets.token_bytes(16))
-    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(sealer.header)
-        for piece in _archive(folder, config):
-            file.write(sealer.update(piece))
-        file.write(sealer.finish())
-        file.flush()
-        os.fsync(file.fileno())
+    pieces = [sealer.header, *(sealer.update(piece) for piece in _archive(folder, config)), sealer.finish()]
+    files.write(out, b"".join(pieces), secret=True)
     click.echo(f"{out} is sealed to {', '.join(owner.name for owner in owners.recipients)} and the recovery identity.")
 
 
 @click.command()
 @config_option
-@click.argument("archive", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 def restore(config: Path, archive: Path) -> None:
     """Make this machine the doorbell that ARCHIVE, an opened backup, was taken of ("-" reads it from a pipe).
 
@@ -159,10 +156,10 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     for name in (*_BESIDE, "tls/device.csr"):
         _overwrite_and_remove(config.parent / name)
     folder.release()
-    if receipt is not None:
-        receipt.write_bytes(signed + b"\n")
     click.echo(json.dumps(told, indent=2))
     click.echo(f"\nSigned by the key that is gone:\n{signed.decode()}")
+    if receipt is not None:
+        files.write(receipt, signed + b"\n")
     if left := _left_in(config):
         click.echo(f"\n{config} stays, with {left}: take out what is yours.")
     then = ", then sudo systemctl start doorward.target" if folder.divided else ""

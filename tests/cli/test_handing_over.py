@@ -76,6 +76,8 @@ def test_a_backup_opens_for_the_owner_only_and_has_no_footage(config: Path, tmp_
         names
     )
     assert not [name for name in names if ".age" in name or "vault" in name]
+    assert run(doorward, ["backup", "--config", str(config), str(tmp_path / "door.backup")]) == 2  # it is there already
+    assert (tmp_path / "door.backup").read_bytes() == sealed
 
 
 def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbell(
