@@ -9,6 +9,7 @@ import pytest
 
 from agent.adapters.mqtt import MqttBus
 from agent.core.bus import Acknowledged, Connected, Received, Refused, Subscribed
+from agent.wire.topics import BULLETINS_FILTER
 from tests.brokers import BrokerWithClients, broker_with_clients
 
 pytestmark = pytest.mark.broker
@@ -128,6 +129,23 @@ def test_a_filter_for_everything_hears_only_what_concerns_its_role(
     sender: str, topic: str, hearers: set[str], buses: dict[str, MqttBus]
 ) -> None:
     assert answer(buses, sender, topic)[1] == hearers
+
+
+def test_the_one_filter_that_every_device_asks_for_is_granted_and_hears_bulletins_below_any_root(
+    world: BrokerWithClients, buses: dict[str, MqttBus]
+) -> None:
+    bus = world.bus("d4" * 8, inbound_beat_s=0.0)
+    bus.subscribe(BULLETINS_FILTER)
+    bus.start()
+    assert isinstance(bus.next_event(PATIENCE_S), Connected)
+    assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
+    topics = [f"doorward/v1/bulletins/{root}/{POLICE}/{REQUEST}" for root in (ROOT, "0" * 16, "ab" * 8)]
+    for topic in (*topics, REQUEST_TOPIC):
+        assert isinstance(answer(buses, POLICE, topic)[0], Acknowledged)
+    heard = [bus.next_event(PATIENCE_S) for _ in topics]
+    assert [event.topic for event in heard if isinstance(event, Received)] == topics
+    assert bus.next_event(0.5) is None
+    bus.stop()
 
 
 def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWithClients) -> None:
