@@ -81,7 +81,8 @@ class BrokerPki:
         """Use what `create` made.  Raises `ConfigurationError` when it is not there."""
         if not (directory / "broker.pem").is_file():
             raise ConfigurationError(
-                f"{directory} holds no broker certificates.", remedy="Make them with BrokerPki.create first."
+                f"{directory} holds no broker certificates.",
+                remedy="Make them first with 'doorward broker init', or name their folder with --dir.",
             )
         self.directory = directory.resolve()
 

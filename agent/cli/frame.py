@@ -52,10 +52,24 @@ EXIT_STATUS: Mapping[type[DoorwardError], int] = {
 }
 """0 is success, 1 an answer of "no" (a check that failed, a verification that did not hold)."""
 
+_Value = TypeVar("_Value")
+
 _LONGEST_SENTENCE = 200
 """Characters; longer than any, so that none ends in dots."""
 _INTERRUPTED = 130
 _BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
+_ASK_HELP = "See what it takes: the same command with --help."
+_ASK_DOCTOR = "Look at what is wrong there: doorward doctor"
+_REMEDIES: Mapping[type[DoorwardError], str] = {
+    errors.ConfigurationError: _ASK_HELP,
+    errors.RequestError: _ASK_HELP,
+    errors.FormatError: "Check that it is the file you mean, and whole.  If it came from somebody, ask for it again.",
+    errors.StorageError: _ASK_DOCTOR,
+    errors.DeviceError: _ASK_DOCTOR,
+    errors.NetworkError: _ASK_DOCTOR,
+    errors.InternalError: _BUG_REMEDY,
+}
+"""For an error that brings none of its own: whoever reads it at a terminal is not left alone with it."""
 
 
 @dataclass(slots=True)
@@ -141,8 +155,8 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         return 0
     except DoorwardError as error:
         _trace(invocation)
-        _say_error(error.message, error.remedy)
-        return _status(error)
+        _say_error(error.message, error.remedy or _of_class(_REMEDIES, error, _BUG_REMEDY))
+        return _of_class(EXIT_STATUS, error, 1)
     except Exception as error:  # noqa: BLE001 (the outermost edge: a person gets words, a developer --debug)
         _trace(invocation)
         _say_error(f"This is a bug in Doorward ({type(error).__name__}: {error}).", _BUG_REMEDY)
@@ -150,8 +164,8 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _status(error: DoorwardError) -> int:
-    return next((EXIT_STATUS[kind] for kind in type(error).__mro__ if kind in EXIT_STATUS), 1)
+def _of_class(table: Mapping[type[DoorwardError], _Value], error: DoorwardError, otherwise: _Value) -> _Value:
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), otherwise)
 
 
 def _trace(invocation: Invocation) -> None:
@@ -161,8 +175,7 @@ def _trace(invocation: Invocation) -> None:
 
 def _say_error(message: str, remedy: str) -> None:
     _say(click.style("Error: ", fg="red", bold=True) + message)
-    if remedy:
-        _say(click.style("  What to do: ", bold=True) + remedy)
+    _say(click.style("  What to do: ", bold=True) + remedy)
 
 
 def _say(text: str) -> None:

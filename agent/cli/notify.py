@@ -10,6 +10,7 @@ import click
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
+from agent.errors import ConfigurationError
 
 __all__ = ["notify"]
 
@@ -33,6 +34,11 @@ def test(config: Path, as_json: bool) -> None:
     """
     with _linked(config) as link:
         before = _channels(link)
+        if not before:
+            raise ConfigurationError(
+                "No channel is configured: the log tells, nobody else.",
+                remedy=f"Add [alerts] to {config}, as config/doorward.toml shows, and restart the doorbell.",
+            )
         names = link.ask("alerts_test")["channels"]
         deadline = time.monotonic() + _PATIENCE_S
         while True:

@@ -39,7 +39,7 @@ REQUEST_ENVELOPE_LIMIT_BYTES: Final = 12 * 1024
 NOT_SIGNED: Final = "No trusted key signed this."
 """The one message for an unknown key, a key not valid now and a wrong signature."""
 
-_KeyId = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{KEY_ID_DIGITS}}}\\Z")]
+_KeyId = Annotated[str, strictjson.form(f"^[0-9a-f]{{{KEY_ID_DIGITS}}}\\Z", "a key id, 16 of 0-9 and a-f")]
 
 
 class _Signature(strictjson.Message, frozen=True):

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire.strictjson import MAX_INTEGER
+from agent.wire.strictjson import MAX_INTEGER, form
 
 __all__ = [
     "EMAIL",
@@ -39,28 +39,29 @@ __all__ = [
 
 EMAIL: Final = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}\Z"
 """A plain address: no quotes, no comments, nothing that a mail program could take for more than one."""
+_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z"
 _BECH32: Final = "[02-9ac-hj-np-z]"
 _LATEST_S: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: beyond it no calendar library agrees with another.
 
 Version1 = Literal[1]
-HexId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+HexId = Annotated[str, form(r"^[0-9a-f]{32}\Z", "32 of 0-9 and a-f")]
 """128 bits in lowercase hex: request, disclosure, nonce, boot."""
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
-KeyText = Annotated[str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}\Z")]
+Sha256 = Annotated[str, form(r"^[0-9a-f]{64}\Z", "64 of 0-9 and a-f")]
+KeyId = Annotated[str, form(r"^[0-9a-f]{16}\Z", "a key id, 16 of 0-9 and a-f")]
+KeyText = Annotated[str, form(r"^ed25519:[A-Za-z0-9_-]{43}\Z", "a public key, ed25519:…")]
 """The form of a public key; `identities.parse_public_key` says whether it is one."""
 DeviceKeyText = KeyText
-RequesterId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")]
+RequesterId = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """A name id: fit for an MQTT topic level, a file name and a certificate's common name."""
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z")]
+Label = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """What an owner's key is called.  It travels with every disclosure, so it is a label and not a person's name."""
-SegmentIdText = Annotated[str, Meta(pattern=r"^[a-z2-7]{26}\Z")]
-RecipientText = Annotated[str, Meta(pattern=rf"^age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})\Z")]
+SegmentIdText = Annotated[str, form(r"^[a-z2-7]{26}\Z", "26 of a-z and 2-7")]
+RecipientText = Annotated[str, form(rf"^age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})\Z", "an age recipient, age1…")]
 """An age recipient, hybrid or X25519: its form.  Whether its checksum and points are right, the age code says."""
-HybridRecipientText = Annotated[str, Meta(pattern=rf"^age1pq1{_BECH32}{{1952}}\Z")]
+HybridRecipientText = Annotated[str, form(rf"^age1pq1{_BECH32}{{1952}}\Z", "an age recipient, age1pq1…")]
 """1216 bytes (ML-KEM-768 and X25519) in 1946 characters of bech32 and a checksum of six."""
-EmailText = Annotated[str, Meta(pattern=EMAIL)]
-Base64Text = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]*={0,2}\Z")]
+EmailText = Annotated[str, form(EMAIL, "an e-mail address like name@example.org")]
+Base64Text = Annotated[str, form(r"^[A-Za-z0-9+/]*={0,2}\Z", "base64")]
 UtcS = Annotated[int, Meta(ge=0, le=_LATEST_S)]
 UtcMs = Annotated[int, Meta(ge=0, le=_LATEST_S * 1000)]
 Sequence = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]

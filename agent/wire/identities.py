@@ -106,7 +106,10 @@ def parse_public_key(text: str) -> PublicKey:
     """The key written as `ed25519:…`.  Raises `FormatError`."""
     if not text.startswith(_PREFIX):
         raise FormatError(f"A public key is written {_PREFIX}<43 characters>.", remedy="Copy the whole line.")
-    return PublicKey(base64.decode_url(text.removeprefix(_PREFIX)))
+    try:
+        return PublicKey(base64.decode_url(text.removeprefix(_PREFIX)))
+    except FormatError as error:
+        raise FormatError(f"{_PREFIX}…: {error.message}", remedy="Copy the whole line.") from error
 
 
 def public_key_of(private_key: Ed25519PrivateKey) -> PublicKey:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final
 
-from msgspec import Meta, field
+from msgspec import field
 
 from agent.errors import FormatError
 from agent.wire import text
@@ -28,7 +28,7 @@ from agent.wire.fields import (
     UtcS,
     Version1,
 )
-from agent.wire.strictjson import Message
+from agent.wire.strictjson import Message, form
 
 __all__ = [
     "MAX_CASE_CHARACTERS",
@@ -58,7 +58,7 @@ class Contact(Message, frozen=True):
 
     name: str
     email: EmailText | None = None
-    phone: Annotated[str, Meta(pattern=r"^\+?[0-9][0-9 ]{2,30}[0-9]\Z")] | None = None
+    phone: Annotated[str, form(r"^\+?[0-9][0-9 ]{2,30}[0-9]\Z", "a phone number like +31 20 1234567")] | None = None
 
     def __post_init__(self) -> None:
         text.check("contact.name", self.name, MAX_NAME_CHARACTERS)

@@ -8,9 +8,9 @@ Accepted is RFC 8259 JSON in UTF-8 without a byte-order mark, within a size limi
   never NaN;
 - strings in Unicode normal form C and without lone surrogates, so that equal-looking names are equal.
 
-Decoding ends in a frozen `msgspec.Struct`; behind it everything trusts the type.  Errors name the field and never quote
-values: they are logged, and a request's text must not be.  `encode` is deterministic: sorted keys, no spaces, no
-defaults.
+Decoding ends in a frozen `msgspec.Struct`; behind it everything trusts the type.  Errors name the field in plain words
+and never quote values: they are logged, and a request's text must not be.  `encode` is deterministic: sorted keys, no
+spaces, no defaults.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any, Final, Never, TypeVar
 
 import msgspec
 
 from agent.errors import DoorwardError, FormatError
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER", "REQUEST_LIMIT_BYTES", "Message", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "REQUEST_LIMIT_BYTES", "Message", "decode", "encode", "form"]
 
 REQUEST_LIMIT_BYTES: Final = 8 * 1024
 MAX_DEPTH: Final = 8
@@ -32,6 +33,13 @@ MAX_INTEGER: Final = 2**53 - 1
 _COORDINATES: Final = frozenset({"lat", "lon"})
 _FRACTION: Final = re.compile(r"-?(0|[1-9][0-9]{0,2})\.[0-9]{1,7}")
 _INTEGER_DIGITS: Final = len(str(MAX_INTEGER)) + 1
+_FORMS: Final[dict[str, str]] = {}
+"""What `form` was told of each pattern, by the pattern as msgspec quotes it."""
+_TYPES: Final = {
+    "array": "a list", "bool": "true or false", "float": "a number", "int": "a whole number", "null": "nothing",
+    "object": "an object", "str": "a text",
+}  # fmt: skip
+_BOUNDS: Final = {"<=": "at most", ">=": "at least"}
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,11 +49,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 M = TypeVar("M", bound=Message)
 
 
+def form(pattern: str, words: str) -> msgspec.Meta:
+    """The grammar of a text field, and what an error says that it must be."""
+    _FORMS[repr(pattern)] = words
+    return msgspec.Meta(pattern=pattern)
+
+
 def decode(
     data: bytes, kind: type[M], *, limit_bytes: int = REQUEST_LIMIT_BYTES, error: type[DoorwardError] = FormatError
 ) -> M:
     """`data` as a `kind`.  Raises `error` (a class of whose fault it is), naming the field."""
-    name = kind.__name__
+    name = _name(kind)
     if len(data) > limit_bytes:
         raise error(f"{name}: {len(data)} bytes, allowed are {limit_bytes}.")
     try:
@@ -53,7 +67,7 @@ def decode(
         _check(value, "", 1)
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as cause:
-        raise error(f"{name}: {_field_named(str(cause))}") from cause
+        raise error(f"{name}: {_in_words(str(cause))}") from cause
     except FormatError as cause:
         raise error(f"{name}: {cause.message}", remedy=cause.remedy) from cause
     except RecursionError as cause:
@@ -65,7 +79,7 @@ def encode(message: Message) -> bytes:
     value = msgspec.to_builtins(message)
     data = _write(value).encode("utf-8")
     if decode(data, type(message), limit_bytes=len(data)) != message:
-        raise FormatError(f"{type(message).__name__}: this value does not survive being written.")
+        raise FormatError(f"{_name(type(message))}: this value does not survive being written.")
     return data
 
 
@@ -76,9 +90,9 @@ def _parse(data: bytes) -> Any:
             text, object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
         )
     except UnicodeDecodeError as cause:
-        raise FormatError(f"byte {cause.start} is not UTF-8.") from cause
+        raise FormatError(f"it is no text, byte {cause.start} is not UTF-8.") from cause
     except json.JSONDecodeError as cause:
-        raise FormatError(f"not JSON at character {cause.pos}.") from cause
+        raise FormatError(f"it is not JSON, at character {cause.pos}.") from cause
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,12 +147,46 @@ def _check_text(text: str, what: str) -> None:
         raise FormatError(f"{what} is not in Unicode normal form C.")
 
 
-def _field_named(complaint: str) -> str:
-    """msgspec's message without what the sender wrote: it quotes enum values, tags and the names of unknown keys."""
-    if complaint.startswith("Object contains unknown field"):
-        place = complaint.rpartition(" - at ")[2]
-        return "unknown key" + (f" at {place}." if place.startswith("`$") else ".")
-    return re.sub(r"'[^']*'", "'…'", complaint)[:200] + "."
+def _name(kind: type[Message]) -> str:
+    """`FootageRequest` as people write it: "Footage request"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__.lstrip("_")).capitalize()
+
+
+def _in_words(complaint: str) -> str:
+    """msgspec's complaint as a sentence about a field: `contact.email: it must be an e-mail address.`
+
+    Nothing in it is the sender's: msgspec quotes enum values, tags and the names of unknown keys.
+    """
+    said, _, place = complaint.partition(" - at ")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", said)
+    path = re.findall(r"\w+", place.rpartition("`$")[2])
+    names = [str(int(name) + 1) if name.isdecimal() else name for name in path] + ([missing[1]] if missing else [])
+    return f"{'.'.join(names)}: {_said(said)}." if names else f"{_said(said)}."
+
+
+def _said(complaint: str) -> str:
+    for pattern, words in _WORDS:
+        found = re.fullmatch(pattern, complaint, re.DOTALL)
+        if found:
+            return words(*found.groups())
+    return "its value is none that is known here"
+
+
+def _type(name: str) -> str:
+    return " or ".join(_TYPES.get(each, each) for each in name.split(" | "))
+
+
+_WORDS: Final[tuple[tuple[str, Callable[..., str]], ...]] = (
+    ("Object missing required field.*", lambda: "it is missing"),
+    ("Object contains unknown field.*", lambda: "it has a key that is not known here"),
+    ("Expected `str` matching regex (.+)", lambda pattern: f"it must be {_FORMS.get(pattern, 'written otherwise')}"),
+    ("Expected `str` of length (<=|>=) (.+)", lambda bound, most: f"it must have {_BOUNDS[bound]} {most} characters"),
+    ("Expected `array` of length (<=|>=) (.+)", lambda bound, most: f"it must have {_BOUNDS[bound]} {most} entries"),
+    ("Expected `array` of length (.+), got .+", lambda length: f"a list of {length} is wanted"),
+    ("Expected `(?:int|float)` (<=|>=) (.+?)(?:\\.0)?", lambda bound, most: f"it must be {_BOUNDS[bound]} {most}"),
+    ("Expected `(.+)`, got `(.+)`", lambda wanted, got: f"{_type(wanted)} is wanted, not {_type(got)}"),
+)
+"""msgspec's complaints, as people say them."""
 
 
 def _write(value: Any) -> str:

@@ -122,6 +122,13 @@ def test_nobody_can_be_revoked_who_is_no_client_of_this_broker(
         assert "no client of this broker" in capsys.readouterr().err
 
 
+def test_without_certificates_the_remedy_is_the_command_that_makes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(doorward, ["broker", "add-device", "XYZ", "--dir", str(tmp_path / "none")]) == 2
+    assert "'doorward broker init'" in capsys.readouterr().err
+
+
 def test_a_word_cannot_become_a_line_of_the_brokers_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,14 @@ def test_an_error_is_a_sentence_a_remedy_and_a_status(
     assert err == f"Error: {error.message}\n  What to do: Mend it.\n"
 
 
+@pytest.mark.parametrize("kind", EXIT_STATUS)
+def test_no_error_leaves_whoever_reads_it_without_a_remedy(
+    kind: type[errors.DoorwardError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tool_that_raises(kind("It is wrong.")), []) == EXIT_STATUS[kind]
+    assert re.search(r"\n  What to do: \w.+\n$", capsys.readouterr().err)
+
+
 def test_a_bug_is_called_one_and_shows_no_stack_trace(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tool_that_raises(ZeroDivisionError("division by zero")), []) == 70
     err = capsys.readouterr().err

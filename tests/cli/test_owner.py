@@ -115,6 +115,61 @@ def test_a_passphrase_is_asked_for_and_never_an_argument(
     assert (tmp_path / "new" / "identity.age").read_bytes().startswith(b"age-encryption.org/v1\n-> scrypt ")
 
 
+def test_a_name_that_cannot_be_is_told_what_one_is_made_of(tool: Tool, tmp_path: Path) -> None:
+    done = tool("owner", "keygen", "--keys", tmp_path / "new", "--name", "A. Müller")
+    assert done.status == 2
+    assert "name: it must be 1 to 32 of a-z, 0-9 and -." in done.err
+    assert "  What to do: A name is 1 to 32 of a-z, 0-9 and -" in done.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_empty_passphrase_is_said_to_seal_nothing_and_asked_for_again(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = iter(["", "", "correct horse", "correct horse"])
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _: next(typed))
+    done = tool("owner", "keygen", "--keys", tmp_path / "new", "--passphrase")
+    assert done.status == 0
+    assert "An empty passphrase seals nothing." in done.err
+    assert (tmp_path / "new" / "identity.age").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "remedy"),
+    [
+        (("trust", "bundle"), "is no signed bundle.  Envelope: it is not JSON, at character 0.", "bundle.dsse"),
+        (("trust", "diff"), "is no signed bundle.  Envelope: it is not JSON, at character 0.", "bundle.dsse"),
+        (("enrol", "--add"), "Owner card: it is not JSON, at character 0.", "Ask them for their owner.json."),
+    ],
+)
+def test_another_file_than_the_one_meant_is_named_with_what_to_give(
+    door: Doorstep, tmp_path: Path, arguments: tuple[str, ...], words: str, remedy: str
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# Something else\n")
+    done = door(*arguments, readme)
+    assert done.status == 2
+    assert str(readme) in done.err
+    assert words in done.err
+    assert remedy in done.err
+
+
+def test_a_root_that_is_no_key_is_refused_before_anybody_is_asked(door: Doorstep) -> None:
+    done = door("trust", "add-root", "ed25519:abc")
+    assert done.status == 4
+    assert "Copy the whole line." in done.err
+    assert "ask you for footage?" not in done.err
+
+
+def test_a_bundle_that_changes_nothing_is_not_asked_about(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, _ = asked
+    done = door("trust", "bundle", tmp_path / "bundle.dsse")
+    assert done.status == 0, done.err
+    assert "nothing changes" in done.out
+
+
 def test_enrolling_says_what_was_proven_and_reminds_of_the_page(door: Doorstep) -> None:
     done = door("enrol", "--yes")
     assert done.status == 0
@@ -263,6 +318,41 @@ def test_a_no_and_a_yes_taken_back(asked: tuple[Doorstep, str, tuple[str, ...]])
     assert door("deny", other, "--yes").status == 0
     assert door.device.requests[other].state is State.DENIED
     assert door("deny", other, "--yes").status == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (State.APPROVED, "It is approved already.\n  What to do: To take it back: doorward owner revoke {}"),
+        (State.SENT, "It has been sent; what has left cannot be called back."),
+        (State.DENIED, "You have said no to it."),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("approve", "--segments", "1"), ("deny",)])
+def test_what_is_decided_is_said_to_be_before_anything_is_asked(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    state: State,
+    said: str,
+) -> None:
+    door, request, _ = asked
+    door.device.requests[request].state = state
+    monkeypatch.setattr("click.confirm", lambda *_, **__: pytest.fail("it was asked"))
+    done = door(arguments[0], request, *arguments[1:])
+    assert done.status == 3
+    assert said.format(request[:8]) in done.err
+    assert door.device.requests[request].state is state
+
+
+def test_what_has_been_sent_is_not_taken_back_and_said_so(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    door.device.requests[request].state = State.SENT
+    done = door("revoke", request, "--yes")
+    assert done.status == 3
+    assert "It has been sent; what has left cannot be called back." in done.err
+    assert "no longer applies" not in done.err
 
 
 def test_a_request_that_is_over_cannot_be_approved(
@@ -659,6 +749,17 @@ def test_footage_is_held_released_and_deleted_by_event_or_by_segment(
     assert door("delete", third, "--yes").status != 0
 
 
+@pytest.mark.parametrize(
+    ("command", "asked_for"), [("hold", "held"), ("release", "let go"), ("delete", "deleted"), ("open", "opened")]
+)
+def test_without_an_id_the_command_says_what_it_wants_and_where_to_see_it(
+    asked: tuple[Doorstep, str, tuple[str, ...]], command: str, asked_for: str
+) -> None:
+    done = asked[0](command)
+    assert f"What should be {asked_for}?" in done.err
+    assert "See what there is: doorward owner open --list" in done.err
+
+
 def test_nothing_is_deleted_before_the_owner_says_yes(
     asked: tuple[Doorstep, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -691,7 +792,14 @@ def test_settings_are_set_signed_added_to_and_put_back(door: Doorstep, tmp_path:
 
 @pytest.mark.parametrize(
     "option",
-    [("--quiet", "late"), ("--private", "someday@10:00-11:00"), ("--position", "here"), ("--quiet", "25:00-1:00")],
+    [
+        ("--quiet", "late"),
+        ("--private", "someday@10:00-11:00"),
+        ("--position", "here"),
+        ("--position", "91,5"),
+        ("--position", "52,181"),
+        ("--quiet", "25:00-1:00"),
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_named_and_nothing_is_signed(door: Doorstep, option: tuple[str, str]) -> None:
     assert door("enrol", "--yes").status == 0

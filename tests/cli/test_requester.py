@@ -245,6 +245,41 @@ def test_a_mistake_in_a_request_is_named(
     assert words in said.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("request", *window(), *ASK, "--sign-only", "--contact-email", "not-an-address"),
+         "contact.email: it must be an e-mail address like name@example.org."),
+        (("keygen", "--id", "Police.NL", "--kind", "police"), "id: it must be 1 to 32 of a-z, 0-9 and -."),
+    ],
+)  # fmt: skip
+def test_a_word_of_the_wrong_form_is_told_in_plain_words_with_a_remedy(
+    tool: Callable[..., Any], made: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    folder = made if arguments[0] == "request" else tmp_path / "new"
+    done = tool("requester", *arguments, "--folder", folder)
+    assert words in done.err
+    assert "What to do: " in done.err
+    assert not any(mark in done.err for mark in ("$", "regex", "Expected"))
+
+
+def test_a_request_is_named_by_the_beginning_of_its_id(tool: Callable[..., Any], made: Path) -> None:
+    assert "has asked for nothing yet" in tool("requester", "withdraw", "8f07", "--folder", made).err
+    asked = signed_only(tool, made)
+    for command in ("withdraw", "deleted"):
+        done = tool("requester", command, "x", "--folder", made)
+        assert (done.status, asked.request.id in done.err) == (2, True)
+    done = tool("requester", "deleted", asked.request.id[:8], "--yes", "--folder", made)
+    assert "There is no request" not in done.err
+    assert (made / "requests" / asked.request.id / "deletion.dsse").exists()
+
+
+def test_before_anything_has_come_nothing_is_there_to_be_named(tool: Callable[..., Any], made: Path) -> None:
+    for command in ("open", "verify"):
+        done = tool("requester", command, "--folder", made)
+        assert "Error: Nothing has come yet.\n  What to do: Receive it first: doorward requester receive\n" in done.err
+
+
 def test_without_a_broker_a_request_is_signed_and_says_what_is_missing(tool: Callable[..., Any], made: Path) -> None:
     said = tool("requester", "request", "--folder", made, *window(), *ASK)
     assert said.status == 2

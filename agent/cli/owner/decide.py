@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,6 +14,7 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.choosing import choice_of, shared, summary
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.owner.review import find_request, show
+from agent.core.consent import State
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
@@ -27,6 +29,8 @@ from agent.wire.statements import Absence, Scope
 
 __all__ = ["approve", "deny", "revoke", "second"]
 
+_NOTHING: Final = "Nothing was sent, and nothing will be."
+
 
 @click.command()
 @click.argument("request_id", metavar="REQUEST")
@@ -34,9 +38,11 @@ __all__ = ["approve", "deny", "revoke", "second"]
 @device_option
 @click.option("--segments", metavar="NUMBERS", help="Segments to share, as the review numbers them: 1,3-5.  Or ids.")
 @click.option("--clips", metavar="NUMBERS", help="Clips to share as a whole: 1,3-5, or all.")
-@click.option("--posters", metavar="NUMBERS", help="Clips of which to share the poster, and no video.")
+@click.option("--posters", metavar="NUMBERS", help="Clips of which to share the poster, and no video: 1,3-5, or all.")
 @click.option(
-    "--exists", metavar="NUMBERS", help="Clips of which to say that they exist and when, and to show nothing."
+    "--exists",
+    metavar="NUMBERS",
+    help="Clips of which to say that they exist and when, and to show nothing: 1,3-5, or all.",
 )
 @click.option(
     "--sound", is_flag=True, help="Share what was heard during these segments, too.  Otherwise pictures only."
@@ -70,6 +76,7 @@ def approve(
     contact = _contact(name, street, email, note)
     with DeviceLink(device) as link:
         seen = Review.fetch(link, keys, find_request(link, request_id))
+    _require_undecided(seen.state, seen.request.id[:8])
     if seen.expired(wall_ms()):
         raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
     if segments is clips is posters is exists is None:
@@ -162,6 +169,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     with DeviceLink(device) as link:
         meet(link, keys)
         found = find_request(link, request_id)
+        _require_undecided(link.ask("request", id=found).get("state"), found[:8])
         value = _value(link, keys, found, Scope(scope)) if scope else None
     if not sure:
         click.confirm(f"Say no to request {found[:8]}?", abort=True, err=True)
@@ -181,6 +189,9 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
 @click.argument("request_id", metavar="REQUEST")
 @keys_option
 @device_option
+@click.option(
+    "--yes", is_flag=True, expose_value=False, help="Nothing is asked here; taken as by the commands beside it."
+)
 @json_option
 def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     """Take a yes back, as far as nothing has left yet.
@@ -191,11 +202,15 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         meet(link, keys)
-        tips = [str(each.get("id")) for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
+        listed = link.ask("tips").get("tips", [])
+        tips = {str(each.get("id")): each.get("state") for each in listed if isinstance(each, dict)}
         found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
-        disclosure = found if found in tips else link.ask("request", id=found).get("disclosure")
+        answer = {"disclosure": found, "state": tips[found]} if found in tips else link.ask("request", id=found)
+        disclosure, now = answer.get("disclosure"), answer.get("state")
         if not isinstance(disclosure, str):
             raise RequestError("This request was never approved.", remedy="Nothing was shared.")
+        if now not in (State.APPROVED.value, State.SENDING.value) and now in _DECIDED:
+            raise _decided(now, found[:8])
         state = deciding.revoke(link, keys, disclosure)
     if as_json:
         emit_json({"request": found, "disclosure": disclosure, "state": state})
@@ -204,6 +219,33 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         click.echo("Revoked before anything had left.  Nothing was sent, and nothing will be.")
     else:
         click.echo(f"{words.plain(state).capitalize()}.  What had left cannot be called back; nothing more leaves.")
+
+
+_DECIDED: Final = {
+    State.APPROVED.value: ("It is approved already.", "To take it back: doorward owner revoke {}"),
+    State.SENDING.value: ("It is approved and on its way.", "To stop what has not left yet: doorward owner revoke {}"),
+    State.SENT.value: (
+        "It has been sent; what has left cannot be called back.", "Whom to ask to delete it: doorward owner review {}"
+    ),
+    State.DENIED.value: ("You have said no to it.", _NOTHING),
+    State.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
+    State.EXPIRED.value: ("The time to answer it is over.", "What became of it: doorward owner review {}"),
+    State.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
+    State.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
+    State.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
+    State.NO_MATCH.value: ("Nothing of yours matches it.", _NOTHING),
+}  # fmt: skip
+
+
+def _require_undecided(state: object, short: str) -> None:
+    """Before anybody is asked for numbers or a last yes: is there anything left to decide?"""
+    if state in _DECIDED:
+        raise _decided(str(state), short)
+
+
+def _decided(state: str, short: str) -> RequestError:
+    said, remedy = _DECIDED[state]
+    return RequestError(said, remedy=remedy.format(short))
 
 
 def _show_gaps(told: Sequence[Absence]) -> None:

@@ -25,9 +25,12 @@ __all__ = ["delete", "hold", "release"]
 _DAY_S = 86_400
 
 
-def _footage(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which footage is meant; `command` gets keys, device and clips."""
+def _footage(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say which footage is meant; the command gets keys, device and clips."""
+    return lambda command: _choosing(command, verb)
 
+
+def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
     @click.argument("names", metavar="[ID]...", nargs=-1)
     @keys_option
     @device_option
@@ -39,14 +42,15 @@ def _footage(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         keys = load_keys(folder)
         with DeviceLink(device) as link:
-            clips = chosen_clips(DeviceVault(link, meet(link, keys).key), names, start, end, everything=False)
+            vault = DeviceVault(link, meet(link, keys).key)
+            clips = chosen_clips(vault, names, start, end, everything=False, verb=verb)
         return command(keys, device, clips, **rest)
 
     return found
 
 
 @click.command()
-@_footage
+@_footage("held")
 @click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="For how long.")
 @json_option
 def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) -> None:
@@ -65,7 +69,7 @@ def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) 
 
 
 @click.command()
-@_footage
+@_footage("let go")
 @json_option
 def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
     """Let footage go when its time comes.
@@ -82,7 +86,7 @@ def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
 
 
 @click.command()
-@_footage
+@_footage("deleted")
 @yes_option
 @json_option
 def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
     kind = IdentityKind.X25519 if x25519 else IdentityKind.HYBRID
     passphrase: str | None = None
     if wants_passphrase:
-        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+        passphrase = _new_passphrase()
     keys = OwnerKeys.create(folder.expanduser(), name=name, kind=kind, passphrase=passphrase)
     kit = keys.folder / KIT
     if as_json:
@@ -99,6 +99,17 @@ def enrol(
         )  # fmt: skip
         return
     _say_enrolled(keys, done)
+
+
+def _new_passphrase() -> str:
+    while True:
+        # An empty default: click asks for ever, without a word, where there is none.
+        answer: str = click.prompt(
+            "Passphrase", default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True
+        )
+        if answer:
+            return answer
+        click.echo("An empty passphrase seals nothing.  Type one, or stop with Ctrl-C.", err=True)
 
 
 def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:

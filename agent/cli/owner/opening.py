@@ -53,7 +53,9 @@ def open_footage(
     segment is held against the record that the device signed when it was recorded.
     """
     if vault is None and (identity or signed_by):
-        raise ConfigurationError("--identity and --signed-by go with --vault.")
+        raise ConfigurationError(
+            "--identity and --signed-by go with --vault.", remedy="Give the copied disk's folder with --vault."
+        )
     keys = None if identity else load_keys(folder)
     identities = read_identities(identity, ask_passphrase) if identity else ()
     with source_of(vault, device, keys, folder, signed_by) as source:
@@ -99,22 +101,21 @@ def _own(keys: OwnerKeys | None) -> tuple[AgeIdentity, ...]:
 
 
 def chosen_clips(
-    source: Source, names: Sequence[str], start: str | None, end: str | None, *, everything: bool
+    source: Source, names: Sequence[str], start: str | None, end: str | None, *, everything: bool, verb: str = "opened"
 ) -> Clips:
     """The clips, or the parts of clips, that are meant."""
+    see = "See what there is: doorward owner open --list"
     if not names and start is None and end is None and not everything:
-        raise ConfigurationError(
-            "What should be opened?", remedy="Give ids, or --from and --to.  See what there is with --list."
-        )
+        raise ConfigurationError(f"What should be {verb}?", remedy=f"Give ids, or --from and --to.  {see}")
     from_ms = parse_time(start, "--from") if start else 0
     to_ms = parse_time(end, "--to") if end else EVERYTHING_MS
     listed = source.listed(from_ms, to_ms)
     for name in names:
         if not any(name and (item.id.startswith(name) or item.event.startswith(name)) for item in listed):
-            raise ConfigurationError(f"There is no segment or event '{name}'.", remedy="See what there is with --list.")
+            raise ConfigurationError(f"There is no segment or event '{name}'.", remedy=see)
     chosen = [item for item in listed if not names or any(_means(name, item) for name in names)]
     if not chosen and not everything:
-        raise ConfigurationError("There is no footage then.", remedy="See what there is with --list.")
+        raise ConfigurationError("There is no footage then.", remedy=see)
     return clips_of(chosen)
 
 

@@ -15,6 +15,7 @@ from agent.config import Weekday, Zone
 from agent.errors import ConfigurationError, FormatError
 from agent.owner.link import DeviceLink
 from agent.owner.setting import MATTER, change_settings, read_settings
+from agent.wire import strictjson
 from agent.wire.area import Point
 from agent.wire.statements import DrawnZone, PrivateHours, QuietHours, Settings, ZoneKind
 
@@ -93,9 +94,13 @@ def _show(now: Settings | None, as_json: bool) -> None:
 def _position(text: str) -> Point:
     try:
         latitude, longitude = map(float, text.split(","))
-        return Point(lat=latitude, lon=longitude)
+        place = Point(lat=latitude, lon=longitude)
+        strictjson.encode(place)  # which checks it: degrees beyond a pole
     except (ValueError, FormatError) as error:
-        raise ConfigurationError(f"--position '{text}' is no place.", remedy="Write it like 52.09,5.12.") from error
+        raise ConfigurationError(
+            f"--position '{text}' is no place.", remedy="Write it like 52.09,5.12: latitude to 90, longitude to 180."
+        ) from error
+    return place
 
 
 def _zones(path: Path) -> tuple[DrawnZone, ...]:

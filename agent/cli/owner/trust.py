@@ -12,8 +12,11 @@ from agent import files
 from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import counted, day
+from agent.errors import ConfigurationError, FormatError
 from agent.owner import trusting
 from agent.owner.link import DeviceLink
+from agent.wire import envelope
+from agent.wire.identities import parse_public_key
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, RequesterEntry, TrustBundle, TrustDiff, diff
 
 __all__ = ["trust"]
@@ -41,6 +44,7 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
 
     They may ask, never take.  Compare the key with what the root publishes on paper or on its own pages.
     """
+    parse_public_key(key)
     keys = load_keys(folder)
     if not sure:
         click.confirm(f"Let those for whom {key} vouches ask you for footage?", abort=True, err=True)
@@ -77,12 +81,12 @@ def remove_root(key: str, folder: Path, device: Path, as_json: bool) -> None:
 def bundle(file: Path, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     """Give the device the signed bundle FILE, after showing what it changes."""
     keys = load_keys(folder)
-    data = files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES)
+    data = _read_bundle(file)
     with DeviceLink(device) as link:
         offered, change = trusting.bundle_change(link, keys, data)
     if not as_json:
         _say_change(offered, change)
-    if not sure:
+    if not sure and change != diff(None, None):
         click.confirm("Let the device use it?", abort=True, err=True)
     with DeviceLink(device) as link:
         trusting.offer_bundle(link, keys, data)
@@ -101,7 +105,7 @@ def show_diff(file: Path, folder: Path, device: Path, as_json: bool) -> None:
     """Show what the signed bundle FILE would change, and change nothing."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        offered, change = trusting.bundle_change(link, keys, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES))
+        offered, change = trusting.bundle_change(link, keys, _read_bundle(file))
     if as_json:
         emit_json(_change_document(offered, change))
         return
@@ -145,6 +149,18 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
     for root in trusted.unconfirmed:
         click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
         click.echo("    The device trusts it, this machine was never told to.  If you know it: trust add-root KEY.")
+
+
+def _read_bundle(file: Path) -> bytes:
+    """Raises `ConfigurationError` for what is no signed message at all: another file was meant."""
+    try:
+        data = files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES)
+        envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+    except FormatError as error:
+        raise ConfigurationError(
+            f"{file} is no signed bundle.  {error.message}", remedy="Give the file that the root signed: bundle.dsse."
+        ) from error
+    return data
 
 
 def _say_change(offered: TrustBundle, change: TrustDiff) -> None:

@@ -103,7 +103,7 @@ def request(
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
     """Take REQUEST back.  Answers that are on their way are refused from now on."""
     who = Requester.open(folder)
-    signed = saying.withdraw(who, request_id, reason)
+    signed = saying.withdraw(who, _the_request(who, request_id), reason)
     _publish(who, signed, timeout, broker)
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
@@ -125,6 +125,7 @@ def deleted(
     there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.
     """
     who = Requester.open(folder)
+    request_id = _the_request(who, request_id)
     held = list(answers_to(folder, who.asked(request_id).envelope))
     if held and not remove:
         raise ConfigurationError(
@@ -167,6 +168,23 @@ def bulletin(
     signed = saying.make_bulletin(who, title, description, not_after_s=until_s, area=area, audience=audience)
     _publish(who, signed, timeout, broker)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)
+
+
+def _the_request(who: Requester, beginning: str) -> str:
+    """The id of ours that `beginning` begins.  Raises `ConfigurationError`, naming those there are."""
+    there = sorted(who.request_ids())
+    found = [name for name in there if beginning and name.startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    if not there:
+        raise ConfigurationError(
+            f"{who.folder} has asked for nothing yet.", remedy="Ask first: doorward requester request"
+        )
+    shown = "".join(f"\n    {name}" for name in found or there)
+    raise ConfigurationError(
+        f"'{beginning}' begins {len(found) or 'none'} of the requests in {who.folder}.",
+        remedy=f"Name one by the beginning of its id:{shown}",
+    )
 
 
 def _area(circle: str | None, polygon: Path | None) -> Area:

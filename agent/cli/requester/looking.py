@@ -84,8 +84,10 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
         return found[0]
     if beginning is not None and not found:
         raise ConfigurationError(
-            f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: 'doorward requester receive'."
+            f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: doorward requester receive"
         )
+    if not found:
+        raise ConfigurationError("Nothing has come yet.", remedy="Receive it first: doorward requester receive")
     shown = "".join(f"\n    {each}" for each in found)
     raise ConfigurationError(
         f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{shown}"
