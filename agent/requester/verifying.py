@@ -212,7 +212,7 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.said = f"“{approver}” signed the approval. It names this request, this reply key and each file."
         words.prove("Owner's public key", key)
         words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
-        seconder = reading.seconded(manifest, enrolment)
+        seconder = reading.seconded(manifest, enrolment, asked.request)
         if seconder is not None:
             words.said += f" It takes two owners: “{seconder}” signed that they approve the same."
             words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.seconding or ""))

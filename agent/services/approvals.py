@@ -77,14 +77,14 @@ class Approvals:
     def approve(self, approval: Approval, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
         """Check it; and then let it count, or have it wait for another owner where it takes two."""
         with self._requests.deciding():
-            stored = self._approvable(approval)
+            stored = self._approvable(approval, approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
             raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
         released = self._released(approval, headers, stored)
         if enrolment.approvals_needed == 1:
             return self._share(_Yes(approval, said, approval), released, enrolment)
         with self._acting.once(approval, enrolment):
-            stored = self._approvable(approval)
+            stored = self._approvable(approval, approval)
             self._journal.put(first_approval_of(stored.id), packed(said.data, headers))
             return self._requests.advance(stored, Cause.HALF, segments=len(approval.segments), **said.fields)
 
@@ -101,7 +101,7 @@ class Approvals:
         if first.by == said.by:
             raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
         with self._requests.deciding():
-            stored = self._approvable(first.statement)
+            stored = self._approvable(first.statement, seconding)
         released = self._released(first.statement, headers, stored)
         # Where one is enough by now, the second yes lets the first count and is no part of the proof.
         second = said if enrolment.approvals_needed > 1 else None
@@ -123,7 +123,7 @@ class Approvals:
                 raise
 
     def _seal(self, yes: _Yes, released: tuple[Released, ...], making: Making, disclosure: str) -> Verdict:
-        stored = self._approvable(yes.approval)
+        stored = self._approvable(yes.approval, yes.acting)
         self._keeping.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
         verdict = self._requests.advance(
@@ -186,21 +186,22 @@ class Approvals:
         """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
         return self._requests.waits_s(stored)
 
-    def _approvable(self, approval: Approval) -> StoredRequest:
+    def _approvable(self, approval: Approval, acting: OwnerStatement) -> StoredRequest:
         """The request it names, if it can be approved now.
 
-        Expiry is judged by the owner's clock, which is a better one, and so are the other limits of time where nobody
-        has judged them yet; trust as it is now: a revocation counts at once.
+        Expiry is judged by the clock of the owner who is `acting`, which is a better one, and so are the other limits
+        of time where nobody has judged them yet; trust as it is now: a revocation counts at once.
         """
         stored = self._requests.named(approval.request)
         step(stored.state, Cause.APPROVED)
-        if approval.owner_time_ms // _MS_PER_S > stored.not_after_s:
+        at_s = acting.owner_time_ms // _MS_PER_S
+        if at_s > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
         if not self._requests.still_trusted(stored):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
             )
-        over = self._requests.over_limit(stored, approval.owner_time_ms // _MS_PER_S)
+        over = self._requests.over_limit(stored, at_s)
         if over is not None:
             raise RequestError(
                 f"Nobody may ask this: {over.value}.", remedy="The device could not judge it when it came. Deny it."

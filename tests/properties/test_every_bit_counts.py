@@ -144,7 +144,7 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
         ),
         "second approval in a disclosure": (
             (manifest.seconding or "").encode(),
-            lambda data: seconded(msgspec.structs.replace(manifest, seconding=told(data)), owners),
+            lambda data: seconded(msgspec.structs.replace(manifest, seconding=told(data)), owners, asked),
         ),
         "enrolment in a disclosure": (
             # The first: a later one may be signed by an owner of the one before, whom only the device vouches for.

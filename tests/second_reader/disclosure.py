@@ -32,10 +32,11 @@ def read_disclosure(
     refuse_unless(approval["device"] == device, "another device")
     refuse_unless(approval["request"] == manifest["request"] == _sha256(request_payload), "another request")
     refuse_unless(approval["reply"] == request["reply"], "another reply key")
+    refuse_unless(approval["owner_time_ms"] // 1000 <= request["not_after"], "signed when it was over")
 
     if owners.get("approvals_needed", 1) == 2:
         refuse_unless("seconding" in manifest, "one of two")
-        _check_seconded(manifest, signers, payload)
+        _check_seconded(manifest, signers, payload, request["not_after"])
 
     # the ledger says so too
     head = ledger.checkpoint(manifest["ledger"]["checkpoint"], device)
@@ -82,7 +83,7 @@ def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes) -> None:
+def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:
     """Where two are needed, another approver signed that they agree."""
     envelope = manifest["seconding"].encode()
     payload = open_envelope(envelope, "seconding", signers, limit=6 << 20)
@@ -91,6 +92,7 @@ def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approva
     refuse_unless((found["request"], found["approval"]) == (manifest["request"], _sha256(approval)), "another approval")
     first, second = (_signer(each) for each in (manifest["approval"].encode(), envelope))
     refuse_unless(first != second, "the same approver twice")
+    refuse_unless(found["owner_time_ms"] // 1000 <= not_after, "signed when it was over")
 
 
 def _check_told(manifest: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:

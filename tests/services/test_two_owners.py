@@ -10,6 +10,7 @@ import pytest
 
 from agent.core.consent import State
 from agent.core.disclosure import read_manifest
+from agent.core.timebase import ClockQuality
 from agent.core.vault.age.opening import open_bytes
 from agent.errors import RequestError
 from agent.wire import envelope
@@ -18,7 +19,7 @@ from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Refusal, Seconding
 from tests import custodians
-from tests.custodians import APPROVER, REPLY_IDENTITY, Door, sha256_of, stated
+from tests.custodians import APPROVER, NOW_S, REPLY_IDENTITY, Door, sha256_of, stated
 
 BO = private_key_from_seed(b"b" * 32)
 
@@ -66,6 +67,29 @@ def test_another_owners_yes_to_the_same_sends_exactly_that(door: Door) -> None:
     assert b'"seconding"' in manifest.payload
     assert len(sent) == 2
     assert door.entries()[-2]["subject"] == sha256_of(approval)
+
+
+@pytest.mark.parametrize("quality", [ClockQuality.SYNCED, ClockQuality.UNKNOWN], ids=lambda quality: quality.value)
+def test_the_second_owners_clock_is_asked_as_well(door: Door, quality: ClockQuality) -> None:
+    asked = door.ask()
+    approval = first_of(door, asked)
+    door.clock.quality = quality
+    with pytest.raises(RequestError, match="time to answer this request is over"):
+        door.obey(seconding(asked, approval, owner_time_ms=(asked.not_after_s + 1) * 1000), by=BO)
+    assert door.state(asked) is State.HALF
+    assert (door.outgoing(), door.outbox.objects) == ([], {})
+    last = seconding(asked, approval, owner_time_ms=asked.not_after_s * 1000 + 999)
+    assert door.obey(last, by=BO).state is State.APPROVED
+
+
+def test_the_second_owners_clock_judges_what_the_device_could_not(door: Door) -> None:
+    door.clock.quality = ClockQuality.UNKNOWN
+    asked = door.ask(not_after_s=NOW_S + 29 * 86_400)
+    approval = first_of(door, asked)
+    a_day_back = (NOW_S - 2 * 86_400) * 1000
+    with pytest.raises(RequestError, match="window in the future"):
+        door.obey(seconding(asked, approval, owner_time_ms=a_day_back), by=BO)
+    assert door.state(asked) is State.HALF
 
 
 def test_nobody_seconds_themselves(door: Door) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from agent.core.disclosure.releasing import stored_file
 from agent.core.ledger.checkpoint import open_checkpoint
@@ -36,6 +37,7 @@ from agent.wire.statements import (
     STATEMENT_LIMIT_BYTES,
     Approval,
     Enrolment,
+    OwnerStatement,
     SealedItem,
     Seconding,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "require_within_window",
     "seconded",
 ]
+
+_MS_PER_S: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> 
     enrolment = enrolled(manifest)
     approval, approver = owner_said(manifest, enrolment)
     require_approves(approval, request, request_sha256)
-    seconder = seconded(manifest, enrolment)
+    seconder = seconded(manifest, enrolment, request)
     require_ledgered(manifest, request)
     items = tuple(items_of(manifest, approval))
     require_within_window(items, request)
@@ -147,7 +151,7 @@ def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Appr
     return approval, enrolment.name_of(opened.key_id)
 
 
-def seconded(manifest: DisclosureManifest, enrolment: Enrolment) -> str | None:
+def seconded(manifest: DisclosureManifest, enrolment: Enrolment, request: FootageRequest) -> str | None:
     """The name of the second owner who approved the same; None where one is enough."""
     if enrolment.approvals_needed == 1:
         if manifest.seconding is not None:
@@ -167,6 +171,7 @@ def seconded(manifest: DisclosureManifest, enrolment: Enrolment) -> str | None:
         hashlib.sha256(first.payload).hexdigest(),
     ):
         raise FormatError("The second owner's approval in this disclosure is for something else.")
+    _require_in_time(second, request)
     return enrolment.name_of(opened.key_id)
 
 
@@ -192,11 +197,18 @@ def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> N
 def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
     if approval.request != request_sha256 or approval.reply != request.reply:
         raise FormatError("The owner's approval in this disclosure is for another request.")
+    _require_in_time(approval, request)
     window = Window.of_seconds(request.from_s, request.to_s)
     if any(gap.from_ms < window.from_ms or gap.to_ms > window.to_ms for gap in approval.gaps or ()):
         raise FormatError("The owner's approval in this disclosure speaks of time outside the requested window.")
     if not all(window.overlaps(clip.from_ms, clip.to_ms) for clip in approval.clips or ()):
         raise FormatError("The owner's approval in this disclosure tells of clips outside the requested window.")
+
+
+def _require_in_time(said: OwnerStatement, request: FootageRequest) -> None:
+    """Whether it was still time to answer, by the clock of the owner who signed it."""
+    if said.owner_time_ms // _MS_PER_S > request.not_after_s:
+        raise FormatError("An owner's approval in this disclosure was signed when the request was over.")
 
 
 def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]:
