@@ -28,9 +28,9 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
 
-test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (BROWSER=firefox; half an hour)
+test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (half an hour)
 	@sh scripts/system-packages.sh test-browser
-	@DOORWARD_BROWSER=all DOORWARD_BROWSER_KIND=$(or $(BROWSER),chromium) $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
+	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web $(ARGS)
 
 test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
 	@$(PYTHON) scripts/set_up.py home-assistant

@@ -21,11 +21,7 @@ BROWSERS = {
 }
 
 
-KIND = os.environ.get("DOORWARD_BROWSER_KIND", "chromium")
-"""Which one drives all that does not name one: `make test-browser BROWSER=firefox`."""
-
-
-def require_browser(kind: str = KIND) -> None:
+def require_browser(kind: str = "chromium") -> None:
     """Skip, and say what is missing."""
     if BROWSERS[kind] is None:
         pytest.skip(f"no {kind} here: apt-get install {'firefox-esr' if kind == 'firefox' else kind}")
@@ -47,7 +43,7 @@ class Browser:
     """
 
     def __init__(
-        self, home: Path, authority: bytes | None = None, *, kind: str = KIND, timeout_ms: int = 20_000
+        self, home: Path, authority: bytes | None = None, *, kind: str = "chromium", timeout_ms: int = 20_000
     ) -> None:
         require_browser(kind)
         self.trusts = kind == "chromium" and authority is not None and _install(home, authority)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import KIND, require_all
+from tests.browser.browser import require_all
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 from tests.browser.looking import Looking
@@ -28,15 +28,11 @@ def home(all_of_it: None, tmp_path: Path, footage: Path) -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
     """Of every page, to be looked at."""
-    folder = (
-        Path(__file__).resolve().parents[2] / "build" / ("screenshots" if KIND == "chromium" else f"screenshots-{KIND}")
-    )
+    folder = Path(__file__).resolve().parents[2] / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope="session")
 def looking(screenshots: Path) -> Looking:
-    if KIND != "chromium":
-        pytest.skip("pages are looked at in Chromium, which can be told to be dark")
     return Looking(screenshots)

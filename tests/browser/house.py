@@ -16,7 +16,7 @@ from agent.ports import CameraEnd, Microphone
 from agent.roles.solo import Solo
 from agent.wire.control import Frame
 from demo.ringing import RingingCamera
-from tests.browser.browser import KIND, Browser
+from tests.browser.browser import Browser
 from tests.scenarios.street import NO_CAMERA, Street, a_street, probe_seconds
 
 PASSPHRASE = "correct horse battery"
@@ -280,7 +280,7 @@ def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[Hous
 
 
 @contextmanager
-def phones(house: House, folder: Path, kind: str = KIND) -> Iterator[Phones]:
+def phones(house: House, folder: Path, kind: str = "chromium") -> Iterator[Phones]:
     home = folder / "home"
     home.mkdir(exist_ok=True)
     with Browser(home, house.authority, kind=kind) as browser:

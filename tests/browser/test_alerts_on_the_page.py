@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import KIND
 from tests.browser.house import a_house, phones
 from tests.browser.looking import Looking
 from tests.receivers import NtfyServer, Receiver
@@ -65,7 +64,6 @@ def test_a_test_reaches_the_phone_and_quiet_hours_are_set_and_given_back(tmp_pat
         assert people.browser.troubles("ana") == []
 
 
-@pytest.mark.skipif(KIND != "chromium", reason="only Chromium can be handed a push message")
 def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_no_more_than_a_nudge(
     tmp_path: Path,
 ) -> None:
