@@ -65,8 +65,8 @@ class RtspCamera:
     ) -> None:
         if masked:
             raise ConfigurationError(
-                "Privacy zones cannot be burned into a network camera's stream, which is kept as it comes.",
-                remedy="Set the privacy mask in the camera itself, or make the zone an 'exclude' zone.",
+                "A network camera's stream is kept as it comes, so no privacy mask can be burned into it.",
+                remedy="Set the mask in the camera itself, or make the zone an 'exclude' zone.",
             )
         self._url, self._luma_url = url, luma_url
         self._stall_s = stall_s

@@ -154,7 +154,7 @@ class Bundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def load_fleet(path: Path) -> tuple[Fleet, str | None]:
     """The fleet and its broker's authority.  Raises `ConfigurationError` that names file, line and key."""
-    text = read_text(path)
+    text = read_text(path, "Give the path of a fleet file: copy config/fleet.example.toml, which documents every key.")
     fleet = convert(text, path, Fleet, _contradictions)
     if fleet.broker is None:
         return fleet, None

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from agent.config.settings import Configuration, Position, PrivateHours, Weekday, Zone, ZoneKind
+from agent.config.settings import (
+    Configuration,
+    Position,
+    PrivateHours,
+    Weekday,
+    Zone,
+    ZoneKind,
+    household_contradictions,
+)
 from agent.wire.statements import Settings
 
 __all__ = ["exceeded", "overlaid", "sources"]
@@ -45,14 +53,18 @@ def overlaid(configuration: Configuration, settings: Settings | None) -> Configu
     return replace(configuration, device=device, motion=motion, vault=vault, alerts=alerts, privacy=privacy)
 
 
-def exceeded(configuration: Configuration, settings: Settings) -> str | None:
-    """Which key of the file bounds `settings`, and at what; None when they are within."""
+def exceeded(configuration: Configuration, settings: Settings) -> tuple[str, str] | None:
+    """(message, remedy) when the file does not allow `settings`: over a bound of it, or not with its camera."""
     vault = configuration.vault
-    if settings.max_bytes is not None and settings.max_bytes > vault.max_bytes:
-        return f"vault.max_bytes = {vault.max_bytes}"
-    if settings.max_age_days is not None and settings.max_age_days > vault.max_age_days:
-        return f"vault.max_age_days = {vault.max_age_days}"
-    return None
+    for key, wanted, most in (
+        ("max_bytes", settings.max_bytes, vault.max_bytes),
+        ("max_age_days", settings.max_age_days, vault.max_age_days),
+    ):
+        if wanted is not None and wanted > most:
+            message = f"The doorbell's configuration allows at most vault.{key} = {most}."
+            return message, "Set less, or have its operator raise it."
+    found = next(household_contradictions(overlaid(configuration, settings)), None)
+    return None if found is None else (found.message[0].upper() + found.message[1:], found.remedy)
 
 
 def sources(settings: Settings | None) -> dict[str, bool]:

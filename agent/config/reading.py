@@ -34,8 +34,12 @@ _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _NESTED = re.compile(r"(?:[\[{]\s*){50}")
+_TWICE = re.compile(r"Cannot overwrite a value|Cannot declare .* twice")
 _ENDLESS = re.compile(r"\d[\d_]{4000}")
 """A number longer than Python turns into one (`sys.int_info.default_max_str_digits`)."""
+
+
+_ABSENT = "Give its path with --config, or copy config/doorward.toml there."
 
 
 def load(path: Path) -> Configuration:
@@ -43,25 +47,23 @@ def load(path: Path) -> Configuration:
     return parse(read_text(path), path)
 
 
-def read_text(path: Path) -> str:
-    """The file's text, within bounds.  Raises `ConfigurationError`."""
+def read_text(path: Path, absent: str = _ABSENT) -> str:
+    """The file's text, within bounds.  Raises `ConfigurationError`, with the remedy `absent` if there is none."""
     try:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigurationError(
-            f"The configuration {path} cannot be read: {reason}.",
-            remedy="Give its path with --config, or copy config/doorward.toml there.",
-        ) from error
+        remedy = "Use sudo, or be its owner." if isinstance(error, PermissionError) else absent
+        raise ConfigurationError(f"The configuration {path} cannot be read: {reason}.", remedy=remedy) from error
     if len(data) > _MAX_BYTES:
         before = data[:_MAX_BYTES].decode(errors="replace")
         line = before.count("\n") + 1
         remedy = "Check that it is the right file."
         raise placed(path, line, Places(before).key(line), "here the file passes 1 MiB.", remedy)
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode()
+        before = error.object[: error.start].decode()
         line = before.count("\n") + 1
         raise not_utf8(path, line, Places(before).key(line)) from error
 
@@ -78,6 +80,10 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: Contradic
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         line = _line_of(error, text)
+        if _TWICE.match(str(error)) and places.line(places.key(line)) < line:
+            key = places.key(line)
+            message = f"this is given twice, first in line {places.line(key)}."
+            raise placed(source, line, key, message, "Keep one of the two.") from error
         remedy = "Compare the line with config/doorward.toml: text stands in quotes, a list in [ ], a comment after #."
         raise placed(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
     try:
@@ -146,9 +152,26 @@ def explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str
     if missing := _MISSING.fullmatch(said):
         absent = (*key, missing[1])
         return absent, "this key is missing.", f"Add it; it is {_wanted(_type_at(absent, whole))}."
-    value = _value_at(tables, key)
-    shown = f"{_short(value)} does not fit." if isinstance(value, str | int | float) else "this value does not fit."
-    return key, shown, f"Give {_wanted(_type_at(key, whole))}."
+    value, kind = _value_at(tables, key), _type_at(key, whole)
+    shown = "this value" if _is_secret(value, kind) or not isinstance(value, str | int | float) else _short(value)
+    return key, f"{shown} does not fit.", f"Give {_wanted(kind)}."
+
+
+def _is_secret(value: object, kind: Any) -> bool:
+    """Whether `value` may hold a password: for what should stand there, or for being an address itself."""
+    return _bears_secret(kind) or (isinstance(value, str) and ("://" in value or "@" in value))
+
+
+@functools.cache
+def _bears_secret(kind: Any) -> bool:
+    kind = _bare(kind, keep_meta=True)
+    if any((meta.extra or {}).get("secret") for meta in _metas(kind)):
+        return True
+    kind = _bare(kind)
+    inner = typing.get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        inner = tuple(_hints(kind).values())
+    return any(_bears_secret(each) for each in inner if each is not ...)
 
 
 def _suggestion(name: str, section: Any) -> str:
@@ -197,10 +220,13 @@ def _bare(kind: Any, *, keep_meta: bool = False) -> Any:
     return kind
 
 
+def _metas(kind: Any) -> list[msgspec.Meta]:
+    return [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, msgspec.Meta)]
+
+
 def _wanted(kind: Any) -> str:
     """What a person should write there: "a whole number from 1 to 60"."""
-    metas = [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, msgspec.Meta)]
-    meta = metas[0] if metas else msgspec.Meta()
+    meta = next(iter(_metas(kind)), msgspec.Meta())
     kind = _bare(kind)
     if meta.description:
         return meta.description

@@ -57,7 +57,11 @@ __all__ = [
     "Zone",
     "ZoneKind",
     "contradictions",
+    "household_contradictions",
 ]
+
+SECRET = {"secret": True}
+"""What marks a type whose value no error may show (`Meta.extra`)."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -109,6 +113,7 @@ Url = Annotated[
         max_length=500,
         pattern=r"^rtsps?://[^\x00-\x20\x7f]+$",
         description="an rtsp:// address in quotes",
+        extra=SECRET,
     ),
 ]
 
@@ -284,6 +289,7 @@ class AlertChannel(Section, frozen=True, kw_only=True):
             max_length=1000,
             pattern=r"^[A-Za-z]+://[^\x00-\x20\x7f]+$",
             description="an Apprise address in quotes",
+            extra=SECRET,
         ),
     ]
     kinds: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
@@ -314,7 +320,7 @@ class HomeAssistant(Section, frozen=True, kw_only=True):
     ]
     port: Annotated[int, Meta(ge=1, le=65_535)] = 1883
     user: Annotated[str, Meta(max_length=200)] = ""
-    password: Annotated[str, Meta(max_length=200)] = ""
+    password: Annotated[str, Meta(max_length=200, extra=SECRET)] = ""
     ca: Path | None = None
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "homeassistant"
 
@@ -421,6 +427,7 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
             'Set kind = "alsa" and give the microphone\'s device.',
         )
     yield from _zones(configuration.motion)
+    yield from household_contradictions(configuration)
     yield from _clips(configuration.clips, configuration.camera)
     if configuration.clips.keep is not Keep.ALL and configuration.opinion.use is OpinionUse.OFF:
         yield Contradiction(
@@ -443,6 +450,24 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
         yield Contradiction(("metrics", "socket"), "metrics have no place to be read.", "Give socket or port.")
     if configuration.alerts is not None:
         yield from _alerts(configuration.alerts)
+
+
+def household_contradictions(configuration: Configuration) -> Iterator[Contradiction]:
+    """Those that what an owner sets can bring about, too."""
+    for number, zone in enumerate(configuration.motion.zones):
+        if zone.kind is ZoneKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
+            yield Contradiction(
+                ("motion", "zones", number, "kind"),
+                "a network camera's stream is kept as it comes, so no privacy mask can be burned into it.",
+                "Set the mask in the camera itself, or make the zone an 'exclude' zone.",
+            )
+    for number, hours in enumerate(configuration.privacy.hours):
+        if hours.begins == hours.ends:
+            yield Contradiction(
+                ("privacy", "hours", number, "ends"),
+                f"private hours from {hours.begins} to {hours.ends} would be no time or all day.",
+                "Let them end at another time. A whole day is two: 00:00 to 12:00, and 12:00 to 00:00.",
+            )
 
 
 def _camera(camera: Camera) -> Iterator[Contradiction]:

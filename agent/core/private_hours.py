@@ -1,7 +1,8 @@
 """Decides whether now is a private hour: a time of the week at which the household wants no camera.
 
 - Hours are of the device's local day.  Those that end before they begin end on the next day, and belong to the day they
-  begin on.  Hours that begin and end at the same minute are the whole day.
+  begin on.  Nobody may set hours that begin and end at the same minute;
+  those that stand from before are the whole day.
 - They go by the device's clock, also while nobody vouches for it: to film in a private hour is worse than to miss one
   that is not.  Whoever needs darkness whatever the clock says has the privacy switch.
 """

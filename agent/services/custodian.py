@@ -25,7 +25,7 @@ from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Acting
-from agent.services.owner_settings import OwnerSettings
+from agent.services.owner_settings import Exceeded, OwnerSettings
 from agent.services.requests import Requests
 from agent.services.sealing_up import SealingUp
 from agent.services.statements import Statements
@@ -34,7 +34,6 @@ from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
-from agent.wire.statements import Settings
 
 __all__ = ["Custodian", "CustodianPorts"]
 
@@ -68,7 +67,7 @@ class Custodian:
         broker_name: str | None = None,
         *,
         held_bytes: int,
-        exceeded: Callable[[Settings], str | None] = lambda _settings: None,
+        exceeded: Exceeded = lambda _settings: None,
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
         device, marks = public_key_of(device_key), CaseMarks.of_device(device_key, case_work)

@@ -20,15 +20,15 @@ from agent.services.ledger import Ledger
 from agent.wire import envelope, strictjson
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
-__all__ = ["OwnerSettings"]
+__all__ = ["Exceeded", "OwnerSettings"]
 
 _NAME: Final = "settings"
 
-Exceeded = Callable[[Settings], str | None]
+Exceeded = Callable[[Settings], tuple[str, str] | None]
 
 
 class OwnerSettings:
-    """`exceeded` names the bound of the file that settings go beyond.  `changed` is told after each change."""
+    """`exceeded` says (message, remedy) why the file does not allow settings.  `changed` is told after each change."""
 
     def __init__(self, decisions: Decisions, journal: Journal, ledger: Ledger, exceeded: Exceeded) -> None:
         self._decisions = decisions
@@ -65,12 +65,8 @@ class OwnerSettings:
         """Within the caller's decision.  Raises `RequestError`."""
         if settings.previous != self.sha256:
             raise RequestError("Somebody has changed the settings meanwhile.", remedy="Look at them again.")
-        bound = self._exceeded(settings)
-        if bound is not None:
-            raise RequestError(
-                f"The doorbell's configuration allows at most {bound}.",
-                remedy="Set less, or have its operator raise it.",
-            )
+        if refusal := self._exceeded(settings):
+            raise RequestError(refusal[0], remedy=refusal[1])
         self._ledger.write(EntryKind.CONFIGURATION_CHANGED, **fields)
         self._journal.put(_NAME, data)
         self._decisions.after(self.changed)

@@ -84,7 +84,21 @@ WRONG = {
         "Give at least 13",
     ),
     "an unfinished text": ("[device]\nname = 'x", 2, "device.name", "text stands in quotes"),
-    "a key given twice": ("[log]\nlevel='info'\nlevel='info'", 3, "log.level", "Compare the line"),
+    "a key given twice": ("[log]\nlevel='info'\nlevel='info'", 3, "log.level", "Keep one of the two."),
+    "a section given twice": ("[log]\nlevel='info'\n[log]\nformat='json'", 3, "log", "Keep one of the two."),
+    "a mask on a stream that is kept as it comes": (
+        "[camera]\nkind='rtsp'\nurl='rtsp://a/b'\n"
+        "[[motion.zones]]\nname='a'\nkind='privacy'\ncorners=[[0,0],[1,0],[1,1]]",
+        6,
+        "motion.zones[1].kind",
+        "Set the mask in the camera itself",
+    ),
+    "private hours that end as they begin": (
+        "[[privacy.hours]]\nbegins='10:00'\nends='10:00'",
+        3,
+        "privacy.hours[1].ends",
+        "A whole day is two: 00:00 to 12:00, and 12:00 to 00:00.",
+    ),
     "an unfinished list": ("[camera]\nsize = [1, 2\n\n", 2, "camera.size", "Compare the line"),
     "brackets without end": ("[camera]\nsize = " + "[" * 5000, 2, "camera.size", "Compare the line"),
 }
@@ -110,6 +124,20 @@ def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
         load(path)
 
 
+def test_what_stands_twice_is_told_with_both_lines() -> None:
+    with pytest.raises(ConfigurationError, match=r"line 4, camera\.fps: this is given twice, first in line 2\."):
+        parse("[camera]\nfps = 3\nsize = [640, 480]\nfps = 4\n[log]\n", SOURCE)
+
+
+def test_a_mark_that_editors_put_in_front_of_utf8_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_bytes(b"\xef\xbb\xbf[camera]\nfps = 7\n")
+    assert load(path).camera.fps == 7
+    path.write_bytes(b"\xef\xbb\xbf[device]\nname = '\xff'\n")
+    with pytest.raises(ConfigurationError, match=r"line 2, device\.name: this line is not UTF-8"):
+        load(path)
+
+
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "doorward.toml"
     path.write_bytes(b"[camera]\nfps = 3\n#" + b"#" * (1 << 21))
@@ -120,12 +148,11 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("[camera]\nfps = 3\nsize = [640, 480]\nfps = 4\n[log]\n", "line 4, camera.fps"),
         ("[camera]\nfps = 3\nquality = " + "9" * 5000 + "\n[log]\n", "line 3, camera.quality"),
         ("[camera]\nfps = 3\nsize = " + "[" * 5000 + "\n[log]\n", "line 3, camera.size"),
         ("[camera]\nfps = 3\n[device]\nname = '''a\n[log]\n", "line 5, device.name"),
     ],
-    ids=["twice", "an endless number", "a bottomless list", "an open string"],
+    ids=["an endless number", "a bottomless list", "an open string"],
 )
 def test_what_is_no_toml_is_told_where_it_begins_to_be_none(text: str, place: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(f"{SOURCE}, {place}: this is not TOML")):

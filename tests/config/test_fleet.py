@@ -169,6 +169,11 @@ def test_a_private_key_beside_the_authority_goes_into_no_bundle(folder: Path) ->
         load_fleet(folder / "fleet.toml")
 
 
+def test_a_missing_fleet_file_says_where_to_get_one(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nope\.toml cannot be read.*copy config/fleet\.example\.toml"):
+        load_fleet(folder / "nope.toml")
+
+
 def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path) -> None:
     (folder / "broker.pem").unlink()
     with pytest.raises(ConfigurationError, match=r"fleet\.toml, line \d+, broker\.ca: .*broker\.pem cannot be read"):

@@ -36,3 +36,9 @@ def test_every_hour_lasts_as_long_as_it_says(days: frozenset[int], begins: int, 
 
 def test_without_hours_nothing_is_private() -> None:
     assert not is_private([], MONDAY, 0)
+
+
+def test_a_whole_day_is_two_spans_without_a_gap() -> None:
+    day = [PrivateHours(frozenset({SATURDAY}), 0, 720), PrivateHours(frozenset({SATURDAY}), 720, 0)]
+    minutes = [sum(is_private(day, each, minute) for minute in range(1440)) for each in (4, SATURDAY, SUNDAY)]
+    assert minutes == [0, 1440, 0]

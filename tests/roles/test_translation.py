@@ -80,5 +80,5 @@ def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
 def test_a_network_cameras_stream_is_not_decoded_so_privacy_zones_are_refused_for_it() -> None:
     camera = Camera(kind=CameraKind.RTSP, url="rtsp://127.0.0.1/a")
     motion = Motion(zones=(Zone(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY),))
-    with pytest.raises(ConfigurationError, match="Privacy zones"):
+    with pytest.raises(ConfigurationError, match="no privacy mask"):
         translation.camera(Configuration(camera=camera, motion=motion))

@@ -163,7 +163,8 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     def recorder() -> str:
         return str(apart.status()["recorder"]["state"])  # type: ignore[index]
 
-    always = (PrivateHours(days=tuple(range(7)), begins_minute=0, ends_minute=0),)
+    days, noon = tuple(range(7)), 720
+    always = tuple(PrivateHours(days=days, begins_minute=begins, ends_minute=noon - begins) for begins in (0, noon))
     with street.owners_link() as link:
         change_settings(link, street.owner, {"private": always, "max_age_days": 7})
     until(lambda: recorder() == "privacy", "the private hour to close the camera")

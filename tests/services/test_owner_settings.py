@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.config import Configuration, overlaid, sources
-from agent.config.settings import Alerts, Vault
+from agent.config.settings import Alerts, Camera, CameraKind, Vault
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
 from agent.wire.area import Point
@@ -56,6 +58,20 @@ def test_two_owners_do_not_undo_each_other_unseen(door: Door) -> None:
 def test_nothing_goes_beyond_what_the_file_allows(door: Door, changes: dict[str, int]) -> None:
     before = door.kinds()
     with pytest.raises(RequestError, match="allows at most vault"):
+        door.obey(Settings(**stated(), **changes))
+    assert door.kinds() == before
+    assert door.custodian.settings.current is None
+
+
+MASKED = {"zones": (ZONE,)}
+ENDLESS = {"private": (PrivateHours(days=(5,), begins_minute=600, ends_minute=600),)}
+
+
+@pytest.mark.parametrize(("changes", "said"), [(MASKED, "no privacy mask"), (ENDLESS, "no time or all day")])
+def test_what_the_file_could_not_say_either_is_refused(door: Door, changes: dict[str, Any], said: str) -> None:
+    door.bounded_by = replace(FILE, camera=Camera(kind=CameraKind.RTSP, url="rtsp://192.168.1.20/stream"))
+    before = door.kinds()
+    with pytest.raises(RequestError, match=said):
         door.obey(Settings(**stated(), **changes))
     assert door.kinds() == before
     assert door.custodian.settings.current is None
