@@ -10,6 +10,7 @@ import msgspec
 
 from agent.adapters.state_folder import StateFolder
 from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.words import hours
 from agent.config import Configuration, load, overlaid, sources
 from agent.errors import NetworkError
 from agent.owner.link import DeviceLink
@@ -37,8 +38,10 @@ def show(config: Path, as_json: bool) -> None:
         emit_json({"file": config, "device_asked": answers, "settings": lines})
         return
     for line in lines:
-        where = f"set by an owner; the file says {line['file']}" if line["from"] == "owner" else f"from {config}"
-        click.echo(f"{line['key']:<20} {click.style(line['value'], bold=True)}  ({where})")
+        said = _said(in_force, line["key"])
+        owners = f"set by an owner; the file says {_said(file, line['key'])}"
+        where = owners if line["from"] == "owner" else f"from {config}"
+        click.echo(f"{line['key']:<20} {click.style(said, bold=True)}  ({where})")
     if not answers:
         click.echo(f"No device answers at {socket}: this is the file alone.", err=True)
 
@@ -61,9 +64,24 @@ def _line(key: str, is_owners: bool, in_force: Configuration, file: Configuratio
     }
 
 
-def _value(configuration: Configuration, key: str) -> str:
-    """As JSON; what is not set is a dash."""
+def _said(configuration: Configuration, key: str) -> str:
+    """As a person writes it: hours as hours, the rest as JSON."""
+    found = _found(configuration, key)
+    if found and key == "alerts.quiet":
+        return hours(*found)
+    if found and key == "privacy.hours":
+        return "; ".join(hours(each.begins, each.ends, [day.value for day in each.days]) for each in found)
+    return _value(configuration, key)
+
+
+def _found(configuration: Configuration, key: str) -> Any:
     found: Any = configuration
     for name in key.split("."):
         found = getattr(found, name, None)
+    return found
+
+
+def _value(configuration: Configuration, key: str) -> str:
+    """As JSON; what is not set is a dash."""
+    found = _found(configuration, key)
     return "-" if found is None else msgspec.json.encode(found, enc_hook=str).decode()

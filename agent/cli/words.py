@@ -15,6 +15,7 @@ __all__ = [
     "counted",
     "day",
     "duration",
+    "hours",
     "listed",
     "local_window",
     "opted_out",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 _MS_PER_S = 1000
+_WEEK = 7
 
 
 def plain(value: object) -> str:
@@ -57,6 +59,12 @@ def day(utc_ms: int) -> str:
 def clock(utc_ms: int) -> str:
     """`06:00:12`."""
     return f"{_moment(utc_ms):%H:%M:%S}"
+
+
+def hours(begins: str, ends: str, days: Sequence[str] = ()) -> str:
+    """`22:00–07:00`, `sat, sun 10:00–12:30`, `every day 10:00–12:30`."""
+    named = "every day " if len(days) == _WEEK else f"{', '.join(days)} " if days else ""
+    return f"{named}{begins}–{ends}"
 
 
 def window(from_ms: int, to_ms: int) -> str:

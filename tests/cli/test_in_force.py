@@ -16,13 +16,17 @@ from agent.wire.statements import Settings
 from tests.custodians import APPROVER, stated
 
 Tool = Callable[..., object]
+HOURS = (
+    '[[privacy.hours]]\ndays = ["sat"]\nbegins = "10:00"\nends = "12:00"\n'
+    '[[privacy.hours]]\nbegins = "22:00"\nends = "06:00"\n'
+)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
         path = Path(short)
-        (path / "doorward.toml").write_text(f'[device]\nstate_dir = "{path}"\n[vault]\nmax_age_days = 20\n')
+        (path / "doorward.toml").write_text(f'[device]\nstate_dir = "{path}"\n[vault]\nmax_age_days = 20\n{HOURS}')
         yield path
 
 
@@ -30,6 +34,7 @@ def test_while_no_device_runs_the_file_is_shown_and_said_to_be_alone(tool: Tool,
     done = tool("config", "show", "--config", folder / "doorward.toml")
     assert done.status == 0
     assert "vault.max_age_days   20  (from" in done.out
+    assert "privacy.hours        sat 10:00–12:00; every day 22:00–06:00  (from" in done.out
     assert "this is the file alone" in done.err
 
 

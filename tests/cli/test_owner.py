@@ -784,6 +784,9 @@ def test_settings_are_set_signed_added_to_and_put_back(door: Doorstep, tmp_path:
     first = door("settings", "--zones", zones, "--sensitivity", "1.5", "--quiet", "22:00-07:00", "--yes", "--json")
     assert json.loads(first.out)["zones"][0]["corners"] == [[0, 0], [10_000, 0], [10_000, 2_500]]
     second = json.loads(door("settings", "--private", "sat,sun@10:00-12:30", "--yes", "--json").out)
+    shown = door("settings").out
+    assert "quiet                22:00–07:00\n" in shown
+    assert "private              sat, sun 10:00–12:30\n" in shown
     assert second["sensitivity_percent"] == 150, "what was set before stays"
     assert second["private"] == [{"days": [5, 6], "begins_minute": 600, "ends_minute": 750}]
     assert "zones" not in json.loads(door("settings", "--reset", "zones", "--yes", "--json").out)
@@ -795,6 +798,7 @@ def test_settings_are_set_signed_added_to_and_put_back(door: Doorstep, tmp_path:
     [
         ("--quiet", "late"),
         ("--private", "someday@10:00-11:00"),
+        ("--private", "sat@10:00-10:00"),
         ("--position", "here"),
         ("--position", "91,5"),
         ("--position", "52,181"),
@@ -807,6 +811,69 @@ def test_a_setting_that_makes_no_sense_is_named_and_nothing_is_signed(door: Door
     assert done.status == 2
     assert option[1] in done.err
     assert door.device.settings is None
+
+
+MASK = 'name = "street"\nkind = "privacy"\ncorners = [[0, 0], [1, 0], [1, 0.25]]\n'
+
+
+def test_zones_are_read_as_the_configuration_writes_them(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--yes").status == 0
+    zones = tmp_path / "zones.toml"
+    zones.write_text(f"[[motion.zones]]\n{MASK}", encoding="utf-8-sig")
+    told = json.loads(door("settings", "--zones", zones, "--yes", "--json").out)
+    assert [(zone["name"], zone["kind"]) for zone in told["zones"]] == [("street", "privacy")]
+    zones.write_text("zones = []\n")
+    assert json.loads(door("settings", "--zones", zones, "--yes", "--json").out)["zones"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "remedy"),
+    [
+        ("", "line 1, motion.zones", "zones = [] for none at all"),
+        (f"[[motion.zone]]\n{MASK}", "line 1, motion.zone", "Did you mean 'zones'?"),
+        (f"[[zone]]\n{MASK}", "line 1, zone", "Did you mean 'zones'?"),
+        ("[motion]\nsensitivity = 2\nzones = []\n", "line 2, motion.sensitivity", "Known here: zones."),
+        ("[camera]\nfps = 3\n[motion]\nzones = []\n", "line 1, camera", "Known here: motion, zones."),
+        ("zones = []\n[motion]\nzones = []\n", "line 1, zones", "Write all of them there."),
+    ],
+)
+def test_a_file_without_zones_takes_none_away(
+    door: Doorstep, tmp_path: Path, text: str, place: str, remedy: str
+) -> None:
+    assert door("enrol", "--yes").status == 0
+    zones = tmp_path / "zones.toml"
+    zones.write_text(text)
+    done = door("settings", "--zones", zones, "--yes")
+    assert done.status == 2
+    assert f"{zones}, {place}: " in done.err
+    assert remedy in done.err
+    assert door.device.settings is None
+
+
+def test_whoever_is_about_to_lose_a_mask_is_asked_in_these_words(
+    door: Doorstep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert door("enrol", "--yes").status == 0
+    questions: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda question, **_: questions.append(question))
+    zones = tmp_path / "zones.toml"
+    zones.write_text(f"[[motion.zones]]\n{MASK}")
+    door("settings", "--zones", zones)
+    zones.write_text("zones = []")
+    door("settings", "--zones", zones, "--name", "Back", "--max-age-days", "7")
+    door("settings", "--zones", zones)
+    zones.write_text(f"[[motion.zones]]\n{MASK}")
+    door("settings", "--zones", zones)
+    door("settings", "--reset", "zones", "--reset", "name")
+    door("settings", "--name", "Front")
+    assert questions == [
+        "Set 1 zone (1 privacy mask); all zones and privacy masks of the configuration go?",
+        "Set max_age_days, name and 0 zones (0 privacy masks); 1 privacy mask goes: 'street'?",
+        "Set 0 zones (0 privacy masks)?",
+        "Set 1 zone (1 privacy mask)?",
+        "As the configuration says: name and zones; 1 privacy mask goes: 'street'?",
+        "Set name?",
+    ]
 
 
 def test_settings_that_no_owner_signed_are_not_built_upon(door: Doorstep) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import msgspec
+from msgspec import Meta
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.cli.words import counted, hours, listed, plain
 from agent.config import Weekday, Zone
+from agent.config.reading import convert, read_text
+from agent.config.settings import Contradiction, Section
 from agent.errors import ConfigurationError, FormatError
 from agent.owner.link import DeviceLink
 from agent.owner.setting import MATTER, change_settings, read_settings
@@ -36,7 +40,8 @@ _KEYS = {
 @click.option("--position", metavar="LAT,LON", help="Where it is, in degrees.  It never leaves the device.")
 @click.option("--sensitivity", type=click.FloatRange(0.1, 10), help="0.1 (dull) to 10 (keen).")
 @click.option("--zones", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="A TOML file of [[zones]] as in the configuration.")  # fmt: skip
+              help="A TOML file of [[motion.zones]], written as in the configuration and nothing else in it.  "
+                   "They take the place of all zones and privacy masks there are.")  # fmt: skip
 @click.option("--max-bytes", type=click.IntRange(min=10_000_000), help="How much to keep, within the file's bound.")
 @click.option("--max-age-days", type=click.IntRange(1, 3650), help="How long to keep, within the file's bound.")
 @click.option("--quiet", metavar="HH:MM-HH:MM", help="Quiet hours of the household.")
@@ -73,10 +78,37 @@ def settings(
             _show(read_settings(link), as_json)
         return
     if not sure:
-        click.confirm(f"Set {', '.join(sorted(changes))}?", abort=True, err=True)
+        with DeviceLink(device) as link:
+            before = read_settings(link)
+        click.confirm(_question(changes, before), abort=True, err=True)
     with DeviceLink(device) as link:
         now = change_settings(link, keys, changes)
     _show(now, as_json)
+
+
+def _question(changes: dict[str, Any], before: Settings | None) -> str:
+    """What is about to change; of zones also which masks go, for those hide somebody's window."""
+    zones = changes.get("zones")
+    words = [name for name, value in sorted(changes.items()) if value is not None and name != "zones"]
+    if zones is not None:
+        words.append(f"{counted(len(zones), 'zone')} ({counted(len(list(_masks(zones))), 'privacy mask')})")
+    question = [f"Set {listed(words)}"] if words else []
+    if again := [name for name, value in sorted(changes.items()) if value is None]:
+        question.append(f"{'as' if words else 'As'} the configuration says: {listed(again)}")
+    if "zones" in changes:
+        stood = None if before is None else before.zones
+        kept = {mask.corners for mask in _masks(zones or ())}
+        going = [f"'{plain(mask.name)}'" for mask in _masks(stood or ()) if mask.corners not in kept]
+        if going:
+            goes = "goes" if len(going) == 1 else "go"
+            question.append(f"{counted(len(going), 'privacy mask')} {goes}: {listed(going)}")
+        if stood is None and zones is not None:
+            question.append("all zones and privacy masks of the configuration go")
+    return "; ".join(question) + "?"
+
+
+def _masks(zones: tuple[DrawnZone, ...]) -> Iterator[DrawnZone]:
+    return (zone for zone in zones if zone.kind is ZoneKind.PRIVACY)
 
 
 def _show(now: Settings | None, as_json: bool) -> None:
@@ -88,7 +120,22 @@ def _show(now: Settings | None, as_json: bool) -> None:
     if not values:
         click.echo("Nothing is set: everything is as the configuration says.  See: doorward config show")
     for name, value in values.items():
-        click.echo(f"{name:<20} {msgspec.json.encode(value).decode()}")
+        click.echo(f"{name:<20} {_said(name, value)}")
+
+
+def _said(name: str, value: Any) -> str:
+    """As a person writes it: hours as hours, the rest as JSON."""
+    if name not in ("quiet", "private"):
+        return msgspec.json.encode(value).decode()
+    spans = [value] if name == "quiet" else value
+    return "; ".join(
+        hours(_clock(each["begins_minute"]), _clock(each["ends_minute"]), [_DAYS[day] for day in each.get("days", ())])
+        for each in spans
+    )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def _position(text: str) -> Point:
@@ -103,11 +150,30 @@ def _position(text: str) -> Point:
     return place
 
 
+class _Zones(Section, frozen=True, kw_only=True):
+    """`[motion]`"""
+
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)]
+
+
+class _ZonesFile(Section, frozen=True, kw_only=True):
+    """Either `[[motion.zones]]` as in the configuration, or `[[zones]]`."""
+
+    motion: _Zones | None = None
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] | None = None
+
+
+def _one_list(file: _ZonesFile) -> Iterator[Contradiction]:
+    remedy = "Write [[motion.zones]] as in config/doorward.toml, or zones = [] for none at all."
+    if file.motion is None and file.zones is None:
+        yield Contradiction(("motion", "zones"), "there are no zones in this file.", remedy)
+    if file.motion is not None and file.zones is not None:
+        yield Contradiction(("zones",), "there are zones under [[motion.zones]], too.", "Write all of them there.")
+
+
 def _zones(path: Path) -> tuple[DrawnZone, ...]:
-    try:
-        found = msgspec.convert(tomllib.loads(path.read_text("utf-8")).get("zones", []), tuple[Zone, ...])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigurationError(f"{path}: {error}.", remedy="Write [[zones]] as in config/doorward.toml.") from error
+    file = convert(read_text(path), path, _ZonesFile, _one_list)
+    found = file.zones if file.motion is None else file.motion.zones
     return tuple(
         DrawnZone(
             name=zone.name,
@@ -116,16 +182,22 @@ def _zones(path: Path) -> tuple[DrawnZone, ...]:
             sensitivity_percent=round(zone.sensitivity * 100),
             smallest_share=round(zone.smallest_share * 10_000),
         )
-        for zone in found
+        for zone in found or ()
     )
 
 
 def _private(text: str) -> PrivateHours:
-    names, _, hours = text.rpartition("@")
+    names, _, span = text.rpartition("@")
     days = names.split(",") if names else _DAYS
     if not set(days) <= set(_DAYS):
         raise ConfigurationError(f"--private '{text}' names no days.", remedy="Write them like sat,sun@10:00-12:30.")
-    begins, ends = _span(hours, "--private")
+    begins, ends = _span(span, "--private")
+    if begins == ends:
+        raise ConfigurationError(
+            f"--private '{text}' would be no time or all day.",
+            remedy="Let them end at another time.  A whole day is two: "
+            "--private sat@00:00-12:00 --private sat@12:00-00:00.",
+        )
     return PrivateHours(days=tuple(_DAYS.index(day) for day in days), begins_minute=begins, ends_minute=ends)
 
 
