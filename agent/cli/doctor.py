@@ -62,7 +62,7 @@ def _examine(config: Path) -> Iterator[Finding]:
     yield finding
     if configuration:
         status = status_here(configuration)
-        in_use = camera_in_use(status)
+        in_use = camera_in_use(status, configuration)
         yield from _guarded("camera", lambda: iter([in_use]) if in_use else check_camera(configuration.camera))
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
         if (sound := configuration.sound) is not None:

@@ -32,7 +32,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.opinion.eye import Eye
 from agent.core.opinion.votes import EventVotes, Moved
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.ports import CameraEnd
 from agent.roles.translation import zone_map
 
@@ -251,13 +251,17 @@ def _length_s(file: Path) -> float | None:
 
 
 def _labels(path: Path) -> dict[str, Label]:
-    """By file name.  Raises `ConfigurationError` or `FormatError`."""
+    """By file name.  Raises `ConfigurationError` or `FormatError`, which name the file."""
     try:
         text = path.read_bytes()
     except OSError as error:
         message = f"The labels {path} cannot be read: {error.strerror}."
         raise ConfigurationError(message, remedy="Check the path.") from error
-    return {label.file: label for label in parse_labels(text)}
+    try:
+        return {label.file: label for label in parse_labels(text)}
+    except FormatError as error:
+        remedy = error.remedy or "Give a file as the help describes it: doorward motion --help"
+        raise FormatError(f"{path}: {error.message}", remedy=remedy) from error
 
 
 def _compare(watch: Watch, label: Label) -> Score:

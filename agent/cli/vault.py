@@ -17,6 +17,7 @@ from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.times import parse_time, parse_window
 from agent.cli.words import counted
 from agent.config import load
 from agent.core.retention import Limits
@@ -31,6 +32,7 @@ __all__ = ["vault"]
 
 _MS_PER_S = 1000
 _PIECE_BYTES = 1 << 20
+_EVER_MS = 2**53
 
 
 @click.group(cls=Group)
@@ -59,8 +61,8 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
     if window is not None:
         _time_line(config, window, as_json)
         return
-    from_ms = _parse("--from", start, 0)
-    to_ms = _parse("--to", end, 2**53)
+    from_ms = parse_time(start, "--from") if start else 0
+    to_ms = parse_time(end, "--to") if end else _EVER_MS
     with _opened(config) as (reader, _):
         entries = list(reader.overlapping(from_ms, to_ms))
     if as_json:
@@ -101,12 +103,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
 
 
 def _time_line(config: Path, window: str, as_json: bool) -> None:
-    first, slash, last = window.partition("/")
-    if not slash:
-        raise ConfigurationError(f"--window: '{window}' is no window.", remedy="Write FROM/TO, both in UTC.")
-    from_ms, to_ms = _parse("--window", first, 0), _parse("--window", last, 0)
-    if from_ms >= to_ms:
-        raise ConfigurationError("--window: it ends before it begins.", remedy="Write FROM/TO, the earlier one first.")
+    from_ms, to_ms = parse_window(window)
     with _opened(config) as (reader, _):
         stretches = reader.coverage(from_ms, to_ms, time.time_ns() // 1_000_000)
         entries = reader.overlapping(from_ms, to_ms)
@@ -281,8 +278,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     Nothing is opened: the owner's client or stock age does that with the owner's key, and the device's public key,
     copied beside them, tells whether the records are its own.
     """
-    first, _, last = (window or "/").partition("/")
-    from_ms, to_ms = _parse("--window", first or None, -(2**53)), _parse("--window", last or None, 2**53)
+    from_ms, to_ms = parse_window(window) if window is not None else (-_EVER_MS, _EVER_MS)
     copied = copied_bytes = 0
     with _opened(config) as (reader, device), _progress("Copying", as_json) as progress:
         entries = reader.overlapping(from_ms, to_ms)
@@ -353,18 +349,6 @@ def _parts(config: Path) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskMa
     finally:
         log.close()
         index.close()
-
-
-def _parse(option: str, text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{option}: '{text}' is no time.", remedy="Write it like 2026-05-01T18:00 (UTC)."
-        ) from error
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * _MS_PER_S)
 
 
 def _length(milliseconds: int) -> str:

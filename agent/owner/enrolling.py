@@ -152,7 +152,9 @@ def _wanted(
     approvers = {item.name: item.key for item in before.approvers} if before else {}
     for name in remove:
         if name not in recipients:
-            raise ConfigurationError(f"No owner of this device is called '{name}'.")
+            raise ConfigurationError(
+                f"No owner of this device is called '{name}'.", remedy="Who they are: doorward owner status"
+            )
         del recipients[name]
         approvers.pop(name, None)
     for each in (card, *add):

@@ -44,15 +44,23 @@ def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> 
 
 def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
     """The ledger in a folder, verified.  Raises `OpenError` when the entries are not those of the signed note."""
+    if not (folder / "device.txt").is_file():
+        raise _no_copy(folder)
     try:
         device = parse_public_key(files.read(folder / "device.txt", _LIMIT_BYTES).decode().splitlines()[0])
         checkpoint = open_checkpoint(files.read(folder / "checkpoint.txt", _LIMIT_BYTES), device)
         leaves = files.read(folder / "entries.jsonl", _LIMIT_BYTES).splitlines()
     except (IndexError, UnicodeDecodeError) as error:
-        raise FormatError(f"{folder} is no copy of a ledger.") from error
+        raise _no_copy(folder) from error
     if len(leaves) != checkpoint.size or root_of(map(leaf_hash, leaves)) != checkpoint.root:
         raise OpenError(
             f"The entries in {folder} are not the {checkpoint.size} of the ledger that the device signed.",
             remedy="Do not rely on this copy.",
         )
     return checkpoint, tuple(map(decode_entry, leaves))
+
+
+def _no_copy(folder: Path) -> FormatError:
+    return FormatError(
+        f"{folder} is no copy of a ledger.", remedy="Give the folder that 'doorward ledger export' wrote."
+    )

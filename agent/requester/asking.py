@@ -28,7 +28,7 @@ _LIMIT_BYTES: Final = 256 * 1024
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
 _POSITION: Final = re.compile(rf"{_NUMBER},{_NUMBER}")
 _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
-_TIME_REMEDY: Final = "Write 2026-03-09T14:30, or with an offset 2026-03-09T14:30+01:00, or with Z for UTC."
+_TIME_REMEDY: Final = "Write 2026-03-09T14:30 (UTC) or 2026-03-09T15:30+01:00."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +93,17 @@ _REMEDIES: Final = {
 }
 
 
-def parse_time(text: str, zone: datetime.tzinfo | None = None) -> int:
-    """UTC seconds of an ISO time; `zone` (this machine's by default) is that of a time without an offset."""
+def parse_time(text: str) -> int:
+    """UTC seconds of an ISO time; without an offset it is UTC, whatever this machine's zone is."""
     try:
         moment = datetime.datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise ConfigurationError(f"'{text}' is no time.", remedy=_TIME_REMEDY) from error
     if moment.tzinfo is None:
-        moment = _in_zone(moment, zone, text)
+        moment = moment.replace(tzinfo=datetime.UTC)
     if moment.microsecond:
         raise ConfigurationError(f"'{text}': requests are made in whole seconds.", remedy=_TIME_REMEDY)
     return int(moment.timestamp())
-
-
-def _in_zone(moment: datetime.datetime, zone: datetime.tzinfo | None, text: str) -> datetime.datetime:
-    """The one instant that the clock on the wall showed `moment`."""
-    instants = {
-        placed.astimezone(datetime.UTC)
-        for fold in (0, 1)
-        for placed in [moment.replace(fold=fold, tzinfo=zone) if zone else moment.replace(fold=fold).astimezone()]
-        if placed.astimezone(datetime.UTC).astimezone(zone).replace(tzinfo=None, fold=0) == moment
-    }
-    if len(instants) != 1:
-        happened = "happened twice" if instants else "did not happen"
-        raise ConfigurationError(
-            f"'{text}' {happened}: the clocks were changed then.", remedy="Give it with its offset: …+01:00 or …+02:00."
-        )
-    return instants.pop()
 
 
 def parse_circle(text: str) -> Circle:

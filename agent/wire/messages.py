@@ -94,7 +94,7 @@ class FootageRequest(Message, frozen=True):
         text.check("case", self.case, MAX_CASE_CHARACTERS)
         text.check("description", self.description, MAX_DESCRIPTION_CHARACTERS)
         if self.from_s >= self.to_s:
-            raise FormatError("to: the window ends before it begins.")
+            raise FormatError("to: the window ends before it begins.", remedy="Give the earlier time first.")
 
     @property
     def window_s(self) -> int:

@@ -24,7 +24,7 @@ from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health
 from agent.cli.checks.opinion import check_opinion
-from agent.cli.checks.running import status_here
+from agent.cli.checks.running import camera_in_use, status_here
 from agent.config import (
     Broker,
     Camera,
@@ -235,6 +235,26 @@ def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_
     [finding] = [each for each in seen["findings"] if each["subject"] == "camera"]
     assert finding["health"] == "fine"
     assert "This doorbell has it" in finding["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "health", "words"),
+    [
+        ("file", "The video 'a.mp4' has been played to its end.", "fine", "A file is played once: nothing is wrong."),
+        ("file", "The video 'a.mp4' is gone.", "bad", "Look at what 'doorward run' prints."),
+        ("scripted", "The camera is lost.", "bad", "Look at what 'doorward run' prints."),
+    ],
+)
+def test_a_video_that_was_played_to_its_end_is_no_fault_and_a_lost_camera_is(
+    tmp_path: Path, kind: str, detail: str, health: str, words: str
+) -> None:
+    path = tmp_path / "doorward.toml"
+    extra = f'path = "{tmp_path}/a.mp4"\n' if kind == "file" else ""
+    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n[camera]\nkind = "{kind}"\n{extra}')
+    finding = camera_in_use({"recorder": {"state": "no camera", "detail": detail}}, load(path))
+    assert finding is not None
+    assert finding.health.value == health
+    assert words in f"{finding.message} {finding.remedy}"
 
 
 # --- The broker

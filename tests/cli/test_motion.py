@@ -104,7 +104,9 @@ def test_labels_that_are_none_are_refused_in_words(visit: Path, tmp_path: Path, 
     labels.write_text('{"visit": {"events_s": "soon"}}')
     seen = tool("motion", visit, "--labels", labels)
     assert seen.status == 4
-    assert "The label of 'visit' is wrong" in seen.err
+    assert f"{labels}: The label of 'visit' is wrong" in seen.err
+    labels.write_text("# Something else")
+    assert f"{labels}: The labels are not JSON.\n" in tool("motion", visit, "--labels", labels).err
 
 
 def test_a_folder_is_its_videos_and_the_picture_shows_each(

@@ -154,6 +154,14 @@ def test_another_file_than_the_one_meant_is_named_with_what_to_give(
     assert remedy in done.err
 
 
+def test_what_cannot_be_is_told_with_where_to_look(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert "Who they are: doorward owner status" in door("enrol", "--remove", "carol", "--yes").err
+    done = door.run("ledger", "verify", "--folder", tmp_path)
+    assert f"{tmp_path} is no copy of a ledger.\n" in done.err
+    assert "'doorward ledger export'" in done.err
+
+
 def test_a_root_that_is_no_key_is_refused_before_anybody_is_asked(door: Doorstep) -> None:
     done = door("trust", "add-root", "ed25519:abc")
     assert done.status == 4
@@ -267,6 +275,8 @@ def test_segments_can_be_named_by_their_ids(asked: tuple[Doorstep, str, tuple[st
     [
         (("--segments", "4"), "There is no segment 4", 2),
         (("--segments", "3-1"), "runs backwards", 2),
+        (("--segments", "one"), "Write 1,3-5", 2),
+        (("--segments", "1..2"), "Write 1,3-5", 2),
         (("--clips", "9"), "There is no clip 9", 2),
         (("--segments", ""), "Nothing was chosen", 3),
         (("--clips", "1", "--email", "x"), "this is no plain address", 2),
@@ -668,7 +678,9 @@ def test_the_ledger_reads_from_the_first_entry_on(asked: tuple[Doorstep, str, tu
     door, _, _ = asked
     done = door("ledger")
     assert "received" in done.out
-    assert "all there, signed by the device" in done.out
+    size = len(door.device.leaves)
+    assert f"\n{size} entries, all there, signed by the device" in done.out
+    assert f"\n{size} entries (2 shown; --all), all there" in door("ledger", "--last", "2").out
     assert json.loads(door("ledger", "--all", "--json").out)["size"] == len(door.device.leaves)
 
 

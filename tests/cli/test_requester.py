@@ -232,6 +232,7 @@ def test_a_request_over_a_limit_is_refused_with_what_to_do(tool: Callable[..., A
         (("--circle", "here"), 2, "is no circle"),
         (("--polygon", "nowhere.geojson"), 2, "one of --circle and --polygon"),
         (("--contact-phone", "ask me"), 3, "contact"),
+        (("--to", "2026-01-01T10:00Z"), 3, "Give the earlier time first."),
         (("--description", "see www.evil.example"), 3, "link"),
         (("--audience", "nobody"), 3, "audience"),
         (("--folder", "elsewhere"), 2, "keygen"),

@@ -94,6 +94,15 @@ def test_a_window_that_is_none_is_refused_with_the_remedy(stored: TestVault, run
     assert "Write" in seen.err
 
 
+def test_a_copy_takes_the_same_windows_as_a_list_and_nothing_else(stored: TestVault, run: Run, tmp_path: Path) -> None:
+    seen = run("export", str(tmp_path / "out"), "--window", "2026-11-26T06:47", status=2)
+    assert "Write FROM/TO, both in UTC." in seen.err
+    assert not (tmp_path / "out").exists()
+    window = "2025-10-09T08:50/2025-10-09T09:10"
+    copied = document(run("export", str(tmp_path / "out"), "--window", window, "--json"))
+    assert copied["segments"] == 1
+
+
 def test_stats_count_what_is_stored(stored: TestVault, run: Run) -> None:
     assert document(run("stats", "--json"))["segments"] == 2
     assert run("stats").out.startswith("2 segments, ")

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.adapters.state_folder import StateFolder
 from agent.cli.checks.finding import Finding, bad, fine
-from agent.config import Configuration
+from agent.config import CameraKind, Configuration
 from agent.errors import DoorwardError
 from agent.owner.link import DeviceLink
 
@@ -27,7 +27,7 @@ def status_here(configuration: Configuration) -> Mapping[str, Any]:
     return status if status.get("owners") else {}
 
 
-def camera_in_use(status: Mapping[str, Any]) -> Finding | None:
+def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Finding | None:
     """The camera as the recorder that has it sees it; None when nothing has it."""
     recorder = status.get("recorder") or {}
     state, detail = str(recorder.get("state", "")), str(recorder.get("detail", ""))
@@ -35,8 +35,10 @@ def camera_in_use(status: Mapping[str, Any]) -> Finding | None:
         return fine("camera", f"This doorbell has it and is {state}: {recorder.get('frames', 0)} frames so far.")
     if state == "privacy":
         return fine("camera", "The privacy switch is on: the camera is off.")
+    if state == "no camera" and configuration.camera.kind is CameraKind.FILE and detail.endswith("to its end."):
+        return fine("camera", f"{detail}  A file is played once: nothing is wrong.")
     if state in ("no camera", "not recording"):
-        return bad(
-            "camera", f"{state.capitalize()}: {detail or 'it is being opened.'}", "journalctl -u doorward-recorder"
-        )
+        divided = StateFolder(configuration.device.state_dir).divided
+        look = "journalctl -u doorward-recorder" if divided else "Look at what 'doorward run' prints."
+        return bad("camera", f"{state.capitalize()}: {detail or 'it is being opened.'}", look)
     return None

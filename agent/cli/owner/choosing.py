@@ -52,6 +52,8 @@ def _segments(seen: Review, text: str) -> set[int]:
                 raise ConfigurationError(f"There is no segment {number} in this request.", remedy=_remedy(seen))
             wanted.add(number)
         if not _RANGE.fullmatch(word):
+            if not any(each.id.startswith(word) for each in seen.segments):
+                raise ConfigurationError(f"There is no segment '{word}'.", remedy="Write 1,3-5, or all, or ids.")
             found = the_one("segment", word, [each.id for each in seen.segments])
             wanted |= {each.number for each in seen.segments if each.id == found}
     return wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from agent.core.timebase import ClockQuality
 from agent.owner.link import DeviceLink
 from agent.owner.reading_ledger import read_ledger
 
-__all__ = ["entry_line", "ledger"]
+__all__ = ["entry_line", "ledger", "say_doubts"]
 
 
 @click.command()
@@ -42,7 +43,16 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
         return
     for number, entry in enumerate(view.entries[first:], start=first):
         click.echo(f"{number:>6}  {entry_line(entry)}")
-    click.echo(f"\n{view.checkpoint.size} entries, all there, signed by the device; {view.grown} new to this machine.")
+    size = view.checkpoint.size
+    part = f" ({size - first} shown; --all)" if first else ""
+    click.echo(f"\n{size} entries{part}, all there, signed by the device; {view.grown} new to this machine.")
+    say_doubts(view.entries[first:])
+
+
+def say_doubts(entries: Iterable[LedgerEntry]) -> None:
+    """What the `?` behind a time is, where one was printed."""
+    if any(_doubtful(entry) for entry in entries):
+        click.echo("A time with a '?': the device's clock was not certain then.  The order of the entries is.")
 
 
 def entry_line(entry: LedgerEntry) -> str:
@@ -51,8 +61,12 @@ def entry_line(entry: LedgerEntry) -> str:
 
 def _when(entry: LedgerEntry) -> str:
     # A date that nobody vouches for is marked; the order never depends on it.
-    doubt = "?" if entry.clock is ClockQuality.UNKNOWN else " "
+    doubt = "?" if _doubtful(entry) else " "
     return f"{words.day(entry.utc_ms)}{doubt}"
+
+
+def _doubtful(entry: LedgerEntry) -> bool:
+    return entry.clock is ClockQuality.UNKNOWN
 
 
 def _what(entry: LedgerEntry) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from agent.adapters.state_folder import StateFolder
+from agent.cli.times import parse_time
 from agent.errors import ConfigurationError
 from agent.owner.keys import DEFAULT_FOLDER, OwnerKeys
 
@@ -60,19 +60,6 @@ def load_keys(folder: Path) -> OwnerKeys:
 def ask_passphrase() -> str:
     answer: str = click.prompt("Passphrase of your keys", hide_input=True, err=True)
     return answer
-
-
-def parse_time(text: str, option: str) -> int:
-    """UTC milliseconds of an ISO 8601 time; without an offset it is UTC.  Raises `ConfigurationError`."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{option}: '{text}' is no time.", remedy="Write it like 2027-01-15T18:00 (UTC) or 2027-01-15T19:00+01:00."
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
 
 
 def the_one(what: str, start: str, names: Iterable[str]) -> str:

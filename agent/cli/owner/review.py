@@ -15,7 +15,7 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner.ledger import entry_line
+from agent.cli.owner.ledger import entry_line, say_doubts
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
 from agent.core.consent import State
 from agent.errors import FormatError
@@ -61,6 +61,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
     show(seen, written)
     for entry in history:
         click.echo(f"    {entry_line(entry)}")
+    say_doubts(history)
     if out is None:
         click.echo(f"\nTo look at it:  doorward owner review {seen.request.id[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):

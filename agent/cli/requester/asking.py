@@ -13,7 +13,7 @@ import click
 from agent import files
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option, now_s
-from agent.cli.words import counted
+from agent.cli.words import counted, local_window, window
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.requester import saying
 from agent.requester.answers import answers_to
@@ -33,7 +33,7 @@ _WAIT_S: Final = 0.2
 
 @click.command()
 @folder_option
-@click.option("--from", "from_", required=True, metavar="TIME", help="ISO 8601; local time unless it has an offset.")
+@click.option("--from", "from_", required=True, metavar="TIME", help="2027-01-15T18:00 (UTC) or …T19:00+01:00.")
 @click.option("--to", required=True, metavar="TIME", help="15 minutes to 12 hours later.")
 @click.option("--circle", metavar="LAT,LON,RADIUS", help="Area: 52.3702,4.8952,300 (metres).")
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
@@ -91,6 +91,10 @@ def request(
     if not sign_only:
         _publish(who, signed, timeout, broker)
     _say_published(signed, published=not sign_only, what="request", as_json=as_json)
+    if not as_json:
+        from_ms, to_ms = question.from_s * 1000, question.to_s * 1000
+        local = local_window(from_ms, to_ms)
+        click.echo(f"It asks about {window(from_ms, to_ms)}" + (f" ({local})." if local else "."))
 
 
 @click.command()

@@ -35,7 +35,7 @@ def parse_labels(text: str | bytes) -> tuple[Label, ...]:
     try:
         clips = json.loads(text)
     except ValueError as error:
-        raise FormatError(f"The labels are not JSON: {error}.") from error
+        raise FormatError("The labels are not JSON.") from error
     if not isinstance(clips, dict):
         raise FormatError("The labels are not a JSON object of clips by name.")
     return tuple(_label(name, clip) for name, clip in clips.items())

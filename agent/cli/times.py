@@ -1,0 +1,36 @@
+"""How a time is written in every command: ISO 8601, in UTC where it does not say its zone.
+
+What is printed is UTC, too, so what was read can be typed again; a machine's own zone never decides what is meant.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from agent.errors import ConfigurationError
+
+__all__ = ["parse_time", "parse_window"]
+
+_REMEDY = "Write it like 2027-01-15T18:00 (UTC) or 2027-01-15T19:00+01:00."
+
+
+def parse_time(text: str, option: str) -> int:
+    """UTC milliseconds of an ISO 8601 time; without an offset it is UTC.  Raises `ConfigurationError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option}: '{text}' is no time.", remedy=_REMEDY) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def parse_window(text: str, option: str = "--window") -> tuple[int, int]:
+    """UTC milliseconds of `FROM/TO`.  Raises `ConfigurationError` for anything else."""
+    first, slash, last = text.partition("/")
+    if not slash:
+        raise ConfigurationError(f"{option}: '{text}' is no window.", remedy="Write FROM/TO, both in UTC.")
+    from_ms, to_ms = parse_time(first, option), parse_time(last, option)
+    if from_ms >= to_ms:
+        raise ConfigurationError(f"{option}: it ends before it begins.", remedy="Write FROM/TO, the earlier one first.")
+    return from_ms, to_ms
