@@ -73,7 +73,7 @@ def doorward(invocation: Invocation, debug: bool) -> None:
 
 
 @doorward.command(short_help="Print the shell's completion script.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script that teaches SHELL to complete doorward's commands.
 

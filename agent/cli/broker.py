@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import Group, emit_json, json_option
+from agent.cli.frame import Group, Number, emit_json, json_option
 
 __all__ = ["broker"]
 
@@ -27,7 +27,9 @@ _directory = click.option(
     show_default=True,
     help="The broker's folder.",
 )
-_days = click.option("--days", type=click.IntRange(1, 3650), default=397, show_default=True, help="How long it counts.")
+_days = click.option(
+    "--days", metavar="DAYS", type=Number(1, 3650), default=397, show_default=True, help="How long it counts."
+)
 
 
 @click.group(cls=Group)
@@ -40,11 +42,24 @@ def broker() -> None:
 
 @broker.command()
 @_directory
-@click.option("--host", "hosts", multiple=True, required=True, help="A name or address clients use; may be repeated.")
-@click.option("--user", default="mosquitto", show_default=True, help="The system's user that runs mosquitto.")
-@click.option("--address", default="0.0.0.0", show_default=True, help="Where it listens.")  # noqa: S104 — for clients
-@click.option("--device-port", type=click.IntRange(1, 65_535), default=8883, show_default=True)
-@click.option("--requester-port", type=click.IntRange(1, 65_535), default=8884, show_default=True)
+@click.option(
+    "--host",
+    "hosts",
+    metavar="HOST",
+    multiple=True,
+    required=True,
+    help="A name or address clients use; may be repeated.",
+)
+@click.option(
+    "--user", metavar="USER", default="mosquitto", show_default=True, help="The system's user that runs mosquitto."
+)
+@click.option("--address", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Where it listens.")  # noqa: S104 — for clients
+@click.option(
+    "--device-port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True, help="For doorbells."
+)
+@click.option(
+    "--requester-port", metavar="PORT", type=Number(1, 65_535), default=8884, show_default=True, help="For requesters."
+)
 def init(
     directory: Path, hosts: tuple[str, ...], user: str, address: str, device_port: int, requester_port: int
 ) -> None:
@@ -101,7 +116,7 @@ def add_device(device: str, csr: Path | None, directory: Path, days: int, as_jso
 @_days
 @json_option
 def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> None:
-    """Sign a certificate for a requester, by its id in the trust bundle."""
+    """Sign a certificate for REQUESTER, its id in the trust bundle."""
     from agent.adapters.broker_pki import BrokerPki
 
     files = BrokerPki(directory).add_requester(requester, _now(), days)
@@ -112,7 +127,10 @@ def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> 
 @click.argument("name")
 @_directory
 def revoke(name: str, directory: Path) -> None:
-    """Take a client's certificate back.  Its name may be given anew."""
+    """Take a client's certificate back.
+
+    NAME is a doorbell's key id or a requester's id; it may be given anew.
+    """
     from agent.adapters.broker_pki import BrokerPki
 
     role = BrokerPki(directory).revoke(name, _now())

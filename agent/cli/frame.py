@@ -29,10 +29,12 @@ from agent.errors import DoorwardError
 __all__ = [
     "DEFAULT_CONFIGURATION",
     "EXIT_STATUS",
+    "Fraction",
     "Group",
     "Invocation",
     "LazyCommand",
     "LazyGroup",
+    "Number",
     "config_option",
     "emit_json",
     "json_option",
@@ -183,6 +185,29 @@ def _say(text: str) -> None:
 
 
 # --- Options that look the same everywhere
+
+
+class Number(click.IntRange):
+    """A whole number, whose bounds stand in the help as people say them."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _bounds(self.min, self.max)
+
+
+class Fraction(click.FloatRange):
+    """A number, whose bounds stand in the help as people say them."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _bounds(self.min, self.max)
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    return f"at least {least}" if most is None else f"{least} to {most}"
+
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agent import files
-from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.frame import Group, Number, config_option, emit_json, json_option
 
 __all__ = ["link"]
 
@@ -70,10 +70,14 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
 @link.command()
 @config_option
 @_folder
-@click.option("--host", required=True, help="The broker's name, as in its certificate.")
-@click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True)
-@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
-@click.option("--certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+@click.option("--host", metavar="HOST", required=True, help="The broker's name, as in its certificate.")
+@click.option(
+    "--port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True, help="Where it listens."
+)
+@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
+              help="The broker's authority: broker.pem.")  # fmt: skip
+@click.option("--certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
+              help="What 'doorward broker add-device' signed: device.pem.")  # fmt: skip
 def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certificate: Path) -> None:
     """Take the broker's authority and this doorbell's certificate, and add [broker] to the configuration."""
     from cryptography import x509

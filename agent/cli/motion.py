@@ -19,7 +19,7 @@ from agent.adapters import motion_kernel
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.encoding import EncodingSettings
 from agent.adapters.network_litert import MODELS, open_eye
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Fraction, emit_json, json_option
 from agent.cli.motion_picture import Record, Strip, picture_of
 from agent.config import Configuration, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
@@ -128,13 +128,15 @@ class Watch:
 @click.option(
     "--merge-gap",
     "merge_gap_s",
-    type=click.FloatRange(0, 600),
+    type=Fraction(0, 600),
     default=3.0,
     show_default=True,
     metavar="SECONDS",
     help="Motion that returns within so many seconds is one event.",
 )
-@click.option("--labels", type=click.Path(path_type=Path, dir_okay=False), help="Truth to compare with (JSON).")
+@click.option(
+    "--labels", metavar="LABELS", type=click.Path(path_type=Path, dir_okay=False), help="Truth to compare with (JSON)."
+)
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it all into this PNG, to tune by."
 )

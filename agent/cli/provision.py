@@ -55,7 +55,10 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
 def take_bundle(bundle: Path | None, etc: Path) -> None:
-    """Take the configuration from a bundle on the boot partition; once in this doorbell's life."""
+    """Take the configuration from a bundle, once in this doorbell's life.
+
+    BUNDLE is the file; without it, the one on the boot partition.
+    """
     from agent.config.fleet import parse_bundle, trust_report
     from agent.errors import ConfigurationError
 

@@ -140,6 +140,52 @@ def test_every_help_says_in_whole_sentences_what_it_and_each_command_does(capsys
         assert not [line for line in rest.splitlines() if line.endswith("...")], path
 
 
+MACHINE_WORDS = re.compile(r"\b(TEXT|INTEGER|FLOAT|RANGE|BOOLEAN|UUID|None)\b|[<>]=?x|x[<>]")
+
+
+def every_command(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from every_command(inner, (*path, name))
+
+
+def test_every_option_and_argument_has_a_word_of_help_and_none_of_the_machines() -> None:
+    silent, odd = [], []
+    for name, command in every_command(doorward):
+        context = click.Context(command)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                record = parameter.get_help_record(context) or ("", "hidden")
+                shown, told = " ".join(record), bool(parameter.help or parameter.hidden)
+            else:
+                shown = parameter.make_metavar(context)
+                told = all(word in (command.help or "") for word in re.findall(r"[A-Z]{2,}", shown))
+            silent += [] if told else [f"{name} {shown}"]
+            odd += [f"{name} {shown}"] if MACHINE_WORDS.search(shown) else []
+    assert (silent, odd) == ([], [])
+
+
+def test_a_number_out_of_its_bounds_is_told_them_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["owner", "hold", "--help"]) == 0
+    assert "default: 90; 1 to 366" in " ".join(capsys.readouterr().out.split())
+    assert run(doorward, ["owner", "ledger", "--help"]) == 0
+    assert "default: 20; at least 1" in " ".join(capsys.readouterr().out.split())
+    assert run(doorward, ["owner", "hold", "--days", "0"]) == 2
+    assert "0 is not in the range 1 to 366." in capsys.readouterr().err
+
+
+def test_two_names_of_one_command_name_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (["trust"], ["owner", "trust"]):
+        assert run(doorward, [*path, "--help"]) == 0
+        assert "`doorward trust` and `doorward owner trust` are the same" in " ".join(capsys.readouterr().out.split())
+    assert run(doorward, ["owner", "ledger", "--help"]) == 0
+    assert "`doorward ledger list` is the same" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(doorward, ["completion", shell]) == 0

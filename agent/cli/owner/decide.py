@@ -47,10 +47,12 @@ _NOTHING: Final = "Nothing was sent, and nothing will be."
 @click.option(
     "--sound", is_flag=True, help="Share what was heard during these segments, too.  Otherwise pictures only."
 )
-@click.option("--name", help="Tell the requester your name.  Without this and the next three they learn nothing.")
-@click.option("--street", help="Tell them your address.")
-@click.option("--email", help="Tell them how to reach you.")
-@click.option("--note", help="Tell them something else.")
+@click.option(
+    "--name", metavar="NAME", help="Tell the requester your name.  Without this and the next three they learn nothing."
+)
+@click.option("--street", metavar="ADDRESS", help="Tell them your address.")
+@click.option("--email", metavar="EMAIL", help="Tell them how to reach you.")
+@click.option("--note", metavar="WORDS", help="Tell them something else.")
 @click.option(
     "--gaps",
     is_flag=True,
@@ -123,8 +125,8 @@ def approve(
 def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     """Approve exactly what another owner has approved, where it takes two.
 
-    You are shown what they approved, checked by this machine.  To share something else, approve that; to share nothing,
-    deny.  A no of either of you ends it.
+    REQUEST is its id or the beginning of it.  You are shown what they approved, checked by this machine.  To share
+    something else, approve that; to share nothing, deny.  A no of either of you ends it.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -163,7 +165,8 @@ def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: boo
 def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: bool, as_json: bool) -> None:
     """Say no to a footage request.
 
-    It stays on the device: whoever asked hears nothing, as if there were no footage.
+    REQUEST is its id or the beginning of it.  The no stays on the device: whoever asked hears nothing, as if there were
+    no footage.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from agent import files
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.owner.opening import source_of
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.errors import ConfigurationError
@@ -24,7 +24,9 @@ _LONGEST_BYTES = 4096
 @click.argument("where", metavar="FOLDER|URL")
 @keys_option
 @device_option
-@click.option("--days", type=click.IntRange(1, 3650), default=2, show_default=True, help="How far to look back.")
+@click.option(
+    "--days", metavar="DAYS", type=Number(1, 3650), default=2, show_default=True, help="How far to look back."
+)
 @click.option("--credentials", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="For a URL: a file, yours alone, with one line: user:password.")  # fmt: skip
 @json_option

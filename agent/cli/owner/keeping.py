@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.owner.opening import Clips, chosen_clips
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import clock, day
@@ -51,7 +51,7 @@ def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
 
 @click.command()
 @_footage("held")
-@click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True, help="For how long.")
+@click.option("--days", metavar="DAYS", type=Number(1, 366), default=90, show_default=True, help="For how long.")
 @json_option
 def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) -> None:
     """Keep footage from the rolling vault.

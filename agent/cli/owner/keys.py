@@ -26,7 +26,9 @@ _APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, Non
 
 @click.command()
 @keys_option
-@click.option("--name", default="owner", show_default=True, help="What your keys are called; requesters see it.")
+@click.option(
+    "--name", metavar="NAME", default="owner", show_default=True, help="What your keys are called; requesters see it."
+)
 @click.option("--x25519", is_flag=True, help="Keys that every version of stock 'age' opens; not safe for ever.")
 @click.option("--passphrase", "wants_passphrase", is_flag=True, help="Seal the keys with a passphrase; it is asked.")
 @json_option

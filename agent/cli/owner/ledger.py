@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from agent.cli import words
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.core.ledger.entries import LedgerEntry
 from agent.core.timebase import ClockQuality
@@ -22,13 +22,14 @@ __all__ = ["entry_line", "ledger", "say_doubts"]
 @click.command()
 @keys_option
 @device_option
-@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many entries to show.")
+@click.option("--last", type=Number(min=1), default=20, show_default=True, help="How many entries to show.")
 @click.option("--all", "everything", is_flag=True, help="Show all of them.")
 @json_option
 def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: bool) -> None:
     """Read what happened, verified from the first entry on.
 
-    The device signed the whole of it, and it continues what this machine saw before.
+    The device signed the whole of it, and it continues what this machine saw before.  `doorward ledger list` is the
+    same.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:

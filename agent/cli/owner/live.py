@@ -11,6 +11,7 @@ from typing import BinaryIO
 import click
 
 from agent import files
+from agent.cli.frame import Fraction
 from agent.cli.owner.options import device_option, keys_option, load_keys
 from agent.errors import ConfigurationError
 from agent.owner.link import DeviceLink
@@ -23,7 +24,7 @@ __all__ = ["live"]
 @keys_option
 @device_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Into this file instead of to a player.")
-@click.option("--seconds", type=click.FloatRange(min=1), help="End after so long.  Otherwise: Ctrl-C.")
+@click.option("--seconds", metavar="SECONDS", type=Fraction(min=1), help="End after so long.  Otherwise: Ctrl-C.")
 def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
     """Look through the door: what the camera films now.
 

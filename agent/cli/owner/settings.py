@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Fraction, Number, emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.words import counted, hours, listed, plain
 from agent.config import Weekday, Zone
@@ -36,14 +36,16 @@ _KEYS = {
 @click.command()
 @keys_option
 @device_option
-@click.option("--name", help="What the doorbell is called.")
+@click.option("--name", metavar="NAME", help="What the doorbell is called.")
 @click.option("--position", metavar="LAT,LON", help="Where it is, in degrees.  It never leaves the device.")
-@click.option("--sensitivity", type=click.FloatRange(0.1, 10), help="0.1 (dull) to 10 (keen).")
+@click.option("--sensitivity", type=Fraction(0.1, 10), help="0.1 (dull) to 10 (keen).")
 @click.option("--zones", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="A TOML file of [[motion.zones]], written as in the configuration and nothing else in it.  "
                    "They take the place of all zones and privacy masks there are.")  # fmt: skip
-@click.option("--max-bytes", type=click.IntRange(min=10_000_000), help="How much to keep, within the file's bound.")
-@click.option("--max-age-days", type=click.IntRange(1, 3650), help="How long to keep, within the file's bound.")
+@click.option(
+    "--max-bytes", metavar="BYTES", type=Number(min=10_000_000), help="How much to keep, within the file's bound."
+)
+@click.option("--max-age-days", metavar="DAYS", type=Number(1, 3650), help="How long to keep, within the file's bound.")
 @click.option("--quiet", metavar="HH:MM-HH:MM", help="Quiet hours of the household.")
 @click.option("--private", multiple=True, metavar="DAYS@HH:MM-HH:MM",
               help="Hours without a camera, like sat,sun@10:00-12:30.  May be given several times.")  # fmt: skip

@@ -32,7 +32,7 @@ def tip() -> None:
 @click.argument("requester")
 @keys_option
 @device_option
-@click.option("--message", help="What you want them to know, at most 2000 characters, no links.")
+@click.option("--message", metavar="WORDS", help="What you want them to know, at most 2000 characters, no links.")
 @click.option("--segments", metavar="IDS", help="Segments to show, by their ids (doorward owner open lists them).")
 @click.option("--posters", metavar="IDS", help="Posters to show, by the ids of the segments they begin.")
 @yes_option

@@ -29,7 +29,7 @@ def trust() -> None:
     """Choose who may ask you for footage.
 
     Nobody may until you choose a root.  A root signs bundles that say who its requesters are; names and kinds that you
-    see in a review come from there.
+    see in a review come from there.  `doorward trust` and `doorward owner trust` are the same.
     """
 
 

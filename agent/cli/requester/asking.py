@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from agent import files
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Fraction, Number, emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option, now_s
 from agent.cli.words import counted, local_window, window
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
@@ -37,17 +37,22 @@ _WAIT_S: Final = 0.2
 @click.option("--to", required=True, metavar="TIME", help="15 minutes to 12 hours later.")
 @click.option("--circle", metavar="LAT,LON,RADIUS", help="Area: 52.3702,4.8952,300 (metres).")
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
-@click.option("--case", required=True, help="Your file number.")
-@click.option("--incident", required=True, type=click.Choice([incident.value for incident in Incident]))
-@click.option("--description", required=True, help="For the owner, at most 500 characters, no links.")
-@click.option("--contact-name", required=True, help="Whom the owner can ask.")
-@click.option("--contact-email")
-@click.option("--contact-phone")
-@click.option("--days", type=click.IntRange(1, 30), default=14, show_default=True, help="How long owners may answer.")
+@click.option("--case", metavar="NUMBER", required=True, help="Your file number.")
+@click.option("--incident", required=True, type=click.Choice([incident.value for incident in Incident]),
+              help="What happened.")  # fmt: skip
+@click.option("--description", metavar="WORDS", required=True, help="For the owner, at most 500 characters, no links.")
+@click.option("--contact-name", metavar="NAME", required=True, help="Whom the owner can ask.")
+@click.option("--contact-email", metavar="EMAIL", help="Where the owner can ask: this, --contact-phone, or both.")
+@click.option("--contact-phone", metavar="PHONE", help="Digits, spaces, a + before them: '+31 20 1234567'.")
+@click.option(
+    "--days", metavar="DAYS", type=Number(1, 30), default=14, show_default=True, help="How long owners may answer."
+)
 @click.option("--audience", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
 @click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
-@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
+)
 @broker_options
 @json_option
 def request(
@@ -100,8 +105,10 @@ def request(
 @click.command()
 @folder_option
 @click.argument("request_id", metavar="REQUEST")
-@click.option("--reason", help="For the owners, at most 200 characters.")
-@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@click.option("--reason", metavar="WORDS", help="For the owners, at most 200 characters.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
+)
 @broker_options
 @json_option
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
@@ -117,7 +124,9 @@ def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, 
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--remove", is_flag=True, help="Delete first what this folder still holds of it, sealed and opened.")
 @click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")
-@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
+)
 @broker_options
 @json_option
 def deleted(
@@ -149,13 +158,15 @@ def deleted(
 
 @click.command()
 @folder_option
-@click.option("--title", required=True, help="At most 100 characters, no links.")
-@click.option("--description", required=True, help="At most 500 characters, no links.")
+@click.option("--title", metavar="WORDS", required=True, help="At most 100 characters, no links.")
+@click.option("--description", metavar="WORDS", required=True, help="At most 500 characters, no links.")
 @click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.  Without an area: all who trust your root.")
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
-@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long it stands.")
+@click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
 @click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
-@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="For the broker, in s.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
+)
 @broker_options
 @json_option
 def bulletin(

@@ -22,7 +22,9 @@ __all__ = ["bundle", "keygen"]
 
 @click.command()
 @folder_option
-@click.option("--id", "requester_id", help="Name in topics and files: a-z, 0-9 and -, at most 32 characters.")
+@click.option(
+    "--id", "requester_id", metavar="ID", help="Name in topics and files: a-z, 0-9 and -, at most 32 characters."
+)
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="What you are.")
 @click.option("--audience", metavar="KEY_ID", help="Key id of the root that will vouch for you.")
 @click.option("--root", is_flag=True, help="Make a root's key instead: one that vouches for requesters.")
@@ -68,8 +70,10 @@ def keygen(
 
 @click.command()
 @click.argument("source", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--root-key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bundle.dsse"), show_default=True)
+@click.option("--root-key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True,
+              help="Your root's private key, as 'keygen --root' made it.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bundle.dsse"), show_default=True,
+              help="Where the signed bundle goes, for owners to take.")  # fmt: skip
 @json_option
 def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     """Sign the LIST of requesters you vouch for.  Its version must be higher than that of the bundle at --out.

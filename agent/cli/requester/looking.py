@@ -102,8 +102,9 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
 def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> None:
     """Read what somebody told you unasked.
 
-    A tip does not say who it is from, and nothing proves its words.  Footage in it is what some camera recorded, held
-    against the camera's own signature; who that camera belongs to is not in it.
+    TIP is one of them, by its id or the beginning of it.  It does not say who it is from, and nothing proves its words.
+    Footage in it is what some camera recorded, held against the camera's own signature; who that camera belongs to is
+    not in it.
     """
     who = Requester.open(folder)
     names = [name for name in tips(folder) if name.startswith(tip or "")]

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agent.adapters.clock_system import SystemClock
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option
 from agent.requester.identity import Requester
 from agent.requester.receiving import News, NewsKind, Receiver
@@ -21,8 +21,10 @@ __all__ = ["receive"]
 
 @click.command()
 @folder_option
-@click.option("--count", type=click.IntRange(1), help="Stop after so many complete disclosures.")
-@click.option("--retention-days", type=click.IntRange(0, 36_525), help="State in receipts how long you keep footage.")
+@click.option("--count", type=Number(1), help="Stop after so many complete disclosures.")
+@click.option(
+    "--retention-days", metavar="DAYS", type=Number(0, 36_525), help="State in receipts how long you keep footage."
+)
 @broker_options
 @json_option
 def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
