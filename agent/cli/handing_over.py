@@ -85,10 +85,6 @@ def restore(config: Path, archive: Path) -> None:
 
     data = sys.stdin.buffer.read(_MOST_BYTES) if str(archive) == "-" else archive.read_bytes()
     folder = StateFolder(load(config).device.state_dir)
-    if (folder.root / "journal.sqlite").exists():
-        raise ConfigurationError(
-            f"{folder.root} has a journal: this is somebody's doorbell.", remedy="First:  sudo doorward reset"
-        )
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
@@ -98,7 +94,16 @@ def restore(config: Path, archive: Path) -> None:
         raise FormatError("This is no opened backup.", remedy=remedy) from error
     unknown = [name for name in found if not _is_ours(name)]
     if unknown or "own/device.key" not in found:
-        raise FormatError(f"This is no backup of a doorbell: {unknown[:1] or 'it has no key'}.")
+        raise FormatError(
+            f"This is no backup of a doorbell: {unknown[0] + ' is in it' if unknown else 'it has no key'}.",
+            remedy="Give what 'doorward owner open-backup' made of one.",
+        )
+    if (folder.root / "journal.sqlite").exists():
+        raise ConfigurationError(
+            f"{folder.root} has a journal: this machine is a doorbell already.",
+            remedy="If it is to become the one in the archive: sudo doorward reset removes this one's keys, trust and "
+            "footage for good; then restore.",
+        )
     told = folder.root.stat()
     for name, content in sorted(found.items()):
         if name.startswith("own/"):

@@ -41,6 +41,8 @@ class NewsKind(enum.Enum):
     DROPPED = "dropped"
     """It opens with none of our keys."""
     NO_ROOM = "no room"
+    PUBLISHED = "published"
+    """The broker has what `request` names: `detail` is what it is, "request" or "withdrawal"."""
     NOT_PUBLISHED = "not published"
     """The broker refused one of our requests."""
     DAMAGED = "damaged"

@@ -102,10 +102,21 @@ class Outgoing:
 
 Refusal = Callable[[str, DoorwardError], None]
 """Takes the id of a request that the broker refused or that cannot be read, and the error in words."""
+Publication = Callable[[SignedMessage], None]
+"""Takes what the broker has now in every cell."""
+
+
+def _tell_nobody(_: SignedMessage) -> None:
+    """Nobody watches."""
 
 
 def publish_pending(
-    requester: Requester, outgoing: Outgoing, now_s: int, refused: Refusal, skip: Container[str] = ()
+    requester: Requester,
+    outgoing: Outgoing,
+    now_s: int,
+    refused: Refusal,
+    skip: Container[str] = (),
+    published: Publication = _tell_nobody,
 ) -> None:
     """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
     for name in saying.message_ids(requester):
@@ -116,7 +127,7 @@ def publish_pending(
                 refused(name, error)
                 continue
             if signed.not_after_s > now_s:
-                _put(signed, outgoing, now_s, refused)
+                _put(signed, outgoing, now_s, refused, published)
 
 
 def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
@@ -154,7 +165,9 @@ def _slot(request_id: str, place: int = 0) -> str:
     return f"request {request_id} {place}"
 
 
-def _put(signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal) -> None:
+def _put(
+    signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal, published: Publication = _tell_nobody
+) -> None:
     """One message for each cell.  With the last cell's acknowledgement the request counts as published."""
     missing = set(signed.topics)
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
@@ -167,6 +180,7 @@ def _put(signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal
                 missing.discard(topic)
             if not missing:
                 files.write(signed.published, b"")
+                published(signed)
 
         outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)
 

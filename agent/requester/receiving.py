@@ -24,6 +24,7 @@ from agent.requester.arriving import Arrivals, Named
 from agent.requester.identity import Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.publishing import Outgoing, connection_lock, publish_pending
+from agent.requester.saying import SignedMessage
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.topics import ChunkVerb, ReceiptTopic, Topic, UploadTopic, Verb, parse_topic
@@ -172,7 +173,12 @@ class Receiver:
         now_ns = self._clock.now().boot_ns
         if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
             self._looked_ns = now_ns
-            publish_pending(self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken)
+            publish_pending(
+                self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
+            )
+
+    def _published(self, signed: SignedMessage) -> None:
+        self._tell(News(NewsKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
 
     def _not_published(self, request_id: str, error: DoorwardError) -> None:
         self._not_taken.add(request_id)  # until the next start: asking again at once would not help

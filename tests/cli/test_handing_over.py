@@ -112,6 +112,22 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
         assert link.ask("status")["owners"] == ["owner-1"]
 
 
+def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StateFolder(load(config).device.state_dir).journal.write_bytes(b"")
+    readme = tmp_path / "README.md"
+    readme.write_text("# No archive\n")
+    assert run(doorward, ["restore", "--config", str(config), str(readme)]) == 4
+    said = capsys.readouterr().err
+    assert "This is no opened backup." in said
+    assert "reset" not in said
+    with tarfile.open(tmp_path / "right.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("own/device.key"), io.BytesIO())
+    assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "right.tar")]) == 2
+    assert "removes this one's keys, trust and footage for good" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name",
     [

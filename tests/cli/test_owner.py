@@ -385,7 +385,14 @@ def test_opting_out_and_in(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None
     listed = door("opt-out", "list").out
     assert "all requests, for good" in listed
     assert "'harbour-police', until Tue 01 Jan 2030" in listed
+    assert done.err == ""
+    done = door("opt-out", "add", "--requester", "harbor-police")
+    assert "Note: nobody may ask here as 'harbor-police' now.  Known are: harbour-police" in done.err
     assert "is lifted" in door("opt-out", "lift", "--requester", "harbour-police").out
+    for never in (("--requester", "harbour-police"), ("--kind", "police"), ("--hours", "22:00-07:00")):
+        done = door("opt-out", "lift", *never)
+        assert (done.status, done.out) == (2, "")
+        assert "so nothing is lifted" in done.err
     assert "harbour-police" not in door("opt-out", "list").out
     assert door("opt-out", "add", "--requester", "a", "--kind", "police").status == 2
     assert door("opt-out", "add", "--until", "soon").status == 2

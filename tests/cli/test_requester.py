@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters.broker_pki import BrokerPki
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.adapters.clock_system import SystemClock
 from agent.core.media import StreamDescription
@@ -270,7 +271,8 @@ def test_a_request_is_named_by_the_beginning_of_its_id(tool: Callable[..., Any],
     for command in ("withdraw", "deleted"):
         done = tool("requester", command, "x", "--folder", made)
         assert (done.status, asked.request.id in done.err) == (2, True)
-    done = tool("requester", "deleted", asked.request.id[:8], "--yes", "--folder", made)
+    with connection_lock(Requester.open(made)):  # a running 'receive' publishes it
+        done = tool("requester", "deleted", asked.request.id[:8], "--yes", "--folder", made, "--timeout", "1")
     assert "There is no request" not in done.err
     assert (made / "requests" / asked.request.id / "deletion.dsse").exists()
 
@@ -281,10 +283,43 @@ def test_before_anything_has_come_nothing_is_there_to_be_named(tool: Callable[..
         assert "Error: Nothing has come yet.\n  What to do: Receive it first: doorward requester receive\n" in done.err
 
 
-def test_without_a_broker_a_request_is_signed_and_says_what_is_missing(tool: Callable[..., Any], made: Path) -> None:
-    said = tool("requester", "request", "--folder", made, *window(), *ASK)
-    assert said.status == 2
-    assert "--broker" in said.err
+@pytest.fixture
+def nowhere(tmp_path: Path) -> tuple[object, ...]:
+    """A broker that is not there, and certificates for it that are right."""
+    pki = BrokerPki.create(tmp_path / "pki", datetime.datetime.now(datetime.UTC))
+    files = pki.add_requester("rijnstad-police", datetime.datetime.now(datetime.UTC))
+    tls = ("--authority", files.authority, "--certificate", files.certificate, "--tls-key", files.key)
+    return ("--broker", "127.0.0.1:1", *tls)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--broker", ""), "No broker is named"),
+        (("--broker", "nonsense"), "'nonsense' is no broker"),
+        (("--broker", "127.0.0.1:99999"), "is no broker"),
+        (("--broker", "a b:8884"), "is no broker"),
+        (("--authority", "nowhere.pem"), "nowhere.pem cannot be read"),
+        (("--certificate", __file__), "cannot be used"),
+    ],
+)
+def test_a_broker_that_cannot_be_is_told_before_anything_is_signed(
+    tool: Callable[..., Any], made: Path, nowhere: tuple[object, ...], change: tuple[str, str], words: str
+) -> None:
+    said = tool("requester", "request", "--folder", made, *window(), *ASK, *nowhere, *change)
+    assert (said.status, words in said.err) == (2, True), said.err
+    assert list(Requester.open(made).request_ids()) == []
+    assert Requester.open(made).next_number() == 1, "no number was used up"
+
+
+def test_a_request_that_no_broker_took_is_said_to_be_kept_and_not_to_be_asked_again(
+    tool: Callable[..., Any], made: Path, nowhere: tuple[object, ...]
+) -> None:
+    said = tool("requester", "request", "--folder", made, *window(), *ASK, *nowhere, "--timeout", "1")
+    (kept,) = Requester.open(made).request_ids()
+    assert said.status == 7
+    assert f"Nobody listens at 127.0.0.1:1. {kept} is signed and kept, but not published yet." in said.err
+    assert "'doorward requester receive' publishes it: say it once only." in said.err
 
 
 def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], made: Path) -> None:
@@ -292,6 +327,7 @@ def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], ma
         said = tool("requester", "request", "--folder", made, *window(), *ASK, "--timeout", "1")
     assert said.status == 7
     assert "It will, as soon as it is connected" in said.err
+    assert next(iter(Requester.open(made).request_ids())) in said.err
 
 
 def test_deletion_is_stated_only_once_nothing_is_left(tool: Callable[..., Any], made: Path) -> None:

@@ -57,7 +57,7 @@ class Desk:
 
     @property
     def kinds(self) -> list[NewsKind]:
-        return [each.kind for each in self.news if each.kind is not NewsKind.PROGRESS]
+        return [each.kind for each in self.news if each.kind not in (NewsKind.PROGRESS, NewsKind.PUBLISHED)]
 
 
 @pytest.fixture
@@ -412,6 +412,8 @@ def test_requests_signed_by_another_process_are_published_by_a_running_service(
     while desk.step():
         pass
     assert len(broker.published) == published, "and only once"
+    named = [(each.request, each.detail) for each in desk.news if each.kind is NewsKind.PUBLISHED]
+    assert named[-1] == (signed.id, "request"), "whoever watches is told which"
 
 
 def test_half_a_manifest_is_swept_at_the_start_and_asked_for_again(

@@ -11,12 +11,14 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.options import device_option, keys_option, load_keys, parse_time
-from agent.cli.words import day, opted_out
+from agent.cli.words import day, opted_out, plain
 from agent.errors import ConfigurationError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
+from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
+from agent.owner.trusting import trusted_at
 from agent.wire.fields import Incident, Kind
 from agent.wire.statements import Scope
 
@@ -64,6 +66,10 @@ def add(
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         deciding.opt_out(link, keys, scope, value, None if until_ms is None else until_ms // 1000)
+        known = _known(link, keys) if scope is Scope.REQUESTER else ()
+    if scope is Scope.REQUESTER and value not in known:
+        named = f"Known are: {', '.join(known)}." if known else "Nobody is."
+        click.echo(f"Note: nobody may ask here as '{plain(value)}' now.  {named}", err=True)
     if as_json:
         emit_json({"scope": scope, "value": value, "until_s": until_ms and until_ms // 1000})
         return
@@ -71,6 +77,12 @@ def add(
         click.echo(f"You are told of requests outside {opted_out(scope, value)} only, {_until(until_ms)}.")
         return
     click.echo(f"Opted out of {opted_out(scope, value)}, {_until(until_ms)}.")
+
+
+def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
+    """The ids of those whom a root this owner chose vouches for."""
+    bundles = trusted_at(link, keys).store.bundles.values()
+    return sorted({each.id for bundle in bundles for each in bundle.requesters})
 
 
 @opt_out.command("lift")
@@ -89,6 +101,13 @@ def lift(
     scope, value = _scope(requester, kind, incident, hours)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
+        if (scope.value, value) not in {
+            (each.get("scope"), each.get("value") or None) for each in _standing(link, keys)
+        }:
+            raise ConfigurationError(
+                f"There is no opt-out of {opted_out(scope, value)}, so nothing is lifted.",
+                remedy="See what there is: doorward owner opt-out list.",
+            )
         deciding.opt_in(link, keys, scope, value)
     if as_json:
         emit_json({"scope": scope, "value": value})
@@ -104,9 +123,7 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
     """Show what you have opted out of, and until when."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        meet(link, keys)
-        answer = link.ask("requests", all=False)
-    standing = [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
+        standing = _standing(link, keys)
     if as_json:
         emit_json({"opt_outs": standing})
         return
@@ -117,6 +134,13 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
         over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
         until = "over" if over else _until(until_s * 1000 if isinstance(until_s, int) else None)
         click.echo(f"  {opted_out(Scope(each.get('scope')), each.get('value') or None)}, {until}")
+
+
+def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
+    """What the device says is opted out of."""
+    meet(link, keys)
+    answer = link.ask("requests", all=False)
+    return [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
 
 
 def _until(utc_ms: int | None) -> str:

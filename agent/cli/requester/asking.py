@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,9 +94,9 @@ def request(
         description=description,
         contact=_contact(contact_name, contact_email, contact_phone),
     )
-    signed = saying.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
-    if not sign_only:
-        _publish(who, signed, timeout, broker)
+    with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
+        signed = saying.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
+        publish_it(signed)
     _say_published(signed, published=not sign_only, what="request", as_json=as_json)
     if not as_json:
         from_ms, to_ms = question.from_s * 1000, question.to_s * 1000
@@ -114,8 +116,10 @@ def request(
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
     """Take REQUEST back.  Answers that are on their way are refused from now on."""
     who = Requester.open(folder)
-    signed = saying.withdraw(who, _the_request(who, request_id), reason)
-    _publish(who, signed, timeout, broker)
+    request_id = _the_request(who, request_id)
+    with _publisher(who, timeout, broker) as publish_it:
+        signed = saying.withdraw(who, request_id, reason)
+        publish_it(signed)
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
 
@@ -147,12 +151,13 @@ def deleted(
         )
     if not sure:
         click.confirm("Is every copy of it gone, those elsewhere too?", abort=True, err=True)
-    for each in held:
-        each.remove()
-        with files.storage_errors(folder):
-            shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
-    signed = saying.state_deleted(who, request_id, now_s())
-    _publish(who, signed, timeout, broker)
+    with _publisher(who, timeout, broker) as publish_it:
+        for each in held:
+            each.remove()
+            with files.storage_errors(folder):
+                shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
+        signed = saying.state_deleted(who, request_id, now_s())
+        publish_it(signed)
     _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
 
 
@@ -180,8 +185,9 @@ def bulletin(
     who = Requester.open(folder)
     area = None if circle is None and polygon is None else _area(circle, polygon)
     until_s = now_s() + days * _DAY_S
-    signed = saying.make_bulletin(who, title, description, not_after_s=until_s, area=area, audience=audience)
-    _publish(who, signed, timeout, broker)
+    with _publisher(who, timeout, broker) as publish_it:
+        signed = saying.make_bulletin(who, title, description, not_after_s=until_s, area=area, audience=audience)
+        publish_it(signed)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)
 
 
@@ -215,16 +221,35 @@ def _contact(name: str, email: str | None, phone: str | None) -> Contact:
         raise RequestError(error.message, remedy=error.remedy or "Give --contact-email or --contact-phone.") from error
 
 
-def _publish(who: Requester, signed: SignedMessage, timeout_s: float, broker: dict[str, Any]) -> None:
-    """Over a connection of our own, or by the 'receive' that runs already."""
+def _keep(_signed: SignedMessage) -> None:
+    """'receive' will publish it."""
+
+
+@contextlib.contextmanager
+def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iterator[Callable[[SignedMessage], None]]:
+    """What publishes, over a connection of our own or by the 'receive' that runs already.
+
+    The options of the broker are looked at here, before anything is signed: what is signed counts.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(connection_lock(who))
         except ConfigurationError:
-            _await_publication(who, signed, timeout_s)
-            return
-        bus = stack.enter_context(connected(who, broker))
-        publish(signed, bus, now_s=now_s(), timeout_s=timeout_s)
+            how = functools.partial(_await_publication, who, timeout_s=timeout_s)
+        else:
+            bus = stack.enter_context(connected(who, broker))
+            how = functools.partial(publish, bus=bus, now_s=now_s(), timeout_s=timeout_s)
+        yield functools.partial(_publish, how)
+
+
+def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> None:
+    try:
+        how(signed)
+    except NetworkError as error:
+        raise NetworkError(
+            f"{error.message} {signed.id} is signed and kept, but not published yet.",
+            remedy=f"{error.remedy} 'doorward requester receive' publishes it: say it once only.".lstrip(),
+        ) from error
 
 
 def _await_publication(who: Requester, signed: SignedMessage, timeout_s: float) -> None:
@@ -242,4 +267,5 @@ def _say_published(signed: SignedMessage, *, published: bool, what: str, as_json
     if as_json:
         emit_json({"request": signed.id, "topics": signed.topics, "published": published})
         return
-    click.echo(f"The {what} {signed.id} is {'published' if published else 'signed'}.")
+    said = "is published." if published else "is signed.  Publish it:  doorward requester receive"
+    click.echo(f"The {what} {signed.id} {said}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent.requester.identity import Requester
 
 __all__ = ["broker_options", "connected", "folder_option", "now_s"]
 
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
 """A chunk of 128 KiB, its topic and its properties."""
 
@@ -54,8 +56,9 @@ def _settings(
     who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
 ) -> BusSettings:
     host, _, port = (broker or "").rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigurationError("No broker is named.", remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
+    if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        said = f"'{broker}' is no broker." if broker else "No broker is named."
+        raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
     tls = who.folder / "tls"
     return BusSettings(
         host=host.strip("[]"),
@@ -72,8 +75,8 @@ def _settings(
 @contextlib.contextmanager
 def connected(who: Requester, broker: dict[str, Any]) -> Iterator[MqttBus]:
     bus = MqttBus(_settings(who, **broker))
-    bus.start()
     try:
+        bus.start()
         yield bus
     finally:
         bus.stop()

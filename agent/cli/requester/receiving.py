@@ -30,7 +30,7 @@ __all__ = ["receive"]
 def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
     """Receive what owners disclose, verify it and acknowledge it, until you stop it (Ctrl-C).
 
-    Requests signed meanwhile are published on the way.  Stopping loses nothing.
+    What was signed and not published yet is published on the way.  Stopping loses nothing.
     """
     who = Requester.open(folder)
     stop = threading.Event()
@@ -69,6 +69,7 @@ def _say_news(news: News) -> None:
         f"doorward requester open {news.disclosure}",
         NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
         NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
+        NewsKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
         NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
         NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
         NewsKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
