@@ -540,12 +540,14 @@ def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, p
     link.turn()
     assert wishes == []
     owned_by_nobody = Link(Door(), FakeBroker())
-    until(lambda: owned_by_nobody.uplink.status().link == "connected")
-    owned_by_nobody.turn()
-    assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
-    assert list(link.bus._filters) == [requests_filter(cell_of(*DOOR)), BULLETINS_FILTER]
-    owned_by_nobody.stop()
-    owned_by_nobody.door.close()
+    try:
+        until(lambda: owned_by_nobody.uplink.status().link == "connected")
+        owned_by_nobody.turn()
+        assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
+        assert list(link.bus._filters) == [requests_filter(cell_of(*DOOR)), BULLETINS_FILTER]
+    finally:
+        owned_by_nobody.stop()
+        owned_by_nobody.door.close()
     # The witness was awake: a disclosure is listened to.
     approved(link, police)
     until(lambda: [name for name, _ in wishes] == ["subscribe"])
