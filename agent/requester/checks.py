@@ -27,7 +27,7 @@ class CheckKind(enum.Enum):
     ANSWERS = "It answers exactly the request that was signed"
     OWNERS = "The device names the owners it obeys"
     APPROVAL = "One of these owners approved it, for this request and this key"
-    LEDGER = "The device had put the approval into its ledger before anything left"
+    LEDGER = "The device signed a ledger that holds the approval"
     RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
     WINDOW = "All of it lies in the time that was asked for"
     PARTS = "Every file is bit for bit the one recorded and approved"

@@ -45,6 +45,7 @@ from agent.wire.disclosures import (
     DisclosureManifest,
     PartKind,
     Receipt,
+    ReceiptState,
 )
 from agent.wire.messages import FootageRequest
 
@@ -154,7 +155,7 @@ def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink:
         for number, item in enumerate(_items(found), start=1):
             found.items.append(_opened(answer, number, item, manifest, identity, sink))
         found.contact = _contact(_disclosed(found), identity)
-        found.receipt = _receipt(requester, answer, asked)
+        found.receipt = _receipt(requester, answer, asked, origin)
         _say_footage(found, words)
 
 
@@ -220,8 +221,8 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         reading.require_ledgered(manifest, asked.request)
         checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
         words.said = (
-            f"Entry no. {manifest.ledger.index} of the device's ledger is this approval: an inclusion proof leads to "
-            "the head that the device signed. The owner sees the same ledger, and no entry can leave it again."
+            f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
+            "which the device signed. Whether it is the ledger that the owner sees was not checked: the two of you can."
         )
         words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
         words.prove("Ledger's size", str(checkpoint.size))
@@ -334,8 +335,11 @@ def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | No
         return None
 
 
-def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked) -> Receipt | None:
-    """Our own word, as it lies there.  One that we did not sign for this is none: it proves and disproves nothing."""
+def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked, origin: Origin) -> Receipt | None:
+    """Our own word, as it lies there, that all of this arrived.
+
+    One that we did not sign for this, or for less than all of it, is none: it proves and disproves nothing.
+    """
     data = answer.receipt()
     if data is None:
         return None
@@ -344,7 +348,9 @@ def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked) -> Receip
         receipt = strictjson.decode(opened.payload, Receipt)
     except FormatError:
         return None
-    return receipt if (receipt.disclosure, receipt.request) == (answer.disclosure, asked.request.id) else None
+    said = (receipt.disclosure, receipt.request, receipt.state, receipt.manifest)
+    all_of_it = (answer.disclosure, asked.request.id, ReceiptState.COMPLETE, origin.sha256)
+    return receipt if said == all_of_it else None
 
 
 def _disclosed(found: _Findings) -> Disclosed:

@@ -25,6 +25,7 @@ from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
 from agent.media.join import probe
 from agent.requester import saying
+from agent.requester.checks import CheckKind
 from agent.requester.clips import Continuity
 from agent.requester.identity import Asked, Requester
 from agent.requester.opening import OpenedDisclosure, open_disclosure
@@ -193,12 +194,26 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     assert "1 poster: a still picture of a clip, without its video" in words_of(made.report.read_text())
 
 
+def test_nothing_is_said_of_what_the_owner_sees(good: OpenedDisclosure) -> None:
+    """A device could show its requester a ledger that it shows to nobody else: one signed head does not rule it out."""
+    checks = {check.kind: check for check in good.verification.checks}
+    assert "Whether it is the ledger that the owner sees was not checked" in checks[CheckKind.LEDGER].said
+    report = words_of(good.report.read_text())
+    assert "owner sees the same ledger" not in report
+    assert "That it is the ledger which the owner sees" in report
+    assert "before anything left" not in report
+    assert "before anything was sent" not in words_of((good.folder / "certificate.html").read_text())
+
+
 def acknowledged(requester: Requester, asked: Asked, disclosure: Disclosure, /, **changes: object) -> None:
     """Keep the receipt beside it, as receiving does."""
     values: dict[str, object] = {"disclosure": disclosure.id, "request": asked.request.id, "requester": requester.id}
     values |= {"state": ReceiptState.COMPLETE, "incomplete": (), "retention_days": 90, "time_s": NOW_S}
-    receipt = samples.receipt(**{**values, **changes})
-    lay_down(requester, asked, disclosure).keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
+    answer = lay_down(requester, asked, disclosure)
+    origin = answer.origin()
+    assert origin is not None
+    receipt = samples.receipt(**{**values, "manifest": origin.sha256, **changes})
+    answer.keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
 
 
 def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked: Asked, house: House) -> None:
@@ -209,14 +224,28 @@ def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked
     assert json.loads((made.bundle / "bundle.json").read_text())["receipt"]["retention_days"] == 90
     assert (made.bundle / "by-hand" / "receipt.signature").is_file()
     assert "receipt:requester" in made.report.read_text()
+    said = words_of(made.report.read_text())
+    assert "Whether the owner's device has it is not known here" in said
+    assert "owner has the same receipt" not in said
     loop = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "requester.pem", "-rawin", "-in", "receipt.signed"]
     done = subprocess.run([*loop, "-sigfile", "receipt.signature"], cwd=made.bundle / "by-hand", capture_output=True)
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("changes", [{"disclosure": "e" * 32}, {"request": "e" * 32}])
-def test_a_receipt_for_something_else_proves_nothing(
-    requester: Requester, asked: Asked, house: House, changes: dict[str, str]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"disclosure": "e" * 32},
+        {"request": "e" * 32},
+        {"manifest": "e" * 64},
+        {"manifest": None, "state": ReceiptState.PARTIAL},
+        {"state": ReceiptState.PARTIAL},
+        {"state": ReceiptState.REFUSED},
+    ],
+    ids=str,
+)
+def test_a_receipt_for_something_else_or_less_than_all_of_it_proves_nothing(
+    requester: Requester, asked: Asked, house: House, changes: dict[str, Any]
 ) -> None:
     disclosure = house.disclose(asked)
     acknowledged(requester, asked, disclosure, **changes)

@@ -16,7 +16,7 @@ requester is the owner's client's doing.  That *nothing else* leaves is this mod
 
 At the requester's, `read_manifest` and `check_part` go the same way backwards, offline and without trusting us: the
 device signed the manifest and every capture record in it, an owner that the device names signed the approval (and a
-second one, where they agreed that it takes two), the device's ledger held it before anything left, the approval names
+second one, where they agreed that it takes two), a ledger that the device signed holds it, the approval names
 exactly the received headers and payloads, and the payloads are the ones signed at capture.  `agree`
 ties the opened media to the record.  A disclosure verifies as a whole or raises; there is no "mostly".
 
