@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell = Teller()
     tell.title("Doorward", "The doorbell camera that cannot see its own past.  Everything below happens for real.")
     try:
+        footage = _footage(options.video, options.camera)  # before the last results go
         options.out.mkdir(parents=True, exist_ok=True)
         forget(options.out)
-        footage = _footage(options.video, options.camera)
         story = Story(tell, options.out.resolve() / "out", footage, IdentityKind(options.owner))
         outcome = story.play()
         leave(story, outcome, options.out.resolve(), tell)

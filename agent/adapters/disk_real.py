@@ -45,7 +45,10 @@ class RealDisk:
     """The `Disk` port on the file system of this machine."""
 
     def make_directory(self, path: Path) -> None:
-        path.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
+        # One by one: with `parents=True` those above would get the mode that everybody may read.
+        missing = [each for each in (path, *path.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(_DIRECTORY_MODE, exist_ok=True)
 
     def names(self, path: Path) -> list[str]:
         return os.listdir(path)  # noqa: PTH208 — names, not one Path object for each of 10 000 files

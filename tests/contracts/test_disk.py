@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def write(disk: Disk, path: Path, *pieces: bytes) -> None:
     file.sync()
     file.close()
     file.close()
+
+
+def test_every_folder_that_is_made_is_closed_to_strangers(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        RealDisk().make_directory(tmp_path / "vault" / "segments" / "2027-01-15")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "vault", tmp_path / "vault" / "segments", tmp_path / "vault" / "segments" / "2027-01-15"]
+    assert [each.stat().st_mode & 0o777 for each in made] == [0o750] * 3
 
 
 def test_what_is_written_is_read(disk: Disk, place: Path) -> None:

@@ -61,6 +61,17 @@ def decoded_frames(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def test_a_video_that_is_not_there_costs_no_results(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    kept = [tmp_path / name for name in ("summary.json", "report.html", "out/mine.txt")]
+    for path in kept:
+        path.write_text("the last run's")
+    status, said = play(tmp_path, "--video", str(tmp_path / "nope.mp4"))
+    assert status == 1
+    assert "nope.mp4 cannot be opened" in said
+    assert all(path.exists() for path in kept)
+
+
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory, footage: Path) -> Path:
     """The first twenty seconds of the pedestrians, as somebody's own file."""
