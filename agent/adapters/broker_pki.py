@@ -43,6 +43,10 @@ BACKDATE = datetime.timedelta(days=1)
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _REQUESTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
+_MOST_HOST = 253
+_MOST_COMMON_NAME = 64
 _CONFIGURATION = Path(__file__).parents[2] / "config" / "mosquitto"
 
 
@@ -92,8 +96,10 @@ class BrokerPki:
     ) -> BrokerPki:
         """Make the authorities and the broker's certificate for `hosts` (DNS names and addresses).
 
-        `now` is aware.  Raises `ConfigurationError` when `directory` already has a file of the same name.
+        `now` is aware.  Raises `ConfigurationError` for a host that is none, before anything is written, and when
+        `directory` already has a file of the same name.
         """
+        alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("authorities", "clients", "revoked", "state"):
             (directory / name).mkdir(mode=0o700, exist_ok=True)
@@ -101,9 +107,10 @@ class BrokerPki:
             _write(directory / "authorities" / role, _authority(f"Doorward {role} authority", now))
         for stem in (directory / "authorities" / role.value for role in Role):
             _write_list(stem, _read(stem), now, [])
-        alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         issuer = _read(directory / "authorities" / "broker")
-        _write(directory / "broker", _end_entity(issuer, hosts[0], alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
+        # Clients read the alternative names; a common name holds 64 characters at most.
+        name = next((host for host in hosts if len(host) <= _MOST_COMMON_NAME), "doorward-broker")
+        _write(directory / "broker", _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
         for acl in ("devices.acl", "requesters.acl"):
             shutil.copyfile(_CONFIGURATION / acl, directory / acl)
             (directory / acl).chmod(0o600)
@@ -189,6 +196,10 @@ def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if len(host) > _MOST_HOST or not _HOST.fullmatch(host):
+            raise ConfigurationError(
+                f"'{host}' is no host.", remedy="Give the name or address that clients use, like broker.example.org."
+            ) from None
         return x509.DNSName(host)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,9 +33,7 @@ class StateFolder:
     """Paths below `root`, and the key."""
 
     def __init__(self, root: Path) -> None:
-        own = root / "custodian"
-        if not own.is_dir():
-            own = root
+        own = root / "custodian" if _is_divided(root) else root
         self.root = own
         self.vault = root / "vault"
         self.index = own / "index.sqlite"
@@ -52,7 +51,10 @@ class StateFolder:
         self._claim: int | None = None
 
     def initialise(self, key: Ed25519PrivateKey) -> None:
-        """Make the directory and the device's key.  Raises `ConfigurationError` when there is one already."""
+        """Make the directory and the device's key.  Raises `ConfigurationError` when there is one already.
+
+        `PermissionError` stays what it is, here and below: whoever asks may lack sudo and nothing else.
+        """
         making = self._key.with_suffix(".making")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,6 +74,8 @@ class StateFolder:
                 f"{self.root} belongs to a device already.",
                 remedy="Use it as it is; a device's key is never replaced, for it signs its whole past.",
             ) from error
+        except PermissionError:
+            raise
         except OSError as error:
             raise StorageError(
                 f"{self.root} cannot be made: {error.strerror or error}.", remedy="Choose another device.state_dir."
@@ -102,15 +106,27 @@ class StateFolder:
             os.close(handle)
 
     def device_key(self) -> Ed25519PrivateKey:
-        """Raises `ConfigurationError` when the device was never initialised or the key is no key."""
+        """Raises `ConfigurationError` when there is none or it is no key, `PermissionError` when it may not be read."""
         try:
             return load_private_key(self._key.read_text())
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.root} is no device yet.", remedy="Make it one: doorward init.") from error
+        except PermissionError:
+            raise
         except (OSError, FormatError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"The device's key {self._key} cannot be read: {error}.", remedy="Restore it from a backup."
             ) from error
+
+
+def _is_divided(root: Path) -> bool:
+    """Raises `PermissionError` that names `root` for whoever may not look into it."""
+    try:
+        return stat.S_ISDIR((root / "custodian").stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(root)) from error
 
 
 def _sync(folder: Path) -> None:

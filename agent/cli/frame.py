@@ -59,6 +59,7 @@ _Value = TypeVar("_Value")
 _LONGEST_SENTENCE = 200
 """Characters; longer than any, so that none ends in dots."""
 _INTERRUPTED = 130
+_SUDO = "Use sudo, or be its owner."
 _BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
 _ASK_HELP = "See what it takes: the same command with --help."
 _ASK_DOCTOR = "Look at what is wrong there: doorward doctor"
@@ -159,6 +160,10 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         _trace(invocation)
         _say_error(error.message, error.remedy or _of_class(_REMEDIES, error, _BUG_REMEDY))
         return _of_class(EXIT_STATUS, error, 1)
+    except PermissionError as error:
+        _trace(invocation)
+        _say_error(f"{error.filename or 'A file'} may not be read or written by this user.", _SUDO)
+        return EXIT_STATUS[errors.ConfigurationError]
     except Exception as error:  # noqa: BLE001 (the outermost edge: a person gets words, a developer --debug)
         _trace(invocation)
         _say_error(f"This is a bug in Doorward ({type(error).__name__}: {error}).", _BUG_REMEDY)

@@ -116,7 +116,7 @@ def restore(config: Path, archive: Path) -> None:
             files.make_folder(target.parent)
             files.write(target, content, secret=True)
     if "doorward.toml" in found:
-        text = found["doorward.toml"].decode("utf-8", "replace")
+        text = found["doorward.toml"].decode("utf-8-sig", "replace")
         parse(text, config)
         here = config.stat()
         _put(config, text.encode(), here.st_uid, here.st_gid, here.st_mode & 0o777)

@@ -104,7 +104,7 @@ def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certifica
         f'\n[broker]\nhost = "{host}"\nport = {port}\nca = "{folder / "ca.pem"}"\n'
         f'certificate = "{folder / "device.pem"}"\nkey = "{folder / "device.key"}"\n'
     )
-    text = config.read_text(encoding="utf-8") + section
+    text = config.read_text(encoding="utf-8-sig") + section
     parse(text, config)
     for name, source in (("ca.pem", ca), ("device.pem", certificate)):
         files.write(folder / name, source.read_bytes(), secret=True)

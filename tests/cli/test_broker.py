@@ -57,6 +57,27 @@ def first_event(files: dict[str, Any], name: str, port: int) -> object:
         bus.stop()
 
 
+@pytest.mark.parametrize("host", ["", " ", "a b", "a..b", ".a", "a.", "-a", "ü.example", "a" * 64, "a." * 127 + "aa"])
+def test_a_host_that_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    options = ["--dir", str(tmp_path / "b"), "--host", "localhost", "--host", host]
+    assert run(doorward, ["broker", "init", *options]) == 2
+    assert f"Error: '{host}' is no host." in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_long_host_stands_among_the_alternative_names_of_a_certificate_with_a_shorter_one(tmp_path: Path) -> None:
+    long = f"{'a' * 63}.{'b' * 63}.example.org"
+    for folder, hosts, common in (("one", (long,), "doorward-broker"), ("two", (long, "door.local"), "door.local")):
+        options = [word for host in hosts for word in ("--host", host)]
+        assert run(doorward, ["broker", "init", "--dir", str(tmp_path / folder), *options]) == 0
+        made = x509.load_pem_x509_certificate((tmp_path / folder / "broker.pem").read_bytes())
+        assert [each.value for each in made.subject] == [common]
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == list(hosts)
+
+
 @pytest.mark.broker
 def test_a_revoked_client_is_turned_away_and_its_name_may_be_given_anew(
     folder: Path, capsys: pytest.CaptureFixture[str]
