@@ -3,7 +3,8 @@
 - A hold keeps a segment from the rolling vault until its day.  Holds are capped (`MOST_HELD`, `LONGEST_HOLD_S`, half of
   the vault's bytes), so that they cannot freeze the buffer; a hold that would go over is refused, not cut.
 - A deletion is entered in the ledger and made durable here before anything is touched.  From that moment nothing shows,
-  matches or shares the segment; whoever writes the vault asks for the list, puts the tombstone down and unlinks.
+  matches or shares the segment; what an answer sealed before holds of it goes with that answer, unless it is revoked.
+  Whoever writes the vault asks for the list, puts the tombstone down and unlinks.
 - Nothing here is reached but through a statement that an owner signed.
 
 Source: ARCHITECTURE, invariants 3, 9 and 10; FORMAT.md, "Hold" and "Evict".
