@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import msgspec
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.in_force import show
 from agent.config import Camera, CameraKind, Configuration, load
+from agent.config.reading import shown
 from agent.errors import ConfigurationError
 
 __all__ = ["config"]
@@ -48,8 +48,7 @@ def check(file: Path | None, config: Path, as_json: bool) -> None:
         raise
     notes = list(_notes(configuration))
     if as_json:
-        values = msgspec.to_builtins(configuration, enc_hook=str)
-        emit_json({"ok": True, "file": path, "notes": notes, "configuration": values})
+        emit_json({"ok": True, "file": path, "notes": notes, "configuration": shown(configuration)})
         return
     click.echo(f"{path} is right.\n")
     for sentence in _meaning(configuration):

@@ -23,7 +23,7 @@ from agent.config.places import KeyPath, Places
 from agent.config.settings import Configuration, Contradiction, contradictions
 from agent.errors import ConfigurationError
 
-__all__ = ["convert", "explain", "load", "not_utf8", "parse", "placed", "read_text"]
+__all__ = ["convert", "explain", "load", "not_utf8", "parse", "placed", "read_text", "shown"]
 
 _Kind = TypeVar("_Kind")
 Contradicting = Callable[[_Kind], Iterator[Contradiction]]
@@ -95,6 +95,19 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: Contradic
     if problem:
         raise placed(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
     return converted
+
+
+def shown(section: msgspec.Struct) -> dict[str, Any]:
+    """The values of a section for people's eyes: of a secret only that there is one."""
+    return {name: _shown(getattr(section, name), kind) for name, kind in _hints(type(section)).items()}
+
+
+def _shown(value: Any, kind: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return shown(value)
+    if isinstance(value, tuple) and any(isinstance(each, msgspec.Struct) for each in value):
+        return [shown(each) for each in value]
+    return "(not shown)" if value and _bears_secret(kind) else msgspec.to_builtins(value, enc_hook=str)
 
 
 def not_utf8(source: Path, line: int, key: KeyPath) -> ConfigurationError:

@@ -14,6 +14,7 @@ import pytest
 
 from agent.config import Configuration, parse
 from agent.config.fleet import Fleet, load_fleet
+from agent.config.reading import shown
 from agent.config.schema import configuration_schema
 from agent.config.settings import SECRET
 from agent.errors import ConfigurationError
@@ -108,3 +109,24 @@ def test_a_fleet_file_keeps_its_cameras_passwords_to_itself(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match=r"line 5, cameras\[1\]\.url") as raised:
         load_fleet(path)
     assert CANARY not in str(raised.value)
+
+
+def test_of_a_right_configuration_only_that_there_are_secrets_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.toml"
+    text = (
+        f"[camera]\nkind = 'rtsp'\nurl = 'rtsp://u:{CANARY}@h/a'\nluma_url = 'rtsp://u:{CANARY}@h/b'\n"
+        f"[[alerts.channels]]\nname = 'a'\nurl = 'tgram://{CANARY}/1'\n"
+        f"[home_assistant]\nhost = 'home.lan'\npassword = '{CANARY}'\n"
+    )
+    path.write_text(text)
+    configuration = parse(text, path)
+    said = json.loads(json.dumps(shown(configuration)))
+    assert CANARY not in json.dumps(said)
+    assert (said["camera"]["url"], said["home_assistant"]["host"]) == ("(not shown)", "home.lan")
+    for section in (said["camera"], said["home_assistant"], said["alerts"]["channels"][0]):
+        section.update({key: None for key, value in section.items() if value == "(not shown)"})
+    plain = json.loads(msgspec.json.encode(configuration, enc_hook=str))
+    for section, keys in ((plain["camera"], ("url", "luma_url")), (plain["home_assistant"], ("password",))):
+        section.update(dict.fromkeys(keys))
+    plain["alerts"]["channels"][0]["url"] = None
+    assert said == plain, "everything else is there"
