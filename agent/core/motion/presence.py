@@ -7,7 +7,8 @@ that hang together with where motion was confirmed and differ from that scene.  
 * **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`), and
 * **somebody is alive:** people breathe, sway and shift their weight, so within four seconds something in the body
-  changes by more than noise.  A parcel and a parked car do not, and are let go.
+  changes by more than noise.  A parcel and a parked car do not, and are let go.  It is looked for three times a second,
+  for whoever sways stands still at each turn.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
 what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
@@ -36,12 +37,15 @@ _REACH = 12
 
 _STAYS_SHARE = 0.25
 _LEAST_CELLS = 6
+_KEPT_PER_LOOK = 0.95
+"""By so much the body may fade from look to look and count as whole: of who stands, parts become scenery.  Who goes is
+gone sooner."""
 _FIDGET_CELLS = 2
 _FIDGET_STEPS = 3.0
 _FIDGET_NOISES = 5.0
 _LOOK_NS = 300_000_000
 _COMPARED_NS = 800_000_000
-"""Half a breath: so far back lies the frame with which movement is looked for."""
+"""Half a breath: so far back lies, at most, the frame with which movement is looked for."""
 
 _CREDIT_NS = 1_200_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
@@ -60,13 +64,14 @@ class Presence:
         self._cells = 0
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
-        self._looked_ns = self._then_ns = self._moved_ns = BootNs(0)
+        self._looked_ns = self._then_ns = self._moved_ns = self._confirmed_ns = BootNs(0)
 
     def forget(self) -> None:
         self.box = None
 
     def confirm(self, box: CellBox, sensor_ns: BootNs) -> None:
         """Motion is confirmed in `box`."""
+        self._confirmed_ns = sensor_ns
         self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
@@ -75,8 +80,7 @@ class Presence:
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
         self._cells, self.box = self._body(around([self.box, box]) if self.box and is_same else box)
-        self._grids.then[:] = self._grids.frame
-        self._looked_ns = self._then_ns = sensor_ns
+        self._looked_ns = sensor_ns
 
     def lasts(self, background: Background, sensor_ns: BootNs) -> bool:
         """Is the visitor still there?"""
@@ -86,10 +90,12 @@ class Presence:
             return True
         self._looked_ns = sensor_ns
         cells, body = self._body(self.box)
-        self._cells = max(self._cells, cells)
-        if sensor_ns - self._then_ns >= _COMPARED_NS:
-            if self._fidgets(background.scene_noise):
-                self._moved_ns = sensor_ns
+        self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
+        # A frame from when they walked says nothing about standing: whoever walks out of the picture differs from it.
+        walked_then = self._then_ns <= self._confirmed_ns
+        if not walked_then and self._fidgets(background.scene_noise):
+            self._moved_ns = sensor_ns
+        if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
         if cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
@@ -131,4 +137,6 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:
-    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
+    """Within the margin: an arm is confirmed beside the body."""
+    across = one[0] - _MARGIN <= other[2] and other[0] - _MARGIN <= one[2]
+    return across and one[1] - _MARGIN <= other[3] and other[1] - _MARGIN <= one[3]
