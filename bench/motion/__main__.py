@@ -144,7 +144,7 @@ def _nothing(*_size: float) -> Any:
 def _cost_scenes(shared: Path) -> dict[str, Clip]:
     folder = shared / "clips"
     busy = next(load(folder, label) for label in labelled(folder) if label.name in ("vtest", "hallmonitor"))
-    draw = partial(scenes.draw, seed=scenes.REPORT_SEEDS[0], visitor=False)
+    draw = partial(scenes.draw, seed=scenes.SPENT_SEEDS[0], visitor=False)
     return {"idle": draw("clean"), "busy": busy, "windy": draw("tree"), "night": draw("night")}
 
 

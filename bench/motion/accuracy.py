@@ -42,6 +42,8 @@ class Verdict:
     kind: str
     clip: str
     score: Score
+    held: float
+    """Share of the true events' time in which it said that there is one."""
 
 
 def doorward(clip: Clip) -> tuple[Interval, ...]:
@@ -86,7 +88,7 @@ def verdicts(found: dict[str, Judge], sources: list[Source], group: str) -> Iter
     _FOUND.update(found)
     pool = multiprocessing.get_context("fork").Pool(2)
     for scored in pool.imap_unordered(_judge, sources):
-        yield from (Verdict(judge, group, kind, clip, each) for judge, kind, clip, each in scored)
+        yield from (Verdict(judge, group, kind, clip, each, held) for judge, kind, clip, each, held in scored)
     pool.close()
     pool.join()
 
@@ -94,20 +96,22 @@ def verdicts(found: dict[str, Judge], sources: list[Source], group: str) -> Iter
 _FOUND: dict[str, Judge] = {}
 
 
-def _judge(source: Source) -> list[tuple[str, str, str, Score]]:
+def _judge(source: Source) -> list[tuple[str, str, str, Score, float]]:
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
     clip = _clip(source)
     kind = source[0] if isinstance(source[0], str) else source[1]
-    return [
-        (
-            name,
-            str(kind),
-            clip.name,
-            score(clip.events, judge(clip), duration_s=clip.duration_s, dont_care=clip.dont_care),
-        )
-        for name, judge in _FOUND.items()
-    ]
+    verdicts = []
+    for name, judge in _FOUND.items():
+        said = judge(clip)
+        scored = score(clip.events, said, duration_s=clip.duration_s, dont_care=clip.dont_care)
+        verdicts.append((name, str(kind), clip.name, scored, _held(clip.events, said)))
+    return verdicts
+
+
+def _held(events: tuple[Interval, ...], said: tuple[Interval, ...]) -> float:
+    shared_s = [max(0.0, min(a.end_s, b.end_s) - max(a.start_s, b.start_s)) for a in events for b in said]
+    return sum(shared_s) / sum(event.end_s - event.start_s for event in events) if events else 1.0
 
 
 def _clip(source: Source) -> Clip:

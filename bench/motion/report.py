@@ -13,6 +13,10 @@ from bench.motion.scenes import KINDS, UNDISTURBED
 
 __all__ = ["accuracy_of", "merged", "seeds_of", "tables", "write"]
 
+_COST_GOALS = {
+    "motion": (" (goal 1.0)", " (goal 1.5)", " (goal 0.7)"),
+    "Frigate's": (" (goal 0.2)", " (goal 0.5)", ""),
+}
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -47,9 +51,14 @@ def accuracy_of(verdicts: Sequence[Verdict], seeds: tuple[int, ...]) -> dict[str
 def seeds_of(verdicts: Mapping[int, Sequence[Verdict]]) -> dict[str, Any]:
     """One detector's sums by seed and over all, and in which scenes something went wrong."""
     return {
-        str(name): _numbers(total(each.score for each in rows)) | {"wrong": _wrong(rows)}
+        str(name): _numbers(total(each.score for each in rows)) | {"wrong": _wrong(rows), "held": _held(rows)}
         for name, rows in [*verdicts.items(), ("all", [each for rows in verdicts.values() for each in rows])]
     }
+
+
+def _held(verdicts: Sequence[Verdict]) -> float:
+    """Of the visitors who stand still, the one who is held for least: for which share of the time."""
+    return round(min(each.held for each in verdicts if each.kind == "standing"), 2)
 
 
 def _wrong(verdicts: Sequence[Verdict]) -> str:
@@ -139,15 +148,16 @@ def _accuracy_tables(found: dict[str, Any]) -> Iterator[str]:
 def _seeds_table(found: dict[str, Any]) -> Iterator[str]:
     yield (
         f"| {OURS}, drawn scenes, by seed | events | missed / false | F1 | false alarms an hour "
-        "| latency, median (90 %), s | where, missed / false |"
+        "| latency, median (90 %), s | who stands is held for | where, missed / false |"
     )
-    yield "|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|"
     for group, rows in found.items():
         for seed, row in rows.items():
             name = f"**{group}, all**" if seed == "all" else seed
             yield (
                 f"| {name} | {row['events']} | {row['missed']} / {row['false']} | {row['f1']:.3f} "
-                f"| {row['false_per_h']:.1f} | {row['latency_s']} ({row['latency_p90_s']}) | {row['wrong']} |"
+                f"| {row['false_per_h']:.1f} | {row['latency_s']} ({row['latency_p90_s']}) "
+                f"| {100 * row['held']:.0f} % | {row['wrong']} |"
             )
     yield ""
 
@@ -160,7 +170,21 @@ def _cost_tables(found: dict[str, Any]) -> Iterator[str]:
         if row:
             yield f"| {name} | " + " | ".join(_pair(row[scene]) for scene in scenes) + " |"
     yield ""
+    yield from _cost_goals(found["ms"])
     yield "Floor, hot: " + ", ".join(f"{name} {us:.1f} µs" for name, us in found["floor_us"].items()) + "."
+    yield ""
+
+
+def _cost_goals(ms: dict[str, Any]) -> Iterator[str]:
+    """Ours as a multiple of a peer's, beside the goal."""
+    yield "| Doorward's cost as a multiple of | idle step | busy step | whole thread, idle, 5 frames a wake-up |"
+    yield "|---|---|---|---|"
+    for peer, goals in _COST_GOALS.items():
+        if peer in ms:
+            ours = ms[OURS]["idle"][0], ms[OURS]["busy"][0], ms[f"{OURS}, 5 frames a wake-up"]["idle"][1]
+            theirs = ms[peer]["idle"][0], ms[peer]["busy"][0], ms[peer]["idle"][0]
+            cells = (f"{a / b:.2f}{goal}" for a, b, goal in zip(ours, theirs, goals, strict=True))
+            yield f"| {peer} | {' | '.join(cells)} |"
     yield ""
 
 
