@@ -111,7 +111,7 @@ def test_nothing_in_a_request_is_optional(key: str) -> None:
     ],
 )
 def test_a_request_that_is_none_is_the_requesters_error(changes: dict[str, Any]) -> None:
-    with pytest.raises(RequestError, match=r"^FootageRequest: "):
+    with pytest.raises(RequestError, match=r"^Footage request: "):
         strictjson.decode(changed(samples.request(), **changes), FootageRequest, error=RequestError)
 
 
