@@ -123,7 +123,7 @@ setup-test:
 
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf playground demo/out demo/report.html demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
+	rm -rf playground demo/out demo/report.html demo/certificate.html demo/bundle demo/clips demo/pictures demo/segments demo/sounds demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
 	rm -rf agent/web/src/node_modules build/screenshots models
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

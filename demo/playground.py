@@ -48,7 +48,7 @@ STEPS: tuple[Step, ...] = (
         "Be the police for a moment, and ask the neighbourhood.",
         "doorward requester request --case 2026/17 --incident vandalism --description 'A car was scratched.' "
         f"--contact-name 'Desk 4' --contact-email desk4@police.example --circle {_CIRCLE} "
-        '--from "$(date -d \'-20 min\' +%FT%T)" --to "$(date +%FT%T)"',
+        '--from "$(date -u -d \'-20 min\' +%FT%TZ)" --to "$(date -u +%FT%TZ)"',
     ),
     Step("Be the owner again. Somebody asks; REQUEST is its id, or the first letters of it.", "doorward owner review"),
     Step(
@@ -136,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell.title(
                 "Doorward's playground", f"A broker and a doorbell run now. Its log: {options.folder}/device.log"
             )
+            print(f"\nThe doorbell's id is {playground.device.id}: 'enrol' asks whether it is yours.")
             print(f"\nIn a second terminal:\n\n  cd {_ROOT} && . {options.folder}/env\n", flush=True)
             for number, step in enumerate(STEPS, start=1):
                 print(f"{number:2}. {step.says}\n      {step.command}", flush=True)

@@ -14,12 +14,17 @@ from demo.telling import Teller
 __all__ = ["forget", "leave"]
 
 _FILM, _REPORT, _PICTURE, _SUMMARY = "shared.mp4", "report.html", "contact-sheet.png", "summary.json"
+_OUT = "out"
+"""Where the story is played, in the folder of the results."""
 
 
 def forget(folder: Path) -> None:
     """Remove what an earlier demo left, so that nobody takes its results for those of one that failed."""
     for name in (_FILM, _REPORT, _PICTURE, _SUMMARY):
         (folder / name).unlink(missing_ok=True)
+    for link in folder.iterdir():
+        if link.is_symlink() and link.readlink().parts[:1] == (_OUT,):
+            link.unlink()
 
 
 def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
@@ -29,6 +34,8 @@ def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     for source, name in shared:
         if source is not None and source.exists():
             shutil.copyfile(source, folder / name)
+    if outcome.opened is not None:
+        _link(outcome.opened.report.parent, folder)
     (folder / _PICTURE).write_bytes(outcome.picture)
     (folder / _SUMMARY).write_text(json.dumps(_summary(story, outcome, folder), indent=2) + "\n")
     tell.file("the film", folder / _FILM)
@@ -39,6 +46,14 @@ def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     tell.file("for machines", folder / _SUMMARY)
     tell.say("And by hand, as the owner, from the copied disk:")
     tell.command(_by_hand(story, outcome, folder))
+
+
+def _link(opened: Path, folder: Path) -> None:
+    """What the report says is beside it is beside its copy, too."""
+    for path in opened.iterdir():
+        link = folder / path.name
+        if not link.exists():
+            link.symlink_to(path.relative_to(folder))
 
 
 def _by_hand(story: Story, outcome: Outcome, folder: Path) -> str:

@@ -48,7 +48,8 @@ class Teller:
     @contextmanager
     def progress(self, what: str, total: float) -> Iterator[Progress]:
         """A bar with one task; it leaves nothing behind when it is done."""
+        # Where nobody watches, a bar that is taken away again leaves an empty line.
         columns = (TextColumn("   {task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
-        with Progress(*columns, console=self.console, transient=True) as bar:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
             bar.add_task(what, total=total)
             yield bar

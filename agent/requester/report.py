@@ -31,7 +31,7 @@ _MOST_PROOFS: Final = 4
 _CLOCK_WORDS: Final = {
     ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
     ClockQuality.HELD: "set by a good source earlier and running on since: it may be off by seconds",
-    ClockQuality.UNKNOWN: "vouched for by nobody: order and length are right, the date and the hour may be wrong",
+    ClockQuality.UNKNOWN: "order and length are right, the date and the hour may be wrong",
 }
 _CONTINUITY_SHORT: Final = {
     Continuity.UNBROKEN: "in an unbroken row",

@@ -566,7 +566,9 @@ def test_the_sums_cover_every_other_file(good: OpenedDisclosure) -> None:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_every_signature_repeats_by_hand_with_openssl_as_the_report_says(good: OpenedDisclosure) -> None:
     text = Tags(good.report.read_text()).text
-    commands = text[text.index("cd bundle") : text.index("The signed bytes are readable")]
+    commands = text[text.index("(cd bundle") : text.index("The signed bytes are readable")]
+    second = text[text.index("sha256sum segments/") :].partition("\n")
+    commands += f'\n[ "$({second[0]} | cut -d " " -f 1)" = {second[2].split()[0]} ]'  # where the first has left us
     done = subprocess.run(
         ["sh", "-e", "-c", commands], cwd=good.folder, capture_output=True, text=True, timeout=60, check=False
     )

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,8 +16,11 @@ from typing import Any
 
 import av
 import pytest
+from rich.console import Console
 
 from agent.media.join import probe
+from demo.results import forget
+from demo.telling import Teller
 from tests.scenarios.street import ROOT
 from tests.second_reader.age import split
 from tests.second_reader.disclosure import read_disclosure
@@ -112,6 +116,24 @@ def test_the_demo_tells_its_story_and_leaves_everything_it_names(hybrid: Path) -
         assert Path(path).stat().st_size > 0
     assert (Path(summary["evidence"]) / "bundle" / "SHA256SUMS").is_file()
     assert sum(decoded_frames(Path(path)) for path in summary["opened"]) == decoded_frames(Path(summary["film"])) > 0
+
+
+def test_what_the_report_names_lies_beside_it_where_the_demo_says_it_is(hybrid: Path) -> None:
+    report = hybrid / "report.html"
+    named = set(
+        re.findall(r"<code>((?:bundle|segments)/(?:bundle\.json)?|[a-z]+\.(?:html|mp4))</code>", report.read_text())
+    )
+    assert named == {"bundle/", "bundle/bundle.json", "segments/", "certificate.html", "all.mp4"}
+    assert [name for name in named if not (hybrid / name).exists()] == []
+    forget(hybrid_copy := shutil.copytree(hybrid, hybrid.with_name("again"), symlinks=True))
+    assert sorted(path.name for path in hybrid_copy.iterdir()) == ["out"]
+
+
+def test_a_bar_that_nobody_watches_leaves_no_empty_line() -> None:
+    written = io.StringIO()
+    with Teller(Console(file=written)).progress("Playing", 3) as bar:
+        bar.advance(bar.task_ids[0])
+    assert written.getvalue() == ""
 
 
 def test_npm_age_encryption_opens_a_segment_the_demo_wrote(hybrid: Path, tmp_path: Path) -> None:

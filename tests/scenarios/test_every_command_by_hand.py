@@ -68,6 +68,23 @@ def step(words: str) -> Step:
 
 
 @pytest.mark.broker
+def test_the_playground_shows_the_id_that_enrol_asks_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids: list[str] = []
+
+    def wait(playground: Playground) -> int:
+        ids.append(playground.device.id)
+        return 0
+
+    monkeypatch.setattr(demo.playground, "Stage", WitnessedStage)
+    monkeypatch.setattr(Playground, "wait", wait)
+    assert demo.playground.main(["--folder", str(tmp_path / "playground")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index(f"The doorbell's id is {ids[0]}") < shown.index(" 1. ")
+
+
+@pytest.mark.broker
 def test_what_the_playground_says_to_type_works_in_that_order(playground: Playground, tmp_path: Path) -> None:
     terminal = Terminal(playground, tmp_path)
     request = ""

@@ -234,9 +234,10 @@ def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
 
 def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
     """A progress bar on standard error, and what to call for each segment opened."""
+    console = Console(stderr=True)
     progress = Progress(
         TextColumn("Opening"), BarColumn(), TextColumn("{task.completed}/{task.total} segments"),
-        console=Console(stderr=True), transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     task = progress.add_task("", total=total)
     return progress, lambda: progress.advance(task)
