@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.camera_picamera2.faults import no_camera, remedies
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.private_broker import PrivateBroker
 from agent.adapters.state_folder import StateFolder
@@ -39,11 +40,12 @@ from agent.config import (
     load,
 )
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.roles.solo import Solo
-from firmware_bridge.boards import BoardName
+from firmware_bridge.boards import BoardName, board_named
 from firmware_bridge.health import Health as BoardHealth
 from firmware_bridge.settings import Backend, Board, Panel
 from tests.networks import real_models
@@ -93,6 +95,36 @@ def test_a_missing_camera_says_what_to_try() -> None:
 def test_a_node_that_is_no_camera_is_called_that() -> None:
     [fault] = faults(check_camera(Camera(device=Path("/dev/null"))))
     assert "is not a camera" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("raised", "message", "remedy"),
+    [
+        (RuntimeError("Failed to acquire camera: Device or resource busy"), "busy", "fuser"),
+        (OSError(12, "Cannot allocate memory"), "contiguous memory", "cma-256"),
+        (RuntimeError("DmaHeap allocation failure"), "dma_heap", "vc4-kms-v3d"),
+        (ModuleNotFoundError("No module named 'picamera2'", name="picamera2"), "not here", "apt-get install"),
+        (no_camera(0, 0), "No Pi camera is found", "ribbon cable"),
+        (no_camera(0, 0), "No Pi camera is found", "dtoverlay"),
+        (no_camera(2, 1), "no camera 2", "camera.number"),
+        (KeyError("Transform"), "cannot be used", "rpicam-hello"),
+    ],
+    ids=["busy", "too little CMA", "no dma_heap", "no picamera2", "cable", "overlay", "number", "anything else"],
+)
+def test_what_a_pi_camera_lacks_is_told_with_what_to_do(raised: Exception, message: str, remedy: str) -> None:
+    with pytest.raises(DeviceError) as told, remedies():
+        raise raised
+    assert message in told.value.message
+    assert remedy in told.value.remedy
+
+
+def test_too_little_memory_set_aside_for_the_camera_is_said_before_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.cli.checks.camera.board_here", lambda: board_named(BoardName.ZERO_2_W))
+    monkeypatch.setattr("agent.cli.checks.camera.read_health", lambda: BoardHealth(cma_total_mb=64))
+    fault = faults(check_camera(Camera(kind=CameraKind.PI)))[0]
+    assert (fault.subject, fault.health) == ("camera memory", Health.POOR)
+    assert "64 MB are set aside" in fault.message
+    assert "cma-256" in fault.remedy
 
 
 def test_a_video_that_is_none_is_a_fault(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def test_whatever_systemd_still_finds_exposed_has_a_reason_in_the_unit(role: str
 @pytest.mark.parametrize("role", EXPOSURE)
 def test_a_role_is_restarted_for_ever_and_watched(role: str) -> None:
     text = unit(role).read_text()
-    for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "NotifyAccess=main"):
+    always = ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "NotifyAccess=main")
+    for line in (*always, "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=20"):
         assert f"\n{line}\n" in text
     assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
 
