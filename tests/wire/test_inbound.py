@@ -95,7 +95,7 @@ def test_a_requester_cannot_call_itself_another_kind() -> None:
 
 def test_a_payload_that_is_signed_but_no_message_is_the_requesters_error() -> None:
     data = envelope.sign(samples.request().PAYLOAD_TYPE, b"{}", samples.REQUESTER)
-    with pytest.raises(RequestError, match="FootageRequest"):
+    with pytest.raises(RequestError, match="Footage request"):
         open_inbound(data, REQUEST_TOPIC, TRUST, samples.NOW_S)
 
 
