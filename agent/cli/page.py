@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ def page() -> None:
 
 @page.command()
 @config_option
-@click.option("--qr/--no-qr", default=True, help="Show the address as a QR code too.")
+@click.option("--qr/--no-qr", default=True, help="Show address and fingerprint as a QR code too.")
 @json_option
 def code(config: Path, qr: bool, as_json: bool) -> None:
     """Print a code that lets one browser in, once, for a quarter of an hour.
 
     The code before it no longer counts.  Compare the fingerprint when your phone asks whether to trust the doorbell.
+    The QR code holds it too, behind the # of the address, which is sent to nobody.
     """
-    answer, _ = _ask(config)
+    answer, _ = _ask(config, "page_code")
     if as_json:
         emit_json(answer)
         return
@@ -43,7 +45,8 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
     if qr:
         import segno
 
-        segno.make(f"{answer['url']}install", error="m").terminal(compact=True)
+        address = f"{answer['url']}install#{answer['fingerprint'].replace(' ', '')}"
+        segno.make(address, error="m").terminal(sys.stdout, compact=True)
 
 
 @page.command()
@@ -54,12 +57,12 @@ def authority(config: Path, out: Path) -> None:
 
     It can vouch for this doorbell's name and for local addresses, and for nothing else.
     """
-    answer, certificate = _ask(config)
+    answer, certificate = _ask(config, "page_authority")
     out.write_bytes(certificate)
     click.echo(f"{out}: SHA-256 {answer['fingerprint']}")
 
 
-def _ask(config: Path) -> tuple[dict[str, Any], bytes]:
+def _ask(config: Path, op: str) -> tuple[dict[str, Any], bytes]:
     from agent.adapters.state_folder import StateFolder
     from agent.errors import ConfigurationError
     from agent.owner.link import DeviceLink
@@ -68,7 +71,7 @@ def _ask(config: Path) -> tuple[dict[str, Any], bytes]:
     if configuration.page is None:
         raise ConfigurationError(f"{config} has no [page] section.", remedy="Add it, and start 'doorward run' again.")
     with DeviceLink(StateFolder(configuration.device.state_dir).control) as link:
-        return link.fetch("page_code")
+        return link.fetch(op)
 
 
 def _in_two_lines(fingerprint: str) -> str:

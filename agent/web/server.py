@@ -140,26 +140,17 @@ class PageServer:
         self._visitors.close()
 
     def answer(self, frame: Frame) -> Frame:
-        """The control socket's handler: `page_code` for the terminal, everything else is the device's.
+        """The control socket's handler: two operations for the terminal, everything else is the device's.
 
         The socket is the operator's own; no route of the page leads here.
         """
-        if frame.head.get("op") != "page_code":
+        op = frame.head.get("op")
+        if op not in ("page_code", "page_authority"):
             return self._control.answer(frame)
-        code = code_text(self._visitors.make_code("printed"))
-        return Frame(
-            {
-                "ok": True,
-                "result": {
-                    "code": code,
-                    "life_s": CODE_LIFE_S,
-                    "url": self.url,
-                    "urls": self.urls,
-                    "fingerprint": self.certificates.fingerprint,
-                },
-            },
-            self.certificates.authority_der,
-        )
+        result: dict[str, Any] = {"url": self.url, "urls": self.urls, "fingerprint": self.certificates.fingerprint}
+        if op == "page_code":
+            result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
+        return Frame({"ok": True, "result": result}, self.certificates.authority_der)
 
     def _listen(self) -> socket.socket:
         address = ipaddress.ip_address(self._settings.host)

@@ -228,7 +228,8 @@ class Phones:
         """Through the page's own links where there is one: a reload would lock the keys."""
         self.run(
             who,
-            """const link = page.locator(`nav a[href="${args.path}"]`);
+            """await page.evaluate(() => document.querySelector("main > .page")?.setAttribute("data-left", ""));
+               const link = page.locator(`nav a[href="${args.path}"]`);
                if (await link.isVisible()) await link.click();
                else {
                  await page.evaluate((path) => {
@@ -239,7 +240,8 @@ class Phones:
                  }, args.path);
                }
                await page.waitForURL("**" + args.path);
-               await page.getByRole("heading", {level: 1}).first().waitFor();""",
+               // Of the page that is shown now: it may be the same one anew.
+               await page.locator("main > .page:not([data-left]) h1").first().waitFor();""",
             path=path,
         )
 

@@ -8,6 +8,7 @@ import { dialog, say, withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
+import { cleaned } from "../wire/text.js";
 
 export function answering(content, review) {
   const chosen = new Set();
@@ -144,7 +145,7 @@ function contactCard() {
       if (!element.open) return undefined;
       const found = {};
       for (const [, input] of fields) {
-        const text = input.value.normalize("NFC").replaceAll(/\s+/g, " ").trim();
+        const text = cleaned(input.value);
         if (text) found[input.id.slice("contact-".length)] = text;
       }
       return Object.keys(found).length ? found : undefined;

@@ -4,7 +4,7 @@ import { FormatError } from "../errors.js";
 import { join } from "../media/fmp4.js";
 import { play } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
-import { dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
 
@@ -87,10 +87,7 @@ function keeping(segments, again) {
 }
 
 async function saveFilm(segments, found, withSound, button, problem) {
-  problem.textContent = "";
-  button.disabled = true;
-  button.setAttribute("aria-busy", "true");
-  try {
+  await doing(button, problem, async () => {
     const opened = [];
     for (const { id, start, sound } of segments) {
       opened.push({ start, media: (await call("segment", { id })).media, sound: withSound && sound ? await heard(id) : null });
@@ -101,11 +98,7 @@ async function saveFilm(segments, found, withSound, button, problem) {
     h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     say(t("event.saved"));
-  } catch (error) {
-    problem.textContent = explain(error);
-  }
-  button.disabled = false;
-  button.removeAttribute("aria-busy");
+  });
 }
 
 /** The sound of one moment; undefined when it does not open, for the film is saved without it then. */

@@ -1,9 +1,11 @@
 // What the household sets of the doorbell, over its configuration: name and place, how long to keep, quiet and private
 // hours.  `save(changes)` signs; a value left alone stays what it was.
+import { PageError } from "../errors.js";
 import { call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { bytes, explain, t } from "../ui/texts.js";
+import { cleaned } from "../wire/text.js";
 
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const GB = 1e9;
@@ -20,7 +22,7 @@ function saving(save, values, ...fields) {
         try {
           await save(await values());
         } catch (error) {
-          problem.textContent = error.constructor === Error ? error.message : explain(error);
+          problem.textContent = explain(error);
         }
       },
     },
@@ -43,9 +45,9 @@ export async function place(facts, save) {
   const lon = coordinate("lon", 180, facts.position?.[1]);
   const street = h("input", { id: "address", value: address, maxlength: "200", autocomplete: "street-address" });
   const values = async () => {
-    if ((lat.value === "") !== (lon.value === "")) throw new Error(t("place.both"));
+    if ((lat.value === "") !== (lon.value === "")) throw new PageError("place.both");
     await call("keepAddress", { address: street.value.trim() });
-    const words = name.value.normalize("NFC").replaceAll(/\s+/g, " ").trim();
+    const words = cleaned(name.value);
     const position = lat.value === "" ? undefined : { lat: Number(lat.value.replace(",", ".")), lon: Number(lon.value.replace(",", ".")) };
     return { ...(words !== facts.name && { name: words }), ...(position && { position }) };
   };
@@ -128,7 +130,7 @@ function hoursRow({ days, begins, ends }) {
   );
   row.stated = () => {
     const chosen = boxes.flatMap((box, i) => (box.checked ? [i] : []));
-    if (!chosen.length) throw new Error(t("private.days"));
+    if (!chosen.length) throw new PageError("private.days");
     return { days: chosen, begins_minute: minute(from.value), ends_minute: minute(to.value) };
   };
   return row;

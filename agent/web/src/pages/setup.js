@@ -1,8 +1,9 @@
 // The way in: claims a new doorbell, joins one that has an owner, or comes back with a backup or the recovery kit.
 import qrcode from "qrcode-generator";
 import { go } from "../app.js";
-import { LostError } from "../errors.js";
+import { LostError, PageError } from "../errors.js";
 import { call, origin } from "../ui/client.js";
+import { doing } from "../ui/dialogs.js";
 import { h, svg } from "../ui/dom.js";
 import { explain, shortDate, t, withCode } from "../ui/texts.js";
 import { theRest } from "./rest.js";
@@ -62,7 +63,7 @@ function claim(content, hello) {
       form(
         t("setup.test.button"),
         async () => {
-          if (field.value.trim().toUpperCase() !== recovery.slice(-TAIL)) throw new Error(t("setup.test.wrong"));
+          if (field.value.trim().toUpperCase() !== recovery.slice(-TAIL)) throw new PageError("setup.test.wrong");
           await call("enrolFirst", { typed: recovery, origin: origin() });
           done();
         },
@@ -199,8 +200,8 @@ function keysFields(suggestion) {
       second,
     ],
     values() {
-      if (first.value.length < SHORTEST_PASSPHRASE) throw new Error(t("keys.short", { n: SHORTEST_PASSPHRASE }));
-      if (first.value !== second.value) throw new Error(t("keys.differ"));
+      if (first.value.length < SHORTEST_PASSPHRASE) throw new PageError("keys.short", { n: SHORTEST_PASSPHRASE });
+      if (first.value !== second.value) throw new PageError("keys.differ");
       return { name: name.value, passphrase: first.value };
     },
   };
@@ -217,18 +218,9 @@ function form(buttonText, action, ...fields) {
   return h(
     "form.card",
     {
-      async onsubmit(event) {
+      onsubmit(event) {
         event.preventDefault();
-        problem.textContent = "";
-        button.disabled = true;
-        button.setAttribute("aria-busy", "true");
-        try {
-          await action();
-        } catch (error) {
-          problem.textContent = error.constructor === Error ? error.message : explain(error);
-        }
-        button.disabled = false;
-        button.removeAttribute("aria-busy");
+        return doing(button, problem, action);
       },
     },
     ...fields,

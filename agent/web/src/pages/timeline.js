@@ -9,7 +9,7 @@ import { SIGHTS } from "../wire/sights.js";
 const TILE_PX = 176;
 const GAP_PX = 8;
 const HEAD_PX = 56;
-const LINE_PX = 40;
+const LINE_PX = 44;
 const CAPTION_PX = 72;
 const SPARE_PX = 600;
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;

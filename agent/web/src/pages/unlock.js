@@ -1,9 +1,9 @@
 // Opens this browser's keys with the owner's passphrase, and proves with them that it is an owner's.
 import { go } from "../app.js";
 import { call, origin } from "../ui/client.js";
-import { confirm } from "../ui/dialogs.js";
+import { confirm, doing } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
-import { explain, t } from "../ui/texts.js";
+import { t } from "../ui/texts.js";
 
 export async function unlock(content, hello) {
   const field = h("input", { type: "password", id: "passphrase", autocomplete: "current-password", required: true });
@@ -15,18 +15,11 @@ export async function unlock(content, hello) {
       {
         async onsubmit(event) {
           event.preventDefault();
-          problem.textContent = "";
-          button.disabled = true;
-          button.setAttribute("aria-busy", "true");
-          try {
+          const isOpen = await doing(button, problem, async () => {
             await call("unlock", { passphrase: field.value, origin: origin() });
             await go(location.pathname === "/unlock" || location.pathname === "/setup" ? "/requests" : location.pathname, { replace: true });
-          } catch (error) {
-            problem.textContent = explain(error);
-            button.disabled = false;
-            button.removeAttribute("aria-busy");
-            field.select();
-          }
+          });
+          if (!isOpen) field.select();
         },
       },
       h("div.seal", icon(...ICONS.lock)),

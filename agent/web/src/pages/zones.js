@@ -4,6 +4,7 @@ import { differences, GRID, sample, seenIn } from "../media/seen.js";
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { dateAndClock, explain, minutes, t, wholeNumber } from "../ui/texts.js";
+import { cleaned } from "../wire/text.js";
 
 const KINDS = ["include", "exclude", "privacy"];
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
@@ -137,7 +138,7 @@ const unused = (drawn) => {
 
 /** As the statement says it: whole ten-thousandths and percent. */
 const stated = (zone) => ({
-  name: zone.name.normalize("NFC").replaceAll(/\s+/g, " ").trim(),
+  name: cleaned(zone.name),
   kind: zone.kind,
   corners: zone.corners.map((corner) => corner.map((share) => Math.round(share * 10_000))),
   sensitivity_percent: zone.sensitivity === 1 ? undefined : Math.round(zone.sensitivity * 100),

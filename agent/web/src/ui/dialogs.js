@@ -36,17 +36,7 @@ export function withPassphrase(title, text, confirm, action) {
       {
         async onsubmit(event) {
           event.preventDefault();
-          problem.textContent = "";
-          button.disabled = true;
-          button.setAttribute("aria-busy", "true");
-          try {
-            close((await action(field.value)) ?? true);
-          } catch (error) {
-            problem.textContent = explain(error);
-            button.disabled = false;
-            button.removeAttribute("aria-busy");
-            field.select();
-          }
+          if (!(await doing(button, problem, async () => close((await action(field.value)) ?? true)))) field.select();
         },
       },
       text && [text].flat().map((line) => (line instanceof Node ? line : h("p", line))),
@@ -57,6 +47,23 @@ export function withPassphrase(title, text, confirm, action) {
     );
     return form;
   });
+}
+
+/** Does `action` while `button` waits for it.  False when it failed; `problem` then says why. */
+export async function doing(button, problem, action) {
+  problem.textContent = "";
+  button.disabled = true;
+  button.setAttribute("aria-busy", "true");
+  try {
+    await action();
+    return true;
+  } catch (error) {
+    problem.textContent = explain(error);
+    return false;
+  } finally {
+    button.disabled = false;
+    button.removeAttribute("aria-busy");
+  }
 }
 
 export function confirm(title, text, yes) {

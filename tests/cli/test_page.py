@@ -1,0 +1,57 @@
+"""`doorward page` beside a real page: a code that lets a browser in, and the authority to compare and install."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import segno
+
+from agent.wire.control import Frame, write_frame
+from tests.web.door import Door, a_door
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    with a_door(tmp_path) as found:
+        yield found
+
+
+def spaced(digest: str) -> str:
+    return " ".join(re.findall("..", digest.upper()))
+
+
+def lets_in(door: Door, code: str) -> bool:
+    return door.ask("POST", "/pair", write_frame(Frame({"code": code}))).status == 200
+
+
+def test_the_printed_code_lets_a_browser_in_and_the_fingerprint_is_the_authoritys(
+    door: Door, tool: Callable[..., object]
+) -> None:
+    seen = tool("page", "code", "--config", door.folder / "doorward.toml")
+    out: str = seen.out  # type: ignore[attr-defined]
+    digest = hashlib.sha256(door.page.certificates.authority_der).hexdigest()
+    assert spaced(digest) in " ".join(out.split())
+    assert door.page.url in out
+    code = re.search(r"Code +([0-9A-Z-]+)", re.sub(r"\x1b\[\d*m", "", out))
+    assert code is not None
+    drawn = io.StringIO()
+    segno.make(f"{door.page.url}install#{digest.upper()}", error="m").terminal(drawn, compact=True)
+    assert drawn.getvalue() in out
+    assert lets_in(door, code[1])
+
+
+def test_the_authority_is_written_and_the_code_that_was_printed_before_still_counts(
+    door: Door, tool: Callable[..., object], tmp_path: Path
+) -> None:
+    configuration, file = door.folder / "doorward.toml", tmp_path / "authority.crt"
+    printed = json.loads(tool("page", "code", "--config", configuration, "--json").out)  # type: ignore[attr-defined]
+    seen = tool("page", "authority", "--config", configuration, file)
+    assert file.read_bytes() == door.page.certificates.authority_der
+    assert spaced(hashlib.sha256(file.read_bytes()).hexdigest()) in seen.out  # type: ignore[attr-defined]
+    assert lets_in(door, printed["code"])
