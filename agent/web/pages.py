@@ -6,6 +6,7 @@ stranger wrote gets into a template at all.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import mimetypes
@@ -60,14 +61,21 @@ class Pages:
         file = self._static[path]
         data = file.read_bytes()
         kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        # Only what everybody may have is packed: the size of what is packed tells something of it.
+        packed = gzip.compress(data, mtime=0) if kind.startswith(("text/", "image/svg")) else data
 
         async def serve(request: Request, _caller: Caller) -> Response:
             fresh = request.query_params.get("v") == self._version
-            headers = {"etag": tag, "cache-control": "public, max-age=31536000, immutable" if fresh else "no-cache"}
+            is_packed = packed is not data and "gzip" in request.headers.get("accept-encoding", "")
+            tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
+            headers = {"etag": tag, "vary": "accept-encoding"}
+            headers["cache-control"] = "public, max-age=31536000, immutable" if fresh else "no-cache"
             if request.headers.get("if-none-match") == tag:
                 return Response(status_code=304, headers=headers)
-            return Response(data, media_type=kind, headers=headers)
+            if is_packed:
+                headers["content-encoding"] = "gzip"
+            return Response(packed if is_packed else data, media_type=kind, headers=headers)
 
         return serve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def test_every_answer_carries_the_same_protection(door: Door, path: str) -> None
     assert "unsafe" not in csp
     assert "require-trusted-types-for 'script'" in csp
     assert "default-src 'none'" in csp
+
+
+def test_the_program_crosses_packed_where_the_browser_unpacks_and_is_fetched_once(door: Door) -> None:
+    plain = door.ask("GET", "/static/app.js")
+    packed = door.ask("GET", "/static/app.js", accept_encoding="br, gzip")
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 2
+    assert plain.headers["etag"] != packed.headers["etag"]
+    again = door.ask("GET", "/static/app.js", accept_encoding="gzip", if_none_match=packed.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    # What is anybody's own is never packed.
+    document = door.ask("GET", "/pair", accept_encoding="gzip")
+    assert "content-encoding" not in document.headers
 
 
 def test_the_cookie_is_bound_to_this_host_and_out_of_reach_of_scripts(door: Door) -> None:
