@@ -282,7 +282,7 @@ def test_every_part_of_the_settings_and_what_stands_behind_a_lock(home: Home, lo
     looking.at(people, "ana", "dialog-remove", full=False)
     dismiss(people)
     people.pair("new")
-    people.run("new", OPEN_DETAILS)
+    people.run("new", 'await page.getByText("I have my recovery kit").waitFor();' + OPEN_DETAILS)
     looking.at(people, "new", "come-back")
     press(people, "Lock", then='await page.getByRole("heading", {name: /Welcome back/}).waitFor();')
     looking.at(people, "ana", "unlock")
