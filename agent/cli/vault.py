@@ -48,7 +48,7 @@ def vault() -> None:
 @click.option("--from", "start", metavar="TIME", help="Only from this UTC time on, like 2026-05-01T18:00.")
 @click.option("--to", "end", metavar="TIME", help="Only up to this UTC time.")
 @click.option(
-    "--window", metavar="FROM/TO", help="A time line from FROM to TO: what is there, and why the rest is empty."
+    "--window", metavar="FROM/TO", help="A time line from FROM to TO (UTC): what is there, and why the rest is empty."
 )
 @json_option
 def list_segments(config: Path, start: str | None, end: str | None, window: str | None, as_json: bool) -> None:
