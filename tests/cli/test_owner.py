@@ -514,6 +514,9 @@ def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tupl
     listed = door("tip", "list").out
     assert f"{sent.tip[:8]}  to harbour-police: approved" in listed
     assert "Tips are taken by: harbour-police (Harbour Police)." in listed
+    door.device.tips[-1]["state"] = "sent"
+    done = door("revoke", sent.tip)
+    assert "what has left cannot be called back.\n  What to do: To whom: doorward owner tip list" in done.err
 
 
 def test_footage_in_a_tip_is_opened_checked_and_wrapped_to_its_requester(

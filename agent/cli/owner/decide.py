@@ -213,7 +213,7 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         if not isinstance(disclosure, str):
             raise RequestError("This request was never approved.", remedy="Nothing was shared.")
         if now not in (State.APPROVED.value, State.SENDING.value) and now in _DECIDED:
-            raise _decided(now, found[:8])
+            raise _decided(now, found[:8], tip=found in tips)
         state = deciding.revoke(link, keys, disclosure)
     if as_json:
         emit_json({"request": found, "disclosure": disclosure, "state": state})
@@ -232,7 +232,7 @@ _DECIDED: Final = {
     ),
     State.DENIED.value: ("You have said no to it.", _NOTHING),
     State.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
-    State.EXPIRED.value: ("The time to answer it is over.", "What became of it: doorward owner review {}"),
+    State.EXPIRED.value: ("Its time is over.", "What became of it: doorward owner review {}"),
     State.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
     State.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
     State.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
@@ -246,9 +246,9 @@ def _require_undecided(state: object, short: str) -> None:
         raise _decided(str(state), short)
 
 
-def _decided(state: str, short: str) -> RequestError:
+def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
     said, remedy = _DECIDED[state]
-    return RequestError(said, remedy=remedy.format(short))
+    return RequestError(said, remedy="To whom: doorward owner tip list" if tip else remedy.format(short))
 
 
 def _show_gaps(told: Sequence[Absence]) -> None:
