@@ -29,6 +29,8 @@ PACKAGES = (
 SMALL = "systemd,systemd-sysv,dbus,python3,python3-venv,util-linux,passwd"
 """For the installation in small that every run of the tests tries, on SMALL_SUITE."""
 SMALL_SUITE = "trixie"
+KERNEL = "agent/core/motion/passes/kernel.c"
+"""Compiled into the wheelhouse."""
 CAMERA = {"trixie": ",python3-libcamera,libcamera-ipa"}
 """Debian 12 has no binding of libcamera's."""
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
@@ -73,7 +75,7 @@ def wheelhouse(architecture: str = "amd64") -> Path:
 
 
 def wheelhouse_place(architecture: str = "amd64") -> Path:
-    made_by = ("requirements/run.txt", "scripts/wheelhouse.py", "scripts/installation/kernel.py")
+    made_by = ("requirements/run.txt", "scripts/wheelhouse.py", "scripts/installation/kernel.py", KERNEL)
     models = b"and models" if (ROOT / "models").is_dir() else b""  # then it has what runs them
     pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in made_by) + models).hexdigest()[:8]
     return CACHE / f"wheels-{architecture}-{pins}"
