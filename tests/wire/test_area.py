@@ -141,6 +141,14 @@ def test_a_circle_that_cannot_be_measured_honestly_is_refused(circle: dict[str, 
         Circle(**circle)  # type: ignore[arg-type]
 
 
+def test_an_area_may_reach_to_the_last_latitude_and_be_as_narrow_as_one_to_sixty() -> None:
+    for sign in (1, -1):
+        assert polygon((sign * 79_995, 0), (sign * 79_995, 5), (sign * 80_000, 0)).size_m2 > 0
+    assert polygon((0, 0), (0, 18), (0.3, 18), (0.3, 0)).size_m2 > 0
+    with pytest.raises(FormatError, match="too thin"):
+        polygon((0, 0), (0, 18.6), (0.3, 18.6), (0.3, 0))
+
+
 def test_a_vertex_in_the_middle_of_a_side_is_allowed() -> None:
     assert polygon((0, 0), (0, 5), (0, 10), (10, 10), (10, 0)).size_m2 > 0
 
