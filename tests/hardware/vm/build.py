@@ -23,7 +23,8 @@ PACKAGES = (
     "systemd,systemd-sysv,udev,kmod,python3,python3-numpy,python3-libcamera,libcamera-ipa,python3-libgpiod,"
     "gcc,libc6-dev,linux-libc-dev"
 )
-FOR_GPIO_SIM = ",make,linux-headers-amd64,linux-source,xz-utils"
+FOR_A_PC = ",make,linux-headers-amd64,linux-source,xz-utils,libasound2-data"
+"""To build gpio-sim, and to hear the kernel's own sound card."""
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 AARCH64 = (
@@ -106,7 +107,7 @@ def build(architecture: str) -> Path:
 
 
 def debian(architecture: str, root: Path) -> None:
-    packages = f"linux-image-{architecture},{PACKAGES}" + (FOR_GPIO_SIM if architecture == "amd64" else "")
+    packages = f"linux-image-{architecture},{PACKAGES}" + (FOR_A_PC if architecture == "amd64" else "")
     more = []
     if (
         architecture

@@ -24,6 +24,8 @@ STATE = Path("/var/lib/doorward")
 OUT = Path("/dev/ttyS1")
 CONFIGFS = Path("/sys/kernel/config/gpio-sim")
 LINES = {"button": 1, "pir": 2, "privacy": 3, "recording_led": 4, "chime": 5, "status_led": 6}
+DEBOUNCE_S = 0.02
+"""The panel's own setting where none is given."""
 BRIDGE = """\
 [panel]
 backend = "gpiod"
@@ -119,6 +121,17 @@ def start_bridge(board: str, chip: str) -> subprocess.Popen[bytes]:
     return child
 
 
+def bounce(chip: SimulatedChip) -> float:
+    """Four bounces, then down.  How long, at most, any of them stood."""
+    longest_s, before_s = 0.0, time.monotonic()
+    for high in (False, True, False, True, False, True, False):
+        at_s = time.monotonic()
+        chip.pull("button", high)
+        longest_s, before_s = max(longest_s, time.monotonic() - before_s), at_s
+        time.sleep(0.002)
+    return longest_s
+
+
 def panel() -> None:
     """The real kernel's lines, edges and debounce, through gpiod; then a watchdog that nobody feeds."""
     subprocess.run(["modprobe", "softdog"], check=True)
@@ -129,22 +142,26 @@ def panel() -> None:
     until(lambda: bool(agent.of(frames.Welcome)))
     check("welcome", agent.of(frames.Welcome), agent.heard[:1])
 
-    for high in (False, True, False, True, False, True, False):  # bounces, then down
-        chip.pull("button", high)
-        time.sleep(0.002)
-    time.sleep(0.2)
-    chip.pull("button", True)
-    time.sleep(0.3)
+    def presses() -> int:
+        return len(agent.of(frames.Pressed))
+
+    for _ in range(100):  # until the host let four bounces be as short as bounces are
+        before, longest_s = presses(), bounce(chip)
+        until(lambda known=before: presses() > known, 30)  # type: ignore[misc]
+        time.sleep(0.2)
+        chip.pull("button", True)
+        time.sleep(0.3)
+        if longest_s < DEBOUNCE_S:
+            break
     check(
         "four_bounces_a_press_a_release_are_one_press",
-        len(agent.of(frames.Pressed)) == 1,
-        len(agent.of(frames.Pressed)),
+        longest_s < DEBOUNCE_S and presses() == before + 1,
+        f"{presses() - before}, no bounce longer than {1000 * longest_s:.0f} ms",
     )
 
     chip.pull("pir", True)
-    time.sleep(0.3)
+    check("pir", until(lambda: len(agent.of(frames.Passed)) == 1, 30))
     chip.pull("pir", False)
-    check("pir", len(agent.of(frames.Passed)) == 1)
 
     def turned() -> list[bool]:
         return [frame.on for frame in agent.of(frames.PrivacyTurned)]  # type: ignore[attr-defined]
@@ -204,10 +221,11 @@ def virtual_camera() -> None:
 
 
 @contextlib.contextmanager
-def device(stall_s: float = 15.0) -> Iterator[object]:
+def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
+    """A whole device that does not record yet.  `hears`: with a microphone, the kernel's own card without a socket."""
     from agent.adapters.camera_picamera2 import PiCamera, PiMode
     from agent.adapters.state_folder import StateFolder
-    from agent.config import Camera, Configuration, Device
+    from agent.config import Camera, Configuration, Device, Sound
     from agent.owner.enrolling import enrol
     from agent.owner.keys import OwnerKeys
     from agent.owner.link import DeviceLink
@@ -216,36 +234,51 @@ def device(stall_s: float = 15.0) -> Iterator[object]:
     from tests.hardware.virtual_picamera2 import VirtualPicamera2
 
     virtual_camera()
+    if hears:
+        subprocess.run(["modprobe", "snd-dummy"], check=True)
+        assert until(Path("/dev/snd/pcmC0D0c").exists, 60), "the kernel's sound card did not come up"
     fresh = not STATE.exists() or not any(STATE.iterdir())
     if fresh:
         StateFolder(STATE).initialise(private_key_from_seed(os.urandom(32)))
     mode = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1000)
     solo = Solo(
-        Configuration(device=Device(state_dir=STATE), camera=Camera(stall_s=stall_s)),
+        Configuration(
+            device=Device(state_dir=STATE),
+            camera=Camera(stall_s=stall_s),
+            sound=Sound(device="plughw:0") if hears else None,
+        ),
         open_camera=lambda: PiCamera(mode, make=VirtualPicamera2),
     )
     solo.start()
     if fresh:
         with DeviceLink(STATE / "control.sock") as link:
             enrol(link, OwnerKeys.create(Path("/root/owner")))
-    recording = threading.Thread(target=solo.record)
-    recording.start()
     try:
         yield solo
     finally:
         solo.stop()
-        recording.join()
         solo.close()
 
 
-def record(seconds: float = 100_000, segments: int | None = None, stall_s: float = 15.0) -> None:
+@contextlib.contextmanager
+def recording(solo: object) -> Iterator[None]:
+    thread = threading.Thread(target=solo.record)  # type: ignore[attr-defined]
+    thread.start()
+    try:
+        yield
+    finally:
+        solo.stop()  # type: ignore[attr-defined]
+        thread.join()
+
+
+def record(seconds: float = 100_000, segments: int | None = None, stall_s: float = 15.0, *, hears: bool = True) -> None:
     """Ring and record, naming each segment once it is acknowledged; the host then cuts the power.
 
     Ends after so many `segments`, if that is said, or `seconds`.
     """
     from agent.core.vault.names import SegmentId
 
-    with device(stall_s) as solo:
+    with device(stall_s, hears=hears) as solo, recording(solo):
         named: set[SegmentId] = set()
         ends_s = time.monotonic() + seconds
         began_s, before = time.monotonic(), 0
@@ -255,6 +288,8 @@ def record(seconds: float = 100_000, segments: int | None = None, stall_s: float
             for entry in solo.vault.entries():  # type: ignore[attr-defined]
                 if entry.id not in named:
                     named.add(entry.id)
+                    if entry.sound is not None:
+                        say(f"heard {entry.id}")
                     say(f"acknowledged {entry.id}")
             status = solo.recorder.status()  # type: ignore[attr-defined]
             if before == 0 and status.frames > 0:
@@ -268,8 +303,10 @@ def verify() -> None:
     with device() as solo:
         for entry in solo.vault.entries():  # type: ignore[attr-defined]
             say(f"stored {entry.id}")
+            if entry.sound is not None:
+                say(f"sounds {entry.id}")
         report = solo.vault.verify(solo.device)  # type: ignore[attr-defined]
-        say(f"verified {report}"[:600])
+        say(f"{'whole' if report.sound else 'broken'} {report}"[:600])
 
 
 def pi3() -> None:
@@ -290,7 +327,7 @@ def pi3() -> None:
     bridge.wait()
     watchdog = [p.read_text().strip() for p in Path("/sys/class/watchdog").glob("*/identity")]
     check("watchdog", any("Broadcom" in name or "BCM" in name for name in watchdog), watchdog)
-    record(1500, segments=3, stall_s=90.0)
+    record(1500, segments=3, stall_s=90.0, hears=False)
 
 
 def borrow_dma_heaps() -> None:

@@ -148,22 +148,25 @@ def vm() -> list[tuple[str, bool, str]]:
     blank(state)
     found = judge_panel(pc(folder, "panel", work, state))
     blank(state)
+    stored: set[str] = set()
     for cut in range(1, CUTS + 1):
-        wanted = random.randrange(2, 9)
         machine = pc(folder, "record", work, state)
+        wanted = len(stored) + random.randrange(1, 4)
         counted = machine.wait(lambda lines, least=wanted: len(named(lines, "acknowledged")) >= least, 400)  # type: ignore[misc]
         time.sleep(random.random())
         machine.cut_power()
-        acknowledged = named(machine.lines, "acknowledged")
+        acknowledged, heard = named(machine.lines, "acknowledged"), named(machine.lines, "heard")
         check = pc(folder, "verify", work, state)
-        check.wait(lambda lines: any(line.startswith(("verified", "bad")) for line in lines), 300)
+        check.wait(lambda lines: any(line.startswith(("whole", "broken", "bad")) for line in lines), 300)
         check.ended(60)
-        stored = named(check.lines, "stored")
-        lost = acknowledged - stored
-        words = next((line for line in check.lines if line.startswith("verified")), "\n".join(check.lines[-5:]))
-        whole = bool(re.search(r"damaged=\(\)|bad=\(\)|problems=\(\)|faults=\(\)", words)) or "verified" in words
-        found.append((f"power cut {cut}: nothing acknowledged is lost", counted and not lost and whole,
-                      f"{len(acknowledged)} acknowledged, {len(stored)} stored; {words[:160]}"))  # fmt: skip
+        check.cut_power()
+        words = next((line for line in check.lines if line.startswith("whole ")), "\n".join(check.lines[-5:]))
+        new, stored = acknowledged - stored, named(check.lines, "stored")
+        sounds = named(check.lines, "sounds")
+        kept = acknowledged <= stored and new & heard and heard <= sounds and words.startswith("whole ")
+        found.append((f"power cut {cut}: nothing acknowledged is lost", bool(counted and kept),
+                      f"{len(acknowledged)} acknowledged ({len(new)} new), {len(heard)} with sound; stored "
+                      f"{len(stored)}, {len(sounds)} with sound; {words[:160]}"))  # fmt: skip
     return found
 
 
