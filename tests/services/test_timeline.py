@@ -18,7 +18,7 @@ class Log:
     """A manifest of lines that nobody has signed: the list does not look at that."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self.data = bytearray()
 
     def add(self, kind: str, **fields: Any) -> None:
         payload = json.dumps({"record": {"kind": kind, **fields}}).encode()
@@ -35,7 +35,7 @@ class Log:
         return len(self.data)
 
     def lines(self, offset: int = 0) -> Iterator[bytes]:
-        return iter(self.data[offset:].splitlines(keepends=True))
+        return iter(bytes(self.data[offset:]).splitlines(keepends=True))
 
 
 def a_timeline() -> tuple[Log, Timeline]:
@@ -116,6 +116,6 @@ def test_the_list_is_bounded_and_begins_anew_when_the_manifest_was_cut() -> None
     found = timeline.events(*EVER)
     assert len(found) == module.MOST_EVENTS
     assert found[-1]["event"] == "e5"
-    log.data = b""
+    log.data = bytearray()
     log.segment("a", "one", 1_000)
     assert [event["event"] for event in timeline.events(*EVER)] == ["one"]
