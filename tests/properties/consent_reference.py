@@ -71,13 +71,13 @@ class Reference:
         )
 
     def do(self, action: str) -> None:
-        """Actions that end in `!`, or are over a limit, do nothing."""
+        """Actions that end in `!` do nothing."""
         word, _, number = action.rpartition(" ")
         if action in _PLAIN:
             _PLAIN[action](self)
         elif word in _OF_ONE:
             _OF_ONE[word](self, int(number))
-        elif not action.endswith("!") and action != "over the limit":
+        elif not action.endswith("!"):
             raise AssertionError(f"the reference does not know '{action}'")
 
     # -- the requester's -----------------------------------------------------------------------------------------------
@@ -89,6 +89,11 @@ class Reference:
         self.said |= {f"request {n}"}
         each.ours = tuple(s for s in (n, n + 1) if s in self.kept)
         each.state = "opted out" if self.opted_out else "pending" if each.ours else "no match"
+
+    def over_the_limit(self) -> None:
+        """The first requester's.  Nothing comes of it, but its number is used."""
+        if self.trusted:
+            self.said |= {"over the limit"}
 
     def withdraw(self, n: int) -> None:
         each = self.asked[n]
@@ -214,6 +219,7 @@ _PLAIN: dict[str, Callable[[Reference], None]] = {
     "the other approves something else": Reference.other_approves,
     "the first seconds the other": Reference.first_seconds,
     "opt out": Reference.opt_out,
+    "over the limit": Reference.over_the_limit,
     "time": Reference.time,
     "evict": Reference.evict,
     "restart": Reference.restart,
