@@ -86,6 +86,7 @@ class Approvals:
         with self._acting.once(approval, enrolment):
             stored = self._approvable(approval, approval)
             self._journal.put(first_approval_of(stored.id), packed(said.data, headers))
+            self._requests.approved_by(stored, [said.key_id])
             return self._requests.advance(stored, Cause.HALF, segments=len(approval.segments), **said.fields)
 
     def second(self, seconding: Seconding, said: Said, enrolment: Enrolment) -> Verdict:

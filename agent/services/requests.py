@@ -120,7 +120,7 @@ class Requests:
                 self._journal.remove(_UNJUDGED + stored.id)
             if stored.state is State.HALF and line.to is not State.HALF:
                 self._journal.remove(first_approval_of(stored.id))
-            if stored.state in _OPEN and line.to.ended:
+            if line.to.ended:
                 self._journal.remove(_APPROVERS + stored.id)
             if named is not None and line.to.ended:
                 self._journal.remove_outbox(named)
@@ -138,7 +138,7 @@ class Requests:
         return stored
 
     def approved_by(self, stored: StoredRequest, key_ids: Iterable[str]) -> None:
-        """Remember whose yes it was, within the caller's decision: it counts for as long as they are owners."""
+        """Remember whose yes it is, half or whole, within the caller's decision: it counts while they are owners."""
         self._journal.put(_APPROVERS + stored.id, " ".join(key_ids).encode())
 
     def still_trusted(self, stored: StoredRequest) -> bool:
@@ -179,6 +179,9 @@ class Requests:
             for stored in self._journal.requests(State.PENDING, State.HALF, *_OPEN):
                 if not self.still_trusted(stored):
                     self.advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
+                elif self._approver_left(stored) and stored.state is State.HALF:
+                    self._journal.remove(first_approval_of(stored.id))  # it waits for a whole one now
+                    self._journal.remove(_APPROVERS + stored.id)
                 elif self._approver_left(stored):
                     self.advance(stored, Cause.REVOKED, reason=APPROVER_LEFT)
 

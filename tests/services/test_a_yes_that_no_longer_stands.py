@@ -13,6 +13,7 @@ from agent.core.consent import State
 from agent.core.timebase import ClockQuality
 from agent.errors import RequestError, StorageError
 from agent.wire import strictjson
+from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import SealedItem, Seconding, Tip, TrustChange
@@ -255,6 +256,31 @@ def test_where_it_takes_two_the_seconds_leaving_counts_as_well(door: Door) -> No
     without_bo(door)
     assert not door.begin(str(disclosure))
     assert door.state(asked) is State.REVOKED
+
+
+def test_half_a_yes_goes_with_its_owner_and_the_other_can_say_a_whole_one(door: Door) -> None:
+    with_bo(door, 2)
+    asked = door.ask()
+    assert door.obey(*approval(door, asked), by=BO).state is State.HALF
+    without_bo(door)
+    shown = door.custodian.control.answer(Frame({"op": "request", "id": asked.id})).head["result"]
+    assert shown["first"] is None
+    assert door.journal.named("approvers.") == {}
+    assert door.approve(asked).state is State.APPROVED
+
+
+@pytest.mark.parametrize("end", ["denied", "expired"])
+def test_whose_half_a_yes_it_was_is_forgotten_with_the_request(door: Door, end: str) -> None:
+    with_bo(door, 2)
+    asked = door.ask()
+    door.obey(*approval(door, asked), by=BO)
+    assert door.journal.named("approvers.").keys() == {asked.id}
+    if end == "denied":
+        door.deny(asked)
+    else:
+        door.clock.boot_ns += 60 * 86_400 * 10**9
+        door.custodian.on_time()
+    assert door.journal.named("approvers.") == {}
 
 
 def test_a_tip_of_an_owner_who_has_left_does_not_go(door: Door) -> None:
