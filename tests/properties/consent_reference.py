@@ -84,9 +84,11 @@ class Reference:
 
     def request(self, n: int) -> None:
         each = self.asked[n]
-        if each.state is not None or self.phase > 0 or (n == 0 and not self.trusted):
+        if each.state is not None or (n == 0 and not self.trusted):
             return
         self.said |= {f"request {n}"}
+        if self.phase > 0:
+            return  # over, and its number is used
         each.ours = tuple(s for s in (n, n + 1) if s in self.kept)
         each.state = "opted out" if self.opted_out else "pending" if each.ours else "no match"
 
