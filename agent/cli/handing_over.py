@@ -120,7 +120,10 @@ def restore(config: Path, archive: Path) -> None:
         parse(text, config)
         here = config.stat()
         _put(config, text.encode(), here.st_uid, here.st_gid, here.st_mode & 0o777)
-    click.echo("This machine is that doorbell again.  Next:  sudo systemctl restart doorward.target")
+    # Its configuration may ask for a page or wires that this machine's units are not open to yet.
+    click.echo(
+        f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}"
+    )
 
 
 @click.command()
