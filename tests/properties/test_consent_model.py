@@ -63,7 +63,7 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
     assert done.cuts > 3000
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_two_owners_who_must_both_approve_and_everything_they_can_do_about_one_request() -> None:
     with explored(1, owners=2) as exploration:
         done = exploration.run()
