@@ -93,10 +93,13 @@ def instructions(name: str, frames: npt.NDArray[np.uint8], fewer: int, more: int
     with tempfile.TemporaryDirectory(prefix="bench-motion-") as folder:
         clip = Path(folder) / "clip.npy"
         np.save(clip, frames)
-        for count in (fewer, more):
+        # The first run is not counted: it may have to compile Python, which the others must not differ by.
+        for count in (1, fewer, more):
             out = Path(folder) / f"out-{count}"
-            grind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable]
-            command = [*grind, "-m", "bench.motion.stepping", name, str(clip), str(count)]
+            grind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"] if count > 1 else []
+            command = [*grind, sys.executable, "-m", "bench.motion.stepping", name, str(clip), str(count)]
             subprocess.run(command, capture_output=True, check=True, env={"PYTHONHASHSEED": "0", "PYTHONPATH": "."})
+            if not grind:
+                continue
             counts.append(int(re.findall(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)[-1]))
     return (counts[1] - counts[0]) / (more - fewer) / 1e6

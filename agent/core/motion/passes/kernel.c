@@ -98,8 +98,13 @@ static int count_set(const cell *mask, int cells) {
 /* ---- look */
 
 static void halve(const cell *restrict upper, const cell *restrict lower, cell *restrict out, int width) {
-    for (int x = 0; x < width; x++)
-        out[x] = (cell)((upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1] + 2) >> 2);
+    /* Two neighbours are read as one number, which is quicker in vectors; which is its upper half does not matter. */
+    for (int x = 0; x < width; x++) {
+        uint16_t a, b;
+        memcpy(&a, upper + 2 * x, sizeof a);
+        memcpy(&b, lower + 2 * x, sizeof b);
+        out[x] = (cell)(((a & 255) + (a >> 8) + (b & 255) + (b >> 8) + 2) >> 2);
+    }
 }
 
 /* Row `y` of a level; the rows it is made of are made on the way, two of each level in `bands`. */
