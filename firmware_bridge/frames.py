@@ -48,7 +48,7 @@ __all__ = [
 VERSION: Final = 1
 MOST_BYTES: Final = 1024
 
-Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Micros = Annotated[int, Meta(ge=0, lt=2**53)]
 """CLOCK_BOOTTIME, microseconds."""
 Count = Annotated[int, Meta(ge=0, lt=2**32)]

@@ -27,10 +27,10 @@ __all__ = ["Backend", "Board", "Panel", "clashes", "load"]
 Pin = Annotated[int, Meta(ge=0, le=511)]
 """A line's offset on its chip; on a Pi that is the BCM number."""
 TimeOfDay = Annotated[
-    str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description='a time of day in quotes, like "22:00"')
+    str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", description='a time of day in quotes, like "22:00"')
 ]
 _NAMES = [wire.value for wire in (*Input, *Output)]
-Wire = Annotated[str, Meta(pattern=f"^({'|'.join(_NAMES)})$", description=f"one of {', '.join(_NAMES)}, in quotes")]
+Wire = Annotated[str, Meta(pattern=rf"^({'|'.join(_NAMES)})\Z", description=f"one of {', '.join(_NAMES)}, in quotes")]
 _MOST_BYTES = 1 << 20
 
 
@@ -49,7 +49,7 @@ class Panel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     socket: Path = Path("/run/doorward/bridge.sock")
     start: bool = True
     """`doorward run` starts the bridge and stops it.  False: something else (systemd) does."""
-    agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*$")] | None = None
+    agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*\Z")] | None = None
     chip: Path = Path("/dev/gpiochip0")
     button: Pin | None = 17
     pir: Pin | None = None

@@ -60,7 +60,7 @@ _JSON_KEY: Final = re.compile(r'(?:^|[{,])\s*"(\w+)"\s*:', re.MULTILINE)
 _FileName = Annotated[
     str,
     Meta(
-        min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="a file's name, no folder"
+        min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*\Z", description="a file's name, no folder"
     ),
 ]
 
@@ -69,7 +69,9 @@ class Root(Section, frozen=True, kw_only=True):
     """`[[roots]]`: a trust root to propose to the owner."""
 
     name: Name
-    key: Annotated[str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}$", description='a public key in quotes, "ed25519:…"')]
+    key: Annotated[
+        str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}\Z", description='a public key in quotes, "ed25519:…"')
+    ]
 
 
 class FleetBroker(Section, frozen=True, kw_only=True):
@@ -78,7 +80,7 @@ class FleetBroker(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$", description="a host name or address in quotes"
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
         ),
     ]
     ca: _FileName
@@ -112,7 +114,7 @@ class FleetCamera(Section, frozen=True, kw_only=True):
         str,
         Meta(
             max_length=40,
-            pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+            pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z",
             description="up to 40 lowercase letters, digits and inner hyphens, in quotes",
         ),
     ]
@@ -146,7 +148,7 @@ class Bundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What lies on the boot partition as `doorward.bundle`, JSON: a configuration, an authority, proposals."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
-    name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+$")]
+    name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+\Z")]
     configuration: Annotated[str, Meta(max_length=128 << 10)]
     authority: Annotated[str, Meta(max_length=32 << 10)] | None
     roots: Annotated[tuple[Root, ...], Meta(max_length=16)]

@@ -32,7 +32,8 @@ def fleet_schema() -> str:
 def _schema(kind: type, title: str) -> str:
     made = msgspec.json.schema(_plain(kind))
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
-    return json.dumps(head | made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(head | made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.replace("\\\\Z", "$")  # the end, as ECMA-262 writes it (JSON Schema, 6.4)
 
 
 def _plain(kind: Any) -> Any:

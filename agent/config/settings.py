@@ -63,7 +63,7 @@ __all__ = [
 SECRET = {"secret": True}
 """What marks a type whose value no error may show (`Meta.extra`)."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -111,7 +111,7 @@ Url = Annotated[
     Meta(
         min_length=8,
         max_length=500,
-        pattern=r"^rtsps?://[^\x00-\x20\x7f]+$",
+        pattern=r"^rtsps?://[^\x00-\x20\x7f]+\Z",
         description="an rtsp:// address in quotes",
         extra=SECRET,
     ),
@@ -146,7 +146,7 @@ SoundCard = Annotated[
     Meta(
         min_length=1,
         max_length=100,
-        pattern=r"^([A-Za-z0-9_-]+|(default|sysdefault|front|hw|plughw|dsnoop):[A-Za-z0-9_=,-]+)$",
+        pattern=r"^([A-Za-z0-9_-]+|(default|sysdefault|front|hw|plughw|dsnoop):[A-Za-z0-9_=,-]+)\Z",
         description="a card as `arecord -L` lists them, in quotes",
     ),
 ]
@@ -257,7 +257,7 @@ class Broker(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$", description="a host name or address in quotes"
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
         ),
     ]
     ca: Path
@@ -271,10 +271,10 @@ class Broker(Section, frozen=True, kw_only=True):
 class Page(Section, frozen=True, kw_only=True):
     """`[page]`: without this section no page is served."""
 
-    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
+    host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}\Z", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
-    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")] = ""
-    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...], Meta(max_length=16)] = ()
+    name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?\Z")] = ""
+    addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}\Z")], ...], Meta(max_length=16)] = ()
     mdns: bool = True
 
 
@@ -287,7 +287,7 @@ class AlertChannel(Section, frozen=True, kw_only=True):
         Meta(
             min_length=8,
             max_length=1000,
-            pattern=r"^[A-Za-z]+://[^\x00-\x20\x7f]+$",
+            pattern=r"^[A-Za-z]+://[^\x00-\x20\x7f]+\Z",
             description="an Apprise address in quotes",
             extra=SECRET,
         ),
@@ -299,7 +299,7 @@ class AlertChannel(Section, frozen=True, kw_only=True):
 class Alerts(Section, frozen=True, kw_only=True):
     """`[alerts]`: without this section the owner is told through the log alone."""
 
-    link: Annotated[str, Meta(max_length=200, pattern=r"^(https://[^\x00-\x20\x7f]+)?$")] = ""
+    link: Annotated[str, Meta(max_length=200, pattern=r"^(https://[^\x00-\x20\x7f]+)?\Z")] = ""
     off: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
     digest: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
     digest_at: TimeOfDay = "20:00"
@@ -315,14 +315,14 @@ class HomeAssistant(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$", description="a host name or address in quotes"
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
         ),
     ]
     port: Annotated[int, Meta(ge=1, le=65_535)] = 1883
     user: Annotated[str, Meta(max_length=200)] = ""
     password: Annotated[str, Meta(max_length=200, extra=SECRET)] = ""
     ca: Path | None = None
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "homeassistant"
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] = "homeassistant"
 
 
 class Metrics(Section, frozen=True, kw_only=True):

@@ -51,6 +51,12 @@ WRONG = {
         "broker.host",
         "Give a host name or address in quotes.",
     ),
+    "a host that goes on in a line of its own": (
+        "[broker]\nhost = 'a'\nca='c'\ncertificate='c'\nkey='c'".replace("'a'", '"a\\n"'),
+        2,
+        "broker.host",
+        "Give a host name or address in quotes.",
+    ),
     "a limit loosened past the protocol": (
         "[requests]\nlongest_look_back_days = 46",
         2,

@@ -71,9 +71,14 @@ def keys() -> Any:
 
 
 def schemas() -> dict[str, Any]:
-    """JSON Schema of each kind of message: what of PROTOCOL.md's tables a machine can check (keys, types, bounds)."""
+    """JSON Schema of each kind of message: what of PROTOCOL.md's tables a machine can check (keys, types, bounds).
+
+    Patterns are ECMA-262's there, in which `$` is the end and `\\Z` is a letter (JSON Schema, 6.4).
+    """
     return {
-        "-".join(re.findall("[A-Z][a-z]+", kind.__name__)).lower(): msgspec.json.schema(kind)
+        "-".join(re.findall("[A-Z][a-z]+", kind.__name__)).lower(): json.loads(
+            json.dumps(msgspec.json.schema(kind)).replace("\\\\Z", "$")
+        )
         for kind in sorted({type(value) for value in samples.EVERY_MESSAGE.values()}, key=lambda kind: kind.__name__)
     }
 
