@@ -65,7 +65,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
         if self._process.stdout:
             self._process.stdout.close()
         self._log.close()

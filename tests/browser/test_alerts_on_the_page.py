@@ -80,16 +80,21 @@ def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_n
                const registrationId = await registered;
                const shown = [];
                for (const data of args.messages) {
-                 await session.send("ServiceWorker.deliverPushMessage", {origin: args.origin, registrationId, data});
-                 shown.push(await page.evaluate(async () => {
-                   const worker = await navigator.serviceWorker.ready;
-                   for (;;) {
-                     const found = await worker.getNotifications();
-                     for (const each of found) each.close();
-                     if (found.length) return found.map(({title, body}) => [title, body]);
-                     await new Promise((resolve) => setTimeout(resolve, 50));
+                 const look = () => page.evaluate(async () => {
+                   const found = await (await navigator.serviceWorker.ready).getNotifications();
+                   for (const each of found) each.close();
+                   return found.map(({title, body}) => [title, body]);
+                 });
+                 // A worker that is still starting misses a message: a push service would bring it again.
+                 let found = [];
+                 for (let tries = 0; tries < 60 && !found.length; tries++) {
+                   await session.send("ServiceWorker.deliverPushMessage", {origin: args.origin, registrationId, data});
+                   for (let looks = 0; looks < 20 && !found.length; looks++) {
+                     found = await look();
+                     if (!found.length) await page.waitForTimeout(100);
                    }
-                 }));
+                 }
+                 shown.push(found);
                }
                return shown;""",
             origin=house.url,
