@@ -210,6 +210,8 @@ class Inbox:
         if opted_out(terms, self._journal.opt_outs(), now):
             self._requests.advance(stored, Cause.OPTED_OUT)
         elif found:
+            if trusted_seconds(now) is None:
+                self._requests.leave_unjudged(stored.id)
             self._requests.advance(stored, Cause.MATCHED, segments=len(found.segments))
         else:
             self._requests.advance(stored, Cause.UNMATCHED)

@@ -102,6 +102,10 @@ class Requests:
         """One decision.  If it raises, nothing happened."""
         return self._decisions.one()
 
+    def leave_unjudged(self, request: str) -> None:
+        """Within the caller's decision: nobody vouched for the clock by which it was admitted."""
+        self._journal.put(_UNJUDGED + request, b"")
+
     def advance(self, stored: StoredRequest, cause: Cause, disclosure: str | None = None, **fields: Any) -> Verdict:
         """Step the table: ledger entry first, then the state.  Raises `RequestError` for a step it does not have.
 
@@ -114,9 +118,7 @@ class Requests:
         with self.deciding():
             self._ledger.write(line.entry, request=stored.id, requester=stored.requester, **fields)
             self._journal.set_state(stored.id, line.to, disclosure)
-            if cause is Cause.MATCHED and trusted_seconds(self._clock.now()) is None:
-                self._journal.put(_UNJUDGED + stored.id, b"")
-            elif stored.state.holds_footage and not line.to.holds_footage:
+            if stored.state.holds_footage and not line.to.holds_footage:
                 self._journal.remove(_UNJUDGED + stored.id)
             if stored.state is State.HALF and line.to is not State.HALF:
                 self._journal.remove(first_approval_of(stored.id))
