@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from agent.errors import FormatError
 from agent.wire import topics
 from agent.wire.area import Circle, Polygon
+from agent.wire.strictjson import MAX_INTEGER
 from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, Topic, UploadTopic, Verb
 from tests.wire import samples
 
@@ -23,6 +25,18 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
     st.builds(BulletinTopic, samples.hexes(16), samples.IDS, samples.hexes(32)),
 )
+
+
+def test_the_last_part_and_the_last_offset_have_a_topic_and_those_behind_them_none() -> None:
+    chunk = ChunkVerb(MAX_INTEGER, "ab" * 32)
+    last = UploadTopic("harbour-police", "cd" * 8, "ef" * 16, topics.MAX_PARTS, chunk)
+    assert topics.parse_topic(str(last)) == last
+    for behind in (
+        replace(last, part=topics.MAX_PARTS + 1),
+        replace(last, verb=replace(chunk, offset_bytes=MAX_INTEGER + 1)),
+    ):
+        with pytest.raises(FormatError):
+            topics.parse_topic(str(behind))
 
 
 @given(TOPICS)
@@ -129,7 +143,7 @@ def test_a_cell_begins_at_its_south_western_corner(lat: float, lon: float, cell:
     assert topics.cell_of(lat, lon) == cell
 
 
-@pytest.mark.parametrize(("lat", "lon"), [(90.6, 0.0), (-91.0, 0.0), (0.0, -181.0), (0.0, float("nan"))])
+@pytest.mark.parametrize(("lat", "lon"), [(90.6, 0.0), (-91.0, 0.0), (0.0, -181.0), (0.0, 180.6), (0.0, float("nan"))])
 def test_a_place_that_is_none_has_no_cell(lat: float, lon: float) -> None:
     with pytest.raises(FormatError):
         topics.cell_of(lat, lon)
