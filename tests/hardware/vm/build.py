@@ -83,7 +83,7 @@ def build(architecture: str) -> Path:
     if stamp.exists() and stamp.read_text() == key(architecture):
         return folder
     print(f"Building the {architecture} machine in {folder} …", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)
     folder.mkdir(parents=True)
     root = folder / "root"
     debian(architecture, root)
@@ -104,6 +104,15 @@ def build(architecture: str) -> Path:
     shutil.rmtree(root)
     stamp.write_text(key(architecture))
     return folder
+
+
+def clear(folder: Path) -> None:
+    """Remove it, with what a build that was killed left mounted in it."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed([each for each in mounted if Path(each).is_relative_to(folder)]):
+        run(["umount", place])
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def debian(architecture: str, root: Path) -> None:
