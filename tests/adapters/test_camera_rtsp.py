@@ -87,7 +87,7 @@ def test_streams_that_a_segment_cannot_hold_are_refused_with_what_to_set(tmp_pat
 
 
 def test_privacy_zones_are_refused_rather_than_ignored() -> None:
-    with pytest.raises(ConfigurationError, match="Privacy zones"):
+    with pytest.raises(ConfigurationError, match="no privacy mask can be burned into it"):
         RtspCamera("rtsp://127.0.0.1/a", masked=True)
 
 
