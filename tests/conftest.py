@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.
-settings.register_profile("doorward", deadline=None)
+settings.register_profile("doorward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("doorward")
 
 
