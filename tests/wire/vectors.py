@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -75,9 +76,19 @@ def schemas() -> dict[str, Any]:
 
     Patterns are ECMA-262's there, in which `$` is the end and `\\Z` is a letter (JSON Schema, 6.4).
     """
+
+    def written(schema: Any) -> Any:
+        """Until Python 3.13 docstrings keep the indentation of their source."""
+        if isinstance(schema, dict):
+            return {
+                name: inspect.cleandoc(value) if name == "description" and isinstance(value, str) else written(value)
+                for name, value in schema.items()
+            }
+        return [written(each) for each in schema] if isinstance(schema, list) else schema
+
     return {
         "-".join(re.findall("[A-Z][a-z]+", kind.__name__)).lower(): json.loads(
-            json.dumps(msgspec.json.schema(kind)).replace("\\\\Z", "$")
+            json.dumps(written(msgspec.json.schema(kind))).replace("\\\\Z", "$")
         )
         for kind in sorted({type(value) for value in samples.EVERY_MESSAGE.values()}, key=lambda kind: kind.__name__)
     }
