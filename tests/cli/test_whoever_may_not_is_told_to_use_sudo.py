@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -14,25 +14,24 @@ from tests.cli.conftest import Seen
 
 Tool = Callable[..., Seen]
 
-_VERSION_3: Final = 0x20080522
-_OVERRIDES: Final = 1 << 1 | 1 << 2
-"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what makes permissions nothing to root."""
+_AS_EVERYBODY_ELSE: Final = """
+import ctypes, sys
+import rich.console, agent.cli.app, agent.cli.frame
+libc = ctypes.CDLL(None, use_errno=True)
+header, held = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(header, held) == 0
+held[0] &= ~(1 << 1 | 1 << 2)
+assert libc.capset(header, held) == 0
+sys.exit(agent.cli.frame.run(agent.cli.app.doorward, sys.argv[1:]))
+"""
+"""Without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which permissions are nothing to root (capget(2), version 3)."""
 
 
-@contextlib.contextmanager
-def bound_by_permissions() -> Iterator[None]:
-    """As for everybody else, also for root.  Source: capget(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    held = (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, held) == 0
-    less = (ctypes.c_uint32 * 6)(*held)
-    less[0] &= ~_OVERRIDES
-    assert libc.capset(header, less) == 0
-    try:
-        yield
-    finally:
-        assert libc.capset(header, held) == 0
+def bound_by_permissions(*arguments: object) -> Seen:
+    """The tool in a process of its own, for which permissions count, also where root runs it."""
+    command = [sys.executable, "-c", _AS_EVERYBODY_ELSE, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return Seen(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -52,10 +51,9 @@ STATE = [
 
 
 @pytest.mark.parametrize("command", STATE, ids=" ".join)
-def test_a_state_folder_that_one_may_not_enter_is_named(tool: Tool, closed: Path, command: tuple[str, ...]) -> None:
-    with bound_by_permissions():
-        done = tool(*(word.replace("OUT", str(closed.parent / "out")) for word in command), "--config",
-                    closed.parent / "doorward.toml")  # fmt: skip
+def test_a_state_folder_that_one_may_not_enter_is_named(closed: Path, command: tuple[str, ...]) -> None:
+    words = (word.replace("OUT", str(closed.parent / "out")) for word in command)
+    done = bound_by_permissions(*words, "--config", closed.parent / "doorward.toml")
     assert done.status == 2, done.err
     assert f"Error: {closed} may not be read or written by this user.\n  What to do: Use sudo" in done.err
 
@@ -70,9 +68,8 @@ def test_a_state_folder_that_one_may_not_enter_is_named(tool: Tool, closed: Path
     ],
     ids=" ".join,
 )
-def test_a_path_that_one_may_not_enter_is_named(tool: Tool, closed: Path, command: tuple[str, ...]) -> None:
-    with bound_by_permissions():
-        done = tool(*(word.replace("CLOSED", str(closed)) for word in command))
+def test_a_path_that_one_may_not_enter_is_named(closed: Path, command: tuple[str, ...]) -> None:
+    done = bound_by_permissions(*(word.replace("CLOSED", str(closed)) for word in command))
     assert done.status == 2, done.err
     assert f"Error: {closed}/" in done.err
     assert "may not be read or written by this user.\n  What to do: Use sudo, or be its owner." in done.err
@@ -87,8 +84,7 @@ def test_a_key_that_one_may_not_read_is_not_said_to_be_broken(
     assert tool("init", "--config", config).status == 0
     key = tmp_path / "state" / "device.key"
     key.chmod(0)
-    with bound_by_permissions():
-        done = tool(*command, "--config", config)
+    done = bound_by_permissions(*command, "--config", config)
     assert "This is a bug" not in done.err
     assert "Restore it" not in done.err
     if command in (("reset", "--yes"), ("run",)):
