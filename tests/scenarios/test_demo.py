@@ -198,14 +198,6 @@ def test_a_demo_on_something_that_is_no_video_says_so_and_what_to_do(tmp_path: P
     assert "make demo VIDEO=" in told
 
 
-def test_a_demo_that_fails_leaves_no_results_of_one_that_did_not(tmp_path: Path) -> None:
-    for name in ("summary.json", "report.html", "shared.mp4", "contact-sheet.png"):
-        (tmp_path / name).write_text("of yesterday")
-    status, _ = play(tmp_path, "--video", str(tmp_path / "nowhere.mp4"))
-    assert status == 1
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_the_whole_story(
     footage: Path, tmp_path: Path
 ) -> None:
@@ -232,17 +224,25 @@ def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(tmp_path: Path) 
     assert summary_of(tmp_path)["ok"] is True
 
 
-def test_a_single_picture_is_too_little_and_the_demo_says_so(footage: Path, tmp_path: Path) -> None:
+def test_a_single_picture_is_too_little_and_the_demo_says_so_and_leaves_no_results_of_another(
+    footage: Path, tmp_path: Path
+) -> None:
     picture = tmp_path / "picture.avi"
     with av.open(str(footage), mode="r") as source, av.open(str(picture), mode="w") as target:
         stream = target.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
         target.mux(stream.encode(next(source.decode(video=0)).reformat(format="yuv420p")))
         target.mux(stream.encode(None))
-    status, told = play(tmp_path / "demo", "--video", str(picture))
+    out = tmp_path / "demo"
+    out.mkdir()
+    results = [out / name for name in ("summary.json", "report.html", "shared.mp4", "contact-sheet.png")]
+    for result in results:
+        result.write_text("of yesterday")
+    status, told = play(out, "--video", str(picture))
     assert status == 1
     assert "nothing to keep" in told
     assert "a second or more" in told
+    assert [result for result in results if result.exists()] == []
 
 
 def _identity_file(path: Path, folder: Path) -> Path:
