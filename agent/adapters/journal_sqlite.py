@@ -25,7 +25,9 @@ from typing import Any
 from agent.core.consent import State
 from agent.core.requests import (
     SEQUENCE_WINDOW,
+    WAITING,
     BlockedRequest,
+    MatchedRequest,
     OutboxPart,
     OutboxRecord,
     StandingOptOut,
@@ -59,7 +61,7 @@ CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
 CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
 
 -- The match set, frozen when the request matched: nothing outside it can ever be released for this request.  It goes
--- when the request has ended.
+-- when the request has ended and nothing of it has left.
 CREATE TABLE IF NOT EXISTS matched (request TEXT NOT NULL, position INTEGER NOT NULL, segment TEXT NOT NULL,
   PRIMARY KEY (request, position)) WITHOUT ROWID;
 
@@ -235,7 +237,7 @@ class SqliteJournal:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def add_request(self, request: StoredRequest) -> None:
+    def add_request(self, request: MatchedRequest) -> None:
         with self._lock:
             self._insert(request)
             for position, segment in enumerate(request.segments):
@@ -265,7 +267,7 @@ class SqliteJournal:
 
     def unsealed(self, most: int) -> list[StoredRequest]:
         rows = self._rows(f"SELECT {_UNSEALED} FROM unsealed_request ORDER BY received_ms, id LIMIT ?", (most,))  # noqa: S608
-        return [self._stored(row) for row in rows]
+        return [StoredRequest(**_fields(row)) for row in rows]
 
     def take_over(self, request: StoredRequest) -> None:
         with self._lock:
@@ -282,25 +284,25 @@ class SqliteJournal:
         """Of a request that has ended, nothing stays that only answering it needed."""
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
-            if state.ended:
-                self._has_forgotten = True
+            self._has_forgotten |= state.ended
+            if state.ended and not state.may_have_left:
                 self._execute("DELETE FROM matched WHERE request = ?", (request,))
             self._execute(
                 f"UPDATE request SET state = ?, disclosure = coalesce(?, disclosure){forget} WHERE id = ?",  # noqa: S608
                 (state.value, disclosure, request),
             )
 
-    def request(self, request: str) -> StoredRequest | None:
-        found = self._requests("WHERE id = ?", (request,))
-        return found[0] if found else None
+    def request(self, request: str) -> MatchedRequest | None:
+        return self._request("id", request)
 
-    def request_of(self, disclosure: str) -> StoredRequest | None:
-        found = self._requests("WHERE disclosure = ?", (disclosure,))
-        return found[0] if found else None
+    def request_of(self, disclosure: str) -> MatchedRequest | None:
+        return self._request("disclosure", disclosure)
 
-    def request_named(self, payload_sha256: str) -> StoredRequest | None:
-        found = self._requests("WHERE payload_sha256 = ?", (payload_sha256,))
-        return found[0] if found else None
+    def request_named(self, payload_sha256: str) -> MatchedRequest | None:
+        return self._request("payload_sha256", payload_sha256)
+
+    def match_count(self, request: str) -> int:
+        return self._count("SELECT count(*) FROM matched WHERE request = ?", (request,))
 
     def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
         """Those in `states` whose time was over before `now_s`, oldest first."""
@@ -316,26 +318,12 @@ class SqliteJournal:
 
     def _requests(self, where: str, values: tuple[object, ...]) -> list[StoredRequest]:
         rows = self._rows(f"SELECT {_REQUEST} FROM request {where} ORDER BY received_ms, id", values)  # noqa: S608
-        return [self._stored(row) for row in rows]
+        return [StoredRequest(**_fields(row)) for row in rows]
 
-    def _stored(self, row: tuple[Any, ...]) -> StoredRequest:
-        return StoredRequest(
-            id=str(row[0]),
-            sealed=bytes(row[1]),
-            payload_sha256=str(row[2]),
-            requester=str(row[3]),
-            audience=str(row[4]),
-            key_id=str(row[5]),
-            seq=int(row[6]),
-            case_mark=str(row[7]),
-            state=State(row[8]),
-            certain=bool(row[9]),
-            received_ms=int(row[10]),
-            not_after_s=int(row[11]),
-            kept=None if row[12] is None else strictjson.decode(bytes(row[12]), Terms),
-            disclosure=None if row[13] is None else str(row[13]),
-            segments=self._matched(str(row[0])),
-        )
+    def _request(self, column: str, value: str) -> MatchedRequest | None:
+        with self._lock:
+            rows = self._rows(f"SELECT {_REQUEST} FROM request WHERE {column} = ?", (value,))  # noqa: S608 — our own words
+            return MatchedRequest(**_fields(rows[0]), segments=self._matched(str(rows[0][0]))) if rows else None
 
     def _matched(self, request: str) -> tuple[str, ...]:
         rows = self._rows("SELECT segment FROM matched WHERE request = ? ORDER BY position", (request,))
@@ -376,7 +364,7 @@ class SqliteJournal:
 
     def held_segments(self, most: int) -> frozenset[str]:
         """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
-        names = tuple(state.value for state in State if state.holds_footage)
+        names = tuple(state.value for state in WAITING)
         waiting = self._rows(
             f"SELECT id FROM request WHERE state IN ({_marks(names)}) ORDER BY received_ms, id",  # noqa: S608
             names,
@@ -480,6 +468,26 @@ class SqliteJournal:
         with self._lock:
             self._execute("DELETE FROM outbox_part WHERE disclosure = ?", (disclosure,))
             self._execute("DELETE FROM outbox WHERE disclosure = ?", (disclosure,))
+
+
+def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Of a `StoredRequest`, from the columns of `_REQUEST`."""
+    return {
+        "id": str(row[0]),
+        "sealed": bytes(row[1]),
+        "payload_sha256": str(row[2]),
+        "requester": str(row[3]),
+        "audience": str(row[4]),
+        "key_id": str(row[5]),
+        "seq": int(row[6]),
+        "case_mark": str(row[7]),
+        "state": State(row[8]),
+        "certain": bool(row[9]),
+        "received_ms": int(row[10]),
+        "not_after_s": int(row[11]),
+        "kept": None if row[12] is None else strictjson.decode(bytes(row[12]), Terms),
+        "disclosure": None if row[13] is None else str(row[13]),
+    }
 
 
 def _marks(values: tuple[object, ...]) -> str:

@@ -73,6 +73,11 @@ class State(enum.Enum):
         """Its matched segments must not be evicted: the owner has not decided yet."""
         return self in (State.PENDING, State.HALF)
 
+    @property
+    def may_have_left(self) -> bool:
+        """Something of what was approved may be with the requester."""
+        return self in (State.SENDING, State.SENT, State.STOPPED)
+
 
 class Cause(enum.Enum):
     """What happened."""

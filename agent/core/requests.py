@@ -27,8 +27,10 @@ from agent.wire.trust import TrustedRequester
 
 __all__ = [
     "SEQUENCE_WINDOW",
+    "WAITING",
     "BlockedRequest",
     "History",
+    "MatchedRequest",
     "OutboxPart",
     "OutboxRecord",
     "StandingOptOut",
@@ -43,6 +45,8 @@ __all__ = [
 _MS_PER_MINUTE: Final = 60_000
 _MINUTES_PER_DAY: Final = 24 * 60
 
+WAITING: Final = tuple(state for state in State if state.holds_footage)
+"""For an owner."""
 SEQUENCE_WINDOW: Final = 4096
 """How far behind its key's newest a message may arrive."""
 
@@ -98,7 +102,7 @@ class Terms(strictjson.Message, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as the journal keeps it: sealed, where it stands, and its frozen match set.
+    """A request as the journal keeps it: sealed, and where it stands.
 
     `sealed` is an age file to the owners of that moment around the signed bytes it came in; `payload_sha256` names
     what is inside.  `case_mark` counts it (`core.case_marks`).  `kept` is None once the request has ended.
@@ -117,7 +121,6 @@ class StoredRequest:
     received_ms: int
     not_after_s: int
     kept: Terms | None
-    segments: tuple[str, ...] = ()
     disclosure: str | None = None
 
     def is_from(self, requester: TrustedRequester) -> bool:
@@ -130,6 +133,13 @@ class StoredRequest:
         if self.kept is None:
             raise RequestError("This request has ended.", remedy="Nothing more comes of it.")
         return self.kept
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRequest(StoredRequest):
+    """With its frozen match set, which can be long: whoever lists requests does without."""
+
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

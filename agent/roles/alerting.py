@@ -1,4 +1,4 @@
-"""Builds the alerts of a role that has the owner's settings: the custodian's, or solo's."""
+"""Builds what tells of news in a role that has the owner's settings: the custodian's, or solo's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from agent import config
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.adapters.notify_log import LogNotifier
 from agent.adapters.private_text import PrivateText
 from agent.config import Configuration
 from agent.core.alerts.holding_back import HoldingBack
@@ -16,53 +19,86 @@ from agent.core.alerts.kinds import AlertKind
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
-from agent.core.consent import State
+from agent.core.requests import WAITING
 from agent.core.timebase import NS_PER_MS
-from agent.ports import Clock, Journal
+from agent.ports import Clock, Journal, Notifier
 from agent.services.alerts import Alerts, AlertSettings
+from agent.services.home import HomeDesk
 from agent.services.push import PushChannels
 
-__all__ = ["facts_of", "make_alerts", "offer_alerts", "quiet_hours", "told_outside"]
+__all__ = ["Telling", "facts_of", "offer_alerts", "quiet_hours"]
 
 _MINUTE_NS: Final = 60 * 10**9
 
 
-def make_alerts(
-    configuration: Configuration,
-    path: Path,
-    clock: Clock,
-    facts: Callable[[], Facts],
-    holding_back: HoldingBack,
-    journal: Journal,
-    sleeps: Callable[[], bool],
-) -> Alerts | None:
-    """None without [alerts]: then the log tells.  `sleeps`: whether no request is to be told of at this hour."""
-    wanted = configuration.alerts
-    if wanted is None:
-        return None
-    return Alerts(
-        AlertSettings(
-            f"Doorward: {configuration.device.name}",
-            wanted.link,
-            tuple(ChannelAddress(channel.name, channel.url) for channel in wanted.channels),
-        ),
-        Policy(
-            tuple(_rules(channel) for channel in wanted.channels),
-            off=frozenset(wanted.off),
-            digest=frozenset(wanted.digest),
-            digest_minute=_minute(wanted.digest_at),
-            cool_down_ns=wanted.cool_down_s * 10**9,
-            quiet=quiet_hours(configuration),
-        ),
-        SqliteAlertQueue(path),
-        clock,
-        local_time,
-        holding_back,
-        Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
-        facts,
-        lambda once: _waits(journal, once),
-        sleeps,
-    )
+class Telling:
+    """Who hears of news: the channels of [alerts] and the home, or else the log.
+
+    `sleeps`: whether no request is to be told of at this hour.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        path: Path,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        journal: Journal,
+        *,
+        facts: Callable[[], Facts],
+        status: Callable[[], dict[str, Any]],
+        sleeps: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._holding_back = HoldingBack.of_device(key)
+        self.alerts = self._make_alerts(configuration, path, facts, sleeps)
+        """None without [alerts]."""
+        notifier: Notifier = self.alerts or LogNotifier()
+        self.home = HomeDesk(notifier, status) if configuration.home_assistant is not None else None
+        """None without [home_assistant]."""
+        self.notifier = self.home or notifier
+
+    def requests(self) -> dict[str, int]:
+        """For `doorward status`: how many wait for an owner, and how many of them may be known outside of the house."""
+        waiting = self._journal.requests(*WAITING)
+        told = self._holding_back.due(waiting, self._clock.now().utc_ns // NS_PER_MS)
+        return {"requests_waiting": len(waiting), "requests_told": told}
+
+    def _make_alerts(
+        self, configuration: Configuration, path: Path, facts: Callable[[], Facts], sleeps: Callable[[], bool]
+    ) -> Alerts | None:
+        wanted = configuration.alerts
+        if wanted is None:
+            return None
+        return Alerts(
+            AlertSettings(
+                f"Doorward: {configuration.device.name}",
+                wanted.link,
+                tuple(ChannelAddress(channel.name, channel.url) for channel in wanted.channels),
+            ),
+            Policy(
+                tuple(_rules(channel) for channel in wanted.channels),
+                off=frozenset(wanted.off),
+                digest=frozenset(wanted.digest),
+                digest_minute=_minute(wanted.digest_at),
+                cool_down_ns=wanted.cool_down_s * 10**9,
+                quiet=quiet_hours(configuration),
+            ),
+            SqliteAlertQueue(path),
+            self._clock,
+            local_time,
+            self._holding_back,
+            Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
+            facts,
+            self._waits,
+            sleeps,
+        )
+
+    def _waits(self, once: str) -> bool:
+        """Whether the request that this news is of, by the first of its words, still waits for an owner."""
+        stored = self._journal.request(once.partition(" ")[0])
+        return stored is None or stored.state.holds_footage
 
 
 def offer_alerts(alerts: Alerts, push: Path, offer: Callable[[str, Callable[[Any], Any]], None]) -> None:
@@ -70,17 +106,6 @@ def offer_alerts(alerts: Alerts, push: Path, offer: Callable[[str, Callable[[Any
     offer("alerts_test", alerts.answer_test)
     for name, answer in PushChannels(PrivateText(push), alerts).answers.items():
         offer(name, answer)
-
-
-def _waits(journal: Journal, once: str) -> bool:
-    """Whether the request that this news is of, by the first of its words, still waits for an owner."""
-    stored = journal.request(once.partition(" ")[0])
-    return stored is None or stored.state.holds_footage
-
-
-def told_outside(journal: Journal, holding_back: HoldingBack, clock: Clock) -> int:
-    """How many of the requests that wait may be known outside of the house by now."""
-    return holding_back.due(journal.requests(State.PENDING), clock.now().utc_ns // NS_PER_MS)
 
 
 def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:

@@ -20,27 +20,22 @@ from agent.adapters.entropy_system import SystemEntropy
 from agent.adapters.handover_socket import HandoverServer, uids_of
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.journal_sqlite import SqliteJournal
-from agent.adapters.notify_log import LogNotifier
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.supervision import Supervision
 from agent.config import Configuration, exceeded, overlaid
-from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.wellbeing import Facts
-from agent.core.consent import State
 from agent.core.handover import Addressing, FromRecorder, FromUplink, Sealers
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.errors import DoorwardError
-from agent.ports import Notifier
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours, told_outside
+from agent.roles.alerting import Telling, facts_of, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import place_of
 from agent.roles.limits import held_bytes, page_facts
 from agent.roles.requests import inbox_settings
 from agent.services.custodian import Custodian, CustodianPorts
 from agent.services.handover import RecorderDesk, Reports, UplinkDesk
-from agent.services.home import HomeDesk
 from agent.services.live_shelf import LiveShelf
 from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_reader import VaultReader
@@ -78,24 +73,27 @@ class CustodianRole:
         )
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        self._holding_back = HoldingBack.of_device(key)
-        self.alerts = make_alerts(
+        self._telling = Telling(
             configuration,
             folder.alerts,
+            key,
             self._clock,
-            self._facts,
-            self._holding_back,
             self._journal,
-            lambda: self.custodian.requests.is_quiet(),  # noqa: PLW0108 — there is no custodian yet
+            facts=self._facts,
+            status=self.status,
+            sleeps=self._sleeps,
         )
-        notifier: Notifier = self.alerts or LogNotifier()
-        home = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
-        notifier = home or notifier
+        self.alerts = self._telling.alerts
         self._metrics = make_metrics(configuration, self.status)
         self.custodian = Custodian(
             key,
             CustodianPorts(
-                self._journal, DiskOutbox(folder.outbox), self._vault, self._clock, SystemEntropy(), notifier
+                self._journal,
+                DiskOutbox(folder.outbox),
+                self._vault,
+                self._clock,
+                SystemEntropy(),
+                self._telling.notifier,
             ),
             inbox_settings(configuration.requests, position),
             # The recorder asks for the list; it is not told.
@@ -110,9 +108,11 @@ class CustodianRole:
         self.custodian.control.offer("live", self._live.answer)
         set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
         recorder_desk = RecorderDesk(
-            self._sealers, key.sign, self.custodian, set_by_owner, notifier, self._reports, self._live
+            self._sealers, key.sign, self.custodian, set_by_owner, self._telling.notifier, self._reports, self._live
         )
-        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(position), self._reports, self.alerts, home)
+        self._uplink_desk = UplinkDesk(
+            self.custodian, self._addressing(position), self._reports, self.alerts, self._telling.home
+        )
         self.custodian.requests.wake_uplink = self._uplink_desk.news
         self._settle()
         self.custodian.settings.changed = self._settle
@@ -205,8 +205,7 @@ class CustodianRole:
             "link": link,
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
-            "requests_waiting": len(self._journal.requests(State.PENDING)),
-            "requests_told": told_outside(self._journal, self._holding_back, self._clock),
+            **self._telling.requests(),
             "newest_ms": newest.end_ms if (newest := self._vault.newest()) else None,
         }
 
@@ -220,6 +219,9 @@ class CustodianRole:
             self.alerts.set_quiet(quiet_hours(self._configuration))
         self._uplink_desk.addressing = self._addressing(position)
         self._uplink_desk.news()
+
+    def _sleeps(self) -> bool:
+        return self.custodian.requests.is_quiet()
 
     def _facts(self) -> Facts:
         link = "off"

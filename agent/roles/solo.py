@@ -30,25 +30,22 @@ from agent.adapters.home_mqtt import MqttHomeBus
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.notify_log import LogNotifier
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.recovery_file import RecoveryFile
 from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.adapters.wear import wear
 from agent.config import Broker, Configuration, Page, exceeded, overlaid
-from agent.core.alerts.holding_back import HoldingBack
 from agent.core.alerts.wellbeing import Facts
-from agent.core.consent import State
 from agent.core.events import TriggerKind
 from agent.core.opinion.eye import Eye
 from agent.core.recovery import Step
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality
 from agent.errors import DoorwardError
-from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone, Notifier
+from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
 from agent.roles import translation
-from agent.roles.alerting import facts_of, make_alerts, offer_alerts, quiet_hours, told_outside
+from agent.roles.alerting import Telling, facts_of, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import is_private_now, place_of
 from agent.roles.panel import PanelSide
@@ -57,7 +54,7 @@ from agent.roles.requests import inbox_settings
 from agent.roles.scrubbing import scrubbing
 from agent.services.courier import Delivery
 from agent.services.custodian import Custodian, CustodianPorts
-from agent.services.home import HomeDesk, HomeKeeper
+from agent.services.home import HomeKeeper
 from agent.services.live import LiveMaker
 from agent.services.live_shelf import LiveShelf
 from agent.services.scrub import Scrub
@@ -120,20 +117,19 @@ class Solo:
         outbox = DiskOutbox(folder.outbox)
         place = configuration.device.position
         position = (place.latitude, place.longitude) if place is not None else None
-        self._holding_back = HoldingBack.of_device(key)
-        self.alerts = make_alerts(
+        self._telling = Telling(
             configuration,
             folder.alerts,
+            key,
             self._clock,
-            self._facts,
-            self._holding_back,
             self._journal,
-            lambda: self.custodian.requests.is_quiet(),  # noqa: PLW0108 — there is no custodian yet
+            facts=self._facts,
+            status=self.status,
+            sleeps=self._sleeps,
         )
+        self.alerts = self._telling.alerts
         self._delivery = Delivery(self.alerts, EveryCourier()) if self.alerts is not None else None
-        notifier: Notifier = self.alerts or LogNotifier()
-        self._home_desk = HomeDesk(notifier, self.status) if configuration.home_assistant is not None else None
-        notifier = self._home_desk or notifier
+        notifier = self._telling.notifier
         self._home: HomeKeeper | None = None
         self._metrics = make_metrics(configuration, self.status)
         self.custodian = Custodian(
@@ -215,9 +211,9 @@ class Solo:
             self.page.start()
             if self.alerts is not None:
                 self.alerts.link_to(self.page.url)
-        if self._home_desk is not None:
+        if self._telling.home is not None:
             address = home_address(self._configuration, self.device.id, self.page.url if self.page else "")
-            self._home = HomeKeeper(self._home_desk, MqttHomeBus(address), address)
+            self._home = HomeKeeper(self._telling.home, MqttHomeBus(address), address)
             self._home.start()
         if self._metrics is not None:
             self._metrics.start()
@@ -320,8 +316,7 @@ class Solo:
             else {"link": "off", "remedy": "no [broker] configured"},
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
-            "requests_waiting": len(self._journal.requests(State.PENDING)),
-            "requests_told": told_outside(self._journal, self._holding_back, self._clock),
+            **self._telling.requests(),
             "newest_ms": newest.end_ms if (newest := self._index.newest()) else None,
             "disk": self._disk.shown(),
         }
@@ -340,6 +335,9 @@ class Solo:
         if self._configuration.motion != before.motion:
             self.recorder.watch_for(translation.zone_map(self._configuration.motion))
         self.recorder.set_private_hour(is_private_now(self._configuration, self._clock.now()))
+
+    def _sleeps(self) -> bool:
+        return self.custodian.requests.is_quiet()
 
     def _facts(self) -> Facts:
         link = self.uplink.status().link if self.uplink else "off"

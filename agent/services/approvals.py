@@ -15,7 +15,7 @@ from agent.core.consent import Cause, State, step
 from agent.core.disclosure import Released, absences, manifest_of, records_told, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Window
-from agent.core.requests import OutboxRecord, StoredRequest
+from agent.core.requests import MatchedRequest, OutboxRecord, StoredRequest
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import RequestError
@@ -156,14 +156,14 @@ class Approvals:
         )
         return verdict
 
-    def _released(self, approval: Approval, headers: tuple[bytes, ...], stored: StoredRequest) -> tuple[Released, ...]:
+    def _released(self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest) -> tuple[Released, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         if approval.clips is not None:
             wanted |= set(stored.segments)
         return release(approval, by_hash, stored, self._records(wanted), approval.device)
 
-    def _told(self, approval: Approval, stored: StoredRequest) -> tuple[ClipRecords, ...]:
+    def _told(self, approval: Approval, stored: MatchedRequest) -> tuple[ClipRecords, ...]:
         if not approval.clips:
             return ()
         return records_told(self._records(stored.segments), stored.segments, approval.clips)
@@ -187,7 +187,7 @@ class Approvals:
         """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
         return self._requests.waits_s(stored)
 
-    def _approvable(self, approval: Approval, acting: OwnerStatement) -> StoredRequest:
+    def _approvable(self, approval: Approval, acting: OwnerStatement) -> MatchedRequest:
         """The request it names, if it can be approved now.
 
         Expiry is judged by the clock of the owner who is `acting`, which is a better one, and so are the other limits

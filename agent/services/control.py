@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from agent.core.consent import State
-from agent.core.requests import StandingOptOut, StoredRequest
+from agent.core.requests import MatchedRequest, StandingOptOut, StoredRequest
 from agent.core.vault.entries import VaultEntry
 from agent.errors import FormatError, RequestError
 from agent.ports import Journal
@@ -173,7 +173,7 @@ class Control:
             "to": terms and terms.to_s,
             "not_after": stored.not_after_s,
             "certain": stored.certain,
-            "segments": len(stored.segments),
+            "segments": self._journal.match_count(stored.id),
             "received_ms": stored.received_ms,
             "disclosure": stored.disclosure,
             "trusted": self._approvals.still_trusted(stored),
@@ -204,7 +204,7 @@ class Control:
         stored = self._request_in(frame)
         return {"payload_sha256": stored.payload_sha256}, stored.sealed
 
-    def _request_in(self, frame: Frame) -> StoredRequest:
+    def _request_in(self, frame: Frame) -> MatchedRequest:
         stored = self._journal.request(_text(frame, "id"))
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")

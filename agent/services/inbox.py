@@ -20,7 +20,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Match, Window, match
 from agent.core.requests import (
     BlockedRequest,
-    StoredRequest,
+    MatchedRequest,
     Terms,
     is_replay,
     opted_out,
@@ -72,10 +72,6 @@ def deletion_of(request: str) -> str:
 def bulletins(journal: Journal) -> list[bytes]:
     """Those that are kept, newest first: each in its envelope, sealed to the owners."""
     return [data for _, data in sorted(journal.named(_BULLETIN).items(), reverse=True)]
-
-
-_LEFT: Final = (State.SENDING, State.SENT, State.STOPPED)
-"""Something of it may be with the requester."""
 
 
 class Counted(enum.Enum):
@@ -186,7 +182,7 @@ class Inbox:
         if isinstance(verdict, Blocked):
             return self._block(inbound, verdict, request.seq, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
-        stored = StoredRequest(
+        stored = MatchedRequest(
             id=request.id,
             sealed=self._enrolments.seal(data),
             payload_sha256=inbound.payload_sha256,
@@ -259,7 +255,7 @@ class Inbox:
     def _on_deletion(self, deletion: Deletion, inbound: Inbound, data: bytes) -> Counted | None:
         """Kept for the owner to see.  It concerns only what had begun to leave, and changes nothing about it."""
         stored = self._journal.request(deletion.request)
-        if stored is None or not stored.is_from(inbound.requester) or stored.state not in _LEFT:
+        if stored is None or not stored.is_from(inbound.requester) or not stored.state.may_have_left:
             return Counted.UNEXPECTED
         if is_replay(self._journal, inbound.requester, deletion.seq):
             return Counted.REPLAYED

@@ -16,7 +16,7 @@ import structlog
 
 from agent.core.consent import Act, Cause, State, step
 from agent.core.ledger.entries import FIELDS, EntryKind
-from agent.core.requests import OutboxRecord, StoredRequest, trusted_seconds, utc_minute
+from agent.core.requests import WAITING, MatchedRequest, OutboxRecord, StoredRequest, trusted_seconds, utc_minute
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, RequestError
 from agent.ports import Clock, Journal, Notifier, Outbox
@@ -132,7 +132,7 @@ class Requests:
         self._log.info("request_moved", request=stored.id, state=line.to.value)
         return Verdict(line.to, stored.id, named)
 
-    def named(self, payload_sha256: str) -> StoredRequest:
+    def named(self, payload_sha256: str) -> MatchedRequest:
         """The request that an owner's statement names by the hash of its payload.  Raises `RequestError`."""
         stored = self._journal.request_named(payload_sha256)
         if stored is None:
@@ -164,10 +164,11 @@ class Requests:
 
         What has run out meanwhile is left to `on_time`.
         """
-        for stored in self._journal.requests(State.PENDING, State.HALF):
-            over = self.over_limit(stored, now_s)
-            if over is None:
-                self._journal.remove(_UNJUDGED + stored.id)
+        for request in self._journal.named(_UNJUDGED):
+            stored = self._journal.request(request)
+            over = self.over_limit(stored, now_s) if stored is not None else None
+            if stored is None or over is None:
+                self._journal.remove(_UNJUDGED + request)
             elif over is not OverLimit.EXPIRED:
                 self.advance(stored, Cause.BARRED, reason=over.value)
 
@@ -178,7 +179,7 @@ class Requests:
         leave is stopped as well.
         """
         with self.deciding():
-            for stored in self._journal.requests(State.PENDING, State.HALF, *_OPEN):
+            for stored in self._journal.requests(*WAITING, *_OPEN):
                 if not self.still_trusted(stored):
                     self.advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
                 elif self._approver_left(stored) and stored.state is State.HALF:
@@ -204,7 +205,7 @@ class Requests:
             return
         with self.deciding():
             self._judge(now_s)
-            over = self._journal.overdue(now_s, State.PENDING, State.HALF)
+            over = self._journal.overdue(now_s, *WAITING)
             over += self._journal.overdue(now_s - _GRACE_S, *_OPEN)
             for stored in over:
                 self.advance(stored, Cause.EXPIRED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
-from agent.core.requests import StandingOptOut
+from agent.core.requests import WAITING, StandingOptOut
 from agent.core.timebase import NS_PER_S
 from agent.errors import RequestError
 from agent.ports import Clock, Journal
@@ -136,6 +136,6 @@ class Statements:
         self._journal.add_opt_out(standing)
         self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = self._clock.now().utc_ns // NS_PER_S
-        for stored in self._journal.requests(State.PENDING, State.HALF):
+        for stored in self._journal.requests(*WAITING):
             if standing.covers(stored.terms, now_s):
                 self._requests.advance(stored, Cause.OPTED_OUT)

@@ -19,10 +19,10 @@ from agent.core.consent import State
 from agent.core.requests import (
     SEQUENCE_WINDOW,
     BlockedRequest,
+    MatchedRequest,
     OutboxPart,
     OutboxRecord,
     StandingOptOut,
-    StoredRequest,
     Terms,
 )
 from agent.errors import StorageError
@@ -44,8 +44,8 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteJo
     made.close()
 
 
-def stored(number: int, **changes: Any) -> StoredRequest:
-    made = StoredRequest(
+def stored(number: int, **changes: Any) -> MatchedRequest:
+    made = MatchedRequest(
         id=f"{number:032x}",
         sealed=b"sealed %d" % number,
         payload_sha256=f"{number:064x}",
@@ -76,7 +76,7 @@ def everything(journal: SqliteJournal) -> Any:
     return (
         journal.named(""),
         journal.leaves(),
-        journal.requests(),
+        [journal.request(each.id) for each in journal.requests()],
         journal.outbox(),
         journal.opt_outs(),
         journal.blocked(),
@@ -294,7 +294,7 @@ def test_no_request_is_stored_twice(journal: SqliteJournal) -> None:
     journal.add_request(stored(1))
     with pytest.raises(StorageError), journal.transaction():
         journal.add_request(stored(1, payload_sha256="ff" * 32))
-    assert journal.requests() == [stored(1)]
+    assert [journal.request(each.id) for each in journal.requests()] == [stored(1)]
 
 
 def test_requests_are_listed_oldest_first_by_state_and_by_what_is_overdue(journal: SqliteJournal) -> None:
@@ -324,13 +324,30 @@ def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJo
     assert journal.held_segments(100) == {*shared, "d", "e"}
 
 
-def test_what_a_request_matched_goes_when_it_has_ended(journal: SqliteJournal) -> None:
-    for number in (1, 2):
-        journal.add_request(stored(number, state=State.PENDING, segments=("a", "b")))
-    journal.set_state(stored(1).id, State.HALF)
-    journal.set_state(stored(2).id, State.DENIED)
-    found = [journal.request(stored(number).id) for number in (1, 2)]
-    assert [each.segments for each in found if each] == [("a", "b"), ()]
+@pytest.mark.parametrize("state", [state for state in State if state is not State.RECEIVED])
+def test_what_a_request_matched_goes_when_it_has_ended_and_nothing_of_it_has_left(
+    journal: SqliteJournal, state: State
+) -> None:
+    journal.add_request(stored(1, segments=("a", "b")))
+    journal.set_state(stored(1).id, state)
+    found = journal.request(stored(1).id)
+    assert found is not None
+    stays = not state.ended or state in (State.SENT, State.STOPPED)
+    assert found.segments == (("a", "b") if stays else ())
+    assert journal.match_count(stored(1).id) == len(found.segments)
+
+
+def test_whoever_lists_requests_does_not_wait_for_what_they_matched(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.add_request(stored(1, state=State.PENDING))
+    read: list[str] = []
+    original = journal._execute
+    monkeypatch.setattr(journal, "_execute", lambda sql, values=(): (read.append(sql), original(sql, values))[1])
+    assert len(journal.requests()) == len(journal.requests(State.PENDING)) == len(journal.overdue(2000, State.PENDING))
+    assert not [sql for sql in read if "matched" in sql]
+    assert journal.request(stored(1).id) == stored(1, state=State.PENDING)
+    assert [sql for sql in read if "matched" in sql]
 
 
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:

@@ -53,6 +53,10 @@ def test_only_the_owners_approval_opens_anything() -> None:
     assert offering == {(state, Cause.APPROVED) for state in WAITING}
 
 
+def test_something_may_have_left_only_of_what_came_to_its_first_byte_or_was_stopped() -> None:
+    assert {state for state in State if state.may_have_left} == {State.SENDING, State.SENT, State.STOPPED}
+
+
 def test_only_what_waits_for_its_owner_can_be_approved_or_denied_and_only_that_holds_footage() -> None:
     for cause in (Cause.APPROVED, Cause.DENIED):
         assert {state for state, raised in TABLE if raised is cause} == WAITING

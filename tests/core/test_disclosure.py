@@ -25,7 +25,7 @@ from agent.core.disclosure import (
 )
 from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import leaf_hash
-from agent.core.requests import StoredRequest, Terms
+from agent.core.requests import MatchedRequest, Terms
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
@@ -55,7 +55,7 @@ class Case:
     """An approval that is right in everything, to be spoilt in one thing."""
 
     asked: FootageRequest
-    stored: StoredRequest
+    stored: MatchedRequest
     approval: Approval
     headers: dict[str, bytes]
     records: dict[str, SignedRecord]

@@ -356,7 +356,8 @@ class World:
         gone = next((name for name in old if name not in held), None)
         if gone is not None:
             self.vault.evict(gone)
-            if any(gone in stored.segments for stored in self.journal.requests(*WAITING)):
+            waiting = [self.journal.request(stored.id) for stored in self.journal.requests(*WAITING)]
+            if any(gone in stored.segments for stored in waiting if stored):
                 raise Broken("[3] a segment was evicted that waits for its owner")
 
     def restart(self) -> None:

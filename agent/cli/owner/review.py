@@ -266,8 +266,9 @@ def _facts(seen: Review) -> Iterator[tuple[str, str]]:
     yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
     clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
-    yield "matches", f"{clips}, {segments}, {length}"
-    if not seen.certain:
+    if seen.pending or seen.segments:  # of what has ended and was not shared, nobody keeps what it matched
+        yield "matches", f"{clips}, {segments}, {length}"
+    if seen.segments and not seen.certain:
         yield "", "the device's clock was not certain: look at the times with care"
 
 

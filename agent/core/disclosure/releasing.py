@@ -53,7 +53,7 @@ _HYBRID_KIND: Final = "mlkem768x25519"
 
 
 class Approved(Protocol):
-    """What `release` needs to know of the request (`core.requests.StoredRequest` has it)."""
+    """What `release` needs to know of the request (`core.requests.MatchedRequest` has it)."""
 
     @property
     def payload_sha256(self) -> str: ...
