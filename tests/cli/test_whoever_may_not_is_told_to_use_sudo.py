@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from agent.adapters.state_folder import StateFolder
+from agent.cli.owner.options import control_socket
 from tests.cli.conftest import Seen
 
 Tool = Callable[..., Seen]
@@ -89,3 +91,22 @@ def test_a_key_that_one_may_not_read_is_not_said_to_be_broken(
     assert "Restore it" not in done.err
     if command in (("reset", "--yes"), ("run",)):
         assert f"Error: {key} may not be read or written by this user." in done.err
+
+
+def test_what_needs_no_device_asks_nobody_for_sudo(tmp_path: Path) -> None:
+    made = bound_by_permissions("owner", "keygen", "--keys", tmp_path / "keys", "--name", "anna")
+    assert made.status == 0, made.err
+
+
+def test_a_state_folder_that_one_may_not_enter_stops_only_who_asks_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert control_socket(tmp_path) == tmp_path / "control.sock"
+    (tmp_path / "custodian").mkdir()
+    assert control_socket(tmp_path) == StateFolder(tmp_path).control != tmp_path / "control.sock"
+
+    def refused(self: Path) -> object:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert control_socket(tmp_path) == tmp_path / "control.sock"

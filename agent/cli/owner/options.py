@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,11 +13,19 @@ from agent.cli.times import parse_time
 from agent.errors import ConfigurationError
 from agent.owner.keys import DEFAULT_FOLDER, OwnerKeys
 
-__all__ = ["ask_passphrase", "device_option", "keys_option", "load_keys", "parse_time", "the_one", "yes_option"]
+__all__ = [
+    "ask_passphrase",
+    "control_socket",
+    "device_option",
+    "keys_option",
+    "load_keys",
+    "parse_time",
+    "the_one",
+    "yes_option",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_DEVICE = StateFolder(Path("/var/lib/doorward")).control
-"""Where an installation, or else `doorward run`, has it on this machine."""
+_STATE: Final = Path("/var/lib/doorward")
 
 
 def keys_option(command: _Command) -> _Command:
@@ -40,11 +48,19 @@ def device_option(command: _Command) -> _Command:
         "--device",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="DOORWARD_DEVICE",
-        default=_DEVICE,
-        show_default=True,
+        default=lambda: control_socket(_STATE),
+        show_default="this machine's",
         show_envvar=True,
         help="The device's control socket.",
     )(command)
+
+
+def control_socket(state: Path) -> Path:
+    """Where an installation, or else `doorward run`, has it.  Who may not look there, and need not, is not stopped."""
+    try:
+        return StateFolder(state).control
+    except PermissionError:
+        return state / "control.sock"
 
 
 def yes_option(command: _Command) -> _Command:
