@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from agent.errors import ConfigurationError
 
-__all__ = ["parse_time", "parse_window"]
+__all__ = ["parse_seconds", "parse_time", "parse_window"]
 
 _REMEDY = "Write it like 2027-01-15T18:00 (UTC) or 2027-01-15T19:00+01:00."
 
@@ -17,12 +17,20 @@ _REMEDY = "Write it like 2027-01-15T18:00 (UTC) or 2027-01-15T19:00+01:00."
 def parse_time(text: str, option: str) -> int:
     """UTC milliseconds of an ISO 8601 time; without an offset it is UTC.  Raises `ConfigurationError`."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise ConfigurationError(f"{option}: '{text}' is no time.", remedy=_REMEDY) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def parse_seconds(text: str, option: str) -> int:
+    """UTC seconds of an ISO 8601 time, which names a whole one.  Raises `ConfigurationError`."""
+    seconds, rest_ms = divmod(parse_time(text, option), 1000)
+    if rest_ms:
+        raise ConfigurationError(f"{option}: '{text}' is no whole second.", remedy=_REMEDY)
+    return seconds
 
 
 def parse_window(text: str, option: str = "--window") -> tuple[int, int]:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 from dataclasses import dataclass
@@ -22,13 +21,12 @@ from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact, FootageRequest
 
-__all__ = ["Question", "parse_circle", "parse_time", "read_polygon", "require_within_limits"]
+__all__ = ["Question", "parse_circle", "read_polygon", "require_within_limits"]
 
 _LIMIT_BYTES: Final = 256 * 1024
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
 _POSITION: Final = re.compile(rf"{_NUMBER},{_NUMBER}")
 _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
-_TIME_REMEDY: Final = "Write 2026-03-09T14:30 (UTC) or 2026-03-09T15:30+01:00."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +89,6 @@ _REMEDIES: Final = {
     limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
     limits.OverLimit.CASE: "Two requests are the most for one case.",
 }
-
-
-def parse_time(text: str) -> int:
-    """UTC seconds of an ISO time; without an offset it is UTC, whatever this machine's zone is."""
-    try:
-        moment = datetime.datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise ConfigurationError(f"'{text}' is no time.", remedy=_TIME_REMEDY) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    if moment.microsecond:
-        raise ConfigurationError(f"'{text}': requests are made in whole seconds.", remedy=_TIME_REMEDY)
-    return int(moment.timestamp())
 
 
 def parse_circle(text: str) -> Circle:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cli.times import parse_seconds
 from agent.config.reading import parse as parse_configuration
 from agent.core import handover
 from agent.core.disclosure import read_manifest
@@ -29,7 +30,7 @@ from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media
 from agent.errors import DoorwardError, FormatError
 from agent.owner.kit import read_kit
-from agent.requester.asking import parse_circle, parse_time
+from agent.requester.asking import parse_circle
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.control import packed, read_frame, split_body, unpacked
 from agent.wire.identities import load_private_key, parse_public_key
@@ -227,7 +228,7 @@ TARGETS: dict[str, Target] = {
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
     "circle": Target(text_of(parse_circle), given(b"52.0902,5.1115,300")),
-    "time": Target(text_of(parse_time), given(b"2026-11-25T10:00:00Z", b"2026-11-25")),
+    "time": Target(text_of(lambda text: parse_seconds(text, "--from")), given(b"2026-11-25T10:00:00Z", b"2026-11-25")),
     "configuration": Target(
         text_of(lambda text: parse_configuration(text, Path("doorward.toml"))),
         lambda: iter([EXAMPLE.read_bytes()]),

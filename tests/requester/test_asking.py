@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli import times
 from agent.errors import ConfigurationError
-from agent.requester.asking import parse_circle, parse_time, read_polygon
+from agent.requester.asking import parse_circle, read_polygon
 from agent.wire.area import Circle, Point, Polygon
 
 SQUARE = ((52.37, 4.89), (52.37, 4.9), (52.376, 4.9), (52.376, 4.89))
@@ -35,8 +35,9 @@ def test_a_time_is_utc_unless_it_says_otherwise_wherever_the_machine_is(
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        assert parse_time(text) == datetime.datetime.fromisoformat(iso).timestamp()
-        assert times.parse_time(text.strip(), "--from") == parse_time(text) * 1000, "one rule for every command"
+        expected = datetime.datetime.fromisoformat(iso).timestamp()
+        assert times.parse_seconds(text, "--from") == expected
+        assert times.parse_time(text, "--from") == expected * 1000
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -44,8 +45,8 @@ def test_a_time_is_utc_unless_it_says_otherwise_wherever_the_machine_is(
 
 @pytest.mark.parametrize("text", ["", "yesterday", "14:30", "2026-13-01T00:00", "2026-03-09T14:30:00.5"])
 def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="Write 2026-03-09T14:30"):
-        parse_time(text)
+    with pytest.raises(ConfigurationError, match=r"--from: .* Write it like 2027-01-15T18:00"):
+        times.parse_seconds(text, "--from")
 
 
 def test_a_circle_is_a_place_and_a_radius() -> None:

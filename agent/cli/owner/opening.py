@@ -11,8 +11,9 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys, parse_time
+from agent.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.cli.owner.review import opening_progress
+from agent.cli.times import parse_time
 from agent.errors import ConfigurationError
 from agent.owner.exporting import Exported, clips_of, export_clip
 from agent.owner.folder import FolderVault

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from agent.cli.frame import emit_json, json_option
-from agent.cli.owner.options import device_option, keys_option, load_keys, parse_time
+from agent.cli.owner.options import device_option, keys_option, load_keys
+from agent.cli.times import parse_time
 from agent.cli.words import day, opted_out, plain
 from agent.errors import ConfigurationError
 from agent.owner import deciding

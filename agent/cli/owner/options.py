@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from agent.adapters.state_folder import StateFolder
-from agent.cli.times import parse_time
 from agent.errors import ConfigurationError
 from agent.owner.keys import DEFAULT_FOLDER, OwnerKeys
 
@@ -19,7 +18,6 @@ __all__ = [
     "device_option",
     "keys_option",
     "load_keys",
-    "parse_time",
     "the_one",
     "yes_option",
 ]

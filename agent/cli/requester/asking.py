@@ -13,13 +13,14 @@ from typing import Any, Final
 import click
 
 from agent import files
-from agent.cli.frame import Fraction, Number, emit_json, json_option
-from agent.cli.requester.options import broker_options, connected, folder_option, now_s
+from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.requester.options import broker_options, connected, folder_option, now_s, timeout_option
+from agent.cli.times import parse_seconds
 from agent.cli.words import counted, local_window, window
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.requester import saying
 from agent.requester.answers import answers_to
-from agent.requester.asking import Question, parse_circle, parse_time, read_polygon
+from agent.requester.asking import Question, parse_circle, read_polygon
 from agent.requester.identity import Requester
 from agent.requester.publishing import connection_lock, is_published, publish
 from agent.requester.saying import SignedMessage
@@ -52,9 +53,7 @@ _WAIT_S: Final = 0.2
 @click.option("--audience", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
 @click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
-@click.option(
-    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
-)
+@timeout_option
 @broker_options
 @json_option
 def request(
@@ -86,8 +85,8 @@ def request(
     at_s = now_s()
     question = Question(
         area=_area(circle, polygon),
-        from_s=parse_time(from_),
-        to_s=parse_time(to),
+        from_s=parse_seconds(from_, "--from"),
+        to_s=parse_seconds(to, "--to"),
         not_after_s=at_s + days * _DAY_S,
         case=case,
         incident=Incident(incident),
@@ -108,9 +107,7 @@ def request(
 @folder_option
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--reason", metavar="WORDS", help="For the owners, at most 200 characters.")
-@click.option(
-    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
-)
+@timeout_option
 @broker_options
 @json_option
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
@@ -128,9 +125,7 @@ def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, 
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--remove", is_flag=True, help="Delete first what this folder still holds of it, sealed and opened.")
 @click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")
-@click.option(
-    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
-)
+@timeout_option
 @broker_options
 @json_option
 def deleted(
@@ -169,9 +164,7 @@ def deleted(
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
 @click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
 @click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
-@click.option(
-    "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="For the broker, in s."
-)
+@timeout_option
 @broker_options
 @json_option
 def bulletin(

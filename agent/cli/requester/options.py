@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 import click
 
 from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.cli.frame import Fraction
 from agent.errors import ConfigurationError
 from agent.requester.identity import Requester
 
-__all__ = ["broker_options", "connected", "folder_option", "now_s"]
+__all__ = ["broker_options", "connected", "folder_option", "now_s", "timeout_option"]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
@@ -33,6 +34,17 @@ def folder_option(command: _Command) -> _Command:
         show_default=True,
         show_envvar=True,
         help="The requester's folder.",
+    )(command)
+
+
+def timeout_option(command: _Command) -> _Command:
+    return click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=Fraction(1, 600),
+        default=30.0,
+        show_default=True,
+        help="How long the broker may take.",
     )(command)
 
 
