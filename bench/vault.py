@@ -341,18 +341,18 @@ def main() -> int:
             pass
     largest = 100_000 if "--large" in sys.argv else 10_000
     where = next((argument for argument in sys.argv[1:] if not argument.startswith("--")), None)
-    place = Path(tempfile.mkdtemp(prefix="doorward-bench-", dir=where))
+    made = Path(tempfile.mkdtemp(prefix="doorward-bench-", dir=where))
     try:
         for folder in ("sealing", "start", "scrub", "coverage"):
-            (place / folder).mkdir()
-        measure_start(place, largest)
-        measure_sealing(place)
-        measure_scrub(place)
-        measure_coverage(place)
-        measure_matching(place)
+            (made / folder).mkdir()
+        measure_start(made, largest)
+        measure_sealing(made)
+        measure_scrub(made)
+        measure_coverage(made)
+        measure_matching(made)
         measure_wear()
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(made)
     return 0
 
 

@@ -178,8 +178,8 @@ class Story:
         self.posters = sum(1 for entry in self._solo.vault.entries() if entry.poster is not None)
         self._tell.say(
             f"Somebody rang.  {_count(recorder['events'], 'event')}, kept with what came before: "
-            f"{_count(vault['segments'], 'segment')} and {_count(self.posters, 'poster')}, "
-            f"{vault['stored_bytes'] / 1e6:.1f} MB."
+            f"{_count(vault['segments'], 'segment')} in {_count(self.posters, 'clip')}, each clip with a still "
+            f"(poster), {vault['stored_bytes'] / 1e6:.1f} MB."
         )
         self._check(recorder["segments"] > 0, "each one sealed as it was written, to the owner and the recovery kit")
 
@@ -271,7 +271,7 @@ class Story:
         chosen = tuple(segment.id for segment in review.segments[count // 4 : max(count // 4 + 1, count * 5 // 8)])
         self.outcome.matched = tuple(segment.id for segment in review.segments)
         self.outcome.approved = chosen
-        self.outcome.disclosure = approve(self._link, self.owner, review, chosen)
+        self.outcome.disclosure = approve(self._link, self.owner, review, chosen) or ""  # one owner's yes is enough
         self._tell.say(
             f"All were opened and watched in the owner's own client.  {len(chosen)} are shared, {count - len(chosen)} "
             "are not: their client opened those file keys and wrapped each one anew, to this requester alone."
