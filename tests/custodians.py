@@ -52,6 +52,7 @@ from agent.wire.statements import (
 )
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic, cell_of
 from agent.wire.trust import RequesterKey, TrustBundle
+from tests.damage import with_another_end
 from tests.vaults import SeededEntropy, SteppedClock
 from tests.wire import samples
 
@@ -207,7 +208,7 @@ class PaperVault:
 
     def damage(self, segment: str) -> None:
         paper = self.kept[segment]
-        paper.file = paper.file[:-1] + bytes([paper.file[-1] ^ 1])
+        paper.file = with_another_end(paper.file)
 
     def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
         found = [p.entry for p in self.kept.values() if p.entry.start_ms < to_ms and p.entry.end_ms > from_ms]

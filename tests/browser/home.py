@@ -39,8 +39,8 @@ class Home:
             )
         )
 
-    def join(self, who: str, address: str, admitting: str) -> None:
-        """Another phone scans it, makes its keys, and is admitted."""
+    def scan(self, who: str, address: str) -> None:
+        """Another phone opens the address, and is asked to join."""
         self.people.browser.open(who, **PHONE)
         self.people.run(
             who,
@@ -49,6 +49,10 @@ class Home:
                await page.getByRole("heading", {name: /Join/}).waitFor();""",
             address=address,
         )
+
+    def join(self, who: str, address: str, admitting: str) -> None:
+        """Another phone scans it, makes its keys, and is admitted."""
+        self.scan(who, address)
         self.people.make_keys(who)
         self.people.run(admitting, 'await page.getByRole("heading", {name: "Admit owner-2?"}).waitFor();')
         self.people.sign(admitting, "Sign and admit")

@@ -215,6 +215,20 @@ class Phones:
             button=button,
         )
 
+    def sign_in_vain(self, who: str, button: str) -> None:
+        """The same while there is no connection: it is said, and the dialog waits."""
+        self.run(
+            who,
+            """await page.context().setOffline(true);
+               const dialog = page.getByRole("dialog");
+               await dialog.getByLabel("Passphrase").fill(args.passphrase);
+               await dialog.getByRole("button", {name: args.button}).click();
+               await dialog.getByText("The doorbell does not answer").waitFor();
+               await page.context().setOffline(false);""",
+            passphrase=PASSPHRASE,
+            button=button,
+        )
+
     def unlock(self, who: str) -> None:
         self.run(
             who,

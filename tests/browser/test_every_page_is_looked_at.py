@@ -261,15 +261,7 @@ def test_every_part_of_the_settings_and_what_stands_behind_a_lock(home: Home, lo
     dismiss(people)
     press(people, "Add a phone or owner", then='await page.locator(".dialog .qr").waitFor();')
     looking.at(people, "ana", "dialog-invite", full=False)
-    address = people.run("ana", 'return page.locator(".address").textContent();')
-    people.browser.open("ben", **PHONE)
-    people.run(
-        "ben",
-        """await page.goto(args.address);
-           await page.getByRole("button", {name: "Continue"}).click();
-           await page.getByRole("heading", {name: /Join/}).waitFor();""",
-        address=address,
-    )
+    home.scan("ben", people.run("ana", 'return page.locator(".address").textContent();'))
     looking.at(people, "ben", "join")
     people.make_keys("ben")
     people.run("ben", 'await page.getByRole("heading", {name: "Nearly there"}).waitFor();')

@@ -24,6 +24,7 @@ from agent.wire.messages import Contact
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE, PHONE, a_house, phones, years_of_events
 from tests.browser.proxy import RecordingProxy
+from tests.damage import with_another_end
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
 from tests.services.test_recorder_and_hardware import LiveCamera
 
@@ -427,7 +428,7 @@ def test_hostile_files_in_the_vault_are_named_and_break_nothing(home: Home) -> N
     for path in files:
         if path.name.endswith(".poster.age"):
             path.chmod(0o600)
-            path.write_bytes(path.read_bytes()[:-1] + b"x")
+            path.write_bytes(with_another_end(path.read_bytes()))
     # Anew: what was opened before the damage is still in the page's memory.
     people.run("ana", "await page.reload();")
     people.unlock("ana")

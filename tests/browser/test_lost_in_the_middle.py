@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.home import Home
-from tests.browser.house import PASSPHRASE, PHONE, Phones, a_house, phones
+from tests.browser.house import PASSPHRASE, Phones, a_house, phones
 from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import until
 
@@ -136,15 +136,7 @@ def test_in_the_middle_of_the_set_up(tmp_path: Path) -> None:
 
 def test_in_the_middle_of_joining_and_of_coming_back_with_the_kit(home: Home) -> None:
     people, house = home.people, home.house
-    address = home.invite("ana")
-    people.browser.open("ben", **PHONE)
-    people.run(
-        "ben",
-        """await page.goto(args.address);
-           await page.getByRole("button", {name: "Continue"}).click();
-           await page.getByRole("heading", {name: /Join/}).waitFor();""",
-        address=address,
-    )
+    home.scan("ben", home.invite("ana"))
     people.make_keys("ben")
     people.run("ana", 'await page.getByRole("heading", {name: "Admit owner-2?"}).waitFor();')
     offline(people, "ben")

@@ -17,6 +17,7 @@ from agent.requester.receiving import News
 from agent.services import segment_keeper
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
+from tests.damage import with_another_end
 from tests.scenarios.street import until
 from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
 from tests.sounds import heard_from_s
@@ -120,7 +121,7 @@ def test_a_damaged_sound_is_told_in_words_and_the_picture_plays_on(tmp_path: Pat
         assert files
         for path in files:
             path.chmod(0o600)
-            path.write_bytes(path.read_bytes()[:-1] + b"x")
+            path.write_bytes(with_another_end(path.read_bytes()))
         people.go("ana", "/timeline")
         people.run("ana", OPEN_EVENT)
         is_told_and_plays(home)

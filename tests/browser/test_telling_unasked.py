@@ -101,15 +101,9 @@ def test_a_tip_can_be_taken_back_and_none_is_lost_or_doubled_with_the_connection
         "ana",
         """await page.getByRole("link", {name: "Send a tip"}).click();
            await page.getByLabel("What you want them to know").fill("Somebody is there.");
-           await page.getByRole("button", {name: "Send it"}).click();
-           await page.context().setOffline(true);
-           const dialog = page.getByRole("dialog");
-           await dialog.getByLabel("Passphrase").fill(args.passphrase);
-           await dialog.getByRole("button", {name: "Sign and send"}).click();
-           await dialog.getByText("The doorbell does not answer").waitFor();
-           await page.context().setOffline(false);""",
-        passphrase=PASSPHRASE,
+           await page.getByRole("button", {name: "Send it"}).click();""",
     )
+    people.sign_in_vain("ana", "Sign and send")
     assert house.control("tips")["tips"] == []
     people.sign("ana", "Sign and send")
     people.run("ana", 'await page.getByRole("button", {name: /Take it back|Stop sending/}).click();')

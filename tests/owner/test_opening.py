@@ -23,6 +23,7 @@ from agent.owner.meeting import meet
 from agent.owner.opening import OpenedSegment, open_captured, open_unrecorded
 from agent.owner.sources import DeviceVault, open_segment
 from agent.wire.identities import private_key_from_seed
+from tests.damage import with_another_end
 from tests.owner.conftest import WINDOW_MS, Home, seeds
 from tests.owner.fake_device import JPEG
 from tests.sounds import heard_from_s
@@ -77,7 +78,7 @@ def test_the_copied_disk_of_a_dead_device_is_heard_too(home: Home, tmp_path: Pat
     assert len(heard_from_s(done.video)) == 1
     stored = home.device.stored[home.segments[0]]
     assert stored.sound is not None
-    stored.sound = stored.sound[:-1] + bytes([stored.sound[-1] ^ 1])
+    stored.sound = with_another_end(stored.sound)
     vault = DeviceVault(home.device, home.device.key)
     hurt = export_clip(vault, [home.keys.identity], clip, tmp_path / "hurt")
     assert hurt.seconds == 4.0, "a sound that does not open costs nothing but itself"
@@ -86,7 +87,7 @@ def test_the_copied_disk_of_a_dead_device_is_heard_too(home: Home, tmp_path: Pat
 
 def test_a_damaged_segment_costs_only_itself(home: Home, tmp_path: Path) -> None:
     stored = home.device.stored[home.segments[1]]
-    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    stored.sealed = with_another_end(stored.sealed)
     vault = DeviceVault(home.device, home.device.key)
     done = export_clip(vault, [home.keys.identity], clips_of(vault.listed())[0], tmp_path)
     assert done.seconds == 2.0

@@ -34,6 +34,7 @@ from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.messages import Contact
 from agent.wire.statements import Absence, ClipTold, Why
 from tests.cameras import gops_of, play
+from tests.damage import with_another_end
 from tests.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.requester.house import Changes, Disclosure, House
 from tests.requester.test_verifying import STRANGER, last_of, lay_down
@@ -276,7 +277,7 @@ def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosu
 
 def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: Asked, house: House) -> None:
     disclosure = house.disclose(asked)
-    disclosure.parts[1] = disclosure.parts[1][:-1] + bytes([disclosure.parts[1][-1] ^ 1])
+    disclosure.parts[1] = with_another_end(disclosure.parts[1])
     made = opened(requester, asked, disclosure)
     assert not made.verification.ok
     assert not (made.folder / "certificate.html").exists()

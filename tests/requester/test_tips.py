@@ -23,6 +23,7 @@ from agent.wire.disclosures import Part, PartKind, TipManifest, TipText
 from agent.wire.identities import public_key_of
 from agent.wire.topics import ANONYMOUS
 from tests.cli.conftest import tool as tool
+from tests.damage import with_another_end
 from tests.requester.conftest import ROOT_ID
 from tests.requester.house import House, Stored
 
@@ -99,7 +100,7 @@ def test_footage_that_was_changed_on_the_way_is_no_footage(requester: Requester,
     manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
     match name:
         case "part":
-            parts[0] = parts[0][:-1] + bytes([parts[0][-1] ^ 1])
+            parts[0] = with_another_end(parts[0])
         case "record":
             manifest = msgspec.structs.replace(manifest, records=(manifest.records[0].replace("sig", "sgi", 1),))
         case "device":

@@ -21,6 +21,7 @@ from rich.console import Console
 from agent.media.join import probe
 from demo.results import forget
 from demo.telling import Teller
+from tests.damage import with_another_end
 from tests.scenarios.street import ROOT
 from tests.second_reader.age import split
 from tests.second_reader.disclosure import read_disclosure
@@ -164,7 +165,7 @@ def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> 
     opened = read_disclosure(parts, identity, asked)
     assert [name for kind, name, _ in opened if kind == "segment"] == summary["approved"]
     with pytest.raises(RefusedError):
-        read_disclosure([*parts[:-1], parts[-1][:-1] + b"!"], identity, asked)
+        read_disclosure([*parts[:-1], with_another_end(parts[-1])], identity, asked)
     ours = [probe(Path(path)).frames for path in summary["opened"]]
     for (_, _, media), frames in zip(opened, ours, strict=True):
         with av.open(io.BytesIO(media), mode="r") as container:

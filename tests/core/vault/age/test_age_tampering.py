@@ -22,6 +22,7 @@ from agent.core.vault.age.opening import (
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES
 from agent.errors import FormatError, OpenError
+from tests.damage import with_another_end
 
 FILE_KEY = bytes(range(16))
 NONCE = bytes(range(100, 116))
@@ -179,7 +180,7 @@ def test_a_header_that_parses_has_exactly_one_spelling(data: bytes) -> None:
 def test_every_failure_to_open_reads_the_same(small: bytes, classic: X25519Identity, stranger: HybridIdentity) -> None:
     header, length = parse_header(small)
     damaged_mac = Header(header.stanzas, bytes(32)).serialise() + small[length:]
-    damaged_tag = small[:-1] + bytes([small[-1] ^ 1])
+    damaged_tag = with_another_end(small)
     messages = set()
     for data, identity in ((small, stranger), (damaged_mac, classic), (damaged_tag, classic)):
         with pytest.raises(OpenError) as caught:
