@@ -146,7 +146,6 @@ class HandoverClient:
                 self._missed_s = None
                 break
             except OSError as error:
-                self._drop()
                 now_s = time.monotonic()
                 if self._missed_s is None:
                     self._missed_s = now_s
@@ -163,19 +162,24 @@ class HandoverClient:
     def close(self) -> None:
         """Give up waiting, too.  Idempotent."""
         self._closed.set()
-        self._drop()
-
-    def _drop(self) -> None:
         with self._lock:
             gone, self._socket = self._socket, None
         if gone is not None:
             gone.close()
 
     def _ask_once(self, question: Message) -> Answer:
+        """With the lock held.  A connection on which anything failed goes before the next asker has it: an answer that
+        is late would be taken for the answer to their question."""
+        asked = frame(question, LONGEST_QUESTION_BYTES)
         connection = self._socket or self._connect()
-        connection.sendall(frame(question, LONGEST_QUESTION_BYTES))
-        size = length_in(_exactly(connection, 4), LONGEST_ANSWER_BYTES)
-        return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type] # a union is no type[T]
+        try:
+            connection.sendall(asked)
+            size = length_in(_exactly(connection, 4), LONGEST_ANSWER_BYTES)
+            return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type] # a union is no type[T]
+        except BaseException:
+            self._socket = None
+            connection.close()
+            raise
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

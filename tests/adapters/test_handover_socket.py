@@ -25,6 +25,7 @@ from agent.core.handover import (
     Took,
     WhatIsHeld,
     WhatToSend,
+    frame,
 )
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError, InternalError, NetworkError, RequestError
@@ -145,6 +146,72 @@ def desk(signed: list[bytes]) -> RecorderDesk:
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
     return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None), LiveShelf())  # type: ignore[arg-type,return-value]
+
+
+def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Path) -> None:
+    """A card that stalls for seconds keeps the custodian from one question while the writer waits to ask another."""
+    late, told = threading.Event(), threading.Event()
+
+    def slow(question: FromRecorder) -> Answer:
+        if isinstance(question, Tell):
+            told.set()
+            late.wait(10)
+            return Noted()
+        return Signature(b"signed")
+
+    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, slow, ME)  # type: ignore[arg-type]
+    client = HandoverClient(tmp_path / "s", ME, patience_s=0.0, silence_s=1.0)
+    unheard: list[NetworkError] = []
+
+    def tell() -> None:
+        try:
+            client.ask(Tell("vault", "news"), Noted)
+        except NetworkError as error:
+            unheard.append(error)
+
+    teller = threading.Thread(target=tell)
+    server.start()
+    try:
+        teller.start()
+        assert told.wait(10)
+        # Waits for the lock: asked the moment the other one gives up, and before its answer comes.
+        late_answer = threading.Timer(1.5, late.set)
+        late_answer.start()
+        for _ in range(3):
+            assert client.ask(Sign(b"record"), Signature, patience_s=10.0) == Signature(b"signed")
+        teller.join()
+        late_answer.join()
+        assert len(unheard) == 1
+    finally:
+        late.set()
+        client.close()
+        server.stop()
+
+
+def test_what_is_no_answer_costs_its_connection_and_not_the_next_question(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    good = frame(Noted(), 1 << 10)
+    answers = [good[:4] + bytes(len(good) - 4), good]
+
+    def serve() -> None:
+        for each in answers:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1 << 16)
+                peer.sendall(each)
+                peer.recv(1)
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    client = HandoverClient(tmp_path / "s", ME, patience_s=0.0)
+    with pytest.raises(FormatError):
+        client.ask(Tell("vault", "news"), Noted)
+    assert client.ask(Tell("vault", "news"), Noted) == Noted()
+    client.close()
+    serving.join()
+    listener.close()
 
 
 def test_a_manifest_record_is_signed_for_the_recorder() -> None:
