@@ -81,8 +81,8 @@ def _solo(config: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     solo = Solo(configuration, configuration_file=config)
-    solo.start()
     with _Stopping(solo.stop):
+        solo.start()
         if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
             solo.wait()
     solo.close()
@@ -121,8 +121,8 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     role = CustodianRole(configuration, runtime_dir, _supervision())
-    role.start()
     with _Stopping(role.stop):
+        role.start()
         role.wait()
     role.close()
 
@@ -152,7 +152,11 @@ def _supervision() -> Supervision:
 
 
 class _Stopping:
-    """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left."""
+    """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left.
+
+    A role starts inside: what has started before something else could not would keep the process from ending, and
+    nobody starts anew what has not ended.
+    """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stopper = threading.Thread(target=stop, name="stop")
