@@ -3,6 +3,9 @@
 Apart from the journal, because that one must not be lost and this one may be deleted at any time: with it go alerts
 that nobody has read, and nothing else.  Every transaction is flushed (`synchronous=FULL`), for a press of the button
 that a power cut swallows is a visitor who goes away again.  One connection, one lock.
+
+That the disk refuses must not keep its owner from being told so: a file that turns out to be damaged is set aside and a
+new one begun, and while the disk takes nothing the queue is kept in memory, with what was in the file.
 """
 
 from __future__ import annotations
@@ -10,9 +13,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final, TypeVar
 
+import structlog
+
+from agent.adapters.sqlite_faults import is_damage
 from agent.core.alerts.kinds import Rank
 from agent.core.alerts.parcels import HeldBack, Kept, Waiting
 from agent.errors import StorageError
@@ -38,29 +46,28 @@ CREATE TABLE IF NOT EXISTS told (once TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) 
 """
 _FORMAT = 1
 _TOLD_KEPT = 10_000
+_MEMORY: Final = ":memory:"
+_TRY_AGAIN_S: Final = 60.0
+
+_Found = TypeVar("_Found")
 
 
 class SqliteAlertQueue:
-    """`ports.AlertQueue`.  `path` may be `:memory:`.  A damaged file is set aside and a new one begun."""
+    """`ports.AlertQueue`.  `path` may be `:memory:`.  `monotonic`: seconds, for how often a disk is tried again."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path = path if isinstance(path, Path) else None
+        self._monotonic = monotonic
+        self._log = structlog.get_logger("alerts")
         self._lock = threading.Lock()
-        try:
-            self._db = _opened(str(path))
-        except sqlite3.DatabaseError as error:
-            if not isinstance(path, Path) or isinstance(error, sqlite3.OperationalError):
-                raise StorageError(
-                    f"The alerts in {path} cannot be opened: {error}.", remedy="Check the disk and device.state_dir."
-                ) from error
-            for end in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
-            self._db = _opened(str(path))
+        self._again_s: float | None = None
+        """When the disk is tried again; None while it takes what it is given."""
+        self._db = self._opened_somehow() if self._path else _opened(str(path))
 
     def add(
         self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
     ) -> bool:
-        with self._transaction() as db:
+        def work(db: sqlite3.Connection) -> bool:
             if once:
                 at_ms = _moment(alerts, kept, held_back)
                 if not db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (once, at_ms)).rowcount:
@@ -75,52 +82,49 @@ class SqliteAlertQueue:
                 "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)",
                 [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back],
             )
-        return True
+            return True
+
+        return self._do(work)
 
     def held_back(self) -> tuple[HeldBack, ...]:
-        with self._transaction() as db:
-            rows = db.execute("SELECT id, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id").fetchall()
-        return tuple(HeldBack(*row) for row in rows)
+        ask = "SELECT id, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
+        return tuple(HeldBack(*row) for row in self._do(lambda db: db.execute(ask).fetchall()))
 
     def pass_time(self, passed_ms: int) -> None:
-        with self._transaction() as db:
-            db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,))
+        self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
 
     def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
-        with self._transaction() as db:
+        def work(db: sqlite3.Connection) -> None:
             db.executemany("DELETE FROM held_back WHERE id = ?", [(each.id,) for each in held_back])
             _insert(db, alerts)
             _keep(db, kept)
 
+        self._do(work)
+
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT id, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?",
-                (channel, most),
-            ).fetchall()
+        ask = "SELECT id, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
+        rows = self._do(lambda db: db.execute(ask, (channel, most)).fetchall())
         return tuple(Waiting(row[0], row[1], Rank(row[2]), row[3], row[4]) for row in rows)
 
     def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT * FROM kept WHERE channel = ? AND why = ? ORDER BY since_ms", (channel, why)
-            ).fetchall()
-        return tuple(Kept(*row) for row in rows)
+        ask = "SELECT * FROM kept WHERE channel = ? AND why = ? ORDER BY since_ms"
+        return tuple(Kept(*row) for row in self._do(lambda db: db.execute(ask, (channel, why)).fetchall()))
 
     def release(self, kept: Sequence[Kept], alert: Waiting) -> None:
-        with self._transaction() as db:
+        def work(db: sqlite3.Connection) -> None:
             db.executemany(
                 "DELETE FROM kept WHERE channel = ? AND why = ? AND text = ?",
                 [(k.channel, k.why, k.text) for k in kept],
             )
             _insert(db, (alert,))
 
+        self._do(work)
+
     def remove(self, alerts: Sequence[int]) -> None:
-        with self._transaction() as db:
-            db.executemany("DELETE FROM alert WHERE id = ?", [(each,) for each in alerts])
+        self._do(lambda db: db.executemany("DELETE FROM alert WHERE id = ?", [(each,) for each in alerts]))
 
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
-        with self._transaction() as db:
+        def work(db: sqlite3.Connection) -> int:
             marks = ", ".join("?" * len(channels))
             for table in ("kept", "held_back"):
                 db.execute(f"DELETE FROM {table} WHERE channel NOT IN ({marks})", tuple(channels))  # noqa: S608 — no data
@@ -130,27 +134,99 @@ class SqliteAlertQueue:
             )
             return done.rowcount
 
+        return self._do(work)
+
     def counts(self) -> dict[str, int]:
-        with self._transaction() as db:
-            return dict(db.execute("SELECT channel, count(*) FROM alert GROUP BY channel").fetchall())
+        return dict(self._do(lambda db: db.execute("SELECT channel, count(*) FROM alert GROUP BY channel").fetchall()))
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _do(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """In one transaction; once more, elsewhere, when the file or its disk is at fault."""
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._come_back()
                 try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
+                    return _in_one_transaction(self._db, work)
+                except sqlite3.Error as error:
+                    if self._path is None or self._again_s is not None:
+                        raise
+                    self._move(error)
+                return _in_one_transaction(self._db, work)
             except sqlite3.Error as error:
                 raise StorageError(f"The alerts cannot be kept: {error}.", remedy="Check the disk.") from error
+
+    # -- a disk that fails ---------------------------------------------------------------------------------------------
+
+    def _opened_somehow(self) -> sqlite3.Connection:
+        try:
+            return _opened(str(self._path))
+        except sqlite3.Error as error:
+            return self._begun_anew(error)
+
+    def _begun_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
+        """In a new file, when the old one is damaged; else, or if that cannot be made either, in memory."""
+        if self._path is not None and is_damage(error):
+            self._log.warning("alerts_damaged", error=str(error))
+            with contextlib.suppress(OSError, sqlite3.Error):
+                _set_aside(self._path)
+                return _opened(str(self._path))
+        self._refused(error)
+        return _opened(_MEMORY)
+
+    def _move(self, error: sqlite3.Error) -> None:
+        """Go on where it is possible to go on."""
+        old = self._db
+        if is_damage(error):
+            old.close()  # first: it removes a write-ahead log by its name, whosever that is by then
+            self._db = self._begun_anew(error)
+            return
+        self._refused(error)
+        self._db = _opened(_MEMORY)
+        with contextlib.suppress(sqlite3.Error):
+            old.backup(self._db)
+        old.close()
+
+    def _refused(self, error: sqlite3.Error) -> None:
+        self._log.warning("alerts_in_memory", error=str(error))
+        self._again_s = self._monotonic() + _TRY_AGAIN_S
+
+    def _come_back(self) -> None:
+        """Out of memory, when the disk takes it all."""
+        if self._again_s is None or self._monotonic() < self._again_s:
+            return
+        self._again_s = self._monotonic() + _TRY_AGAIN_S
+        with contextlib.suppress(sqlite3.Error):
+            file = _opened(str(self._path))
+            try:
+                self._db.backup(file)
+            except sqlite3.Error:
+                file.close()
+                raise
+            self._db.close()
+            self._db, self._again_s = file, None
+            self._log.info("alerts_on_disk")
+
+
+def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        found = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite may have ended it already
+            db.execute("ROLLBACK")
+        raise
+    return found
+
+
+def _set_aside(path: Path) -> None:
+    """Raises `OSError`."""
+    for end in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
 
 
 def _opened(path: str) -> sqlite3.Connection:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from agent import services
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS, HoldingBack
-from agent.core.alerts.kinds import NEWS, TEST, AlertKind
-from agent.core.alerts.parcels import ChannelAddress, Parcel
+from agent.core.alerts.kinds import NEWS, TEST, AlertKind, Rank
+from agent.core.alerts.parcels import ChannelAddress, Parcel, Waiting
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
@@ -547,6 +548,73 @@ def test_a_damaged_queue_is_set_aside_and_alerts_go_on(house: House) -> None:
         alerts.notify("button", "")
         house.phone.wait_for(lambda: house.phone.messages == [PRESSED])
     assert house.path.with_name("alerts.sqlite.damaged").exists()
+
+
+@pytest.mark.parametrize("place", ["alert", "alert_by_turn", "kept", "told"])
+def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_that_comes(
+    house: House, place: str
+) -> None:
+    """Such a file can be opened: the damage shows when somebody gets there."""
+    with house.running(delivers=False) as alerts:
+        for number in range(200):
+            alerts.notify("camera", "", f"{number}")
+    with closing(sqlite3.connect(house.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = db.execute("PRAGMA page_size").fetchall()
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (place,)).fetchall()
+    content = bytearray(house.path.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    house.path.write_bytes(content)
+    with house.running() as alerts:
+        alerts.notify("button", "", "a1")
+        house.phone.wait_for(lambda: house.phone.messages[-1:] == [PRESSED])
+    assert house.path.with_name("alerts.sqlite.damaged").exists()
+    with house.running(delivers=False) as alerts:
+        assert alerts.status()["channels"]["Ann"]["waiting"] == 0
+
+
+@pytest.mark.parametrize("refusal", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
+def test_a_disk_that_takes_nothing_does_not_keep_its_owner_from_hearing_of_it(house: House, refusal: str) -> None:
+    """A card that has become read-only, or is full: the first thing its owner has to know."""
+    with house.running(delivers=False) as alerts:
+        alerts.notify("camera", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+        alerts._queue._db.execute(refusal)  # type: ignore[attr-defined]
+        delivery = Delivery(alerts, house.phone)
+        delivery.start()
+        for number in range(50):
+            alerts.notify("storage", "x" * 200, f"{number}")
+        alerts.notify("button", "")
+        house.phone.wait_for(lambda: sum(PRESSED in message for message in house.phone.messages) == 1)
+        house.phone.wait_for(lambda: sum(NEWS["storage"].text in message for message in house.phone.messages) > 0)
+        house.phone.wait_for(lambda: sum(NEWS["camera"].text in message for message in house.phone.messages) == 1)
+        alerts.stop()
+        delivery.stop()
+
+
+def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path: Path) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    first, second, third = (Waiting(0, "Ann", Rank.SOON, text, 1) for text in ("first", "second", "third"))
+    queue.add([first], ())
+    queue._db.execute("PRAGMA query_only = ON")
+    queue.add([second], ())
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["first", "second"]
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first"]
+    now_s = 61.0
+    queue.add([third], ())
+    queue.close()
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first", "second", "third"]
+        assert len({each.id for each in on_disk.waiting("Ann", 9)}) == 3
+
+
+def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) -> None:
+    with closing(SqliteAlertQueue(tmp_path / "nowhere" / "alerts.sqlite")) as queue:
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+        assert queue.counts() == {"Ann": 1}
 
 
 def test_a_test_message_goes_to_every_channel_even_at_night(house: House) -> None:
