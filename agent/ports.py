@@ -585,6 +585,11 @@ class Index(Protocol):
     Everything raises `StorageError` with the remedy.  Safe to ask from any thread.
     """
 
+    @property
+    def ruined(self) -> bool:
+        """It has turned out to be damaged: every call but `clear` fails."""
+        ...
+
     def tip(self) -> Tip:
         """The end of the manifest when `apply` was last called; `Tip()` when the index is empty."""
         ...

@@ -15,6 +15,8 @@ __all__ = ["FakeIndex"]
 class FakeIndex:
     """The `Index` port.  `history` holds every state it was in, oldest first."""
 
+    ruined = False
+
     def __init__(self, state: tuple[Tip, dict[str, VaultEntry]] | None = None) -> None:
         self._tip, self._entries = state or (Tip(), {})
         self._scrubbed = -1

@@ -5,7 +5,8 @@
   manifest on from `tip`.  That saves one flush and about 5 kB of card writes a segment.
 - No segment is longer than `LONGEST_SEGMENT_US`, so what overlaps [from, to) starts in (from − longest, to): one range
   of one index, however many segments there are.
-- A file that is no sound database is put away and made anew.
+- A file that is no sound database, or turns out not to be one where somebody reads or writes, is removed, so that the
+  next start cannot meet it again, and made anew from the manifest.
 
 Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous; FORMAT.md, "Index".
 """
@@ -15,10 +16,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from agent.adapters.sqlite_faults import is_damage
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
@@ -68,6 +70,11 @@ class SqliteIndex:
         self._path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._ruined = ""
+
+    @property
+    def ruined(self) -> bool:
+        return bool(self._ruined)
 
     def tip(self) -> Tip:
         with self._using() as connection:
@@ -76,12 +83,11 @@ class SqliteIndex:
 
     def clear(self) -> None:
         with self._lock:
-            self.close()
             try:
-                for suffix in ("", "-wal", "-shm"):
-                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                self._remove()
             except OSError as error:
                 raise self._failed(error) from error
+            self._ruined = ""
         with self._using():
             pass
 
@@ -150,6 +156,12 @@ class SqliteIndex:
         with self._using() as connection:
             return Totals(*connection.execute("SELECT segments, stored_bytes, continuous_bytes FROM state").fetchone())
 
+    def _remove(self) -> None:
+        """Raises `OSError`."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:
@@ -165,11 +177,17 @@ class SqliteIndex:
     def _using(self) -> Iterator[sqlite3.Connection]:
         """The one connection, opened when first needed, for one thread at a time."""
         with self._lock:
+            if self._ruined:
+                raise self._failed(self._ruined)
             try:
                 if self._connection is None:
                     self._connection = self._open()
                 yield self._connection
             except sqlite3.Error as error:
+                if is_damage(error):
+                    self._ruined = str(error)
+                    with suppress(OSError):
+                        self._remove()
                 raise self._failed(error) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -185,7 +203,7 @@ class SqliteIndex:
             raise
         return connection
 
-    def _failed(self, error: Exception) -> StorageError:
+    def _failed(self, error: Exception | str) -> StorageError:
         return StorageError(
             f"{self._path}: {error}.", remedy="The index is rebuilt from the manifest; if this stays, check the disk."
         )

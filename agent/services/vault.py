@@ -81,6 +81,15 @@ class Vault(VaultReader):
     def start(self) -> StartReport:
         """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
         with self._lock:
+            try:
+                return self._start()
+            except StorageError:
+                if not self._index.ruined:
+                    raise
+                return self._start()  # the index is only a cache: anew with it
+
+    def _start(self) -> StartReport:
+        with self._lock:
             self._sound = False
             self._store.prepare()  # S1
             if self._store_is_low():
@@ -250,7 +259,7 @@ class Vault(VaultReader):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock:
-            if not self._sound:
+            if not self._sound or self._index.ruined:
                 self.start()
             try:
                 self._anchor()

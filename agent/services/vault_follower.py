@@ -28,6 +28,10 @@ class FollowingIndex:
         self._lock = threading.Lock()
         self._seen_bytes = -1
 
+    @property
+    def ruined(self) -> bool:
+        return self._index.ruined
+
     def tip(self) -> Tip:
         return self._current().tip()
 
@@ -72,7 +76,7 @@ class FollowingIndex:
     def _current(self) -> Index:
         with self._lock:
             size = self._log.size()
-            if size != self._seen_bytes and size:
+            if size and (size != self._seen_bytes or self._index.ruined):
                 catch_up(self._log, self._index)
                 self._seen_bytes = size
         return self._index

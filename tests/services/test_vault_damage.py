@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.age.opening import VerifiedPrefix
 from agent.core.vault.records import EvictionReason
 from agent.errors import StorageError
+from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_start import StartReport
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault
@@ -215,6 +218,76 @@ def test_a_ruined_index_is_made_anew_by_itself(tested: TestVault, tmp_path: Path
         assert tested.vault.start().rebuilt
         assert [entry.id for entry in tested.vault.entries()] == ids
         tested.index.close()
+
+
+PLACES = ("segment", "sqlite_autoindex_segment_1", "segment_by_time", "segment_of_event", "state")
+
+
+def ruin(index: Path, place: str) -> None:
+    """Spoil the root page of a table or an index: such a file can be opened, and fails where somebody gets there."""
+    with closing(sqlite3.connect(index)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = db.execute("PRAGMA page_size").fetchall()
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (place,)).fetchall()
+    content = bytearray(index.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    index.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_index_that_is_ruined_in_the_middle_costs_no_footage_and_no_recording(
+    tested: TestVault, tmp_path: Path, place: str
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    tested.close()
+    ruin(tmp_path / "index.sqlite", place)
+    later = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "index.sqlite"), root=tmp_path / "vault", seed=1)
+    with suppress(StorageError):  # damage that only shows when a row is added fails once, and its writer tries again
+        later.record()
+    ids.append(later.record())
+    entries = [entry.id for entry in later.vault.entries()]
+    assert [name for name in entries if name in ids] == ids
+    assert later.vault.totals().segments == len(entries) == len(later.vault.overlapping(0, 2**60))
+    assert len(entries) <= len(ids) + 1
+    later.close()
+
+
+def test_an_index_that_is_ruined_under_a_reader_is_made_anew_before_anything_is_written(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    """The scrub meets it first: what is recorded next must not begin an index that knows of nothing before it."""
+    ids = [tested.record() for _ in range(40)]
+    tested.index.close()
+    ruin(tmp_path / "index.sqlite", "segment")
+    with pytest.raises(StorageError):
+        tested.vault.newest()
+    ids.append(tested.record())
+    assert [entry.id for entry in tested.vault.entries()] == ids
+    assert tested.vault.totals().segments == len(ids)
+
+
+def test_a_ruined_index_is_not_met_again_by_the_next_process(tested: TestVault, tmp_path: Path) -> None:
+    tested.record()
+    tested.index.close()
+    ruin(tmp_path / "index.sqlite", "segment")
+    with pytest.raises(StorageError):
+        list(tested.vault.entries())
+    assert not (tmp_path / "index.sqlite").exists()
+
+
+def test_who_follows_a_manifest_with_a_ruined_index_of_its_own_makes_it_anew_at_the_next_question(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    own = SqliteIndex(tmp_path / "own.sqlite")
+    following = FollowingIndex(tested.log, own)
+    assert len(list(following.oldest())) == 40
+    own.close()
+    ruin(tmp_path / "own.sqlite", "segment")
+    with pytest.raises(StorageError):
+        following.get(ids[0])
+    assert [entry.id for entry in following.oldest()] == ids
+    own.close()
 
 
 def test_an_evicted_file_that_comes_back_is_removed_again(tested: TestVault) -> None:
