@@ -98,7 +98,10 @@ class ClipWriter:
         hear: Hear | None = None,
         show: Callable[[Gop, StreamDescription], None] | None = None,
         opinion: SecondOpinion | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
+        """`meanwhile`: done between two packets, on the one thread that may wait for the disk."""
+        self._meanwhile = meanwhile
         self._show = show
         self._vault = vault
         self._entropy = entropy
@@ -172,6 +175,7 @@ class ClipWriter:
                     break
                 self._keeper.retry()
                 self._let_go_of_unwanted(clips)
+                self._meanwhile()
             if (rest := assembler.finish()) is not None:
                 self._push(rest, clips, between)
             self._carry_out(clips.finish())

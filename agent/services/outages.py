@@ -9,7 +9,7 @@ import structlog
 
 from agent.core.timebase import Moment
 from agent.core.vault.records import GapReason
-from agent.errors import StorageError
+from agent.errors import DoorwardError
 from agent.ports import Clock, Notifier
 from agent.services.vault import Vault
 
@@ -25,7 +25,7 @@ _BACK = {
 
 
 class Outages:
-    """At most one outage is open.  Used by the recorder's thread alone."""
+    """At most one outage is open.  For the recorder's thread, and the writer's while that one films."""
 
     def __init__(self, vault: Vault, clock: Clock, notifier: Notifier) -> None:
         self._vault = vault
@@ -59,5 +59,5 @@ class Outages:
     def _record(self, reason: GapReason, start: Moment, end: Moment) -> None:
         try:
             self._vault.gap(reason, start, end)
-        except StorageError as error:
+        except DoorwardError as error:
             self._log.warning("gap_not_recorded", detail=error.message)

@@ -153,7 +153,16 @@ class Recorder:
         hear = self._listening.take if self._listening is not None else None
         self._opinion = opinion or SecondOpinion(None, notifier)
         self._writer = ClipWriter(
-            vault, clock, entropy, notifier, settings.writer, held, hear, live.push if live else None, self._opinion
+            vault,
+            clock,
+            entropy,
+            notifier,
+            settings.writer,
+            held,
+            hear,
+            live.push if live else None,
+            self._opinion,
+            self._meanwhile,
         )
         self._live = live
         self._outages = Outages(vault, clock, notifier)
@@ -162,7 +171,7 @@ class Recorder:
         self._switched = private
         self._hour = False
         self._relief = 0
-        self._lens = LensState.CLEAR
+        self._lens = self._lens_told = LensState.CLEAR
         self._reopen = self._reopen_wanted = False
         self._blackout_until_ns = 0
         self._pressed_ns: int | None = None
@@ -377,6 +386,7 @@ class Recorder:
         intake = Intake(live=description.live)
         self._opinion.begin_stream(live=description.live)
         faults: list[BaseException] = []
+        self._lens = self._lens_told = LensState.CLEAR
         analysis = _worker(
             "analysis", lambda: self._analyse(intake, description, camera.request_keyframe), intake, faults
         )
@@ -422,9 +432,7 @@ class Recorder:
     def _watch_over(self, intake: Intake) -> None:
         """Until the camera ends by itself, is told to, or is found stalled."""
         patience_ns = seconds(self._settings.stall_s)
-        told = LensState.CLEAR
         while not intake.ended_event.wait(_LOOK_S):
-            told = self._tell_of_lens(told)
             self._opinion.on_time()
             pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
             if intake.live and intake.frames:
@@ -445,11 +453,17 @@ class Recorder:
         finally:
             self._between_ns = None
 
-    def _tell_of_lens(self, told: LensState) -> LensState:
+    def _meanwhile(self) -> None:
+        """On the writer's thread: who watches over the camera closes it at once, whatever the disk is doing."""
+        self._watching.write()
+        self._tell_of_lens()
+
+    def _tell_of_lens(self) -> None:
         """The owner hears once of a lens that is covered, moved or shaken; covered is time without footage."""
-        state = self._lens
+        state, told = self._lens, self._lens_told
         if state is told:
-            return told
+            return
+        self._lens_told = state
         if told is LensState.COVERED:
             self._outages.end()
         if state is LensState.COVERED:
@@ -457,7 +471,6 @@ class Recorder:
         elif state is not LensState.CLEAR:
             self._log.warning("lens", state=state.value)
             self._notifier.notify("camera moved", f"The camera has been {state.value}: look at where it points.")
-        return state
 
     def _press_again(self, intake: Intake) -> None:
         pressed_ns, self._pressed_ns = self._pressed_ns, None

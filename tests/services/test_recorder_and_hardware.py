@@ -16,13 +16,14 @@ from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device
 from agent.core.media import StreamDescription
 from agent.core.recovery import Recovery, Step
-from agent.core.timebase import BootNs
+from agent.core.timebase import BootNs, Moment
 from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.ports import Camera, CameraEnd, CameraSink, Microphone
 from agent.roles.solo import Solo
+from agent.services import watching
 from agent.wire.identities import private_key_from_seed
 
 
@@ -32,6 +33,7 @@ class LiveCamera:
     def __init__(self, broken: bool = False) -> None:
         self._broken = broken
         self.keyframes_asked = 0
+        self.stopped = False
         self._inside = ScriptedCamera([], duration_s=600, size_px=(160, 96), frames_per_s=20, paced=True)
 
     def open(self) -> StreamDescription:
@@ -49,6 +51,7 @@ class LiveCamera:
 
     def stop(self) -> None:
         self._inside.stop()
+        self.stopped = True
 
 
 class House:
@@ -179,6 +182,28 @@ def test_the_privacy_switch_closes_the_camera_and_no_event_outlives_it(house: Ho
     house.solo.recorder.set_private(False)
     until(lambda: house.solo.recorder.delivering)
     assert house.opened == 2
+
+
+def test_the_privacy_switch_closes_the_camera_though_the_disk_hangs(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def hang(_start: Moment, _end: Moment) -> None:
+        hangs.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr(house.solo.vault, "watching", hang)
+    monkeypatch.setattr(watching, "_EVERY_NS", 0)
+    try:
+        house.film()
+        assert hangs.wait(15)
+        until(lambda: house.solo.recorder.delivering)
+        house.solo.recorder.set_private(True)
+        until(lambda: house.newest.stopped)
+        assert not let_go.is_set()
+    finally:
+        let_go.set()
 
 
 def test_an_event_asks_the_encoder_for_a_keyframe_and_once(house: House) -> None:
