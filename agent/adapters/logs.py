@@ -10,20 +10,28 @@ What never gets through, whoever logs it (`redact`):
 - objects of any kind: their `repr` may hold all of these, so only the class is written;
 - the messages of foreign exceptions, which quote what they choked on.  Their class and place are written instead.
 Long text is cut: nothing that is worth logging is long.
+
+A trouble that lasts is not told every second for weeks: while the very same warning comes more often than every
+`_LASTS_S`, it is written every `_QUIET_S`, with how often it was left out.  A log that cannot be written (it may lie on
+the disk that is full) costs the line, nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import enum
 import json
 import logging
+import math
 import os
 import re
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,6 +46,9 @@ _WITHHELD = "<withheld>"
 _LONGEST = 200
 _DEEPEST = 4
 _MOST_ITEMS = 50
+_LASTS_S = 60.0
+_QUIET_S = 600.0
+_MOST_REMEMBERED = 128
 
 _SECRET_FIELDS = frozenset(
     {"key", "keys", "private_key", "file_key", "secret", "secrets", "seed", "identity", "identities", "passphrase"}
@@ -56,12 +67,15 @@ _SECRET_TEXT = re.compile(
 _OURS = Path(__file__).resolve().parents[2]
 
 
-def set_up(log: Log, stream: TextIO | None = None) -> None:
-    """Configure structlog and the standard library's logging for this process.  `stream` is standard error if None."""
+def set_up(log: Log, stream: TextIO | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Configure structlog and the standard library's logging for this process.  `stream` is standard error if None.
+
+    `monotonic`: seconds.
+    """
     out = stream or sys.stderr
     as_json = log.format is LogFormat.JSON or (log.format is LogFormat.AUTO and not out.isatty())
     structlog.configure(
-        processors=[_stamp, redact, _as_json if as_json else _as_line],
+        processors=[redact, _Repeats(monotonic), _stamp, _as_json if as_json else _as_line],
         wrapper_class=structlog.make_filtering_bound_logger(log.level.value),
         logger_factory=_Writer.factory(out),
         cache_logger_on_first_use=False,
@@ -83,7 +97,7 @@ class _Writer:
         return lambda name="doorward", *_: cls(out, lock, str(name))
 
     def _write(self, line: str) -> None:
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             self._out.write(line + "\n")
             self._out.flush()
 
@@ -109,6 +123,30 @@ def _stamp(writer: Any, level: str, event: MutableMapping[str, Any]) -> MutableM
     now = datetime.datetime.now(datetime.UTC)
     head = {"at": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z", "level": level}
     return {**head, "part": getattr(writer, "name", "doorward"), "event": event.pop("event", ""), **event}
+
+
+class _Repeats:
+    """Leaves out a warning that came a moment ago, to the letter; counts it, and says so when it is due again."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
+        """When it was written and when it came last, and how often it was left out between."""
+
+    def __call__(self, writer: Any, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if level not in ("warning", "error"):
+            return event
+        what, now_s = f"{getattr(writer, 'name', '')} {level} {sorted(event.items())}", self._monotonic()
+        with self._lock:
+            written_s, came_s, left_out = self._known.pop(what, (-math.inf, -math.inf, 0))
+            lasts = now_s - came_s < _LASTS_S and now_s - written_s < _QUIET_S
+            self._known[what] = (written_s, now_s, left_out + 1) if lasts else (now_s, now_s, 0)
+            if len(self._known) > _MOST_REMEMBERED:
+                self._known.popitem(last=False)
+        if lasts:
+            raise structlog.DropEvent
+        return {**event, "repeated": left_out} if left_out else event
 
 
 def redact(_writer: object, _level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -162,6 +163,79 @@ def test_threads_do_not_mix_their_lines(written: io.StringIO) -> None:
     for thread in threads:
         thread.join()
     assert len(lines(written)) == 400
+
+
+class Watch:
+    """Seconds that pass when the test says so."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def told_in_time() -> tuple[io.StringIO, Watch]:
+    out, watch = io.StringIO(), Watch()
+    set_up(Log(level=LogLevel.DEBUG, format=LogFormat.JSON), out, watch)
+    return out, watch
+
+
+def test_a_trouble_that_lasts_for_a_day_is_some_lines_and_says_how_often_it_came(
+    told_in_time: tuple[io.StringIO, Watch],
+) -> None:
+    out, watch = told_in_time
+    log = structlog.get_logger("recorder")
+    for _ in range(43_200):
+        log.warning("custodian_away", error="No custodian answers.")
+        watch.now_s += 2
+    found = lines(out)
+    assert len(found) == 144
+    assert [line.get("repeated", 0) for line in found] == [0, *[299] * 143]
+
+
+def test_what_comes_back_is_told_again_and_another_word_at_once(told_in_time: tuple[io.StringIO, Watch]) -> None:
+    out, watch = told_in_time
+    log = structlog.get_logger("recorder")
+    for error, after_s in (("first", 0), ("second", 0), ("first", 100), ("first", 1), ("second", 61)):
+        watch.now_s += after_s
+        log.error("disk_refused", error=error)
+    structlog.get_logger("scrub").error("disk_refused", error="second")
+    assert [(line["part"], line["error"]) for line in lines(out)] == [
+        ("recorder", "first"),
+        ("recorder", "second"),
+        ("recorder", "first"),
+        ("recorder", "second"),
+        ("scrub", "second"),
+    ]
+
+
+def test_what_is_no_trouble_is_told_each_time(told_in_time: tuple[io.StringIO, Watch]) -> None:
+    out, _ = told_in_time
+    for _ in range(5):
+        structlog.get_logger("solo").info("button_pressed", press=1)
+    assert len(lines(out)) == 5
+
+
+def test_what_is_remembered_of_warnings_is_bounded(told_in_time: tuple[io.StringIO, Watch]) -> None:
+    out, _ = told_in_time
+    for number in range(1000):
+        structlog.get_logger("owner").warning("channel_failed", failures=number)
+    assert len(lines(out)) == 1000
+    (repeats,) = [each for each in structlog.get_config()["processors"] if hasattr(each, "_known")]
+    assert len(repeats._known) <= 128
+
+
+def test_a_log_that_cannot_be_written_costs_its_line_and_nothing_else() -> None:
+    """It is a file on the disk that is full, or a pipe whose reader has gone."""
+
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    set_up(Log(format=LogFormat.JSON), Full())
+    structlog.get_logger("writer").error("disk_refused", error="The disk is full.")
+    logging.getLogger("paho").warning("cannot write")
 
 
 anything = st.recursive(
