@@ -415,26 +415,6 @@ def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
     until(lambda: len(link.said) > 0)
 
 
-def test_an_answer_takes_no_message_of_its_own_however_long_thinking_takes(link: Link, police: Asker) -> None:
-    """The broker has each message acknowledged as it is taken: what is done with it then is not seen."""
-    overlapping = link.door.vault.overlapping
-    thought: list[float] = []
-
-    def slow(*arguments: Any) -> Any:
-        time.sleep(0.5)
-        thought.append(time.monotonic())
-        return overlapping(*arguments)
-
-    link.door.vault.overlapping = slow  # type: ignore[method-assign]
-    before = time.monotonic()
-    police.ask(request())
-    settled = police.bus.next_event(1)
-    assert settled is not None
-    assert time.monotonic() - before < 0.5
-    until(lambda: len(thought) == 1)
-    assert link.said == []
-
-
 # -- what must not end it ----------------------------------------------------------------------------------------------
 
 
