@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -62,6 +62,8 @@ class SqliteAlertQueue:
         self._lock = threading.Lock()
         self._again_s: float | None = None
         """When the disk is tried again; None while it takes what it is given."""
+        self._handed_out = {"alert": 0, "held_back": 0}
+        """The highest id of each that somebody may still come back with: no new file gives it to another."""
         self._db = self._opened_somehow() if self._path else _opened(str(path))
 
     def add(
@@ -88,7 +90,9 @@ class SqliteAlertQueue:
 
     def held_back(self) -> tuple[HeldBack, ...]:
         ask = "SELECT id, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
-        return tuple(HeldBack(*row) for row in self._do(lambda db: db.execute(ask).fetchall()))
+        return tuple(
+            HeldBack(*row) for row in self._do(lambda db: self._ids_of("held_back", db.execute(ask).fetchall()))
+        )
 
     def pass_time(self, passed_ms: int) -> None:
         self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
@@ -103,7 +107,7 @@ class SqliteAlertQueue:
 
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
         ask = "SELECT id, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
-        rows = self._do(lambda db: db.execute(ask, (channel, most)).fetchall())
+        rows = self._do(lambda db: self._ids_of("alert", db.execute(ask, (channel, most)).fetchall()))
         return tuple(Waiting(row[0], row[1], Rank(row[2]), row[3], row[4]) for row in rows)
 
     def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
@@ -158,6 +162,10 @@ class SqliteAlertQueue:
             except sqlite3.Error as error:
                 raise StorageError(f"The alerts cannot be kept: {error}.", remedy="Check the disk.") from error
 
+    def _ids_of(self, table: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        self._handed_out[table] = max(self._handed_out[table], *(row[0] for row in rows), 0)
+        return rows
+
     # -- a disk that fails ---------------------------------------------------------------------------------------------
 
     def _opened_somehow(self) -> sqlite3.Connection:
@@ -172,9 +180,13 @@ class SqliteAlertQueue:
             self._log.warning("alerts_damaged", error=str(error))
             with contextlib.suppress(OSError, sqlite3.Error):
                 _set_aside(self._path)
-                return _opened(str(self._path))
+                return self._numbered_on(_opened(str(self._path)))
         self._refused(error)
-        return _opened(_MEMORY)
+        return self._numbered_on(_opened(_MEMORY))
+
+    def _numbered_on(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        db.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", list(self._handed_out.items()))
+        return db
 
     def _move(self, error: sqlite3.Error) -> None:
         """Go on where it is possible to go on."""
@@ -184,7 +196,7 @@ class SqliteAlertQueue:
             self._db = self._begun_anew(error)
             return
         self._refused(error)
-        self._db = _opened(_MEMORY)
+        self._db = self._numbered_on(_opened(_MEMORY))
         with contextlib.suppress(sqlite3.Error):
             old.backup(self._db)
         old.close()

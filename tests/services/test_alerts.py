@@ -17,7 +17,7 @@ from agent import services
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS, HoldingBack
 from agent.core.alerts.kinds import NEWS, TEST, AlertKind, Rank
-from agent.core.alerts.parcels import ChannelAddress, Parcel, Waiting
+from agent.core.alerts.parcels import ChannelAddress, HeldBack, Parcel, Waiting
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
@@ -603,6 +603,26 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
     with closing(SqliteAlertQueue(path)) as on_disk:
         assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first", "second", "third"]
         assert len({each.id for each in on_disk.waiting("Ann", 9)}) == 3
+
+
+def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.sqlite"
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "", 1, 5)])
+        delivered, held_back = queue.waiting("Ann", 9), queue.held_back()
+        queue._move(sqlite_damage())
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "b", 1, 5)])
+        queue.remove([each.id for each in delivered])
+        queue.let_go(held_back, (), ())
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
+        assert [each.once for each in queue.held_back()] == ["b"]
+    assert path.with_name("alerts.sqlite.damaged").exists()
+
+
+def sqlite_damage() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) -> None:
