@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from rich.console import Console
 
 from agent.media.join import probe
+from agent.media.poster import poster_of_media
+from demo.evidence import steal
 from demo.results import forget
 from demo.telling import Teller
 from tests.damage import with_another_end
@@ -128,6 +131,31 @@ def test_what_the_report_names_lies_beside_it_where_the_demo_says_it_is(hybrid: 
     assert [name for name in named if not (hybrid / name).exists()] == []
     forget(hybrid_copy := shutil.copytree(hybrid, hybrid.with_name("again"), symlinks=True))
     assert sorted(path.name for path in hybrid_copy.iterdir()) == ["out"]
+
+
+def noise_as(codec: str, form: str) -> bytes:
+    """A few pictures of noise."""
+    drawn, pictures = np.random.default_rng(7), io.BytesIO()
+    with av.open(pictures, mode="w", format=form) as target:
+        stream = target.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 352, 288, "yuv420p"
+        for _ in range(3):
+            picture = av.VideoFrame.from_ndarray(drawn.integers(0, 255, (288, 352, 3), np.uint8), format="rgb24")
+            target.mux(stream.encode(picture.reformat(format="yuv420p")))
+        target.mux(stream.encode(None))
+    return pictures.getvalue()
+
+
+def test_the_thief_knows_every_picture_a_doorbell_writes_and_takes_no_noise_for_one(tmp_path: Path) -> None:
+    film = noise_as("libx264", "mp4")
+    # FFmpeg finds H.263 in noise, so in ciphertext now and then, and draws it.
+    found = {"film": film, "stream": noise_as("libx264", "h264"), "still": poster_of_media(film)}
+    for name, data in {**found, "noise": noise_as("h263", "h263")}.items():
+        (tmp_path / f"{name}.age").write_bytes(data)
+    (tmp_path / "device.key").write_text(base64.b64encode(bytes(range(48))).decode())
+    loot = steal(tmp_path)
+    assert set(loot.opened) == {f"{name}.age" for name in found}
+    assert not loot.nothing
 
 
 def test_a_bar_that_nobody_watches_leaves_no_empty_line() -> None:
