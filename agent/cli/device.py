@@ -133,10 +133,10 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder['in_memory_bytes'] / 1e6:.1f} MB)"
         rows.append(("memory", f"{kept} wait for the disk"))
     rows += _opinion_rows(recorder)
-    wear = answer.get("wear") or recorder.get("wear")
+    wear = recorder.get("wear")
     if wear and wear["bytes_per_recorded_hour"]:
         rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
-    scrub = answer.get("scrub") or recorder.get("scrub")
+    scrub = recorder.get("scrub")
     if scrub and scrub["damaged"]:
         damaged = click.style(f"{len(scrub['damaged'])} files are damaged", fg="red")
         rows.append(("scrub", f"{damaged}: doorward vault verify"))

@@ -44,7 +44,7 @@ def figures(status: Mapping[str, Any]) -> Iterator[Figure]:
     yield from _recorder(recorder)
     yield _one("vault_segments", "gauge", "Segments stored, all of them sealed.", vault.get("segments"))
     yield _one("vault_stored_bytes", "gauge", "Size of the vault.", vault.get("stored_bytes"))
-    yield from _disk(status.get("disk") or recorder.get("disk") or {})
+    yield from _disk(recorder.get("disk") or {})
     yield _one("clock_synced", "gauge", "1 while a time source disciplines the clock.", status["clock"] == "synced")
     told = "Requests that wait for their owner, minutes to hours after they came."
     yield _one("requests_waiting", "gauge", told, status.get("requests_told"))

@@ -19,9 +19,9 @@ STATUS = {
     "recorder": {
         "state": "watching", "detail": "", "frames": 1200, "frames_dropped": 3, "packets_dropped": 0, "events": 2,
         "segments": 9, "analysis_ms_per_frame": 1.25, "in_memory_bytes": 4096, "recorded_s": 44.5,
+        "disk": {"syncs": 4, "seconds": 0.02, "written_bytes": 99, "buckets": [["0.01", 3], ["+Inf", 4]]},
     },
     "vault": {"segments": 9, "stored_bytes": 12_345_678},
-    "disk": {"syncs": 4, "seconds": 0.02, "written_bytes": 99, "buckets": [["0.01", 3], ["+Inf", 4]]},
     "clock": "synced",
     "requests_told": 1,
     "link": {"link": "connected", "remedy": "", "transfers": 0, "sent_bytes": 7, "received_messages": 1},
@@ -51,7 +51,8 @@ def test_a_channels_name_cannot_break_out_of_its_line(name: str) -> None:
 
 
 def test_what_a_device_does_not_have_is_left_out() -> None:
-    bare = {**STATUS, "link": {"link": "off"}, "alerts": None, "panel": None, "disk": None}
+    recorder = {**STATUS["recorder"], "disk": None}  # type: ignore[dict-item]
+    bare = {**STATUS, "recorder": recorder, "link": {"link": "off"}, "alerts": None, "panel": None}
     assert not re.search("mqtt|alerts|temperature|fsync", render(bare))
 
 

@@ -82,7 +82,7 @@ def test_nothing_is_sealed_while_nobody_looks_and_looking_opens_no_camera(
 ) -> None:
     house.film()
     until(lambda: house.solo.recorder.status().frames > 60)
-    assert house.solo._live_maker.sealed == 0
+    assert house.solo._recording._live.sealed == 0
     house.solo.recorder.set_private(True)
     until(lambda: not house.solo.recorder.delivering)
     looking = watch(link, keys)
