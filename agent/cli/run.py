@@ -81,8 +81,9 @@ def _solo(config: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     solo = Solo(configuration, configuration_file=config)
-    with _Stopping(solo.stop):
+    with _Stopping(solo.stop) as stopping:
         solo.start()
+        stopping.when_asked()
         if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
             solo.wait()
     solo.close()
@@ -102,10 +103,11 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
     custodian, reports, live = (HandoverClient(path, users) for _ in range(3))
     role: RecorderRole | None = None
-    # Before there is a role it may wait for a custodian: SIGTERM must end that wait.
-    with _Stopping(lambda: role.stop() if role else custodian.close()):
+    # Before it has started it may wait for a custodian: SIGTERM must end that wait.
+    with _Stopping(lambda: role.stop() if role else None, custodian.close) as stopping:
         role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
         role.start()
+        stopping.when_asked()
         if role.record() is not CameraEnd.STOPPED and role.recorder.wanted is None:
             role.wait()
     role.close()
@@ -121,8 +123,9 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     role = CustodianRole(configuration, runtime_dir, _supervision())
-    with _Stopping(role.stop):
+    with _Stopping(role.stop) as stopping:
         role.start()
+        stopping.when_asked()
         role.wait()
     role.close()
 
@@ -138,9 +141,10 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     custodian = HandoverClient(path, users)
     news, parcels, home = (HandoverClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
     role: UplinkRole | None = None
-    with _Stopping(lambda: role.stop() if role else custodian.close()):
+    with _Stopping(lambda: role.stop() if role else None, custodian.close) as stopping:
         role = UplinkRole(outbox, custodian, news, parcels, home, _supervision())
         role.start()
+        stopping.when_asked()
         role.run()
     role.close()
 
@@ -155,20 +159,36 @@ class _Stopping:
     """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left.
 
     A role starts inside: what has started before something else could not would keep the process from ending, and
-    nobody starts anew what has not ended.
+    nobody starts anew what has not ended.  Until it says `when_asked`, a signal calls `give_up`, which ends what the
+    start waits for, and `stop` waits: what started behind its back would keep the process from ending, too.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stopper = threading.Thread(target=stop, name="stop")
+    def __init__(self, stop: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
+        self._stop = stop
+        self._give_up = give_up
+        self._started = threading.Event()
+        self._stopper = threading.Thread(target=self._work, name="stop")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Stopping:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._begin)
+        return self
 
     def __exit__(self, *_cause: object) -> None:
+        self.when_asked()
         self._begin()
         self._stopper.join()
+
+    def when_asked(self) -> None:
+        """The role has started, or never will: from now on it can be stopped."""
+        self._started.set()
 
     def _begin(self, *_signal: object) -> None:
         if not self._stopper.ident:
             self._stopper.start()
+
+    def _work(self) -> None:
+        if not self._started.is_set():
+            self._give_up()
+            self._started.wait()
+        self._stop()

@@ -1,50 +1,117 @@
-"""`doorward run`: a role that cannot start ends, so that its supervisor can try again."""
+"""`doorward run`: a role that cannot start, or is told to stop while it does, ends; its supervisor can try again."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.cli.run import _Stopping
 from tests.cli.conftest import Seen
 from tests.scenarios.street import ROOT
 
-
-@pytest.mark.parametrize("role", ["solo", "custodian"])
-def test_a_role_that_cannot_start_ends_although_parts_of_it_have_started(
-    tmp_path: Path, tool: Callable[..., Seen], role: str
-) -> None:
-    configuration = tmp_path / "doorward.toml"
-    configuration.write_text(
-        f"""
+CONFIGURATION = """
 [device]
 name = "Door"
-state_dir = "{tmp_path / "state"}"
+state_dir = "{state}"
 
 [camera]
 kind = "scripted"
 
 [metrics]
-socket = "{tmp_path / "nowhere" / "metrics.sock"}"
+socket = "{metrics}"
 
 [[alerts.channels]]
 name = "phone"
 url = "ntfy://localhost:1/door"
 """
-    )
+
+TOLD_TO_STOP = """
+import os, signal, sys
+from agent.cli import main
+from agent.services.custodian import Custodian
+
+start = Custodian.start
+
+def start_and_be_told_to_stop(self):
+    start(self)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+Custodian.start = start_and_be_told_to_stop
+sys.exit(main())
+"""
+"""In the middle of the start: parts of the role have started, others will."""
+
+
+def configured(tmp_path: Path, tool: Callable[..., Seen], metrics: str) -> Path:
+    configuration = tmp_path / "doorward.toml"
+    configuration.write_text(CONFIGURATION.format(state=tmp_path / "state", metrics=tmp_path / metrics))
     assert tool("init", "--config", configuration).status == 0
-    ended = subprocess.run(
-        [sys.executable, "-m", "agent.cli", "run", "--role", role, "--config", str(configuration)],
+    return configuration
+
+
+def ended(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 2
-    assert "Metrics cannot be served" in ended.stderr
-    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("role", ["solo", "custodian"])
+def test_a_role_that_cannot_start_ends_although_parts_of_it_have_started(
+    tmp_path: Path, tool: Callable[..., Seen], role: str
+) -> None:
+    configuration = configured(tmp_path, tool, "nowhere/metrics.sock")
+    seen = ended("-m", "agent.cli", "run", "--role", role, "--config", configuration)
+    assert seen.returncode == 2
+    assert "Metrics cannot be served" in seen.stderr
+    assert "Traceback" not in seen.stderr
+
+
+@pytest.mark.parametrize("role", ["solo", "custodian"])
+def test_a_role_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path, tool: Callable[..., Seen], role: str) -> None:
+    configuration = configured(tmp_path, tool, "metrics.sock")
+    for folder in ("recorder", "uplink"):
+        (tmp_path / folder).mkdir()
+    seen = ended("-c", TOLD_TO_STOP, "run", "--role", role, "--config", configuration, "--runtime-dir", tmp_path)
+    assert seen.returncode == 0, seen.stderr
+    assert "Traceback" not in seen.stderr
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_starts_is_stopped_when_it_has_started_and_need_not_wait_for_anybody() -> None:
+    given_up = threading.Event()
+    done: list[str] = []
+    with _Stopping(lambda: done.append("stopped"), given_up.set) as stopping:
+        signal.raise_signal(signal.SIGTERM)
+        assert given_up.wait(10)
+        done.append("started")
+        stopping.when_asked()
+    assert done == ["started", "stopped"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_has_started_gives_up_nothing_when_it_is_stopped() -> None:
+    done: list[str] = []
+    with _Stopping(lambda: done.append("stopped"), lambda: done.append("gave up")) as stopping:
+        stopping.when_asked()
+        signal.raise_signal(signal.SIGTERM)
+    assert done == ["stopped"]
