@@ -121,6 +121,13 @@ def test_a_role_is_restarted_for_ever_and_watched(role: str) -> None:
     assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize("role", ["recorder", "custodian", "uplink"])
+def test_what_a_role_has_in_memory_goes_neither_into_swap_nor_into_a_core_dump(role: str) -> None:
+    texts = [unit(role).read_text(), *(path.read_text() for path in (SYSTEMD / "dropins").glob(f"{role}-*.conf"))]
+    for word, value in (("MemorySwapMax", "0"), ("LimitCORE", "0")):
+        assert re.findall(rf"^{word}=(.*)$", "".join(texts), re.MULTILINE) == [value]
+
+
 @pytest.mark.parametrize(
     ("configuration", "dropins"),
     [
