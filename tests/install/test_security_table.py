@@ -1,4 +1,4 @@
-"""SECURITY.md's table of what each role cannot do: every probe, contract and test that it names is there."""
+"""SECURITY.md's tables of what shows each promise, and what each role cannot do: all that they name is there."""
 
 from __future__ import annotations
 
@@ -12,33 +12,65 @@ import pytest
 from tests.install.probes import PROBES
 
 ROOT = Path(__file__).resolve().parents[2]
+SECURITY = (ROOT / "SECURITY.md").read_text()
 ROLES = ("uplink", "custodian", "recorder", "bridge")
 
 
-def rows() -> list[tuple[str, str, str]]:
-    text = (ROOT / "SECURITY.md").read_text().partition('Each "cannot", and what shows it.')[2].partition("\n\n`")[0]
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
-    ]
-    return [(role, claim, shown) for role, claim, shown in cells[2:]]
+def rows(begins: str) -> list[list[str]]:
+    """The cells of the first table behind `begins`, without its head."""
+    lines = SECURITY.partition(begins)[2].splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    table = lines[first : lines.index("", first)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+
+
+PROMISES = rows("### What shows each promise")
+CANNOT = rows('Each "cannot", and what shows it.')
+
+
+def missing(shown: str) -> list[str]:
+    """What `shown` names of contracts and tests that is not there.  It must name one."""
+    contracts = re.findall(r"`([a-z-]+)`", shown)
+    tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", shown)
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(ROOT / "setup.cfg")
+    gone = [name for name in contracts if f"importlinter:contract:{name}" not in settings]
+    for path, name in tests:
+        if not (ROOT / path).is_file():
+            gone.append(path)
+        elif name and name not in {
+            node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)
+        }:
+            gone.append(f"{path}::{name}")
+    return gone if contracts or tests else ["anything"]
+
+
+def test_every_promise_names_what_shows_it() -> None:
+    promised = re.findall(r"^(\d+)\. \*\*", SECURITY, re.MULTILINE)
+    assert [number for number, _ in PROMISES] == promised
+    assert len(promised) >= 14
+
+
+@pytest.mark.parametrize(("number", "shown"), PROMISES)
+def test_what_shows_a_promise_is_there(number: str, shown: str) -> None:
+    assert missing(shown) == [], number
 
 
 def test_every_role_has_its_claims() -> None:
-    assert {role for role, _, _ in rows()} == {*ROLES, "all"}
-    assert len(rows()) >= 19
+    assert {role for role, _, _ in CANNOT} == {*ROLES, "all"}
+    assert len(CANNOT) >= 19
 
 
-@pytest.mark.parametrize(("role", "claim", "shown"), rows())
+@pytest.mark.parametrize(("role", "claim", "shown"), CANNOT)
 def test_what_shows_a_claim_is_there(role: str, claim: str, shown: str) -> None:
     probes = re.findall(r'"([^"]+)"', shown)
-    contracts = re.findall(r"`([a-z-]+)`", shown)
-    tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", shown)
-    assert probes or contracts or tests, claim
     for each in ROLES if role == "all" else (role,):
         assert set(probes) <= set(PROBES[each]), (each, set(probes) - set(PROBES[each]))
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(ROOT / "setup.cfg")
-    assert all(f"importlinter:contract:{name}" in settings for name in contracts), contracts
-    for path, name in tests:
-        names = {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
-        assert name in names, (path, name)
+    assert missing(shown) in ([], ["anything"] if probes else []), claim
+
+
+def test_the_check_notices_what_is_not_there() -> None:
+    assert missing("contract `no-such`; `tests/none.py`, `tests/install/probes.py::test_none`") == [
+        "no-such", "tests/none.py", "tests/install/probes.py::test_none"
+    ]  # fmt: skip
+    assert missing("by hand") == ["anything"]

@@ -22,7 +22,7 @@ from agent.owner.reviewing import Review
 from agent.requester.opening import open_disclosure
 from agent.requester.receiving import News, NewsKind
 from agent.wire.fields import Kind
-from tests.scenarios.street import NO_CAMERA, Asker, SlowLink, Street, a_street, until
+from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
 from tests.traces import traces
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
@@ -43,9 +43,9 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     # Somebody rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
     street.record(footage, ring_after_s=10, trusting=[police])
 
-    # A request comes, to everybody in the area, signed by someone the owner trusts.  Only this door knows it matches.
+    # A request comes, to everybody in an area, signed by someone the owner trusts.  Only this door knows it lies there.
     street.start_agent(street.configuration(NO_CAMERA))
-    request = police.ask("2026-1177")
+    request = police.ask("2026-1177", north=0.001)
     until(lambda: street.state_of(request) == "pending", "the request to match")
     assert street.published() == []
 
@@ -87,6 +87,8 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     assert [each.item.part.id for each in opened.verification.segments] == chosen
     assert opened.merged is not None
     assert probe(opened.merged).frames == sum(probe(path).frames for path in opened.mp4s) > 0
+    # Where the door stands in the area is in nothing they have.
+    assert traces(police.requester.folder, [str(DOOR[0])]) == []
 
     # It opens what was chosen and nothing else: a segment that stayed is as closed to the police as to a thief.
     reply: HybridIdentity = police.requester.asked(request.id).reply_identity()
