@@ -1,12 +1,16 @@
-"""What the documents tell a reader to type exists, and their links lead somewhere."""
+"""What the documents tell a reader to type exists, what they name is there, and their links lead somewhere."""
 
 from __future__ import annotations
 
+import json
+import posixpath
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -24,12 +28,16 @@ def documents() -> list[Path]:
     return sorted(ROOT / name for name in names) or sorted(ROOT.glob("*.md"))
 
 
+def spans(text: str) -> list[str]:
+    """What stands between backticks, outside of blocks."""
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
 def commands(text: str, word: str) -> Iterator[list[str]]:
     """Each `word …` of a code block or between backticks, as a shell would split it."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
-    for line in [*lines, *spans]:
+    for line in [*lines, *spans(text)]:
         for part in re.split(r"&&|;|\|", line.partition(" #")[0]):
             try:
                 words = shlex.split(part.strip())
@@ -76,6 +84,100 @@ def test_every_command_in_it_exists_and_every_link_leads_somewhere(path: Path) -
         if anchor:
             heads = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+PLACES = ("", "agent", "agent/core")
+"""Where a path in a document may begin, besides its own folder."""
+MADE = ("build/", "demo/report.html", "demo/summary.json")
+"""What is there only after a command has made it."""
+FILE = r"[\w.-]+(?:/[\w.*-]+)*\.(?:c|cfg|conf|html|in|json|md|mjs|mp4|png|pub|py|sh|svg|toml|txt|yaml)"
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Path → text of our Python."""
+    folders = ("agent", "bench", "demo", "firmware_bridge", "scripts", "tests")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts]
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
+
+
+@cache
+def keys() -> frozenset[str]:
+    """Every table and key of the configuration, dotted."""
+    schema = json.loads((ROOT / "config" / "doorward.schema.json").read_text())
+    found: set[str] = set()
+
+    def walk(node: dict[str, Any], above: str) -> None:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        for name, inner in node.get("properties", {}).items():
+            found.add(above + name)
+            walk(inner, f"{above}{name}.")
+        for inner in [node.get("items", {}), *node.get("anyOf", []), *node.get("allOf", [])]:
+            if inner:
+                walk(inner, above)
+
+    walk(schema, "")
+    return frozenset(found)
+
+
+def is_there(name: str, folder: Path) -> bool:
+    begins = [ROOT / place for place in PLACES] + [folder]
+    paths = [Path(posixpath.normpath(begin / name)) for begin in begins]
+    return any(path.exists() or ("*" in name and any(path.parent.glob(path.name))) for path in paths)
+
+
+def absent(span: str, folder: Path) -> bool:
+    """Whether `span` names a file, module, test or key of the configuration that is not there."""
+    if span.startswith(("/", *MADE)):
+        return False
+    if found := re.match(rf"({FILE})::(\w+)", span):
+        return f"def {found[2]}(" not in sources().get(found[1], "")
+    if found := re.match(r"python -m ((?:bench|tests|demo|firmware_bridge)[\w.]*)", span):
+        path = found[1].replace(".", "/")
+        return not {f"{path}.py", f"{path}/__main__.py"} & sources().keys()
+    if found := re.fullmatch(r"(test_\w+)(…?)", span):
+        ends = "" if found[2] else "("
+        files = found[1] in {Path(path).stem for path in sources()}
+        return not files and not any(f"def {found[1]}{ends}" in text for text in sources().values())
+    if re.fullmatch(FILE, span):
+        # Without a folder it is a reader's own file, or one of ours whose place is clear from the sentence.
+        return not is_there(span, folder) and ("/" in span or (span.endswith(".py") and not _known(span)))
+    if found := re.fullmatch(r"\[+([a-z_.]+)\]+|([a-z_]+\.[a-z_]+)(?: = .*)?", span):
+        name = found[1] or found[2]
+        return (bool(found[1]) or name.partition(".")[0] in keys()) and name not in keys()
+    return False
+
+
+def _known(name: str) -> bool:
+    return any(path.endswith(f"/{name}") for path in sources())
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_module_test_and_key_it_names_is_there(path: Path) -> None:
+    assert [span for span in spans(path.read_text("utf-8")) if absent(span, path.parent)] == []
+
+
+@pytest.mark.parametrize(
+    ("span", "wrong"),
+    [
+        ("core/consent.py", False),
+        ("core/consents.py", True),
+        ("tests/core/test_consent.py::test_an_end_is_an_end_and_every_request_can_come_to_one", False),
+        ("tests/core/test_consent.py::test_an_end", True),
+        ("test_the_check_catches_…", False),
+        ("test_the_check_misses_…", True),
+        ("python -m bench.day 24", False),
+        ("python -m bench.night", True),
+        ("clips.keep", False),
+        ("clips.kept", True),
+        ("[privacy.hours]", False),
+        ("[privacy.days]", True),
+        ("manifest.json", False),
+    ],
+)
+def test_the_check_knows_what_is_there_from_what_is_not(span: str, wrong: bool) -> None:
+    assert absent(span, ROOT) is wrong
 
 
 def test_the_check_finds_what_is_not_there() -> None:
