@@ -5,7 +5,8 @@ that nobody has read, and nothing else.  Every transaction is flushed (`synchron
 that a power cut swallows is a visitor who goes away again.  One connection, one lock.
 
 That the disk refuses must not keep its owner from being told so: a file that turns out to be damaged is set aside and a
-new one begun, and while the disk takes nothing the queue is kept in memory, with what was in the file.
+new one begun, and while the disk takes nothing the queue is kept in memory, with what was in the file.  What was in a
+file that could not be read meanwhile is there again, with what has come since, when it can be.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -44,10 +45,19 @@ CREATE TABLE IF NOT EXISTS held_back (id INTEGER PRIMARY KEY AUTOINCREMENT, chan
 -- What is told once and never again, such as a request, by its id.
 CREATE TABLE IF NOT EXISTS told (once TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
-_FORMAT = 1
+_ADD_ALERT: Final = "INSERT INTO alert (channel, rank, text, queued_ms) VALUES (?, ?, ?, ?)"
+_ADD_KEPT: Final = (
+    "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+    " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)"
+)
+_ADD_HELD_BACK: Final = "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
+_ADD_TOLD: Final = "INSERT OR IGNORE INTO told VALUES (?, ?)"
+_FORMAT: Final = 1
 _TOLD_KEPT = 10_000
 _MEMORY: Final = ":memory:"
 _TRY_AGAIN_S: Final = 60.0
+_ROW_BITS: Final = 40
+"""Of an alert's id; above them stands how often the queue had been begun anew."""
 
 _Found = TypeVar("_Found")
 
@@ -62,8 +72,10 @@ class SqliteAlertQueue:
         self._lock = threading.Lock()
         self._again_s: float | None = None
         """When the disk is tried again; None while it takes what it is given."""
-        self._handed_out = {"alert": 0, "held_back": 0}
-        """The highest id of each that somebody may still come back with: no new file gives it to another."""
+        self._unread = False
+        """The queue is in memory, and a file that nobody could read may hold what it does not."""
+        self._begun = 0
+        """How often with other rows than before: whoever is done with one of those must remove none of these."""
         self._db = self._opened_somehow() if self._path else _opened(str(path))
 
     def add(
@@ -72,7 +84,7 @@ class SqliteAlertQueue:
         def work(db: sqlite3.Connection) -> bool:
             if once:
                 at_ms = _moment(alerts, kept, held_back)
-                if not db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (once, at_ms)).rowcount:
+                if not db.execute(_ADD_TOLD, (once, at_ms)).rowcount:
                     return False
                 db.execute(
                     "DELETE FROM told WHERE once IN (SELECT once FROM told ORDER BY at_ms DESC LIMIT -1 OFFSET ?)",
@@ -80,34 +92,29 @@ class SqliteAlertQueue:
                 )
             _insert(db, alerts)
             _keep(db, kept)
-            db.executemany(
-                "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)",
-                [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back],
-            )
+            _hold_back(db, held_back)
             return True
 
         return self._do(work)
 
     def held_back(self) -> tuple[HeldBack, ...]:
-        ask = "SELECT id, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
-        return tuple(
-            HeldBack(*row) for row in self._do(lambda db: self._ids_of("held_back", db.execute(ask).fetchall()))
-        )
+        ask = "SELECT id + ?, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
+        return tuple(HeldBack(*row) for row in self._do(lambda db: db.execute(ask, (self._first_id,)).fetchall()))
 
     def pass_time(self, passed_ms: int) -> None:
         self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
 
     def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
         def work(db: sqlite3.Connection) -> None:
-            db.executemany("DELETE FROM held_back WHERE id = ?", [(each.id,) for each in held_back])
+            db.executemany("DELETE FROM held_back WHERE id = ? - ?", [(each.id, self._first_id) for each in held_back])
             _insert(db, alerts)
             _keep(db, kept)
 
         self._do(work)
 
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
-        ask = "SELECT id, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
-        rows = self._do(lambda db: self._ids_of("alert", db.execute(ask, (channel, most)).fetchall()))
+        ask = "SELECT id + ?, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
+        rows = self._do(lambda db: db.execute(ask, (self._first_id, channel, most)).fetchall())
         return tuple(Waiting(row[0], row[1], Rank(row[2]), row[3], row[4]) for row in rows)
 
     def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
@@ -125,7 +132,8 @@ class SqliteAlertQueue:
         self._do(work)
 
     def remove(self, alerts: Sequence[int]) -> None:
-        self._do(lambda db: db.executemany("DELETE FROM alert WHERE id = ?", [(each,) for each in alerts]))
+        ask = "DELETE FROM alert WHERE id = ? - ?"
+        self._do(lambda db: db.executemany(ask, [(each, self._first_id) for each in alerts]))
 
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
         def work(db: sqlite3.Connection) -> int:
@@ -145,6 +153,7 @@ class SqliteAlertQueue:
 
     def close(self) -> None:
         with self._lock:
+            self._come_back(at_once=True)
             self._db.close()
 
     def _do(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
@@ -155,16 +164,17 @@ class SqliteAlertQueue:
                 try:
                     return _in_one_transaction(self._db, work)
                 except sqlite3.Error as error:
-                    if self._path is None or self._again_s is not None:
+                    if self._path is None or self._again_s is not None or isinstance(error, sqlite3.ProgrammingError):
                         raise
                     self._move(error)
                 return _in_one_transaction(self._db, work)
             except sqlite3.Error as error:
                 raise StorageError(f"The alerts cannot be kept: {error}.", remedy="Check the disk.") from error
 
-    def _ids_of(self, table: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        self._handed_out[table] = max(self._handed_out[table], *(row[0] for row in rows), 0)
-        return rows
+    @property
+    def _first_id(self) -> int:
+        """What the ids of this beginning's rows are counted from."""
+        return self._begun << _ROW_BITS
 
     # -- a disk that fails ---------------------------------------------------------------------------------------------
 
@@ -176,17 +186,14 @@ class SqliteAlertQueue:
 
     def _begun_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
         """In a new file, when the old one is damaged; else, or if that cannot be made either, in memory."""
-        if self._path is not None and is_damage(error):
-            self._log.warning("alerts_damaged", error=str(error))
+        self._begun += 1
+        if is_damage(error):
             with contextlib.suppress(OSError, sqlite3.Error):
-                _set_aside(self._path)
-                return self._numbered_on(_opened(str(self._path)))
+                self._set_aside(error)
+                return _opened(str(self._path))
         self._refused(error)
-        return self._numbered_on(_opened(_MEMORY))
-
-    def _numbered_on(self, db: sqlite3.Connection) -> sqlite3.Connection:
-        db.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", list(self._handed_out.items()))
-        return db
+        self._unread = True
+        return _opened(_MEMORY)
 
     def _move(self, error: sqlite3.Error) -> None:
         """Go on where it is possible to go on."""
@@ -196,30 +203,55 @@ class SqliteAlertQueue:
             self._db = self._begun_anew(error)
             return
         self._refused(error)
-        self._db = self._numbered_on(_opened(_MEMORY))
-        with contextlib.suppress(sqlite3.Error):
+        self._db = _opened(_MEMORY)
+        try:
             old.backup(self._db)
+        except sqlite3.Error:
+            self._begun += 1
+            self._unread = True
         old.close()
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        """Raises `OSError`."""
+        self._log.warning("alerts_damaged", error=str(error))
+        if self._path is not None:
+            for end in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    self._path.with_name(self._path.name + end).replace(f"{self._path}.damaged{end}")
 
     def _refused(self, error: sqlite3.Error) -> None:
         self._log.warning("alerts_in_memory", error=str(error))
         self._again_s = self._monotonic() + _TRY_AGAIN_S
 
-    def _come_back(self) -> None:
+    def _come_back(self, *, at_once: bool = False) -> None:
         """Out of memory, when the disk takes it all."""
-        if self._again_s is None or self._monotonic() < self._again_s:
+        if self._again_s is None or not (at_once or self._monotonic() >= self._again_s):
             return
         self._again_s = self._monotonic() + _TRY_AGAIN_S
-        with contextlib.suppress(sqlite3.Error):
-            file = _opened(str(self._path))
+        with contextlib.suppress(OSError, sqlite3.Error):
             try:
-                self._db.backup(file)
-            except sqlite3.Error:
-                file.close()
+                file = self._filled()
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    self._set_aside(error)
                 raise
             self._db.close()
-            self._db, self._again_s = file, None
+            self._begun += self._unread
+            self._db, self._again_s, self._unread = file, None, False
             self._log.info("alerts_on_disk")
+
+    def _filled(self) -> sqlite3.Connection:
+        """The file, with what is in memory: instead of what was in it, or, when nobody has read that, with it."""
+        file = _opened(str(self._path))
+        try:
+            if self._unread:
+                _in_one_transaction(file, lambda db: _add_all(self._db, db))
+            else:
+                self._db.backup(file)
+        except sqlite3.Error:
+            file.close()
+            raise
+        return file
 
 
 def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
@@ -234,20 +266,14 @@ def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connecti
     return found
 
 
-def _set_aside(path: Path) -> None:
-    """Raises `OSError`."""
-    for end in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
-
-
 def _opened(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)
-        db.execute(f"PRAGMA user_version={_FORMAT}")
+        if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # else a full disk would not let it be opened
+            db.execute(f"PRAGMA user_version={_FORMAT}")
     except sqlite3.Error:
         db.close()
         raise
@@ -255,18 +281,26 @@ def _opened(path: str) -> sqlite3.Connection:
 
 
 def _insert(db: sqlite3.Connection, alerts: Sequence[Waiting]) -> None:
-    db.executemany(
-        "INSERT INTO alert (channel, rank, text, queued_ms) VALUES (?, ?, ?, ?)",
-        [(each.channel, int(each.rank), each.text, each.queued_ms) for each in alerts],
-    )
+    db.executemany(_ADD_ALERT, [(each.channel, int(each.rank), each.text, each.queued_ms) for each in alerts])
+
+
+def _hold_back(db: sqlite3.Connection, held_back: Sequence[HeldBack]) -> None:
+    rows = [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back]
+    db.executemany(_ADD_HELD_BACK, rows)
 
 
 def _keep(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
-    db.executemany(
-        "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-        " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)",
-        [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept],
-    )
+    db.executemany(_ADD_KEPT, [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept])
+
+
+def _add_all(source: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    for read, add in (
+        ("SELECT channel, rank, text, queued_ms FROM alert ORDER BY id", _ADD_ALERT),
+        ("SELECT channel, news, once, came_ms, left_ms FROM held_back ORDER BY id", _ADD_HELD_BACK),
+        ("SELECT * FROM kept", _ADD_KEPT),
+        ("SELECT * FROM told", _ADD_TOLD),
+    ):
+        file.executemany(add, source.execute(read).fetchall())
 
 
 def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept], held_back: Sequence[HeldBack]) -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import services
+from agent.adapters import alerts_sqlite
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS, HoldingBack
 from agent.core.alerts.kinds import NEWS, TEST, AlertKind, Rank
-from agent.core.alerts.parcels import ChannelAddress, HeldBack, Parcel, Waiting
+from agent.core.alerts.parcels import ChannelAddress, HeldBack, Kept, Parcel, Waiting
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.core.consent import State
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
@@ -603,6 +605,87 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
     with closing(SqliteAlertQueue(path)) as on_disk:
         assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first", "second", "third"]
         assert len({each.id for each in on_disk.waiting("Ann", 9)}) == 3
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set: no file can be opened on it, as on a full one, where there is no room for a write-ahead log."""
+    refuses = threading.Event()
+    opened = alerts_sqlite._opened
+
+    def open_or_refuse(path: str) -> sqlite3.Connection:
+        if refuses.is_set() and path != ":memory:":
+            raise sqlite3.OperationalError("disk I/O error")
+        return opened(path)
+
+    monkeypatch.setattr(alerts_sqlite, "_opened", open_or_refuse)
+    return refuses
+
+
+def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_what_has_come_since(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    request, other = HeldBack(0, "Ann", "clip", "r1", 1, 5), HeldBack(0, "Ann", "clip", "r2", 2, 6)
+    kept = Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "before", 1)], [kept], "r1", [request])
+    disk.set()
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "meanwhile", 2)], [replace(kept, last_ms=2)], "r2", [other])
+    ((meanwhile, meanwhile_held),) = zip(queue.waiting("Ann", 9), queue.held_back(), strict=True)
+    disk.clear()
+    now_s = 61.0
+    queue.remove([meanwhile.id])
+    queue.let_go([meanwhile_held], (), ())
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"], "done with another's row"
+    assert [replace(each, id=0) for each in queue.held_back()] == [request, other]
+    assert queue.kept("Ann", "quiet") == (replace(kept, count=4, last_ms=2),)
+    assert not queue.add((), (), "r1")
+    assert not queue.add((), (), "r2")
+    queue.remove([each.id for each in queue.waiting("Ann", 9)])
+    assert queue.waiting("Ann", 9) == ()
+    queue.close()
+
+
+def test_what_is_in_memory_goes_to_a_disk_that_takes_it_when_the_queue_is_closed(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    path = tmp_path / "alerts.sqlite"
+    disk.set()
+    queue = SqliteAlertQueue(path)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    disk.clear()
+    queue.close()
+    with closing(SqliteAlertQueue(path)) as queue:
+        assert queue.counts() == {"Ann": 1}
+
+
+def test_a_file_that_is_found_damaged_when_its_disk_returns_keeps_nothing_in_memory(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    path.write_bytes(b"\x55" * 8192)
+    disk.set()
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    disk.clear()
+    now_s = 61.0
+    assert queue.counts() == {"Ann": 1}
+    now_s = 122.0
+    assert queue.counts() == {"Ann": 1}
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert on_disk.counts() == {"Ann": 1}
+    queue.close()
+
+
+def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
+    queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
+    queue.close()
+    with pytest.raises(StorageError):
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
 
 
 def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_new_one(tmp_path: Path) -> None:
