@@ -13,7 +13,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground test test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent explore fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -99,6 +99,9 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
 	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
 	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py $(ARGS)
+
+explore: setup-test ## Run the property tests on examples drawn anew, more of them (ARGS='tests/core' for some)
+	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)
 
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
 	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)

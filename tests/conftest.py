@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.
-settings.register_profile("doorward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("doorward")
+# A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.  And the same code
+# gets the same examples: whether a change is sound must not depend on luck.  `make explore` draws others.
+settings.register_profile(
+    "doorward", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
+settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
 
 
 @pytest.fixture(scope="session")

@@ -14,28 +14,25 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import PictureType
 
+from agent.adapters.privacy_mask import PrivacyMask
 from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription
+from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
 from agent.ports import CameraSink
 
-__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "Polygon", "PrivacyMask", "describe", "luma_size"]
-
-Polygon = Sequence[tuple[float, float]]
-"""Corners (x, y) relative to the picture, 0..1 from the top left."""
+__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "describe", "luma_size"]
 
 _LUMA_WIDTH_PX = 320
 _LUMA_STEP_PX = 16
-_BLACK_LUMA, _NEUTRAL_CHROMA = 16, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class EncodingSettings:
     """How pictures become packets.  `quality` is x264's CRF: 18 looks like the source, 30 is rough.
 
     `ceiling_kbps` bounds what a second may take, whatever the quality asks for: night noise would fill the disk.
+    What of `zones` is private is black.
     """
 
     widest_px: int = 1280
@@ -50,7 +48,7 @@ class EncodingSettings:
     ceiling_kbps: int = 4000
     preset: str = "superfast"
     keyframe_every_ns: int = NS_PER_S
-    masks: tuple[Polygon, ...] = ()
+    zones: ZoneMap = field(default_factory=ZoneMap)
 
 
 def describe(width_px: int, height_px: int, frames_per_s: float, *, widest_px: int, live: bool) -> StreamDescription:
@@ -66,32 +64,6 @@ def luma_size(width_px: int, height_px: int) -> tuple[int, int]:
     width = max(_LUMA_STEP_PX, min(_LUMA_WIDTH_PX, width_px) // _LUMA_STEP_PX * _LUMA_STEP_PX)
     height = max(_LUMA_STEP_PX, round(width * height_px / width_px / _LUMA_STEP_PX) * _LUMA_STEP_PX)
     return width, height
-
-
-class PrivacyMask:
-    """Polygons that are black in every picture.  Shared with nobody; cheap to apply (a fill per polygon and plane)."""
-
-    def __init__(self, polygons: Sequence[Polygon], width_px: int, height_px: int) -> None:
-        self._size_px = (width_px, height_px)
-        self._luma = [_corners(polygon, width_px, height_px) for polygon in polygons]
-        self._chroma = [_corners(polygon, width_px // 2, height_px // 2) for polygon in polygons]
-
-    def __bool__(self) -> bool:
-        return bool(self._luma)
-
-    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """A masked copy of a yuv420p picture.  A copy, for the decoder may still predict from the original."""
-        width_px, height_px = self._size_px
-        pixels = picture.to_ndarray(format="yuv420p")
-        luma, chroma = pixels[:height_px], pixels[height_px:].reshape(2, height_px // 2, width_px // 2)
-        cv2.fillPoly(luma, self._luma, _BLACK_LUMA)
-        for plane in chroma:
-            cv2.fillPoly(plane, self._chroma, _NEUTRAL_CHROMA)
-        return av.VideoFrame.from_ndarray(pixels, format="yuv420p")
-
-
-def _corners(polygon: Polygon, width_px: int, height_px: int) -> npt.NDArray[np.int32]:
-    return np.rint(np.array(polygon, np.float64) * (width_px - 1, height_px - 1)).astype(np.int32)
 
 
 class H264Encoder:
@@ -151,7 +123,7 @@ class Pipeline:
     def __init__(self, description: StreamDescription, settings: EncodingSettings, sink: CameraSink) -> None:
         self._description = description
         self._encoder = H264Encoder(description, settings)
-        self._mask = PrivacyMask(settings.masks, description.width_px, description.height_px)
+        self._mask = PrivacyMask(settings.zones)
         self._sink = sink
         self._luma = np.empty((description.luma_height_px, description.luma_width_px), np.uint8)
 
@@ -162,12 +134,19 @@ class Pipeline:
         """Any picture at all; `sensor_ns` must increase from call to call."""
         picture = picture.reformat(self._description.width_px, self._description.height_px, "yuv420p")
         if self._mask:
-            picture = self._mask.applied(picture)
+            picture = self._masked(picture)
         for packet in self._encoder.encode(picture, sensor_ns):
             self._sink.packet(packet)
         height_px, width_px = self._luma.shape
         cv2.resize(_luma_plane(picture), (width_px, height_px), dst=self._luma, interpolation=cv2.INTER_AREA)
         self._sink.luma(LumaFrame(self._luma, sensor_ns))
+
+    def _masked(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """A copy, for the decoder may still predict from the original."""
+        pixels: Luma = np.asarray(picture.to_ndarray(format="yuv420p"), np.uint8)
+        luma, chroma = pixels[: picture.height], pixels[picture.height :]
+        self._mask.black([luma, *chroma.reshape(2, picture.height // 2, -1)])
+        return av.VideoFrame.from_ndarray(pixels, format="yuv420p")
 
     def flush(self) -> None:
         """Deliver what the encoder still holds."""

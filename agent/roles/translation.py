@@ -92,12 +92,12 @@ def event_settings(clips: config.Clips) -> EventSettings:
 
 
 def encoding_settings(settings: config.Camera, motion: config.Motion) -> EncodingSettings:
-    """With the privacy zones as masks: black before encoder, detector and poster see the picture."""
+    """With the zones, for what is private is black before encoder, detector and poster see the picture."""
     return EncodingSettings(
         widest_px=settings.size[0],
         quality=settings.quality,
         ceiling_kbps=settings.bitrate_kbps,
-        masks=tuple(zone.corners for zone in motion.zones if zone.kind is config.ZoneKind.PRIVACY),
+        zones=zone_map(motion),
     )
 
 
@@ -118,7 +118,9 @@ def camera(configuration: config.Configuration, encoder: EncoderChoice | None = 
         mode = pi_mode(settings, size_px, rate, board_named(configuration.board.profile))
         return PiCamera(mode, settings=encoding, encoder=encoder or encoder_choice(configuration))
     if settings.kind is CameraKind.RTSP:
-        return RtspCamera(settings.url or "", settings.luma_url, masked=bool(encoding.masks), stall_s=settings.stall_s)
+        return RtspCamera(
+            settings.url or "", settings.luma_url, masked=encoding.zones.has_privacy, stall_s=settings.stall_s
+        )
     if settings.kind is CameraKind.USB:
         encoding = dataclasses.replace(encoding, widest_px=size_px[0])
         mode_ = V4l2Mode(settings.size[0], settings.size[1], rate)

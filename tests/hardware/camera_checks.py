@@ -24,6 +24,7 @@ from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import DeviceError
 from agent.media.poster import poster
@@ -122,8 +123,8 @@ def test_a_keyframe_comes_every_second_with_its_parameter_sets_and_when_asked() 
 
 
 def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
-    square = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
-    receiver = Rig(settings=EncodingSettings(masks=(square,))).film(1.5)
+    left = Zone("window", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY)
+    receiver = Rig(settings=EncodingSettings(zones=ZoneMap((left,)))).film(1.5)
     masked = receiver.luma_kept[-1]
     assert masked[:, :150].max() <= 17
     assert masked[:, 170:].max() > 60

@@ -162,7 +162,7 @@ class PiCamera:
                     f"The camera gives {given[name]['format']} pictures, which cannot be used.",
                     remedy="Update picamera2 and libcamera:  sudo apt full-upgrade",
                 )
-        retouch = Retouch(self._settings.masks, self._left_to_turn(mode, given.get("transform")))
+        retouch = Retouch(self._settings.zones, self._left_to_turn(mode, given.get("transform")))
         camera.pre_callback = None if retouch.idle else retouch
         (width_px, height_px), (luma_width_px, luma_height_px) = given["main"]["size"], given["lores"]["size"]
         rate = NS_PER_S / 1000 / controls["FrameDurationLimits"][0] if controls.get("FrameDurationLimits") else None

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.adapters.encoding import Polygon
+from agent.adapters.privacy_mask import PrivacyMask
+from agent.core.motion.zones import ZoneMap
 
 __all__ = ["Retouch"]
 
-_BLACK, _NEUTRAL = 16, 128
 _Pixels = npt.NDArray[np.uint8]
 _Flips = tuple[bool, bool]
 _CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, True): -1}
@@ -24,17 +24,16 @@ _CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, T
 
 
 class Retouch:
-    """picamera2's `pre_callback`.  `flips`: what is left to be turned; `polygons`: corners from 0 to 1."""
+    """picamera2's `pre_callback`.  `zones`: with what is private in the turned picture; `flips`: what to turn."""
 
-    def __init__(self, polygons: tuple[Polygon, ...], flips: _Flips) -> None:
-        self._polygons = polygons
+    def __init__(self, zones: ZoneMap, flips: _Flips) -> None:
+        self._mask = PrivacyMask(zones)
         self._flips = flips
-        self._corners: dict[tuple[int, int], list[npt.NDArray[np.int32]]] = {}
 
     @property
     def idle(self) -> bool:
         """There is nothing to do."""
-        return not self._polygons and not any(self._flips)
+        return not self._mask and not any(self._flips)
 
     def __call__(self, request: Any) -> None:
         from picamera2 import MappedArray
@@ -49,17 +48,8 @@ class Retouch:
         if any(self._flips):
             for plane in planes:
                 plane[:] = cv2.flip(plane, _CODES[self._flips])
-        for plane, value in zip(planes, (_BLACK, _NEUTRAL, _NEUTRAL), strict=False):
-            height, width = plane.shape[:2]
-            cv2.fillPoly(plane, self._at(width, height), (value, value))
-
-    def _at(self, width: int, height: int) -> list[npt.NDArray[np.int32]]:
-        if (width, height) not in self._corners:
-            scale = (width - 1, height - 1)
-            self._corners[width, height] = [
-                np.rint(np.array(polygon, np.float64) * scale).astype(np.int32) for polygon in self._polygons
-            ]
-        return self._corners[width, height]
+        if self._mask:
+            self._mask.black(planes)
 
 
 def _planes(pixels: _Pixels, width: int, height: int, *, interleaved: bool) -> list[_Pixels]:
