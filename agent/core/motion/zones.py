@@ -6,8 +6,9 @@
   camera side blacks them before encoding.  Privacy wins over everything.
 * Where include zones overlap, the highest sensitivity and the smallest minimum size hold: more watching, not less.
 
-A cell or pixel belongs to a polygon when its centre does, by the even-odd rule; on an edge, left and top belong,
-right and bottom do not, so zones that share an edge neither overlap nor leave a gap.
+A cell or pixel belongs to a polygon when its centre does; on an edge, left and top belong, right and bottom do not, so
+zones that share an edge neither overlap nor leave a gap.  Where an outline crosses itself, all that it goes around is
+inside (the nonzero rule, as browsers fill it on the page): a mask has no hole that its owner did not see.
 """
 
 from __future__ import annotations
@@ -68,15 +69,15 @@ class Zone:
         """(H, W) bool: the pixels whose centre lies in the polygon."""
         y = ((np.arange(height_px) + 0.5) / height_px)[:, None]
         x = ((np.arange(width_px) + 0.5) / width_px)[None, :]
-        inside = np.zeros((height_px, width_px), np.bool_)
-        for edge in zip(self.corners, self.corners[1:] + self.corners[:1], strict=True):
+        turns = np.zeros((height_px, width_px), np.int16)
+        for begin, end in zip(self.corners, self.corners[1:] + self.corners[:1], strict=True):
             # Always from top to bottom: two zones that walk a shared edge in opposite ways must round alike.
-            (x0, y0), (x1, y1) = sorted(edge, key=lambda corner: corner[1])
+            (x0, y0), (x1, y1) = (begin, end) if begin[1] < end[1] else (end, begin)
             if y0 == y1:
                 continue
             spanned = (y0 <= y) & (y < y1)
-            inside ^= spanned & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
-        return inside
+            turns[spanned & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))] += 1 if begin[1] < end[1] else -1
+        return np.not_equal(turns, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,13 @@ def test_a_concave_polygon_leaves_its_notch_out() -> None:
     covered = Zone("u", notched).covers(20, 20)
     assert not covered[18, 10]
     assert covered[18, 0]
+
+
+def test_an_outline_that_crosses_itself_covers_all_that_it_goes_around() -> None:
+    """A star drawn in one go, whose middle it goes around twice; and a square around which it goes twice over."""
+    star = tuple((0.5 + 0.45 * math.sin(turn), 0.5 - 0.45 * math.cos(turn)) for turn in np.arange(5) * 0.8 * math.pi)
+    assert Zone("star", star).covers(40, 40)[16:24, 16:24].all()
+    assert np.array_equal(Zone("twice", MIDDLE * 2).covers(40, 40), Zone("once", MIDDLE).covers(40, 40))
 
 
 def test_without_an_include_zone_the_whole_picture_is_watched() -> None:

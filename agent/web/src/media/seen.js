@@ -13,16 +13,18 @@ const LEARNING_S = 0.4;
 /** Brightness on the detector's scale: equal steps are equal contrast. */
 export const brightness = (luma) => STEPS_PER_E * Math.log1p(luma / 20);
 
-/** For each cell whether its middle lies in the polygon, by the even-odd rule. */
+/** For each cell whether the polygon goes around its middle, as it is filled on the page. */
 export function cellsOf(corners) {
   const inside = new Uint8Array(GRID.width * GRID.height);
   for (let cell = 0; cell < inside.length; cell++) {
+    let turns = 0;
     const x = ((cell % GRID.width) + 0.5) / GRID.width;
     const y = (Math.floor(cell / GRID.width) + 0.5) / GRID.height;
     for (let i = 0; i < corners.length; i++) {
       const [[x0, y0], [x1, y1]] = [corners[i], corners[(i + 1) % corners.length]];
-      if (y0 <= y !== y1 <= y && x < x0 + ((y - y0) * (x1 - x0)) / (y1 - y0)) inside[cell] ^= 1;
+      if (y0 <= y !== y1 <= y && x < x0 + ((y - y0) * (x1 - x0)) / (y1 - y0)) turns += y0 < y1 ? 1 : -1;
     }
+    inside[cell] = turns ? 1 : 0;
   }
   return inside;
 }
