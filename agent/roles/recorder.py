@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -163,6 +163,14 @@ class RecorderRole:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
         return self._last_held
 
+    def _erase(self, deleted: Sequence[str]) -> None:
+        if not deleted:
+            return
+        try:
+            self._log.info("segments_deleted", segments=len(self.vault.erase(deleted)))
+        except DoorwardError as error:
+            self._log.warning("segments_not_deleted", error=error.message)
+
     def _settle(self, payload: bytes) -> None:
         """Act by what an owner has set over the file."""
         if payload == self._set:
@@ -185,10 +193,7 @@ class RecorderRole:
                 self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
                 self._settle(self._reports.ask(WhichSettings(), SettingsAre, patience_s=0.0).payload)
                 self._reports.ask(Report(self._side.status()), Noted, patience_s=0.0)
-                deleted = self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names
-                if deleted:
-                    gone = self.vault.erase(deleted)
-                    self._log.info("segments_deleted", segments=len(gone))
+                self._erase(self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # That the custodian is away is no reason to restart the recorder: it turns all the same.

@@ -200,12 +200,15 @@ class Solo:
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
-            try:
-                self._recording.keep_hours()
-                self.vault.erase(self.custodian.deleted())
-                self.custodian.on_time()
-            except DoorwardError as error:
-                self._log.warning("time_not_kept", error=error.message)
+            # Each by itself: a card that will not erase must not keep a request from expiring.
+            for turn in (self._recording.keep_hours, self._erase, self.custodian.on_time):
+                try:
+                    turn()
+                except DoorwardError as error:
+                    self._log.warning("time_not_kept", error=error.message)
+
+    def _erase(self) -> None:
+        self.vault.erase(self.custodian.deleted())
 
     def _keep_link(self, uplink: Uplink) -> None:
         try:
