@@ -4,9 +4,10 @@ Apart from the journal, because that one must not be lost and this one may be de
 that nobody has read, and nothing else.  Every transaction is flushed (`synchronous=FULL`), for a press of the button
 that a power cut swallows is a visitor who goes away again.  One connection, one lock.
 
-That the disk refuses must not keep its owner from being told so: a file that turns out to be damaged is set aside and a
-new one begun, and while the disk takes nothing the queue is kept in memory, with what was in the file.  What was in a
-file that could not be read meanwhile is there again, with what has come since, when it can be.
+That the disk refuses must not keep its owner from being told so.  A file that turns out to be damaged is set aside and
+a new one begun, with what of the old one can be read.  While the disk takes nothing the queue is kept in memory, with
+what was in the file; what was in a file that could not be read meanwhile is there again, with what has come since, when
+it can be.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
-from agent.adapters.sqlite_faults import is_damage
+from agent.adapters.sqlite_faults import Nonsense, is_damage
 from agent.core.alerts.kinds import Rank
 from agent.core.alerts.parcels import HeldBack, Kept, Waiting
 from agent.errors import StorageError
@@ -52,6 +53,17 @@ _ADD_KEPT: Final = (
 )
 _ADD_HELD_BACK: Final = "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
 _ADD_TOLD: Final = "INSERT OR IGNORE INTO told VALUES (?, ?)"
+_ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
+    ("SELECT channel, rank, text, queued_ms FROM alert ORDER BY id", (str, int, str, int), _ADD_ALERT),
+    (
+        "SELECT channel, news, once, came_ms, left_ms FROM held_back ORDER BY id",
+        (str, str, str, int, int),
+        _ADD_HELD_BACK,
+    ),
+    ("SELECT * FROM kept ORDER BY last_ms", (str, str, str, int, int, int), _ADD_KEPT),
+    ("SELECT * FROM told ORDER BY at_ms", (str, int), _ADD_TOLD),
+)
+"""How each table is read, what its rows are, and how they get into another file."""
 _FORMAT: Final = 1
 _TOLD_KEPT = 10_000
 _MEMORY: Final = ":memory:"
@@ -114,8 +126,7 @@ class SqliteAlertQueue:
 
     def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
         ask = "SELECT id + ?, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
-        rows = self._do(lambda db: db.execute(ask, (self._first_id, channel, most)).fetchall())
-        return tuple(Waiting(row[0], row[1], Rank(row[2]), row[3], row[4]) for row in rows)
+        return self._do(lambda db: tuple(_waiting(*row) for row in db.execute(ask, (self._first_id, channel, most))))
 
     def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
         ask = "SELECT * FROM kept WHERE channel = ? AND why = ? ORDER BY since_ms"
@@ -199,8 +210,11 @@ class SqliteAlertQueue:
         """Go on where it is possible to go on."""
         old = self._db
         if is_damage(error):
+            rescued = [(add, _readable(old, read, types)) for read, types, add in _ALL]
             old.close()  # first: it removes a write-ahead log by its name, whosever that is by then
             self._db = self._begun_anew(error)
+            with contextlib.suppress(sqlite3.Error):
+                _in_one_transaction(self._db, lambda db: [db.executemany(add, rows) for add, rows in rescued])
             return
         self._refused(error)
         self._db = _opened(_MEMORY)
@@ -255,13 +269,15 @@ class SqliteAlertQueue:
 
 
 def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         found = work(db)
         db.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if db.in_transaction:  # SQLite may have ended it already
             db.execute("ROLLBACK")
+        if isinstance(error, UnicodeDecodeError):
+            raise Nonsense("a schema that is no text") from error
         raise
     return found
 
@@ -274,9 +290,9 @@ def _opened(path: str) -> sqlite3.Connection:
         db.executescript(_SCHEMA)
         if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # else a full disk would not let it be opened
             db.execute(f"PRAGMA user_version={_FORMAT}")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         db.close()
-        raise
+        raise (error if isinstance(error, sqlite3.Error) else Nonsense("a schema that is no text")) from error
     return db
 
 
@@ -294,13 +310,24 @@ def _keep(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
 
 
 def _add_all(source: sqlite3.Connection, file: sqlite3.Connection) -> None:
-    for read, add in (
-        ("SELECT channel, rank, text, queued_ms FROM alert ORDER BY id", _ADD_ALERT),
-        ("SELECT channel, news, once, came_ms, left_ms FROM held_back ORDER BY id", _ADD_HELD_BACK),
-        ("SELECT * FROM kept", _ADD_KEPT),
-        ("SELECT * FROM told", _ADD_TOLD),
-    ):
+    for read, _types, add in _ALL:
         file.executemany(add, source.execute(read).fetchall())
+
+
+def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
+    """Of a damaged file: the newest rows, up to the first that cannot be read."""
+    db.text_factory = lambda data: data.decode(errors="replace")
+    rows: list[tuple[Any, ...]] = []
+    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+        for row in db.execute(f"{read} DESC"):
+            if tuple(map(type, row)) == types:
+                rows.append(row)  # noqa: PERF401 — what was read before an error is kept
+    return rows[::-1]
+
+
+def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int) -> Waiting:
+    """A rank that nobody wrote is no reason to tell nobody."""
+    return Waiting(number, channel, Rank(rank) if rank in list(Rank) else Rank.SOON, text, queued_ms)
 
 
 def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept], held_back: Sequence[HeldBack]) -> int:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from agent.adapters.sqlite_faults import is_damage
+from agent.adapters.sqlite_faults import Nonsense, is_damage
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
@@ -33,6 +33,8 @@ __all__ = ["SqliteIndex"]
 _VERSION: Final = 4
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
+_TYPES: Final = [int, str, str, str, int, int, int, str, *[int] * 10]
+_QUALITIES: Final = frozenset(each.value for each in ClockQuality)
 
 _SCHEMA: Final = """
 CREATE TABLE segment (
@@ -79,6 +81,8 @@ class SqliteIndex:
     def tip(self) -> Tip:
         with self._using() as connection:
             row = connection.execute("SELECT tip_offset, tip_sequence, tip_previous FROM state").fetchone()
+            if [type(each) for each in row] != [int, int, str]:
+                raise Nonsense("a tip that nobody wrote")
         return Tip(*row)
 
     def clear(self) -> None:
@@ -183,7 +187,7 @@ class SqliteIndex:
                 if self._connection is None:
                     self._connection = self._open()
                 yield self._connection
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 if is_damage(error):
                     self._ruined = str(error)
                     with suppress(OSError):
@@ -255,6 +259,8 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
+    if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES:
+        raise Nonsense("a row that nobody wrote")
     *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(

@@ -9,16 +9,28 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-__all__ = ["is_damage"]
+__all__ = ["Nonsense", "is_damage"]
 
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+    | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
 )
-"""With places of the medium that cannot be read any more."""
+"""With places of the medium that cannot be read any more; with a schema that no longer knows our words, and rows that
+break it: no statement of ours fails like that in a sound file."""
 _PRIMARY: Final = 0xFF
+_NO_TEXT: Final = "Could not decode to UTF-8"
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+class Nonsense(sqlite3.DatabaseError):
+    """What was read from a row never was written there: SQLite keeps no checksum of what it stores."""
+
+
+def is_damage(error: Exception) -> bool:
     """Whether the file itself is at fault."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)  # only on errors that come from SQLite
-    return code is not None and (code in _DAMAGE or code & _PRIMARY in _DAMAGE)
+    # The second is how Python fails to say what SQLite quotes from a schema that is spoilt.
+    if isinstance(error, Nonsense | UnicodeDecodeError):
+        return True
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # Python's own
+        return isinstance(error, sqlite3.OperationalError) and str(error).startswith(_NO_TEXT)
+    return code in _DAMAGE or code & _PRIMARY in _DAMAGE

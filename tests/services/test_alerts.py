@@ -569,6 +569,48 @@ def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_tha
         assert alerts.status()["channels"]["Ann"]["waiting"] == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "spoilt"),
+    [(b"12:00  The", b"12:00\xff The"), (b"queued_ms INTEGER", b"qxeued_ms INTEGER"), (b"alert (id", b"\xfflert (id")],
+)
+def test_one_byte_of_a_queue_that_is_another_costs_nothing_that_comes(
+    house: House, written: bytes, spoilt: bytes
+) -> None:
+    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    with house.running(delivers=False) as alerts:
+        alerts.notify("camera", "")
+    with closing(sqlite3.connect(house.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before, found, behind = house.path.read_bytes().rpartition(written)
+    assert found
+    house.path.write_bytes(before + spoilt + behind)
+    with house.running() as alerts:
+        alerts.notify("button", "", "a1")
+        house.phone.wait_for(lambda: PRESSED in house.phone.messages)
+    assert house.path.with_name("alerts.sqlite.damaged").exists()
+
+
+def test_a_rank_that_nobody_wrote_keeps_nobody_from_being_told(tmp_path: Path) -> None:
+    with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], ())
+        queue._db.execute("UPDATE alert SET rank = 99")
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["before"]
+
+
+def test_what_can_be_read_of_a_damaged_queue_is_still_told(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.sqlite"
+    request, kept = HeldBack(0, "Ann", "clip", "r1", 1, 5), Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "spoilt", 1)], [kept], "r1", [request])
+        queue._db.execute("UPDATE alert SET text = CAST(x'ff' AS TEXT), queued_ms = 'never'")
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 2)], ())
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
+        assert [replace(each, id=0) for each in queue.held_back()] == [request]
+        assert queue.kept("Ann", "quiet") == (kept,)
+        assert not queue.add((), (), "r1")
+    assert path.with_name("alerts.sqlite.damaged").exists()
+
+
 @pytest.mark.parametrize("refusal", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
 def test_a_disk_that_takes_nothing_does_not_keep_its_owner_from_hearing_of_it(house: House, refusal: str) -> None:
     """A card that has become read-only, or is full: the first thing its owner has to know."""
@@ -697,8 +739,8 @@ def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_ne
         queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "b", 1, 5)])
         queue.remove([each.id for each in delivered])
         queue.let_go(held_back, (), ())
-        assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
-        assert [each.once for each in queue.held_back()] == ["b"]
+        assert "a press" in [each.text for each in queue.waiting("Ann", 9)]
+        assert "b" in [each.once for each in queue.held_back()]
     assert path.with_name("alerts.sqlite.damaged").exists()
 
 

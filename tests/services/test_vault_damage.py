@@ -241,10 +241,41 @@ def test_an_index_that_is_ruined_in_the_middle_costs_no_footage_and_no_recording
     ids = [tested.record() for _ in range(40)]
     tested.close()
     ruin(tmp_path / "index.sqlite", place)
-    later = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "index.sqlite"), root=tmp_path / "vault", seed=1)
+    loses_nothing(tmp_path, ids)
+
+
+@pytest.mark.parametrize(
+    ("written", "spoilt"),
+    [
+        (b"synced", b"symced"),
+        (b"synced", b"\xffynced"),
+        (b"sound_bytes INTEGER", b"sound_bxtes INTEGER"),
+        (b"CREATE TABLE state", b"CREATE \xffABLE state"),
+    ],
+)
+def test_one_byte_of_an_index_that_is_another_costs_no_footage_and_no_recording(
+    tested: TestVault, tmp_path: Path, written: bytes, spoilt: bytes
+) -> None:
+    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    ids = [tested.record() for _ in range(40)]
+    tested.close()
+    index = tmp_path / "index.sqlite"
+    with closing(sqlite3.connect(index)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before, found, behind = index.read_bytes().rpartition(written)
+    assert found
+    index.write_bytes(before + spoilt + behind)
+    loses_nothing(tmp_path, ids)
+
+
+def loses_nothing(root: Path, ids: list[str]) -> None:
+    """With the index at `root`, of a vault that holds these."""
+    later = make_vault(RealDisk(), index=SqliteIndex(root / "index.sqlite"), root=root / "vault", seed=1)
     with suppress(StorageError):  # damage that only shows when a row is added fails once, and its writer tries again
         later.record()
-    ids.append(later.record())
+    with suppress(StorageError):  # and what only shows when all is read, too
+        list(later.vault.entries())
+    ids = [*ids, later.record()]
     entries = [entry.id for entry in later.vault.entries()]
     assert [name for name in entries if name in ids] == ids
     assert later.vault.totals().segments == len(entries) == len(later.vault.overlapping(0, 2**60))
