@@ -80,7 +80,7 @@ class Approvals:
             stored = self._approvable(approval, approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
             raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
-        released = self._released(approval, headers, stored)
+        released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
             return self._share(_Yes(approval, said, approval), released, enrolment)
         with self._acting.once(approval, enrolment):
@@ -103,7 +103,7 @@ class Approvals:
             raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
         with self._requests.deciding():
             stored = self._approvable(first.statement, seconding)
-        released = self._released(first.statement, headers, stored)
+        released = self._released(first.statement, headers, stored, enrolment)
         # Where one is enough by now, the second yes lets the first count and is no part of the proof.
         second = said if enrolment.approvals_needed > 1 else None
         return self._share(_Yes(first.statement, first, seconding, second), released, enrolment)
@@ -156,12 +156,14 @@ class Approvals:
         )
         return verdict
 
-    def _released(self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest) -> tuple[Released, ...]:
+    def _released(
+        self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest, enrolment: Enrolment
+    ) -> tuple[Released, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         if approval.clips is not None:
             wanted |= set(stored.segments)
-        return release(approval, by_hash, stored, self._records(wanted), approval.device)
+        return release(approval, by_hash, stored, self._records(wanted), enrolment.device)
 
     def _told(self, approval: Approval, stored: MatchedRequest) -> tuple[ClipRecords, ...]:
         if not approval.clips:
