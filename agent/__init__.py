@@ -33,7 +33,8 @@ yes is checked key by key, and `core/vault/FORMAT.md`, which argues why a power 
 `tests/scenarios/test_from_the_doorbell_to_an_opened_disclosure.py` plays it all for real.
 
 `core` and `wire` decide and touch nothing; `services` run them; `adapters` are the world; `roles` put it together.
-An import goes downwards only, and `setup.cfg` says which way down is.
+`owner` and `requester` are the two other ends, `web` is the owner's in a browser, `cli` is what one types.  An import
+goes downwards only, and `setup.cfg` says which way down is.
 """
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ Rungs are climbed one at a time, at most every `CLIMB_NS`, for a board takes tha
 time after `REST_NS` below the rung's own temperature less `MARGIN_C`.  A supply that is too weak, or a firmware that
 throttles already, counts as rung 3 at once: waiting would cost frames that nobody counts.
 
-Pure: the time is an argument.  Source of the limit: FIELD, "Zero 2 W throttles at 80 °C after 15 minutes".
+Pure: the time is an argument.  A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
 """
 
 from __future__ import annotations

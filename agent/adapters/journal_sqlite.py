@@ -1,7 +1,7 @@
 """The custodian's durable truth in one SQLite file: requests, ledger, outbox, trust, opt-outs, counters.
 
 Unlike the vault's index this is no cache: it cannot be rebuilt, so every transaction is flushed before it returns
-(`synchronous=FULL`; MEASURED in a pilot: FULL kept every acknowledged commit over 80 of 80 power cuts, NORMAL did not).
+(`synchronous=FULL`; in a pilot FULL kept every acknowledged commit over 80 of 80 power cuts, NORMAL did not).
 A consent step writes its ledger entry, its new state and its outbox object in *one* transaction.
 
 What requesters wrote comes here sealed to the owners.  What the device needs besides goes when a request has ended,

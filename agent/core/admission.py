@@ -12,7 +12,7 @@ What fails is `Blocked`.  Because its sender is known, it is listed for the owne
 sequence number, so the same bytes, which a broker may hand over for weeks, do not become a request when the day's rate
 or the window allows it.  There is no emergency bypass and no standing approval.
 
-Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7.
+Source: PROTOCOL.md, "Footage request"; SECURITY.md, promise 4.
 """
 
 from __future__ import annotations

@@ -13,15 +13,16 @@ Four things make it the owner's table and not ours:
    owner's approval key that carries, segment by segment, the new headers their client wrapped
    (`agent.core.disclosure`).  The device holds no key that opens footage, so it could not say yes by itself.  Where
    the owners have agreed that it takes two, one yes is `Cause.HALF` and waits; the other owner's lets it count.
-2. **Every other end is silence.**  No act but one sends, and only `APPROVED` leads to it.  Seen from the network,
-   `NO_MATCH`, `DENIED`, `OPTED_OUT` and a request that ran out undecided are one and the same thing: nothing.  (Who was
-   approved hears that an answer waits: how many parts, no byte of them.  If it is then revoked, they hear no more.)
+2. **Every other end is silence.**  One act alone lets anything leave, `Act.OFFER_OUTBOX`, and `APPROVED` alone has it.
+   Seen from the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and a request that ran out undecided are one and the same
+   thing: nothing.  (Whoever was approved hears that an answer waits: how many parts, no byte of them.  If it is then
+   revoked, they hear no more.)
 3. **The ledger comes first.**  Ledger entry, new state and acts are committed in one transaction; acts are carried out
    only afterwards and carry their request's id, so doing one twice is harmless.
 4. **A yes can be taken back** until the first byte leaves (`APPROVED` → `REVOKED`), and stopped after that
    (`SENDING` → `STOPPED`: no new segment starts).  What has left cannot be called back, and we do not pretend it can.
-   The same happens by itself when whoever asked is no longer trusted (`Cause.BARRED`): a yes was said to a requester
-   the owner trusts, and does not outlive that trust.
+   The same happens by itself when whoever asked is no longer trusted (`Cause.BARRED`) and when an owner whose yes it
+   was has left (`Cause.REVOKED`): a yes outlives neither the trust it was said in nor the say of whoever said it.
 
 Holding footage against eviction is no act: a request's state says whether its matched segments are held
 (`State.holds_footage`), so a hold can neither be forgotten nor left behind.
@@ -29,7 +30,7 @@ Holding footage against eviction is no act: a request's state says whether its m
 What an owner tells unasked (`services.tips`) steps the same table from `APPROVED` on: nobody asked, so there is nothing
 before it.
 
-Source: ARCHITECTURE, invariants 4, 7, 8, 10 and 11; the picture in `docs/consent.md` is drawn from this table.
+Source: SECURITY.md, promises 2 to 5; the picture in `docs/consent.md` is drawn from this table.
 """
 
 from __future__ import annotations
@@ -91,11 +92,13 @@ class Cause(enum.Enum):
     EXPIRED = "its time is over"
     WITHDRAWN = "the requester withdraws"
     REVOKED = "the owner takes the approval back"
+    """Or is none any more.  The ledger's reason says so."""
     FIRST_BYTE = "the first byte is about to leave"
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
     BARRED = "it may not be asked"
-    """Whoever asked is not trusted (any more).  The ledger's reason says what it was."""
+    """Whoever asked is not trusted (any more), or asked over a limit of time while nobody knew the time.  The ledger's
+    reason says which."""
 
 
 class Act(enum.Enum):

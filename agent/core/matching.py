@@ -5,7 +5,7 @@
 - `certain` when every matching segment's wall clock was vouched for; else `possible`, and the owner is told so, because
   a Pi without a battery may have had any date.  Windows are widened by nothing: a doubtful clock is said, not guessed.
 
-Source: PROTOCOL.md, "Matching, prompt, approval"; ARCHITECTURE, invariants 6 and 8.
+Source: SECURITY.md, promises 3 and 6.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ An hour of pictures forgets everything.  The number of exits outlives the proces
 A camera is unwell when it gives no frame, or frames but no packet, or the same frame over and over: silent stalls
 come after 11 to 20 hours in the field, and each of the three has been seen.  A black picture may repeat itself.
 
-Pure: times are arguments.  Source: FIELD.md, "Silent stalls are real".
+Pure: times are arguments.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A sequence number works as a window (RFC 4303, section 3.4.3): a broker hands ov
 number may come late, but never twice and never from far behind.  Whether a message may become a request at all is
 `core.admission`'s to say.
 
-Source: PROTOCOL.md, "Footage request"; ARCHITECTURE, invariant 7; docs/decisions/0014.
+Source: PROTOCOL.md, "Footage request"; SECURITY.md, promise 4; docs/decisions/0014.
 """
 
 from __future__ import annotations

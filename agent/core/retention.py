@@ -9,7 +9,7 @@
 - Age counts only between two dates that somebody vouched for.  A segment without a date goes when one that came after
   it is too old: then it is too.
 
-Source: ARCHITECTURE, invariant 3; FORMAT.md, "Evict".
+Source: FORMAT.md, invariant 3 and "Evict".
 """
 
 from __future__ import annotations

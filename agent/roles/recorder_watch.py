@@ -2,7 +2,7 @@
 
 A recorder that waits for its owner, for the privacy switch or for a camera that comes back owes nothing but its turn.
 One that opens or closes a camera owes the end of it: only a new process is free of a driver that hangs there.
-Source: sd_notify(3), WATCHDOG=1; FIELD: silent stalls after hours.
+Source: sd_notify(3), WATCHDOG=1; what a camera that fell silent looks like: `core.recovery`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What is kept of them in the words of their senders is sealed to the owners before it is kept (docs/decisions/0014).
 
 No match, denied, opted out, expired, malformed, untrusted, over a limit: nothing here sends, raises, or takes a visible
-time over anything.  What does not belong is counted (ARCHITECTURE, invariants 7 and 8).
+time over anything.  What does not belong is counted (SECURITY.md, promises 3 and 4).
 """
 
 from __future__ import annotations

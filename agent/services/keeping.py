@@ -7,7 +7,7 @@
   Whoever writes the vault asks for the list, puts the tombstone down and unlinks.
 - Nothing here is reached but through a statement that an owner signed.
 
-Source: ARCHITECTURE, invariants 3, 9 and 10; FORMAT.md, "Hold" and "Evict".
+Source: SECURITY.md, promise 7; FORMAT.md, invariant 3, "Hold" and "Evict".
 """
 
 from __future__ import annotations

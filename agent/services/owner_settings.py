@@ -3,7 +3,7 @@
 A statement names the one it follows, so that two owners do not undo each other unseen.  It is in the ledger before it
 has any effect, and it may only say what the file leaves to owners and within the file's bounds.
 
-Source: ARCHITECTURE, invariants 9 and 10; docs/decisions/0011.
+Source: SECURITY.md, promise 7; docs/decisions/0011.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ decision come late and still begin in the past.  Beside them, and waited for by 
 of events (`services.second_opinion`).  What the camera delivers is described in `services.intake`.
 
 A storage fault ends the segment it met and nothing else: the next segment tries again, and until one is acknowledged
-the state says so (ARCHITECTURE, invariant 12).
+the state says so (FORMAT.md, invariant 9).
 
 A live camera is watched for as long as it runs: no frame, no packet, or the same frame over and over ends its pipeline,
 and `core.recovery` says how far to go then.  The privacy switch closes the camera, whatever else is going on.

@@ -6,7 +6,7 @@ Meanwhile memory is bounded: the oldest pictures go first, and the span they cov
 
 What the failed attempt left on the disk is found and recorded as a cut segment by the vault itself.
 
-Source: FORMAT.md, "Faults"; ARCHITECTURE, invariant 12.
+Source: FORMAT.md, "Faults" and invariant 9.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A `World` is a real custodian (inbox, statements, requests, ledger, journal on SQLite) whose whole state can be taken
 and put back.  An `Exploration` tries every action in every state that can be reached, and every power cut within it,
-and checks the promises of ARCHITECTURE.md (its numbers in brackets) after each step.
+and checks after each step what SECURITY.md and `docs/consent.md` promise of requests, approvals, outbox and ledger.
 
 What stands for the rest of the world is small: two requesters with a request each, one approval, denial and revocation
 for each of them, and an uplink that sends one part at a time and may be behind the times: it asks nobody before a part
@@ -256,7 +256,7 @@ class World:
             return None
         digest = hashlib.sha256(data).hexdigest()
         if digest in self.obeyed:
-            raise Broken("[7] a statement acted twice")
+            raise Broken("a statement acted twice")
         self.obeyed.add(digest)
         return verdict
 
@@ -308,7 +308,7 @@ class World:
             raise Broken(f"[4, 11] part {part} left while the request is {stored and stored.state.value}")
         digest = hashlib.sha256(data).hexdigest()
         if self.published.setdefault((named, part), digest) != digest:
-            raise Broken("[11] a retry sent other bytes")
+            raise Broken("a retry sent other bytes")
         if part:
             self._check_part(number, data)
 
@@ -319,9 +319,9 @@ class World:
         ours = {headers[0]: segment for (_, headers), segment in approvals}
         header = next((header for header in ours if data.startswith(header)), None)
         if header is None:
-            raise Broken("[5] a header left that no owner's client made")
+            raise Broken("a header left that no owner's client made")
         if not self.papers[ours[header]].file.endswith(data[len(header) :]):
-            raise Broken("[6] other footage left than was approved")
+            raise Broken("other footage left than was approved")
 
     def _receipt(
         self, number: int, *, by: Any = None, refused: bool = False, manifest: str | None = None, **changes: Any
@@ -358,7 +358,7 @@ class World:
             self.vault.evict(gone)
             waiting = [self.journal.request(stored.id) for stored in self.journal.requests(*WAITING)]
             if any(gone in stored.segments for stored in waiting if stored):
-                raise Broken("[3] a segment was evicted that waits for its owner")
+                raise Broken("a segment was evicted that waits for its owner")
 
     def restart(self) -> None:
         """A new process finds what the old one left."""
@@ -443,12 +443,12 @@ class World:
         rows = {record.disclosure: record for record in self.journal.outbox()}
         named = Counter(record.request for record in rows.values())
         if named and max(named.values()) > 1:
-            raise Broken("[11] one approval made two outbox objects")
+            raise Broken("one approval made two outbox objects")
         approved = {stored.disclosure for stored in self.journal.requests(*OPEN)}
         if rows.keys() != approved:
-            raise Broken("[4] the outbox names what no approval does, or misses what one names")
+            raise Broken("the outbox names what no approval does, or misses what one names")
         if self.outbox.objects.keys() != approved:
-            raise Broken("[4] bytes lie in the outbox that no approval names, or are missing")
+            raise Broken("bytes lie in the outbox that no approval names, or are missing")
         self._check_time()
         self._check_two()
 
@@ -460,7 +460,7 @@ class World:
         if self.owners == 2 and self.journal.requests(*OPEN):
             used = {nonce for (nonce,) in self.journal._rows("SELECT nonce FROM nonce")}
             if not used & {self._secondings[0].nonce, "f" * 32}:
-                raise Broken("[4] one owner's yes was enough, and it takes two")
+                raise Broken("one owner's yes was enough, and it takes two")
 
     def _check_time(self) -> None:
         open_now = {stored.state for stored in self.journal.requests(*WAITING, *OPEN)}
@@ -476,14 +476,14 @@ class World:
         new = self.journal.leaves(before.leaves)
         frontier = Frontier.load(self.journal.get("ledger.frontier") or b"")
         if frontier.size != before.leaves + len(new):
-            raise Broken("[10] the ledger's head is not the head of its entries")
+            raise Broken("the ledger's head is not the head of its entries")
         self.news = [strictjson.decode(leaf, dict) for leaf in new]  # type: ignore[type-var]
         if new and leaf_hash(new[-1]) not in frontier.roots and frontier.size & 1:
-            raise Broken("[10] the ledger's newest entry is not under its head")
+            raise Broken("the ledger's newest entry is not under its head")
 
     def _check_requests(self, before: Snapshot) -> None:
         if {stored.id for stored in self.journal.requests()} - set(self._ids()):
-            raise Broken("[7] a request over the limit was let in")
+            raise Broken("a request over the limit was let in")
         recorded: dict[str, list[str]] = {}
         for entry in self.news:
             recorded.setdefault(entry.get("request", ""), []).append(entry["kind"])
@@ -494,14 +494,14 @@ class World:
             if state is was is State.HALF and entries == ["first-approval"]:
                 continue  # another approval has taken the place of the one that waits
             if (entries[-1:] or None) != (None if state is was else [LEDGERED.get(state)]):
-                raise Broken(f"[10] {was} became {state}, and the ledger says {entries}")
+                raise Broken(f"{was} became {state}, and the ledger says {entries}")
             if state is was:
                 continue
             if was in ENDS or stored is None:
                 raise Broken(f"a request came back from {was}")
             window = tuple(s for s in self.sets[number] if s in self.vault.kept)
             if was is None and stored.segments != (() if stored.state.ended else window):
-                raise Broken("[6] the match set is not what lies in the window")
+                raise Broken("the match set is not what lies in the window")
 
 
 @dataclass
@@ -554,7 +554,7 @@ class Exploration:
         if journal._db.total_changes - rows <= 1 and world.pulse() == pulse:
             return
         if name.endswith("!"):
-            raise Broken("[7] it changed something")
+            raise Broken("it changed something")
         commits = journal.commits
         self._arrived(at, (*way, name))
         if self._cuts and name != "restart":

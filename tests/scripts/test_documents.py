@@ -158,6 +158,26 @@ def test_every_file_module_test_and_key_it_names_is_there(path: Path) -> None:
     assert [span for span in spans(path.read_text("utf-8")) if absent(span, path.parent)] == []
 
 
+def unknown_sources(text: str) -> list[str]:
+    """Documents that are not here and that `text` refers to: by a name in capitals, or by a decision's number."""
+    written = {path.name for path in documents()}
+    told = [name for name in re.findall(r"\b[A-Z]{4,}\.md\b", text) if name not in written]
+    told += re.findall(r"\b[A-Z]{4,}(?=, invariants? \d)", text)
+    numbers = re.findall(r"\bdocs/decisions/(\d{4})\b", text)
+    return told + [number for number in numbers if not any(name.startswith(number) for name in written)]
+
+
+def test_our_sources_refer_to_no_document_that_is_not_here() -> None:
+    others = {path: text for path, text in sources().items() if ROOT / path != Path(__file__)}
+    assert {path: told for path, text in others.items() if (told := unknown_sources(text))} == {}
+
+
+def test_the_check_knows_the_documents() -> None:
+    assert unknown_sources("Source: FORMAT.md, invariant 9; docs/decisions/0014; SECURITY.md, promise 4.") == []
+    elsewhere = "Source: BLUEPRINT, invariant 1; ELSEWHERE.md; docs/decisions/9999."
+    assert unknown_sources(elsewhere) == ["ELSEWHERE.md", "BLUEPRINT", "9999"]
+
+
 @pytest.mark.parametrize(
     ("span", "wrong"),
     [

@@ -23,7 +23,7 @@ Rules:
     faults     what picamera2 raises, and what it means
 
 picamera2 is Debian's (`python3-picamera2`) and belongs to the system's Python, so it is imported when a camera is
-opened.  Sources: the Picamera2 manual; picamera2's own code where that is silent; FIELD.md.
+opened.  Sources: the Picamera2 manual; picamera2's own code where that is silent.
 """
 
 from agent.adapters.camera_picamera2.camera import PiCamera

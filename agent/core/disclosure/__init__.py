@@ -7,18 +7,18 @@ On the device, `release` holds an owner-signed approval against everything it mu
 - it names this device, this request by the hash of its signed bytes, and this request's reply key;
 - every item lies in the match set that was frozen when the request matched, and overlaps the requested window;
 - every item names the payload bytes that the manifest says were sealed at capture;
-- what it says of the rest of the window, if anything, is what the manifest says (`absences`), and so is what it says of
-  footage that is not shown (`clips_told`);
-- every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else.
+- every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else;
+- of footage that is not shown it says no more than `clips_told` does.  (What it says of the rest of the window is
+  `absences`, word for word; `services.approvals` compares, because that takes the vault.)
 
 The device cannot look into the header: it holds no key that opens anything.  That the header really is for this
 requester is the owner's client's doing.  That *nothing else* leaves is this module's.
 
 At the requester's, `read_manifest` and `check_part` go the same way backwards, offline and without trusting us: the
-device signed the manifest and every capture record in it, an owner that the device names signed the approval (and a
-second one, where they agreed that it takes two), a ledger that the device signed holds it, the approval names
-exactly the received headers and payloads, and the payloads are the ones signed at capture.  `agree`
-ties the opened media to the record.  A disclosure verifies as a whole or raises; there is no "mostly".
+device signed the manifest and every capture record in it; an owner that the device names signed the approval, and a
+second one where it takes two; a ledger that the device signed holds it; the approval names exactly the received headers
+and payloads; and the payloads are the ones signed at capture.  `agree` ties the opened media to the record.  A
+disclosure verifies as a whole or raises; there is no "mostly".
 
 Of a clip that the owner lets be known to exist, the records of what is not shown travel as hashes (`records_told`), so
 a part of it can be shown in its place.  A tip, which nobody asked for, goes the same way with less to prove:
@@ -27,7 +27,7 @@ a part of it can be shown in its place.  A tip, which nobody asked for, goes the
     part 0      age file sealed to the reply key: the signed `DisclosureManifest`
     part n ≥ 1  new header (by the owner's client) ++ stored payload (by the device, at capture): one age file
 
-Source: PROTOCOL.md, "Disclosure"; ARCHITECTURE, invariants 4, 5 and 6.
+Source: PROTOCOL.md, "Disclosure"; SECURITY.md, promises 1 and 2.
 """
 
 from __future__ import annotations

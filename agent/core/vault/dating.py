@@ -6,7 +6,7 @@
 
 So a time server that lies by ten years ages nothing, and makes no match certain that was not.
 
-Source: ARCHITECTURE, "Time"; FORMAT.md, invariant 8.
+Source: FORMAT.md, invariant 8.
 """
 
 from __future__ import annotations
