@@ -15,20 +15,31 @@ from zeroconf import InterfaceChoice, ServiceInfo, Zeroconf
 
 from agent.web.authority import is_local
 
-__all__ = ["Announcement", "own_addresses"]
+__all__ = ["Announcement", "Network", "network", "own_addresses"]
 
 _SERVICE: Final = "_https._tcp.local."
 
 
-def own_addresses() -> tuple[str, ...]:
-    """This machine's addresses on local networks, loopback included; without link-local IPv6, which needs a scope."""
+Network = frozenset[tuple[int | None, str]]
+
+
+def network() -> Network:
+    """The number of an interface and an address of it, for each of this machine's on local networks.
+
+    Loopback included; without link-local IPv6, which needs a scope.
+    """
     found = set()
     for adapter in ifaddr.get_adapters():
         for each in adapter.ips:
             address = ipaddress.ip_address(each.ip if isinstance(each.ip, str) else each.ip[0])
             if is_local(address) and not (address.version == 6 and address.is_link_local):
-                found.add(str(address))
-    return tuple(sorted(found))
+                found.add((adapter.index, str(address)))
+    return frozenset(found)
+
+
+def own_addresses(found: Network) -> tuple[str, ...]:
+    """This machine's addresses there."""
+    return tuple(sorted({address for _interface, address in found}))
 
 
 class Announcement:

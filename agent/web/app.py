@@ -41,8 +41,8 @@ class Application:
     pages: Pages
 
 
-def build(application: Application, hosts: frozenset[str]) -> ASGIApp:
-    """The whole page.  Raises `InternalError` when a route has no mark."""
+def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
+    """The whole page, under the names of `hosts`.  Raises `InternalError` when a route has no mark."""
     marked = require_marks(routes(application))
     return Guard(Router(routes=list(marked), redirect_slashes=False), hosts)
 

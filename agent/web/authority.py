@@ -3,8 +3,8 @@
 - Name constraints (critical): one DNS name, and private, link-local and loopback addresses.  Whoever installs this
   authority on a phone trusts it for nothing on the internet, even if the doorbell is stolen with the key in it.
 - The authority signs end entities only (path length 0), for servers only, for at most 397 days at a time.
-- The leaf is made anew at start when a name changed or a month is left; the authority, and so what phones have
-  installed, stays the same for ten years.
+- The leaf is made anew when it lacks a name or a month is left; the authority, and so what phones have installed, stays
+  the same for ten years.
 - Keys are ECDSA P-256, which every phone takes; 0600.
 
 Source: RFC 5280 §4.2.1.10 (name constraints); Apple, "Requirements for trusted certificates".
@@ -70,23 +70,39 @@ class PageCertificates:
         Raises `ConfigurationError` for an address the authority may not vouch for, `StorageError` for the disk.
         """
         self._folder = folder
-        parsed = tuple(_address(text) for text in addresses)
+        self._name = name
+        self._context: ssl.SSLContext | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             authority = _read(folder / "authority.pem")
             if authority is None or not _names(authority, name):
                 authority = _authority(name, now)
                 _write(folder / "authority.pem", authority)
-            leaf = _read(folder / "page.pem")
-            if leaf is None or _is_stale(leaf, authority, name, parsed, now):
-                leaf = _leaf(authority, name, parsed, now)
-                _write(folder / "page.pem", leaf, authority.certificate)
+            self._authority, self._leaf = authority, _read(folder / "page.pem")
         except OSError as error:
-            raise StorageError(
-                f"The page's certificates in {folder} cannot be kept: {error.strerror or error}.",
-                remedy="Check device.state_dir.",
-            ) from error
+            raise self._unkept(error) from error
         self.authority_der = authority.certificate.public_bytes(serialization.Encoding.DER)
+        self.certify(addresses, now)
+
+    def certify(self, addresses: tuple[str, ...], now: datetime.datetime) -> None:
+        """See to it that the leaf names these, and lasts: connections from now on have it.  Raises as above."""
+        parsed = tuple(_address(text) for text in addresses)
+        if self._leaf is not None and not _is_stale(self._leaf, self._authority, self._name, parsed, now):
+            return
+        leaf = _leaf(self._authority, self._name, parsed, now)
+        try:
+            _write(self._folder / "page.pem", leaf, self._authority.certificate)
+        except OSError as error:
+            raise self._unkept(error) from error
+        self._leaf = leaf
+        if self._context is not None:
+            self._context.load_cert_chain(self._folder / "page.pem")
+
+    def _unkept(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"The page's certificates in {self._folder} cannot be kept: {error.strerror or error}.",
+            remedy="Check device.state_dir.",
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +115,7 @@ class PageCertificates:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self._folder / "page.pem")
         context.set_alpn_protocols(["http/1.1"])
+        self._context = context
         return context
 
 
@@ -183,7 +200,7 @@ def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address
     except Exception as error:  # noqa: BLE001 — the library raises InvalidSignature of its own
         return type(error).__name__ == "InvalidSignature"
     left = leaf.certificate.not_valid_after_utc - now
-    return set(named) != wanted or left < datetime.timedelta(days=RENEW_DAYS)
+    return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)
 
 
 def _read(path: Path) -> _Pair | None:

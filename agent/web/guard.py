@@ -11,7 +11,7 @@ Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -54,9 +54,9 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 class Guard:
-    """`hosts`: the values of `Host` that are ours, lower case, with port."""
+    """`hosts`: the values of `Host` that are ours now, lower case, with port."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]]) -> None:
         self._app = app
         self._hosts = hosts
 
@@ -78,7 +78,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts():
             return 421, "This is not a name of this doorbell."
         if method not in ("GET", "HEAD", "POST"):
             return 405, "Only GET, HEAD and POST."

@@ -1,4 +1,8 @@
-"""Serves the page in a thread of the device: HTTPS on the local network, off unless the configuration has `[page]`."""
+"""Serves the page in a thread of the device: HTTPS on the local network, off unless the configuration has `[page]`.
+
+The network may come later than the page (a router takes minutes after a power cut), and give other addresses tomorrow.
+So it is looked at every few seconds: a new one is told the page's name, and its addresses are ours from then on.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,12 @@ import uvicorn
 
 from agent.config import Page
 from agent.core.timebase import NS_PER_S
-from agent.errors import ConfigurationError, NetworkError
+from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.ports import Clock, Entropy, ManifestLog
 from agent.services.control import Control
 from agent.services.enrolment import Enrolments
 from agent.services.timeline import Timeline
-from agent.web.announcing import Announcement, own_addresses
+from agent.web.announcing import Announcement, Network, network, own_addresses
 from agent.web.app import Application, build
 from agent.web.authority import PageCertificates
 from agent.web.operations import Operations
@@ -35,6 +39,7 @@ _START_S: Final = 20.0
 _STOP_S: Final = 3
 _MOST_CONNECTIONS: Final = 64
 _IDLE_S: Final = 30
+_LOOK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,10 @@ class PageServer:
         """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
         self._settings = settings
         self._name = f"{settings.name or _dns_name(doorbell)}.local"
-        addresses = settings.addresses or own_addresses()
-        now = datetime.datetime.fromtimestamp(parts.clock.now().utc_ns / NS_PER_S, datetime.UTC)
-        self.certificates = PageCertificates(folder, self._name, addresses, now)
+        self._clock = parts.clock
+        self._log = structlog.get_logger("page")
+        addresses = settings.addresses or own_addresses(network())
+        self.certificates = PageCertificates(folder, self._name, addresses, self._now())
         self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
         self._operations = Operations(
             parts.control,
@@ -71,10 +77,15 @@ class PageServer:
         pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
         self._application = Application(self._operations, self._visitors, pages)
         self._addresses = addresses
+        self._hosts: frozenset[str] = frozenset()
+        self._network: Network | None = None
+        """Where the name was announced."""
         self._control = parts.control
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._announcement: Announcement | None = None
+        self._looking: threading.Thread | None = None
+        self._leaving = threading.Event()
         self.port = settings.port
 
     @property
@@ -91,10 +102,9 @@ class PageServer:
         """Raises `NetworkError` when the port cannot be had."""
         listener = self._listen()
         self.port = listener.getsockname()[1]
-        names = (self._name, *map(_bracketed, self._addresses))
-        hosts = frozenset(_host(name, self.port) for name in names)
+        self._answer_to(self._addresses)
         config = uvicorn.Config(
-            build(self._application, hosts),
+            build(self._application, lambda: self._hosts),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -119,13 +129,17 @@ class PageServer:
             waited.wait(0.01)
         else:
             raise NetworkError("The page does not start.", remedy="Look at the log.")
-        if self._settings.mdns:
-            self._announcement = Announcement(self._name, self._addresses, self.port)
-            self._announcement.start()
-        structlog.get_logger("page").info("page_served", url=self.url)
+        self._leaving.clear()
+        self._looking = threading.Thread(target=self._keep_reachable, name="page network")
+        self._looking.start()
+        self._log.info("page_served", url=self.url)
 
     def stop(self) -> None:
         """Idempotent."""
+        self._leaving.set()
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.join()
         announcement, self._announcement = self._announcement, None
         if announcement is not None:
             announcement.stop()
@@ -151,6 +165,35 @@ class PageServer:
         if op == "page_code":
             result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
+
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
+
+    def _answer_to(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+        self._hosts = frozenset(_host(name, self.port) for name in (self._name, *map(_bracketed, addresses)))
+
+    def _keep_reachable(self) -> None:
+        while True:
+            try:
+                self._look()
+            except (OSError, StorageError) as error:
+                self._log.warning("page_not_reachable", reason=str(error))
+            if self._leaving.wait(_LOOK_S):
+                return
+
+    def _look(self) -> None:
+        """Be found where the network is now."""
+        found = network()
+        if found != self._network:
+            self._network = found
+            self._answer_to(self._settings.addresses or own_addresses(found))
+            if self._announcement is not None:
+                self._announcement.stop()
+            if self._settings.mdns:
+                self._announcement = Announcement(self._name, self._addresses, self.port)
+                self._announcement.start()
+        self.certificates.certify(self._addresses, self._now())
 
     def _listen(self) -> socket.socket:
         address = ipaddress.ip_address(self._settings.host)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
+import ssl
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,35 @@ def test_a_new_address_makes_a_new_leaf_and_a_new_name_a_new_authority(tmp_path:
     names = leaf_of(tmp_path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert ipaddress.ip_address("fd00::20") in names.get_values_for_type(x509.IPAddress)
     assert made(tmp_path, name="back-door.local").authority_der != first
+
+
+def test_a_new_address_is_certified_for_connections_that_come_now(tmp_path: Path) -> None:
+    page = made(tmp_path)
+    context, first = page.context(), leaf_of(tmp_path)
+    page.certify(("192.168.1.20",), NOW)
+    assert leaf_of(tmp_path) == first
+    page.certify(("192.168.77.2",), NOW)
+    assert leaf_of(tmp_path) != first
+    assert shown_by(context) == leaf_of(tmp_path)
+    page.certify((), NOW)
+    assert shown_by(context) == leaf_of(tmp_path), "an address that is gone is no reason to write"
+    page.certify((), NOW + datetime.timedelta(days=370))
+    assert shown_by(context).not_valid_after_utc > NOW + datetime.timedelta(days=700)
+
+
+def shown_by(server: ssl.SSLContext) -> x509.Certificate:
+    """What a phone is shown."""
+    phone = ssl.create_default_context()
+    phone.check_hostname, phone.verify_mode = False, ssl.CERT_NONE
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (phone.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True))
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    shown = ends[0].getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown)
 
 
 def test_an_address_of_the_internet_is_refused(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_an_unmarked_route_keeps_the_page_from_starting(door: Door) -> None:
 
     with pytest.raises(InternalError, match="/forgotten"):
         require_marks([*all_routes(door), Route("/forgotten", nothing)])
-    assert build(door.page._application, frozenset())
+    assert build(door.page._application, frozenset)
 
 
 def test_without_an_owner_only_a_paired_browser_may_claim_and_nobody_sees_more(tmp_path: Path) -> None:
