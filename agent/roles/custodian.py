@@ -166,11 +166,18 @@ class CustodianRole:
                 self.custodian.on_time()
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
-            now_ns = self._clock.now().boot_ns
             # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every
             # request and decision takes, is the progress.
             self._supervision.alive()
-            self._supervision.status(f"{self._vault.totals().segments} segments, {now_ns // NS_PER_S} s since boot")
+            self._supervision.status(self._says())
+
+    def _says(self) -> str:
+        try:
+            stored = f"{self._vault.totals().segments} segments"
+        except DoorwardError as error:
+            self._log.warning("vault_not_read", error=error.message)
+            stored = "the vault cannot be read"
+        return f"{stored}, {self._clock.now().boot_ns // NS_PER_S} s since boot"
 
 
 _SEE = "See: systemctl status doorward-{}"

@@ -26,7 +26,7 @@ from agent.core.handover import Addressing, BeginSending, Begun, Changed, Noted,
 from agent.core.home_news import HomeNews
 from agent.core.progress import Progress
 from agent.core.requests import OutboxRecord
-from agent.errors import DoorwardError, NetworkError
+from agent.errors import DoorwardError
 from agent.services.courier import Delivery
 from agent.services.home import HomeKeeper
 from agent.services.uplink import Uplink
@@ -189,7 +189,7 @@ class UplinkRole:
             status = asdict(self.uplink.status()) if self.uplink else _OFF
             try:
                 self._custodian.ask(Report(status), Noted, patience_s=0.0)
-            except NetworkError as error:
+            except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             now_ns = self._clock.now().boot_ns
             self._progress.mark("loop", (self.uplink.turned_ns if self.uplink else 0) or now_ns)
