@@ -1,7 +1,8 @@
 """A connection to the owner's own broker that only speaks: for Home Assistant, apart from the one for footage.
 
 Rules: MQTT 3.1.1 with whatever credentials that broker wants, TLS when an authority is given; a last will; nothing is
-subscribed to and what comes in all the same is dropped; nothing is queued while the broker is away.
+subscribed to and what comes in all the same is dropped; nothing is queued while the broker is away, and little while it
+is there and acknowledges nothing: what it has not taken when the connection ends is never told to the next.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ __all__ = ["MqttHomeBus"]
 _KEEPALIVE_S: Final = 30
 _PAUSES_S: Final = (1, 60)
 _SETTLE_S: Final = 5.0
+_MOST_UNSETTLED: Final = 20
+
+
+class _Client(CallingClient):
+    """Begins every connection with nothing to say; paho would tell a press of the button hours later."""
+
+    def _messages_reconnect_reset_out(self) -> None:
+        with self._out_message_mutex:
+            self._inflight_messages = 0
+            self._out_messages.clear()
 
 
 class MqttHomeBus:
@@ -34,12 +45,13 @@ class MqttHomeBus:
         self._log = structlog.get_logger("home")
         self._up = threading.Event()
         self._connections = 0
-        self._client = CallingClient(
+        self._client = _Client(
             CallbackAPIVersion.VERSION2, client_id=f"doorward-home-{address.device}", protocol=mqtt.MQTTv311
         )
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
         self._client.reconnect_delay_set(*_PAUSES_S)
+        self._client.max_queued_messages_set(_MOST_UNSETTLED)
         if address.user:
             self._client.username_pw_set(address.user, address.password or None)
         if address.ca:
