@@ -2,7 +2,7 @@
 import { RefusedError } from "./errors.js";
 import { call } from "./ui/client.js";
 import { h } from "./ui/dom.js";
-import { say } from "./ui/dialogs.js";
+import { dismissAll, say } from "./ui/dialogs.js";
 import { forgetPosters } from "./ui/posters.js";
 import { explain, t } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted.js";
@@ -32,6 +32,8 @@ const ROUTES = [
 const LOCK_AFTER_MS = 15 * 60_000;
 
 let leave = () => {};
+let turn = 0;
+let shownPath;
 let lastUse = Date.now();
 
 /** Shows another address of the page. */
@@ -40,22 +42,30 @@ export function go(path, { replace = false } = {}) {
   return show();
 }
 
+/** Whoever taps on before a page is there has left it: it changes nothing any more, and ends when it comes. */
 async function show() {
+  const mine = ++turn;
   leave();
   leave = () => {};
+  dismissAll();
+  shownPath = location.pathname;
   const main = document.querySelector("main");
   try {
     const standing = await whereWeStand();
+    if (mine !== turn) return;
     const [page, ...values] = standing ?? pageOf(location.pathname);
     document.body.dataset.bare = standing ? "true" : "false";
     const content = h("div.page");
     main.replaceChildren(content);
     markNavigation();
-    leave = (await page(content, ...values)) ?? (() => {});
+    const left = (await page(content, ...values)) ?? (() => {});
+    if (mine !== turn) return left();
+    leave = left;
     main.querySelector("h1")?.setAttribute("tabindex", "-1");
     const title = main.querySelector("h1")?.textContent;
     if (title) document.title = `${title} · Doorward`;
   } catch (error) {
+    if (mine !== turn) return;
     if (error instanceof RefusedError && error.status === 401) return location.assign("/pair");
     main.replaceChildren(trouble(error));
   }
@@ -129,7 +139,8 @@ function chooseLanguage(event) {
   location.reload();
 }
 
-addEventListener("popstate", show);
+// A jump within a page, to its content, is no way to another one.
+addEventListener("popstate", () => location.pathname !== shownPath && show());
 addEventListener("offline", () => say(t("error.lost")));
 document.addEventListener("click", followLinks);
 document.querySelector("#language")?.addEventListener("change", chooseLanguage);

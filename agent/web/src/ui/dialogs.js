@@ -2,24 +2,44 @@
 import { h } from "./dom.js";
 import { explain, t } from "./texts.js";
 
-/** Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed. */
+const open = new Map();
+
+/**
+ * Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed.  One that
+ * is busy cannot be dismissed: what is being done would be done all the same.
+ */
 export function dialog(title, content) {
   return new Promise((resolve) => {
     const id = `dialog-${crypto.randomUUID()}`;
     const shown = h("dialog.dialog", { "aria-labelledby": id });
     const close = (value) => {
+      open.delete(shown);
       shown.close();
       shown.remove();
       resolve(value);
     };
     shown.addEventListener("cancel", (event) => {
       event.preventDefault();
-      close(undefined);
+      if (!isBusy(shown)) close(undefined);
+    });
+    // Browsers heed a second Escape whatever the page says.
+    shown.addEventListener("close", () => {
+      if (!open.has(shown)) return;
+      if (isBusy(shown)) shown.showModal();
+      else close(undefined);
     });
     shown.append(h("h2", { id }, title), ...[content(close)].flat());
     document.body.append(shown);
+    open.set(shown, close);
     shown.showModal();
   });
+}
+
+const isBusy = (shown) => shown.getAttribute("aria-busy") === "true";
+
+/** Whoever leaves a page leaves what it asked, too; what is being done already comes to its end. */
+export function dismissAll() {
+  for (const [shown, close] of [...open]) if (!isBusy(shown)) close(undefined);
 }
 
 /**
@@ -31,19 +51,27 @@ export function withPassphrase(title, text, confirm, action) {
     const field = h("input", { type: "password", autocomplete: "current-password", required: true, id: "passphrase" });
     const problem = h("p.problem", { role: "alert" });
     const button = h("button.primary", { type: "submit" }, confirm);
+    const cancel = h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"));
+    const busy = (is) => {
+      form.closest("dialog")?.setAttribute("aria-busy", String(is));
+      cancel.disabled = is;
+    };
     const form = h(
       "form",
       {
         async onsubmit(event) {
           event.preventDefault();
-          if (!(await doing(button, problem, async () => close((await action(field.value)) ?? true)))) field.select();
+          busy(true);
+          if (await doing(button, problem, async () => close((await action(field.value)) ?? true))) return;
+          busy(false);
+          field.select();
         },
       },
       text && [text].flat().map((line) => (line instanceof Node ? line : h("p", line))),
       h("label", { for: "passphrase" }, t("passphrase")),
       field,
       problem,
-      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), button),
+      h("div.row.end", cancel, button),
     );
     return form;
   });

@@ -1,0 +1,123 @@
+"""Tapping on, going back and thinking better of it, in a real browser: with `make test-browser`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.home import Home
+from tests.browser.house import PASSPHRASE
+from tests.scenarios.street import until
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+
+SLOW = """
+const slow = async (op, how) => page.context().route(`**/api/${op}`, async (route) => {
+  await new Promise((done) => setTimeout(done, 1500));
+  await route[how]().catch(() => {});
+});
+"""
+
+
+def test_a_jump_to_the_content_leaves_the_page_as_it_is(home: Home) -> None:
+    people, request = home.people, home.asked("2026-70")
+    people.open_request("ana", request)
+    people.tick_first_clip("ana")
+    people.run(
+        "ana",
+        """await page.evaluate(() => document.querySelector("main > .page").id = "mine");
+           await page.locator("a.skip").focus();
+           await page.keyboard.press("Enter");
+           await page.waitForFunction(() => document.activeElement.id === "content");
+           await page.goBack();
+           await page.evaluate(() => new Promise((done) => setTimeout(done, 300)));""",
+    )
+    assert people.run("ana", 'return page.locator("#mine input:checked[type=checkbox]").count();') > 0
+
+
+def test_who_taps_on_before_a_page_is_there_sees_the_newest_and_nothing_of_the_other(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        SLOW
+        + """await slow("events", "abort");
+           const failed = page.context().waitForEvent("requestfailed");
+           await page.locator("nav a[href='/timeline']").click();
+           await page.getByRole("heading", {name: "Timeline", level: 1}).waitFor();
+           await page.locator("nav a[href='/requests']").click();
+           await page.getByRole("heading", {name: "Requests", level: 1}).waitFor();
+           await failed;
+           await page.evaluate(() => new Promise((done) => setTimeout(done, 300)));
+           await page.context().unroute("**/api/events");""",
+    )
+    assert people.run("ana", 'return page.locator("h1").allTextContents();') == ["Requests"]
+
+
+def test_a_page_that_came_too_late_asks_for_nothing_more(home: Home) -> None:
+    people, request = home.people, home.asked("2026-71")
+    people.open_request("ana", request)
+    people.run("ana", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
+    people.sign("ana", "Sign my no")
+    asked = people.run(
+        "ana",
+        SLOW
+        + """await slow("status", "continue");
+           await page.locator(`a[href="/requests/${args.request}"]`).click();
+           await page.getByRole("heading", {name: "The rijnstad-police", level: 1}).waitFor();
+           const held = page.context().waitForEvent("requestfinished", (each) => each.url().endsWith("/status"));
+           await page.locator("nav a[href='/history']").click();
+           await page.getByRole("heading", {name: "Every entry"}).waitFor();
+           await held;
+           await page.context().unroute("**/api/status");
+           let asked = 0;
+           page.context().on("request", (each) => (asked += each.url().endsWith("/api/status")));
+           await page.evaluate(() => new Promise((done) => setTimeout(done, 4000)));
+           return asked;""",
+        request=request,
+    )
+    assert asked == 0
+
+
+def test_whoever_goes_back_leaves_the_question_behind_too(home: Home) -> None:
+    people, request = home.people, home.asked("2026-72")
+    people.go("ana", "/requests")
+    people.open_request("ana", request)
+    people.run(
+        "ana",
+        """await page.getByRole("button", {name: "Say no", exact: true}).click();
+           await page.getByRole("dialog").waitFor();
+           await page.goBack();
+           await page.getByRole("dialog").waitFor({state: "detached"});
+           await page.getByRole("heading", {name: "Requests", level: 1}).waitFor();""",
+    )
+    assert home.house.state_of(request) == "pending"
+
+
+def test_what_is_being_signed_is_not_cancelled_in_appearance_only(home: Home) -> None:
+    people, request = home.people, home.asked("2026-73")
+    people.open_request("ana", request)
+    people.tick_first_clip("ana")
+    is_fixed = people.run(
+        "ana",
+        """await page.getByRole("button", {name: "Share what I chose"}).click();
+           const dialog = page.getByRole("dialog");
+           await dialog.getByLabel("Passphrase").fill(args.passphrase);
+           await page.context().route("**/api/statement", async (route) => {
+             await new Promise((done) => setTimeout(done, 2000));
+             await route.continue();
+           });
+           const signed = page.context().waitForEvent("request", (each) => each.url().endsWith("/statement"));
+           await dialog.getByRole("button", {name: "Sign and share"}).click();
+           await signed;
+           await page.keyboard.press("Escape");
+           await page.keyboard.press("Escape");
+           await dialog.waitFor();
+           const isFixed = await dialog.getByRole("button", {name: "Cancel"}).isDisabled();
+           await dialog.waitFor({state: "detached"});
+           await page.getByRole("heading", {name: /You said yes|Being sent|Received/}).first().waitFor();
+           return isFixed;""",
+        passphrase=PASSPHRASE,
+    )
+    assert is_fixed
+    until(lambda: home.house.state_of(request) in ("approved", "sending"), "the approval")
