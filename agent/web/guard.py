@@ -49,7 +49,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "origin-agent-cluster": "?1",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), payment=(), display-capture=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(self), usb=(), payment=(), display-capture=()",
 }
 
 

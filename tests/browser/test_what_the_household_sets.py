@@ -90,6 +90,37 @@ def test_the_household_sets_how_long_to_keep_and_private_hours_and_gives_them_ba
     assert people.browser.troubles("ana") == []
 
 
+def test_hours_without_questions_are_listed_and_can_be_taken_back(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByLabel("Do not ask me about").selectOption("hours");
+           await page.locator("#settings-opt-outs").getByRole("button", {name: "Sign and keep silent"}).click();""",
+    )
+    people.sign("ana", "Sign and keep silent")
+    people.run(
+        "ana",
+        """await page.getByText("From 22:00 – 07:00 each day: heard of later").waitFor();
+           await page.getByRole("button", {name: "Ask me again"}).click();""",
+    )
+    people.sign("ana", "Sign")
+    people.run("ana", 'await page.getByText("You can be asked everything.").waitFor();')
+    assert home.house.control("requests", all=False)["quiet_hours"] == []
+
+
+def test_a_phone_that_may_say_where_it_is_says_so(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.context().grantPermissions(["geolocation"]);
+           await page.context().setGeolocation({latitude: 52.25, longitude: 5.5});
+           await page.getByRole("button", {name: "Where this phone is now"}).click();
+           await page.waitForFunction(() => document.querySelector("#lat").value === "52.25000");""",
+    )
+
+
 def test_more_than_the_configuration_allows_cannot_be_typed_and_is_not_signed(home: Home) -> None:
     people = home.people
     people.go("ana", "/settings")

@@ -258,14 +258,15 @@ async function untrust(root) {
 }
 
 async function optOuts(again) {
-  const { opt_outs: standing } = await ask("requests", { all: false });
+  const { opt_outs: kinds, quiet_hours: hours } = await ask("requests", { all: false });
+  const standing = [...kinds, ...hours];
   const scope = h("select", { id: "scope" }, h("option", { value: "all" }, t("opt-out.all")), KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))), INCIDENTS.map((incident) => h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) }))), h("option", { value: "hours" }, t("opt-out.hours.at")));
   const from = h("input", { type: "time", value: "22:00", "aria-label": t("hours.from") });
   const to = h("input", { type: "time", value: "07:00", "aria-label": t("hours.to") });
   const between = h("div.row", { hidden: true }, from, h("span", "–"), to);
   scope.addEventListener("change", () => (between.hidden = scope.value !== "hours"));
   const days = h("select", { id: "days" }, [0, 7, 30, 90].map((n) => h("option", { value: String(n) }, n ? t("opt-out.days", { n }) : t("opt-out.for-good"))));
-  const named = ({ scope: kind, value }) => (kind === "hours" ? t("opt-out.hours", { hours: value.replaceAll(/(..)(..)/g, "$1:$2").replace("-", " – ") }) : kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
+  const named = ({ scope: kind, value }) => (kind === "hours" ? t("opt-out.hours", { hours: value.replaceAll(/(\d\d)(\d\d)/g, "$1:$2").replace("-", " – ") }) : kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
   return [
     h("h2", t("opt-outs")),
     h("p.quiet", t("opt-outs.text")),
