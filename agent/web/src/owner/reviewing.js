@@ -84,9 +84,10 @@ async function firstYes(found, envelope) {
   const claimed = await open(utf8(envelope), payloadType("approval"), keys, STATEMENT_ENVELOPE_LIMIT);
   const yes = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
   const records = new Map(found.segments.map((each) => [each.id, each.record]));
+  const chosen = [yes.segments, yes.posters ?? [], yes.sounds ?? []].flat();
   const agrees = (fileOf) => (item) => {
     const record = records.get(item.id);
-    return record && isShareable(record) && fileOf(record)?.sha256_payload === item.payload_sha256;
+    return !record || (isShareable(record) && fileOf(record)?.sha256_payload === item.payload_sha256);
   };
   const isThis =
     yes.request === found.sha256 && yes.reply === found.request.reply && yes.device === found.met.device.text &&
@@ -94,7 +95,9 @@ async function firstYes(found, envelope) {
     (yes.sounds ?? []).every(agrees(soundOf));
   if (!isThis) throw new OpenError("error.other-approval");
   const signer = keys.get(claimed.keyId).text;
-  return { yes, sha256: await sha256hex(claimed.payload), by: enrolment.approvers.find((each) => each.key === signer).name };
+  const by = enrolment.approvers.find((each) => each.key === signer).name;
+  // An owner deletes what they like, what was chosen before included: then there is nothing left to agree to as it stands.
+  return { yes, sha256: await sha256hex(claimed.payload), by, isGone: chosen.some((item) => !records.has(item.id)) };
 }
 
 /** A message of this requester about this request, as they signed it; null when there is none that holds. */
@@ -170,7 +173,7 @@ export function shown(found) {
     certain: segments.every((each) => each.span.quality !== "unknown"),
     expired: Date.now() / 1000 > request.not_after, clips: [...clips.values()],
     first: found.first && {
-      by: found.first.by, segments: found.first.yes.segments.map((each) => each.id),
+      by: found.first.by, isGone: found.first.isGone, segments: found.first.yes.segments.map((each) => each.id),
       posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0, sounds: found.first.yes.sounds?.length ?? 0,
       contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
     },

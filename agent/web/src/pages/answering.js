@@ -10,6 +10,10 @@ import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
 
+/** States in which it is an owner's turn. */
+export const WAITING = ["pending", "waiting for another owner"];
+const REFRESH_MS = 5000;
+
 export function answering(content, review) {
   const chosen = new Set();
   let stop = () => {};
@@ -49,7 +53,7 @@ export function answering(content, review) {
       count,
       h(
         "div.row",
-        h("button", { type: "button", onclick: () => deny(review.id) }, t("request.deny")),
+        h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")),
         h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
         share,
       ),
@@ -57,8 +61,28 @@ export function answering(content, review) {
     ),
   );
   update();
-  return () => stop();
+  const unheed = heeding(content, review);
+  return () => {
+    unheed();
+    stop();
+  };
 }
+
+/** Says so when another owner, or the time, has been quicker; what was ticked here stays until its owner looks anew. */
+function heeding(content, review) {
+  const note = h("p.note", { hidden: true });
+  content.querySelector("h1").after(note);
+  const timer = setInterval(async () => {
+    if (!(await hasMoved(review))) return;
+    clearInterval(timer);
+    say(t("request.moved"));
+    note.hidden = false;
+    note.append(t("request.moved"), " ", h("button.link", { type: "button", onclick: () => lookAnew(review) }, t("request.moved.look")));
+  }, REFRESH_MS);
+  return () => clearInterval(timer);
+}
+
+const lookAnew = ({ id }) => go(`/requests/${id}`, { replace: true });
 
 /** The still of a clip that turns into its film. */
 function framed(clip, i, start) {
@@ -232,19 +256,21 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
     t("approve.yes"),
     (passphrase) => settled(review, call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps })),
   );
-  if (done || (await hasMoved(review))) await go(`/requests/${review.id}`, { replace: true });
+  if (done || (await hasMoved(review))) await lookAnew(review);
 }
 
-/** The answer to a signature may be lost on its way back, and browsers then ask again by themselves: what the doorbell
- *  has counts, not what was heard of it. */
+/** The answer to a signature may be lost on its way back, and browsers then ask again by themselves; or another owner was
+ *  quicker: what the doorbell has counts, not what was heard of it. */
 async function settled(review, signing) {
   try {
     return await signing;
   } catch (error) {
-    if (error instanceof RefusedError && (await hasMoved(review))) return true;
+    if (error instanceof RefusedError && (await hasMoved(review))) return MOVED;
     throw error;
   }
 }
+
+const MOVED = "moved";
 
 async function hasMoved(review) {
   const { requests } = await ask("requests", { all: true }).catch(() => ({ requests: [] }));
@@ -252,9 +278,10 @@ async function hasMoved(review) {
   return now !== undefined && now.state !== review.state;
 }
 
-export async function deny(id) {
-  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) => call("deny", { id, passphrase }));
+export async function deny(review) {
+  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) => settled(review, call("deny", { id: review.id, passphrase })));
   if (!done) return;
+  if (done === MOVED) return void (await lookAnew(review));
   say(t("deny.done"));
   await go("/requests");
 }
@@ -289,8 +316,8 @@ export function agreeing(content, review) {
   let stop = () => {};
   const clips = review.clips.filter((clip) => clip.segments.some((each) => isShared(each.id)));
   const agree = async () => {
-    const done = await withPassphrase(t("second.title"), t("second.confirm", { owner: first.by, who: review.requester }), t("second.yes"), (passphrase) => call("second", { id: review.id, passphrase }));
-    if (done) await go(`/requests/${review.id}`, { replace: true });
+    const done = await withPassphrase(t("second.title"), t("second.confirm", { owner: first.by, who: review.requester }), t("second.yes"), (passphrase) => settled(review, call("second", { id: review.id, passphrase })));
+    if (done) await lookAnew(review);
   };
   const parts = [
     first.segments.length > 0 && t("approve.moments", { n: first.segments.length }),
@@ -316,14 +343,18 @@ export function agreeing(content, review) {
       "div.card.answer",
       h(
         "div.row",
-        h("button", { type: "button", onclick: () => deny(review.id) }, t("request.deny")),
+        h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")),
         h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
         h("button.primary", { type: "button", onclick: agree }, t("second.agree")),
       ),
       h("p.quiet", t("second.either")),
     ),
   );
-  return () => stop();
+  const unheed = heeding(content, review);
+  return () => {
+    unheed();
+    stop();
+  };
 }
 
 /** A clip to look at, with nothing to choose. */

@@ -6,9 +6,11 @@ import { withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, size } from "../wire/area.js";
-import { agreeing, answering, deny } from "./answering.js";
+import { agreeing, answering, deny, WAITING } from "./answering.js";
 
 const REFRESH_MS = 3000;
+/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/services/requests.py). */
+const BY_ITSELF = ["requester no longer trusted", "approver no longer an owner", "window in the future", "look-back too far", "expires too late"];
 
 export async function request(content, id) {
   let review;
@@ -24,26 +26,35 @@ export async function request(content, id) {
     h("p.lead", t("requests.asks", { kind: t(`kind.${review.kind}`), incident: t(`incident.${review.incident}`) })),
     facts(review),
   );
-  const isOpen = review.state === "pending" || review.state === "waiting for another owner";
+  const isOpen = WAITING.includes(review.state);
   if (review.first && !review.expired) {
     const { name } = await call("state");
-    if (review.first.by !== name) return agreeing(content, review);
-    content.append(h("p.note", t("second.waits")));
+    const { by, isGone } = review.first;
+    if (by !== name && !isGone) return agreeing(content, review);
+    content.append(h("p.note", isGone ? t("second.gone", { owner: by }) : t("second.waits")));
   }
   if (isOpen && !review.expired) return answering(content, review);
   if (isOpen) content.append(h("p.note", t("error.over")));
   return following(content, review);
 }
 
-/** A request that does not verify can still be turned down. */
-function refused(content, id, error) {
+/** A request that does not verify can still be turned down while it waits; of one that has ended it is told how. */
+async function refused(content, id, error) {
+  const { requests: all } = await ask("requests", { all: true });
+  const now = all.find((each) => each.id === id);
+  content.append(h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")));
+  if (now && !WAITING.includes(now.state)) {
+    const why = error.text === "error.nobody-trusted" ? t("request.untrusted") : explain(error);
+    content.append(h("h1", now.requester_name), h("p.note", why));
+    return following(content, now);
+  }
   content.append(
-    h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
     h("h1", t("request.unverified")),
     h("p.problem", { role: "alert" }, explain(error)),
     h("p", t("request.unverified.text")),
-    h("div.row", h("button", { type: "button", onclick: () => deny(id) }, t("request.deny"))),
+    h("div.row", h("button", { type: "button", onclick: () => deny({ id, state: now?.state }) }, t("request.deny"))),
   );
+  return undefined;
 }
 
 function facts(review) {
@@ -86,19 +97,24 @@ function following(content, review) {
     if (!now || key === shown) return;
     const isNewState = !shown.startsWith(`${now.state} `);
     shown = key;
-    place.replaceChildren(standing(now, status.link ?? {}));
-    if (isNewState) story.replaceChildren(...(await Promise.all([saidOf(review.id), storyOf(review.id)])).filter(Boolean));
+    if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
+    const [said, entries] = await Promise.all([saidOf(review.id), entriesOf(review.id)]);
+    place.replaceChildren(standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(isByItself)));
+    story.replaceChildren(...[said, storyOf(entries)].filter(Boolean));
   }
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return refresh().then(() => () => clearInterval(timer));
 }
 
-function standing(now, link) {
+const isByItself = (reason) => BY_ITSELF.includes(reason);
+
+/** `reason`: why the doorbell ended it, where no owner did. */
+function standing(now, link, reason) {
   const isRevocable = now.state === "approved" || now.state === "sending";
   return h(
     "section.card.standing",
-    h("h2", t(`state.${now.state}`)),
-    h("p", { role: "status" }, t(`state.${now.state}.text`)),
+    h("h2", reason ? t("state.by-itself") : t(`state.${now.state}`)),
+    h("p", { role: "status" }, reason && `${t(`reason.${reason}`)} `, t(`state.${now.state}.text`)),
     now.state === "sending" && link.sent_bytes > 0 && h("p.quiet", t("sending.bytes", { bytes: bytes(link.sent_bytes) })),
     isRevocable &&
       h(
@@ -127,16 +143,19 @@ async function saidOf(id) {
 }
 
 /** What the ledger says happened to one request: verified in this browser. */
-async function storyOf(id) {
+async function entriesOf(id) {
   const { entries } = await call("ledger");
-  const own = entries.filter((entry) => entry.request === id);
+  return entries.filter((entry) => entry.request === id);
+}
+
+function storyOf(own) {
   return h(
     "section",
     h("h2", t("request.story")),
     h(
       "ol.story",
       own.map((entry) =>
-        h("li", h("time", { datetime: new Date(entry.utc_ms).toISOString() }, dateAndClock(entry.utc_ms)), h("span", t(`ledger.${entry.kind}`), entry.segments !== undefined ? ` · ${t("ledger.segments", { n: entry.segments })}` : "")),
+        h("li", h("time", { datetime: new Date(entry.utc_ms).toISOString() }, dateAndClock(entry.utc_ms)), h("span", isByItself(entry.reason) ? t(`reason.${entry.reason}`) : t(`ledger.${entry.kind}`), entry.segments !== undefined ? ` · ${t("ledger.segments", { n: entry.segments })}` : "")),
       ),
     ),
     h("p.quiet", t("request.story.text")),

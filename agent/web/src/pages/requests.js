@@ -2,9 +2,10 @@
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
+import { WAITING } from "./answering.js";
 
 const REFRESH_MS = 10_000;
-const WAITING = ["pending", "waiting for another owner"];
+const MAY_BE_OURS = ["denied", "revoked", "stopped"];
 
 export async function requests(content) {
   content.append(h("h1", t("requests.title")));
@@ -50,6 +51,8 @@ function card(request) {
     request.kind && h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     request.from && h("p.when", span(request.from * 1000, request.to * 1000)),
     isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
+    // What ended with the trust in whoever asked, and not by an owner's word, its own page tells apart.
+    !request.trusted && (isWaiting || MAY_BE_OURS.includes(request.state)) && h("p.quiet", t("requests.untrusted")),
     !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
     h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),
   );

@@ -12,13 +12,15 @@ import { readEvent } from "./event.js";
 const REFRESH_MS = 3000;
 
 export async function tips(content, event) {
-  const [takers, found] = await Promise.all([call("takers"), event ? readEvent(event) : null]);
+  const [takers, read, { needed }] = await Promise.all([call("takers"), event ? readEvent(event) : null, call("owners")]);
+  // Where it takes two owners to share footage, a tip is no way around that.
+  const found = needed > 1 ? null : read;
   content.append(
-    found ? h("a.back", { href: `/timeline/${event}` }, icon(...ICONS.back), t("tip.event")) : h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
+    read ? h("a.back", { href: `/timeline/${event}` }, icon(...ICONS.back), t("tip.event")) : h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
     h("h1", t("tip.title")),
     h("p.lead", t("tip.lead")),
   );
-  const stop = takers.length ? composing(content, takers, found) : undefined;
+  const stop = takers.length ? composing(content, takers, found, needed) : undefined;
   if (!takers.length) content.append(h("div.empty", h("p", t("tip.nobody")), h("p.quiet", t("tip.nobody.text"))));
   const sent = h("div");
   content.append(sent);
@@ -30,7 +32,7 @@ export async function tips(content, event) {
 }
 
 /** The words, the pictures, and whom they are for. */
-function composing(content, takers, found) {
+function composing(content, takers, found, needed) {
   const chosen = new Set();
   let stop = () => {};
   const to = h("select", { id: "tip-to" }, takers.map((each, i) => h("option", { value: String(i) }, t("tip.taker", { who: each.name, kind: t(`kind.${each.kind}`) }))));
@@ -85,7 +87,7 @@ function composing(content, takers, found) {
   }
   content.append(
     h("div.card", h("label", { for: "tip-to" }, t("tip.to")), to, h("label", { for: "tip-text" }, t("tip.words")), words, h("p.help", { id: "tip-text-help" }, t("tip.words.help"))),
-    ...(footage ?? [h("p.quiet", t("tip.footage.how"))]),
+    ...(footage ?? [needed > 1 ? h("p.note", t("tip.footage.two")) : h("p.quiet", t("tip.footage.how"))]),
     h(
       "div.card.two",
       h("section", h("h2", t("tip.get")), h("ul", ["1", "2"].map((n) => h("li", t(`tip.get.${n}`))))),
