@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.adapters.clock_system import SystemClock
-from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
 from agent.core.vault.age.opening import open_bytes, parse_identity
 from agent.core.vault.records import GapReason
 from agent.requester import saying
@@ -265,6 +265,27 @@ def test_live_shows_what_is_filmed_now_and_stores_nothing_of_it(tmp_path: Path, 
     assert int(re.findall(r"\d+", said)[0]) <= 4
     assert played_s > 2
     assert stored == 0
+
+
+def test_where_the_clocks_differ_live_says_so_and_shows_nothing_old_as_new(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SystemClock, "_ask", lambda clock, utc_ns: ClockQuality.SYNCED)
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        people.run(
+            "ana", "await page.evaluate(() => { const now = Date.now; Date.now = () => now() + 3 * 3_600_000; });"
+        )
+        house.solo.recorder._open_camera = LiveCamera
+        filming = threading.Thread(target=house.solo.record)
+        filming.start()
+        until(lambda: house.solo.recorder.delivering, "the camera")
+        people.go("ana", "/live")
+        people.run("ana", 'await page.getByText("Compare that clock with this device\'s.").waitFor();')
+        assert not people.run("ana", 'return page.locator("video").isVisible();')
+        house.solo.stop()
+        filming.join()
 
 
 def test_when_nothing_is_filmed_live_shows_the_newest_sealed_segment(home: Home) -> None:

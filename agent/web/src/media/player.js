@@ -151,10 +151,18 @@ async function playInTurn(video, segments, load, ears, signal) {
 
 function once(target, name, signal) {
   return new Promise((resolve, reject) => {
-    const options = { once: true, signal };
-    target.addEventListener(name, resolve, options);
-    target.addEventListener("error", () => reject(target.error ?? new Error(name)), options);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) return resolve();
+    // What did not happen is not waited for any longer: a live view waits for something each second, for hours.
+    const waiting = new AbortController();
+    const options = { once: true, signal: waiting.signal };
+    const settle = (how) => (what) => {
+      waiting.abort();
+      how(what);
+    };
+    target.addEventListener(name, settle(resolve), options);
+    target.addEventListener("error", () => settle(reject)(target.error ?? new Error(name)), options);
+    signal.addEventListener("abort", () => settle(resolve)(), options);
+    return undefined;
   });
 }
 

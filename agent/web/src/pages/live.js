@@ -4,11 +4,12 @@ import { FormatError } from "../errors.js";
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
-import { clock, explain, t } from "../ui/texts.js";
+import { clock, dateAndClock, explain, t } from "../ui/texts.js";
 
 const PAUSE_MS = 200;
 const LOOK_BACK_MS = 60_000;
 const STALE_MS = 30_000;
+const SAID_MS = 5_000;
 
 export async function live(content) {
   const video = h("video.stage", { playsInline: true, muted: true, controls: true, hidden: true, "aria-label": t("live.title") });
@@ -20,6 +21,8 @@ export async function live(content) {
   let after = 0;
   let last = null;
   let shown = null;
+  let old = null;
+  let oldAt = 0;
   let newest;
   async function show(what) {
     player ??= await follow(video);
@@ -38,12 +41,15 @@ export async function live(content) {
       after = gops.length || number === after ? number : 0;
       for (const gop of gops) {
         const [boot, start, end] = gop.order;
-        const old = gop.span.quality === "synced" && Date.now() - gop.span.end > STALE_MS;
-        if (old || (last && last[0] === boot && start < last[1])) continue;
+        const isOld = gop.span.quality === "synced" && Date.now() - gop.span.end > STALE_MS;
+        if (isOld) [old, oldAt] = [gop.span.end, performance.now()];
+        if (isOld || (last && last[0] === boot && start < last[1])) continue;
         last = [boot, end];
         await show(gop);
       }
-      if (gops.length) status.textContent = t("live.now", { n: behind(shown) });
+      // What is filmed now is not old by any clock: the doorbell shows what was, or the two clocks differ.
+      if (old !== null && performance.now() - oldAt < SAID_MS) status.textContent = t("live.old", { time: dateAndClock(old) });
+      else if (gops.length) status.textContent = nowText(shown);
       else if (!last) await lookBack();
       else status.textContent = t("live.paused");
     } catch (error) {
@@ -69,5 +75,8 @@ export async function live(content) {
     player?.stop();
   };
 }
+
+/** How far behind is worth saying by clocks that somebody vouches for; by others it may come to hours. */
+const nowText = (end) => (behind(end) * 1000 > STALE_MS ? t("live.now.some") : t("live.now", { n: behind(end) }));
 
 const behind = (end) => Math.max(0, Math.round((Date.now() - end) / 1000));

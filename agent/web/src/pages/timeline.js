@@ -3,7 +3,7 @@ import { watch, zonesOf } from "../media/where.js";
 import { ask } from "../ui/client.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { lookAt, poster, sightsOf, whenSeen } from "../ui/posters.js";
-import { clock, date, length, minutes, t } from "../ui/texts.js";
+import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
 import { SIGHTS } from "../wire/sights.js";
 
 const TILE_PX = 176;
@@ -141,7 +141,7 @@ async function everything() {
   const gone = new Set(going);
   const shown = events.map((event) => ({ ...event, segments: event.segments.filter((id) => !gone.has(id)) })).filter((event) => event.segments.length);
   for (const event of shown) event.kept = event.segments.some((id) => id in held);
-  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${Object.keys(held).length}`;
+  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${gaps[0]?.end_ms} ${Object.keys(held).length}`;
   return { events: shown, gaps, mark };
 }
 
@@ -205,7 +205,8 @@ function rowElement(row) {
   if (row.day) return h("div.line.day", { role: "listitem" }, h("h2", date(row.day)));
   if (row.gap) {
     const { start_ms: from, end_ms: to, reason } = row.gap;
-    return h("div.line.gap", { role: "listitem" }, h("p", t(from === to ? "timeline.gap.open" : "timeline.gap", { from: clock(from), to: clock(to), reason: t(`gap.${reason}`) })));
+    const end = isOneDay(from, to) ? clock(to) : dateAndClock(to);
+    return h("div.line.gap", { role: "listitem" }, h("p", t(from === to ? "timeline.gap.open" : "timeline.gap", { from: clock(from), to: end, reason: t(`gap.${reason}`) })));
   }
   return h("div.line.tiles", { role: "listitem" }, row.tiles.map(tile));
 }

@@ -41,10 +41,11 @@ export const clock = format({ hour: "2-digit", minute: "2-digit" });
 export const exact = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const dateAndClock = format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
+export const isOneDay = (from, to) => new Date(from).toDateString() === new Date(to).toDateString();
+
 /** A span of time as people say it. */
 export function span(from, to) {
-  const isOneDay = new Date(from).toDateString() === new Date(to).toDateString();
-  return isOneDay ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
+  return isOneDay(from, to) ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
 }
 
 export function length(ms) {
