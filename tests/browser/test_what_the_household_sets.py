@@ -155,6 +155,28 @@ def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: H
     assert people.browser.troubles("ana") == []
 
 
+def test_no_mask_is_offered_where_none_can_be_burned_in(
+    tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.browser.house.NO_CAMERA", 'kind = "rtsp"\nurl = "rtsp://127.0.0.1:9/none"')
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        house.record()
+        people.go("ana", "/settings")
+        people.run(
+            "ana",
+            """await page.getByText(/refuses zones that are not to be recorded/).waitFor();
+               await page.getByText("Type corners instead").click();
+               await page.getByLabel(/^Corners/).fill("0 0, 0.5 0, 0.5 0.5");
+               await page.getByRole("button", {name: "Add zone"}).click();
+               const offered = await page.getByLabel("What it does").locator("option").allTextContents();
+               if (offered.length !== 2 || offered.includes("Neither watched nor recorded")) throw new Error(offered.join());""",
+        )
+        assert people.browser.troubles("ana") == []
+
+
 def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) -> None:
     people, custodian = home.people, home.house.solo.custodian
     people.go("ana", "/settings")

@@ -20,6 +20,8 @@ export function zones(facts, save) {
   const keen = slider("sensitivity", t("zones.sensitivity"), facts.sensitivity, () => trial.judge());
   let open = null;
   let held = null;
+  // Into a stream that is kept as it comes nothing can be burned: such a zone would be refused.
+  const kinds = KINDS.filter((each) => each !== "privacy" || facts.masks_by !== "camera");
 
   const trial = tryOut(() => ({ zones: drawn, sensitivity: keen.value() }));
 
@@ -51,7 +53,7 @@ export function zones(facts, save) {
 
   function row(zone, i) {
     const name = h("input", { value: zone.name, maxlength: "64", "aria-label": t("zones.name"), oninput: () => (zone.name = name.value) });
-    const kind = h("select", { "aria-label": t("zones.kind"), onchange: () => ((zone.kind = kind.value), rows()) }, KINDS.map((each) => h("option", { value: each, selected: each === zone.kind }, t(`zones.${each}`))));
+    const kind = h("select", { "aria-label": t("zones.kind"), onchange: () => ((zone.kind = kind.value), rows()) }, kinds.map((each) => h("option", { value: each, selected: each === zone.kind }, t(`zones.${each}`))));
     const own = slider(`sensitivity-${i}`, t("zones.sensitivity.of", { name: zone.name }), zone.sensitivity, (value) => ((zone.sensitivity = value), trial.judge()));
     return h(
       `li.zone-row.${zone.kind}`,
