@@ -370,6 +370,10 @@ class AlertQueue(Protocol):
         """They were taken."""
         ...
 
+    def date(self, now_ms: int) -> None:
+        """What came while nobody knew the time came now."""
+        ...
+
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
         """Drop what is older, or for channels that are no more; how many alerts that were."""
         ...

@@ -146,6 +146,9 @@ class SqliteAlertQueue:
         ask = "DELETE FROM alert WHERE id = ? - ?"
         self._do(lambda db: db.executemany(ask, [(each, self._first_id) for each in alerts]))
 
+    def date(self, now_ms: int) -> None:
+        self._do(lambda db: db.execute("UPDATE alert SET queued_ms = ? WHERE queued_ms = 0", (now_ms,)))
+
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
         def work(db: sqlite3.Connection) -> int:
             marks = ", ".join("?" * len(channels))

@@ -386,10 +386,11 @@ class Alerts:
                 kept = self._queue.kept(rules.name, why.value)
                 if kept and may_release(self._policy, rules, why, kept[0].since_ms, now_ms, minute):
                     text = summary(kept, [self._local_time(each.last_ms)[1] for each in kept])
-                    self._queue.release(kept, Waiting(0, rules.name, Rank.LATER, text, now_ms))
+                    self._queue.release(kept, Waiting(0, rules.name, Rank.LATER, text, _known_ms(moment)))
                     with self._changed:
                         self._changed.notify_all()
         if moment.quality is not ClockQuality.UNKNOWN:
+            self._queue.date(now_ms)
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
 
     def _let_go(self, moment: Moment) -> None:
@@ -429,9 +430,8 @@ class Alerts:
         self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
     def _waiting(self, channel: str, rank: Rank, text: str, moment: Moment) -> Waiting:
-        at_ms = moment.utc_ns // NS_PER_MS
-        clock = self._local_time(at_ms)[1] if moment.quality is not ClockQuality.UNKNOWN else ""
-        return Waiting(0, channel, rank, worded(text, clock), at_ms)
+        at_ms = _known_ms(moment)
+        return Waiting(0, channel, rank, worded(text, self._local_time(at_ms)[1] if at_ms else ""), at_ms)
 
     def _minute(self, moment: Moment) -> int | None:
         if moment.quality is ClockQuality.UNKNOWN:
@@ -440,3 +440,8 @@ class Alerts:
 
     def _now(self) -> BootNs:
         return self._clock.now().boot_ns
+
+
+def _known_ms(moment: Moment) -> int:
+    """UTC; 0 while nobody knows it: a clock without a battery is days behind until somebody sets it."""
+    return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

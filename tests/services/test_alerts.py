@@ -756,6 +756,36 @@ def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) 
         assert queue.counts() == {"Ann": 1}
 
 
+def test_a_press_before_anybody_knew_the_time_is_not_given_up_when_the_clock_is_set(house: House) -> None:
+    """A clock without a battery goes on where it stopped; the network, which sets it, is what the press waits for."""
+    house.phone.fails = True
+    house.clock.quality = ClockQuality.UNKNOWN
+    with house.running(delivers=False) as alerts:
+        alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+    with house.running() as alerts:
+        house.clock.set_by_s = 30 * 24 * HOUR_S
+        house.clock.quality = ClockQuality.SYNCED
+        house.turn(house.clock.second + 10)
+        house.phone.fails = False
+        house.turn(house.clock.second + HOUR_S)
+        house.phone.wait_for(lambda: house.phone.messages == ["Somebody pressed the button."])
+        assert alerts.status()["given_up"] == 0
+
+
+def test_what_came_before_anybody_knew_the_time_is_given_up_three_days_after_somebody_did(house: House) -> None:
+    house.clock.quality = ClockQuality.UNKNOWN
+    with house.running(delivers=False) as alerts:
+        alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+        house.clock.quality = ClockQuality.SYNCED
+        house.turn(house.clock.second + 10)
+        house.turn(house.clock.second + 71 * HOUR_S)
+        assert alerts.status()["given_up"] == 0
+        house.turn(house.clock.second + 2 * HOUR_S)
+        assert alerts.status()["given_up"] == 1
+
+
 def test_a_test_message_goes_to_every_channel_even_at_night(house: House) -> None:
     house.clock.second = 3 * 3600.0
     with house.running() as alerts:

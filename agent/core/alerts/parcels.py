@@ -34,7 +34,7 @@ _LONGEST_PAUSE_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One alert for one channel, in the queue.  `id` grows; `queued_ms` is UTC as far as it was known."""
+    """One alert for one channel, in the queue.  `id` grows; `queued_ms` is UTC, 0 while nobody knows it."""
 
     id: int
     channel: str
