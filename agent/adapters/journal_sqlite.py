@@ -9,12 +9,16 @@ and what goes is overwritten (`secure_delete`).  A journal of the version that k
 rows wait in a table of their own until `take_over` has put a sealed one in the place of each (docs/decisions/0014).
 
 One connection, one lock: the custodian decides one thing at a time.
+
+Beside it lies some space in reserve.  Even to be read it needs room for a write-ahead log, and a custodian that cannot
+start on a full disk signs no tombstone: nothing would ever make room.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -100,6 +104,7 @@ _UNSEALED = (
     "not_after_s, NULL, disclosure"
 )
 _PATIENCE_MS = 5000
+_RESERVE_BYTES = 1 << 20
 _EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _ASIDE = (
     *(f"DROP INDEX IF EXISTS request_by_{name}" for name in ("state", "case", "time", "name", "disclosure")),
@@ -113,8 +118,18 @@ class SqliteJournal:
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.RLock()
         self._depth = 0
-        self._has_forgotten = True
+        self._has_forgotten = self._reserved = True
         """Something was overwritten that the write-ahead log still holds; for all we know, before a power cut."""
+        self._reserve = path.with_name(f"{path.name}.reserve") if isinstance(path, Path) else None
+        try:
+            self._open(path)
+        except StorageError:
+            if not self._spend_reserve():
+                raise
+            self._open(path)
+        self._reserved = self._keep_reserve()
+
+    def _open(self, path: Path | str) -> None:
         try:
             self._db = sqlite3.connect(
                 str(path), timeout=_PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False
@@ -146,7 +161,34 @@ class SqliteJournal:
                 raise StorageError(
                     f"The journal {path} was written by another version.", remedy="Use the version that wrote it."
                 )
-            self.put("format", _FORMAT)
+            if found != _FORMAT:
+                self.put("format", _FORMAT)
+
+    def _spend_reserve(self) -> bool:
+        try:
+            if self._reserve is not None:
+                self._reserve.unlink()
+        except OSError:
+            return False
+        return self._reserve is not None
+
+    def _keep_reserve(self) -> bool:
+        """Whether it is there now.  A disk that has no room for it has room for a decision all the same."""
+        if self._reserve is None:
+            return True
+        try:
+            handle = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            os.posix_fallocate(handle, 0, _RESERVE_BYTES)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)
+            return False
+        finally:
+            os.close(handle)
+        return True
 
     def close(self) -> None:
         with self._lock:
@@ -171,6 +213,7 @@ class SqliteJournal:
             if outermost:
                 self._execute("COMMIT")
                 self._empty_the_log()
+                self._reserved = self._reserved or self._keep_reserve()
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:

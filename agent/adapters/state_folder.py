@@ -3,7 +3,7 @@
 device.key      Ed25519, PKCS #8 PEM, 0600: signs manifest, ledger and disclosures; opens nothing
 vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md)
 index.sqlite    a cache of the vault
-journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup
+journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup; and space in reserve for it
 alerts.sqlite   alerts that their channels have not taken yet; may be deleted
 push.json       browsers that want to be told, and the key that vouches for us at their push services
 outbox/         approved disclosures on their way

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -235,6 +237,54 @@ def _tables(path: Path) -> list[str]:
 def test_a_place_where_no_file_can_be_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be opened"):
         SqliteJournal(tmp_path / "missing" / "journal.sqlite")
+
+
+class Full(sqlite3.Connection):
+    """On a disk that has no room for anything but what is in reserve on it."""
+
+    reserve = Path()
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if Full.reserve.exists() and Full.reserve.stat().st_size:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *values)
+
+
+def test_a_journal_on_a_full_disk_is_opened_with_what_is_in_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    write_a_bit_of_everything(journal)
+    before = everything(journal)
+    journal.close()
+    Full.reserve = tmp_path / "journal.sqlite.reserve"
+    assert Full.reserve.stat().st_size == 1 << 20
+    assert Full.reserve.stat().st_blocks * 512 >= 1 << 20, "no room is kept by a hole"
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Full))
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", no_room)
+        journal = SqliteJournal(path)
+    assert everything(journal) == before
+    assert Full.reserve.stat().st_blocks == 0
+    Full.reserve = Path("nowhere")
+    journal.put("a", b"1")
+    with journal.transaction():
+        journal.put("b", b"1")
+    journal.close()
+    assert (tmp_path / "journal.sqlite.reserve").stat().st_size == 1 << 20, "and put by again when there is room"
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_to_open_a_journal_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.sqlite"
+    SqliteJournal(path).close()
+    monkeypatch.setattr(SqliteJournal, "put", no_room)
+    SqliteJournal(path).close()
 
 
 def test_a_full_disk_is_the_disks_fault_and_leaves_the_journal_usable(tmp_path: Path) -> None:
