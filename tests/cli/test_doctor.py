@@ -209,6 +209,7 @@ def test_a_kernel_that_holds_no_limit_of_memory_is_said_with_the_line_to_add(tmp
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io pids\n")  # Raspberry Pi OS, as it comes
     [fault] = faults(iter([check_limits(tmp_path)]))
     assert fault.health is Health.POOR
+    assert "swap" in fault.message
     assert "cgroup_enable=memory" in fault.remedy
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     assert check_limits(tmp_path).health is Health.FINE

@@ -63,7 +63,7 @@ def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
         return fine("limits", "The kernel holds each role to its limit of memory.")
     return poor(
         "limits",
-        "This kernel holds no limit of memory: a role that grew would take from the others.",
+        "This kernel holds no limit of memory: one that grew would take from the others, and swap may hold pictures.",
         "Add  cgroup_enable=memory  at the end of the one line in /boot/firmware/cmdline.txt, then reboot.",
     )
 
