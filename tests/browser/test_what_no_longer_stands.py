@@ -46,6 +46,9 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
 
     people.go("ana", "/requests")
     people.run("ana", 'await page.getByText("You no longer trust them.").first().waitFor();')
+    listed = main_of(home, "ana")
+    assert "You said no" not in listed
+    assert "no longer in a trust bundle" not in listed
     for request, heading in ((waiting, "Ended by itself"), (denied, "You said no"), (approved, "Ended by itself")):
         people.open_request("ana", request)
         people.run("ana", 'await page.getByRole("heading", {name: args.heading}).waitFor();', heading=heading)

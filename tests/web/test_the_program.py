@@ -160,6 +160,7 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     from agent.core.ledger.entries import EntryKind
     from agent.core.opinion.sights import Sight
     from agent.core.vault.records import GapReason
+    from agent.roles.custodian import _NO_RECORDER
     from agent.wire.fields import Incident, Kind
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
@@ -169,6 +170,20 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
         assert not missing, (prefix, missing)
+    assert f"camera.{_NO_RECORDER['state']}" in english
+    assert "link.no uplink" in english
+
+
+def test_whatever_ends_by_itself_has_words_for_why() -> None:
+    from agent.services.requests import APPROVER_LEFT, NOT_TRUSTED
+    from agent.wire.limits import OverLimit
+
+    english = json.loads((WEB / "texts" / "en.json").read_text())
+    known = (WEB / "src" / "pages" / "answering.js").read_text()
+    late = (OverLimit.WINDOW_IN_FUTURE, OverLimit.LOOK_BACK_TOO_FAR, OverLimit.LIVES_TOO_LONG)
+    for reason in (NOT_TRUSTED, APPROVER_LEFT, *(each.value for each in late)):
+        assert f"reason.{reason}" in english
+        assert f'"{reason}"' in known
 
 
 def test_an_error_of_the_worker_is_the_same_error_on_the_page_once_both_are_minified() -> None:

@@ -12,6 +12,12 @@ import { cleaned } from "../wire/text.js";
 
 /** States in which it is an owner's turn. */
 export const WAITING = ["pending", "waiting for another owner"];
+/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/services/requests.py). */
+const BY_ITSELF = ["requester no longer trusted", "approver no longer an owner", "window in the future", "look-back too far", "expires too late"];
+export const isByItself = (reason) => BY_ITSELF.includes(reason);
+
+/** The name of whoever asks.  Of whom no list has any more the doorbell says so in its own words, which the page does in others. */
+export const whoAsks = ({ requester, requester_name: name }) => (name.startsWith(`${requester} (`) ? requester : name);
 const REFRESH_MS = 5000;
 
 export function answering(content, review) {

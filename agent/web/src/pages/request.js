@@ -6,11 +6,9 @@ import { withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, size } from "../wire/area.js";
-import { agreeing, answering, deny, WAITING } from "./answering.js";
+import { agreeing, answering, deny, isByItself, whoAsks, WAITING } from "./answering.js";
 
 const REFRESH_MS = 3000;
-/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/services/requests.py). */
-const BY_ITSELF = ["requester no longer trusted", "approver no longer an owner", "window in the future", "look-back too far", "expires too late"];
 
 export async function request(content, id) {
   let review;
@@ -22,7 +20,7 @@ export async function request(content, id) {
   }
   content.append(
     h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
-    h("h1", review.requester),
+    h("h1", { dir: "auto" }, review.requester),
     h("p.lead", t("requests.asks", { kind: t(`kind.${review.kind}`), incident: t(`incident.${review.incident}`) })),
     facts(review),
   );
@@ -45,7 +43,7 @@ async function refused(content, id, error) {
   content.append(h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")));
   if (now && !WAITING.includes(now.state)) {
     const why = error.text === "error.nobody-trusted" ? t("request.untrusted") : explain(error);
-    content.append(h("h1", now.requester_name), h("p.note", why));
+    content.append(h("h1", { dir: "auto" }, whoAsks(now)), h("p.note", why));
     return following(content, now);
   }
   content.append(
@@ -63,13 +61,13 @@ function facts(review) {
     "div.card",
     h(
       "dl.facts",
-      row(t("request.case"), review.case),
+      row(t("request.case"), h("bdi", review.case)),
       row(t("request.when"), span(review.from * 1000, review.to * 1000)),
       row(t("request.area"), t("request.area.text", { size: area(size(review.area)), place: placeOf(review.area) })),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
-      row(t("request.contact"), [review.contact.name, review.contact.email, review.contact.phone].filter(Boolean).join(" · ")),
+      row(t("request.contact"), [review.contact.name, review.contact.email, review.contact.phone].filter(Boolean).flatMap((each, i) => [i ? " · " : "", h("bdi", each)])),
     ),
-    h("figure.words", h("blockquote", h("p", review.description)), h("figcaption", t("request.words"))),
+    h("figure.words", h("blockquote", h("p", { dir: "auto" }, review.description)), h("figcaption", t("request.words"))),
     h(
       "div.two",
       h("section", h("h2", t("request.get")), h("ul", ["1", "2", "3"].map((n) => h("li", t(`request.get.${n}`))))),
@@ -105,8 +103,6 @@ function following(content, review) {
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return refresh().then(() => () => clearInterval(timer));
 }
-
-const isByItself = (reason) => BY_ITSELF.includes(reason);
 
 /** `reason`: why the doorbell ended it, where no owner did. */
 function standing(now, link, reason) {

@@ -2,10 +2,11 @@
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
-import { WAITING } from "./answering.js";
+import { WAITING, whoAsks } from "./answering.js";
 
 const REFRESH_MS = 10_000;
-const MAY_BE_OURS = ["denied", "revoked", "stopped"];
+/** An owner ended it, or the doorbell did when whoever asked was no longer trusted: only the request's own page tells which. */
+const EITHER = ["denied", "revoked", "stopped"];
 
 export async function requests(content) {
   content.append(h("h1", t("requests.title")));
@@ -40,21 +41,22 @@ function body({ requests: found, opt_outs: optOuts }) {
 
 function card(request) {
   const isWaiting = WAITING.includes(request.state);
+  const isUntrusted = !request.trusted && (isWaiting || EITHER.includes(request.state));
+  const who = whoAsks(request);
   return h(
     "article.card.request",
     h(
       "header",
-      h("p.who", request.requester_name),
-      h(`p.state.${request.state.replaceAll(" ", "-")}`, t(`state.${request.state}`)),
+      h("p.who", { dir: "auto" }, who),
+      h(`p.state.${request.state.replaceAll(" ", "-")}`, t(isUntrusted && !isWaiting ? "state.ended" : `state.${request.state}`)),
     ),
     // One that came before this owner was enrolled does not open for them.
     request.kind && h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     request.from && h("p.when", span(request.from * 1000, request.to * 1000)),
     isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
-    // What ended with the trust in whoever asked, and not by an owner's word, its own page tells apart.
-    !request.trusted && (isWaiting || MAY_BE_OURS.includes(request.state)) && h("p.quiet", t("requests.untrusted")),
+    isUntrusted && h("p.quiet", t("requests.untrusted")),
     !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
-    h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who: request.requester_name }) }, t("requests.look")),
+    h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who }) }, t("requests.look")),
   );
 }
 
@@ -68,7 +70,7 @@ function bulletins(found) {
     h(
       "ul.cards.small",
       found.map((each) =>
-        h("li", h("article.card.bulletin", h("header", h("p.who", each.who), h("p.quiet", t(`kind.${each.kind}`))), h("h3", each.title), h("p", each.description), h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })))),
+        h("li", h("article.card.bulletin", h("header", h("p.who", { dir: "auto" }, each.who), h("p.quiet", t(`kind.${each.kind}`))), h("h3", { dir: "auto" }, each.title), h("p", { dir: "auto" }, each.description), h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })))),
       ),
     ),
   ];

@@ -1,7 +1,7 @@
 // Owners, browsers, whom to let ask, what not to be asked, the doorbell's health, and this browser's own keys.
 import { go, lock } from "../app.js";
 import { ask, call, origin } from "../ui/client.js";
-import { confirm, dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { confirm, dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/messages.js";
@@ -121,7 +121,7 @@ async function owners(again) {
       ),
     ),
     names.length > 1 && h("p", t(needed === 2 ? "owners.two" : "owners.one"), " ", h("button.small", { type: "button", onclick: () => agreeOn(3 - needed).then(again) }, t(needed === 2 ? "owners.one.change" : "owners.two.change"))),
-    h("div.row", h("button", { type: "button", onclick: () => invite().then(again) }, t("owners.add"))),
+    h("div.row", inviting(again)),
   ].filter(Boolean);
 }
 
@@ -133,6 +133,13 @@ async function agreeOn(needed) {
 
 async function remove(name) {
   await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) => call("removeOwner", { name, passphrase }));
+}
+
+function inviting(again) {
+  const problem = h("p.problem", { role: "alert" });
+  // A second invitation would make the first one void.
+  const button = h("button", { type: "button", onclick: () => doing(button, problem, invite).then((isDone) => isDone && again()) }, t("owners.add"));
+  return [button, problem];
 }
 
 /** Shows a QR code to the other phone, waits for its card, and admits it with the passphrase. */
@@ -300,7 +307,8 @@ async function optOuts(again) {
 }
 
 async function decide(kind, matter, title) {
-  await withPassphrase(title, t(`${kind}.confirm`), t(`${kind}.yes`), (passphrase) => call("decide", { kind, matter, passphrase }));
+  const isHours = kind === "opt-out" && matter.scope === "hours";
+  await withPassphrase(isHours ? t("opt-out.hours.at") : title, t(isHours ? "opt-out.hours.confirm" : `${kind}.confirm`), t(isHours ? "set.yes" : `${kind}.yes`), (passphrase) => call("decide", { kind, matter, passphrase }));
 }
 
 async function picture(again) {
