@@ -90,7 +90,8 @@ class House:
         app = server.config.loaded_app
         while not isinstance(app, Guard):
             app = app.app
-        app._hosts |= hosts
+        own = app._hosts
+        app._hosts = lambda: own() | hosts
 
     def record(self) -> None:
         """Play the footage to its end as if it had been now; somebody rings on the way."""

@@ -114,6 +114,28 @@ def test_when_only_the_answer_to_a_yes_is_lost_it_counts_once_and_the_page_finds
             proxy.close()
 
 
+def test_when_only_the_answer_to_a_tip_is_lost_it_is_sent_once(tmp_path: Path, footage: Path) -> None:
+    with a_house(tmp_path, footage) as house:
+        proxy = RecordingProxy(house.port, house.street.state_dir, house.authority)
+        house.answer_to(frozenset({f"front-door.local:{proxy.port}"}))
+        try:
+            with phones(house, tmp_path) as people:
+                people.through_port = proxy.port
+                Home(house, people)
+                people.go("ana", "/tips")
+                people.run(
+                    "ana",
+                    """await page.getByLabel("What you want them to know").fill("A white van waits there.");
+                       await page.getByRole("button", {name: "Send it"}).click();""",
+                )
+                proxy.loses = b"/api/statement"
+                people.sign("ana", "Sign and send")
+                people.run("ana", 'await page.getByRole("heading", {name: "Tips you sent"}).waitFor();')
+                assert len(house.control("tips")["tips"]) == 1
+        finally:
+            proxy.close()
+
+
 def test_in_the_middle_of_the_set_up(tmp_path: Path) -> None:
     with a_house(tmp_path, None) as house, phones(house, tmp_path) as people:
         people.pair("ana")

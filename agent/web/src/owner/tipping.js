@@ -2,7 +2,7 @@
 // here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends them.
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
-import { base64, hex, randomBytes, sha256hex } from "../wire/bytes.js";
+import { base64, sha256hex } from "../wire/bytes.js";
 import { isShareable, posterOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { cleaned, isPlain } from "../wire/text.js";
@@ -25,10 +25,10 @@ export async function takers() {
 }
 
 /**
- * Has the doorbell send it; the tip's id.  `posters`: stills, by the segment they begin; `opens(open)` does `open(key)`
+ * Has the doorbell send it.  `tip`: its id, by which it is sent once; `posters`: stills, by the segment they begin; `opens(open)` does `open(key)`
  * with the key that can.
  */
-export async function sendTip({ root, requester, text, segments, posters }, keys, opens) {
+export async function sendTip({ tip, root, requester, text, segments, posters }, keys, opens) {
   if (!text && !segments.length && !posters.length) throw new PageError("error.nothing-told");
   const met = await meet();
   const taker = (await takersAt(met)).find((each) => each.root === root && each.id === requester);
@@ -50,7 +50,7 @@ export async function sendTip({ root, requester, text, segments, posters }, keys
     return made.length ? made : undefined;
   };
   const matter = {
-    tip: hex(randomBytes(16)), audience: root, requester, reply: taker.tips, message: text ? await sealed(text, taker.tips) : undefined,
+    tip, audience: root, requester, reply: taker.tips, message: text ? await sealed(text, taker.tips) : undefined,
     segments: await items(segments, fetchSegment, (record) => record.file), posters: await items(posters, fetchPoster, posterOf),
   };
   const answer = await state("tip", met.device, matter, keys.approval, headers);
