@@ -121,13 +121,16 @@ class Operations:
         entropy: Entropy,
         *,
         facts: Callable[[], Mapping[str, Any]],
+        program: str,
     ) -> None:
+        """`program`: which version of the program is served, so that a page left open over an upgrade finds out."""
         self._control = control
         self._enrolments = enrolments
         self._timeline = timeline
         self._visitors = visitors
         self._entropy = entropy
         self._facts = facts
+        self._program = program
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
         self._own: Mapping[str, Callable[[Frame, Caller], dict[str, Any]]] = {
@@ -185,6 +188,7 @@ class Operations:
             "owner": caller.owner,
             "session": _session(caller).id,
             "doorbell": self._facts().get("name", ""),
+            "program": self._program,
         }
 
     def _challenge(self, _frame: Frame, caller: Caller) -> dict[str, Any]:

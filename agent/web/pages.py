@@ -49,7 +49,8 @@ class Pages:
             raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")
         self._texts = {lang: json.loads((here / "texts" / f"{lang}.json").read_text()) for lang in LANGUAGES}
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._static.values()))
-        self._version = digest.hexdigest()[:12]
+        self.version = digest.hexdigest()[:12]
+        """Of the program, in the address at which browsers may keep it for good."""
         self._templates = Environment(
             loader=FileSystemLoader(here / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
@@ -66,7 +67,7 @@ class Pages:
         packed = gzip.compress(data, mtime=0) if kind.startswith(("text/", "image/svg")) else data
 
         async def serve(request: Request, _caller: Caller) -> Response:
-            fresh = request.query_params.get("v") == self._version
+            fresh = request.query_params.get("v") == self.version
             is_packed = packed is not data and "gzip" in request.headers.get("accept-encoding", "")
             tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
             headers = {"etag": tag, "vary": "accept-encoding"}
@@ -121,7 +122,7 @@ class Pages:
         language = self._language(request)
         texts = self._texts[language]
         html = self._templates.get_template(template).render(
-            t=texts.__getitem__, lang=language, doorbell=self._name, v=self._version, languages=LANGUAGES, **values
+            t=texts.__getitem__, lang=language, doorbell=self._name, v=self.version, languages=LANGUAGES, **values
         )
         return HTMLResponse(html, headers={"content-language": language, "vary": "cookie, accept-language"})
 

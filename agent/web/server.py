@@ -66,6 +66,7 @@ class PageServer:
         addresses = settings.addresses or own_addresses(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
         self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
         self._operations = Operations(
             parts.control,
             parts.enrolments,
@@ -73,8 +74,8 @@ class PageServer:
             self._visitors,
             parts.entropy,
             facts=parts.facts,
+            program=pages.version,
         )
-        pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
         self._application = Application(self._operations, self._visitors, pages)
         self._addresses = addresses
         self._hosts: frozenset[str] = frozenset()

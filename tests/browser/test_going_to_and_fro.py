@@ -94,6 +94,49 @@ def test_whoever_goes_back_leaves_the_question_behind_too(home: Home) -> None:
     assert home.house.state_of(request) == "pending"
 
 
+def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locked(home: Home) -> None:
+    people, page = home.people, home.house.solo.page
+    assert page is not None
+    people.go("ana", "/settings")
+    page._operations._program = page._application.pages.version = "newer"
+    people.run(
+        "ana",
+        """await page.evaluate(() => (window.isOld = true));
+           await page.locator("nav a[href='/requests']").click();
+           await page.getByRole("heading", {name: "Requests", level: 1}).waitFor();
+           if (!(await page.evaluate(() => window.isOld))) throw new Error("what was unlocked is lost");
+           await page.locator("nav a[href='/settings']").click();
+           await page.getByRole("button", {name: "Lock"}).click();
+           await page.waitForFunction(() => !window.isOld);
+           await page.locator('script[src="/static/app.js?v=newer"]').waitFor({state: "attached"});""",
+    )
+    people.unlock("ana")
+    # Even where the document stays what it was, it is loaded anew but once.
+    page._operations._program = "newest"
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByRole("button", {name: "Lock"}).click();')
+    people.unlock("ana")
+    assert people.browser.troubles("ana") == []
+
+
+def test_two_taps_make_one_invitation_and_what_a_button_cannot_do_is_said(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByRole("button", {name: "Add a phone or owner"}).dblclick();
+           await page.locator(".dialog .qr").waitFor();
+           await page.evaluate(() => new Promise((done) => setTimeout(done, 1000)));
+           if ((await page.getByRole("dialog").count()) !== 1) throw new Error("two invitations");
+           await page.getByRole("dialog").getByRole("button", {name: "Cancel"}).click();
+           await page.context().setOffline(true);
+           await page.getByRole("button", {name: "Remove from this browser"}).click();
+           await page.getByRole("dialog").getByRole("button", {name: "Remove from this browser"}).click();
+           await page.locator("#said").filter({hasText: "does not answer"}).waitFor();
+           await page.context().setOffline(false);""",
+    )
+
+
 def test_what_is_being_signed_is_not_cancelled_in_appearance_only(home: Home) -> None:
     people, request = home.people, home.asked("2026-73")
     people.open_request("ana", request)

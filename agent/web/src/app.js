@@ -1,5 +1,5 @@
 // The program of the page: finds out where this browser stands, then shows what the address names.
-import { RefusedError } from "./errors.js";
+import { PageError, RefusedError } from "./errors.js";
 import { call } from "./ui/client.js";
 import { h } from "./ui/dom.js";
 import { dismissAll, say } from "./ui/dialogs.js";
@@ -76,9 +76,18 @@ async function whereWeStand() {
   const hello = await call("hello");
   document.querySelector("#doorbell").textContent = hello.doorbell;
   const { name, unlocked } = await call("state");
+  if (!unlocked) keepUp(hello.program);
   if (!hello.claimed || !name) return [setup, hello];
   if (!unlocked || !hello.owner) return [unlock, hello];
   return undefined;
+}
+
+/** Phones keep a page open for weeks.  After an upgrade it loads the new program, once, when there is nothing to lose. */
+function keepUp(program) {
+  const own = new URL(import.meta.url).searchParams.get("v");
+  if (!own || own === program || sessionStorage.getItem("program") === program) return;
+  sessionStorage.setItem("program", program);
+  location.reload();
 }
 
 function pageOf(path) {
@@ -142,6 +151,8 @@ function chooseLanguage(event) {
 // A jump within a page, to its content, is no way to another one.
 addEventListener("popstate", () => location.pathname !== shownPath && show());
 addEventListener("offline", () => say(t("error.lost")));
+// Whatever a button could not do, it says so; most say it beside the button.
+addEventListener("unhandledrejection", ({ reason }) => reason instanceof PageError && say(explain(reason)));
 document.addEventListener("click", followLinks);
 document.querySelector("#language")?.addEventListener("change", chooseLanguage);
 if (document.body.dataset.section === "pair") {
