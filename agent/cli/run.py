@@ -167,6 +167,7 @@ class _Stopping:
         self._stop = stop
         self._give_up = give_up
         self._started = threading.Event()
+        self._once = threading.Lock()
         self._stopper = threading.Thread(target=self._work, name="stop")
 
     def __enter__(self) -> _Stopping:
@@ -184,7 +185,7 @@ class _Stopping:
         self._started.set()
 
     def _begin(self, *_signal: object) -> None:
-        if not self._stopper.ident:
+        if self._once.acquire(blocking=False):  # another signal may come while this one starts the thread
             self._stopper.start()
 
     def _work(self) -> None:

@@ -115,3 +115,23 @@ def test_what_has_started_gives_up_nothing_when_it_is_stopped() -> None:
         stopping.when_asked()
         signal.raise_signal(signal.SIGTERM)
     assert done == ["stopped"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_upon_another_stops_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C twice, or timeout(1), which tells the process and then its whole group."""
+    done: list[str] = []
+    stopping = _Stopping(lambda: done.append("stopped"))
+    start = stopping._stopper.start
+    monkeypatch.setattr(stopping._stopper, "start", lambda: (start_once(), start()))
+    told: list[bool] = []
+
+    def start_once() -> None:
+        if not told:
+            told.append(True)
+            signal.raise_signal(signal.SIGTERM)
+
+    with stopping:
+        stopping.when_asked()
+        signal.raise_signal(signal.SIGTERM)
+    assert done == ["stopped"]
