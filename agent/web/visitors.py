@@ -3,7 +3,8 @@
 - A code is 50 random bits, printed where only somebody at the doorbell reads it, good once, for a quarter of an hour,
   and dead after `MOST_TRIES` wrong ones.  An owner's browser can make one too, for a second phone or owner.
 - A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
-  be an *owner's* session, the browser signs a challenge with an approval key; that lapses when it is not used.
+  be an *owner's* session, the browser signs a challenge with an approval key; that lapses when it is not used, and
+  while the clock is behind: after a power cut a browser signs again, and need not be let in again.
 - Whoever fails waits: nothing for the first few, then twice as long each time.  The count is on the disk before the
   answer is given, so a restart does not forgive.
 """
@@ -144,14 +145,15 @@ class Visitors:
             if row is None:
                 return None
             name, made_s, seen_s, browser, owner_key, owner_until_s = row
-            if not -300 <= now - seen_s <= SESSION_IDLE_S:
+            if now - seen_s > SESSION_IDLE_S:
                 self._write_locked("DELETE FROM sessions WHERE id = ?", (name,))
                 return None
+            is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back prolongs nothing
             if now - seen_s >= _SEEN_EVERY_S:
-                extended = now + OWNER_IDLE_S if owner_until_s > now else 0
+                extended = now + OWNER_IDLE_S if is_owners else 0
                 values = (now, extended, name)
                 self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
-            return Session(name, made_s, seen_s, browser, owner_key if owner_until_s > now else None)
+            return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
 
     def proved(self, session: Session, owner_key: str) -> str:
         """The session is an owner's now; its new token (the old one is void, so that nobody could have planted it)."""

@@ -132,6 +132,25 @@ def test_being_an_owners_lapses_and_renews_the_token(hall: Hall) -> None:
     assert lapsed.owner_key is None
 
 
+def test_a_clock_that_is_behind_after_a_power_cut_ends_no_session_and_keeps_nobody_an_owner(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.proved(session, "a" * 16)
+    hall.now -= 3 * 86_400
+    behind = hall.visitors.session(token)
+    assert behind is not None
+    assert behind.owner_key is None
+    token = hall.visitors.proved(behind, "a" * 16)
+    again = hall.visitors.session(token)
+    assert again is not None
+    assert again.owner_key == "a" * 16
+    hall.now += 3 * 86_400
+    synced = hall.visitors.session(token)
+    assert synced is not None
+    assert synced.owner_key is None
+
+
 def test_the_file_holds_neither_code_nor_cookie(hall: Hall, tmp_path: Path) -> None:
     code = hall.visitors.make_code("printed")
     token = hall.visitors.pair(hall.visitors.make_code("invitation"), "10.0.0.2", "Firefox")
