@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import RequestError
+from agent.errors import RequestError, StorageError
 from agent.web import visitors as module
 from agent.web.visitors import CODE_LIFE_S, MOST_TRIES, TooManyTriesError, Visitors, code_text
 
@@ -158,3 +158,22 @@ def test_the_file_holds_neither_code_nor_cookie(hall: Hall, tmp_path: Path) -> N
     assert code.encode() not in stored
     assert token.encode() not in stored
     assert (tmp_path / "page.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.proved(session, "a" * 16)
+    hall.visitors._database.execute("PRAGMA query_only = 1")
+    hall.now += 3600
+    found = hall.visitors.session(token)
+    assert found is not None
+    assert found.owner_key == "a" * 16
+    # What cannot be noted is not forgotten either: it lapses from when it was last noted.
+    hall.now += module.OWNER_IDLE_S
+    found = hall.visitors.session(token)
+    assert found is not None
+    assert found.owner_key is None
+    with pytest.raises(StorageError):
+        hall.visitors.make_code("printed")

@@ -1,5 +1,5 @@
 // Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin.
-import { FormatError, LostError, RefusedError } from "./errors.js";
+import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
 import { utf8 } from "./wire/bytes.js";
 
 const TYPE = "application/vnd.doorward.frame";
@@ -42,7 +42,7 @@ async function post(path, head, body) {
   } catch {
     throw new LostError();
   }
-  if (response.headers.get("content-type") !== TYPE) throw new RefusedError(`${response.status}`, "", response.status);
+  if (response.headers.get("content-type") !== TYPE) throw new PageError("error.no-message", { status: response.status });
   const answer = readFrame(data);
   if (answer.head.ok === true) return { result: answer.head.result ?? {}, body: answer.body };
   throw new RefusedError(String(answer.head.error ?? ""), String(answer.head.remedy ?? ""), response.status, answer.head.kind);
