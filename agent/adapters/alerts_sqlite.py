@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from agent.adapters.sqlite_faults import Nonsense, is_damage
+from agent.adapters.sqlite_faults import Nonsense, is_damage, set_aside
 from agent.core.alerts.kinds import Rank
 from agent.core.alerts.parcels import HeldBack, Kept, Waiting
 from agent.errors import StorageError
@@ -232,9 +232,7 @@ class SqliteAlertQueue:
         """Raises `OSError`."""
         self._log.warning("alerts_damaged", error=str(error))
         if self._path is not None:
-            for end in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    self._path.with_name(self._path.name + end).replace(f"{self._path}.damaged{end}")
+            set_aside(self._path)
 
     def _refused(self, error: sqlite3.Error) -> None:
         self._log.warning("alerts_in_memory", error=str(error))

@@ -11,14 +11,14 @@ __all__ = ["PrivateText"]
 
 
 class PrivateText:
-    """`services.push.PushStore`."""
+    """`services.push.PushStore`.  What is no text in a damaged file is replaced: its reader sees that it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8")
+            return self._path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
         except OSError as error:

@@ -6,10 +6,12 @@ Source: sqlite.org/rescode.html.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from pathlib import Path
 from typing import Final
 
-__all__ = ["Nonsense", "is_damage"]
+__all__ = ["Nonsense", "is_damage", "set_aside"]
 
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
@@ -34,3 +36,10 @@ def is_damage(error: Exception) -> bool:
     if code is None:  # Python's own
         return isinstance(error, sqlite3.OperationalError) and str(error).startswith(_NO_TEXT)
     return code in _DAMAGE or code & _PRIMARY in _DAMAGE
+
+
+def set_aside(path: Path) -> None:
+    """A file that nobody has open, so that another can take its place; somebody may look into it.  Raises `OSError`."""
+    for end in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(f"{path}.damaged{end}")

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules
 from agent.core.webpush import point_of, push_address, subscription
-from agent.errors import RequestError
+from agent.errors import DoorwardError, RequestError
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.control import Frame
 
@@ -52,10 +53,14 @@ class PushChannels:
         self._store = store
         self._alerts = alerts
         self._lock = threading.Lock()
-        kept = json.loads(store.load() or "{}")
-        self._browsers: dict[str, dict[str, str]] = kept.get("browsers", {})
-        if "vapid" in kept:
-            self._key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        self._browsers: dict[str, dict[str, str]] = {}
+        try:
+            kept = _kept(store.load())
+        except ValueError:
+            structlog.get_logger("alerts").error("push_damaged", remedy="Switch alerts on again in each browser.")
+            kept = None
+        if kept is not None:
+            self._key, self._browsers = kept
         else:
             self._key = ec.generate_private_key(ec.SECP256R1())
             self._save()
@@ -96,6 +101,24 @@ class PushChannels:
     def _save(self) -> None:
         secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
         self._store.save(json.dumps({"vapid": secret, "browsers": self._browsers}))
+
+
+def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, str]]] | None:
+    """None when nothing was saved.  Raises `ValueError` for what `_save` did not write."""
+    if not text:
+        return None
+    try:
+        kept = json.loads(text)
+        browsers = {
+            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth")}
+            for name, browser in kept["browsers"].items()
+        }
+        key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        for browser in browsers.values():
+            push_address(**browser, key=key)
+    except (KeyError, TypeError, AttributeError, DoorwardError) as error:
+        raise ValueError("damaged") from error
+    return key, browsers
 
 
 def _name(endpoint: str) -> str:

@@ -78,7 +78,7 @@ class PageCertificates:
             if authority is None or not _names(authority, name):
                 authority = _authority(name, now)
                 _write(folder / "authority.pem", authority)
-            self._authority, self._leaf = authority, _read(folder / "page.pem")
+            self._authority, self._leaf = authority, _leaf_in(folder / "page.pem")
         except OSError as error:
             raise self._unkept(error) from error
         self.authority_der = authority.certificate.public_bytes(serialization.Encoding.DER)
@@ -201,6 +201,14 @@ def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address
         return type(error).__name__ == "InvalidSignature"
     left = leaf.certificate.not_valid_after_utc - now
     return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)
+
+
+def _leaf_in(path: Path) -> _Pair | None:
+    """None for a damaged one, too: another costs nobody anything, unlike another authority."""
+    try:
+        return _read(path)
+    except ConfigurationError:
+        return None
 
 
 def _read(path: Path) -> _Pair | None:

@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from agent.adapters.sqlite_faults import Nonsense, is_damage, set_aside
 from agent.errors import RequestError, StorageError
 from agent.ports import Entropy
 
@@ -82,9 +85,7 @@ class Visitors:
         self._now_s = now_s
         self._lock = threading.Lock()
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            path.chmod(0o600)
-            self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+            self._database = _opened(path)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
                 f"{path} cannot be used: {error}.", remedy="Delete it: paired browsers pair again."
@@ -239,6 +240,33 @@ class Visitors:
             return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
             raise StorageError("The page's database cannot be written.", remedy="Is the disk full?") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A file that is damaged, wherever in it, is set aside: paired browsers pair again, and the doorbell records."""
+    try:
+        return _sound(path)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            raise
+        structlog.get_logger("page").error("visitors_damaged", remedy="Let your browsers in again: doorward page code")
+        set_aside(path)
+        return _sound(path)
+
+
+def _sound(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        path.chmod(0o600)
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        found = database.execute("PRAGMA quick_check(1)").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    if found != ("ok",):
+        database.close()
+        raise Nonsense("quick_check")
+    return database
 
 
 def _normal(typed: str) -> str:

@@ -83,3 +83,28 @@ def test_no_more_browsers_than_a_home_has_and_nothing_that_is_no_subscription(tm
     with pytest.raises(FormatError):
         push.answers["push_subscribe"](Frame({**asking(1).head, "endpoint": "http://192.168.1.1/"}))
     alerts.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x97\xff", b"{", b"[]", b'{"browsers": {}}', b'{"vapid": "", "browsers": {}}', b"null"]
+)
+def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: Path, content: bytes) -> None:
+    alerts = alerts_in(tmp_path)
+    path = tmp_path / "push.json"
+    PushChannels(PrivateText(path), alerts).answers["push_subscribe"](asking(1))
+    path.write_bytes(content)
+    push = PushChannels(PrivateText(path), alerts)
+    push.answers["push_subscribe"](asking(2))
+    again = PushChannels(PrivateText(path), alerts)
+    assert again.answers["push_key"](Frame({})) == push.answers["push_key"](Frame({}))
+    alerts.close()
+
+
+def test_a_browser_that_lacks_something_is_damage(tmp_path: Path) -> None:
+    alerts = alerts_in(tmp_path)
+    store = PrivateText(tmp_path / "push.json")
+    PushChannels(store, alerts).answers["push_subscribe"](asking(1))
+    store.save(store.load().replace("p256dh", "p256dx"))
+    PushChannels(store, alerts)
+    assert json.loads(store.load())["browsers"] == {}
+    alerts.close()

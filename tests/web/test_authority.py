@@ -117,3 +117,10 @@ def test_a_damaged_key_file_is_named_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "authority.pem").write_text("nothing")
     with pytest.raises(ConfigurationError, match=r"authority\.pem"):
         made(tmp_path)
+
+
+def test_a_damaged_leaf_is_made_anew_and_the_authority_stays(tmp_path: Path) -> None:
+    first = made(tmp_path).authority_der
+    (tmp_path / "page.pem").write_text("nothing")
+    assert made(tmp_path).authority_der == first
+    assert leaf_of(tmp_path).not_valid_after_utc > NOW

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,35 @@ def test_a_clock_that_is_behind_after_a_power_cut_ends_no_session_and_keeps_nobo
     synced = hall.visitors.session(token)
     assert synced is not None
     assert synced.owner_key is None
+
+
+def spoil_all(path: Path) -> None:
+    path.write_bytes(b"\x55" * 8192)
+
+
+def spoil_a_table(path: Path) -> None:
+    """Such a file can be opened, and fails where somebody gets there."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = database.execute("PRAGMA page_size").fetchall()
+        ((root,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sessions'").fetchall()
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [spoil_all, spoil_a_table])
+def test_a_damaged_file_costs_the_browsers_that_were_let_in_and_not_the_doorbell(
+    hall: Hall, spoil: Callable[[Path], None]
+) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    hall.visitors.close()
+    spoil(hall.path)
+    hall.open()
+    assert hall.visitors.session(token) is None
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    assert hall.visitors.session(token) is not None
+    assert hall.path.with_name("page.sqlite.damaged").exists()
 
 
 def test_the_file_holds_neither_code_nor_cookie(hall: Hall, tmp_path: Path) -> None:
