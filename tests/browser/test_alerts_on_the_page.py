@@ -5,6 +5,7 @@ In a real browser, with `make test-browser`.  No push service is asked: what one
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,26 @@ def test_a_test_reaches_the_phone_and_quiet_hours_are_set_and_given_back(tmp_pat
         people.run("ana", 'await page.locator("#settings-alerts").getByRole("button", {name: "Back to that"}).click();')
         people.sign("ana", "Sign")
         people.run("ana", 'await page.locator("#settings-alerts").getByText("As the doorbell").waitFor();')
+        assert people.browser.troubles("ana") == []
+
+
+def test_a_channel_that_is_not_reached_is_named_with_what_waits_for_it(tmp_path: Path, looking: Looking) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = f"ntfy://127.0.0.1:{listener.getsockname()[1]}/topic"
+    with a_house(tmp_path, None, more=ALERTS.format(url=nobody)) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        house.control("alerts_test")
+        until(lambda: house.control("status")["alerts"]["channels"]["Ann's phone"]["failures"] > 0, "the failure")
+        people.go("ana", "/settings")
+        people.run(
+            "ana",
+            """await page.getByText(/Ann's phone is not reached. \\d+ alert/).waitFor();
+            await page.locator("#settings-mine h2").waitFor();
+            await page.locator("#settings-alerts").evaluate((section) => section.scrollIntoView());""",
+        )
+        looking.at(people, "ana", "settings-alerts-fault", full=False)
         assert people.browser.troubles("ana") == []
 
 

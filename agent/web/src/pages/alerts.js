@@ -17,14 +17,17 @@ export async function alerts(facts, save, again) {
     }
   };
   const test = doing(async () => say(t("alerts.tested", { n: (await ask("alerts_test")).channels.length })));
+  const { alerts: told } = await ask("status").catch(() => ({}));
+  const faults = Object.entries(told?.channels ?? {}).filter(([, channel]) => channel.failures > 0);
   return [
     h("h2", t("alerts")),
     h("p.quiet", t("alerts.text")),
+    faults.map(([name, { waiting, fault }]) => h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("span", { lang: "en" }, fault)])),
     h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await thisBrowser(doing, again)),
     problem,
     h("h3", t("quiet")),
     ...quietHours(facts, save),
-  ];
+  ].flat();
 }
 
 async function thisBrowser(doing, again) {
