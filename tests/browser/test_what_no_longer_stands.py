@@ -60,6 +60,26 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
     assert people.browser.troubles("ana") == []
 
 
+def test_by_a_phone_whose_clock_is_ahead_a_request_is_over_and_can_still_be_turned_down(home: Home) -> None:
+    people, request = home.people, home.asked("2026-83")
+    people.run(
+        "ana",
+        """await page.workers()[0].evaluate(() => {
+             const now = Date.now;
+             Date.now = () => now() + 8 * 86_400_000;
+           });""",
+    )
+    people.open_request("ana", request)
+    people.run(
+        "ana", 'await page.getByText("By this device\'s clock the time to answer this request is over").waitFor();'
+    )
+    people.run("ana", 'await page.getByText("Nothing leaves without your yes.").waitFor();')
+    assert people.run("ana", 'return page.getByRole("button", {name: "Share what I chose"}).count();') == 0
+    people.run("ana", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
+    people.sign("ana", "Sign my no")
+    until(lambda: home.house.state_of(request) == "denied", "the no")
+
+
 def test_another_owner_was_quicker(home: Home) -> None:
     people = home.people
     two_owners(home)

@@ -170,6 +170,7 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
         assert not missing, (prefix, missing)
+    assert not [each.value for each in State if f"state.{each.value}.text" not in english]
     assert f"camera.{_NO_RECORDER['state']}" in english
     assert "link.no uplink" in english
 

@@ -32,7 +32,7 @@ export async function request(content, id) {
     content.append(h("p.note", isGone ? t("second.gone", { owner: by }) : t("second.waits")));
   }
   if (isOpen && !review.expired) return answering(content, review);
-  if (isOpen) content.append(h("p.note", t("error.over")));
+  if (isOpen) content.append(h("p.note", t("error.over")), noAlone(review));
   return following(content, review);
 }
 
@@ -50,10 +50,12 @@ async function refused(content, id, error) {
     h("h1", t("request.unverified")),
     h("p.problem", { role: "alert" }, explain(error)),
     h("p", t("request.unverified.text")),
-    h("div.row", h("button", { type: "button", onclick: () => deny({ id, state: now?.state }) }, t("request.deny"))),
+    noAlone({ id, state: now?.state }),
   );
   return undefined;
 }
+
+const noAlone = (review) => h("div.row", h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")));
 
 function facts(review) {
   const row = (name, value) => [h("dt", name), h("dd", value)];
