@@ -160,8 +160,11 @@ class HandoverClient:
         return answer
 
     def close(self) -> None:
-        """Give up waiting, too.  Idempotent."""
+        """Give up waiting, for an answer, too.  Idempotent."""
         self._closed.set()
+        if (asking := self._socket) is not None:
+            with contextlib.suppress(OSError):
+                asking.shutdown(socket.SHUT_RDWR)
         with self._lock:
             gone, self._socket = self._socket, None
         if gone is not None:

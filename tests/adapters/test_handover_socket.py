@@ -188,6 +188,42 @@ def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Pat
         server.stop()
 
 
+def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
+    """The uplink asks for news on a connection on which the custodian takes its time."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(_question: FromRecorder) -> Answer:
+        asked.set()
+        over.wait(60)
+        return Noted()
+
+    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
+    client = HandoverClient(tmp_path / "s", ME, silence_s=60.0)
+    unheard: list[NetworkError] = []
+
+    def ask() -> None:
+        try:
+            client.ask(Tell("vault", "news"), Noted)
+        except NetworkError as error:
+            unheard.append(error)
+
+    asker, closer = threading.Thread(target=ask), threading.Thread(target=client.close)
+    server.start()
+    try:
+        asker.start()
+        assert asked.wait(10)
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+        asker.join(10)
+        assert len(unheard) == 1
+    finally:
+        over.set()
+        closer.join()
+        asker.join()
+        server.stop()
+
+
 def test_what_is_no_answer_costs_its_connection_and_not_the_next_question(tmp_path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "s"))
