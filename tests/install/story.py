@@ -266,7 +266,9 @@ class Story:
         broken = self.box.root / "root/src/agent/roles/custodian.py"
         whole = broken.read_text()
         self._set_version("0.1.2")
-        broken.write_text(whole.replace("        self.custodian.start()", "        raise SystemExit(9)", 1))
+        starts = "        self._owned.start()"
+        assert starts in whole
+        broken.write_text(whole.replace(starts, "        raise SystemExit(9)", 1))
         started = time.monotonic()
         done = self.box.run("python3", "/root/src/scripts/installation", "install", check=False)
         assert done.returncode == 1, done.stdout
