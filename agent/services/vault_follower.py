@@ -77,6 +77,7 @@ class FollowingIndex:
         with self._lock:
             size = self._log.size()
             if size and (size != self._seen_bytes or self._index.ruined):
+                self._seen_bytes = -1  # until it has succeeded: it may leave an index that knows a part
                 catch_up(self._log, self._index)
                 self._seen_bytes = size
         return self._index

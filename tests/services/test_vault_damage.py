@@ -321,6 +321,31 @@ def test_who_follows_a_manifest_with_a_ruined_index_of_its_own_makes_it_anew_at_
     own.close()
 
 
+def test_an_index_that_was_made_anew_by_half_is_not_taken_for_a_whole_one(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not know is no longer held, nor shared: a custodian must not look at a part of it."""
+    ids = [tested.record() for _ in range(40)]
+    own = SqliteIndex(tmp_path / "own.sqlite")
+    following = FollowingIndex(tested.log, own)
+    assert following.get(ids[-1]) is not None
+    own.close()
+    ruin(tmp_path / "own.sqlite", "segment")
+    with pytest.raises(StorageError):
+        following.get(ids[-1])
+
+    def unread(_offset: int) -> Iterator[bytes]:
+        raise StorageError("The card does not answer.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(tested.log, "lines", unread)
+        with pytest.raises(StorageError):
+            following.get(ids[-1])
+    assert following.get(ids[-1]) is not None
+    assert [entry.id for entry in following.oldest()] == ids
+    own.close()
+
+
 def test_an_evicted_file_that_comes_back_is_removed_again(tested: TestVault) -> None:
     ids = [tested.record(*MEDIA) for _ in range(3)]
     path = path_of(tested, f"{ids[0]}.age")
