@@ -267,6 +267,31 @@ def test_live_shows_what_is_filmed_now_and_stores_nothing_of_it(tmp_path: Path, 
     assert stored == 0
 
 
+def test_each_second_of_live_view_leaves_nothing_behind(tmp_path: Path, footage: Path) -> None:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        house.solo.recorder._open_camera = LiveCamera
+        filming = threading.Thread(target=house.solo.record)
+        filming.start()
+        until(lambda: house.solo.recorder.delivering, "the camera")
+        people.go("ana", "/live")
+        listeners = people.run(
+            "ana",
+            """const session = await page.context().newCDPSession(page);
+               await session.send("Performance.enable");
+               const shown = (end) => page.waitForFunction((end) => document.querySelector("video")?.buffered.length && document.querySelector("video").buffered.end(0) > end, end);
+               const listeners = async () => (await session.send("HeapProfiler.collectGarbage"), await session.send("Performance.getMetrics")).metrics.find(({name}) => name === "JSEventListeners").value;
+               await shown(2);
+               const before = await listeners();
+               await shown(12);
+               return [before, await listeners()];""",
+        )
+        house.solo.stop()
+        filming.join()
+    assert listeners[1] <= listeners[0] + 6
+
+
 def test_where_the_clocks_differ_live_says_so_and_shows_nothing_old_as_new(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
