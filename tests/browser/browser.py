@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,12 +23,25 @@ BROWSERS = {
 }
 
 
+_OLDEST_FIREFOX = 143
+"""The first with the commands of WebDriver BiDi that playwright-core sends to each (network.addDataCollector)."""
+
+
 def require_browser(kind: str = "chromium") -> None:
     """Skip, and say what is missing."""
     if BROWSERS[kind] is None:
         pytest.skip(f"no {kind} here: apt-get install {'firefox-esr' if kind == 'firefox' else kind}")
+    if kind == "firefox" and (version := _firefox_version()) < _OLDEST_FIREFOX:
+        pytest.skip(f"Firefox {version} is too old for its driver: {_OLDEST_FIREFOX} or newer")
     if shutil.which("node") is None or not (HERE / "node_modules" / "playwright-core").is_dir():
         pytest.skip("playwright-core is not installed: run `npm ci` in tests/browser")
+
+
+@functools.cache
+def _firefox_version() -> int:
+    said = subprocess.run([str(BROWSERS["firefox"]), "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\d+", said)
+    return int(found[0]) if found else 0
 
 
 def require_all() -> None:
@@ -57,7 +72,11 @@ class Browser:
             text=True,
             cwd=HERE,
         )
-        self.version = self._answer()["ready"]
+        try:
+            self.version = self._answer()["ready"]
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Browser:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from datetime import datetime
@@ -468,7 +469,7 @@ def test_hostile_files_in_the_vault_are_named_and_break_nothing(home: Home) -> N
         b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 30\n" + b"A" * 4096,
         b"",
     )
-    for path, data in zip(segments, damage, strict=False):
+    for path, data in zip(segments, itertools.cycle(damage), strict=False):
         path.chmod(0o600)
         path.write_bytes(data)
     for path in files:
