@@ -2,11 +2,16 @@
 
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.
+
+FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is served,
+GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer 503 when
+that comes at a bad moment.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import gi
 
@@ -21,8 +26,44 @@ G711 = (
     "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1"
     " ! mulawenc ! rtppcmupay name=pay1"
 )
-FILM = "filesrc location={film} ! qtdemux name=film film.video_0 ! queue ! {pay} film.audio_0 ! queue ! {aac}"
-AAC = "aacparse ! rtpmp4gpay name=pay1 pt=97"
+PLAYED = (
+    "filesrc name=file ! qtdemux name=film"
+    " film.video_0 ! queue ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
+    " ! appsink name=video emit-signals=true"
+    " film.audio_0 ! queue ! aacparse ! appsink name=audio emit-signals=true"
+)
+FILM = (
+    "appsrc name=video is-live=true format=time ! {pay}"
+    " appsrc name=audio is-live=true format=time ! rtpmp4gpay name=pay1 pt=97"
+)
+
+
+class Film:
+    """Plays a film and hands its packets to all who watch; each has a pipeline of its own, which begins when it comes."""
+
+    def __init__(self, path: Path) -> None:
+        self._watched: list[Gst.Element] = []
+        self._player = Gst.parse_launch(PLAYED)
+        self._player.get_by_name("file").set_property("location", str(path))
+        for name in ("video", "audio"):
+            self._player.get_by_name(name).connect("new-sample", self._pass_on)
+        self._player.set_state(Gst.State.PLAYING)
+        self._player.get_state(Gst.CLOCK_TIME_NONE)  # its time counts from when it plays
+
+    def serve(self, factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        del factory
+        played_ns = self._player.get_clock().get_time() - self._player.get_base_time()
+        for name in ("video", "audio"):
+            source = media.get_element().get_by_name(name)
+            source.get_static_pad("src").set_offset(-played_ns)
+            self._watched.append(source)
+
+    def _pass_on(self, sink: Gst.Element) -> Gst.FlowReturn:
+        sample = sink.emit("pull-sample")
+        for source in self._watched:
+            if source.get_name() == sink.get_name():
+                source.emit("push-sample", sample)
+        return Gst.FlowReturn.OK
 
 
 def main(films: list[str]) -> None:
@@ -37,11 +78,13 @@ def main(films: list[str]) -> None:
         "g711": f"{small} ! {ENCODER} ! {PAY} {G711}",
     }
     if films:
-        streams["film"] = FILM.format(film=films[0], pay=PAY, aac=AAC)
+        streams["film"] = FILM.format(pay=PAY)
     for name, stream in streams.items():
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(f"( {stream} )")
-        factory.set_shared(True)
+        factory.set_shared(name != "film")
+        if name == "film":
+            factory.connect("media-configure", Film(Path(films[0])).serve)
         server.get_mount_points().add_factory(f"/{name}", factory)
     server.attach(None)
     sys.stdout.write(f"{server.get_bound_port()}\n")
