@@ -3,9 +3,9 @@
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.
 
-FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is served,
-GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer 503 when
-that comes at a bad moment.
+FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
+served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
+503 when that comes at a bad moment.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FILM = (
 
 
 class Film:
-    """Plays a film and hands its packets to all who watch; each has a pipeline of its own, which begins when it comes."""
+    """Plays a film and hands its packets to all who watch, each over a pipeline of its own."""
 
     def __init__(self, path: Path) -> None:
         self._watched: list[Gst.Element] = []
