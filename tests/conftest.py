@@ -1,12 +1,21 @@
-"""For every test: where the shared test data lies, and that no example is timed."""
+"""For every test: where the shared test data lies, that no example is timed, and which tests have a second try."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+OUTSIDE: Final = frozenset(
+    {
+        *("adapters", "browser", "cli", "contracts", "firmware_bridge", "hardware"),
+        *("install", "interop", "roles", "scenarios", "services", "web"),
+    }
+)
+"""Where tests meet cameras, brokers, browsers, processes and clocks (decision record 0017)."""
 
 # A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.  And the same code
 # gets the same examples: whether a change is sound must not depend on luck.  `make explore` draws others.
@@ -38,3 +47,21 @@ def footage() -> Path:
     if found is None:
         pytest.skip("real footage is missing: install opencv-doc, or set DOORWARD_VTEST to vtest.avi")
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in OUTSIDE:
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A second try hides nothing: how the first one failed is told in full."""
+    first_tries = terminalreporter.getreports("rerun")
+    if not first_tries:
+        return
+    terminalreporter.write_sep("=", "FAILED AT THE FIRST TRY (to be mended: CONTRIBUTING.md)", yellow=True)
+    for report in first_tries:
+        terminalreporter.write_sep("_", report.nodeid)
+        terminalreporter.write_line(report.longreprtext)
