@@ -17,6 +17,7 @@ import av
 
 from agent.errors import ConfigurationError, DoorwardError
 from agent.owner.keys import IdentityKind
+from demo.ending import like_ctrl_c
 from demo.results import forget, leave
 from demo.story import Footage, Story
 from demo.telling import Teller
@@ -90,4 +91,5 @@ def _length_s(path: Path) -> float:
 
 
 if __name__ == "__main__":
+    like_ctrl_c()
     sys.exit(main())

@@ -20,6 +20,7 @@ from pathlib import Path
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.errors import DeviceError, DoorwardError
 from agent.wire.fields import Kind
+from demo.ending import like_ctrl_c
 from demo.stage import DOOR, Asker, Stage, toml_text
 from demo.telling import Teller
 
@@ -151,4 +152,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    like_ctrl_c()
     raise SystemExit(main())

@@ -85,6 +85,24 @@ def test_the_playground_shows_the_id_that_enrol_asks_about(
 
 
 @pytest.mark.broker
+def test_the_playground_leaves_nothing_running_when_it_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo.playground", "--folder", str(tmp_path / "playground")],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    ) as started:
+        assert started.stdout is not None
+        assert any("Ctrl-C here stops" in line for line in started.stdout)
+        running = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        started.terminate()
+        assert started.wait(PATIENCE_S) == 0
+        assert started.stdout.read() == "\nStopped.\n"
+    assert len(running) == 2, "a broker and a doorbell"
+    assert not [pid for pid in running if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.broker
 def test_what_the_playground_says_to_type_works_in_that_order(playground: Playground, tmp_path: Path) -> None:
     terminal = Terminal(playground, tmp_path)
     request = ""
