@@ -31,7 +31,8 @@ from agent.core.vault.names import segment_id
 from agent.core.vault.records import Poster, Sealed, Segment
 from agent.core.vault.spans import Span
 from agent.errors import StorageError
-from agent.services.custodian import Custodian, CustodianPorts
+from agent.services.books import CustodianPorts
+from agent.services.custodian import Custodian
 from agent.services.inbox import InboxSettings
 from agent.services.requests import Verdict
 from agent.wire import base64, disclosures, envelope, strictjson

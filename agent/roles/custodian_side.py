@@ -26,7 +26,8 @@ from agent.roles.at_home import home_address, make_metrics
 from agent.roles.in_force import place_of
 from agent.roles.limits import held_bytes, page_facts
 from agent.roles.requests import inbox_settings
-from agent.services.custodian import Custodian, CustodianPorts
+from agent.services.books import CustodianPorts
+from agent.services.custodian import Custodian
 from agent.services.enrolment import Changed
 from agent.services.live_shelf import LiveShelf
 from agent.services.vault_reader import VaultReader

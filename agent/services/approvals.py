@@ -19,14 +19,10 @@ from agent.core.requests import MatchedRequest, OutboxRecord, StoredRequest
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import RequestError
-from agent.ports import Clock, Entropy, Journal
-from agent.services.enrolment import Enrolments
-from agent.services.keeping import Keeping
-from agent.services.ledger import Ledger
+from agent.services.books import Books
 from agent.services.outbox_maker import Making, OutboxMaker
 from agent.services.owner_said import Acting, Said, read_said
 from agent.services.requests import Requests, Verdict, first_approval_of
-from agent.services.vault_reader import VaultReader
 from agent.wire.control import packed, unpacked
 from agent.wire.disclosures import ClipRecords
 from agent.wire.statements import Absence, Approval, Enrolment, OwnerStatement, Seconding
@@ -50,29 +46,18 @@ class _Yes:
 class Approvals:
     """What can become of a yes, until it lies in the outbox."""
 
-    def __init__(
-        self,
-        enrolments: Enrolments,
-        requests: Requests,
-        acting: Acting,
-        maker: OutboxMaker,
-        journal: Journal,
-        ledger: Ledger,
-        vault: VaultReader,
-        keeping: Keeping,
-        clock: Clock,
-        entropy: Entropy,
-    ) -> None:
-        self._enrolments = enrolments
+    def __init__(self, books: Books, requests: Requests, acting: Acting, maker: OutboxMaker) -> None:
+        ports = books.ports
+        self._enrolments = books.enrolments
         self._requests = requests
         self._acting = acting
         self._maker = maker
-        self._journal = journal
-        self._ledger = ledger
-        self._vault = vault
-        self._keeping = keeping
-        self._clock = clock
-        self._entropy = entropy
+        self._journal = ports.journal
+        self._ledger = books.ledger
+        self._vault = ports.vault
+        self._keeping = books.keeping
+        self._clock = ports.clock
+        self._entropy = ports.entropy
 
     def approve(self, approval: Approval, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
         """Check it; and then let it count, or have it wait for another owner where it takes two."""

@@ -15,18 +15,14 @@ from agent.core.consent import State
 from agent.core.requests import MatchedRequest, StandingOptOut, StoredRequest
 from agent.core.vault.entries import VaultEntry
 from agent.errors import FormatError, RequestError
-from agent.ports import Journal
 from agent.services.approvals import Approvals
-from agent.services.enrolment import Enrolments
+from agent.services.books import Books
 from agent.services.inbox import bulletins, deletion_of, receipt_of
-from agent.services.keeping import Keeping, Kept
-from agent.services.ledger import Ledger
+from agent.services.keeping import Kept
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
 from agent.services.tips import Tips
-from agent.services.trust import TrustKeeper
-from agent.services.vault_reader import VaultReader
 from agent.wire import base64
 from agent.wire.control import Frame, split_body, unpacked
 from agent.wire.identities import PublicKey
@@ -58,27 +54,22 @@ class Control:
     def __init__(
         self,
         device: DeviceNames,
-        enrolments: Enrolments,
+        books: Books,
         statements: Statements,
         approvals: Approvals,
-        trust: TrustKeeper,
-        ledger: Ledger,
-        journal: Journal,
-        vault: VaultReader,
-        keeping: Keeping,
         settings: OwnerSettings,
         tips: Tips,
         status: Status,
     ) -> None:
         self._device = device
-        self._enrolments = enrolments
+        self._enrolments = books.enrolments
         self._statements = statements
         self._approvals = approvals
-        self._trust = trust
-        self._ledger = ledger
-        self._journal = journal
-        self._vault = vault
-        self._keeping = keeping
+        self._trust = books.trust
+        self._ledger = books.ledger
+        self._journal = books.ports.journal
+        self._vault = books.ports.vault
+        self._keeping = books.keeping
         self._settings = settings
         self._tips = tips
         self._status = status

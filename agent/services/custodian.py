@@ -7,7 +7,6 @@ footage.  What the network may reach is `on_message`; what an owner's client may
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,14 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
-from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
 from agent.services.approvals import Approvals
+from agent.services.books import CustodianPorts, open_books
 from agent.services.control import Control, DeviceNames
-from agent.services.decisions import Decisions
-from agent.services.enrolment import Changed, Enrolments
+from agent.services.enrolment import Changed
 from agent.services.inbox import Inbox, InboxSettings
-from agent.services.keeping import Keeping
-from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Acting
 from agent.services.owner_settings import Exceeded, OwnerSettings
@@ -30,24 +26,10 @@ from agent.services.requests import Requests
 from agent.services.sealing_up import SealingUp
 from agent.services.statements import Statements
 from agent.services.tips import Tips
-from agent.services.trust import TrustKeeper
-from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
 
-__all__ = ["Custodian", "CustodianPorts"]
-
-
-@dataclass(frozen=True, slots=True)
-class CustodianPorts:
-    """The outside world, as far as the custodian sees it."""
-
-    journal: Journal
-    outbox: Outbox
-    vault: VaultReader
-    clock: Clock
-    entropy: Entropy
-    notifier: Notifier
+__all__ = ["Custodian"]
 
 
 class Custodian:
@@ -70,99 +52,21 @@ class Custodian:
         exceeded: Exceeded = lambda _settings: None,
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
-        device, marks = public_key_of(device_key), CaseMarks.of_device(device_key, case_work)
-        self._journal = ports.journal
-        self._outbox = ports.outbox
-        decisions = Decisions(ports.journal)
-        self._ledger = Ledger(ports.journal, ports.clock, device_key)
-        self._trust = TrustKeeper(decisions, ports.journal, self._ledger, ports.notifier.notify)
-        self.enrolments = Enrolments(decisions, ports.journal, self._ledger, ports.entropy, device, changed)
+        self.books = books = open_books(device_key, ports, changed, held_bytes)
+        self.enrolments, self.keeping = books.enrolments, books.keeping
+        marks = CaseMarks.of_device(device_key, case_work)
         self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
-        self.requests = Requests(
-            decisions,
-            ports.journal,
-            ports.outbox,
-            self._ledger,
-            self._trust,
-            self.enrolments,
-            ports.clock,
-            ports.notifier,
-            settings.limits,
-            settings.delay_s,
-            settings.minute_of,
-        )
-        self.keeping = Keeping(ports.journal, self._ledger, ports.vault, ports.clock, held_bytes)
-        self.settings = OwnerSettings(decisions, ports.journal, self._ledger, exceeded)
+        self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded)
+        self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)
         maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
-        self.tips = Tips(
-            decisions,
-            ports.journal,
-            ports.outbox,
-            maker,
-            self._ledger,
-            self._trust,
-            self.enrolments,
-            ports.vault,
-            self.keeping,
-            ports.clock,
-            self._wake_uplink,
-            settings.delay_s,
-        )
-        self._inbox = Inbox(
-            settings,
-            self.requests,
-            ports.journal,
-            self._ledger,
-            self._trust,
-            ports.vault,
-            ports.clock,
-            self.keeping,
-            self.tips,
-            self.enrolments,
-            marks,
-        )
+        self.tips = Tips(books, maker, self._wake_uplink, settings.delay_s)
+        self._inbox = Inbox(settings, books, self.requests, self.tips, marks)
         acting = Acting(self.enrolments, self.requests, ports.journal)
-        approvals = Approvals(
-            self.enrolments,
-            self.requests,
-            acting,
-            maker,
-            ports.journal,
-            self._ledger,
-            ports.vault,
-            self.keeping,
-            ports.clock,
-            ports.entropy,
-        )
-        statements = Statements(
-            self.enrolments,
-            self.requests,
-            acting,
-            approvals,
-            ports.journal,
-            self._ledger,
-            self._trust,
-            self.keeping,
-            self.settings,
-            ports.clock,
-            self.tips,
-        )
-        self.control = Control(
-            DeviceNames(device, broker_name),
-            self.enrolments,
-            statements,
-            approvals,
-            self._trust,
-            self._ledger,
-            ports.journal,
-            ports.vault,
-            self.keeping,
-            self.settings,
-            self.tips,
-            status,
-        )
-
-        self._trust.on_change = self.enrolments.on_change = self._reconsider
+        approvals = Approvals(books, self.requests, acting, maker)
+        statements = Statements(books, self.requests, acting, approvals, self.settings, self.tips)
+        names = DeviceNames(public_key_of(device_key), broker_name)
+        self.control = Control(names, books, statements, approvals, self.settings, self.tips, status)
+        books.trust.on_change = books.enrolments.on_change = self._reconsider
 
     def _reconsider(self) -> None:
         """Whose word counts has changed: what hung on it ends in the same decision."""
@@ -175,11 +79,12 @@ class Custodian:
 
     def start(self) -> None:
         """Note the boot, seal what an earlier version left open, sweep the outbox, end what ran out meanwhile."""
-        self._ledger.write(EntryKind.BOOT)
+        ports = self.books.ports
+        self.books.ledger.write(EntryKind.BOOT)
         self._sealing_up.do()
-        self._outbox.sweep(frozenset(record.disclosure for record in self._journal.outbox()))
+        ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
         self.enrolments.announce()
-        self._trust.announce(changed=False)
+        self.books.trust.announce(changed=False)
         self.requests.on_time()
         self.requests.remind()
 

@@ -29,14 +29,10 @@ from agent.core.requests import (
 )
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, OpenError
-from agent.ports import Clock, Journal
-from agent.services.enrolment import Enrolments
-from agent.services.keeping import Keeping
-from agent.services.ledger import Ledger
+from agent.ports import Journal
+from agent.services.books import Books
 from agent.services.requests import Requests
 from agent.services.tips import Tips
-from agent.services.trust import TrustKeeper
-from agent.services.vault_reader import VaultReader
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.inbound import Inbound, open_inbound
 from agent.wire.limits import Limits
@@ -111,33 +107,20 @@ class InboxSettings:
 class Inbox:
     """What the uplink hands over, one message at a time."""
 
-    def __init__(
-        self,
-        settings: InboxSettings,
-        requests: Requests,
-        journal: Journal,
-        ledger: Ledger,
-        trust: TrustKeeper,
-        vault: VaultReader,
-        clock: Clock,
-        keeping: Keeping,
-        tips: Tips,
-        enrolments: Enrolments,
-        marks: CaseMarks,
-    ) -> None:
-        self._tips = tips
-        self._enrolments = enrolments
-        self._marks = marks
-        self._keeping = keeping
+    def __init__(self, settings: InboxSettings, books: Books, requests: Requests, tips: Tips, marks: CaseMarks) -> None:
+        ports = books.ports
         self._settings = settings
         self.position = settings.position
-        """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
         self._requests = requests
-        self._journal = journal
-        self._ledger = ledger
-        self._trust = trust
-        self._vault = vault
-        self._clock = clock
+        self._tips = tips
+        self._marks = marks
+        self._journal = ports.journal
+        self._ledger = books.ledger
+        self._trust = books.trust
+        self._enrolments = books.enrolments
+        self._keeping = books.keeping
+        self._vault = ports.vault
+        self._clock = ports.clock
         self._newest_receipt: dict[str, int] = {}
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:

@@ -19,12 +19,8 @@ from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import WAITING, MatchedRequest, OutboxRecord, StoredRequest, trusted_seconds, utc_minute
 from agent.core.timebase import NS_PER_MS
 from agent.errors import DoorwardError, RequestError
-from agent.ports import Clock, Journal, Notifier, Outbox
-from agent.services.decisions import Decisions
+from agent.services.books import Books
 from agent.services.delay import Delay
-from agent.services.enrolment import Enrolments
-from agent.services.ledger import Ledger
-from agent.services.trust import TrustKeeper
 from agent.wire.limits import Limits, OverLimit, check_times
 from agent.wire.trust import TrustedRequester
 
@@ -69,34 +65,23 @@ class Requests:
     """
 
     def __init__(
-        self,
-        decisions: Decisions,
-        journal: Journal,
-        outbox: Outbox,
-        ledger: Ledger,
-        trust: TrustKeeper,
-        enrolments: Enrolments,
-        clock: Clock,
-        notifier: Notifier,
-        limits: Limits,
-        delay_s: int = 0,
-        minute_of: Callable[[int], int] = utc_minute,
+        self, books: Books, limits: Limits, delay_s: int = 0, minute_of: Callable[[int], int] = utc_minute
     ) -> None:
-        self._decisions = decisions
-        self._journal = journal
-        self._outbox = outbox
-        self._ledger = ledger
-        self._trust = trust
-        self._enrolments = enrolments
-        self._clock = clock
-        self._notifier = notifier
+        ports = books.ports
+        self._decisions = books.decisions
+        self._journal = ports.journal
+        self._outbox = ports.outbox
+        self._ledger = books.ledger
+        self._trust = books.trust
+        self._enrolments = books.enrolments
+        self._clock = ports.clock
+        self._notifier = ports.notifier
         self._limits = limits
-        self._delay = Delay(clock, delay_s)
+        self._delay = Delay(ports.clock, delay_s)
         self._minute_of = minute_of
         self._was_quiet = False
         self._log = structlog.get_logger("custodian")
         self.wake_uplink: Callable[[], None] = lambda: None
-        """Called after the set of outgoing disclosures changed."""
 
     def deciding(self) -> AbstractContextManager[None]:
         """One decision.  If it raises, nothing happened."""

@@ -11,16 +11,12 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.requests import WAITING, StandingOptOut
 from agent.core.timebase import NS_PER_S
 from agent.errors import RequestError
-from agent.ports import Clock, Journal
 from agent.services.approvals import Approvals
-from agent.services.enrolment import Enrolments
-from agent.services.keeping import Keeping
-from agent.services.ledger import Ledger
+from agent.services.books import Books
 from agent.services.owner_said import Acting, Said, read_said
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests, Verdict
 from agent.services.tips import Tips
-from agent.services.trust import TrustKeeper
 from agent.wire.statements import (
     Approval,
     Enrolment,
@@ -45,28 +41,23 @@ class Statements:
 
     def __init__(
         self,
-        enrolments: Enrolments,
+        books: Books,
         requests: Requests,
         acting: Acting,
         approvals: Approvals,
-        journal: Journal,
-        ledger: Ledger,
-        trust: TrustKeeper,
-        keeping: Keeping,
         settings: OwnerSettings,
-        clock: Clock,
         tips: Tips,
     ) -> None:
-        self._enrolments = enrolments
+        self._enrolments = books.enrolments
         self._requests = requests
         self._acting = acting
         self._approvals = approvals
-        self._journal = journal
-        self._ledger = ledger
-        self._trust = trust
-        self._keeping = keeping
+        self._journal = books.ports.journal
+        self._ledger = books.ledger
+        self._trust = books.trust
+        self._keeping = books.keeping
         self._settings = settings
-        self._clock = clock
+        self._clock = books.ports.clock
         self._tips = tips
 
     def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:

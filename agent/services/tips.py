@@ -21,17 +21,11 @@ from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, trusted_seconds
 from agent.core.timebase import NS_PER_S
 from agent.errors import DoorwardError, RequestError
-from agent.ports import Clock, Journal, Outbox
-from agent.services.decisions import Decisions
+from agent.services.books import Books
 from agent.services.delay import Delay
-from agent.services.enrolment import Enrolments
-from agent.services.keeping import Keeping
-from agent.services.ledger import Ledger
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Said
 from agent.services.requests import APPROVER_LEFT, NOT_TRUSTED
-from agent.services.trust import TrustKeeper
-from agent.services.vault_reader import VaultReader
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.fields import HexId, KeyId, RequesterId, Sha256, UtcS
@@ -67,33 +61,20 @@ class StoredTip(strictjson.Message, frozen=True):
 class Tips:
     """Every tip of one device.  `wake_uplink` is called after the set of outgoing ones changed."""
 
-    def __init__(
-        self,
-        decisions: Decisions,
-        journal: Journal,
-        outbox: Outbox,
-        maker: OutboxMaker,
-        ledger: Ledger,
-        trust: TrustKeeper,
-        enrolments: Enrolments,
-        vault: VaultReader,
-        keeping: Keeping,
-        clock: Clock,
-        wake_uplink: Callable[[], None],
-        delay_s: int = 0,
-    ) -> None:
-        self._decisions = decisions
-        self._journal = journal
-        self._outbox = outbox
+    def __init__(self, books: Books, maker: OutboxMaker, wake_uplink: Callable[[], None], delay_s: int = 0) -> None:
+        ports = books.ports
+        self._decisions = books.decisions
+        self._journal = ports.journal
+        self._outbox = ports.outbox
         self._maker = maker
-        self._ledger = ledger
-        self._trust = trust
-        self._enrolments = enrolments
-        self._vault = vault
-        self._keeping = keeping
-        self._clock = clock
+        self._ledger = books.ledger
+        self._trust = books.trust
+        self._enrolments = books.enrolments
+        self._vault = ports.vault
+        self._keeping = books.keeping
+        self._clock = ports.clock
         self._wake_uplink = wake_uplink
-        self._delay = Delay(clock, delay_s)
+        self._delay = Delay(ports.clock, delay_s)
         self._newest_receipt: dict[str, int] = {}
 
     # -- the owner -----------------------------------------------------------------------------------------------------

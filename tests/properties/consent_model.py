@@ -263,11 +263,11 @@ class World:
     def _distrust(self) -> None:
         """A newer bundle leaves the first requester out."""
         if self.trusted:
-            self.door.custodian._trust.accept(self._without)
+            self.door.custodian.books.trust.accept(self._without)
 
     @property
     def trusted(self) -> bool:
-        return any(len(each.requesters) == 2 for each in self.door.custodian._trust.store.bundles.values())
+        return any(len(each.requesters) == 2 for each in self.door.custodian.books.trust.store.bundles.values())
 
     def _forged(self, signature: dict[str, str]) -> dict[str, str]:
         return {**signature, "sig": "A" * 86 + "=="}
@@ -399,7 +399,7 @@ class World:
         self.published = dict(snapshot.published)
         self.obeyed = set(snapshot.obeyed)
         self.journal.cut = None
-        self.door.custodian._trust._reload()
+        self.door.custodian.books.trust._reload()
 
     def pulse(self) -> Any:
         """What is different after any change: cheaper than a key.  One row more is a counter's."""

@@ -273,7 +273,7 @@ def test_a_mutated_envelope_changes_nothing_but_a_counter_whatever_was_mutated(d
 def _still_says(data: bytes, topic: str, door: Door) -> bool:
     """Whether a mutation is none: the signed payload, under its signature, as it was."""
     try:
-        open_inbound(data, parse_topic(topic), door.custodian._trust.store, NOW_S)
+        open_inbound(data, parse_topic(topic), door.custodian.books.trust.store, NOW_S)
     except DoorwardError:
         return False
     return True

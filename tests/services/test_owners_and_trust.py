@@ -166,17 +166,17 @@ def test_a_list_the_disk_does_not_take_is_not_in_force(door: Door) -> None:
 
 
 def break_ledger(door: Door) -> None:
-    write = door.custodian._ledger.write
+    write = door.custodian.books.ledger.write
 
     def failing(*arguments: Any, **fields: Any) -> None:
         write(*arguments, **fields)
         raise StorageError("The disk is full.")
 
-    door.custodian._ledger.write = failing  # type: ignore[method-assign]
+    door.custodian.books.ledger.write = failing  # type: ignore[method-assign]
 
 
 def mend_ledger(door: Door) -> None:
-    del door.custodian._ledger.write
+    del door.custodian.books.ledger.write
 
 
 # -- trust -------------------------------------------------------------------------------------------------------------

@@ -106,19 +106,19 @@ def test_what_was_meant_for_another_device_changes_nothing(door: Door, name: str
 @pytest.mark.parametrize("name", EVERY)
 def test_a_statement_the_disk_does_not_take_did_not_happen_and_can_be_made_again(door: Door, name: str) -> None:
     statement, headers = EVERY[name](door, door.ask())
-    before, trusted = everything_but_counters(door), door.custodian._trust.store.roots
-    write = door.custodian._ledger.write
+    before, trusted = everything_but_counters(door), door.custodian.books.trust.store.roots
+    write = door.custodian.books.ledger.write
 
     def failing(*_: object, **__: object) -> None:
         write(*_, **__)  # type: ignore[arg-type]
         raise StorageError("The disk is full.")
 
-    door.custodian._ledger.write = failing  # type: ignore[method-assign]
+    door.custodian.books.ledger.write = failing  # type: ignore[method-assign]
     with pytest.raises(StorageError):
         door.obey(statement, headers)
-    del door.custodian._ledger.write
+    del door.custodian.books.ledger.write
     assert everything_but_counters(door) == before
-    assert door.custodian._trust.store.roots == trusted
+    assert door.custodian.books.trust.store.roots == trusted
     assert door.outbox.objects.keys() == {record.disclosure for record in door.journal.outbox()}
     door.obey(statement, headers)
 

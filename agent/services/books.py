@@ -1,0 +1,60 @@
+"""The custodian's books: whose word counts, what was decided, what is kept; and the ports they are written over.
+
+Every service of the custodian works over the same books, so that what one of them decides goes to the journal and to
+the ledger together, or not at all (`decisions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
+from agent.services.decisions import Decisions
+from agent.services.enrolment import Changed, Enrolments
+from agent.services.keeping import Keeping
+from agent.services.ledger import Ledger
+from agent.services.trust import TrustKeeper
+from agent.services.vault_reader import VaultReader
+from agent.wire.identities import public_key_of
+
+__all__ = ["Books", "CustodianPorts", "open_books"]
+
+
+@dataclass(frozen=True, slots=True)
+class CustodianPorts:
+    """The outside world, as far as the custodian sees it."""
+
+    journal: Journal
+    outbox: Outbox
+    vault: VaultReader
+    clock: Clock
+    entropy: Entropy
+    notifier: Notifier
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """`trust`: who may ask.  `enrolments`: who owns the device.  `keeping`: what they hold and what they deleted."""
+
+    ports: CustodianPorts
+    decisions: Decisions
+    ledger: Ledger
+    trust: TrustKeeper
+    enrolments: Enrolments
+    keeping: Keeping
+
+
+def open_books(device_key: Ed25519PrivateKey, ports: CustodianPorts, changed: Changed, held_bytes: int) -> Books:
+    """As the journal has them.  `changed`, `held_bytes`: see `Custodian`."""
+    journal, decisions = ports.journal, Decisions(ports.journal)
+    ledger = Ledger(journal, ports.clock, device_key)
+    return Books(
+        ports,
+        decisions,
+        ledger,
+        TrustKeeper(decisions, journal, ledger, ports.notifier.notify),
+        Enrolments(decisions, journal, ledger, ports.entropy, public_key_of(device_key), changed),
+        Keeping(journal, ledger, ports.vault, ports.clock, held_bytes),
+    )
