@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters import camera_v4l2
 from agent.adapters.camera_file import FileCamera
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.adapters.camera_v4l2 import V4l2Camera
@@ -75,6 +76,14 @@ CAMERAS = {
         end=CameraEnd.LOST,
     ),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_overtaken() -> Iterator[None]:
+    """A receiver that gets no processor for a moment would cost pictures (tests/adapters/test_camera_v4l2.py)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camera_v4l2, "_QUEUED", 2 * FRAMES)
+        yield
 
 
 @pytest.fixture(scope="module", params=CAMERAS)
@@ -151,23 +160,33 @@ def test_the_end_is_told_once_and_last(source: Source, played: Played) -> None:
     assert receiver.late == 0
 
 
-def test_a_camera_stops_when_asked_and_as_often_as_asked(source: Source, tmp_path: Path) -> None:
+def test_a_camera_stops_when_asked_and_as_often_as_asked(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     camera = source.make(tmp_path)
     reached = threading.Event()
-    release = threading.Event()
+    asked = threading.Event()
+    join = threading.Thread.join
 
     def hold(_packet: object) -> None:
         reached.set()
-        release.wait(10)
+        asked.wait(30)
+
+    def told_join(thread: threading.Thread, timeout: float | None = None) -> None:
+        """Whoever waits for the camera's thread has asked it to stop; before that it could play to its end."""
+        if thread.name.startswith("camera-"):
+            asked.set()
+        join(thread, timeout)
 
     receiver = Receiver(each_packet=hold)
     camera.open()
     camera.start(receiver, FIRST_NS)
-    assert reached.wait(10)
+    assert reached.wait(30)
+    monkeypatch.setattr(threading.Thread, "join", told_join)
     stopping = threading.Thread(target=camera.stop)
     stopping.start()
-    release.set()
-    stopping.join(10)
+    stopping.join(60)
+    assert not stopping.is_alive()
     camera.stop()
     assert len(receiver.packets) < FRAMES
     assert [end for end, _ in receiver.ends] == [CameraEnd.STOPPED]
@@ -179,7 +198,7 @@ def test_a_receiver_may_stop_the_camera_from_its_own_call(source: Source, tmp_pa
     receiver = Receiver(each_packet=lambda packet: camera.stop())
     camera.open()
     camera.start(receiver, FIRST_NS)
-    assert receiver.done.wait(10)
+    assert receiver.done.wait(30)
     camera.stop()
     assert [end for end, _ in receiver.ends] == [CameraEnd.STOPPED]
 
