@@ -155,7 +155,7 @@ def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Pat
     def slow(question: FromRecorder) -> Answer:
         if isinstance(question, Tell):
             told.set()
-            late.wait(10)
+            late.wait(60)
             return Noted()
         return Signature(b"signed")
 
@@ -168,15 +168,15 @@ def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Pat
             client.ask(Tell("vault", "news"), Noted)
         except NetworkError as error:
             unheard.append(error)
+            # The next to ask waits for the lock: it asks at this moment, and before the answer comes.
+            late_answer.start()
 
+    late_answer = threading.Timer(0.5, late.set)
     teller = threading.Thread(target=tell)
     server.start()
     try:
         teller.start()
         assert told.wait(10)
-        # Waits for the lock: asked the moment the other one gives up, and before its answer comes.
-        late_answer = threading.Timer(1.5, late.set)
-        late_answer.start()
         for _ in range(3):
             assert client.ask(Sign(b"record"), Signature, patience_s=10.0) == Signature(b"signed")
         teller.join()
