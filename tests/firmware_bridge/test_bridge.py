@@ -93,10 +93,10 @@ class Running:
         return peer
 
     def press(self) -> None:
-        self.lines.hold(Input.BUTTON, True)
-        time.sleep(0.03)
-        self.lines.hold(Input.BUTTON, False)
-        time.sleep(0.03)
+        """One that is over already, so that no pause of this machine makes a long one of it."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.lines.hold(Input.BUTTON, True, now_ns - 60_000_000)
+        self.lines.hold(Input.BUTTON, False, now_ns - 30_000_000)
 
     def close(self) -> None:
         self.bridge.stop()
@@ -112,13 +112,14 @@ def running(tmp_path: Path) -> Iterator[Running]:
     running.close()
 
 
-def test_a_press_reaches_the_agent_and_rings_within_a_few_milliseconds(running: Running) -> None:
+def test_a_press_reaches_the_agent_with_its_time_and_rings_while_the_button_is_still_down(running: Running) -> None:
     agent = running.peer()
-    begun_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    running.press()
+    before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    running.lines.hold(Input.BUTTON, True)
+    after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     pressed = agent.hear(frames.Pressed)
-    assert abs(pressed.at_us * 1000 - begun_ns) < 50_000_000
-    assert (Output.CHIME, True) in running.lines.history
+    assert before_ns // 1000 <= pressed.at_us <= after_ns // 1000
+    until(lambda: (Output.CHIME, True) in running.lines.history)
 
 
 def test_presses_wait_for_an_agent_and_are_told_until_it_has_them(running: Running) -> None:
