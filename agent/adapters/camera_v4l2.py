@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import av
 from av.container import InputContainer
 
+from agent.adapters.clock_system import boot_ahead_ns
 from agent.adapters.delivery import Delivery, Ending
 from agent.adapters.encoding import EncodingSettings, Pipeline, describe
 from agent.core.media import StreamDescription
@@ -204,5 +205,5 @@ class _SensorClock:
         captured_ns = round(picture.pts * picture.time_base * NS_PER_S)
         if self._shift_ns is None:
             monotonic = -NS_PER_MS <= now_ns - captured_ns <= _PLAUSIBLE_AGE_NS
-            self._shift_ns = boot_ns - (now_ns if monotonic else captured_ns)
+            self._shift_ns = boot_ahead_ns(time.CLOCK_MONOTONIC) if monotonic else boot_ns - captured_ns
         return BootNs(captured_ns + self._shift_ns)

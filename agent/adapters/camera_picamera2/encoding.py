@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from agent.adapters.clock_system import boot_ahead_ns
 from agent.core.media import EncodedPacket
 from agent.core.timebase import BootNs
 from agent.errors import DeviceError
@@ -86,9 +87,7 @@ class Tap:
     _encoder: Any = None
     _skipping: bool = False
     _overflow: int = 0
-    _shift_ns: int = field(
-        default_factory=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    )
+    _shift_ns: int = field(default_factory=lambda: boot_ahead_ns(time.CLOCK_MONOTONIC))
 
     def listen_to(self, encoder: Any) -> None:
         self._encoder = encoder
