@@ -25,7 +25,7 @@ from agent.config import Clips, Configuration, Device, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
-from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.core.timebase import NS_PER_S
 from agent.errors import DeviceError
 from agent.media.poster import poster
 from agent.owner.deciding import approve
@@ -72,10 +72,14 @@ class Rig:
         self.camera = PiCamera(mode, make=make, **more)
         self.receiver = Receiver()
 
-    def film(self, seconds: float) -> Receiver:
+    def film(self, pictures: int) -> Receiver:
+        """Until so many have come, however long this machine takes over them."""
+        return self.film_until(lambda: min(len(self.receiver.packets), len(self.receiver.luma_ns)) >= pictures)
+
+    def film_until(self, enough: Callable[[], object]) -> Receiver:
         self.camera.open()
         self.camera.start(self.receiver, FIRST_NS)
-        time.sleep(seconds)
+        until(enough)
         self.camera.stop()
         return self.receiver
 
@@ -96,10 +100,9 @@ def until(condition: Callable[[], object], patience_s: float = 20) -> None:
 def test_frames_packets_and_times_are_the_sensors_own() -> None:
     rig = Rig()
     before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    receiver = rig.film(2.2)
+    receiver = rig.film(20)
     after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     times = [packet.sensor_ns for packet in receiver.packets]
-    assert 10 <= len(times) <= 45
     assert times == sorted(set(times))
     # A frame's luma and packet have one time; of a busy machine's last frames one half may be missing.
     assert {at for at in receiver.luma_ns if at <= times[-1]} <= set(times)
@@ -114,7 +117,7 @@ def test_frames_packets_and_times_are_the_sensors_own() -> None:
 def test_a_keyframe_comes_every_second_with_its_parameter_sets_and_when_asked() -> None:
     rig = Rig()
     rig.receiver.each_packet = lambda packet: rig.camera.request_keyframe() if len(rig.receiver.packets) == 20 else None
-    receiver = rig.film(2.0)
+    receiver = rig.film(26)
     keyframes = [number for number, packet in enumerate(receiver.packets) if packet.keyframe]
     assert keyframes[:2] == [0, 15]
     assert any(20 <= number <= 23 for number in keyframes), "asked for at 20"
@@ -124,7 +127,7 @@ def test_a_keyframe_comes_every_second_with_its_parameter_sets_and_when_asked() 
 
 def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
     left = Zone("window", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY)
-    receiver = Rig(settings=EncodingSettings(zones=ZoneMap((left,)))).film(1.5)
+    receiver = Rig(settings=EncodingSettings(zones=ZoneMap((left,)))).film(16)
     masked = receiver.luma_kept[-1]
     assert masked[:, :150].max() <= 17
     assert masked[:, 170:].max() > 60
@@ -139,7 +142,7 @@ def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
 def test_what_the_camera_does_not_turn_is_turned_before_encoder_and_detector_see_it() -> None:
     def first(mode: PiMode) -> tuple[np.ndarray, np.ndarray]:
         """The first luma, and the same of the first decoded picture."""
-        receiver = Rig(mode).film(0.7)
+        receiver = Rig(mode).film(2)
         gop = gops_of(receiver, NS_PER_S // 15)[0]
         picture = cv2.imdecode(np.frombuffer(poster(gop, gop.start_ns), np.uint8), cv2.IMREAD_GRAYSCALE)
         return receiver.luma_kept[0].astype(float), cv2.resize(picture, (320, 176)).astype(float)
@@ -157,9 +160,9 @@ def test_what_the_camera_does_not_turn_is_turned_before_encoder_and_detector_see
 def test_a_slow_receiver_costs_frames_and_never_delay() -> None:
     rig = Rig()
     rig.receiver.each_packet = lambda _packet: time.sleep(0.15)
-    receiver = rig.film(2.6)
-    assert rig.camera.dropped > 0
-    assert receiver.luma_ns[-1] - receiver.luma_ns[0] > NS_PER_S, "the newest frames came, not the oldest"
+    came_ns = rig.receiver.luma_ns
+    rig.film_until(lambda: rig.camera.dropped > 0 and came_ns and came_ns[-1] - came_ns[0] > NS_PER_S)
+    assert len(came_ns) < (came_ns[-1] - came_ns[0]) * 15 // NS_PER_S, "the newest frames came, not the oldest"
 
 
 def test_no_picture_is_copied_and_a_packet_only_where_picamera2_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +219,7 @@ def test_a_busy_camera_is_told_as_busy_and_is_had_when_it_is_free() -> None:
             Rig().camera.open()
     finally:
         holder.close()
-    assert Rig().film(0.5).packets
+    assert Rig().film(3).packets
 
 
 def test_memory_that_does_not_suffice_is_asked_for_in_smaller_pieces() -> None:
@@ -233,7 +236,7 @@ def test_a_format_nobody_can_encode_is_refused_by_name() -> None:
     rig.camera = PiCamera(SMALL, make=lambda number: in_mjpeg(VirtualPicamera2(number)))
     with pytest.raises(DeviceError, match="gives MJPEG pictures"):
         rig.camera.open()
-    assert Rig().film(0.5).packets, "and the camera is free again"
+    assert Rig().film(3).packets, "and the camera is free again"
 
 
 def test_a_hardware_encoder_that_is_missing_makes_way_for_a_smaller_software_one() -> None:
@@ -246,7 +249,7 @@ def test_a_hardware_encoder_that_is_missing_makes_way_for_a_smaller_software_one
     assert first.receiver.ends[0][0] is CameraEnd.LOST
     assert "in software, smaller" in first.receiver.ends[0][1]
     second = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
-    assert second.film(1.0).packets
+    assert second.film(3).packets
     third = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
     assert third.camera.open().width_px == 640
     third.camera.stop()
@@ -274,7 +277,7 @@ def test_a_hardware_encoder_that_falls_silent_makes_way_for_a_smaller_software_o
         (CameraEnd.LOST, "The board's H.264 encoder gives nothing: it goes on in software, smaller.")
     ]
     second = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
-    assert second.film(1.0).packets
+    assert second.film(3).packets
     third = Rig(PiMode(size_px=(1280, 720)), encoder=choice)
     assert third.camera.open().width_px == 640
     third.camera.stop()
@@ -319,6 +322,17 @@ class House(Rig):
     def _make(self, number: int) -> VirtualPicamera2:
         self.sensor = VirtualPicamera2(number, most_bytes=1000 if self.fault == "memory" else None)
         return in_mjpeg(self.sensor) if self.fault == "format" else self.sensor
+
+    def hurt(self, fault: str) -> None:
+        """The camera that films now.  A pause of this machine is a stall, too, and the next camera is well again."""
+        recorder, sensor = self.solo.recorder, self.sensor
+        if sensor is None or not recorder.delivering or recorder._outages._open is not None:
+            return
+        if fault == "encoder":
+            for encoder in sensor.encoders:
+                encoder._encode = lambda *_arguments: None
+        else:
+            getattr(sensor, fault)()
 
     def __enter__(self) -> House:
         until(lambda: self.told if self.fault else self.solo.recorder.delivering)
@@ -367,18 +381,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", STALLS)
 def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_path: Path, fault: str) -> None:
     with House(tmp_path) as house:
-        assert house.sensor is not None
-        if fault == "encoder":
-            for encoder in house.sensor.encoders:
-                encoder._encode = lambda *_arguments: None
-        else:
-            getattr(house.sensor, fault)()
-        until(lambda: house.cameras >= 2)
-        until(lambda: "The camera is back." in house.told)
+        until(lambda: house.hurt(fault) or [text for text in house.told if text.startswith(STALLS[fault])])
+        until(lambda: house.told[-1] == "The camera is back.")
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
-    assert house.told[0].startswith(STALLS[fault])
-    assert "cable and power" in house.told[0]
+    assert house.cameras >= 2
+    assert all("cable and power" in text for text in house.told if text.startswith(STALLS[fault]))
     assert '"camera lost"' in house.manifest()
 
 
@@ -411,7 +419,7 @@ def test_a_camera_that_is_unplugged_is_told_and_films_again_when_it_is_back(tmp_
         until(lambda: "The camera is back." in house.told)
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
-    assert house.told[0].startswith("The camera has stopped sending pictures.")
+    assert any(text.startswith("The camera has stopped sending pictures.") for text in house.told)
     assert '"camera lost"' in house.manifest()
 
 
@@ -464,9 +472,10 @@ def test_the_privacy_switch_stops_the_sensor_and_leaves_a_gap(tmp_path: Path) ->
     assert '"privacy switch"' in house.manifest()
 
 
-def test_times_stay_true_over_a_restart_of_the_pipeline(tmp_path: Path) -> None:
-    firsts = [Rig().film(0.6).packets for _ in range(2)]
-    now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    assert firsts[0][-1].sensor_ns < firsts[1][0].sensor_ns < now_ns
-    assert now_ns - firsts[1][-1].sensor_ns < 2 * NS_PER_S + 300 * NS_PER_MS
-    del tmp_path
+def test_times_stay_true_over_a_restart_of_the_pipeline() -> None:
+    times: list[int] = []
+    for _ in range(2):
+        times.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        times += [packet.sensor_ns for packet in Rig().film(5).packets]
+    times.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+    assert times == sorted(set(times))
