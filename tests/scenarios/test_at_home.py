@@ -137,11 +137,8 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 street.enrol_and_trust(asker)
                 until(lambda: NEWS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
                 until(lambda: solo.recorder.status().frames > 5, "pictures")
-                pressed_s = time.monotonic()
                 solo.press_button()
                 until(lambda: NEWS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")
-                arrived_s = next(at for at, _, body in ntfy.receiver.messages if NEWS["button"].text in body)
-                assert arrived_s - pressed_s < 1.0
                 until(lambda: consumer.heard.get(topics.button) == [b'{"event_type":"press"}'], "the press at home")
                 until(lambda: any(state["motion"] for state in consumer.states(topics)), "motion at home")
                 until(lambda: any(state["last_clip"] for state in consumer.states(topics)), "a clip")
