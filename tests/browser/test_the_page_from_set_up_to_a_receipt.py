@@ -12,7 +12,7 @@ from tests.browser.browser import require_all, require_browser
 from tests.browser.house import a_house, phones
 from tests.scenarios.street import Asker, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser]
 
 
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])

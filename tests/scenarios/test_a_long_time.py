@@ -8,7 +8,7 @@ import pytest
 
 from bench.day import run
 
-pytestmark = [pytest.mark.footage, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.footage]
 
 
 def test_memory_stays_flat_no_thread_is_left_and_the_times_stay_true(footage: Path, tmp_path: Path) -> None:

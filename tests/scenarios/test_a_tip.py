@@ -17,7 +17,7 @@ from agent.wire.fields import Kind
 from agent.wire.topics import ANONYMOUS
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 
 @pytest.fixture

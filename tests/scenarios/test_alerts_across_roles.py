@@ -25,7 +25,7 @@ from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 from tests.scenarios.test_at_home import AT_HOME, Consumer
 from tests.scenarios.test_roles_apart import Apart
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker]
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from tests.second_reader.disclosure import read_disclosure
 from tests.second_reader.json_once import RefusedError
 from tests.second_reader.vault import begin_of, read_manifest
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 INTEROP = ROOT / "tests" / "interop"
 WITNESSED = """

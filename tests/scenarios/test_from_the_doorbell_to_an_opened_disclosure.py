@@ -25,7 +25,7 @@ from agent.wire.fields import Kind
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
 from tests.traces import traces
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 KILLED_AFTER_BYTES = (30_000, 700_000, 1_500_000)
 """How much of the upload has left each time the device loses its power: in the manifest, and within two segments."""

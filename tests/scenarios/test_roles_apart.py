@@ -27,7 +27,7 @@ from agent.wire.fields import Kind
 from agent.wire.statements import DrawnZone, PrivateHours, ZoneKind
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker]
 
 SCRIPTED = 'kind = "scripted"\nsize = [320, 240]\nfps = 10'
 ROLES = ("recorder", "uplink", "custodian")

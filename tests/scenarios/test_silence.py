@@ -19,7 +19,7 @@ from agent.wire.statements import Absence, Scope, Why
 from agent.wire.topics import RequestTopic, cell_of
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, Street, a_street, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 
 @pytest.fixture

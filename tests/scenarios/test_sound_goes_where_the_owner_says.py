@@ -21,7 +21,7 @@ from tests.contracts.test_microphone import tone, wav
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
 from tests.sounds import heard_from_s
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 
 @pytest.fixture

@@ -163,7 +163,6 @@ def publish_as(street: Street, payload: bytes) -> None:
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(60)
 def test_a_byte_that_leaves_a_real_doorbells_account_unapproved_fails_the_scenario(tmp_path: Path) -> None:
     with pytest.raises(Leak, match="no approval"), a_street(tmp_path) as street:
         publish_as(street, b"footage")

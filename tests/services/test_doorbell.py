@@ -55,7 +55,7 @@ class Owner:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Longer than several of the link's pauses: it meets the bridge at its second or third try, wherever that stands."""
+    """Longer than several of the link's pauses: a bridge that comes late is met at a later try."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
