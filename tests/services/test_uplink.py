@@ -203,11 +203,15 @@ class Asker:
     def receive(self, asked: FootageRequest, disclosure: str, parts: int) -> None:
         """Question, part 0, its receipt, the others, the last receipt."""
         self.listen(lambda: self.questions > 0)
-        self._answer_until(lambda: self.holds(asked, disclosure), lambda: 0 in self.sealed)
-        self._answer_until(lambda: self.holds(asked, disclosure), lambda: len(self.sealed) == parts)
-        self._answer_until(lambda: self.complete(asked, disclosure), lambda: self.cleared)
+        self.hold(asked, disclosure, lambda: 0 in self.sealed)
+        self.hold(asked, disclosure, lambda: len(self.sealed) == parts)
+        self._answer(lambda: self.complete(asked, disclosure), lambda: self.cleared)
 
-    def _answer_until(self, made: Callable[[], Any], until: Callable[[], bool]) -> None:
+    def hold(self, asked: FootageRequest, disclosure: str, until: Callable[[], bool]) -> None:
+        """Say what is here, until something holds."""
+        self._answer(lambda: self.holds(asked, disclosure), until)
+
+    def _answer(self, made: Callable[[], Any], until: Callable[[], bool]) -> None:
         """Answer, and answer each further question: nobody may have listened to the answer before."""
         self.answer(made())
         answered = self.questions
@@ -313,8 +317,7 @@ def test_until_its_first_byte_a_yes_is_taken_back_without_a_byte_of_it(link: Lin
 def test_after_the_first_byte_nothing_new_starts(link: Link, police: Asker) -> None:
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)
-    police.answer(police.holds(asked, disclosure))
-    police.listen(lambda: 0 in police.sealed)  # the manifest is here, the footage waits for our word
+    police.hold(asked, disclosure, lambda: 0 in police.sealed)  # the manifest is here, the footage waits for our word
     assert link.door.revoke(disclosure).state is State.STOPPED
     police.listen(lambda: police.aborted)
     police.answer(police.holds(asked, disclosure))
@@ -336,10 +339,8 @@ def test_a_revocation_in_the_middle_of_a_part_stops_the_rest(link: Link, police:
 
     link.door.outbox.read = counting  # type: ignore[method-assign]
     police.listen(lambda: police.questions > 0)
-    police.answer(police.holds(asked, disclosure))
-    police.listen(lambda: 0 in police.sealed)
-    police.answer(police.holds(asked, disclosure))
-    police.listen(lambda: police.aborted)
+    police.hold(asked, disclosure, lambda: 0 in police.sealed)
+    police.hold(asked, disclosure, lambda: police.aborted)
     assert len(link.chunks(disclosure)) < 6
     assert 1 not in police.sealed
 
@@ -351,10 +352,8 @@ def test_after_a_power_cut_the_same_bytes_go_on(link: Link, police: Asker, when:
     if when != "before the question":
         police.listen(lambda: police.questions > 0)
     if when in ("in the middle", "before the last receipt"):
-        police.answer(police.holds(asked, disclosure))
-        police.listen(lambda: 0 in police.sealed)
-        police.answer(police.holds(asked, disclosure))
-        police.listen(lambda: len(police.parts.get(1, b"")) > 0)
+        police.hold(asked, disclosure, lambda: 0 in police.sealed)
+        police.hold(asked, disclosure, lambda: len(police.parts.get(1, b"")) > 0)
     if when == "before the last receipt":
         police.listen(lambda: 1 in police.sealed)
     link.power_cut(police)
@@ -480,8 +479,7 @@ def test_a_first_byte_that_cannot_be_put_down_does_not_leave_until_it_can(
     link.door.custodian.begin_sending = full  # type: ignore[method-assign]
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)
-    police.answer(police.holds(asked, disclosure))
-    police.listen(lambda: police.questions > 1)
+    police.hold(asked, disclosure, lambda: police.questions > 1)
     assert link.chunks(disclosure) == []
     fail.clear()
     police.receive(asked, disclosure, parts=2)
@@ -513,8 +511,7 @@ def test_an_outbox_that_cannot_be_read_stops_its_transfer_and_is_tried_again(
     link.door.outbox.fault = "read"
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)
-    police.answer(police.holds(asked, disclosure))
-    police.listen(lambda: police.aborted)
+    police.hold(asked, disclosure, lambda: police.aborted)
     assert link.chunks(disclosure) == []
     link.door.outbox.fault = None
     police.questions = 0
