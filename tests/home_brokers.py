@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.private_broker import _free_ports
+
 USER, PASSWORD = "doorbell", "a-password-of-the-home"
 _SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
@@ -23,8 +25,7 @@ class HomeBroker:
             pytest.skip("mosquitto is not installed")
         self._program = program
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        (self.port,) = _free_ports(1)
         passwords = folder / "passwords"
         passwords.write_text(f"{USER}:{PASSWORD}\n")
         passwords.chmod(0o600)

@@ -6,8 +6,10 @@ ended; a broker that does not start says why, in its own words.  It is never the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -25,6 +27,8 @@ __all__ = ["PrivateBroker"]
 HOST = "127.0.0.1"
 _TEMPLATE = Path(__file__).parents[2] / "config" / "mosquitto" / "doorward.conf.template"
 _SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin"
+_LENT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_PORT = 15_000
 _RUNNING = re.compile(r"mosquitto version \S+ running")
 _START_S = 10.0
 _STOP_S = 5.0
@@ -138,12 +142,24 @@ def _last_error(said: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody uses on loopback right now, all different."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports nobody uses on loopback right now, all different, and none that the kernel lends to whoever connects.
+
+    A lent one could be gone before the broker starts, or while it is stopped: to a client's connection, or to a client
+    that tries to reach the stopped broker and, with the same port at both ends, reaches itself.
+    """
+    found: list[int] = []
+    lent_from = _lent_from()
+    while len(found) < count:
+        wanted = random.SystemRandom().randrange(_FIRST_PORT, lent_from) if lent_from > 2 * _FIRST_PORT else 0
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tried, contextlib.suppress(OSError):
+            tried.bind((HOST, wanted))
+            if (port := tried.getsockname()[1]) not in found:
+                found.append(port)
+    return found
+
+
+def _lent_from() -> int:
+    """The lowest port that the kernel gives to who does not ask for a certain one."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(_LENT.read_text().split()[0])
+    return 32_768  # elsewhere they begin higher

@@ -30,6 +30,14 @@ def test_it_listens_on_loopback_while_it_runs_and_on_the_same_ports_again(direct
     assert broker.pid is None
 
 
+def test_nobody_is_lent_its_ports_before_it_starts_or_while_it_is_stopped(directory: Path) -> None:
+    lent_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if lent_from < 32_768:
+        pytest.skip(f"this machine lends ports from {lent_from} on")
+    brokers = [PrivateBroker(directory) for _ in range(20)]
+    assert max(port for each in brokers for port in (each.device_port, each.requester_port)) < lent_from
+
+
 @pytest.mark.broker
 def test_a_broker_that_does_not_start_says_why(directory: Path) -> None:
     (directory / "devices.acl").write_text("pattern fly doorward/#\n")
