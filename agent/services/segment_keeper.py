@@ -69,8 +69,9 @@ class _Pending:
 
     @property
     def size_bytes(self) -> int:
+        """From any thread: a status is asked for while the pictures come."""
         heard = self.heard.packets if self.heard is not None else ()
-        return sum(gop.size_bytes for gop in self.gops) + sum(len(packet.data) for packet in heard)
+        return sum(gop.size_bytes for gop in tuple(self.gops)) + sum(len(packet.data) for packet in heard)
 
     def start_over(self) -> None:
         if self.writer is not None:

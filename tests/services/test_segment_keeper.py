@@ -96,6 +96,25 @@ def story(monkeypatch: pytest.MonkeyPatch) -> Story:
     return Story(monkeypatch)
 
 
+def test_whoever_asks_how_much_is_in_memory_is_answered_though_a_picture_comes_meanwhile(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the writer's thread does it to the one that asks for the status."""
+    size_of = Gop.size_bytes.fget
+    assert size_of is not None
+    coming = [story.gop()]
+
+    def size_while_one_comes(gop: Gop) -> int:
+        if coming:
+            story.keeper.grow(coming.pop())
+        return size_of(gop)
+
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    monkeypatch.setattr(Gop, "size_bytes", property(size_while_one_comes))
+    assert story.keeper.in_memory_bytes == GOP_BYTES
+    assert story.keeper.in_memory_bytes == 2 * GOP_BYTES
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS])
 def test_what_fell_into_a_fault_is_written_whole_when_it_is_over(story: Story, code: int) -> None:
     story.segment()
