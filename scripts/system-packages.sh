@@ -79,9 +79,13 @@ if [ "$purpose" = test-pi3 ]; then
     has qemu-aarch64-static || need qemu-user-static
 fi
 if [ "$purpose" = test-browser ]; then
-    # The second browser, for `make test-browser` alone: 70 MB.  It finds H.264 in libavcodec.
+    # More browsers, for `make test-browser` alone.  Firefox, 70 MB: it finds H.264 in libavcodec.
     has firefox-esr || wished="$wished firefox-esr"
     ldconfig -p | grep -q libavcodec || wished="$wished libavcodec-extra"
+    # WebKit, 25 MB: on a screen that nobody sees; it plays films with GStreamer.
+    has WebKitWebDriver || wished="$wished webkit2gtk-driver"
+    has Xvfb || wished="$wished xvfb"
+    dpkg -s gstreamer1.0-libav >/dev/null 2>&1 || wished="$wished gstreamer1.0-libav"
 fi
 if [ "$purpose" = test ]; then
     has age || need age

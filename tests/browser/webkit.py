@@ -1,0 +1,202 @@
+"""WebKit, which every browser on an iPhone is made of, over WebDriver: WebKitGTK's MiniBrowser on a screen of its own.
+
+playwright-core drives only a WebKit that its makers have patched, and Debian has none of those.  This is Debian's own,
+asked in the W3C's words, which need nothing but HTTP and JSON.  What a person does here is done by the browser's own
+mouse and keyboard; scripts only look.
+
+Sources: W3C WebDriver (https://www.w3.org/TR/webdriver2/); WebKitGTK's capability `webkitgtk:browserOptions`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 60.0
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+"""The key that marks a reference to an element (W3C WebDriver, 12.1)."""
+_LOOK = """
+    const shown = (one) => one.checkVisibility({ visibilityProperty: true });
+    const words = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").trim();
+    const named = (kind, name) => [...document.querySelectorAll(kind)].find((one) => shown(one) && words(one) === name);
+    const labelled = (name) => [...document.querySelectorAll("label")]
+        .find((one) => words(one).startsWith(name) && one.control && shown(one.control))?.control;
+"""
+
+_WHERE = """
+    args[0].scrollIntoView({ block: "center" });
+    const at = args[0].getBoundingClientRect();
+    return [at.x, at.y, at.width, at.height];
+"""
+_COMING_TOGETHER = ("stale element reference", "element not interactable", "element click intercepted")
+
+
+def require_webkit() -> None:
+    """Skip, and say what is missing."""
+    if None in (shutil.which("WebKitWebDriver"), shutil.which("Xvfb"), _mini_browser()):
+        pytest.skip("no WebKit here: apt-get install webkit2gtk-driver xvfb gstreamer1.0-libav")
+
+
+def _mini_browser() -> Path | None:
+    return next(Path("/usr/lib").glob("*/webkit2gtk-4.1/MiniBrowser"), None)
+
+
+class WebKitError(AssertionError):
+    """What the driver said."""
+
+
+class WebKit:
+    """One browser with a home of its own, in a window of a phone's size."""
+
+    def __init__(self, home: Path) -> None:
+        require_webkit()
+        home.mkdir(mode=0o700, exist_ok=True)
+        self._home = home
+        self._session = ""
+        self._after = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            log = undo.enter_context((home / "driver.log").open("wb"))
+            environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "GDK_BACKEND": "x11"}
+            environment |= {"DISPLAY": self._screen(undo, log), "LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1"}
+            self._port = _free_port()
+            self._run(undo, ["WebKitWebDriver", f"--port={self._port}", "--host=127.0.0.1"], log, env=environment)
+            self.version = self._begin()
+            self._after = undo.pop_all()
+
+    def __enter__(self) -> WebKit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._after, contextlib.suppress(WebKitError, OSError):
+            self._ask("DELETE", "")
+
+    # -- what a person does ------------------------------------------------------------------------------------------
+
+    def go(self, url: str) -> None:
+        self._ask("POST", "/url", {"url": url})
+
+    def click(self, name: str, kind: str = "button, a[href], summary") -> None:
+        """What is shown and named so, once it is there and can be pressed."""
+        self._click(f"{_LOOK} const found = named(args[0], args[1]); return found?.disabled ? null : found", kind, name)
+
+    def press(self, selector: str) -> None:
+        """The first of these that is shown."""
+        self._click(f"{_LOOK} return [...document.querySelectorAll(args[0])].find(shown)", selector)
+
+    def choose(self, selector: str, file: Path) -> None:
+        """A file, for an input that need not be shown."""
+        self._do("value", {"text": str(file)}, "return document.querySelector(args[0])", selector)
+
+    def fill(self, label: str, text: str) -> None:
+        """Type into what is labelled so."""
+        self._do("value", {"text": text}, f"{_LOOK} return labelled(args[0])", label)
+
+    # -- what is looked at -------------------------------------------------------------------------------------------
+
+    def until(self, script: str, *args: object) -> Any:
+        """What the function body `script` returns for `args`, once that is true; asked again and again."""
+        until_s = time.monotonic() + PATIENCE_S
+        while not (found := self.script(script, *args)):
+            if time.monotonic() > until_s:
+                self.screenshot(self._home / "failed.png")
+                raise WebKitError(f"not there after {PATIENCE_S:.0f} s: {args or script}\n{self.text()}")
+            time.sleep(0.1)
+        return found
+
+    def script(self, script: str, *args: object) -> Any:
+        return self._ask("POST", "/execute/sync", {"script": f"const args = arguments;\n{script}", "args": list(args)})
+
+    def reads(self, text: str) -> None:
+        """Wait until the page says so."""
+        self.until("return document.body.innerText.includes(args[0])", text)
+
+    def text(self) -> str:
+        return str(self.script("return location.pathname + '\\n' + document.body.innerText"))
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))
+
+    def _click(self, script: str, *args: object) -> None:
+        self._do("click", {}, script, *args)
+
+    def _do(self, what: str, body: dict[str, str], script: str, *args: object) -> None:
+        """To what `script` finds, once it stays where it is: a page still comes together, and draws itself anew."""
+        until_s, place = time.monotonic() + PATIENCE_S, None
+        while True:
+            found = self.until(script, *args)
+            try:
+                if place == (place := self.script(_WHERE, found)):
+                    self._ask("POST", f"/element/{found[_ELEMENT]}/{what}", body)
+                    return
+            except WebKitError as error:
+                if time.monotonic() > until_s or not str(error).startswith(_COMING_TOGETHER):
+                    raise
+            time.sleep(0.2)
+
+    # -- how it is driven --------------------------------------------------------------------------------------------
+
+    def _screen(self, undo: contextlib.ExitStack, log: Any) -> str:
+        """A screen that nobody sees: Xvfb chooses its number, and says it when it can be drawn on."""
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as said:
+            try:
+                words = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x1200x24", "-nolisten", "tcp"]
+                self._run(undo, words, log, pass_fds=[writing])
+            finally:
+                os.close(writing)
+            number = said.readline().strip()
+        assert number, "the screen did not start"
+        return f":{number}"
+
+    def _run(self, undo: contextlib.ExitStack, words: list[str], log: Any, **options: Any) -> None:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+
+        def end() -> None:
+            process.terminate()
+            process.wait(30)
+
+        undo.callback(end)
+
+    def _begin(self) -> str:
+        options = {"binary": str(_mini_browser()), "args": ["--automation"]}
+        wanted = {"acceptInsecureCerts": True, "webkitgtk:browserOptions": options}
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                begun = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}}, of_session=False)
+                break
+            except ConnectionRefusedError:  # the driver has only just been started
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.1)
+        self._session = f"/session/{begun['sessionId']}"
+        self._ask("POST", "/window/rect", {"x": 0, "y": 0, "width": 420, "height": 900})
+        return str(begun["capabilities"]["browserVersion"])
+
+    def _ask(self, method: str, path: str, body: object = None, *, of_session: bool = True) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2 * PATIENCE_S)
+        with contextlib.closing(connection):
+            data = None if body is None else json.dumps(body)
+            connection.request(method, self._session + path if of_session else path, data)
+            answer = connection.getresponse()
+            value = json.loads(answer.read())["value"]
+        if answer.status != http.client.OK:
+            raise WebKitError(f"{value['error']}: {value['message']}")
+        return value
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
