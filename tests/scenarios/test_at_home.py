@@ -137,6 +137,8 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 street.enrol_and_trust(asker)
                 until(lambda: NEWS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
                 until(lambda: solo.recorder.status().frames > 5, "pictures")
+                # A press that finds no home is not told there later: that would be news of nobody.
+                until(lambda: consumer.heard.get(topics.availability) == [b"online"], "the doorbell at home")
                 solo.press_button()
                 until(lambda: NEWS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")
                 until(lambda: consumer.heard.get(topics.button) == [b'{"event_type":"press"}'], "the press at home")
