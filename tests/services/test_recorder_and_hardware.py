@@ -176,7 +176,7 @@ def test_the_privacy_switch_closes_the_camera_and_no_event_outlives_it(house: Ho
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().state == "recording")
     house.solo.recorder.set_private(True)
-    until(lambda: house.solo.recorder.status().segments == 1)
+    until(lambda: house.solo.recorder.status().segments >= 1 and not house.solo.recorder.status().in_event)
     assert house.solo.recorder.status().state == "privacy"
     until(lambda: not house.solo.recorder.delivering)
     house.solo.recorder.set_private(False)
@@ -214,7 +214,8 @@ def test_an_event_asks_the_encoder_for_a_keyframe_and_once(house: House) -> None
     until(lambda: house.solo.recorder.status().events == 1)
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().segments >= 1)
-    assert house.newest.keyframes_asked == 1
+    # The second press may have come when the event was over: then it is another one's.
+    until(lambda: house.newest.keyframes_asked == house.solo.recorder.status().events)
 
 
 def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:
