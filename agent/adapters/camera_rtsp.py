@@ -8,7 +8,7 @@ An IP doorbell that is there already then works behind a Pi: the Pi encodes noth
 Rules:
 - H.264 only, for that is what a segment holds; anything else is refused at the start, with what to set in the camera.
 - A packet's bytes are the camera's, turned into Annex-B where they come length-prefixed, parameter sets in front of
-  every keyframe.  B-frames are refused: without them order is time.
+  every keyframe.  B-frames are refused: without them order is time.  What holds no picture is no packet of ours.
 - A stream's clock is the camera's own, tied to ours by the arrivals (`core.arrivals`); times only ever grow.  A packet
   comes when the next one has begun, for that is how libavformat knows its end: so it lasted until then.
 - Privacy masks cannot be burned into a stream that is not decoded: such a configuration is refused.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +54,8 @@ _LOOK_S: Final = 0.2
 _FALL_NS: Final = NS_PER_S // 50
 _STEADY_NS: Final = NS_PER_S // 3
 _CATCHING_UP_NS: Final = 3 * NS_PER_S
+_A_SLICE: Final = re.compile(rb"\x00\x00\x01[\x01-\x05\x21-\x25\x41-\x45\x61-\x65]")
+"""The start of a NAL unit of the types 1 to 5: picture."""
 
 _Arrival = EncodedPacket | LumaFrame | DeviceError
 
@@ -300,7 +303,10 @@ class _Clock:
 
 
 class _AnnexB:
-    """Packets in the form of a segment: start codes, SPS and PPS in front of each keyframe."""
+    """Packets in the form of a segment: start codes, SPS and PPS in front of each keyframe.
+
+    Nothing for a packet without a picture.  A connection that is cut leaves one: its delimiter came, and no more.
+    """
 
     def __init__(self, stream: VideoStream) -> None:
         extradata = stream.codec_context.extradata or b""
@@ -309,10 +315,11 @@ class _AnnexB:
 
     def of(self, packet: av.Packet[VideoStream]) -> Iterator[bytes]:
         if self._filter is not None:
-            yield from (bytes(one) for one in self._filter.filter(packet))
+            yield from (data for one in self._filter.filter(packet) if _A_SLICE.search(data := bytes(one)))
             return
         data = bytes(packet)
-        yield self._sets + data if packet.is_keyframe and b"\0\0\1\x67" not in data else data
+        if _A_SLICE.search(data):
+            yield self._sets + data if packet.is_keyframe and b"\0\0\1\x67" not in data else data
 
 
 class _KeyframeDecoder:

@@ -79,6 +79,26 @@ def test_without_a_small_stream_the_keyframes_are_looked_at(filmed: tuple[Path, 
     del packets
 
 
+def test_what_a_cut_connection_leaves_of_a_picture_is_no_picture(
+    filmed: tuple[Path, list[EncodedPacket]], tmp_path: Path
+) -> None:
+    path, packets = filmed
+    with av.open(str(path)) as whole, av.open(str(tmp_path / "cut.mkv"), "w") as cut:
+        stream = cut.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.pts is not None:
+                end, packet.stream = packet.pts + packet.duration, stream
+                time_base = packet.time_base
+                cut.mux(packet)
+        torn = av.Packet(b"\0\0\0\2\x09\xf0")  # an access unit's delimiter, and nothing behind it
+        torn.stream, torn.pts, torn.dts, torn.time_base = stream, end, end, time_base
+        cut.mux(torn)
+    with av.open(str(tmp_path / "cut.mkv")) as cut:
+        assert sum(packet.pts is not None for packet in cut.demux(video=0)) == len(packets) + 1
+    _, receiver = play(RtspCamera(str(tmp_path / "cut.mkv"), live=False))
+    assert [slices(packet.data) for packet in receiver.packets] == [slices(packet.data) for packet in packets]
+
+
 def test_streams_that_a_segment_cannot_hold_are_refused_with_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"sends mpeg4.*H\.264"):
         RtspCamera(str(make_video(tmp_path / "a.avi")), live=False).open()
@@ -92,28 +112,28 @@ def test_privacy_zones_are_refused_rather_than_ignored() -> None:
 
 
 def test_an_address_that_nobody_answers_is_told_without_its_password() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(DeviceError) as raised:
-        RtspCamera(f"rtsp://viewer:hunter2@127.0.0.1:{port}/secret").open()
+    with socket.socket() as held:  # nobody else gets the port, and nobody listens
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(DeviceError) as raised:
+            RtspCamera(f"rtsp://viewer:hunter2@127.0.0.1:{port}/secret").open()
     assert f"127.0.0.1:{port}" in str(raised.value)
     assert "hunter2" not in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.timeout(60)
 def test_a_real_server_is_filmed_with_its_small_stream_and_its_loss_is_told() -> None:
     with serving() as (address, server):
-        camera = RtspCamera(f"{address}/main", f"{address}/small", stall_s=3)
+        camera = RtspCamera(f"{address}/main", f"{address}/small", stall_s=10)
         receiver = Receiver()
         description = camera.open()
         before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         camera.start(receiver, FIRST_NS)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while (len(receiver.packets) < 40 or len(receiver.luma_ns) < 30) and time.monotonic() < deadline:
             time.sleep(0.05)
         server.kill()
-        assert receiver.done.wait(15)
+        assert receiver.done.wait(30)
         camera.stop()
     assert (description.width_px, description.height_px, description.live) == (640, 360, True)
     times = [packet.sensor_ns for packet in receiver.packets]
