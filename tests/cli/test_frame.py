@@ -39,12 +39,19 @@ def test_help_loads_no_command_and_no_library_but_click() -> None:
     assert "cannot see its own past" in done.stdout
 
 
-def test_help_costs_less_than_a_third_of_a_second() -> None:
-    before = os.times()
-    subprocess.run([sys.executable, "-m", "agent.cli", "--help"], capture_output=True, check=True)
-    after = os.times()
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    assert cpu_s < 0.3
+def cpu_s(*arguments: str) -> float:
+    """The least of three runs of Python, children's time as the kernel counts it."""
+    spent = []
+    for _ in range(3):
+        before = os.times()
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        after = os.times()
+        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return min(spent)
+
+
+def test_help_costs_little_more_than_click() -> None:
+    assert cpu_s("-m", "agent.cli", "--help") < 4 * cpu_s("-c", "import click")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
