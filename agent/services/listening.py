@@ -64,6 +64,7 @@ class Listening:
         self._description: SoundDescription | None = None
         self._taken_ns = 0
         self._hears = False
+        self._opening = False
         self._session: _Session | None = None
         self._thread: threading.Thread | None = None
         self._fault = ""
@@ -80,17 +81,23 @@ class Listening:
         """A camera runs: listen.  `first_ns` for sources without a clock."""
         self._packets.clear()
         self._taken_ns = first_ns
+        self._opening = True
         self._session = _Session(self)
         self._thread = threading.Thread(
             target=self._listen, args=(self._session, first_ns), name="listening", daemon=True
         )
         self._thread.start()
 
+    def settle(self) -> None:
+        """After `begin`: wait until the microphone is open, or cannot be.  For footage, which has the time."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._opening, _SLOW_S)
+
     def end(self) -> None:
         """No camera runs any more: what is heard from now on is nobody's.  Returns at once.  Idempotent."""
         session, self._session = self._session, None
         with self._changed:
-            self._hears = False
+            self._hears = self._opening = False
             self._changed.notify_all()
         if session is not None:
             session.end()
@@ -137,7 +144,7 @@ class Listening:
         with self._changed:
             if session is not self._session:
                 return
-            self._hears = False
+            self._hears = self._opening = False
             self._changed.notify_all()
         if tell and not self._fault:
             self._log.warning("microphone_lost", detail=fault)
@@ -163,7 +170,8 @@ class Listening:
     def _play(self, session: _Session, microphone: Microphone, description: SoundDescription, first_ns: BootNs) -> None:
         with self._changed:
             if session is self._session:
-                self._description, self._hears = description, True
+                self._description, self._hears, self._opening = description, True, False
+                self._changed.notify_all()
         if self._fault:
             self._notifier.notify("microphone back", "The microphone is back.")
         self._fault = ""

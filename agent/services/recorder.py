@@ -399,6 +399,8 @@ class Recorder:
             if not (self._private or self._stopping.is_set()):
                 if self._listening is not None:
                     self._listening.begin(first_ns)
+                    if not description.live:
+                        self._listening.settle()  # or the first of what is played would be silent
                 with self._in_between():
                     camera.start(intake, first_ns)
                 self._press_again(intake)

@@ -236,6 +236,28 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
     listening.join()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_footage_does_not_begin_before_its_microphone_is_open_or_cannot_be(there: bool) -> None:
+    tried: list[Listening] = []
+
+    class Slow(Deaf):
+        def open(self) -> SoundDescription:
+            time.sleep(0.2)
+            tried.append(listening)
+            if not there:
+                raise DeviceError("The microphone 'x' cannot be opened.", remedy="Plug it in.")
+            return super().open()
+
+    listening = Listening(lambda: Slow(live=False), Nobody())
+    listening.begin(BootNs(0))
+    listening.settle()
+    assert tried
+    assert (listening.state == "listening") is there
+    listening.end()
+    listening.settle()
+    listening.join()
+
+
 def test_a_track_holds_what_begins_within_its_segment_and_keeps_holes() -> None:
     packets = [SoundPacket(b"a" * 9, BootNs(at * NS_PER_S // 10)) for at in (0, 10, 11, 30, 40)]
     track = sound_mp4(DESCRIPTION, packets, NS_PER_S, 4 * NS_PER_S)
