@@ -15,6 +15,8 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from agent.adapters.private_broker import _free_ports
+
 
 class Receiver:
     """`messages`: what was taken, in order, as (moment, title, body).  `mood` says what the next requests meet."""
@@ -55,8 +57,8 @@ class _Server:
 
     def __init__(self, receiver: Receiver, port: int = 0) -> None:
         self.receiver = receiver
-        self._server = self._make(port)
-        self.port = int(self._server.server_address[1])
+        self.port = port or _free_ports(1)[0]  # it comes back to it: nobody must be lent it meanwhile
+        self._server = self._make(self.port)
         self._thread = self._serving()
 
     def _make(self, port: int) -> Any:
