@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,15 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
 settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """A test that leaves this process less urgent makes every later one wait for whatever else the machine does."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    result = yield
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before, "This test has left its process less urgent than it was."
+    return result
 
 
 @pytest.fixture(scope="session")

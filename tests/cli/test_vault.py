@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters import idle_io
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.state_folder import StateFolder
@@ -108,7 +109,12 @@ def test_stats_count_what_is_stored(stored: TestVault, run: Run) -> None:
     assert run("stats").out.startswith("2 segments, ")
 
 
-def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(stored: TestVault, run: Run, tmp_path: Path) -> None:
+def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
+    stored: TestVault, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever scrubs lets everybody else go first for as long as their process lives: here all later tests.
+    stepped_back: list[bool] = []
+    monkeypatch.setattr(idle_io, "work_idly", lambda: stepped_back.append(True))
     assert document(run("verify", "--json"))["sound"]
     assert document(run("scrub", "--json"))["sound"]
     path = segment_file(tmp_path, 1)
@@ -118,6 +124,7 @@ def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(stored: TestVault,
     for command in ("verify", "scrub"):
         assert document(run(command, "--json", status=1))["damaged"] == [path.name]
         assert path.name in run(command, status=1).out
+    assert len(stepped_back) == 3
 
 
 def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from agent.adapters.idle_io import work_idly
 from agent.core.retention import Limits
 from agent.services.scrub import Scrub
 from agent.wire.identities import public_key_of
@@ -136,7 +136,8 @@ def test_an_empty_vault_is_looked_at_again_later() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="classes of I/O are Linux's")
 def test_the_reader_lets_everybody_else_go_first() -> None:
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if work_idly() and os.getpriority(os.PRIO_PROCESS, 0) == 19 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    program = (
+        "import os; from agent.adapters.idle_io import work_idly\n"
+        "assert work_idly()\nassert os.getpriority(os.PRIO_PROCESS, 0) == 19\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
