@@ -28,8 +28,11 @@ def installed() -> Path | None:
     return folder if (folder / "atheris").is_dir() else None
 
 
-def fuzz(name: str, seconds: float, seed: int = 0) -> tuple[int, Path | None]:
-    """How many inputs `name` was tried with, and the file that broke it.  `seed` 0: another each time."""
+def fuzz(name: str, seconds: float, seed: int = 0, most: int = -1) -> tuple[int, Path | None]:
+    """How many inputs `name` was tried with, and the file that broke it.
+
+    `seed` 0: another each time.  `most`: inputs, after which it ends before its time.
+    """
     from tests.fuzz.targets import FOUND, TARGETS
 
     corpus = WORK / "corpus" / name
@@ -41,6 +44,7 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> tuple[int, Path | None]:
         command += [
             f"-max_total_time={seconds:.0f}",
             f"-seed={seed}",
+            f"-runs={most}",
             "-max_len=20000",
             "-timeout=10",
             "-rss_limit_mb=2000",
