@@ -194,7 +194,11 @@ class HandoverClient:
         except OSError:
             connection.close()
             raise
-        self._socket = connection
+        self._socket = connection  # first: `close` looks here after it has set `_closed`
+        if self._closed.is_set():
+            self._socket = None
+            connection.close()
+            raise ConnectionAbortedError("Closed meanwhile.")
         return connection
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters import handover_socket
 from agent.adapters.handover_socket import HandoverClient, HandoverServer
 from agent.core.handover import (
     LONGEST_QUESTION_BYTES,
@@ -221,6 +222,34 @@ def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
         over.set()
         closer.join()
         asker.join()
+        server.stop()
+
+
+def test_whoever_is_closed_while_it_connects_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(_question: FromRecorder) -> Answer:
+        over.wait(60)
+        return Noted()
+
+    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
+    client = HandoverClient(tmp_path / "s", ME, silence_s=60.0)
+    closer = threading.Thread(target=client.close)
+
+    def look(_connection: socket.socket) -> int:
+        closer.start()  # it has said so, and waits for the connection that is being made
+        assert client._closed.wait(30)
+        return os.getuid()
+
+    server.start()
+    try:
+        monkeypatch.setattr(handover_socket, "peer_uid", look)
+        with pytest.raises(NetworkError):
+            client.ask(Tell("vault", "news"), Noted)
+        closer.join(30)
+        assert not closer.is_alive()
+    finally:
+        over.set()
         server.stop()
 
 
