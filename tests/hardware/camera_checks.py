@@ -302,7 +302,7 @@ class House(Rig):
         self.cameras = 0
         self.solo = Solo(configuration, open_camera=self._open_camera)
         if not fault:  # else a busy machine's own pauses would be stalls among the faults, and wait longer each time
-            self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=1.0)
+            self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=3.0)
         self.solo.recorder._outages._notifier = self
         self.solo.start()
         self.owner = OwnerKeys.create(folder / "owner")
