@@ -1,4 +1,5 @@
 // The page's age module against ours, both ways: [identity, sealed file, requester's identity] → what it opened.
+import "./globals.mjs";
 import { readFileSync, writeFileSync } from "node:fs";
 import { identityToRecipient, open, openPrefix, rewrap, split } from "../../agent/web/src/wire/age.js";
 import { concat, hex, sha256 } from "../../agent/web/src/wire/bytes.js";

@@ -1,4 +1,5 @@
 // Runs the page's own modules over the wire's vectors; prints one JSON object of what it found.
+import "./globals.mjs";
 import { readFileSync, readdirSync } from "node:fs";
 import { bounds, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";

@@ -125,7 +125,7 @@ async function following(place, takers) {
     const { entries } = await call("ledger");
     const when = new Map(entries.filter((entry) => entry.kind === "tip").map((entry) => [entry.disclosure, entry.utc_ms]));
     const byThemselves = new Set(entries.filter((entry) => isByItself(entry.reason)).map((entry) => entry.disclosure));
-    const newestFirst = sent.toSorted?.((a, b) => (when.get(b.id) ?? 0) - (when.get(a.id) ?? 0)) ?? sent;
+    const newestFirst = [...sent].sort((a, b) => (when.get(b.id) ?? 0) - (when.get(a.id) ?? 0));
     place.replaceChildren(h("h2", t("tip.sent")), h("ul.cards.small", newestFirst.map((each) => h("li", card(each, takers, when.get(each.id), byThemselves.has(each.id))))));
   }
   await refresh();

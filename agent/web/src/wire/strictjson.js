@@ -27,9 +27,12 @@ function write(value, under = "") {
     return value.toFixed(7).replace(/0+$/, "").replace(/\.$/, ".0");
   }
   if (typeof value === "number" && !Number.isSafeInteger(value)) throw bad("number");
-  if (typeof value === "string" && (!value.isWellFormed() || value !== value.normalize("NFC"))) throw bad("text");
+  if (typeof value === "string" && !isText(value)) throw bad("text");
   return JSON.stringify(value);
 }
+
+/** No half of a surrogate pair, and NFC.  `isWellFormed` would be newer than the browsers this is built for. */
+const isText = (text) => !/\p{Surrogate}/u.test(text) && text === text.normalize("NFC");
 
 /** Code points, where JavaScript compares UTF-16 units. */
 function byCodePoint(a, b) {
@@ -128,7 +131,7 @@ class Parser {
     if (raw === undefined) throw bad("JSON");
     this.at += raw.length;
     const text = JSON.parse(raw);
-    if (!text.isWellFormed() || text !== text.normalize("NFC")) throw bad("text");
+    if (!isText(text)) throw bad("text");
     return text;
   }
 

@@ -1,9 +1,10 @@
 // Text that somebody else will read: plain words that cannot pretend to be something else (agent/wire/text.py).
 const FORBIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
 const MARKS = /[\p{Mn}\p{Me}]{5}/u;
-const WORD = "[\\p{L}\\p{N}_]";
+const [WORD, NO_WORD] = ["[\\p{L}\\p{N}_]", "[^\\p{L}\\p{N}_]"];
+// No lookbehind: Safari has it only since 16.4.
 const LINK = new RegExp(
-  `[a-z][a-z0-9+-]*://|(?<!${WORD})www\\.|(?<!${WORD})(mailto|tel|data|javascript):|${WORD}[.。．｡][\\p{L}]{2}`,
+  `[a-z][a-z0-9+-]*://|(?:^|${NO_WORD})(?:www\\.|(?:mailto|tel|data|javascript):)|${WORD}[.。．｡][\\p{L}]{2}`,
   "iu",
 );
 
