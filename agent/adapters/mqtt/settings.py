@@ -27,9 +27,9 @@ class BusSettings:
     inbound_packet_bytes: int = 16 << 10
     inbound_window: int = 8
     """Messages the broker may have outstanding to us (receive maximum)."""
-    inbound_queue: int = 64
+    inbound_queue: int = 256
     """Messages waiting to be taken; more are dropped and counted.  They are asked for again at the next connection,
-    as far as the broker retains them."""
+    as far as the broker retains them.  More than the window, for mosquitto 2.0.11 (Debian 12) does not mind that."""
     inbound_beat_s: float = 0.1
     """Inbound messages are acknowledged one at each beat of so long, whatever becomes of those before, so that no
     acknowledgement tells how long a message was thought about.  0: when one is taken."""
