@@ -46,7 +46,7 @@ class PrivacyMask:
             return _Fill(self._zones.privacy_mask(height, width), _BLACK)
         # A sample of colour is that of four pixels: it goes with the first of them that is private.
         pixels = self._zones.privacy_mask(2 * height, 2 * width)
-        mask = pixels.reshape(height, 2, width, 2).any(axis=(1, 3))
+        mask: Mask = np.asarray(pixels.reshape(height, 2, width, 2).any(axis=(1, 3)))
         return _Fill(mask if len(shape) == 2 else np.repeat(mask[:, :, None], shape[2], axis=2), _NEUTRAL)
 
 

@@ -61,7 +61,8 @@ def clouds(random: np.random.Generator, _duration_s: float) -> Disturbance:
 
     def at(picture: Picture, at_s: float) -> Picture:
         shift = int(at_s * 14) % WIDTH_PX
-        return picture * (0.85 + 0.3 * np.tanh(shade[:, shift : shift + WIDTH_PX] / 0.3))
+        shaded: Picture = picture * (0.85 + 0.3 * np.tanh(shade[:, shift : shift + WIDTH_PX] / 0.3))
+        return shaded
 
     return at
 

@@ -25,21 +25,26 @@ BROWSERS = {
 
 _OLDEST_FIREFOX = 143
 """The first with the commands of WebDriver BiDi that playwright-core sends to each (network.addDataCollector)."""
+_OLDEST_NODE = 20
+"""What playwright-core asks for; Debian 12 has 18."""
 
 
 def require_browser(kind: str = "chromium") -> None:
     """Skip, and say what is missing."""
     if BROWSERS[kind] is None:
         pytest.skip(f"no {kind} here: apt-get install {'firefox-esr' if kind == 'firefox' else kind}")
-    if kind == "firefox" and (version := _firefox_version()) < _OLDEST_FIREFOX:
+    if kind == "firefox" and (version := _version_of(BROWSERS[kind])) < _OLDEST_FIREFOX:
         pytest.skip(f"Firefox {version} is too old for its driver: {_OLDEST_FIREFOX} or newer")
-    if shutil.which("node") is None or not (HERE / "node_modules" / "playwright-core").is_dir():
+    if (version := _version_of(shutil.which("node"))) < _OLDEST_NODE:
+        pytest.skip(f"Node.js {version or 'is not here'}: playwright-core needs {_OLDEST_NODE} or newer")
+    if not (HERE / "node_modules" / "playwright-core").is_dir():
         pytest.skip("playwright-core is not installed: run `npm ci` in tests/browser")
 
 
 @functools.cache
-def _firefox_version() -> int:
-    said = subprocess.run([str(BROWSERS["firefox"]), "--version"], capture_output=True, text=True, check=False).stdout
+def _version_of(program: str | None) -> int:
+    """The first number that it says of itself; 0 when it is not there."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
     found = re.search(r"\d+", said)
     return int(found[0]) if found else 0
 
