@@ -59,8 +59,9 @@ socket = "metrics.sock"
 """
 CANARIES = (
     b"bicycle", b"C-CANARY-7", b"The desk", b"desk@example.org", b"The town-police", b"town-police",
-    str(DOOR[0]).encode(), str(DOOR[1]).encode(), b"\xff\xd8\xff", b"ftyp", b"moof",
+    str(DOOR[0]).encode(), str(DOOR[1]).encode(), b"\xff\xd8\xff", b"ftypiso6", b"moof\0\0",
 )  # fmt: skip
+"""Nothing that is short and of small letters: in the ids that the log names, four of them turn up by chance."""
 
 
 class Consumer:
