@@ -502,7 +502,7 @@ def test_a_flood_that_nobody_takes_is_dropped_and_counted_and_blocks_nothing(pki
         line.wait_for_end()
 
     with ScriptedPeer(pki.directory, flood) as peer:
-        bus = start(settings_for(pki, peer.port, inbound_beat_s=0.0))
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=0.0, inbound_queue=64))
         expect(bus, Connected)
         assert bus.publish(TOPIC, b"x", token=1)
         while not (isinstance(bus._events[-1][0], Acknowledged) if bus._events else False):
