@@ -111,8 +111,10 @@ def test_the_demo_tells_its_story_and_leaves_everything_it_names(hybrid: Path) -
     assert summary["requests"][0]["bytes_sent"] == sum(message["bytes"] for message in summary["published"]) > 0
     assert [request["bytes_sent"] for request in summary["requests"][1:]] == [0, 0, 0]
     accounted = (hybrid / "out" / "broker" / "accounted").read_text()
-    assert f"messages={len(summary['published'])}, disclosures=1, whole_bytes=" in accounted
-    assert "unfinished_bytes=0" in accounted
+    heard = re.search(r"messages=(\d+), disclosures=1, whole_bytes=[1-9]\d*, unfinished_bytes=0", accounted)
+    assert heard, accounted
+    # The last message, which clears the question and is empty, may leave after the story has looked.
+    assert int(heard[1]) - len(summary["published"]) in (0, 1)
     assert 0 < len(summary["approved"]) < len(summary["matched"])
     assert summary["thief"]["segments"] == len(summary["segments"]) > 0
     assert summary["thief"]["posters"] == len(summary["posters"]) > 0
