@@ -14,13 +14,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.adapters.mqtt import BusSettings, MqttBus
+from agent.adapters.mqtt import BusSettings, MqttBus, tls
 from agent.adapters.private_broker import PrivateBroker
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.core.bus import Connected, Disconnected, LinkFault
 
 DEVICE, OTHER = "a1" * 8, "b2" * 8
+
+
+@pytest.fixture(autouse=True)
+def a_refusal_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that gets no processor for two seconds refuses all the same."""
+    monkeypatch.setattr(tls, "_PROBE_S", 15.0)
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def first_event(files: dict[str, Any], name: str, port: int) -> object:
     bus.hurry(True)
     bus.start()
     try:
-        return bus.next_event(15.0)
+        return bus.next_event(30.0)
     finally:
         bus.stop()
 
