@@ -59,7 +59,9 @@ class UnixServer:
         self._log = structlog.get_logger(name)
         self._listener: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
-        self._clients: dict[socket.socket, threading.Thread] = {}
+        self._clients: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        """Of the clients, and of some that have gone."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -100,12 +102,13 @@ class UnixServer:
         if self._acceptor is not None:
             self._acceptor.join()
         with self._lock:
-            clients = dict(self._clients)
+            clients = set(self._clients)
         for client in clients:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-        for thread in clients.values():
+        for thread in self._threads:
             thread.join()
+        self._threads = []
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -126,12 +129,13 @@ class UnixServer:
                 continue
             thread = threading.Thread(target=self._serve_one, args=(client,), name=f"{self._name}-client", daemon=True)
             with self._lock:
-                self._clients[client] = thread
+                self._clients.add(client)
             thread.start()
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
     def _serve_one(self, client: socket.socket) -> None:
         try:
             self._serve(client)
         finally:
             with self._lock:
-                self._clients.pop(client, None)
+                self._clients.discard(client)

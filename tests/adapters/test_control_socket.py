@@ -174,6 +174,31 @@ def test_stopping_ends_every_connection_and_thread_and_may_be_repeated(path: Pat
     server.stop()
 
 
+def test_stopping_leaves_no_thread_of_a_client_that_has_just_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, gone = threading.Lock(), threading.Event()
+
+    class Lingering:
+        """Who has signed itself off as a client gets no processor for a while."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+            if threading.current_thread().name == "control-client":
+                gone.set()
+                time.sleep(0.3)
+
+    server = ControlSocket(path, echo)
+    monkeypatch.setattr(server._server, "_lock", Lingering())
+    server.start()
+    with DeviceLink(path) as link:
+        link.ask("look")
+    assert gone.wait(30)
+    server.stop()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("control")] == []
+
+
 def test_stopping_waits_for_the_answer_that_is_being_made(path: Path) -> None:
     began, go_on = threading.Event(), threading.Event()
 
