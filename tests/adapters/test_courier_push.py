@@ -48,7 +48,7 @@ class PushService:
 
     def connect(self, host: str, port: int) -> http.client.HTTPConnection:
         assert (host, port) == ("push.test", 443)
-        return http.client.HTTPConnection("127.0.0.1", int(self.server.server_address[1]), timeout=5)
+        return http.client.HTTPConnection("127.0.0.1", int(self.server.server_address[1]), timeout=30)
 
 
 class Browser:
