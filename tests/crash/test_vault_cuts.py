@@ -27,7 +27,7 @@ from tests.fake_index import FakeIndex
 
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 
-pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 600)
 
 
 def survives(state: CrashState) -> None:

@@ -30,7 +30,7 @@ def failing(first: int, last: int, code: int) -> FakeDisk:
 FAULTS = [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EROFS, 7), (errno.EINTR, 1), (errno.EDQUOT, 2)]
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 
-pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 600)
 
 
 def calls_of_the_story() -> int:

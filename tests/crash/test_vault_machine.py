@@ -35,7 +35,7 @@ from tests.vaults import DEVICE_KEY, START_UTC_NS, SteppedClock, TestVault, box,
 KEY = public_key_of(DEVICE_KEY)
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 
-pytestmark = pytest.mark.timeout(3600 if THOROUGH else 120)
+pytestmark = pytest.mark.timeout(3600 if THOROUGH else 600)
 CODES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 PIECE = box(b"mdat", b"d" * 20_000)
 SOUND = box(b"mdat", b"heard")
