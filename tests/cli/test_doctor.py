@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import socket
@@ -41,6 +42,7 @@ from agent.config import (
     Vault,
     load,
 )
+from agent.core.bus import Acknowledged, Connected, Refused
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
 from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
@@ -50,6 +52,8 @@ from agent.roles.solo import Solo
 from firmware_bridge.boards import BoardName, board_named
 from firmware_bridge.health import Health as BoardHealth
 from firmware_bridge.settings import Backend, Board, Panel
+from tests.adapters.mqtt_peer import ScriptedPeer
+from tests.brokers import BrokerWithClients
 from tests.networks import real_models
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -326,10 +330,27 @@ def test_a_broker_that_takes_our_certificate_is_well(running: tuple[PrivateBroke
 
 
 @pytest.mark.broker
-def test_a_broker_that_refuses_our_certificate_is_a_fault(
-    running: tuple[PrivateBroker, BrokerPki], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(broker_check, "_ALERT_S", 30.0)  # it refuses, however long it waits for a processor
+def test_looking_at_the_broker_does_not_end_the_session_of_the_doorbell_that_runs(tmp_path: Path) -> None:
+    with contextlib.closing(BrokerWithClients(tmp_path)) as world:
+        world.broker.start()
+        bus = world.bus(DEVICE)
+        bus.start()
+        assert isinstance(bus.next_event(30), Connected)
+        assert not faults(check_broker(configured(world.pki.client(DEVICE), world.broker.device_port), NOW))
+        assert bus.publish(f"doorward/v1/up/anybody/{DEVICE}/x/0", b"still here", token=1)
+        assert isinstance(bus.next_event(30), Acknowledged | Refused)
+
+
+def test_a_broker_that_says_nothing_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_check, "_SILENT_S", 0.3)
+    pki = BrokerPki.create(tmp_path, NOW)
+    with ScriptedPeer(pki.directory, lambda line: line.wait_for_end()) as peer:
+        [fault] = faults(check_broker(configured(pki.add_device(DEVICE, NOW), peer.port), NOW))
+    assert "answers nothing" in fault.message
+
+
+@pytest.mark.broker
+def test_a_broker_that_refuses_our_certificate_is_a_fault(running: tuple[PrivateBroker, BrokerPki]) -> None:
     broker, pki = running
     files = pki.add_requester("a-requester", NOW)
     *_, fault = faults(check_broker(configured(files, broker.device_port), NOW))

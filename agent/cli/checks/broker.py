@@ -25,7 +25,10 @@ __all__ = ["check_broker"]
 
 _SOON = datetime.timedelta(days=30)
 _WAIT_S = 5.0
-_ALERT_S = 1.0
+_SILENT_S = 10.0
+_OF_NO_VERSION = b"\x10\x0d\0\4MQTT\x7f\2\0\0\0\0\0"
+"""A CONNECT that asks for version 127 of MQTT.  A broker has to turn it down (MQTT 5.0, 3.1.2.2), which it can
+only once it has taken our certificate; and it begins no session, which would end that of the doorbell that runs."""
 
 
 def check_broker(broker: Broker | None, now: datetime.datetime) -> Iterator[Finding]:
@@ -63,16 +66,24 @@ def _permissions(key: Path) -> Iterator[Finding]:
 
 
 def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datetime) -> Iterator[Finding]:
-    """Connect, look at the broker's certificate, and wait a moment for it to refuse ours (TLS 1.3 tells that late)."""
+    """Connect, look at the broker's certificate, and have it say something: TLS 1.3 tells late that it refuses ours."""
     try:
         with (
             socket.create_connection((settings.host, settings.port), timeout=settings.connect_s) as plain,
             context.wrap_socket(plain, server_hostname=settings.host) as link,
         ):
             shown = x509.load_der_x509_certificate(link.getpeercert(binary_form=True) or b"")
-            link.settimeout(_ALERT_S)
-            with contextlib.suppress(TimeoutError):
-                link.recv(1)
+            with contextlib.suppress(ConnectionError):  # it may have hung up; its last word is there to be read
+                link.sendall(_OF_NO_VERSION)
+            link.settimeout(_SILENT_S)
+            link.recv(1)  # its refusal, or the end
+    except TimeoutError:
+        yield bad(
+            "broker",
+            f"{settings.host}:{settings.port} opens a connection, and answers nothing within {_SILENT_S:.0f} s.",
+            "Check that it is an MQTT broker, and look at its log.",
+        )
+        return
     except OSError as error:
         fault = explain(error, settings)
         yield bad("broker", fault.message, fault.remedy or "Look at the broker's log.")
