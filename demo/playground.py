@@ -26,7 +26,7 @@ from demo.telling import Teller
 
 _ROOT = Path(__file__).resolve().parents[1]
 _VTEST = _ROOT / ".cache" / "vtest.avi"
-_START_S = 20.0
+_START_S = 60.0
 _CIRCLE = f"{DOOR[0] + 0.001:.4f},{DOOR[1]:.4f},300"
 
 

@@ -30,8 +30,8 @@ _SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/
 _LENT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FIRST_PORT = 15_000
 _RUNNING = re.compile(r"mosquitto version \S+ running")
-_START_S = 10.0
-_STOP_S = 5.0
+_START_S = 60.0
+_STOP_S = 30.0
 
 
 class PrivateBroker:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 0x10, 0x30, 0x40, 0x80, 0xC0, 0xE0
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def packet(kind: int, body: bytes, length: int | None = None) -> bytes:

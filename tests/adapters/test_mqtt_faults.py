@@ -47,7 +47,7 @@ from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 
 DEVICE = "a1" * 8
 TOPIC = f"doorward/v1/up/springfield/{DEVICE}/{'cd' * 16}-0/init"
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 Event = TypeVar("Event")
 StartBus = Callable[[BusSettings], MqttBus]

@@ -28,7 +28,7 @@ from tests.fake_bus import FakeBroker, FakeBus
 REQUESTER, DEVICE, OTHER_DEVICE = "springfield-police", "a1" * 8, "b2" * 8
 REQUESTS = f"doorward/v1/areas/283-375/requests/{REQUESTER}"
 UP = f"doorward/v1/up/{REQUESTER}/{DEVICE}"
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 Event = TypeVar("Event")
 

@@ -50,7 +50,7 @@ from agent.wire.uploads import UploadNote
 from demo.evidence import published_by
 from demo.stage import Asker, Stage
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Heard = tuple[str, bytes]
 ReplyIdentity = Callable[[str, str], HybridIdentity]

@@ -51,7 +51,7 @@ WAYS = ("denied", "ignored", "expired", "opted out", "untrusted", "malformed")
 PAIRS_OF_A_WAY = amount(3, 40)
 BEAT_S = BusSettings.__dataclass_fields__["inbound_beat_s"].default
 QUIET_S = 0.03
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LEAST_LIKELY = 1e-4
 """A difference in time less likely than this by chance is one."""
 
