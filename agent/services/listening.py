@@ -79,10 +79,11 @@ class Listening:
 
     def begin(self, first_ns: BootNs) -> None:
         """A camera runs: listen.  `first_ns` for sources without a clock."""
-        self._packets.clear()
-        self._taken_ns = first_ns
-        self._opening = True
-        self._session = _Session(self)
+        with self._changed:
+            self._packets.clear()
+            self._taken_ns = first_ns
+            self._opening = True
+            self._session = _Session(self)
         self._thread = threading.Thread(
             target=self._listen, args=(self._session, first_ns), name="listening", daemon=True
         )
@@ -134,6 +135,8 @@ class Listening:
                 self._changed.wait_for(
                     lambda: packet.heard_ns < self._taken_ns + KEPT_NS - _BACK_NS or session.stopping.is_set()
                 )
+                if session is not self._session:
+                    return
             self._packets.append(packet)
             self.packets += 1
             while self._packets[0].heard_ns < packet.heard_ns - KEPT_NS:

@@ -236,6 +236,24 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
     listening.join()
 
 
+def test_what_waited_for_the_reader_of_one_camera_s_life_is_not_heard_in_the_next() -> None:
+    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    session = listening._session
+    assert session is not None
+    giver = threading.Thread(target=session.sound, args=(SoundPacket(b"old", BootNs(10 * KEPT_NS)),))
+    giver.start()
+    until(lambda: len(listening._changed._waiters) == 1)  # type: ignore[attr-defined]
+    with listening._changed:  # the giver is let go only once the next life has begun
+        listening.end()
+        listening.begin(BootNs(10 * KEPT_NS))
+    giver.join()
+    assert not listening._packets
+    listening.end()
+    listening.join()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_footage_does_not_begin_before_its_microphone_is_open_or_cannot_be(there: bool) -> None:
     tried: list[Listening] = []
