@@ -90,6 +90,12 @@ class WebKit:
         """What is shown and named so, once it is there and can be pressed."""
         self._click(f"{_LOOK} const found = named(args[0], args[1]); return found?.disabled ? null : found", kind, name)
 
+    def unfold(self, name: str) -> None:
+        """What is folded under these words; again, when what is above has moved them away under the mouse."""
+        while not self.until(f"{_LOOK} const found = named('summary', args[0]); return found && [found.parentElement.open]",
+                             name)[0]:  # fmt: skip
+            self.click(name, "summary")
+
     def press(self, selector: str) -> None:
         """The first of these that is shown."""
         self._click(f"{_LOOK} return [...document.querySelectorAll(args[0])].find(shown)", selector)
