@@ -111,6 +111,7 @@ class Inbox:
         ports = books.ports
         self._settings = settings
         self.position = settings.position
+        """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
         self._requests = requests
         self._tips = tips
         self._marks = marks

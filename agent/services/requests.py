@@ -82,6 +82,7 @@ class Requests:
         self._was_quiet = False
         self._log = structlog.get_logger("custodian")
         self.wake_uplink: Callable[[], None] = lambda: None
+        """Called after the set of outgoing disclosures changed."""
 
     def deciding(self) -> AbstractContextManager[None]:
         """One decision.  If it raises, nothing happened."""

@@ -71,6 +71,14 @@ def trust(phone: WebKit, police: Asker, folder: Path) -> None:
     phone.reads("The rijnstad-police")
 
 
+def asked(phone: WebKit, house: House, police: Asker, case: str) -> str:
+    """Somebody asks, and the owner looks at it; the request's id."""
+    request = police.ask(case).id
+    until(lambda: house.state_of(request) == "pending", "the request to match")
+    go(phone, f"/requests/{request}")
+    return request
+
+
 def test_an_owner_sets_up_watches_reviews_shares_and_sees_the_receipt(
     tmp_path: Path, footage: Path, screenshots: Path
 ) -> None:
@@ -95,20 +103,18 @@ def test_an_owner_sets_up_watches_reviews_shares_and_sees_the_receipt(
         # Asked, reviewed in place, shared with the passphrase.
         police = Asker(house.street, "rijnstad-police", Kind.POLICE)
         trust(phone, police, tmp_path)
-        request = police.ask("2026-1177")
-        until(lambda: house.state_of(request.id) == "pending", "the request to match")
-        go(phone, f"/requests/{request.id}")
+        request = asked(phone, house, police, "2026-1177")
         phone.until("return document.querySelector('.clip img[src^=blob]')?.naturalWidth")
         assert phone.script("return document.querySelectorAll('input[type=checkbox]:checked').length") == 0
         phone.press(".clip input[type=checkbox]")
         phone.screenshot(screenshots / "webkit-review.png")
         phone.click("Share what I chose")
         sign(phone, "Sign and share")
-        until(lambda: house.state_of(request.id) in ("approved", "sending", "sent"), "the approval")
+        until(lambda: house.state_of(request) in ("approved", "sending", "sent"), "the approval")
 
         news: list[News] = []
         with police.receiving(news):
-            until(lambda: house.state_of(request.id) == "sent", "the receipt")
+            until(lambda: house.state_of(request) == "sent", "the receipt")
         assert any(each.kind is NewsKind.COMPLETE for each in news)
         phone.reads("Received")
         go(phone, "/history")
@@ -127,20 +133,16 @@ def test_no_and_silence_and_live_view_and_the_recovery_kit_on_a_new_phone(tmp_pa
             police = Asker(house.street, "rijnstad-police", Kind.POLICE)
             trust(phone, police, tmp_path)
 
-            refused = police.ask("2026-95")
-            until(lambda: house.state_of(refused.id) == "pending", "the request to match")
-            go(phone, f"/requests/{refused.id}")
+            refused = asked(phone, house, police, "2026-95")
             phone.click("Say no")
             sign(phone, "Sign my no")
-            until(lambda: house.state_of(refused.id) == "denied", "the refusal")
+            until(lambda: house.state_of(refused) == "denied", "the refusal")
 
-            silenced = police.ask("2026-97")
-            until(lambda: house.state_of(silenced.id) == "pending", "the request to match")
-            go(phone, f"/requests/{silenced.id}")
+            silenced = asked(phone, house, police, "2026-97")
             phone.click("Do not ask me this")
             phone.click("Requests about this: Theft")
             sign(phone, "Sign and keep silent")
-            until(lambda: house.state_of(silenced.id) == "opted out", "the opt-out")
+            until(lambda: house.state_of(silenced) == "opted out", "the opt-out")
             assert house.street.published() == []
 
         with WebKit(tmp_path / "another phone") as phone:
