@@ -79,6 +79,7 @@ def make_video(
     codec: str = "mpeg4",
     times_ms: Callable[[int], int] | None = None,
     options: dict[str, str] | None = None,
+    b_frames: int | None = None,
 ) -> Path:
     """A short video: a bright square that wanders over texture.  `times_ms(n)` makes its frame rate vary."""
     width_px, height_px = size_px
@@ -87,6 +88,8 @@ def make_video(
         stream = container.add_stream(codec, rate=frames_per_s)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.bit_rate = 2_000_000
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
         if times_ms is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number in range(frames):

@@ -3,6 +3,8 @@
 Rules:
 - Sensor times are the file's own, moved so that the first picture is at `first_ns`; a file without usable times gets
   its frame rate's.
+- An AVI says when a picture is decoded and not when it is shown.  With B-frames those differ, so its pictures, which
+  the decoder gives in the order of their showing, take the times of decoding one after the other.
 - What decodes is delivered.  A file that is damaged, or ends before it said it would, plays to its end and then says
   `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
 - What is not a video at all is refused by `open`, before anything starts.
@@ -148,6 +150,7 @@ class _Footage:
         self._damaged = 0
         self._delivered = 0
         self._next_ns = 0
+        self._decoding_order = "avi" in container.format.name
 
     def __enter__(self) -> _Footage:
         return self
@@ -192,9 +195,8 @@ class _Footage:
         return max(counted_ns, (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0)
 
     def _own_time(self, picture: av.VideoFrame) -> int | None:
-        if picture.pts is None or picture.time_base is None:
-            return None
-        return round(picture.pts * picture.time_base * NS_PER_S)
+        ticks = picture.dts if self._decoding_order else picture.pts
+        return None if ticks is None or picture.time_base is None else round(ticks * picture.time_base * NS_PER_S)
 
     def _decodable(self) -> Iterator[av.VideoFrame]:
         """Every picture that decodes.  A demuxer that failed may go on, so it is asked again for a while."""

@@ -64,6 +64,15 @@ def test_a_video_that_ends_in_the_middle_plays_so_far_and_says_so(
     assert name in detail
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_an_avi_with_b_frames_plays_as_long_as_it_lasts(codec: str, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "b.avi", frames=305, codec=codec, options={}, b_frames=2)
+    _, receiver = play(FileCamera(path))
+    at_ms = [round((packet.sensor_ns - FIRST_NS) / 1e6) for packet in receiver.packets]
+    assert at_ms == list(range(0, 30_500, 100)), "30.5 s, and not the 70 s that it once took"
+    assert receiver.ends[0][0] is CameraEnd.END_OF_FOOTAGE, receiver.ends
+
+
 def damaged(path: Path, codec: str) -> Path:
     """Sixty frames, with rubbish in the middle of the file."""
     data = bytearray(make_video(path, frames=60, codec=codec).read_bytes())
