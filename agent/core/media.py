@@ -41,6 +41,9 @@ class StreamDescription:
     """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for it."""
     luma_frames_per_s: float | None = None
     """Of the small stream, where that is not the same: a network camera of which only keyframes are decoded."""
+    luma_steady: bool = True
+    """False: small pictures may stay away though all is well (a decoder waits for a keyframe), so only packets tell
+    whether the camera has stalled."""
 
 
 @dataclass(frozen=True, slots=True)

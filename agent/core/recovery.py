@@ -23,7 +23,7 @@ from typing import Final
 
 from agent.core.timebase import NS_PER_S
 
-__all__ = ["GOOD_NS", "PAUSES_S", "Pulse", "Recovery", "Stall", "Step", "stall_of"]
+__all__ = ["GOOD_NS", "PAUSES_S", "Pulse", "Recovery", "Stall", "Step", "good_until_ns", "stall_of"]
 
 GOOD_NS: Final = 3600 * NS_PER_S
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -59,6 +59,11 @@ def stall_of(pulse: Pulse, now_ns: int, patience_ns: int) -> Stall | None:
     if now_ns - pulse.change_ns > _FROZEN_FACTOR * patience_ns:
         return Stall.FROZEN
     return None
+
+
+def good_until_ns(stall: Stall, pulse: Pulse) -> int:
+    """When a camera that stalled was last seen to be well: it takes a while until a stall is certain."""
+    return {Stall.FRAMES: pulse.frame_ns, Stall.ENCODER: pulse.packet_ns, Stall.FROZEN: pulse.change_ns}[stall]
 
 
 class Step(enum.Enum):

@@ -228,8 +228,7 @@ class RecorderSide:
                 network=configuration.camera.kind is CameraKind.RTSP,
                 exits=self._exits.load(),
             ),
-            # Until somebody has read the privacy switch, it counts as on.
-            private=panel is not None and panel.privacy is not None,
+            switch_unread=panel is not None and panel.privacy is not None,
             make_passes=motion_kernel.load().make_passes,
             open_microphone=open_microphone or translation.open_microphone(configuration),
             live=self._live,

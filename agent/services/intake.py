@@ -22,6 +22,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.recovery import Pulse
 from agent.ports import CameraEnd
 
 __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
@@ -32,6 +33,8 @@ GATHER_S: Final = 0.45
 """Frames gather for at most so long while nothing moves: shorter than a track takes to confirm, so no event is late."""
 _ROWS: Final = 16
 _DARK: Final = 40
+_FROZEN_FRAMES: Final = 20
+"""A small picture that is not steady must come this many times unchanged before the camera counts as frozen."""
 
 T = TypeVar("T")
 
@@ -141,9 +144,11 @@ class Mailbox(Generic[T]):
 class Intake:
     """`ports.CameraSink` with the policies above.  `packets` and `lumas` are read by one thread each."""
 
-    def __init__(self, *, live: bool) -> None:
+    def __init__(self, *, live: bool, luma_steady: bool = True) -> None:
+        """`luma_steady`: see `StreamDescription`."""
         self.live = live
-        self._skipping = False
+        self._luma_steady = luma_steady
+        self._skipping = self._packets_came = False
         self.packets: Mailbox[object] = Mailbox(PACKET_BYTES)
         self.lumas: Mailbox[object] = Mailbox(LUMA_FRAMES)
         self.frames = 0
@@ -151,13 +156,29 @@ class Intake:
         self.packets_dropped = 0
         self.frame_ns = self.packet_ns = self.change_ns = time.monotonic_ns()
         """When a frame, a packet, and a frame unlike the one before it last came."""
+        self._repeated = 0
         self.lux: float | None = None
         self._fingerprint = 0
         self.end: tuple[CameraEnd, str] | None = None
         self.ended_event = threading.Event()
 
+    @property
+    def begun(self) -> bool:
+        """The camera has sent something."""
+        return self.frames > 0 or (not self._luma_steady and self._packets_came)
+
+    @property
+    def pulse(self) -> Pulse:
+        """When the camera last gave what, on CLOCK_MONOTONIC."""
+        if self._luma_steady:
+            return Pulse(self.frame_ns, self.packet_ns, self.change_ns)
+        # Small pictures may be minutes apart: the same one must have come several times before it says anything.
+        change_ns = self.change_ns if self._repeated >= _FROZEN_FRAMES else self.packet_ns
+        return Pulse(max(self.frame_ns, self.packet_ns), self.packet_ns, change_ns)
+
     def packet(self, packet: EncodedPacket) -> None:
         self.packet_ns = time.monotonic_ns()
+        self._packets_came = True
         if not self.live:
             self.packets.put(packet, len(packet.data))
             return
@@ -188,8 +209,9 @@ class Intake:
         self.lux = frame.light.lux
         rows = frame.luma[::_ROWS]
         fingerprint = zlib.crc32(rows.tobytes())
+        self._repeated += 1
         if fingerprint != self._fingerprint or int(np.max(rows)) < _DARK:
-            self._fingerprint, self.change_ns = fingerprint, self.frame_ns
+            self._fingerprint, self.change_ns, self._repeated = fingerprint, self.frame_ns, 0
 
     def ended(self, end: CameraEnd, detail: str) -> None:
         """The first end is why; that the camera is then stopped is no news."""

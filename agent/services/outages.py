@@ -32,25 +32,34 @@ class Outages:
         self._clock = clock
         self._notifier = notifier
         self._log = structlog.get_logger("recorder")
-        self._open: tuple[GapReason, Moment] | None = None
+        self._open: tuple[GapReason, Moment, str] | None = None
 
-    def begin(self, reason: GapReason, words: str) -> None:
-        """Nothing new while one of the same reason is open; another reason ends that one first."""
-        if self._open is not None:
-            if self._open[0] is reason:
-                return
+    def begin(self, reason: GapReason, words: str, *, since: Moment | None = None, news: str = "") -> None:
+        """Open an outage that began at `since` (default: now), and tell the owner.
+
+        Another reason ends the outage that is open.  While one of the same reason is open, only other `news` are told.
+        """
+        news = news or _BEGUN.get(reason, "camera")
+        begun = self._open
+        if begun is not None and begun[0] is reason:
+            if begun[2] != news:
+                self._open = (reason, begun[1], news)
+                self._notifier.notify(news, words)
+            return
+        if begun is not None:
             self.end()
         now = self._clock.now()
-        self._open = (reason, now)
+        start = since or now
+        self._open = (reason, start, news)
         self._log.warning("outage_began", reason=reason.value, detail=words)
-        self._notifier.notify(_BEGUN.get(reason, "camera"), words)
-        self._record(reason, now, now)
+        self._notifier.notify(news, words)
+        self._record(reason, start, now)
 
     def end(self, *, tell: bool = True) -> None:
         """There are pictures again, or (`tell` false) the process ends."""
         if self._open is None:
             return
-        (reason, start), self._open = self._open, None
+        (reason, start, _news), self._open = self._open, None
         self._log.info("outage_ended", reason=reason.value)
         self._record(reason, start, self._clock.now())
         if tell and reason in _BACK:

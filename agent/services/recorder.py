@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import structlog
 
@@ -33,8 +34,8 @@ from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.sample import MotionState
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneMap
-from agent.core.recovery import Pulse, Recovery, Step, stall_of
-from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.core.recovery import Pulse, Recovery, Step, good_until_ns, stall_of
+from agent.core.timebase import NS_PER_S, BootNs, Moment, seconds
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, DoorwardError, InternalError
@@ -60,6 +61,8 @@ _PATIENCE_S = 5.0
 """A disk that has not answered for so long is said not to record."""
 _FRAMES_MISSED = 3
 """So many small pictures may be missing in a row before the detector learns its scene anew."""
+_UNREAD_S: Final = 30.0
+"""After a start the bridge has this many seconds to read the privacy switch before the owner is told that it cannot."""
 _PRESS_KEPT_NS = 20 * NS_PER_S
 """A press that met no camera becomes an event if one comes within so long."""
 
@@ -126,13 +129,14 @@ class Recorder:
         held: Callable[[], Container[SegmentId]],
         *,
         recovery: Recovery | None = None,
-        private: bool = False,
+        switch_unread: bool = False,
         make_passes: MakePasses = PurePasses,
         open_microphone: Callable[[], Microphone] | None = None,
         live: LiveMaker | None = None,
         opinion: SecondOpinion | None = None,
     ) -> None:
-        """`private`: the privacy switch until somebody has read it.  `make_passes`: of the motion detector.
+        """`switch_unread`: there is a privacy switch, and it counts as on until `set_private` says how it stands.
+        `make_passes`: of the motion detector.
 
         Without `open_microphone` nobody listens.
         """
@@ -168,12 +172,15 @@ class Recorder:
         self._outages = Outages(vault, clock, notifier)
         self._watching = Watching(vault, clock)
         self.recovery = recovery or Recovery(supervised=False)
-        self._switched = private
+        self._switched: bool | None = None if switch_unread else False
+        """How the privacy switch stands; None: it has not been read yet."""
         self._hour = False
         self._relief = 0
         self._lens = self._lens_told = LensState.CLEAR
         self._reopen = self._reopen_wanted = False
         self._blackout_until_ns = 0
+        self._good_ns = 0
+        """On CLOCK_MONOTONIC: when the camera that played last gave its last good picture; 0 without one."""
         self._pressed_ns: int | None = None
         self._make_passes = make_passes
         self._passes_name = ""
@@ -191,8 +198,7 @@ class Recorder:
         try:
             while not self._stopping.is_set():
                 if self._private:
-                    self._outages.begin(GapReason.PRIVACY, f"{self._why_private} The camera is off.")
-                    self._wait(None, lambda: not self._private)
+                    self._stay_dark()
                     continue
                 end = self._attempt(first_ns)
                 if end is not None:
@@ -201,6 +207,17 @@ class Recorder:
             self._opinion.stop()
             self._outages.end(tell=False)
         return CameraEnd.STOPPED
+
+    def _stay_dark(self) -> None:
+        """Until privacy is over or `stop`.  A switch that is only about to be read, after a start, is no news."""
+        since = self._clock.now()
+        if self._switched is None and not self._hour:
+            self._wait(_UNREAD_S, lambda: self._switched is not None or self._hour)
+        if not self._private or self._stopping.is_set():
+            return
+        news = "privacy unread" if self._switched is None and not self._hour else "privacy on"
+        self._outages.begin(GapReason.PRIVACY, f"{self._why_private} The camera is off.", since=since, news=news)
+        self._wait(None, lambda: not self._private or (news == "privacy unread" and self._switched is not None))
 
     def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
         """Open and play once.  None: go on."""
@@ -225,13 +242,21 @@ class Recorder:
                 return end
         if self._private:
             return None
-        self._outages.begin(GapReason.CAMERA_LOST, self._camera_fault)
+        self._outages.begin(GapReason.CAMERA_LOST, self._camera_fault, since=self._last_good())
         step, pause_s = self.recovery.on_fault(hangs=hangs)
         if step is not Step.RESTART:
             self.wanted = step
             return CameraEnd.LOST
         self._wait(pause_s, lambda: self._private)
         return None
+
+    def _last_good(self) -> Moment | None:
+        """Of a camera that played: when it gave its last good picture.  It was found to be lost only later."""
+        good_ns, self._good_ns = self._good_ns, 0
+        if not good_ns:
+            return None
+        now = self._clock.now()
+        return now.at(BootNs(now.boot_ns - max(0, time.monotonic_ns() - good_ns)))
 
     def stop(self) -> None:
         """Ask `run` to finish what is open and return.  From any thread; idempotent."""
@@ -247,9 +272,11 @@ class Recorder:
         self._darken(hour=private)
 
     def _darken(self, *, switched: bool | None = None, hour: bool | None = None) -> None:
-        before = self._private
+        before, unread = self._private, self._switched is None
         self._switched = self._switched if switched is None else switched
         self._hour = self._hour if hour is None else hour
+        if unread and switched is not None:
+            self._woken.set()
         if self._private == before:
             return
         self._log.info("privacy_switched", on=self._private)
@@ -260,11 +287,13 @@ class Recorder:
 
     @property
     def _private(self) -> bool:
-        return self._switched or self._hour
+        return self._switched is not False or self._hour
 
     @property
     def _why_private(self) -> str:
-        return "The privacy switch is on." if self._switched else "This is a private hour."
+        if self._switched:
+            return "The privacy switch is on."
+        return "This is a private hour." if self._hour else "The privacy switch has not been read yet."
 
     def watch_for(self, zones: ZoneMap) -> None:
         """Other zones, and masks: a live camera is opened anew for them, between two events.  From any thread."""
@@ -310,7 +339,7 @@ class Recorder:
     def delivering(self) -> bool:
         """The sensor gave a frame within the last second."""
         intake = self._intake
-        return intake is not None and intake.frames > 0 and time.monotonic_ns() - intake.frame_ns < _DELIVERING_NS
+        return intake is not None and intake.begun and time.monotonic_ns() - intake.pulse.frame_ns < _DELIVERING_NS
 
     @property
     def pulse(self) -> Pulse | None:
@@ -318,7 +347,7 @@ class Recorder:
         intake = self._intake
         if intake is None or not intake.live or intake.ended_event.is_set():
             return None
-        return Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
+        return intake.pulse
 
     @property
     def between_ns(self) -> int | None:
@@ -383,7 +412,8 @@ class Recorder:
 
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
         """How it ended, in words, and whether the camera could not be stopped."""
-        intake = Intake(live=description.live)
+        intake = Intake(live=description.live, luma_steady=description.luma_steady)
+        self._good_ns = 0
         self._opinion.begin_stream(live=description.live)
         faults: list[BaseException] = []
         self._lens = self._lens_told = LensState.CLEAR
@@ -425,7 +455,8 @@ class Recorder:
             if self._live is not None:
                 self._live.forget()
             if intake.live:
-                self._watching.ended(time.monotonic_ns() - intake.frame_ns)
+                self._good_ns = self._good_ns or intake.pulse.frame_ns
+                self._watching.ended(time.monotonic_ns() - self._good_ns)
             self._intake = None
         if faults:
             raise InternalError("The recorder met a case it does not know.") from faults[0]
@@ -436,11 +467,12 @@ class Recorder:
         patience_ns = seconds(self._settings.stall_s)
         while not intake.ended_event.wait(_LOOK_S):
             self._opinion.on_time()
-            pulse = Pulse(intake.frame_ns, intake.packet_ns, intake.change_ns)
-            if intake.live and intake.frames:
-                self._watching.seen(time.monotonic_ns() - intake.frame_ns)
+            pulse = intake.pulse
+            if intake.live and intake.begun:
+                self._watching.seen(time.monotonic_ns() - pulse.frame_ns)
             stall = stall_of(pulse, time.monotonic_ns(), patience_ns) if intake.live else None
             if stall is not None:
+                self._good_ns = good_until_ns(stall, pulse)
                 intake.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
             elif self._reopen_wanted and intake.live and not self._writer.busy:
                 self._reopen_wanted, self._reopen = False, True

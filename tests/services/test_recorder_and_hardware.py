@@ -14,16 +14,17 @@ import pytest
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device
-from agent.core.media import StreamDescription
+from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.recovery import Recovery, Step
 from agent.core.timebase import BootNs, Moment
+from agent.core.vault.records import Gap, GapReason, Record, Watching
 from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.ports import Camera, CameraEnd, CameraSink, Microphone
 from agent.roles.solo import Solo
-from agent.services import watching
+from agent.services import recorder, watching
 from agent.wire.identities import private_key_from_seed
 
 
@@ -43,7 +44,8 @@ class LiveCamera:
         return replace(inside, live=True)
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
-        self._inside.start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
+        self.silent = Silenced(sink)
+        self._inside.start(self.silent, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
 
     def request_keyframe(self) -> None:
         self.keyframes_asked += 1
@@ -52,6 +54,25 @@ class LiveCamera:
     def stop(self) -> None:
         self._inside.stop()
         self.stopped = True
+
+
+class Silenced:
+    """Passes on what a camera delivers, until it is told to pass on nothing: a camera that froze."""
+
+    def __init__(self, sink: CameraSink) -> None:
+        self._sink = sink
+        self.now = False
+
+    def packet(self, packet: EncodedPacket) -> None:
+        if not self.now:
+            self._sink.packet(packet)
+
+    def luma(self, frame: LumaFrame) -> None:
+        if not self.now:
+            self._sink.luma(frame)
+
+    def ended(self, end: CameraEnd, detail: str) -> None:
+        self._sink.ended(end, detail)
 
 
 class House:
@@ -73,6 +94,7 @@ class House:
         with DeviceLink(folder / "state" / "control.sock") as link:
             enrol(link, OwnerKeys.create(folder / "owner"))
         self.told: list[str] = []
+        self.kinds: list[str] = []
         self.solo.recorder._notifier = self  # type: ignore[assignment]
         self.solo.recorder._outages._notifier = self  # type: ignore[assignment]
         if self.solo.recorder._listening is not None:
@@ -87,9 +109,16 @@ class House:
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
         self.told.append(text)
+        self.kinds.append(kind)
 
     def film(self) -> None:
         self._thread.start()
+
+    def gaps(self) -> list[Gap]:
+        return [record for record in self.records() if isinstance(record, Gap)]
+
+    def records(self) -> list[Record]:
+        return list(self.solo.vault._records())
 
     def close(self) -> None:
         self.solo.stop()
@@ -225,3 +254,46 @@ def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:
     assert house.solo.recorder._analysed == 0
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().events == 1)
+
+
+def test_a_start_with_a_privacy_switch_that_stands_at_off_tells_nobody_that_nothing_is_recorded(house: House) -> None:
+    house.solo.recorder._switched = None  # as with [panel]: not read yet
+    house.film()
+    time.sleep(0.3)
+    assert (house.opened, house.solo.recorder.status().state) == (0, "privacy")
+    house.solo.recorder.set_private(False)
+    until(lambda: house.solo.recorder.delivering)
+    assert not house.told
+    assert not house.gaps()
+
+
+def test_a_privacy_switch_that_cannot_be_read_is_told_as_that_and_then_as_what_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_UNREAD_S", 0.1)
+    house.solo.recorder._switched = None
+    house.film()
+    until(lambda: house.kinds == ["privacy unread"])
+    assert "not been read yet" in house.told[0]
+    house.solo.recorder.set_private(True)
+    until(lambda: house.kinds == ["privacy unread", "privacy on"])
+    house.solo.recorder.set_private(False)
+    until(lambda: house.solo.recorder.delivering)
+    assert house.kinds == ["privacy unread", "privacy on", "privacy off"]
+    assert [gap.reason for gap in house.gaps()] == [GapReason.PRIVACY] * 2, "its beginning, and then all of it"
+
+
+def test_the_time_before_a_stall_is_certain_counts_as_camera_lost_and_not_as_a_device_that_was_off(
+    house: House,
+) -> None:
+    house.solo.recorder._settings = replace(house.solo.recorder._settings, stall_s=3.0)
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    time.sleep(1.0)
+    house.newest.silent.now = True
+    until(lambda: house.opened == 2 and house.solo.recorder.delivering)
+    (watched,) = (record for record in house.records() if isinstance(record, Watching))
+    lost = house.gaps()[-1]
+    assert lost.reason is GapReason.CAMERA_LOST
+    assert abs(lost.span.start_us - watched.span.end_us) < 100_000
+    assert lost.span.duration_us > 3_000_000

@@ -67,6 +67,9 @@ NEWS: Final[dict[str, News]] = {
     "microphone": News(AlertKind.CAMERA, "The doorbell films and hears nothing."),
     "microphone back": News(AlertKind.CAMERA, "The doorbell hears again."),
     "privacy on": News(AlertKind.PRIVACY, "Privacy is on: nothing is recorded.", state=True),
+    "privacy unread": News(
+        AlertKind.PRIVACY, "The privacy switch cannot be read: nothing is recorded until it can.", Rank.SOON, state=True
+    ),
     "privacy off": News(AlertKind.PRIVACY, "Privacy is off: the camera sees again.", state=True),
     "vault": News(AlertKind.STORAGE, "Stored footage needs your attention: see doorward status."),
     "storage": News(AlertKind.STORAGE, "Nothing is being stored: the disk is full or failing.", Rank.SOON, state=True),
