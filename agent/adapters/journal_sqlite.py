@@ -28,6 +28,7 @@ from typing import Any
 
 from agent.core.consent import State
 from agent.core.requests import (
+    IN_VAIN,
     SEQUENCE_WINDOW,
     WAITING,
     BlockedRequest,
@@ -53,10 +54,12 @@ CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT 
 
 -- Every request that was admitted, with the signed bytes it came in: the owner can always check it again.  The bytes
 -- are sealed to the owners; `case_mark` counts requests of one case without naming it; `terms` go once it has ended.
+-- The window (UTC s) is there where it concerns this place: cases, windows and rates count those alone.
 CREATE TABLE IF NOT EXISTS request (
   id TEXT PRIMARY KEY, sealed BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
   audience TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
-  certain INTEGER NOT NULL, received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, terms BLOB, disclosure TEXT
+  certain INTEGER NOT NULL, received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, terms BLOB, disclosure TEXT,
+  from_s INTEGER, to_s INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS request_by_state ON request (state);
 CREATE INDEX IF NOT EXISTS request_by_case ON request (case_mark);
@@ -93,16 +96,17 @@ CREATE TABLE IF NOT EXISTS outbox_part (disclosure TEXT NOT NULL, number INTEGER
   size_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (disclosure, number)) WITHOUT ROWID;
 """
 
-_FORMAT = b"doorward-journal-2"
+_FORMAT = b"doorward-journal-3"
 _UNSEALED_FORMAT = b"doorward-journal-1"
 _REQUEST = (
     "id, sealed, payload_sha256, requester, audience, key_id, seq, case_mark, state, certain, received_ms, "
-    "not_after_s, terms, disclosure"
+    "not_after_s, terms, disclosure, from_s, to_s"
 )
 _UNSEALED = (
     "id, envelope, payload_sha256, requester, '', key_id, seq, '', state, certain, received_ms, "
-    "not_after_s, NULL, disclosure"
+    "not_after_s, NULL, disclosure, NULL, NULL"
 )
+_NEAR = "from_s IS NOT NULL"
 _PATIENCE_MS = 5000
 _RESERVE_BYTES = 1 << 20
 _EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
@@ -283,6 +287,7 @@ class SqliteJournal:
     def add_request(self, request: MatchedRequest) -> None:
         with self._lock:
             self._insert(request)
+            self._execute("DELETE FROM blocked WHERE payload_sha256 = ?", (request.payload_sha256,))
             for position, segment in enumerate(request.segments):
                 self._execute("INSERT INTO matched VALUES (?, ?, ?)", (request.id, position, segment))
 
@@ -302,6 +307,7 @@ class SqliteJournal:
             request.not_after_s,
             None if request.kept is None else strictjson.encode(request.kept),
             request.disclosure,
+            *(request.asked_s or (None, None)),
         )
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
 
@@ -393,11 +399,23 @@ class SqliteJournal:
             )
 
     def requests_in_case(self, case_mark: str) -> int:
-        return self._count("SELECT count(*) FROM request WHERE case_mark = ?", (case_mark,))
+        return self._count(f"SELECT count(*) FROM request WHERE {_NEAR} AND case_mark = ?", (case_mark,))  # noqa: S608
+
+    def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
+        names = tuple(state.value for state in IN_VAIN)
+        where = f"(audience, requester) = (?, ?) AND from_s < ? AND to_s > ? AND state IN ({_marks(names)})"
+        return self._count(f"SELECT count(*) FROM request WHERE {where}", (*whose, to_s, from_s, *names))  # noqa: S608
 
     def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
+        return self._since(_NEAR, since_ms, whose)
+
+    def requests_elsewhere(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
+        return self._since("from_s IS NULL", since_ms, whose)
+
+    def _since(self, where: str, since_ms: int, whose: tuple[str, str] | None) -> int:
         of = "" if whose is None else " AND (audience, requester) = (?, ?)"
-        return self._count(f"SELECT count(*) FROM request WHERE received_ms >= ?{of}", (since_ms, *(whose or ())))  # noqa: S608
+        values = (since_ms, *(whose or ()))
+        return self._count(f"SELECT count(*) FROM request WHERE received_ms >= ? AND {where}{of}", values)  # noqa: S608
 
     def blocked_since(self, since_ms: int, requester: str) -> int:
         return self._count("SELECT count(*) FROM blocked WHERE at_ms >= ? AND requester = ?", (since_ms, requester))
@@ -530,6 +548,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "not_after_s": int(row[11]),
         "kept": None if row[12] is None else strictjson.decode(bytes(row[12]), Terms),
         "disclosure": None if row[13] is None else str(row[13]),
+        "asked_s": None if row[14] is None else (int(row[14]), int(row[15])),
     }
 
 

@@ -26,6 +26,7 @@ from agent.wire.statements import Scope
 from agent.wire.trust import TrustedRequester
 
 __all__ = [
+    "IN_VAIN",
     "SEQUENCE_WINDOW",
     "WAITING",
     "BlockedRequest",
@@ -47,6 +48,8 @@ _MINUTES_PER_DAY: Final = 24 * 60
 
 WAITING: Final = tuple(state for state in State if state.holds_footage)
 """For an owner."""
+IN_VAIN: Final = (State.PENDING, State.HALF, State.DENIED, State.EXPIRED, State.WITHDRAWN)
+"""An owner was asked, and has not said yes."""
 SEQUENCE_WINDOW: Final = 4096
 """How far behind its key's newest a message may arrive."""
 
@@ -60,9 +63,18 @@ class History(Protocol):
         """0 before the first."""
         ...
 
+    # The next four count only requests that concern this place: their `asked_s` is known.
     def requests_in_case(self, case_mark: str) -> int: ...
+    def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
+        """Those of one (root, requester) whose window overlaps this one, that asked an owner and got no yes."""
+        ...
+
     def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
         """All of them, or those of one (root, requester)."""
+        ...
+
+    def requests_elsewhere(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
+        """Those written down that do not concern this place."""
         ...
 
     def blocked_since(self, since_ms: int, requester: str) -> int: ...
@@ -122,6 +134,8 @@ class StoredRequest:
     not_after_s: int
     kept: Terms | None
     disclosure: str | None = None
+    asked_s: tuple[int, int] | None = None
+    """The window it asks about, UTC s, where it concerns this place; kept for counting when the rest is forgotten."""
 
     def is_from(self, requester: TrustedRequester) -> bool:
         """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""

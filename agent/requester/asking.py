@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,9 +72,14 @@ class Question:
         return request
 
 
-def require_within_limits(request: FootageRequest, now_s: int, earlier_in_case: int) -> None:
-    """Raises `RequestError` when every device would drop `request`, whatever its owner thinks."""
-    over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=earlier_in_case))
+def require_within_limits(request: FootageRequest, now_s: int, asked: Iterable[FootageRequest]) -> None:
+    """Raises `RequestError` when every device would drop `request`, whatever its owner thinks.
+
+    `asked`: everything asked before.  What lies apart from this area concerns none of its doors, and does not count.
+    How often a *time* was asked about is left to the doors: areas that overlap have some in common, and not all.
+    """
+    same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
+    over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=len(same)))
     if over is not None:
         raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
 
@@ -87,7 +93,7 @@ _REMEDIES: Final = {
     limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
     limits.OverLimit.EXPIRED: "Let it live longer: --days.",
     limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
-    limits.OverLimit.CASE: "Two requests are the most for one case.",
+    limits.OverLimit.CASE: "Two requests are the most for one case in one area.",
 }
 
 

@@ -76,8 +76,7 @@ def make_request(
         reply=str(identity.recipient()),
     )
     if checked:
-        earlier = sum(asked.request.case == request.case for asked in requester.all_asked())
-        require_within_limits(request, now_s, earlier)
+        require_within_limits(request, now_s, (asked.request for asked in requester.all_asked()))
     # Only now: a question that is refused uses up no number.
     request = _numbered(request, requester.next_number())
     data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)

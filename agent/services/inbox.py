@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.admission import Blocked, Replayed, admit
+from agent.core.admission import Blocked, Elsewhere, Replayed, admit
 from agent.core.case_marks import CaseMarks
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
@@ -80,11 +80,13 @@ class Counted(enum.Enum):
     UNEXPECTED = "unexpected"
     """Signed by a trusted key, about nothing of ours that waits for it."""
     BULLETIN = "bulletin"
+    ELSEWHERE = "elsewhere"
+    """About another place, beyond what is written down of such in a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unlisted:
-    """Blocked, beyond what is listed in a day."""
+    """Blocked for good, beyond what is listed in a day."""
 
     key_id: str
     seq: int
@@ -160,9 +162,12 @@ class Inbox:
 
     def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | _Unlisted | None:
         now = self._clock.now()
-        verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks)
+        near = self.position is not None and request.area.contains(*self.position)
+        verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks, near=near)
         if isinstance(verdict, Replayed):
             return Counted.REPLAYED
+        if isinstance(verdict, Elsewhere):
+            return Counted.ELSEWHERE
         if isinstance(verdict, Blocked):
             return self._block(inbound, verdict, request.seq, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
@@ -180,6 +185,7 @@ class Inbox:
             received_ms=now.utc_ns // NS_PER_MS,
             not_after_s=request.not_after_s,
             kept=terms,
+            asked_s=(request.from_s, request.to_s) if near else None,
             segments=found.segments,
         )
         self._journal.use_sequence(stored.key_id, stored.seq)
@@ -211,15 +217,16 @@ class Inbox:
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
     def _block(self, inbound: Inbound, verdict: Blocked, seq: int, at_ms: int) -> Counted | _Unlisted:
-        """Once and for all: the broker repeats a retained request at every connection, and it stays blocked.
+        """The broker repeats a retained request at every connection; it stays blocked, unless it was for a rate.
 
         List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
         """
         key_id = inbound.requester.key.id
         blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
         if self._journal.blocked_since(at_ms - _DAY_MS, blocked.requester) >= _BLOCKED_PER_DAY:
-            return _Unlisted(key_id, seq)
-        self._journal.use_sequence(key_id, seq)
+            return Counted.BLOCKED if verdict.for_now else _Unlisted(key_id, seq)
+        if not verdict.for_now:
+            self._journal.use_sequence(key_id, seq)
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(
                 EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason

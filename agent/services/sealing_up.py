@@ -61,4 +61,5 @@ class SealingUp:
             audience=request.audience,
             case_mark=self._marks.of(request.audience, request.requester, request.case),
             kept=None if unsealed.state.ended else Terms.of(request),
+            asked_s=(request.from_s, request.to_s),
         )

@@ -82,6 +82,15 @@ class Bounds:
             and other.east <= self.east
         )
 
+    def touches(self, other: Bounds) -> bool:
+        """Whether a place lies in both."""
+        return (
+            self.south <= other.north
+            and other.south <= self.north
+            and self.west <= other.east
+            and other.west <= self.east
+        )
+
     @property
     def middle_latitude(self) -> float:
         return (self.south + self.north) / 2

@@ -20,7 +20,7 @@ from typing import Final
 from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 
-__all__ = ["HARD", "Earlier", "Limits", "OverLimit", "check", "check_late", "check_times"]
+__all__ = ["HARD", "RATES", "Earlier", "Limits", "OverLimit", "check", "check_late", "check_times"]
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
@@ -55,15 +55,25 @@ class OverLimit(enum.Enum):
     OUTSIDE_REGIONS = "outside the requester's regions"
     """Found by `trust.TrustedRequester.may_ask_about`, which knows the regions."""
     CASE = "too many requests for this case"
+    WINDOW_ASKED = "too many requests about this time"
     REQUESTER_RATE = "too many requests from this requester"
     TOTAL_RATE = "too many requests"
 
 
+RATES: Final = frozenset({OverLimit.REQUESTER_RATE, OverLimit.TOTAL_RATE})
+"""What a request may be over today and within tomorrow: it is not used up by that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """How many *other* requests were accepted before: for this case by this requester, and in the last 24 hours."""
+    """How many *other* requests that concern this place were accepted before.
+
+    By this requester for this case, and in vain about a window that overlaps (case numbers are theirs to choose, the
+    past is not); by this requester and by all in the last 24 hours.
+    """
 
     for_case: int = 0
+    for_window: int = 0
     from_requester: int = 0
     in_all: int = 0
 
@@ -172,8 +182,12 @@ def check_late(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit
 def _of_rate(limits: Limits, earlier: Earlier) -> OverLimit | None:
     if earlier.for_case >= limits.requests_per_case:
         return OverLimit.CASE
+    if earlier.for_window >= limits.requests_per_case:
+        return OverLimit.WINDOW_ASKED
     if earlier.from_requester >= limits.requests_per_requester_per_day:
         return OverLimit.REQUESTER_RATE
-    if earlier.in_all >= limits.requests_per_day:
+    # The second half of a day is for those who have not asked yet: no requester keeps another from being heard.
+    shared = limits.requests_per_day if not earlier.from_requester else (limits.requests_per_day + 1) // 2
+    if earlier.in_all >= shared:
         return OverLimit.TOTAL_RATE
     return None

@@ -401,9 +401,9 @@ def test_whoever_lists_requests_does_not_wait_for_what_they_matched(
 
 
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
-    journal.add_request(stored(1))
-    journal.add_request(stored(2, case_mark="HH 2"))
-    journal.add_request(stored(3, requester="harbour-fire", case_mark="HF 1"))
+    journal.add_request(stored(1, asked_s=(100, 200), state=State.PENDING))
+    journal.add_request(stored(2, case_mark="HH 2", asked_s=(150, 300), state=State.DENIED))
+    journal.add_request(stored(3, requester="harbour-fire", case_mark="HF 1", asked_s=(100, 200)))
     assert journal.has_request(stored(1).id)
     assert not journal.has_request("00" * 16)
     assert journal.requests_in_case("HH 1") == 1
@@ -413,6 +413,31 @@ def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -
     assert journal.requests_since(2000, (root, "harbour-police")) == 1
     assert journal.requests_since(0, ("00" * 8, "harbour-police")) == 0
     assert journal.requests_since(3001) == 0
+    police = (root, "harbour-police")
+    assert [journal.requests_about(police, *window) for window in ((0, 100), (0, 101), (199, 900), (200, 900))] == [
+        *(0, 1, 2, 1)
+    ]
+    assert journal.requests_about((root, "harbour-insurer"), 0, 900) == 0
+    journal.set_state(stored(1).id, State.APPROVED)  # it was no vain question
+    assert journal.requests_about(police, 0, 900) == 1
+
+
+def test_what_concerns_another_place_is_counted_by_itself(journal: SqliteJournal) -> None:
+    journal.add_request(stored(1, asked_s=(100, 200), state=State.PENDING))
+    journal.add_request(stored(2))
+    journal.add_request(stored(3, requester="harbour-fire"))
+    police = (stored(1).audience, "harbour-police")
+    assert (journal.requests_since(0), journal.requests_since(0, police)) == (1, 1)
+    assert (journal.requests_elsewhere(0), journal.requests_elsewhere(0, police)) == (2, 1)
+    assert (journal.requests_elsewhere(2001), journal.requests_elsewhere(2001, police)) == (1, 0)
+    assert journal.requests_in_case("HH 1") == 1
+    assert journal.requests_about(police, 0, 900) == 1
+
+
+def test_what_was_blocked_for_a_day_and_is_a_request_now_is_no_longer_listed_as_blocked(journal: SqliteJournal) -> None:
+    journal.add_blocked(BlockedRequest(stored(1).payload_sha256, "harbour-police", "too many requests", 5), 10)
+    journal.add_request(stored(1))
+    assert journal.blocked() == []
 
 
 @settings(max_examples=30, deadline=None)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.admission import Accepted, Blocked, Replayed, admit
+from agent.core.admission import (
+    ELSEWHERE_IN_ALL,
+    ELSEWHERE_OF_ONE,
+    Accepted,
+    Blocked,
+    Elsewhere,
+    Replayed,
+    admit,
+)
 from agent.core.case_marks import CaseMarks
 from agent.core.consent import State
 from agent.core.requests import (
@@ -47,6 +55,10 @@ class Past:
     ids: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
     in_case: int = 0
+    about: int = 0
+    windows: list[tuple[int, int]] = field(default_factory=list)
+    elsewhere_of_one: int = 0
+    elsewhere: int = 0
     from_requester: int = 0
     in_all: int = 0
     since_ms: list[int] = field(default_factory=list)
@@ -69,6 +81,16 @@ class Past:
         self.since_ms.append(since_ms)
         assert whose in (None, (samples.ROOT_KEY.id, "harbour-police"))
         return self.in_all if whose is None else self.from_requester
+
+    def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
+        assert whose == (samples.ROOT_KEY.id, "harbour-police")
+        self.windows.append((from_s, to_s))
+        return self.about
+
+    def requests_elsewhere(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
+        self.since_ms.append(since_ms)
+        assert whose in (None, (samples.ROOT_KEY.id, "harbour-police"))
+        return self.elsewhere if whose is None else self.elsewhere_of_one
 
     def blocked_since(self, since_ms: int, requester: str) -> int:
         return 0
@@ -94,8 +116,9 @@ def verdict(
     limits: Limits = LIMITS,
     requester: TrustedRequester | None = None,
     now: Moment = NOW,
-) -> Accepted | Blocked | Replayed:
-    return admit(inbound(message, requester), limits, past or Past(), now, MARKS)
+    near: bool = True,
+) -> Accepted | Blocked | Elsewhere | Replayed:
+    return admit(inbound(message, requester), limits, past or Past(), now, MARKS, near=near)
 
 
 def test_a_new_request_within_every_limit_may_be_matched() -> None:
@@ -130,17 +153,34 @@ def test_no_number_is_ever_taken_twice_in_whatever_order_they_come(numbers: list
 
 
 @pytest.mark.parametrize(
-    ("past", "reason"),
+    ("past", "reason", "for_now"),
     [
-        (Past(in_case=2), "too many requests for this case"),
-        (Past(from_requester=10), "too many requests from this requester"),
-        (Past(in_all=30), "too many requests"),
+        (Past(in_case=2), "too many requests for this case", False),
+        (Past(about=2), "too many requests about this time", False),
+        (Past(from_requester=10), "too many requests from this requester", True),
+        (Past(in_all=30), "too many requests", True),
+        (Past(in_all=15, from_requester=1), "too many requests", True),
     ],
 )
-def test_rates_count_the_requests_before_this_one(past: Past, reason: str) -> None:
-    assert verdict(past=past) == Blocked(reason)
-    assert verdict(past=Past(in_case=past.in_case - 1)) == ACCEPTED
+def test_rates_count_the_requests_before_this_one(past: Past, reason: str, for_now: bool) -> None:
+    assert verdict(past=past) == Blocked(reason, for_now=for_now)
+    assert verdict(past=Past(in_case=past.in_case - 1, about=past.about - 1)) == ACCEPTED
+    assert verdict(past=Past(in_all=past.in_all - 1, from_requester=0)) == ACCEPTED
     assert set(past.since_ms) == {samples.NOW_S * 1000 - DAY_MS}
+    assert past.windows == [(samples.request().from_s, samples.request().to_s)]
+
+
+def test_nothing_that_was_asked_here_is_held_against_a_request_about_elsewhere_nor_the_other_way() -> None:
+    assert verdict(past=Past(in_case=2, about=2, from_requester=10, in_all=30), near=False) == ACCEPTED
+    assert verdict(past=Past(elsewhere_of_one=10**6, elsewhere=10**6)) == ACCEPTED
+
+
+def test_of_what_is_asked_about_elsewhere_so_much_is_written_down_in_a_day_and_no_more() -> None:
+    for full in (Past(elsewhere_of_one=ELSEWHERE_OF_ONE), Past(elsewhere=ELSEWHERE_IN_ALL)):
+        assert verdict(past=full, near=False) == Elsewhere()
+        assert set(full.since_ms) == {samples.NOW_S * 1000 - DAY_MS}
+    almost = Past(elsewhere_of_one=ELSEWHERE_OF_ONE - 1, elsewhere=ELSEWHERE_IN_ALL - 1)
+    assert verdict(past=almost, near=False) == ACCEPTED
 
 
 def test_the_owners_limits_are_tightened_by_the_roots_and_never_loosened() -> None:
@@ -166,7 +206,7 @@ def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
 
 def test_only_footage_requests_are_admitted() -> None:
     with pytest.raises(InternalError):
-        admit(inbound(samples.receipt()), Limits(), Past(), NOW, MARKS)
+        admit(inbound(samples.receipt()), Limits(), Past(), NOW, MARKS, near=True)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from agent.core.timebase import ClockQuality
 from agent.errors import DoorwardError, OpenError, RequestError
 from agent.wire import envelope
 from agent.wire.inbound import open_inbound
+from agent.wire.limits import Limits
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.statements import OptIn, OptOut, Refusal, Revocation, Scope
 from agent.wire.topics import parse_topic
@@ -35,7 +36,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    made = Door.enrolled()
+    made = Door.enrolled(limits=Limits(requests_per_day=200))
     yield made
     made.close()
 

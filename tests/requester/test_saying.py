@@ -72,12 +72,14 @@ def test_an_honest_requester_learns_early_which_limit_a_request_is_over(limit: s
     assert requester.next_number() == 1, "a refused question uses up no number"
 
 
-def test_a_third_request_for_one_case_is_refused(requester: Requester) -> None:
+def test_a_third_request_for_one_case_in_one_area_is_refused(requester: Requester) -> None:
     for _ in range(2):
         saying.make_request(requester, question(), now_s=NOW_S)
     with pytest.raises(RequestError, match="Two requests are the most"):
         saying.make_request(requester, question(), now_s=NOW_S)
     saying.make_request(requester, question(case="2027-0115"), now_s=NOW_S)
+    elsewhere = Circle(lat=1.0, lon=1.0, radius_m=300)
+    saying.make_request(requester, question(area=elsewhere), now_s=NOW_S)  # it concerns none of the same doors
 
 
 def test_a_test_may_sign_what_no_device_will_consider(requester: Requester) -> None:

@@ -197,15 +197,69 @@ def test_what_was_blocked_stays_blocked_when_its_time_has_come(door: Door) -> No
     assert door.journal.counters() == {"blocked": 1, "replayed": 1}
 
 
-def test_of_a_flood_no_more_reach_the_owner_later_than_on_its_day() -> None:
+def test_of_a_flood_that_is_heard_every_day_again_no_day_brings_more_than_its_rate() -> None:
     door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
     flood = [door.ask() for _ in range(60)]
-    assert sum(door.state(asked) is State.PENDING for asked in flood) == 3
-    for _ in range(3):
+    for day in range(1, 4):
+        assert len(door.journal.requests()) == 3 * day
         door.clock.advance(86_401)
         for asked in flood:
             door.hear(asked)
-    assert len(door.journal.requests()) == 3
+    door.close()
+
+
+STREETS = [samples.square(DOOR[0] + 0.16 + 0.01 * number, DOOR[1]) for number in range(12)]
+"""18 km away and more, in the same cell."""
+
+
+def test_what_is_asked_about_streets_far_away_blocks_nothing_about_this_one(door: Door) -> None:
+    assert [door.state(door.ask(area=street)) for street in STREETS] == [State.NO_MATCH] * 12
+    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask(FIRE)) is State.PENDING
+    assert door.journal.blocked() == []
+
+
+def test_what_is_asked_about_other_places_fills_neither_ledger_nor_journal(door: Door) -> None:
+    for number in range(130):
+        door.ask(area=STREETS[number % 12])
+    assert len(door.journal.requests()) == door.kinds().count("received") == 100
+    assert door.journal.counters()["elsewhere"] == 30
+    assert door.state(door.ask()) is State.PENDING
+
+
+def test_a_requester_who_asks_all_day_does_not_keep_another_from_asking() -> None:
+    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=50, requests_per_day=10))
+    assert sum(door.state(door.ask()) is State.PENDING for _ in range(40)) == 5
+    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [State.PENDING, None]
+    door.close()
+
+
+def test_about_one_time_a_requester_asks_twice_in_vain_whatever_case_numbers_it_gives() -> None:
+    door = Door.enrolled(counts_windows=True)
+    asked = [door.state(door.ask(case=f"HH {number}")) for number in range(12)]
+    assert asked == [State.PENDING, State.PENDING, *[None] * 10]
+    assert {line.reason for line in door.journal.blocked()} == {"too many requests about this time"}
+    assert door.state(door.ask(FIRE)) is State.PENDING
+    later_s = samples.request().to_s
+    assert door.state(door.ask(from_s=later_s, to_s=later_s + 1200)) is State.NO_MATCH
+    door.close()
+
+
+def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_day() -> None:
+    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    for _ in range(3):
+        door.ask()
+    fourth = door.ask()
+    assert door.state(fourth) is None
+    assert [line.reason for line in door.journal.blocked()] == ["too many requests from this requester"]
+    door.hear(fourth)
+    assert door.kinds().count("blocked") == 1
+    door.clock.advance(86_401)
+    door.hear(fourth)
+    assert door.state(fourth) is State.PENDING
+    assert door.journal.blocked() == []
+    door.hear(fourth)
+    assert door.journal.counters()["replayed"] == 1
     door.close()
 
 
@@ -242,7 +296,7 @@ def test_for_another_place_the_vault_is_not_even_looked_at(door: Door, monkeypat
 
 
 def test_rates_hold_per_case_per_requester_and_in_all() -> None:
-    limits = Limits(requests_per_requester_per_day=3, requests_per_day=4)
+    limits = Limits(requests_per_requester_per_day=3, requests_per_day=7)
     door = Door.enrolled(limits=limits)
     assert [door.state(door.ask(case="one")) for _ in range(3)] == [State.PENDING, State.PENDING, None]
     assert [door.state(door.ask()) for _ in range(2)] == [State.PENDING, None]

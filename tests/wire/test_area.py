@@ -149,6 +149,16 @@ def test_an_area_may_reach_to_the_last_latitude_and_be_as_narrow_as_one_to_sixty
         polygon((0, 0), (0, 18.6), (0.3, 18.6), (0.3, 0))
 
 
+def test_two_rectangles_touch_when_a_place_lies_in_both() -> None:
+    middle = Bounds(1, 1, 2, 2)
+    for beside in (Bounds(2, 2, 3, 3), Bounds(0, 0, 1, 1), Bounds(0, 1.5, 3, 1.6), middle):
+        assert middle.touches(beside)
+        assert beside.touches(middle)
+    for apart in (Bounds(2.1, 1, 3, 2), Bounds(0, 1, 0.9, 2), Bounds(1, 2.1, 2, 3), Bounds(1, 0, 2, 0.9)):
+        assert not middle.touches(apart)
+        assert not apart.touches(middle)
+
+
 def test_a_vertex_in_the_middle_of_a_side_is_allowed() -> None:
     assert polygon((0, 0), (0, 5), (0, 10), (10, 10), (10, 0)).size_m2 > 0
 

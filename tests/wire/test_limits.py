@@ -75,10 +75,14 @@ def test_the_bounds_of_the_area_are_inclusive_to_the_square_metre() -> None:
     [
         (Earlier(for_case=1), None),
         (Earlier(for_case=2), OverLimit.CASE),
+        (Earlier(for_window=1), None),
+        (Earlier(for_window=2), OverLimit.WINDOW_ASKED),
         (Earlier(from_requester=9), None),
         (Earlier(from_requester=10), OverLimit.REQUESTER_RATE),
         (Earlier(in_all=29), None),
         (Earlier(in_all=30), OverLimit.TOTAL_RATE),
+        (Earlier(in_all=14, from_requester=1), None),
+        (Earlier(in_all=15, from_requester=1), OverLimit.TOTAL_RATE),
     ],
 )
 def test_what_was_asked_before_counts(earlier: Earlier, expected: OverLimit | None) -> None:
