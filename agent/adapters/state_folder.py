@@ -24,9 +24,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import ConfigurationError, FormatError, StorageError
+from agent.privileges import as_owner_of, read_regular
 from agent.wire.identities import dump_private_key, load_private_key
 
 __all__ = ["StateFolder"]
+
+_MOST_KEY_BYTES = 4096
 
 
 class StateFolder:
@@ -55,21 +58,11 @@ class StateFolder:
 
         `PermissionError` stays what it is, here and below: whoever asks may lack sudo and nothing else.
         """
-        making = self._key.with_suffix(".making")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            making.unlink(missing_ok=True)
-            with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                told = self.root.stat()
-                os.fchown(file.fileno(), told.st_uid, told.st_gid)  # root may make it for the role whose folder it is
-                file.write(dump_private_key(key))
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(making, self._key)  # whole or not there; never over another
-            making.unlink()
-            _sync(self.root)
+            with as_owner_of(self.root):  # root may make it for the role whose folder it is
+                self._write(key)
         except FileExistsError as error:
-            making.unlink(missing_ok=True)
             raise ConfigurationError(
                 f"{self.root} belongs to a device already.",
                 remedy="Use it as it is; a device's key is never replaced, for it signs its whole past.",
@@ -80,6 +73,19 @@ class StateFolder:
             raise StorageError(
                 f"{self.root} cannot be made: {error.strerror or error}.", remedy="Choose another device.state_dir."
             ) from error
+
+    def _write(self, key: Ed25519PrivateKey) -> None:
+        making = self._key.with_suffix(".making")
+        making.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(dump_private_key(key))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(making, self._key)  # whole or not there; never over another
+        finally:
+            making.unlink(missing_ok=True)
+        _sync(self.root)
 
     def claim(self) -> None:
         """Be its only user until `release`, or the end of the process.  Raises `ConfigurationError` if another is.
@@ -108,7 +114,7 @@ class StateFolder:
     def device_key(self) -> Ed25519PrivateKey:
         """Raises `ConfigurationError` when there is none or it is no key, `PermissionError` when it may not be read."""
         try:
-            return load_private_key(self._key.read_text())
+            return load_private_key(read_regular(self._key, _MOST_KEY_BYTES).decode("ascii"))
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.root} is no device yet.", remedy="Make it one: doorward init.") from error
         except PermissionError:

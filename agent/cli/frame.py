@@ -181,8 +181,13 @@ def _trace(invocation: Invocation) -> None:
 
 
 def _say_error(message: str, remedy: str) -> None:
-    _say(click.style("Error: ", fg="red", bold=True) + message)
-    _say(click.style("  What to do: ", bold=True) + remedy)
+    _say(click.style("Error: ", fg="red", bold=True) + _legible(message))
+    _say(click.style("  What to do: ", bold=True) + _legible(remedy))
+
+
+def _legible(text: str) -> str:
+    """`text` without what steers a terminal: an error may name a file, or quote a text, that somebody else chose."""
+    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from agent import files
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
 
@@ -58,7 +59,7 @@ def authority(config: Path, out: Path) -> None:
     It can vouch for this doorbell's name and for local addresses, and for nothing else.
     """
     answer, certificate = _ask(config, "page_authority")
-    out.write_bytes(certificate)
+    files.write(out, certificate)
     click.echo(f"{out}: SHA-256 {answer['fingerprint']}")
 
 

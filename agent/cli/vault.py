@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -18,12 +19,13 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.adapters.state_folder import StateFolder
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.times import parse_time, parse_window
-from agent.cli.words import counted
+from agent.cli.words import counted, plain
 from agent.config import load
 from agent.core.retention import Limits
 from agent.core.vault.coverage import State
 from agent.core.vault.entries import VaultEntry
 from agent.errors import ConfigurationError
+from agent.privileges import as_owner_of, as_self
 from agent.services.vault import Sealing, Vault
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import PublicKey, public_key_of
@@ -89,7 +91,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
     for entry in entries:
         if entry.event != event:
             event = entry.event
-            click.echo(click.style(f"{_time(entry.start_ms)} UTC  event {event}", bold=True))
+            click.echo(click.style(f"{_time(entry.start_ms)} UTC  event {plain(event)}", bold=True))
         seconds = (entry.end_ms - entry.start_ms) / _MS_PER_S
         marks = ["poster"] * (entry.poster is not None) + ["sound"] * (entry.sound is not None)
         marks += ["cut off"] * (not entry.whole)
@@ -186,7 +188,7 @@ def verify(config: Path, as_json: bool) -> None:
     else:
         _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
         for fault in report.faults:
-            click.echo(f"{click.style('manifest', fg='red')}  {fault}")
+            click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
         verdict = "every one as it was signed" if report.sound else "NOT all as it was signed"
         click.echo(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not report.sound:
@@ -260,7 +262,7 @@ def repair(config: Path, as_json: bool) -> None:
         return
     _say_files(missing=found.missing, adopted=found.adopted, aside=found.aside, removed=found.removed)
     for fault in found.faults:
-        click.echo(f"{click.style('manifest', fg='red')}  line {fault.line}: {fault.problem}")
+        click.echo(f"{click.style('manifest', fg='red')}  line {fault.line}: {plain(fault.problem)}")
     click.echo(
         f"{counted(segments, 'segment')} in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
         f"{len(found.aside)} moved aside, {len(found.faults)} lines damaged."
@@ -283,12 +285,14 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     with _opened(config) as (reader, device), _progress("Copying", as_json) as progress:
         entries = reader.overlapping(from_ms, to_ms)
         total_bytes = sum(entry.stored_bytes for entry in entries)
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError as error:
-            raise ConfigurationError(f"{folder} exists already.", remedy="Name a folder that does not.") from error
-        (folder / "device.pub").write_text(device.text + "\n")
-        with (folder / "records").open("wb") as records:
+        with as_self():
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError as error:
+                raise ConfigurationError(f"{folder} exists already.", remedy="Name a folder that does not.") from error
+            (folder / "device.pub").write_text(device.text + "\n")
+            records = (folder / "records").open("wb")
+        with records:
             for entry in entries:
                 records.write(reader.record(entry.id).line + b"\n")
                 _copy(reader, entry, folder)
@@ -301,20 +305,27 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
 
 
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
-    with (folder / entry.file.name).open("wb") as out:
+    with _made(folder / entry.file.name) as out:
         for offset in range(0, entry.size_bytes, _PIECE_BYTES):
             out.write(reader.read(entry.id, offset, min(_PIECE_BYTES, entry.size_bytes - offset)))
-    if entry.poster is not None:
-        (folder / entry.poster.name).write_bytes(reader.read_poster(entry.id) or b"")
-    if entry.sound is not None:
-        (folder / entry.sound.name).write_bytes(reader.read_sound(entry.id) or b"")
+    for beside, read in ((entry.poster, reader.read_poster), (entry.sound, reader.read_sound)):
+        if beside is not None:
+            data = read(entry.id) or b""
+            with _made(folder / beside.name) as out:
+                out.write(data)
+
+
+def _made(path: Path) -> BinaryIO:
+    """The vault is read with its owner's rights; the copy belongs to whoever asks for it."""
+    with as_self():
+        return path.open("wb")
 
 
 def _say_files(**by_word: list[str]) -> None:
     colours = {"missing": "red", "damaged": "red"}
     for word, names in by_word.items():
         for name in names:
-            click.echo(f"{click.style(word, fg=colours.get(word, 'yellow'))}  {name}")
+            click.echo(f"{click.style(word, fg=colours.get(word, 'yellow'))}  {plain(name)}")
 
 
 @contextmanager
@@ -335,20 +346,24 @@ def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
     """The vault, read-only: it works beside a running device, and on a stopped one."""
     with _parts(config) as (folder, store, log, index):
-        yield VaultReader(store, log, index), public_key_of(folder.device_key())
+        with as_self():  # the key is another role's
+            device = public_key_of(folder.device_key())
+        yield VaultReader(store, log, index), device
 
 
 @contextmanager
 def _parts(config: Path) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
     folder = StateFolder(load(config).device.state_dir)
     folder.device_key()  # says what to do when there is none
-    disk, index = RealDisk(), SqliteIndex(folder.recorders_index)
-    log = DiskManifestLog(disk, folder.vault)
-    try:
-        yield folder, DiskSegmentStore(disk, folder.vault), log, index
-    finally:
-        log.close()
-        index.close()
+    # Root would follow the links, and make the files, of whoever owns the vault.
+    with as_owner_of(folder.vault if folder.divided else folder.root):
+        disk, index = RealDisk(), SqliteIndex(folder.recorders_index)
+        log = DiskManifestLog(disk, folder.vault)
+        try:
+            yield folder, DiskSegmentStore(disk, folder.vault), log, index
+        finally:
+            log.close()
+            index.close()
 
 
 def _length(milliseconds: int) -> str:

@@ -1,4 +1,7 @@
-"""The owner's client's end of the device's control socket: asks, gets the answer, raises the device's own words."""
+"""The owner's client's end of the device's control socket: asks, gets the answer, raises the device's own words.
+
+Nothing in an answer can steer a terminal, and root connects with the rights of the socket folder's owner.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import Any, Final
 
 from agent import errors
 from agent.errors import DoorwardError, NetworkError
+from agent.privileges import as_owner_of
 from agent.wire.control import Frame, read_frame, write_frame
 
 __all__ = ["DeviceLink"]
 
 _TIMEOUT_S: Final = 60.0
+_KEPT: Final = "\n\t"
 
 
 class DeviceLink:
@@ -23,7 +28,9 @@ class DeviceLink:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_TIMEOUT_S)
         try:
-            self._socket.connect(str(path))
+            # As root: the socket's name may be a link of a role's that has been taken over.
+            with as_owner_of(path.parent):
+                self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
             raise NetworkError(
@@ -57,7 +64,7 @@ class DeviceLink:
         if answer is None:
             raise NetworkError("The device closed the connection.", remedy="Look at 'doorward status' there.")
         if answer.head.get("ok") is True:
-            result = answer.head.get("result")
+            result = _legible(answer.head.get("result"))
             return (result if isinstance(result, dict) else {}), answer.body
         raise _error(answer.head)
 
@@ -65,5 +72,22 @@ class DeviceLink:
 def _error(head: dict[str, Any]) -> DoorwardError:
     name = head.get("kind")
     kind = getattr(errors, name, DoorwardError) if name in errors.__all__ else DoorwardError
-    error: DoorwardError = kind(str(head.get("error", "The device refused.")), remedy=str(head.get("remedy", "")))
+    said, remedy = _legible(head.get("error", "The device refused.")), _legible(head.get("remedy", ""))
+    error: DoorwardError = kind(str(said), remedy=str(remedy))
     return error
+
+
+def _legible(value: Any) -> Any:
+    """`value` with every character replaced that would steer the terminal it is printed on.
+
+    A taken-over custodian chooses the text, and root may be reading it.
+    """
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(each if each.isprintable() or each in _KEPT else "\N{REPLACEMENT CHARACTER}" for each in value)
+    if isinstance(value, list):
+        return [_legible(each) for each in value]
+    if isinstance(value, dict):
+        return {_legible(name): _legible(each) for name, each in value.items()}
+    return value

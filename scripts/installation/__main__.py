@@ -21,7 +21,7 @@ from installation import answers, environment
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, tree_digest
-from installation.words import FailedError, fail, run, say
+from installation.words import FailedError, fail, legible, run, say
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -180,7 +180,8 @@ def _wheelhouse_beside(source: Path) -> Path | None:
 
 def _show_journal() -> None:
     words = ["journalctl", "-u", "doorward-*", "-n", "15", "--no-pager", "-o", "cat"]
-    print(subprocess.run(words, capture_output=True, text=True, check=False).stdout[-3000:], file=sys.stderr)
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    print(legible(done.stdout[-3000:]), file=sys.stderr)
 
 
 def _farewell(places: Places, system: System) -> None:

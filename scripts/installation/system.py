@@ -6,7 +6,6 @@ import grp
 import json
 import math
 import pwd
-import shutil
 import subprocess
 import time
 import tomllib
@@ -157,15 +156,15 @@ class System:
         if self.alive:
             run(["systemctl", "daemon-reload"], "", check=False)
             run(["systemctl", "reset-failed", *UNITS], "", check=False)
-        shutil.rmtree(self._places.runtime, ignore_errors=True)
+        _remove_tree(self._places.runtime)
 
     def purge(self) -> None:
         """Everything else: data, configuration, users."""
         record = self._places.state / "made-groups"
         borrowed = record.read_text().split() if record.exists() else []
         say("Removing keys, trust, footage and configuration")
-        shutil.rmtree(self._places.state, ignore_errors=True)
-        shutil.rmtree(self._places.etc, ignore_errors=True)
+        _remove_tree(self._places.state)
+        _remove_tree(self._places.etc)
         for user in _USERS:
             if _user_exists(user):
                 run(["userdel", user], "", check=False)
@@ -181,6 +180,14 @@ class System:
         making.unlink(missing_ok=True)
         making.symlink_to(target)
         making.replace(link)
+
+
+def _remove_tree(folder: Path) -> None:
+    """With rm(1), which follows no link and gets to any depth; shutil.rmtree keeps a descriptor open for each level.
+
+    The roles own what is in it, and one that has been taken over can nest folders thousands deep.
+    """
+    run(["rm", "-rf", "--", str(folder)], "", check=False)
 
 
 def _property(unit: str, name: str) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import NoReturn
 
-__all__ = ["FailedError", "fail", "run", "say"]
+__all__ = ["FailedError", "fail", "legible", "run", "say"]
 
 
 class FailedError(Exception):
@@ -19,8 +19,13 @@ class FailedError(Exception):
         self.remedy = remedy
 
 
+def legible(text: str) -> str:
+    """`text` without what steers a terminal: it may quote a role that has been taken over."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def say(text: str) -> None:
-    print(f"  {text}", flush=True)
+    print(f"  {legible(text)}", flush=True)
 
 
 def fail(message: str, remedy: str) -> NoReturn:
@@ -31,6 +36,6 @@ def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.Com
     """Never through a shell.  Raises `FailedError` with the end of what the program said."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        print((done.stdout + done.stderr)[-2000:], file=sys.stderr)
+        print(legible((done.stdout + done.stderr)[-2000:]), file=sys.stderr)
         fail(f"{failure}.", f"read the lines above; the command was:  {shlex.join(words)}")
     return done

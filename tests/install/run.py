@@ -41,6 +41,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
     "hand over": Story.hand_over,
+    "tidying up": Story.tidying_up,
     "bundle": Story.bundle,
     "purge": Story.purge,
     "deb": Story.deb,

@@ -45,6 +45,23 @@ OUTSIDE = ("198.51.100.1/32",)
 """An address of the internet's (RFC 5737), lent to the loopback while the probes run."""
 NARROWED = "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n"
 """What the uplink's unit says an operator can add; here the broker is on this machine."""
+PLANTED = {
+    "custodian": (
+        ("custodian/push.json", "/root/victim/secret"),
+        ("custodian/page", "/root/victim"),
+        ("custodian/alerts.sqlite", "/root/victim"),
+        ("outbox/x", "/root/victim"),
+        ("outbox/y", "/root/victim/secret"),
+    ),
+    "recorder": (
+        ("recorder/recorder.sqlite", "/root/victim/secret"),
+        ("recorder/x", "/root/victim"),
+        ("vault/manifest", "/root/victim/secret"),
+        ("vault/segments", "/root/victim"),
+        ("vault/x", "/root/victim/secret"),
+    ),
+}
+"""Role → the links that it makes in its own folders, and where each leads."""
 NOT_OURS = re.compile(
     r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
     r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
@@ -352,6 +369,42 @@ class Story:
         self.box.run("systemctl", "stop", "doorward.target", "doorward-*")
         said = self.box.run("doorward", "reset", "--yes").stdout
         assert "Flash memory keeps copies" in said, said
+
+    def tidying_up(self) -> str:
+        """Each role, taken over, plants what it can in its folder; then root backs up, looks, resets and restores."""
+        run, root = self.box.run, self.box.root
+        state = root / "var/lib/doorward"
+        (root / "root/victim").mkdir(mode=0o755)
+        (root / "root/victim/secret").write_text("as it was")
+        run("chmod", "755", "/root")  # so that a link is worth following
+        run("doorward", "backup", "/root/honest.backup")
+        opened = "doorward owner open-backup /root/honest.backup --keys /root/people/owner > /root/honest.tar"
+        run("sh", "-c", opened)
+        run("systemctl", "stop", "doorward.target", "doorward-*")
+        for role, links in PLANTED.items():
+            for link, target in links:
+                plant = ("rm", "-rf", "--", f"/var/lib/doorward/{link}")
+                run("setpriv", f"--reuid=doorward-{role}", f"--regid=doorward-{role}", "--init-groups", *plant)
+                plant = ("ln", "-s", target, f"/var/lib/doorward/{link}")
+                run("setpriv", f"--reuid=doorward-{role}", f"--regid=doorward-{role}", "--init-groups", *plant)
+        before = run("stat", "-c", "%n %U %G %a %s %Y", "/root/victim", "/root/victim/secret").stdout
+        run("doorward", "vault", "stats", check=False)
+        run("doorward", "vault", "verify", check=False)
+        run("doorward", "vault", "export", "/root/exported", check=False)
+        assert run("doorward", "restore", "/root/honest.tar", check=False).returncode == 2
+        run("doorward", "reset", "--yes")
+        after = run("stat", "-c", "%n %U %G %a %s %Y", "/root/victim", "/root/victim/secret").stdout
+        assert after == before, (before, after)
+        assert (root / "root/victim/secret").read_text() == "as it was"
+        left = [str(path) for path in state.rglob("*") if not path.is_dir() and path.name != "made-groups"]
+        assert not left, left
+        run("doorward", "restore", "/root/honest.tar")
+        users = run("find", "/var/lib/doorward/custodian", "-printf", "%U\n").stdout.split()
+        assert set(users) == {run("id", "-u", "doorward-custodian").stdout.strip()}
+        run("doorward", "apply")
+        self._until(lambda: self._status()["owners"] == ["owner-1"], "the doorbell from the backup")
+        count = sum(map(len, PLANTED.values()))
+        return f"{count} links planted by three roles: root followed none, nothing stayed, and the backup came back"
 
     def bundle(self) -> str:
         """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""

@@ -1,4 +1,4 @@
-"""An installation in small, in a booted Debian of its own: it films, outlives a kill of each role, leaves no trace.
+"""An installation in small, in a booted Debian: it films, outlives kills of each role, follows no link, leaves nothing.
 
 What `make test-install` lives through in a quarter of an hour, cut down to what every run can afford.  It wants root,
 systemd-nspawn and mmdebstrap; without them it is skipped and says so.
@@ -32,11 +32,12 @@ def story() -> Iterator[Story]:
         yield Story(box)
 
 
-def test_an_installation_films_outlives_kills_and_leaves_nothing(story: Story) -> None:
+def test_an_installation_films_outlives_kills_follows_no_link_and_leaves_nothing(story: Story) -> None:
     story.prepare(DRAWN)
     story.install()
     copy_source(story.box.root / "root" / "repo", tests=True)
     story._inside("own")
     story.kill_count = len(story.roles)
     story.kills()
+    story.tidying_up()
     story.purge()
