@@ -21,7 +21,7 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import RECOVERY_NAME, AgeIdentity, IdentityKind, OwnerCard, OwnerKeys
-from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, field, meet
+from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, ask_enrolments, field, meet
 from agent.owner.remembered import KnownDevice
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
@@ -31,6 +31,7 @@ from agent.wire.statements import (
     Enrolment,
     NamedKey,
     NamedRecipient,
+    open_chain,
 )
 
 __all__ = ["Enrolled", "enrol"]
@@ -241,11 +242,12 @@ def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolmen
     if keys.memory.device(device.id) is not None:
         meet(link, keys)
         return enrolment
+    enrolments = ask_enrolments(link)
+    open_chain([each.encode() for each in enrolments], device.text)
+    if enrolments[-1] != shown:
+        raise OpenError("The device shows two lists of its owners.", remedy="Do not use this device.")
     _, note = ask_checkpoint(link, None, device)
-    payload_sha256 = hashlib.sha256(_payload(shown.encode())).hexdigest()
-    keys.memory.remember(
-        KnownDevice(key=device.text, enrolment_sha256=payload_sha256, enrolment=shown, checkpoint=note)
-    )
+    keys.memory.remember(KnownDevice(key=device.text, enrolments=enrolments, checkpoint=note))
     return enrolment
 
 

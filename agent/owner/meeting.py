@@ -1,7 +1,8 @@
 """Begins every talk with a device: is it the one this machine knows, and has it only gone forwards?
 
 - The device is known by its key.  A first meeting is `enrolling`'s; anybody else at the socket is refused.
-- Its owners are those of the newest enrolment remembered, or of one that follows it, signed by an owner of that one.
+- Its owners are those of the newest enrolment remembered, or of one that follows it link by link, each signed by an
+  owner of the one before.
 - Its ledger is the one remembered, or that one grown (RFC 6962 consistency), under a checkpoint it signed.
 
 Whatever was new is remembered at once.  What went backwards raises `OpenError`, in words that name both sides.
@@ -9,7 +10,6 @@ Whatever was new is remembered at once.  What went backwards raises `OpenError`,
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -28,7 +28,7 @@ from agent.wire.statements import (
     open_enrolment,
 )
 
-__all__ = ["Link", "Met", "ask_checkpoint", "ask_device", "ask_enrolment", "field", "meet"]
+__all__ = ["Link", "Met", "ask_checkpoint", "ask_device", "ask_enrolment", "ask_enrolments", "field", "meet"]
 
 Value = TypeVar("Value")
 
@@ -71,14 +71,9 @@ def meet(link: Link, keys: OwnerKeys) -> Met:
             f"This machine has never met the device {key.id}.",
             remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
         )
-    enrolment = _followed(known, ask_enrolment(link))
+    enrolments = _followed(link, known)
     ledger, note = ask_checkpoint(link, known.ledger, key)
-    grown = replace(
-        known,
-        enrolment=enrolment,
-        enrolment_sha256=hashlib.sha256(_payload(enrolment.encode())).hexdigest(),
-        checkpoint=note,
-    )
+    grown = replace(known, enrolments=enrolments, checkpoint=note)
     if grown != known:
         keys.memory.remember(grown)
     return Met(grown, ledger.size - known.ledger.size)
@@ -93,6 +88,15 @@ def ask_enrolment(link: Link) -> str | None:
     """The envelope of the newest enrolment in force; None before the first."""
     found = link.ask("enrolment").get("envelope")
     return found if isinstance(found, str) else None
+
+
+def ask_enrolments(link: Link, after: int = 0) -> tuple[str, ...]:
+    """The envelopes of every enrolment after epoch `after`, as the device shows them: none of them is verified."""
+    _, lines = link.fetch("enrolments", after=after)
+    try:
+        return tuple(lines.decode("ascii").split("\n")) if lines else ()
+    except UnicodeDecodeError as error:
+        raise FormatError("The device's list of enrolments is no text.") from error
 
 
 def ask_checkpoint(link: Link, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
@@ -120,32 +124,29 @@ def field(answer: dict[str, Any], name: str, kind: type[Value]) -> Value:
     return value
 
 
-def _followed(known: KnownDevice, shown: str | None) -> str:
-    """The envelope in force: the one remembered or one that follows it."""
+def _followed(link: Link, known: KnownDevice) -> tuple[str, ...]:
+    """The envelopes of every enrolment up to the one in force: those remembered, and those that follow them."""
+    before = known.enrolled
+    shown = ask_enrolment(link)
     if shown is None:
         raise OpenError(
-            f"The device {known.device_key.id} says it has no owner, but it had: epoch {known.enrolled.epoch}.",
+            f"The device {before.device_key.id} says it has no owner, but it had: epoch {before.epoch}.",
             remedy=_EVIDENCE,
         )
-    data = shown.encode()
-    payload = _payload(data)
-    if hashlib.sha256(payload).hexdigest() == known.enrolment_sha256:
-        return known.enrolment
-    claimed = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
-    before = known.enrolled
-    try:
-        if claimed.epoch == before.epoch + 1:
-            open_enrolment(data, known.enrolment_payload)
-        else:
-            # Several changes since this machine last looked: the newest must be by an owner known from before.
-            envelope.open_envelope(
-                data, Enrolment.PAYLOAD_TYPE, before.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-            )
-    except FormatError as error:
-        raise _does_not_follow(before, claimed) from error
-    if claimed.epoch <= before.epoch or claimed.device != known.key:
+    if _payload(shown.encode()) == known.enrolment_payload:
+        return known.enrolments
+    new = ask_enrolments(link, after=before.epoch)
+    claimed = strictjson.decode(_payload(shown.encode()), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if not new or new[-1] != shown:
         raise _does_not_follow(before, claimed)
-    return shown
+    previous = known.enrolment_payload
+    for each in new:
+        try:
+            open_enrolment(each.encode(), previous)
+        except FormatError as error:
+            raise _does_not_follow(before, claimed) from error
+        previous = _payload(each.encode())
+    return (*known.enrolments, *new)
 
 
 def _does_not_follow(before: Enrolment, claimed: Enrolment) -> OpenError:

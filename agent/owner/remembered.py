@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.wire import envelope, strictjson
 from agent.wire.fields import DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
+from agent.wire.statements import MAX_ENROLMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 from agent.wire.strictjson import Message
 from agent.wire.trust import Seen, TrustStore
 
@@ -45,16 +44,14 @@ class KnownDevice(Message, frozen=True):
     """One device as it was when last seen."""
 
     key: DeviceKeyText
-    enrolment_sha256: Sha256
-    enrolment: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
-    """The envelope: who may sign the next one is said in it."""
+    enrolments: Annotated[
+        tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
+        Meta(min_length=1, max_length=MAX_ENROLMENTS),
+    ]
+    """Every list of owners there was, in its envelope, from epoch 1 on: verified when it was first seen."""
     checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
     roots: tuple[KeyText, ...] = ()
     bundles: dict[KeyId, SeenBundle] = msgspec.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if hashlib.sha256(self.enrolment_payload).hexdigest() != self.enrolment_sha256:
-            raise FormatError("enrolment: not the one whose hash is remembered.")
 
     @property
     def device_key(self) -> PublicKey:
@@ -62,12 +59,17 @@ class KnownDevice(Message, frozen=True):
 
     @property
     def enrolment_payload(self) -> bytes:
-        data = self.enrolment.encode()
-        return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+        """Of the list in force: the next one names its hash, and one of its approvers signs the next one."""
+        return _payload(self.enrolments[-1])
 
     @property
     def enrolled(self) -> Enrolment:
-        return strictjson.decode(self.enrolment_payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+        return _enrolment(self.enrolments[-1])
+
+    @property
+    def approvers_ever(self) -> dict[str, PublicKey]:
+        """Every key that was an owner's at some time, by key id: what they set stays in force after they have left."""
+        return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
 
     @property
     def ledger(self) -> Checkpoint:
@@ -87,6 +89,14 @@ class KnownDevice(Message, frozen=True):
             roots=tuple(root.text for root in store.roots.values()),
             bundles={root: SeenBundle(version=seen.version, sha256=seen.sha256) for root, seen in store.newest.items()},
         )
+
+
+def _payload(text: str) -> bytes:
+    return envelope.read_unverified(text.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _enrolment(text: str) -> Enrolment:
+    return strictjson.decode(_payload(text), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
 
 
 class _Remembered(Message, frozen=True):

@@ -36,13 +36,13 @@ def _signed(text: str, met: Met) -> Settings:
         opened = envelope.open_envelope(
             text.encode(),
             Settings.PAYLOAD_TYPE,
-            met.known.enrolled.approver_keys,
+            met.known.approvers_ever,
             limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES,
         )
     except OpenError as error:
         raise OpenError(
-            "None of this device's owners signed the settings it shows.",
-            remedy="Was it one who has left?  Then set them anew, with --reset all.",
+            "Nobody who was ever an owner of this device signed the settings it shows.",
+            remedy="Set them anew, with --reset all.",
         ) from error
     return strictjson.decode(opened.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)
 
@@ -50,7 +50,8 @@ def _signed(text: str, met: Met) -> Settings:
 def change_settings(link: Link, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms) -> Settings:
     """Set `changes` (None: as the file says) and leave the rest as it is; the settings from then on.
 
-    What stood before is taken over only if an owner signed it: the device cannot slip in a mask or a shorter memory.
+    What stood before is taken over only if somebody signed it who was an owner at some time: the device cannot slip in
+    a mask or a shorter memory.  What an owner set who has left stays in force: no mask is given up meanwhile.
     """
     met = meet(link, keys)
     answer = link.ask("settings")

@@ -21,7 +21,7 @@ from typing import Final
 
 from agent import files
 from agent.core.disclosure import read_manifest
-from agent.core.timebase import BootNs
+from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.transfer import (
     AllHeld,
     Answer,
@@ -38,6 +38,7 @@ from agent.core.vault.age.opening import open_bytes
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.ports import Clock
 from agent.requester.answers import AnswerFolder, Origin, answers
+from agent.requester.doors import KnownDoors
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.tips import is_tip, manifest_in, open_tip
@@ -304,6 +305,10 @@ class Arrivals:
         if verification.failed is not None:
             self._refuse(disclosure, assembly, asked, verification.failed.said)
             return
+        if verification.disclosed is not None:
+            KnownDoors(self._requester.folder).remember(
+                verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
+            )
         folder.end(HeldState.COMPLETE)
         assembly.complete()
         self._tell(self._news(NewsKind.COMPLETE, disclosure, assembly))

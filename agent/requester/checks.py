@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.disclosure import Disclosed, Item
 from agent.core.vault.records import Segment
 from agent.core.vault.segment import Context
+from agent.requester.doors import DoorHistory
 from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
@@ -25,7 +26,7 @@ class CheckKind(enum.Enum):
     SEALED = "The answer was sealed to this request's own key"
     DEVICE = "One device signed the answer as a whole"
     ANSWERS = "It answers exactly the request that was signed"
-    OWNERS = "The device names the owners it obeys"
+    OWNERS = "The device names its owners, and they are those it showed before"
     APPROVAL = "One of these owners approved it, for this request and this key"
     LEDGER = "The device signed a ledger that holds the approval"
     RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
@@ -91,6 +92,8 @@ class Verification:
     """The signed manifest as it was opened."""
     receipt: Receipt | None = None
     """What we signed to have received, and for how long we said to keep it; None where none is kept beside it."""
+    door: DoorHistory = field(default_factory=DoorHistory)
+    """What was known here of the doorbell."""
 
     @property
     def ok(self) -> bool:

@@ -2,7 +2,7 @@
 
     bundle.json        what was asked, checked and received, machine-readable, with the verdict
     request.dsse       the signed request                    manifest.dsse    the device's signed list
-    approval.dsse      the owner's signed approval           enrolment.dsse   who the device's owners are
+    approval.dsse      the owner's signed approval           enrolment-*.dsse every list of the device's owners
     seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
     receipt.dsse       what the requester signed to have received, once it has
     clip-NN-tree.json  a clip the owner told of: its records as hashes, with the proof for each one shown
@@ -72,7 +72,8 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Discl
     manifest = disclosed.manifest
     files.write(folder / "manifest.dsse", verification.statements)
     files.write(folder / "approval.dsse", manifest.approval.encode("utf-8"))
-    files.write(folder / "enrolment.dsse", manifest.enrolment.encode("utf-8"))
+    for number, enrolled in enumerate(manifest.enrolments, start=1):
+        files.write(folder / f"enrolment-{number:03}.dsse", enrolled.encode("utf-8"))
     if manifest.seconding is not None:
         files.write(folder / "seconding.dsse", manifest.seconding.encode("utf-8"))
     files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
@@ -194,6 +195,7 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
     grades = grades_of(verification)
     return {
         "device": {"id": disclosed.manifest.device_key.id, "key": disclosed.manifest.device},
+        "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
         "approval": {
             "name": disclosed.approver,
             "key": _approver_key(disclosed, disclosed.approver).text,

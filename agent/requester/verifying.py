@@ -1,8 +1,8 @@
 """Checks a disclosure from the requester's folder alone: no network, no clock, nobody's word but the signatures.
 
 The checks run in the order of `CheckKind` and stop at the first that fails: what comes after it was not looked at, and
-nothing of the disclosure is shown as if it were true.  What is *not* proven is said too (`report`): the device's key
-and the owner's vouch for each other, and nothing here ties them to a house.
+nothing of the disclosure is shown as if it were true.  What is *not* proven is said too (`report`): nothing ties a
+doorbell to a house, and nothing but what it showed earlier (`doors`) ties its owners to it.
 
 Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 """
@@ -14,6 +14,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ from agent.requester.checks import (
     Verification,
     VerifiedItem,
 )
+from agent.requester.doors import DoorHistory, KnownDoors
 from agent.requester.identity import Asked, Requester
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
@@ -48,6 +50,7 @@ from agent.wire.disclosures import (
     ReceiptState,
 )
 from agent.wire.messages import FootageRequest
+from agent.wire.statements import Enrolment
 
 __all__ = [
     "Check",
@@ -101,6 +104,7 @@ class _Findings:
     contact: ContactCard | None = None
     statements: bytes = b""
     receipt: Receipt | None = None
+    door: DoorHistory = field(default_factory=DoorHistory)
 
     @contextmanager
     def check(self, kind: CheckKind) -> Iterator[_Words]:
@@ -129,6 +133,7 @@ class _Findings:
             self.contact,
             self.statements,
             self.receipt,
+            self.door,
         )
 
 
@@ -148,7 +153,7 @@ def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink:
     with found.check(CheckKind.SEALED) as words:
         identity = asked.reply_identity()
         found.statements = _opened_manifest(sealed_manifest, asked, identity, words)
-    manifest = _statements(found, origin, asked, answer.disclosure)
+    manifest = _statements(requester, found, origin, asked, answer.disclosure)
     with found.check(CheckKind.PARTS) as words:
         _require_all_parts(answer, manifest, found, words)
     with found.check(CheckKind.FOOTAGE) as words:
@@ -188,7 +193,9 @@ def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words:
     return opened
 
 
-def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str) -> DisclosureManifest:
+def _statements(
+    requester: Requester, found: _Findings, origin: Origin, asked: Asked, disclosure: str
+) -> DisclosureManifest:
     """Checks 3 to 9: who said what, and whether it fits together."""
     with found.check(CheckKind.DEVICE) as words:
         manifest = reading.device_said(found.statements)
@@ -203,14 +210,25 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.prove("Request (SHA-256)", found.request_sha256)
     with found.check(CheckKind.OWNERS) as words:
         enrolment = reading.enrolled(manifest)
-        names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
-        words.said = f"The device obeys {names} (list of owners no. {enrolment.epoch})."
-        words.prove("List of owners (SHA-256 of the statement)", _sha256(manifest.enrolment))
+        doors = KnownDoors(requester.folder)
+        found.door = doors.check(manifest)
+        words.said = _who_says(enrolment, found.door)
+        for number, each in enumerate(manifest.enrolments, start=1):
+            words.prove(f"List of owners no. {number} (SHA-256 of the statement)", _sha256(each))
     with found.check(CheckKind.APPROVAL) as words:
         approval, approver = reading.owner_said(manifest, enrolment)
         reading.require_approves(approval, asked.request, found.request_sha256)
+        doors.check(manifest, approval)
         key = next(each.key for each in enrolment.approvers if each.name == approver)
-        words.said = f"“{approver}” signed the approval. It names this request, this reply key and each file."
+        words.said = (
+            f"“{approver}”, whom that list names, signed the approval. "
+            "It names this request, this reply key and each file."
+        )
+        if found.door.stolen_since_s is not None:
+            words.said += (
+                f" An owner declared this doorbell stolen as of {_utc(found.door.stolen_since_s)}; "
+                "by the approver's own clock the approval is from before."
+            )
         words.prove("Owner's public key", key)
         words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
         seconder = reading.seconded(manifest, enrolment, asked.request)
@@ -252,6 +270,27 @@ def _statements(found: _Findings, origin: Origin, asked: Asked, disclosure: str)
         words.said = "Every segment overlaps the requested window, by the device's clock."
     found.disclosed = Disclosed(manifest, approval, approver, enrolment, items, seconder)
     return manifest
+
+
+def _who_says(enrolment: Enrolment, door: DoorHistory) -> str:
+    """Who the owners are, and on whose word: no more than was shown."""
+    names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
+    said = f"The device names {names} as its owners (list no. {enrolment.epoch})."
+    if enrolment.epoch > 1:
+        said += " Each list was signed by an owner of the one before it."
+    if door.seen_s is None:
+        return (
+            f"{said} This doorbell was first seen with this answer: nothing but its own key vouches for its first "
+            "list, and whoever holds that key could name owners of their own."
+        )
+    return (
+        f"{said} The lists begin with the one that this doorbell showed when it was first seen here, on "
+        f"{_utc(door.seen_s)}: owners made up since then would not pass."
+    )
+
+
+def _utc(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _require_all_parts(answer: AnswerFolder, manifest: DisclosureManifest, found: _Findings, words: _Words) -> None:

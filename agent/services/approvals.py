@@ -122,7 +122,7 @@ class Approvals:
             device=yes.approval.device,
             request_sha256=stored.payload_sha256,
             approval=yes.first.data,
-            enrolment=self._enrolments.envelope or b"",
+            enrolments=self._enrolments.envelopes,
             ledger=self._ledger.newest(),
             seconding=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),

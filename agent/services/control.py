@@ -81,6 +81,7 @@ class Control:
             "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
             "enrol_confirm": self._confirm,
             "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
+            "enrolments": self._show_enrolments,
             "requests": self._list_requests,
             "request": self._show_request,
             "asked": self._asked,
@@ -137,6 +138,10 @@ class Control:
         with self._enrolling:
             epoch, waiting = self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})
         return {"epoch": epoch, "waiting": list(waiting)}, b""
+
+    def _show_enrolments(self, frame: Frame) -> Answer:
+        """Every list of owners after epoch `after`, as it was signed, one a line."""
+        return {}, b"\n".join(self._enrolments.envelopes[_number(frame, "after") :])
 
     def _list_requests(self, frame: Frame) -> Answer:
         open_ones = [state for state in State if not state.ended]

@@ -30,7 +30,8 @@ __all__ = ["RECOVERY", "Enrolments"]
 RECOVERY: Final = "recovery"
 _TOKEN_BYTES: Final = 32
 _SECRET_BYTES: Final = 16
-_ENVELOPE: Final = "enrolment"
+_ENVELOPE: Final = "enrolment."
+"""And the epoch in four digits: every list there was is kept, for each disclosure carries them all."""
 
 Changed = Callable[[tuple[Recipient, ...], int], None]
 
@@ -68,12 +69,18 @@ class Enrolments:
         self._device = device
         self._changed = changed
         self._pending: _Pending | None = None
-        self.envelope: bytes | None
+        self.envelopes: tuple[bytes, ...]
+        """Every enrolment there was, as it was signed, from epoch 1 to the one in force."""
         self.current: Enrolment | None
         self._in_force: tuple[Recipient, ...]
         self._load()
         self.on_change: Callable[[], None] = lambda: None
         """Called within the decision in which a list takes effect, once it has."""
+
+    @property
+    def envelope(self) -> bytes | None:
+        """The enrolment in force, as it was signed."""
+        return self.envelopes[-1] if self.envelopes else None
 
     @property
     def pending(self) -> bool:
@@ -145,20 +152,21 @@ class Enrolments:
         with self._decisions.one():
             self._decisions.otherwise(self._load)
             self._decisions.after(self.announce)
-            self._journal.put(_ENVELOPE, pending.envelope)
+            self._journal.put(f"{_ENVELOPE}{pending.enrolment.epoch:04}", pending.envelope)
             self._ledger.write(
                 EntryKind.RECIPIENTS_CHANGED,
                 subject=hashlib.sha256(_payload(pending.envelope)).hexdigest(),
                 version=pending.enrolment.epoch,
             )
-            self.envelope, self.current = pending.envelope, pending.enrolment
+            self.envelopes, self.current = (*self.envelopes, pending.envelope), pending.enrolment
             self._in_force = _recipients(pending.enrolment)
             self.on_change()
         self._pending = None
 
     def _load(self) -> None:
         """The list in force is the journal's, also after a decision that was not committed."""
-        self.envelope, self.current, self._in_force = self._journal.get(_ENVELOPE), None, ()
+        kept = self._journal.named(_ENVELOPE)
+        self.envelopes, self.current, self._in_force = tuple(kept[epoch] for epoch in sorted(kept)), None, ()
         if self.envelope is not None:
             self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
             self._in_force = _recipients(self.current)

@@ -34,6 +34,7 @@ _BUNDLE: Final = 2 << 20
 CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "device": (Mark.PAIRED, _SMALL),
     "enrolment": (Mark.PAIRED, _SMALL),
+    "enrolments": (Mark.PAIRED, _SMALL),
     "enrol": (Mark.CLAIMANT, _SMALL),
     # Sealed to one recipient, and good for nothing but to be opened by them:
     "enrol_test": (Mark.PAIRED, _SMALL),

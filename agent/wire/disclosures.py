@@ -37,7 +37,7 @@ from agent.wire.fields import (
 )
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
-from agent.wire.statements import MAX_CLIPS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
+from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 
 __all__ = [
@@ -150,8 +150,11 @@ class DisclosureManifest(Message, frozen=True):
     """SHA-256 of the request's payload bytes."""
     approval: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
     """The `statements.Approval` in its envelope, as the owner's client signed it."""
-    enrolment: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
-    """The `statements.Enrolment` in its envelope whose approver signed the approval."""
+    enrolments: Annotated[
+        tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
+        Meta(min_length=1, max_length=MAX_ENROLMENTS),
+    ]
+    """Every `statements.Enrolment` of the device in its envelope, from epoch 1 to the one whose approver signed."""
     records: Annotated[
         tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
     ]

@@ -3,6 +3,7 @@
 A device obeys a statement only when a key among the approvers of its newest enrolment signed it and it names the
 device.  The first enrolment is signed by one of the approvers it lists (set-up happens in the owner's hands); every
 later one by an approver of the one before, whose payload it names by hash: the owners are a chain that cannot be cut.
+`open_chain` verifies it from its first link; it travels with every disclosure.
 
 `owner_time_ms` is the owner's clock, the only one fit to judge a request's expiry; `nonce` makes each statement unique.
 Source: PROTOCOL.md, "Statements of an owner".
@@ -13,7 +14,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
@@ -34,7 +35,6 @@ from agent.wire.fields import (
     RecipientText,
     RequesterId,
     SegmentIdText,
-    Sequence,
     Sha256,
     UtcMs,
     UtcS,
@@ -46,6 +46,7 @@ from agent.wire.messages import payload_type
 from agent.wire.strictjson import Message
 
 __all__ = [
+    "MAX_ENROLMENTS",
     "MAX_GAPS",
     "MAX_OWNERS",
     "MAX_SEGMENTS",
@@ -72,14 +73,20 @@ __all__ = [
     "SealedItem",
     "Seconding",
     "Settings",
+    "Stolen",
+    "StolenNotice",
     "Tip",
     "TrustChange",
     "Why",
     "ZoneKind",
+    "open_chain",
     "open_enrolment",
+    "open_stolen",
 ]
 
 MAX_OWNERS: Final = 8
+MAX_ENROLMENTS: Final = 256
+"""Lists of owners in the life of one device: all of them travel with each disclosure."""
 MAX_SEGMENTS: Final = 10_000
 """More than the twelve hours of the longest window hold at the usual five seconds."""
 MAX_GAPS: Final = 4_096
@@ -129,7 +136,7 @@ class Enrolment(OwnerStatement, frozen=True):
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("enrolment")
 
-    epoch: Sequence
+    epoch: Annotated[int, Meta(ge=1, le=MAX_ENROLMENTS)]
     recipients: Annotated[tuple[NamedRecipient, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
     approvers: Annotated[tuple[NamedKey, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
     recovery: RecipientText
@@ -483,6 +490,43 @@ class Settings(OwnerStatement, frozen=True):
         distinct("zones", tuple(zone.name for zone in self.zones or ()))
 
 
+class Stolen(OwnerStatement, frozen=True):
+    """This device is in other hands from `since_s` on: what it says of itself afterwards is nobody's word.
+
+    For requesters, not for the device, which obeys no such statement.  It travels in a `StolenNotice`.
+    """
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("stolen")
+
+    since_s: UtcS
+
+
+class StolenNotice(Message, frozen=True):
+    """The file an owner gives to requesters: their statement, and the owners of the device that make them one."""
+
+    v: Version1
+    stolen: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
+    enrolments: Annotated[
+        tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
+        Meta(min_length=1, max_length=MAX_ENROLMENTS),
+    ]
+
+
+def open_stolen(notice: StolenNotice) -> tuple[Stolen, Enrolment, str]:
+    """The statement, the owners it was made under, and the name of the one who made it.
+
+    Raises `OpenError` when none of the owners in force signed it, `FormatError` when it is about another device.
+    """
+    data = notice.stolen.encode()
+    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    stolen = strictjson.decode(claimed.payload, Stolen, limit_bytes=STATEMENT_LIMIT_BYTES)
+    enrolment = open_chain([each.encode() for each in notice.enrolments], stolen.device)
+    opened = envelope.open_envelope(
+        data, Stolen.PAYLOAD_TYPE, enrolment.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+    )
+    return stolen, enrolment, enrolment.name_of(opened.key_id)
+
+
 def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
     """The enrolment in the envelope `data`, verified to follow the payload `previous` (None: to be the first).
 
@@ -508,4 +552,21 @@ def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
         raise FormatError(
             "This enrolment does not follow the newest one of this device.", remedy="Make it from the device's newest."
         )
+    return enrolment
+
+
+def open_chain(envelopes: Sequence[bytes], device: str) -> Enrolment:
+    """The newest of the enrolments of `device` (public key as text), each verified to follow the one before it.
+
+    `envelopes` begin with epoch 1.  Raises as `open_enrolment` does.
+    """
+    previous: bytes | None = None
+    enrolment: Enrolment | None = None
+    for data in envelopes:
+        enrolment = open_enrolment(data, previous)
+        if enrolment.device != device:
+            raise FormatError("These owners are another device's.")
+        previous = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    if enrolment is None:
+        raise FormatError("There is no enrolment here.")
     return enrolment

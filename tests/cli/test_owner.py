@@ -904,4 +904,20 @@ def test_settings_that_no_owner_signed_are_not_built_upon(door: Doorstep) -> Non
     forged = json.loads(door.device.settings or "")
     forged["signatures"][0]["sig"] = "A" * 86 + "=="
     door.device.settings = json.dumps(forged, separators=(",", ":"))
-    assert "None of this device's owners signed" in door("settings", "--quiet", "22:00-07:00", "--yes").err
+    assert (
+        "Nobody who was ever an owner of this device signed" in door("settings", "--quiet", "22:00-07:00", "--yes").err
+    )
+
+
+def test_what_an_owner_set_who_has_left_stays_while_another_sets_something_else(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert door("settings", "--sensitivity", "2", "--yes").status == 0
+    bob = OwnerKeys.create(tmp_path / "bob", name="bob")
+    assert door("enrol", "--add", bob.folder / "owner.json", "--yes").status == 0
+    theirs = Doorstep(door.device, bob.folder, door.socket, door.run)
+    assert theirs("enrol", "--yes").status == 0
+    assert theirs("enrol", "--remove", "anna", "--yes").status == 0
+    assert theirs("settings", "--quiet", "22:00-07:00", "--yes").status == 0
+    shown = theirs("settings").out
+    assert "22:00" in shown
+    assert "sensitivity" in shown

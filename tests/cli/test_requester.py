@@ -27,6 +27,7 @@ from tests.brokers import BrokerWithClients
 from tests.cameras import gops_of, play
 from tests.requester.doors import Door
 from tests.requester.house import Disclosure, House
+from tests.requester.test_doors import owner_of
 from tests.requester.test_verifying import lay_down
 
 DESCRIPTION = StreamDescription(160, 96, 10, 160, 96, False)
@@ -393,6 +394,30 @@ def test_with_several_disclosures_one_is_named_by_the_beginning_of_its_id(tool: 
     assert second in said.err
     assert tool("requester", "verify", "--folder", made, first[:8]).status == 0
     assert tool("requester", "verify", "--folder", made, "zz").status == 2
+
+
+def test_doorbells_that_answered_are_listed_declared_stolen_and_forgotten(
+    tool: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    assert "No doorbell has answered" in tool("requester", "doors", "--folder", made).out
+    asked = signed_only(tool, made)
+    house = house_of(asked.request)
+    mira = owner_of(house, tmp_path / "mira")
+    notice = tmp_path / "stolen.json"
+    said = tool("owner", "stolen", house.device_id[:6], "--keys", mira.folder, "--out", notice, "--yes")
+    assert "was stolen, signed with your key" in said.out, said.err
+    taken = tool("requester", "stolen", notice, "--folder", made)
+    assert "mira, an owner of the doorbell" in taken.out, taken.err
+    assert "has not answered here yet" in taken.out
+    listed = json.loads(tool("requester", "doors", "--folder", made, "--json").out)["doors"]
+    assert [(each["device_id"], each["owners"]) for each in listed] == [(house.device_id, ["mira"])]
+    assert "stolen as of" in tool("requester", "doors", "--folder", made).out
+    assert "is forgotten" in tool("requester", "doors", "--folder", made, "--forget", house.device_id).out
+    assert json.loads(tool("requester", "doors", "--folder", made, "--json").out)["doors"] == []
+    notice.write_text("{}")
+    wrong = tool("requester", "stolen", notice, "--folder", made)
+    assert wrong.status != 0
+    assert "Ask the owner for the file again" in wrong.err
 
 
 def test_every_command_has_help(tool: Callable[..., Any]) -> None:

@@ -59,7 +59,7 @@ class Case:
     approval: Approval
     headers: dict[str, bytes]
     records: dict[str, SignedRecord]
-    enrolment: bytes
+    enrolments: tuple[bytes, ...]
 
     def release(
         self, approval: Approval | None = None, headers: Mapping[str, bytes] | None = None, **changes: Any
@@ -93,9 +93,9 @@ def case() -> Case:
     approval = spoilt(approval, posters=(poster_item(poster.poster or b"", door.segments[0], still),))
     by_hash = {hashlib.sha256(header).hexdigest(): header for header in (*headers, still)}
     records = {name: paper.record for name, paper in door.vault.kept.items()}
-    enrolment = door.custodian.enrolments.envelope or b""
+    enrolments = door.custodian.enrolments.envelopes
     door.close()
-    return Case(asked, stored, approval, by_hash, records, enrolment)
+    return Case(asked, stored, approval, by_hash, records, enrolments)
 
 
 def poster_item(sealed: bytes, name: str, header: bytes) -> Any:
@@ -231,7 +231,7 @@ def sent(case: Case) -> Sent:
         device=DEVICE_TEXT,
         request_sha256=case.stored.payload_sha256,
         approval=signed(case.approval, APPROVER),
-        enrolment=case.enrolment,
+        enrolments=case.enrolments,
         ledger=ledgered(case, case.approval),
     )
     return Sent(case, manifest, parts)
@@ -278,13 +278,15 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
     "approval of other bytes": lambda s: ledgered_too(s, segments=s.case.with_first(payload_sha256="00" * 32).segments),
     "approval that speaks of earlier times": lambda s: ledgered_too(s, gaps=(around(s, -1, 1),)),
     "approval that speaks of later times": lambda s: ledgered_too(s, gaps=(around(s, 0, 1, end=1),)),
-    "approval of another kind": lambda s: s.read(approval=s.manifest.enrolment),
-    "enrolment of another kind": lambda s: s.read(enrolment=s.manifest.approval),
+    "approval of another kind": lambda s: s.read(approval=s.manifest.enrolments[0]),
+    "enrolment of another kind": lambda s: s.read(enrolments=(s.manifest.approval,)),
     "enrolment signed as something else": lambda s: s.read(
-        enrolment=envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(custodians.enrolment()), APPROVER).decode()
+        enrolments=(envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(custodians.enrolment()), APPROVER).decode(),)
     ),
-    "enrolment of a thief": lambda s: s.read(enrolment=other_enrolment(approvers=(THIEF,)), approval=by(STRANGER, s)),
-    "enrolment of another device": lambda s: s.read(enrolment=other_enrolment(device=public_key_of(STRANGER).text)),
+    "enrolment of a thief": lambda s: s.read(
+        enrolments=(other_enrolment(approvers=(THIEF,)),), approval=by(STRANGER, s)
+    ),
+    "enrolment of another device": lambda s: s.read(enrolments=(other_enrolment(device=public_key_of(STRANGER).text),)),
     "records missing": lambda s: s.read(records=s.manifest.records[1:]),
     "records twice": lambda s: s.read(records=(*s.manifest.records, s.manifest.records[0])),
     "record of no segment": lambda s: s.read(records=(*s.manifest.records, record_of_no_segment())),
@@ -354,14 +356,33 @@ def test_a_manifest_that_its_device_did_not_sign_is_refused(sent: Sent) -> None:
         read_manifest(signed(sent.manifest, STRANGER), sent.case.asked, sent.manifest.request)
 
 
-def test_a_later_list_of_owners_counts_by_the_devices_word_and_its_approvers_by_theirs(sent: Sent) -> None:
-    later: dict[str, Any] = {"epoch": 2, "previous": "00" * 32}
-    by_the_one_before = signed(custodians.enrolment(**later), STRANGER).decode()
-    assert sent.read(enrolment=by_the_one_before).enrolment.epoch == 2
-    claimed = envelope.read_unverified(by_the_one_before.encode())
-    forged = by_the_one_before.replace(claimed.key_id, samples.OWNER_KEY.id)
+def test_a_later_list_of_owners_counts_when_an_owner_of_the_one_before_signed_it(sent: Sent) -> None:
+    (first,) = sent.manifest.enrolments
+    assert sent.read(enrolments=(first, later_list(sent))).enrolment.epoch == 2
+    for wrong in (
+        (later_list(sent),),
+        (first, later_list(sent, key=STRANGER)),
+        (first, later_list(sent, previous="00" * 32)),
+        (first, later_list(sent, epoch=3)),
+        (first, first),
+        (later_list(sent), first),
+    ):
+        with pytest.raises(FormatError):
+            sent.read(enrolments=wrong)
+
+
+def test_owners_of_a_later_epoch_whom_a_thief_invented_pass_no_check(sent: Sent) -> None:
+    invented = later_list(sent, key=STRANGER, approvers=(THIEF,))
     with pytest.raises(OpenError):
-        sent.read(enrolment=forged)
+        sent.read(enrolments=(sent.manifest.enrolments[0], invented), approval=by(STRANGER, sent))
+    with pytest.raises(FormatError):
+        sent.read(enrolments=(invented,), approval=by(STRANGER, sent))
+
+
+def later_list(sent: Sent, key: Any = APPROVER, **changes: Any) -> str:
+    first = envelope.read_unverified(sent.manifest.enrolments[0].encode()).payload
+    values = {"epoch": 2, "previous": hashlib.sha256(first).hexdigest(), **changes}
+    return signed(custodians.enrolment(**values), key).decode()
 
 
 # Where two owners must agree.
@@ -369,12 +390,12 @@ def test_a_later_list_of_owners_counts_by_the_devices_word_and_its_approvers_by_
 SECOND = private_key_from_seed(b"2" * 32)
 
 
-def two_owners(**changes: Any) -> str:
+def two_owners(sent: Sent, **changes: Any) -> tuple[str, str]:
     approvers = tuple(
         NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", SECOND))
     )
-    later = {"epoch": 2, "previous": "00" * 32, "approvers": approvers, "approvals_needed": 2}
-    return signed(custodians.enrolment(**{**later, **changes}), APPROVER).decode()
+    later = {"approvers": approvers, "approvals_needed": 2, **changes}
+    return (sent.manifest.enrolments[0], later_list(sent, **later))
 
 
 def second_yes(sent: Sent, by: Any = SECOND, **changes: Any) -> str:
@@ -383,7 +404,7 @@ def second_yes(sent: Sent, by: Any = SECOND, **changes: Any) -> str:
 
 
 def test_where_it_takes_two_both_are_named(sent: Sent) -> None:
-    read = sent.read(enrolment=two_owners(), seconding=second_yes(sent))
+    read = sent.read(enrolments=two_owners(sent), seconding=second_yes(sent))
     assert (read.approver, read.seconder) == ("anna", "bo")
     assert sent.read().seconder is None
 
@@ -394,7 +415,7 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
         "device": DEVICE_TEXT,
         "request_sha256": sent.manifest.request,
         "approval": sent.manifest.approval.encode(),
-        "enrolment": sent.manifest.enrolment.encode(),
+        "enrolments": [each.encode() for each in sent.manifest.enrolments],
         "ledger": sent.manifest.ledger,
     }
     hashes = [part.sha256 for part in sent.manifest.parts]
@@ -415,14 +436,14 @@ SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
     "after the end": lambda s: {"seconding": second_yes(s, owner_time_ms=(s.case.asked.not_after_s + 1) * 1000)},
     "for another device": lambda s: {"seconding": second_yes(s, device=public_key_of(STRANGER).text)},
     "with the approval again": lambda s: {"seconding": s.manifest.approval},
-    "where none is needed": lambda s: {"seconding": second_yes(s), "enrolment": two_owners(approvals_needed=1)},
+    "where none is needed": lambda s: {"seconding": second_yes(s), "enrolments": two_owners(s, approvals_needed=1)},
 }
 
 
 @pytest.mark.parametrize("name", SECONDED_WRONGLY)
 def test_an_approval_is_refused_that_is_seconded(sent: Sent, name: str) -> None:
     with pytest.raises(FormatError):
-        sent.read(**{"enrolment": two_owners(), **SECONDED_WRONGLY[name](sent)})
+        sent.read(**{"enrolments": two_owners(sent), **SECONDED_WRONGLY[name](sent)})
 
 
 def test_of_the_rest_of_a_window_is_said_what_the_vault_says_but_of_footage_nothing() -> None:

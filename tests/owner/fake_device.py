@@ -128,7 +128,7 @@ class FakeDevice:
     def __post_init__(self) -> None:
         self.private = private_key_from_seed(self.seed)
         self.key = public_key_of(self.private)
-        self.enrolled: bytes | None = None
+        self.enrolments: list[bytes] = []
         self.proposed: tuple[bytes, dict[str, tuple[str, bytes]]] | None = None
         self.tip = ManifestTip()
         self._drawn = 0
@@ -145,6 +145,17 @@ class FakeDevice:
     def write(self, kind: EntryKind, **fields: Any) -> None:
         at = Moment(BootNs(BOOT_US * 1000), UtcNs(self.now_ms * NS_PER_MS), ClockQuality.SYNCED)
         self.leaves.append(encode_entry(entry(kind, BOOT, at, **fields)))
+
+    @property
+    def enrolled(self) -> bytes | None:
+        """The list in force, as it was signed."""
+        return self.enrolments[-1] if self.enrolments else None
+
+    @enrolled.setter
+    def enrolled(self, data: bytes | None) -> None:
+        """Takes a list from wherever it comes, in place of all of its epoch and later ones."""
+        epoch = 0 if data is None else _epoch(data)
+        self.enrolments = [each for each in self.enrolments if _epoch(each) < epoch] + ([] if data is None else [data])
 
     @property
     def enrolment(self) -> Enrolment:
@@ -276,6 +287,9 @@ class FakeDevice:
     def on_enrolment(self, body: bytes) -> dict[str, Any]:
         return {"envelope": self.enrolled and self.enrolled.decode()}
 
+    def on_enrolments(self, body: bytes, after: int) -> bytes:
+        return b"\n".join(self.enrolments[after:])
+
     def on_enrol(self, body: bytes, envelope: str) -> dict[str, Any]:
         data = envelope.encode()
         wanted = open_enrolment(data, self.enrolled and _payload(self.enrolled))
@@ -295,13 +309,13 @@ class FakeDevice:
     def on_enrol_confirm(self, body: bytes, tokens: dict[str, str]) -> dict[str, Any]:
         assert self.proposed is not None
         data, tests = self.proposed
-        epoch = strictjson.decode(_payload(data), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES).epoch
+        epoch = _epoch(data)
         for name, token in tokens.items():
             if tests.pop(name)[1].hex() != token:
                 raise RequestError("wrong token")
         if tests:
             return {"epoch": epoch, "waiting": sorted(tests)}
-        self.enrolled, self.proposed = data, None
+        self.enrolments, self.proposed = [*self.enrolments, data], None
         subject = hashlib.sha256(_payload(data)).hexdigest()
         self.write(EntryKind.RECIPIENTS_CHANGED, subject=subject, version=epoch)
         return {"epoch": epoch}
@@ -515,6 +529,10 @@ class FakeDevice:
         self.write(line.entry, request=asked.request.id, requester=asked.request.requester, **fields)
         asked.state = line.to
         return line.to.value
+
+
+def _epoch(data: bytes) -> int:
+    return strictjson.decode(_payload(data), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES).epoch
 
 
 def _headers(body: bytes, sizes: list[int]) -> dict[str, bytes]:

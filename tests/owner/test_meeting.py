@@ -141,10 +141,11 @@ def test_a_ledger_entry_altered_on_the_way_to_its_reader_shows(home: Home) -> No
 def successor(home: Home, signer: object, *, epoch: int, device: str | None = None) -> bytes:
     """An enrolment that lets a stranger in, after the one in force."""
     before = home.device.enrolment
+    bob = NamedKey(name="bob", key=samples.OWNER_KEY.text)
     after = Enrolment(
         v=1, device=device or before.device, owner_time_ms=NOW_MS, nonce="0" * 32, epoch=epoch,
         recipients=before.recipients, recovery=before.recovery,
-        approvers=(*before.approvers, NamedKey(name="bob", key=samples.OWNER_KEY.text)),
+        approvers=(*(each for each in before.approvers if each != bob), bob),
         previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
     )  # fmt: skip
     return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), signer)  # type: ignore[arg-type]
@@ -157,7 +158,8 @@ def test_a_change_of_owners_is_followed_when_an_owner_signed_it_and_only_then(ho
     with pytest.raises(OpenError, match="do not follow"):
         meet(home.device, home.keys)
     home.device.enrolled = before
-    home.device.enrolled = successor(home, home.keys.approval, epoch=epoch)
+    for each in range(2, epoch + 1):
+        home.device.enrolled = successor(home, home.keys.approval, epoch=each)
     assert meet(home.device, home.keys).known.enrolled.epoch == epoch
 
 
@@ -178,9 +180,13 @@ def test_the_owners_of_another_device_are_not_this_ones(home: Home, keys: OwnerK
         meet(home.device, home.keys)
 
 
-def test_a_memory_whose_parts_do_not_fit_is_damaged(home: Home) -> None:
-    path = home.keys.folder / Memory.FILE
-    sha256 = hashlib.sha256(strictjson.encode(home.device.enrolment)).hexdigest()
-    path.write_text(path.read_text().replace(sha256, "0" * 64))
-    with pytest.raises(ConfigurationError, match="not the one whose hash is remembered"):
+def test_a_change_of_owners_whose_links_are_not_all_shown_is_not_followed(home: Home) -> None:
+    home.device.enrolled = successor(home, home.keys.approval, epoch=5)
+    with pytest.raises(OpenError, match="do not follow"):
         meet(home.device, home.keys)
+
+
+def test_an_owner_whom_another_added_later_may_have_signed_the_newest_list(home: Home) -> None:
+    home.device.enrolled = successor(home, home.keys.approval, epoch=2)
+    home.device.enrolled = successor(home, samples.OWNER, epoch=3)
+    assert meet(home.device, home.keys).known.enrolled.epoch == 3

@@ -147,9 +147,10 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
             lambda data: seconded(msgspec.structs.replace(manifest, seconding=told(data)), owners, asked),
         ),
         "enrolment in a disclosure": (
-            # The first: a later one may be signed by an owner of the one before, whom only the device vouches for.
-            signed(custodians.enrolment(), custodians.APPROVER),
-            lambda data: enrolled(msgspec.structs.replace(manifest, enrolment=told(data))),
+            manifest.enrolments[-1].encode(),
+            lambda data: enrolled(
+                msgspec.structs.replace(manifest, enrolments=(*manifest.enrolments[:-1], told(data)))
+            ),
         ),
         "capture record": (manifest.records[0].encode(), lambda data: open_line(data, DEVICE_KEY)),
         "clip of which a part is shown": (strictjson.encode(clip_told), with_clip),

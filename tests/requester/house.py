@@ -237,20 +237,26 @@ class House:
 
     # Approving and disclosing
 
-    def enrolment(self) -> bytes:
-        enrolment = Enrolment(
-            v=1,
-            device=public_key_of(self.device).text,
-            owner_time_ms=self.start_ms,
-            nonce="0e" * 16,
-            epoch=self.epoch,
-            recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),
-            approvers=(NamedKey(name="mira", key=public_key_of(self.owner).text),),
-            recovery=str(self.recovery.recipient()),
-            previous=None if self.epoch == 1 else "0f" * 32,
-        )
-        key = self.changes.enrolment_key or self.owner
-        return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(self.changes.enrolment(enrolment)), key)
+    def enrolments(self) -> list[bytes]:
+        """From epoch 1 to the one in force; a lie is about the last."""
+        chain: list[bytes] = []
+        for epoch in range(1, self.epoch + 1):
+            last = epoch == self.epoch
+            enrolment = Enrolment(
+                v=1,
+                device=public_key_of(self.device).text,
+                owner_time_ms=self.start_ms,
+                nonce="0e" * 16,
+                epoch=epoch,
+                recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),
+                approvers=(NamedKey(name="mira", key=public_key_of(self.owner).text),),
+                recovery=str(self.recovery.recipient()),
+                previous=hashlib.sha256(envelope.read_unverified(chain[-1]).payload).hexdigest() if chain else None,
+            )
+            key = (self.changes.enrolment_key if last else None) or self.owner
+            said = self.changes.enrolment(enrolment) if last else enrolment
+            chain.append(envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(said), key))
+        return chain
 
     def records_told(self, clip: ClipTold) -> ClipRecords:
         """Of a clip that has that many segments here; made up for one that has not."""
@@ -324,7 +330,7 @@ class House:
                 device=public_key_of(self.device).text,
                 request_sha256=asked.payload_sha256,
                 approval=signed_approval,
-                enrolment=self.enrolment(),
+                enrolments=self.enrolments(),
                 ledger=samples.ledgered(
                     asked.request,
                     disclosure,

@@ -19,6 +19,7 @@ from agent.errors import StorageError
 from agent.requester import saying
 from agent.requester.answers import AnswerFolder, answers
 from agent.requester.arriving import Arrivals
+from agent.requester.doors import KnownDoors
 from agent.requester.identity import Asked, Requester
 from agent.requester.receiving import News, NewsKind, Receiver, ReceivingLimits
 from agent.requester.verifying import verify_disclosure
@@ -107,6 +108,8 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
     assert kept(requester, door.disclosure)
     assert verify_disclosure(requester.folder, door.disclosure.id).ok
     assert desk.kinds == [NewsKind.CONNECTED, NewsKind.BEGUN, NewsKind.COMPLETE]
+    (known,) = KnownDoors(requester.folder).all()
+    assert (known.id, known.first) == (door.disclosure.device, door.disclosure.id)
     last = door.receipts[-1]
     assert (last.state, last.request, last.manifest) == (
         ReceiptState.COMPLETE,

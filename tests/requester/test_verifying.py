@@ -77,11 +77,14 @@ def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: Asked, 
     assert (len(verification.segments), len(verification.posters)) == (0, 1)
 
 
-def test_owners_of_a_later_epoch_count_though_their_list_was_signed_by_an_earlier_one(
+def test_owners_of_a_later_epoch_count_when_each_list_was_signed_by_an_owner_of_the_one_before(
     requester: Requester, asked: Asked, gops: list[Gop]
 ) -> None:
-    house = filmed(gops, Changes(enrolment_key=STRANGER), epoch=2)
-    assert verified(requester, asked, house.disclose(asked)).ok
+    assert verified(requester, asked, filmed(gops, epoch=3).disclose(asked)).ok
+    wrong = filmed(gops, Changes(enrolment_key=STRANGER), epoch=3)
+    failed = verified(requester, asked, wrong.disclose(asked)).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.OWNERS
 
 
 # -- lies ----------------------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
         "No trusted key",
     ),
     "an approval where the list of owners should be": (
-        Changes(manifest=lambda m: later(m, enrolment=m.approval)),
+        Changes(manifest=lambda m: later(m, enrolments=(m.approval,))),
         CheckKind.OWNERS,
         "does not say who",
     ),

@@ -73,14 +73,19 @@ def _signed_by_its_device(sealed: bytes) -> dict[str, Any]:
 
 
 def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The owners whom the device says it obeys."""
-    envelope = manifest["enrolment"].encode()
-    found = read_message("enrolment", _unverified(envelope))
-    signers = {key_id(each["key"]): each["key"] for each in found["approvers"]}
-    if found["epoch"] == 1:
-        open_envelope(envelope, "enrolment", signers, limit=6 << 20)
-    refuse_unless(found["device"] == manifest["device"], "owners of another device")
-    return found
+    """The owners in force: each list follows the one before and is signed by one of its approvers."""
+    before: dict[str, Any] = {}
+    payload = b""
+    for number, text in enumerate(manifest["enrolments"], start=1):
+        found = read_message("enrolment", _unverified(text.encode()))
+        entitled = before or found
+        signers = {key_id(each["key"]): each["key"] for each in entitled["approvers"]}
+        previous = _sha256(payload) if before else None
+        payload = open_envelope(text.encode(), "enrolment", signers, limit=6 << 20)
+        refuse_unless(found["device"] == manifest["device"], "owners of another device")
+        refuse_unless((found["epoch"], found.get("previous")) == (number, previous), "it does not follow")
+        before = found
+    return before
 
 
 def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:

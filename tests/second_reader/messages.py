@@ -98,7 +98,7 @@ def _enrolment(value: Any) -> dict[str, Any]:
     found = fields(
         value,
         {
-            **STATED, "epoch": integer(1), "recovery": RECIPIENT,
+            **STATED, "epoch": integer(1, 256), "recovery": RECIPIENT,
             "recipients": many(of({"name": LABEL, "recipient": RECIPIENT}), 1, 8),
             "approvers": many(of({"name": LABEL, "key": public_key}), 1, 8),
         },
@@ -232,7 +232,7 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
         value,
         {
             "v": V1, "disclosure": HEX32, "device": public_key, "request": HEX64, "approval": ANY_TEXT,
-            "enrolment": ANY_TEXT, "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 30_000),
+            "enrolments": many(ANY_TEXT, 1, 256), "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 30_000),
             "parts": many(PART, 0, 30_000),
         },
         {"seconding": ANY_TEXT, "told": many(told, 0, 4096)},
@@ -262,6 +262,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "release": (_kept({}), 4 << 20),
     "erasure": (_kept({}), 4 << 20),
     "settings": (_settings, 4 << 20),
+    "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),
     "trust-bundle": (trust_bundle_entries, 1 << 20),
     "disclosure-manifest": (_disclosure_manifest, 48 << 20),

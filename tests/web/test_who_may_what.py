@@ -36,7 +36,7 @@ UNCLAIMED = {
     Mark.OWNER: (False, False, False),
 }
 SPECIFIED = {
-    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrol_test", "enrol_confirm")},
+    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrolments", "enrol_test", "enrol_confirm")},
     **{f"/api/page_{name}": Mark.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
     "/api/enrol": Mark.CLAIMANT,
     **{

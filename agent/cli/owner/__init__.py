@@ -32,6 +32,7 @@ COMMANDS = {
     "settings": LazyCommand("agent.cli.owner.settings:settings", "Set what the household may set of a device."),
     "open-backup": LazyCommand("agent.cli.owner.backup:open_backup", "Open a device's backup, for doorward restore."),
     "drill": LazyCommand("agent.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."),
+    "stolen": LazyCommand("agent.cli.owner.stolen:stolen", "Declare a device stolen, in a signed file for requesters."),
     "tip": LazyCommand("agent.cli.owner.tip:tip", "Tell one requester something, unasked and without your name."),
     "bulletins": LazyCommand("agent.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."),
     "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),

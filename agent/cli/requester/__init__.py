@@ -19,6 +19,8 @@ _COMMANDS = {
     "bulletin": LazyCommand("agent.cli.requester.asking:bulletin", "Post a safety message for the doors of an area."),
     "receive": LazyCommand("agent.cli.requester.receiving:receive", "Receive and acknowledge what owners disclose."),
     "verify": LazyCommand("agent.cli.requester.looking:verify", "Check a disclosure, offline."),
+    "doors": LazyCommand("agent.cli.requester.doors:doors", "List the doorbells that have answered, or forget one."),
+    "stolen": LazyCommand("agent.cli.requester.doors:stolen", "Take an owner's notice that their doorbell was stolen."),
     "tips": LazyCommand("agent.cli.requester.looking:tips_", "Read what somebody told you unasked."),
     "open": LazyCommand("agent.cli.requester.looking:open_", "Write its MP4s, a report and the evidence."),
 }

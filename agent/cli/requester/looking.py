@@ -13,6 +13,7 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
 from agent.errors import ConfigurationError
 from agent.requester.answers import answers
+from agent.requester.doors import DoorHistory
 from agent.requester.grades import grades_of
 from agent.requester.identity import Requester
 from agent.requester.opening import open_disclosure
@@ -175,6 +176,7 @@ def _say_proven(verification: Verification) -> None:
         ("asked", f"{request.requester} ({request.kind.value}), case {request.case}"),
         ("window", words.window(request.from_s * 1000, request.to_s * 1000)),
         ("agreed", f"{owners}, {words.day(approval.owner_time_ms)} UTC by their own clock"),
+        ("the door", _door(verification.door)),
         ("shared", "; ".join(grades_of(verification).lines)),
         ("clock", ", ".join(clocks) or "nothing was shown"),
         ("the rest", "not spoken of" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
@@ -182,6 +184,13 @@ def _say_proven(verification: Verification) -> None:
     ):
         click.echo(f"  {name:<9} {words.plain(said)}")
     click.echo("Not proven: whose door it is, that the lens saw what it seems, that there is nothing else.")
+
+
+def _door(door: DoorHistory) -> str:
+    """What is known here of the doorbell, besides what it says of itself."""
+    if door.seen_s is None:
+        return "first seen with this answer: nothing but its own key vouches for its first owners"
+    return f"first seen {words.day(door.seen_s * 1000)} UTC; its owners are those of then, or were added by them"
 
 
 def _verdict(verification: Verification) -> dict[str, Any]:
@@ -192,5 +201,6 @@ def _verdict(verification: Verification) -> dict[str, Any]:
         "failed": failed.kind.name.lower() if failed else None,
         "said": failed.said if failed else None,
         "request": verification.request.id if verification.request else None,
+        "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
         "checks": {check.kind.name.lower(): check.outcome.value for check in verification.checks},
     }

@@ -40,6 +40,7 @@ from agent.wire.statements import (
     OwnerStatement,
     SealedItem,
     Seconding,
+    open_chain,
 )
 
 __all__ = [
@@ -120,21 +121,16 @@ def require_answers(manifest: DisclosureManifest, request_sha256: str) -> None:
 
 
 def enrolled(manifest: DisclosureManifest) -> Enrolment:
-    """The owners this device obeys, as it states under its own signature.
+    """The owners this device obeys: the newest of a chain in which each list is signed by an owner of the one before.
 
-    A later epoch is signed by an owner of the one before, whom we need not know: the device's signature on the manifest
-    covers the enrolment, and the owner's on the approval names the device, so each vouches for the other.  The first
-    enrolment is signed by an owner it names, which anybody can check.
+    The first list is signed by an owner it names, and by nobody before: who holds the device's key can begin another
+    chain.  Whether this is the chain that this device showed earlier, a reader must remember (`requester.doors`).
     """
-    claimed = envelope.read_unverified(manifest.enrolment.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    envelopes = [each.encode() for each in manifest.enrolments]
+    claimed = envelope.read_unverified(envelopes[-1], limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.payload_type != Enrolment.PAYLOAD_TYPE:
         raise FormatError("This disclosure does not say who the device's owners are.")
-    enrolment = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
-    if enrolment.device != manifest.device:
-        raise FormatError("The owners named in this disclosure are another device's.")
-    if enrolment.epoch == 1 or claimed.key_id in enrolment.approver_keys:
-        envelope.verify(claimed, enrolment.approver_keys)
-    return enrolment
+    return open_chain(envelopes, manifest.device)
 
 
 def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:

@@ -240,7 +240,7 @@ def manifest_of(
     device: str,
     request_sha256: str,
     approval: bytes,
-    enrolment: bytes,
+    enrolments: Sequence[bytes],
     ledger: Ledgered,
     seconding: bytes | None = None,
     told: tuple[ClipRecords, ...] = (),
@@ -254,7 +254,7 @@ def manifest_of(
         device=device,
         request=request_sha256,
         approval=approval.decode("ascii"),
-        enrolment=enrolment.decode("ascii"),
+        enrolments=tuple(each.decode("ascii") for each in enrolments),
         records=tuple(lines),
         parts=tuple(
             Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)

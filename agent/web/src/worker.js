@@ -8,7 +8,7 @@ import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
 import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
 import * as reviewing from "./owner/reviewing.js";
-import { areStrange, changeSettings, resetSettings } from "./owner/setting.js";
+import { changeSettings } from "./owner/setting.js";
 import * as store from "./owner/store.js";
 import * as tipping from "./owner/tipping.js";
 import * as trusting from "./owner/trusting.js";
@@ -75,8 +75,8 @@ const operations = {
 
   async makeInvitation() {
     const { code, life_s: lifeS } = await ask("page_invite");
-    const enrolment = await readEnrolment((await ask("enrolment")).envelope);
-    return { code, secret: hex(randomBytes(16)), life: lifeS, enrolment: enrolment.sha256 };
+    const { enrolled } = await meet();
+    return { code, secret: hex(randomBytes(16)), life: lifeS, enrolment: enrolled.sha256 };
   },
 
   /** Names of those who joined with this invitation: cards the doorbell could not have made, for it has no secret. */
@@ -112,7 +112,7 @@ const operations = {
     if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
     await enrolling.prove(own.approval, origin);
-    await meetFirst();
+    await meetFirst(expected);
     identity = own.identity;
     return true;
   },
@@ -140,6 +140,7 @@ const operations = {
     const shown = await readEnrolment((await ask("enrolment")).envelope);
     if ((await identityToRecipient(recovery)) !== shown.value.recovery) throw new PageError("error.other-kit");
     await enrolling.prove(approval, origin);
+    await meetFirst(shown.sha256);
     const secrets = await keys.makeSecrets();
     const card = await keys.cardOf(name, secrets, shown.value.recovery);
     const others = (list) => list.filter((each) => each.name !== replaces && each.name !== name);
@@ -150,7 +151,7 @@ const operations = {
     await keys.keep(card, secrets, passphrase);
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
     await enrolling.prove(secrets.approval, origin);
-    await meetFirst();
+    await meet();
     identity = secrets.identity;
     // Footage from before is sealed to the old keys and the kit: this one opens it, while the page is open.
     older = recovery;
@@ -303,14 +304,6 @@ const operations = {
 
   async set({ changes, passphrase }) {
     await changeSettings(changes, await keys.unlock(passphrase));
-  },
-
-  async strangeSettings() {
-    return areStrange();
-  },
-
-  async resetSettings({ passphrase }) {
-    await resetSettings(await keys.unlock(passphrase));
   },
 
   /** What stays in this browser: an address for contact cards. */

@@ -7,7 +7,7 @@ import { payloadType, seal } from "../wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../wire/keys.js";
 import { encode } from "../wire/strictjson.js";
 import { RECOVERY, recoveryApproval } from "./keys.js";
-import { readEnrolment } from "./meeting.js";
+import { meet, readEnrolment } from "./meeting.js";
 import { statement } from "./stating.js";
 
 const TOKEN_BYTES = 32;
@@ -28,10 +28,10 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
   await propose(device, matter, secrets.approval, { [card.recipient]: secrets.identity, [card.recovery]: recoveryIdentity });
 }
 
-/** The next enrolment: `change(recipients, approvers)` gives the lists anew. */
+/** The next enrolment: `change(recipients, approvers)` gives the lists anew.  It follows the list that this browser
+ *  knows or that grown: a doorbell that shows owners of its own making gets no signature. */
 export async function enrolNext(change, approval, identities) {
-  const device = await parseKey((await ask("device")).device);
-  const before = await readEnrolment((await ask("enrolment")).envelope);
+  const { device, enrolled: before } = await meet();
   const lists = change(before.value.recipients, before.value.approvers);
   // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to agree.
   const needed = Math.min(lists.approvals_needed ?? before.value.approvals_needed ?? 1, lists.recipients.length);
@@ -43,15 +43,18 @@ export async function enrolNext(change, approval, identities) {
     previous: before.sha256,
     approvals_needed: needed > 1 ? needed : undefined,
   };
-  return propose(device, matter, approval, identities);
+  const done = await propose(device, matter, approval, identities);
+  if (!done.waiting.length && (await meet()).enrolled.value.nonce !== done.nonce) throw new OpenError("error.other-owners");
+  return done;
 }
 
 async function propose(device, matter, approval, identities) {
   const envelope = await statement("enrolment", device, matter, approval);
+  const { nonce } = (await readEnrolment(envelope)).value;
   const { tests } = await ask("enrol", { envelope });
   const proposed = new Set([...matter.recipients.map((each) => each.recipient), matter.recovery]);
   if (tests.some((test) => !proposed.has(test.recipient))) throw new OpenError("error.other-owners");
-  return answerTests(tests, identities);
+  return { ...(await answerTests(tests, identities)), nonce };
 }
 
 /** Opens every test that can be opened here.  `{waiting}`: names whose test only they can open. */

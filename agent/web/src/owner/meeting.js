@@ -1,7 +1,7 @@
 // Begins every talk with the doorbell: is it the one this browser knows, and has it only gone forwards?
 // (agent/owner/meeting.py)
 import { OpenError, RefusedError } from "../errors.js";
-import { ask } from "../link.js";
+import { ask, fetchOp } from "../link.js";
 import { sha256hex, unhex, utf8 } from "../wire/bytes.js";
 import { open, payloadType, readUnverified } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
@@ -23,58 +23,88 @@ export async function approverKeys(enrolment) {
   return new Map(keys.map((key) => [key.id, key]));
 }
 
-/** `{device, known, enrolment, checkpoint, grown}`.  Throws OpenError for a doorbell that went backwards. */
+/** `{device, known, enrolment, enrolled, checkpoint, grown}`: `enrolment` is the list of owners in force, `enrolled` the
+ *  same as `readEnrolment` gives it.  Throws OpenError for a doorbell that went backwards. */
 export async function meet() {
   const device = await parseKey((await ask("device")).device);
   const known = await store.memory(device.id);
   if (!known) throw new OpenError("error.unknown-doorbell");
-  const shown = (await ask("enrolment")).envelope;
-  const enrolment = await followed(known, shown, device);
+  const enrolments = await followed(known, (await ask("enrolment")).envelope, device);
   const before = await openCheckpoint(known.checkpoint, device);
   const checkpoint = await askCheckpoint(before, device);
-  await remember(device, { enrolment: enrolment.envelope, checkpoint: checkpoint.note });
-  return { device, known: await store.memory(device.id), enrolment: enrolment.value, checkpoint, grown: checkpoint.size - before.size };
+  await remember(device, { enrolments, checkpoint: checkpoint.note });
+  return met(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
 
-/** The doorbell as it is seen for the first time; it is known by its key from then on. */
+/** The doorbell as it is seen for the first time; it is known by its key from then on.  `expected` is the hash of a list
+ *  of owners that has to be among those it shows. */
 export async function meetFirst(expected) {
   const device = await parseKey((await ask("device")).device);
   if (await store.memory(device.id)) return meet();
   const shown = (await ask("enrolment")).envelope;
   if (!shown) throw new OpenError("error.no-owner");
-  const enrolment = await readEnrolment(shown);
-  if (enrolment.value.device !== device.text || (expected && enrolment.sha256 !== expected)) throw new OpenError("error.other-owners");
-  await open(utf8(shown), ENROLMENT, await approversBefore(enrolment.value), STATEMENT_ENVELOPE_LIMIT).catch((error) => {
-    // A later enrolment may be signed by an owner who has left since; who vouches for it is the code and the kit.
-    if (enrolment.value.epoch === 1) throw error;
-  });
+  const enrolments = await enrolmentsAfter(0);
+  const found = await chained(enrolments, undefined, device, "error.other-owners");
+  if (enrolments.at(-1) !== shown) throw new OpenError("error.other-owners");
+  if (expected && !found.some((each) => each.sha256 === expected)) throw new OpenError("error.other-owners");
   const checkpoint = await askCheckpoint(undefined, device);
-  await store.remember(device.id, { enrolment: shown, checkpoint: checkpoint.note, roots: [], bundles: {} });
-  return { device, known: await store.memory(device.id), enrolment: enrolment.value, checkpoint, grown: 0 };
+  await store.remember(device.id, { enrolments, checkpoint: checkpoint.note, roots: [], bundles: {} });
+  return met(device, enrolments, checkpoint, 0);
 }
 
-const approversBefore = (enrolment) => approverKeys(enrolment);
+/** Every key that was an owner's at some time, by key id: what they set stays in force after they have left. */
+export async function approversEver(known) {
+  const keys = new Map();
+  for (const envelope of known.enrolments) {
+    for (const [id, key] of await approverKeys((await readEnrolment(envelope)).value)) keys.set(id, key);
+  }
+  return keys;
+}
+
+async function met(device, enrolments, checkpoint, grown) {
+  const enrolled = await readEnrolment(enrolments.at(-1));
+  return { device, known: await store.memory(device.id), enrolment: enrolled.value, enrolled, checkpoint, grown };
+}
 
 async function remember(device, changed) {
   const known = await store.memory(device.id);
   await store.remember(device.id, { ...known, ...changed });
 }
 
+/** The lists of owners after epoch `after`, as the doorbell shows them. */
+async function enrolmentsAfter(after) {
+  const { body } = await fetchOp("enrolments", { after });
+  return body.length ? new TextDecoder().decode(body).split("\n") : [];
+}
+
 async function followed(known, shown, device) {
   if (!shown) throw new OpenError("error.went-backwards");
-  const before = await readEnrolment(known.enrolment);
+  const before = await readEnrolment(known.enrolments.at(-1));
   const now = await readEnrolment(shown);
-  if (now.sha256 === before.sha256) return before;
-  try {
-    await open(utf8(shown), ENROLMENT, await approverKeys(before.value), STATEMENT_ENVELOPE_LIMIT);
-  } catch {
-    throw new OpenError("error.other-owners");
+  if (now.sha256 === before.sha256) return known.enrolments;
+  if (now.value.epoch <= before.value.epoch || now.value.device !== device.text) throw new OpenError("error.went-backwards");
+  const added = await enrolmentsAfter(before.value.epoch);
+  if (added.at(-1) !== shown) throw new OpenError("error.went-backwards");
+  await chained(added, before, device, "error.other-owners");
+  return [...known.enrolments, ...added];
+}
+
+/** Verifies that each list is signed by an owner of the one before, the first by one of its own; throws `problem`. */
+async function chained(envelopes, first, device, problem) {
+  const found = [];
+  let before = first;
+  for (const envelope of envelopes) {
+    const now = await readEnrolment(envelope);
+    const entitled = await approverKeys((before ?? now).value);
+    await open(utf8(envelope), ENROLMENT, entitled, STATEMENT_ENVELOPE_LIMIT).catch(() => {
+      throw new OpenError(problem);
+    });
+    const follows = now.value.epoch === (before?.value.epoch ?? 0) + 1 && now.value.previous === before?.sha256;
+    if (!follows || now.value.device !== device.text) throw new OpenError(problem);
+    found.push((before = now));
   }
-  const isNext = now.value.epoch === before.value.epoch + 1;
-  if (now.value.epoch <= before.value.epoch || now.value.device !== device.text || (isNext && now.value.previous !== before.sha256)) {
-    throw new OpenError("error.went-backwards");
-  }
-  return now;
+  if (!found.length) throw new OpenError(problem);
+  return found;
 }
 
 async function askCheckpoint(before, device) {

@@ -5,18 +5,19 @@ import { utf8 } from "../wire/bytes.js";
 import { open, payloadType } from "../wire/envelope.js";
 import { settings as isSettings, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
-import { approverKeys, meet } from "./meeting.js";
+import { approversEver, meet } from "./meeting.js";
 import { state } from "./stating.js";
 
 const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private"];
 
-/** `{sha256, matter}`: what is set.  Throws OpenError when no owner of this doorbell signed it. */
+/** `{sha256, matter}`: what is set.  Throws OpenError when nobody signed it who was an owner of this doorbell at any time:
+ *  what one set who has left since stays in force, so that no mask has to be given up to change something else. */
 export async function readSettings(met) {
   const { envelope, sha256 } = await ask("settings");
   if (!envelope) return { sha256: undefined, matter: {} };
   let claimed;
   try {
-    claimed = await open(utf8(envelope), payloadType("settings"), await approverKeys(met.enrolment), STATEMENT_ENVELOPE_LIMIT);
+    claimed = await open(utf8(envelope), payloadType("settings"), await approversEver(met.known), STATEMENT_ENVELOPE_LIMIT);
   } catch {
     throw new OpenError("error.settings");
   }
@@ -29,24 +30,6 @@ export async function changeSettings(changes, keys) {
   const met = await meet();
   const { sha256, matter } = await readSettings(met);
   await signed(met, sha256, matter, changes, keys);
-}
-
-/** Whether what is set was signed by nobody who is an owner now, so that nothing can be built upon it. */
-export async function areStrange() {
-  const met = await meet();
-  try {
-    await readSettings(met);
-    return false;
-  } catch (error) {
-    if (!(error instanceof OpenError)) throw error;
-    return true;
-  }
-}
-
-/** Gives everything back to the configuration, whoever set it. */
-export async function resetSettings(keys) {
-  const { sha256 } = await ask("settings");
-  await signed(await meet(), sha256, {}, {}, keys);
 }
 
 async function signed(met, sha256, matter, changes, keys) {

@@ -16,7 +16,6 @@ const MOST_LOOKS = 40;
 export async function settings(content) {
   const contents = h("div.chips.contents", { role: "navigation", "aria-label": t("settings.contents") });
   content.append(h("h1", t("settings.title")), contents);
-  if (await call("strangeSettings")) content.append(strangers());
   // In the order in which people look for them: what it sees, what it keeps, who hears of it, who may do what.
   const sections = { health, picture, keeping, private: hours, alerts: told, place: whereabouts, owners, browsers, trust, "opt-outs": optOuts, ledger, mine: ownKeys };
   for (const [name, make] of Object.entries(sections)) {
@@ -25,17 +24,6 @@ export async function settings(content) {
     contents.append(h("button.chip", { type: "button", onclick: () => jump(section) }, t(name)));
     await fill(section, make);
   }
-}
-
-/** What an owner set who has left stays in force; the others take it over whole, or give it back whole. */
-function strangers() {
-  const giveBack = async () => {
-    const done = await withPassphrase(t("reset.title"), t("reset.text"), t("reset.yes"), (passphrase) => call("resetSettings", { passphrase }));
-    if (!done) return;
-    saved();
-    await go("/settings", { replace: true });
-  };
-  return h("section.card", h("h2", t("strange")), h("p.note", t("strange.text")), h("div.row", h("button", { type: "button", onclick: giveBack }, t("reset.title"))));
 }
 
 function jump(section) {

@@ -45,7 +45,7 @@ export function footageRequest(value) {
 
 const enrolmentShape = object(
   {
-    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, epoch: sequence,
+    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, epoch: integer(1, 256),
     recipients: list(object({ name: label, recipient }), 1, 8), approvers: list(object({ name: label, key: keyText }), 1, 8),
     recovery: recipient,
   },
