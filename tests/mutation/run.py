@@ -1,17 +1,20 @@
-"""Mutation testing of the code about consent: `python -m tests.mutation.run [OPTION …] [FILE …]` (make mutate).
+"""Mutation testing: `python -m tests.mutation.run [OPTION …] [FILE …]` (make mutate).
 
-`--functions` and `--definitions` do one half only, `--every=N` one mutant of N.
+For example, `--every=8 services web` tries one mutant of eight in two groups, and `owner/deciding.py` all of one file.
 
-For each mutant of `mutants.py` the tests that mirror the package run until one fails.  A mistake in a function is made
-in a fork of a process that has everything imported and collected, by giving the function another code object, and only
-the tests that pass its line run, the quickest first; a mistake in what a module or class defines is made as the module
-is imported.  What survives is listed, and written to `.cache/mutation.json`.  That without a mistake nothing is noticed
-is checked first.
+- A group is a set of files and the tests that mirror them (`GROUPS`).  Without a name every group runs.
+- `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
+  `--first=K` starts with the K-th.
+- For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
+  process that has everything imported and collected.  The function gets another code object, and only the tests that
+  pass its line run, the quickest first.  A mistake in a definition is made as the module is imported.
+- Survivors are listed and written to `.cache/mutation.json`.  First the runner checks that an unchanged file passes.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import gc
 import importlib
@@ -23,6 +26,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,22 +41,47 @@ from tests.mutation.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / ".cache" / "mutation.json"
-QUIET = ["-q", "-p", "no:cacheprovider", "--timeout=0", "--capture=no", "-W", "ignore"]
+QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures", "--timeout=0", "--capture=no"]
+QUIET += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 SLOWER = 10
 PATIENCE_S = 20.0
-"""A mutant that runs so much longer than its tests do, or so long at all, has been noticed."""
+"""A mutant counts as noticed when it runs for this many seconds plus ten times what its tests take."""
+GOAL = 0.95
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files (globs below the repository) and the tests that mirror them.  `quickest`: tried first on a definition."""
+
+    name: str
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+    quickest: tuple[str, ...] = ()
+
+
+GROUPS = (
+    Group(
+        "consent",
+        (*(f"agent/core/{name}" for name in CODE), "agent/wire/*.py"),
+        (*(f"tests/core/{name}" for name in TESTS), "tests/wire"),
+        ("tests/wire/test_schemas.py",),
+    ),
+    Group("services", ("agent/services/*.py",), ("tests/services",)),
+    Group("web", ("agent/web/*.py",), ("tests/web",)),
+    Group("owner", ("agent/owner/*.py",), ("tests/owner",)),
+    Group("requester", ("agent/requester/*.py",), ("tests/requester",)),
+    Group("journal", ("agent/adapters/journal_sqlite.py",), ("tests/contracts/test_journal.py",)),
+)
 
 hypothesis.settings.register_profile("mutation", derandomize=True, max_examples=40, database=None, deadline=None)
 
 
-def modules(named: Sequence[str]) -> list[Path]:
-    patterns = [*(f"agent/core/{name}" for name in CODE), "agent/wire/*.py"]
-    found = [path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.suffix == ".py"]
-    return [path for path in found if not named or any(str(path).endswith(name) for name in named)]
-
-
-def tests() -> list[str]:
-    return [*(f"tests/core/{name}" for name in TESTS), "tests/wire"]
+def modules(group: Group, named: Sequence[str]) -> list[Path]:
+    """The files of the group that are named, by the end of their path or by the group's name.  No name means all."""
+    found = [path for pattern in group.code for path in sorted(ROOT.glob(pattern)) if path.suffix == ".py"]
+    if not named or group.name in named:
+        return found
+    return [path for path in found if any(str(path).endswith(name) for name in named)]
 
 
 @dataclass
@@ -78,6 +107,7 @@ def noticed(act: Any, patience_s: float) -> bool:
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)  # a mutant that hangs is killed with every process that it has started
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (1, 2):
             os.dup2(null, stream)
@@ -94,7 +124,8 @@ def noticed(act: Any, patience_s: float) -> bool:
             return status != 0
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.1)
-    os.kill(child, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return True
 
@@ -105,9 +136,9 @@ def noticed(act: Any, patience_s: float) -> bool:
 class InFunctions:
     """A pytest plugin in whose loop the mutants run."""
 
-    def __init__(self, paths: Sequence[Path], every: int, score: Score) -> None:
+    def __init__(self, paths: Sequence[Path], sample: slice, score: Score) -> None:
         self._paths = paths
-        self._every = every
+        self._sample = sample
         self._score = score
         self._took_s: dict[str, float] = {}
         self._failed = False
@@ -139,7 +170,7 @@ class InFunctions:
         unchanged = Mutant(0, "nothing", True, ast.parse(source))
         act = functools.partial(self._try, path, unchanged, [self._items[name] for name in everything])
         assert not noticed(act, 600.0), f"{path}: without a mistake something is noticed"
-        for mutant in itertools.islice((m for m in mutants_of(source) if m.function), 0, None, self._every):
+        for mutant in _sampled(source, self._sample, in_function=True):
             lines = spans.get(mutant.line, [mutant.line])
             names = {name for line in lines for name in passing.get(line, []) if name in self._items}
             chosen = sorted(names, key=lambda name: self._took_s[name])
@@ -224,52 +255,103 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def in_definitions(paths: Sequence[Path], every: int, score: Score) -> None:
-    """Nothing of the project may be imported here: each fork imports it with its mistake."""
+def in_definitions(group: Group, paths: Sequence[Path], sample: slice, score: Score) -> None:
+    """No module of the project may be imported here: each fork imports the project with its mistake."""
     assert not any(name.startswith("agent") for name in sys.modules)
     unchanged = Mutant(0, "nothing", False, ast.parse(paths[0].read_text()))
-    assert not noticed(functools.partial(_import_and_test, paths[0], unchanged), 600.0), "something is noticed anyway"
+    began = time.monotonic()
+    assert not noticed(functools.partial(_import_and_test, group, paths[0], unchanged), 1800.0), (
+        f"{group.name}: the tests fail without any mutant"
+    )
+    patience_s = PATIENCE_S * 6 + 3 * (time.monotonic() - began)
     for path in paths:
-        for mutant in itertools.islice((m for m in mutants_of(path.read_text()) if not m.function), 0, None, every):
-            act = functools.partial(_import_and_test, path, mutant)
-            score.note(path, mutant, noticed(act, PATIENCE_S * 6))
+        for mutant in _sampled(path.read_text(), sample, in_function=False):
+            act = functools.partial(_import_and_test, group, path, mutant)
+            score.note(path, mutant, noticed(act, patience_s))
 
 
-def _import_and_test(path: Path, mutant: Mutant) -> bool:
+def _sampled(source: str, sample: slice, *, in_function: bool) -> Iterator[Mutant]:
+    """The chosen mutants: those in functions, or those in definitions."""
+    chosen = (mutant for mutant in mutants_of(source) if mutant.function is in_function)
+    return itertools.islice(chosen, sample.start, sample.stop, sample.step)
+
+
+def _import_and_test(group: Group, path: Path, mutant: Mutant) -> bool:
     sys.meta_path.insert(0, _Finder(path, compile(mutant.tree, str(path), "exec", dont_inherit=True)))
-    mirrors = [name for name in tests() if path.stem in name or path.parent.name in name.split("/")]
-    own = ROOT / "tests" / "wire" / f"test_{path.stem}.py"
-    quickest = ["tests/wire/test_schemas.py"]
-    if path.parent.name == "wire":
-        quickest += [str(own)] if own.exists() else []
-    else:
-        quickest += [mirror for mirror in mirrors if mirror != "tests/wire"]
-    if pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *quickest]) != 0:
-        return True
-    return pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *tests()]) != 0
+    named = [each for folder in group.tests for each in _tests_named_after(path.stem, ROOT / folder)]
+    for chosen in ([*group.quickest, *named], list(group.tests)):
+        if chosen and pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *chosen]) != 0:
+            return True
+    return False
+
+
+def _tests_named_after(stem: str, place: Path) -> list[str]:
+    """The test files at or below `place` whose names mention the module, for example `test_deciding.py`."""
+    files = [place] if place.is_file() else sorted(place.rglob("test_*.py"))
+    return [str(each) for each in files if stem in each.stem or stem == each.parent.name]
+
+
+def run_group(group: Group, paths: Sequence[Path], options: frozenset[str], sample: slice) -> Score:
+    score = Score()
+    if "--functions" not in options:
+        in_definitions(group, paths, sample, score)
+    if "--definitions" not in options:
+        plugin = InFunctions(paths, sample, score)
+        status = pytest.main([*QUIET, "--hypothesis-profile=mutation", *group.tests], plugins=[plugin])
+        assert status == 0, status
+    return score
+
+
+def _run_apart(group: Group, paths: Sequence[Path], options: frozenset[str], sample: slice) -> dict[str, Any]:
+    """Run one group in a process of its own, because the next group must find no module of the project imported."""
+    result = RESULT.with_name(f"mutation-{group.name}.json")
+    result.parent.mkdir(exist_ok=True)
+    result.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        try:
+            score = run_group(group, paths, options, sample)
+            result.write_text(json.dumps({"killed": score.killed, "survived": score.survived}))
+        except BaseException:  # noqa: BLE001 - the parent reports a group without a result
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert result.exists(), f"{group.name}: the run was not finished"
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
+
+
+def _share(killed: int, survived: int) -> float:
+    return killed / (killed + survived) if killed + survived else 1.0
+
+
+def _number(options: frozenset[str], name: str, default: int) -> int:
+    return next((int(each.removeprefix(name)) for each in options if each.startswith(name)), default)
 
 
 def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
-    options = {each for each in arguments if each.startswith("--")}
-    every = next((int(each.removeprefix("--every=")) for each in options if each.startswith("--every=")), 1)
-    paths, began = modules([each for each in arguments if each not in options]), time.monotonic()
-    score = Score()
+    options = frozenset(each for each in arguments if each.startswith("--"))
+    sample = slice(_number(options, "--first=", 0), None, _number(options, "--every=", 1))
+    named, reached = [each for each in arguments if each not in options], True
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):
         importlib.import_module(library)  # the same for every fork
-    if "--functions" not in options:
-        in_definitions(paths, every, score)
-    if "--definitions" not in options:
-        plugin = InFunctions(paths, every, score)
-        status = pytest.main([*QUIET, "--hypothesis-profile=mutation", *tests()], plugins=[plugin])
-        assert status == 0, status
-    total = score.killed + len(score.survived)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"total": total, "killed": score.killed, "survived": score.survived}, indent=1))
-    share = score.killed / total if total else 1.0
-    took_s = time.monotonic() - began
-    print(f"{total} mutants, {score.killed} noticed, {len(score.survived)} survived: {share:.1%}, in {took_s:.0f} s")
-    return 0 if share >= 0.9 else 1
+    found: dict[str, Any] = {}
+    for group in GROUPS:
+        paths, began = modules(group, named), time.monotonic()
+        if not paths:
+            continue
+        result = found[group.name] = _run_apart(group, paths, options, sample)
+        killed, survived = result["killed"], len(result["survived"])
+        share = _share(killed, survived)
+        reached &= share >= GOAL
+        took_s = time.monotonic() - began
+        print(
+            f"{group.name}: {killed + survived} mutants, {killed} noticed, {share:.1%}, in {took_s:.0f} s", flush=True
+        )
+    RESULT.write_text(json.dumps(found, indent=1))
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":

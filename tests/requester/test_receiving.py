@@ -265,6 +265,21 @@ def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
     assert not verify_disclosure(requester.folder, door.disclosure.id).ok
 
 
+def test_a_disclosure_under_another_id_than_signed_is_refused(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.id = "0d" * 16
+    door = Door(broker, requester, disclosure, clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+    assert {chunk.part for chunk in door.chunks} == {0}
+    outcome = AnswerFolder(requester.folder, disclosure.id).outcome()
+    assert outcome is not None
+    assert "another name" in outcome.reason
+
+
 def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outlives_a_restart(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
 ) -> None:

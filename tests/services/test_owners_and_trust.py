@@ -66,6 +66,17 @@ def test_a_list_counts_only_when_every_key_in_it_has_been_seen_to_open(new_door:
         door.custodian.enrolments.confirm({})
 
 
+def test_a_part_of_what_was_in_a_test_confirms_nothing(new_door: Door) -> None:
+    door = new_door
+    door.propose(enrolment())
+    enrolments = door.custodian.enrolments
+    token = open_bytes(enrolments.test("anna"), [custodians.OWNER_IDENTITY])
+    for part in (b"", token[:1], token[:-1], token + b"\0", token[:-1] + bytes([token[-1] ^ 1])):
+        with pytest.raises(RequestError, match="anna"):
+            enrolments.confirm({"anna": part})
+    assert enrolments.confirm({"anna": token}) == (1, ("recovery",))
+
+
 def test_only_the_key_a_test_was_made_for_opens_it(new_door: Door) -> None:
     new_door.propose(enrolment())
     test = new_door.custodian.enrolments.test("recovery")
@@ -258,6 +269,24 @@ def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_ba
     door.start()
     assert [kind for kind, _ in door.told.news if kind != "request"] == []
     assert door.state(door.ask(FIRE)) is State.PENDING
+
+
+def test_requesters_of_a_root_that_was_removed_and_chosen_again_ask_only_once_the_owner_was_told(door: Door) -> None:
+    root = public_key_of(ROOT).text
+    door.obey(TrustChange(**stated(), roots_removed=(root,)))
+    door.obey(TrustChange(**stated(), roots_added=(root,)))
+    door.start()
+    trust = door.custodian.control._trust
+
+    def nobody_hears(kind: str, text: str) -> None:
+        raise StorageError("The disk is full.")
+
+    told, trust._tell = trust._tell, nobody_hears
+    trust.accept(signed(bundle(3, POLICE), ROOT))
+    assert door.state(door.ask()) is None
+    trust._tell = told
+    trust.announce(changed=False)
+    assert door.state(door.ask()) is State.PENDING
 
 
 def test_trust_is_the_same_after_a_restart_and_no_old_bundle_comes_back(door: Door) -> None:

@@ -243,6 +243,10 @@ def test_where_it_takes_two_a_tip_is_no_way_around_the_other(door: Door) -> None
     with pytest.raises(RequestError, match="takes two owners"):
         door.obey(shown, headers)
     assert door.outbox.objects == {}
+    still = msgspec.structs.replace(shown, segments=(), posters=shown.segments)
+    with pytest.raises(RequestError, match="takes two owners"):
+        door.obey(still, headers)
+    assert door.outbox.objects == {}
     words, _ = tip(door)
     assert door.obey(words).state is State.APPROVED
 
@@ -282,6 +286,26 @@ def test_what_is_deleted_while_a_tip_is_copied_does_not_go_with_it(door: Door) -
 
     maker.making = interrupted  # type: ignore[method-assign]
     with pytest.raises(RequestError, match="just been deleted"):
+        door.obey(sent, headers)
+    assert (door.outbox.objects, door.outgoing()) == ({}, [])
+
+
+def test_a_tip_is_not_sealed_to_a_key_that_is_revoked_while_it_is_copied(door: Door) -> None:
+    sent, headers = tip(door, door.segments[0])
+    revoked = with_tips(3)
+    keys = tuple(msgspec.structs.replace(key, revoked=True) for key in revoked.requesters[0].keys)
+    entries = (msgspec.structs.replace(revoked.requesters[0], keys=keys), *revoked.requesters[1:])
+    maker = door.custodian.tips._maker
+    make = maker.making
+
+    @contextmanager
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        with make(*arguments) as made:
+            door.custodian.control._trust.accept(signed(msgspec.structs.replace(revoked, requesters=entries), ROOT))
+            yield made
+
+    maker.making = interrupted  # type: ignore[method-assign]
+    with pytest.raises(RequestError, match="takes no tips"):
         door.obey(sent, headers)
     assert (door.outbox.objects, door.outgoing()) == ({}, [])
 

@@ -6,18 +6,21 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from starlette.routing import Route
 
 from agent.errors import InternalError
 from agent.owner.keys import OwnerKeys
+from agent.web import operations
 from agent.web.app import build, routes
 from agent.web.marks import Caller, Mark, MarkedRoute, require_marks
-from agent.web.operations import CONTROL, PAGE
+from agent.web.operations import CONTROL, PAGE, Login
+from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
-from tests.web.door import Door, a_door
+from tests.web.door import Door, a_door, cookie_of
 
 ROLES = ("stranger", "false cookie", "paired", "removed owner", "owner")
 
@@ -242,15 +245,34 @@ def test_a_proof_for_another_page_time_or_doorbell_proves_nothing(
     assert door.op("status", cookie).status == 403
 
 
-def test_a_proof_counts_once(door: Door, keys: OwnerKeys) -> None:
-    from agent.web.operations import Login
-    from agent.wire import envelope, strictjson
-
-    cookie = door.pair()
+def signed_login(door: Door, cookie: str, keys: OwnerKeys) -> str:
+    """The signed answer to a fresh challenge of this session."""
     challenge = door.op("page_challenge", cookie).frame.head["result"]["challenge"]
     device = door.op("device", cookie).frame.head["result"]["device"]
-    payload = strictjson.encode(Login(v=1, device=device, origin=f"https://{door.host}", challenge=challenge))
-    signed = envelope.sign(Login.PAYLOAD_TYPE, payload, keys.approval).decode()
-    assert door.op("page_prove", cookie, envelope=signed).status == 200
-    assert door.op("page_prove", cookie, envelope=signed).status == 401
-    assert door.op("page_prove", door.pair(), envelope=signed).status == 400
+    login = Login(v=1, device=device, origin=f"https://{door.host}", challenge=challenge)
+    return envelope.sign(Login.PAYLOAD_TYPE, strictjson.encode(login), keys.approval).decode()
+
+
+def test_a_proof_counts_once(door: Door, keys: OwnerKeys) -> None:
+    cookie = door.pair()
+    login = signed_login(door, cookie, keys)
+    proved = door.op("page_prove", cookie, envelope=login)
+    assert proved.status == 200
+    assert door.op("page_prove", cookie, envelope=login).status == 401
+    assert door.op("page_prove", door.pair(), envelope=login).status == 400
+    # The session is the same one as before. Only its cookie was renewed.
+    assert door.op("page_prove", cookie_of(proved), envelope=login).status == 400
+
+
+def test_a_proof_that_comes_two_minutes_late_counts_for_nothing(
+    door: Door, keys: OwnerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = door.pair()
+    login = signed_login(door, cookie, keys)
+    now_s = time.monotonic()
+    monkeypatch.setattr(operations, "time", SimpleNamespace(monotonic=lambda: now_s + 121))
+    assert door.op("page_prove", cookie, envelope=login).status == 400
+    monkeypatch.undo()
+    # The challenge is used up, although nothing was proven with it.
+    assert door.op("page_prove", cookie, envelope=login).status == 400
+    assert door.op("page_prove", cookie, envelope=signed_login(door, cookie, keys)).status == 200
