@@ -26,14 +26,34 @@ _IDLE_S: Final = 10.0
 _MOST: Final = 4
 
 
-class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _Bounded(socketserver.ThreadingMixIn):
+    """A thread for each of `_MOST` readers.  Others are turned away: any local program may call."""
+
     daemon_threads = True
     request_queue_size = _MOST
 
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.Semaphore(_MOST)
+        super().__init__(*arguments)
 
-class _LoopbackServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    daemon_threads = True
-    request_queue_size = _MOST
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)  # type: ignore[attr-defined]
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+
+class _UnixServer(_Bounded, socketserver.UnixStreamServer):
+    pass
+
+
+class _LoopbackServer(_Bounded, socketserver.TCPServer):
     allow_reuse_address = True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -39,6 +39,8 @@ class Application:
     operations: Operations
     visitors: Visitors
     pages: Pages
+    know: Callable[[tuple[str, int] | None, Caller], None]
+    """Told who speaks over which connection."""
 
 
 def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
@@ -76,6 +78,7 @@ def _route(
     async def endpoint(request: Request) -> Response:
         try:
             caller = await run_in_threadpool(application.operations.caller, request.cookies.get(COOKIE))
+            _know(application, request, caller)
             if not caller.may(mark):
                 return _turned_away(request, caller)
             return await inner(request, caller)
@@ -85,6 +88,10 @@ def _route(
             return _refused(error)
 
     return MarkedRoute(method, path, endpoint, mark, body_bytes=body_bytes)
+
+
+def _know(application: Application, request: Request, caller: Caller) -> None:
+    application.know(request.client and (request.client.host, request.client.port), caller)
 
 
 def _turned_away(request: Request, caller: Caller) -> Response:
@@ -101,6 +108,7 @@ def _asking(application: Application, name: str) -> Inner:
         frame = _frame(await _body(request, limit))
         if name == "page_prove":
             proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
+            _know(application, request, replace(caller, owner=True))
             return _with_cookie(_framed(Frame({"ok": True, "result": {}})), proved.token)
         answer = await run_in_threadpool(application.operations.answer, name, frame, caller)
         response = _framed(answer)

@@ -64,6 +64,8 @@ class Guard:
         if scope["type"] != "http":
             return
         refusal = self._refusal(scope["method"], Headers(scope=scope))
+        if scope["scheme"] != "https":
+            refusal = 421, "The page speaks HTTPS."
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

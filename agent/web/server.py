@@ -28,6 +28,8 @@ from agent.services.timeline import Timeline
 from agent.web.announcing import Announcement, Network, network, own_addresses
 from agent.web.app import Application, build
 from agent.web.authority import PageCertificates
+from agent.web.listener import IDLE_S, PageHttpServer, PageListener, Rank
+from agent.web.marks import Caller
 from agent.web.operations import Operations
 from agent.web.pages import Pages
 from agent.web.visitors import CODE_LIFE_S, Visitors, code_text
@@ -37,8 +39,7 @@ __all__ = ["PageParts", "PageServer"]
 
 _START_S: Final = 20.0
 _STOP_S: Final = 3
-_MOST_CONNECTIONS: Final = 64
-_IDLE_S: Final = 30
+_BACKLOG: Final = 128
 _LOOK_S: Final = 10.0
 
 
@@ -76,7 +77,8 @@ class PageServer:
             facts=parts.facts,
             program=pages.version,
         )
-        self._application = Application(self._operations, self._visitors, pages)
+        self._application = Application(self._operations, self._visitors, pages, self._know)
+        self._connections: PageListener | None = None
         self._addresses = addresses
         self._hosts: frozenset[str] = frozenset()
         self._network: Network | None = None
@@ -114,13 +116,12 @@ class PageServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=_IDLE_S,
+            timeout_keep_alive=int(IDLE_S),
             timeout_graceful_shutdown=_STOP_S,
         )
         config.load()
-        config.ssl = self.certificates.context()
-        server = self._server = uvicorn.Server(config)
+        self._connections = PageListener(listener, self.certificates.context())
+        server = self._server = PageHttpServer(config, self._connections)
         self._thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
         self._thread.start()
         waited = threading.Event()
@@ -167,6 +168,11 @@ class PageServer:
             result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
 
+    def _know(self, client: tuple[str, int] | None, caller: Caller) -> None:
+        """An owner's connection is kept when there are too many."""
+        if self._connections is not None and caller.session is not None:
+            self._connections.know(client, Rank.OWNER if caller.owner else Rank.EXPECTED)
+
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
 
@@ -204,7 +210,7 @@ class PageServer:
                 (self._settings.host, self._settings.port),
                 family=family,
                 dualstack_ipv6=self._settings.host == "::",
-                backlog=_MOST_CONNECTIONS,
+                backlog=_BACKLOG,
             )
         except OSError as error:
             raise NetworkError(

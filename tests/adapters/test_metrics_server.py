@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import stat
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,27 @@ def test_the_page_is_there_for_readers_and_there_is_nothing_else(port: int) -> N
     assert ask(port) == (200, PAGE)
     assert ask(port, path="/etc/passwd")[0] == 404
     assert ask(port, "POST")[0] == 501
+
+
+def test_readers_that_say_nothing_get_four_threads_and_no_more(port: int) -> None:
+    before = threading.active_count()
+    idle = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(100)]
+    try:
+        turned_away = 0
+        for each in idle:
+            each.settimeout(0.05)
+            with suppress(TimeoutError):
+                turned_away += each.recv(1) == b""
+        assert turned_away >= 90
+        assert threading.active_count() - before <= 4
+    finally:
+        for each in idle:
+            each.close()
+    for _ in range(200):
+        with suppress(ConnectionError, http.client.HTTPException):
+            assert ask(port) == (200, PAGE)
+            return
+    pytest.fail("readers that have gone take up the room")
 
 
 def test_the_port_is_open_to_this_machine_alone(port: int) -> None:

@@ -6,7 +6,7 @@ import http.client
 import io
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,33 +55,17 @@ class Answer:
         return found
 
 
-class Door:
-    """`ask` is one HTTPS request with exactly the headers given."""
+class Client:
+    """A caller of a page at `port` of this machine.  `ask` is one HTTPS request with exactly the headers given."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        state = folder / "device"
-        if not state.exists():
-            StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
-            (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state))
-        self.solo = Solo(load(folder / "doorward.toml"))
-        self.solo.start()
-        assert self.solo.page is not None
-        self.page = self.solo.page
-        self.port = self.page.port
-        self.host = f"{NAME}:{self.port}"
-        self._context = ssl.create_default_context(cadata=self.page.certificates.authority_der)
-
-    def close(self) -> None:
-        self.solo.stop()
-        self.solo.close()
-
-    def claim(self) -> OwnerKeys:
-        """Give it an owner, beside the page: through the control socket."""
-        keys = OwnerKeys.create(self.folder / f"owner-{secrets.token_hex(3)}", name="owner-1")
-        with DeviceLink(self.folder / "device" / "control.sock") as link:
-            enrol(link, keys)
-        return keys
+    def __init__(self, port: int, authority: bytes, code: Callable[[], str]) -> None:
+        """`authority`: DER.  `code`: prints a code that lets a browser in."""
+        self.port = port
+        self.host = f"{NAME}:{port}"
+        self.code = code
+        self.address = "127.0.0.1"
+        """From which it calls."""
+        self._context = ssl.create_default_context(cadata=authority)
 
     def ask(
         self, method: str, path: str, body: bytes = b"", *, cookie: str | None = None, **headers: str | None
@@ -94,7 +78,9 @@ class Door:
         if cookie is not None:
             sent["cookie"] = f"{COOKIE}={cookie}"
         # Verified by the address: the test then says any Host it likes.
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self._context, timeout=20)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=self._context, timeout=20, source_address=(self.address, 0)
+        )
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():
@@ -112,8 +98,7 @@ class Door:
 
     def pair(self) -> str:
         """A paired browser's cookie."""
-        answer = self.page.answer(Frame({"op": "page_code"}))
-        paired = self.ask("POST", "/pair", write_frame(Frame({"code": answer.head["result"]["code"]})))
+        paired = self.ask("POST", "/pair", write_frame(Frame({"code": self.code()})))
         assert paired.status == 200
         return cookie_of(paired)
 
@@ -132,6 +117,36 @@ class Door:
         return cookie_of(proved)
 
 
+class Door(Client):
+    """A device with its page, and a caller of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        state = folder / "device"
+        if not state.exists():
+            StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
+            (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state))
+        self.solo = Solo(load(folder / "doorward.toml"))
+        self.solo.start()
+        assert self.solo.page is not None
+        self.page = self.solo.page
+        super().__init__(self.page.port, self.page.certificates.authority_der, self._printed)
+
+    def _printed(self) -> str:
+        return str(self.page.answer(Frame({"op": "page_code"})).head["result"]["code"])
+
+    def close(self) -> None:
+        self.solo.stop()
+        self.solo.close()
+
+    def claim(self) -> OwnerKeys:
+        """Give it an owner, beside the page: through the control socket."""
+        keys = OwnerKeys.create(self.folder / f"owner-{secrets.token_hex(3)}", name="owner-1")
+        with DeviceLink(self.folder / "device" / "control.sock") as link:
+            enrol(link, keys)
+        return keys
+
+
 def cookie_of(answer: Answer) -> str:
     name, _, rest = answer.headers["set-cookie"].partition("=")
     assert name == COOKIE
@@ -147,4 +162,4 @@ def a_door(folder: Path) -> Iterator[Door]:
         door.close()
 
 
-__all__ = ["NAME", "Answer", "Door", "a_door", "cookie_of"]
+__all__ = ["NAME", "Answer", "Client", "Door", "a_door", "cookie_of"]

@@ -1,0 +1,343 @@
+"""Accepts the page's connections and bounds them, so that no stranger keeps an owner out or uses up descriptors.
+
+- The number of connections is bounded (`most_connections`).  A newcomer is always accepted.  If a bound is exceeded, an
+  older connection is closed: of the lowest rank, from the address with the most of that rank, the oldest first.  So a
+  flood closes its own connections.
+- Strangers have half of the room, and `PER_ADDRESS` connections from each address.  A connection over which an owner's
+  session spoke is closed last.  New connections from an owner's address do not compete with strangers.
+- Every wait for a client ends: for the TLS handshake, for a request's head, for its body, and for a slow reader.
+- One port serves TLS and plain HTTP: the first byte of a TLS connection is 0x16.  The guard lets plain HTTP reach only
+  what is needed to install the authority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import errno
+import resource
+import socket
+import ssl
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["PER_ADDRESS", "PageHttpServer", "PageListener", "Rank", "most_connections"]
+
+MOST_CONNECTIONS: Final = 64
+PER_ADDRESS: Final = 12
+"""Strangers' connections from one address.  A browser opens six; two phones may share one VPN gateway."""
+HANDSHAKE_S: Final = 10.0
+HEAD_S: Final = 10.0
+IDLE_S: Final = 30.0
+STRANGER_REQUEST_S: Final = 60.0
+"""A stranger's whole request, answer included: 145 kB of program at 20 kbit/s."""
+STALL_S: Final = 60.0
+"""A request of a browser that was let in, without one byte of progress from its side."""
+HANDSHAKES: Final = 64
+HANDSHAKES_PER_S: Final = 32.0
+"""Strangers' TLS handshakes: each costs a signature, of the recorder's processor.  Those over the rate wait."""
+EXPECTED_S: Final = 12 * 3600.0
+EXPECTED_ADDRESSES: Final = 32
+_SHUTDOWN_S: Final = 2.0
+"""How long a closing TLS connection may wait for the other side's farewell; asyncio's default is 30 s."""
+_SWEEP_S: Final = 1.0
+_ACCEPT_AT_ONCE: Final = 16
+_ACCEPT_EVERY_S: Final = 0.01
+_PAUSE_S: Final = 1.0
+_TURN_S: Final = 0.05
+_TLS_HANDSHAKE: Final = b"\x16"
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Client = tuple[str, int]
+
+
+class Rank(enum.IntEnum):
+    """Whose connection is closed first when there are too many: the lowest."""
+
+    STRANGER = 0
+    EXPECTED = 1
+    """A browser that was let in, or anyone at an address where an owner was in the last hours."""
+    OWNER = 2
+
+
+class _Phase(enum.Enum):
+    HANDSHAKE = HANDSHAKE_S
+    HEAD = HEAD_S
+    REQUEST = STALL_S
+    IDLE = IDLE_S
+
+
+def most_connections() -> int:
+    """An eighth of the descriptors that this process may open, 8 to `MOST_CONNECTIONS`: recording needs the others."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_CONNECTIONS * 8 if soft == resource.RLIM_INFINITY else soft
+    return max(8, min(MOST_CONNECTIONS, allowed // 8))
+
+
+class _Connection:
+    """One accepted socket, from `accept` to its end."""
+
+    def __init__(self, client: Client, rank: Rank, now_s: float) -> None:
+        self.client = client
+        self.rank = rank
+        self.phase = _Phase.HANDSHAKE
+        self.since_s = self.moved_s = now_s
+        """When the phase began, and when the client last moved anything."""
+        self.protocol: _Http | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.unsent_bytes = 0
+
+    @property
+    def address(self) -> str:
+        return self.client[0]
+
+    def enter(self, phase: _Phase) -> None:
+        self.phase = phase
+        self.since_s = self.moved_s = time.monotonic()
+
+    def is_overdue(self, now_s: float) -> bool:
+        if self.phase is not _Phase.REQUEST:
+            return now_s - self.since_s > float(self.phase.value)
+        if self.rank is Rank.STRANGER and now_s - self.since_s > STRANGER_REQUEST_S:
+            return True
+        return self._waits_for_client(now_s) and now_s - self.moved_s > STALL_S
+
+    def _waits_for_client(self, now_s: float) -> bool:
+        assert self.protocol is not None  # noqa: S101 — a request came over it
+        unsent = self.protocol.transport.get_write_buffer_size()
+        if unsent != self.unsent_bytes:
+            self.unsent_bytes, self.moved_s = unsent, now_s
+        return unsent > 0 or bool(self.protocol.cycle.more_body)
+
+    def end(self) -> None:
+        """Close without a farewell, which the other side could delay."""
+        if self.protocol is not None and self.protocol.transport is not None:
+            self.protocol.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class _Http(H11Protocol):
+    """uvicorn's protocol, which has no time limit for heads and bodies; the listener's sweep has."""
+
+    def __init__(self, listener: PageListener, connection: _Connection, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._listener = listener
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._connection.protocol = self
+        self._connection.enter(_Phase.HEAD)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.forget(self._connection)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._connection.moved_s = time.monotonic()
+        if self._connection.phase is _Phase.IDLE:
+            self._connection.enter(_Phase.HEAD)
+        super().data_received(data)
+        self._note_request()
+
+    def on_response_complete(self) -> None:
+        self._connection.enter(_Phase.IDLE)
+        super().on_response_complete()
+        self._note_request()  # a pipelined one
+
+    def _note_request(self) -> None:
+        is_in_request = self.cycle is not None and not self.cycle.response_complete
+        if is_in_request and self._connection.phase is not _Phase.REQUEST:
+            self._connection.enter(_Phase.REQUEST)
+
+
+class PageListener:
+    """Everything but `open`, `close` and the construction runs in the event loop's thread."""
+
+    def __init__(self, listening: socket.socket, context: ssl.SSLContext, *, most: int | None = None) -> None:
+        """`listening` stays the caller's to close."""
+        self._socket = listening
+        self._context = context
+        self._most = most or most_connections()
+        self._connections: dict[Client, _Connection] = {}
+        self._expected: OrderedDict[str, float] = OrderedDict()
+        self._tokens, self._filled_s = float(HANDSHAKES), time.monotonic()
+        self._settings: Callable[[], dict[str, Any]] = dict
+        self._sweep: asyncio.TimerHandle | None = None
+        self._log = structlog.get_logger("page")
+
+    def open(self, settings: Callable[[], dict[str, Any]]) -> None:
+        """Begin to accept in the running loop.  `settings`: of uvicorn's protocol."""
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._accept)
+        self._sweep = self._loop.call_later(_SWEEP_S, self._end_overdue)
+
+    def close(self) -> None:
+        """Accept nothing more.  Open connections stay, except those in their handshake.  Idempotent."""
+        if self._sweep is None:
+            return
+        self._sweep.cancel()
+        self._sweep = None
+        self._loop.remove_reader(self._socket)
+        for connection in list(self._connections.values()):
+            if connection.protocol is None:
+                connection.end()
+
+    def know(self, client: Client | None, rank: Rank) -> None:
+        """Note who speaks over the connection of `client`."""
+        connection = self._connections.get(client) if client else None
+        if connection is None:
+            return
+        connection.rank = max(connection.rank, rank)
+        if rank is Rank.OWNER:
+            self._expected[connection.address] = time.monotonic() + EXPECTED_S
+            self._expected.move_to_end(connection.address)
+            if len(self._expected) > EXPECTED_ADDRESSES:
+                self._expected.popitem(last=False)
+
+    def forget(self, connection: _Connection) -> None:
+        """The connection is closed."""
+        if self._connections.get(connection.client) is connection:
+            del self._connections[connection.client]
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._connections)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPT_AT_ONCE):
+            try:
+                accepted, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            accepted.setblocking(False)
+            self._admit(accepted, (str(peer[0]), int(peer[1])))
+        self._rest(_ACCEPT_EVERY_S)  # a flood waits in the kernel, while those who are in are served
+
+    def _pause(self, error: OSError) -> None:
+        """No descriptor is left: give up strangers' ones, and let the rest of the process come first for a second."""
+        self._log.warning("page_cannot_accept", reason=error.strerror)
+        if error.errno in _NO_ROOM:
+            for connection in [each for each in self._connections.values() if each.rank is Rank.STRANGER]:
+                self._drop(connection)
+        self._rest(_PAUSE_S)
+
+    def _rest(self, seconds: float) -> None:
+        self._loop.remove_reader(self._socket)
+        self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        if self._sweep is not None:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _admit(self, accepted: socket.socket, client: Client) -> None:
+        rank = Rank.EXPECTED if self._expected.get(client[0], 0.0) > time.monotonic() else Rank.STRANGER
+        newcomer = _Connection(client, rank, time.monotonic())
+        self._make_room(newcomer)
+        self._connections[client] = newcomer
+        newcomer.task = self._loop.create_task(self._serve(accepted, newcomer))
+
+    def _take_token(self) -> bool:
+        now_s = time.monotonic()
+        self._tokens = min(HANDSHAKES, self._tokens + (now_s - self._filled_s) * HANDSHAKES_PER_S)
+        self._filled_s = now_s
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _make_room(self, newcomer: _Connection) -> None:
+        """Close older connections until the newcomer fits each bound."""
+        strangers = [each for each in self._connections.values() if each.rank is Rank.STRANGER]
+        if newcomer.rank is Rank.STRANGER:
+            here = [each for each in strangers if each.address == newcomer.address]
+            if len(here) >= PER_ADDRESS:
+                self._drop(_first_to_go(here))
+            elif len(strangers) >= self._most // 2:
+                self._drop(_first_to_go(strangers))
+        if len(self._connections) >= self._most:
+            self._drop(_first_to_go(self._connections.values()))
+
+    def _drop(self, connection: _Connection) -> None:
+        self.forget(connection)
+        connection.end()
+
+    async def _serve(self, accepted: socket.socket, connection: _Connection) -> None:
+        """Find out what it speaks, and hand it to HTTP."""
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                tls = await self._speaks_tls(accepted)
+                while connection.rank is Rank.STRANGER and not self._take_token():
+                    await asyncio.sleep(_TURN_S)
+                await self._loop.connect_accepted_socket(
+                    lambda: _Http(self, connection, **self._settings()),
+                    accepted,
+                    ssl=self._context if tls else None,
+                    ssl_handshake_timeout=HANDSHAKE_S if tls else None,
+                    ssl_shutdown_timeout=_SHUTDOWN_S if tls else None,
+                )
+        except (OSError, TimeoutError):
+            pass  # the other side's concern: a scanner, or a browser that does not trust the certificate
+        finally:
+            if connection.protocol is None:
+                self.forget(connection)
+                accepted.close()
+
+    async def _speaks_tls(self, accepted: socket.socket) -> bool:
+        readable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(accepted, _release, readable)
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(accepted)
+        return accepted.recv(1, socket.MSG_PEEK) in (_TLS_HANDSHAKE, b"")
+
+    def _end_overdue(self) -> None:
+        now_s = time.monotonic()
+        for connection in list(self._connections.values()):
+            if connection.is_overdue(now_s):
+                self._drop(connection)
+        self._sweep = self._loop.call_later(_SWEEP_S, self._end_overdue)
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _first_to_go(connections: Iterable[_Connection]) -> _Connection:
+    found = list(connections)
+    crowd = Counter((each.rank, each.address) for each in found)
+    return min(found, key=lambda each: (each.rank, -crowd[each.rank, each.address], each.since_s))
+
+
+class PageHttpServer(uvicorn.Server):
+    """uvicorn behind a `PageListener`."""
+
+    def __init__(self, config: uvicorn.Config, listener: PageListener) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 — uvicorn's signature
+        await self.lifespan.startup()
+        self.servers = []
+        self._listener.open(
+            lambda: {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        )
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._listener.close()
+        await super().shutdown(sockets)
