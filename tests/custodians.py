@@ -194,9 +194,8 @@ class PaperVault:
             ),
             epoch=1,
             file=sealed,
-            media_size=1,
-            sha256_media="00" * 32,
-            poster=Poster(file=sealed_image, sha256_image="00" * 32) if sealed_image else None,
+            key="00" * 32,
+            poster=Poster(file=sealed_image, key="00" * 32) if sealed_image else None,
             follows=self._reached,
         )
         line = sign_record(record, Tip(), DEVICE.sign)
@@ -247,7 +246,6 @@ def _sealed(payload: bytes) -> tuple[bytes, Sealed]:
     return header + payload, Sealed(
         size=len(header) + len(payload),
         header_size=len(header),
-        sha256=hashlib.sha256(header + payload).hexdigest(),
         sha256_header=hashlib.sha256(header).hexdigest(),
         sha256_payload=hashlib.sha256(payload).hexdigest(),
     )

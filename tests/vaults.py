@@ -18,7 +18,18 @@ from agent.services.vault import Sealing, Vault
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_index import FakeIndex
 
-__all__ = ["DEVICE_KEY", "OWNER", "ROOT", "SEALING", "SteppedClock", "TestVault", "box", "event_id", "make_vault"]
+__all__ = [
+    "DEVICE_KEY",
+    "JPEG",
+    "OWNER",
+    "ROOT",
+    "SEALING",
+    "SteppedClock",
+    "TestVault",
+    "box",
+    "event_id",
+    "make_vault",
+]
 
 OWNER = X25519Identity(bytes(range(32)))
 """Not hybrid: a tenth of the header, and the vault does not look inside."""
@@ -57,6 +68,9 @@ class SeededEntropy:
 
     def token(self, size_bytes: int) -> bytes:
         return self._random.randbytes(size_bytes)
+
+
+JPEG = b"\xff\xd8\xff a still"
 
 
 @dataclass

@@ -14,13 +14,10 @@ import cv2
 from agent.core.media import EncodedPacket, Gop
 from agent.errors import FormatError, InternalError
 
-__all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media", "remark_in", "with_remark"]
+__all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media"]
 
 WIDEST_POSTER_PX = 640
 _JPEG_QUALITY = 82
-_START = b"\xff\xd8"
-_COMMENT = b"\xff\xfe"
-_LONGEST_REMARK_BYTES = 256
 
 
 def poster(gop: Gop, at_ns: int | None = None, *, widest_px: int = WIDEST_POSTER_PX) -> bytes:
@@ -54,26 +51,6 @@ def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_
     if picture is None:
         raise _undecodable()
     return _jpeg(picture, widest_px)
-
-
-def with_remark(jpeg: bytes, remark: str) -> bytes:
-    """The picture with a comment right behind its start (ITU-T T.81, B.2.4.5), which viewers skip; as it is without."""
-    if not remark:
-        return jpeg
-    text = remark.encode("ascii")
-    if len(text) > _LONGEST_REMARK_BYTES or not jpeg.startswith(_START):
-        raise InternalError("A poster's remark does not fit.")
-    return _START + _COMMENT + (len(text) + 2).to_bytes(2, "big") + text + jpeg[len(_START) :]
-
-
-def remark_in(jpeg: bytes) -> str:
-    """What `with_remark` put in; empty when there is nothing of the kind."""
-    if not jpeg.startswith(_START + _COMMENT):
-        return ""
-    length = int.from_bytes(jpeg[4:6], "big")
-    text = jpeg[6 : 4 + length]
-    whole = 2 <= length <= _LONGEST_REMARK_BYTES + 2 and len(text) == length - 2
-    return text.decode("ascii", "replace") if whole else ""
 
 
 def _decoded(packets: tuple[EncodedPacket, ...]) -> Iterator[av.VideoFrame]:

@@ -101,7 +101,7 @@ def approve(
         for each in chosen
         if choice.sound and each.has_sound
     ]
-    posted = [_poster_handed_over(keys, each, vault.sealed_poster(each.id), reply) for each in posters]
+    posted = [_poster_handed_over(keys, each, vault.sealed_poster(each.id), reply, met.key.id) for each in posters]
     answer = state(
         link,
         keys,
@@ -250,9 +250,9 @@ def _sound_handed_over(
 
 
 def _poster_handed_over(
-    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient
+    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
 ) -> tuple[SealedItem, bytes]:
-    open_poster(each.signed, data, [keys.identity])
+    open_poster(each.signed, data, [keys.identity], device=device)
     assert each.record.poster_file is not None  # noqa: S101 (`open_poster` has refused it)
     return _wrapped(keys, each.id, each.record.poster_file.sha256_payload, data, reply)
 

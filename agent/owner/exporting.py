@@ -190,7 +190,7 @@ def _poster(
     if first is None:
         return None
     try:
-        return source.poster(first, identities)
+        return source.poster(first, identities).image
     except DoorwardError as error:
         notes.append(f"the poster is left out: {error}")
         return None

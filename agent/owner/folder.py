@@ -21,7 +21,14 @@ from agent.core.vault.records import Adopted, Boot, Evicted, Segment
 from agent.core.vault.segment import Begin, begin_in
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner.keys import AgeIdentity
-from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound, open_unrecorded
+from agent.owner.opening import (
+    OpenedPoster,
+    OpenedSegment,
+    open_captured,
+    open_poster,
+    open_sound,
+    open_unrecorded,
+)
 from agent.owner.sources import EVERYTHING_MS, Listed
 from agent.wire.identities import PublicKey
 
@@ -75,13 +82,13 @@ class FolderVault:
             raise FormatError(f"{stored.path} holds another segment than its name says.")
         return opened
 
-    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
         stored = self._get(segment)
         if stored.record is None:
             raise FormatError(f"The device recorded no poster for segment {segment}.")
         name = VaultFile(segment, FileKind.POSTER)
         data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
-        return open_poster(stored.record, data, identities)
+        return open_poster(stored.record, data, identities, device=self.device)
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
         stored = self._get(segment)

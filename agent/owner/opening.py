@@ -1,9 +1,10 @@
 """Opens what a device sealed, and holds it against what the device signed about it at capture.
 
 - The bytes are the signed ones, header and payload apart: a segment cannot be swapped for another.
-- What the segment says of itself *inside* its seal (device, id, event, time, hash of the media) is what the record says
-  outside.  A device altered later can sign new records, but it cannot open old footage: so it cannot put old footage
-  under a new record, and approving segment A never hands over the key of segment B.
+- What each file (pictures, poster, sound) says of itself *inside* its seal is what the record says outside: which of
+  the three it is, device, id, event, time.  A device altered later can sign new records, but it cannot open old
+  footage: so it cannot put old footage under a new record, and approving segment A never hands over a key of segment B.
+- The key that opens it is the one its record commits to, or a requester would refuse what is handed over.
 - A segment that a power cut left without its end has no such inside.  It is opened as far as it is authentic; what
   binds it to its record is the begin stanza in its header, which nobody without the file key can change.
 
@@ -12,22 +13,22 @@ Source: FORMAT.md; `core.disclosure.agree`.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.core.disclosure import agree, agree_sound
+from agent.core.disclosure import agree
 from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.age.opening import Identity, VerifiedPrefix, open_bytes
+from agent.core.vault.age.opening import Identity, VerifiedPrefix
+from agent.core.vault.committed import open_committed
 from agent.core.vault.digest import digest
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Sealed, Segment
-from agent.core.vault.segment import Begin, Context, begin_in, split_media
+from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
+from agent.core.vault.segment import Begin, Content, Context, begin_in, split_media, split_poster
 from agent.errors import FormatError, OpenError
 from agent.media.fmp4 import whole_fragments
 
-__all__ = ["OpenedSegment", "open_captured", "open_poster", "open_sound", "open_unrecorded"]
+__all__ = ["OpenedPoster", "OpenedSegment", "open_captured", "open_poster", "open_sound", "open_unrecorded"]
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -48,6 +49,14 @@ class OpenedSegment:
     verified_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedPoster:
+    """A clip's still: the JPEG as it was made, and what it says of itself."""
+
+    image: bytes
+    context: Context
+
+
 def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> OpenedSegment:
     """The segment in the age file `data`.  `signed`: its record, the signature checked before; `device`: key id.
 
@@ -59,7 +68,7 @@ def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identi
         raise FormatError("This manifest record is not about a segment.")
     _require_signed_bytes(record.file, data, f"segment {record.id}")
     if isinstance(record, Segment):
-        media, context = split_media(open_bytes(data, identities))
+        media, context = split_media(open_committed(record, Content.SEGMENT, data, identities))
         agree(record, context, device=device)
         return OpenedSegment(record.id, media, context, signed, whole=True, verified_bytes=len(data))
     opened = open_unrecorded(data, identities)
@@ -81,6 +90,8 @@ def open_unrecorded(data: bytes, identities: Sequence[Identity]) -> OpenedSegmen
         return OpenedSegment(begin.segment, media, None, None, whole=False, verified_bytes=prefix.verified_bytes)
     media, context = split_media(plaintext)
     span = context.span
+    if context.kind is not Content.SEGMENT:
+        raise FormatError(f"The pictures of segment {begin.segment} say that they are something else.")
     if (context.segment, context.event, context.ordinal, span.boot, span.start_us) != (
         begin.segment, begin.event, begin.ordinal, begin.boot, begin.start_us,
     ):  # fmt: skip
@@ -88,32 +99,36 @@ def open_unrecorded(data: bytes, identities: Sequence[Identity]) -> OpenedSegmen
     return OpenedSegment(begin.segment, media, context, None, whole=True, verified_bytes=len(data))
 
 
-def open_poster(signed: SignedRecord, data: bytes, identities: Sequence[Identity]) -> bytes:
-    """The JPEG of the clip that begins with this segment.  Raises as `open_captured` does."""
-    record = signed.record
-    file = record.poster_file if isinstance(record, Segment | Adopted) else None
-    if file is None or not isinstance(record, Segment | Adopted):
-        raise FormatError("The device signed no poster for this segment.")
-    _require_signed_bytes(file, data, f"the poster of segment {record.id}")
-    image = open_bytes(data, identities)
-    signed_image = record.poster.sha256_image if isinstance(record, Segment) and record.poster else None
-    if signed_image not in (None, hashlib.sha256(image).hexdigest()):
-        raise FormatError(f"The poster of segment {record.id} is not the picture that the device signed.")
+def open_poster(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> OpenedPoster:
+    """The still of the clip that begins with this segment.  Raises as `open_captured` does."""
+    record, plaintext = _opened_beside(signed, Content.POSTER, data, identities)
+    image, context = split_poster(plaintext)
+    agree(record, context, device=device, content=Content.POSTER)
     if not image.startswith(_JPEG):
         raise FormatError(f"The poster of segment {record.id} is not a JPEG.")
-    return image
+    return OpenedPoster(image, context)
 
 
 def open_sound(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> bytes:
     """What was heard during this segment: an MP4 of one track, whose instant 0 is the segment's.  Raises likewise."""
-    record = signed.record
-    file = record.sound_file if isinstance(record, Segment | Adopted) else None
-    if file is None or not isinstance(record, Segment | Adopted):
-        raise FormatError("The device signed no sound for this segment.")
-    _require_signed_bytes(file, data, f"the sound of segment {record.id}")
-    track, context = split_media(open_bytes(data, identities))
-    agree_sound(record, context, device=device)
+    record, plaintext = _opened_beside(signed, Content.SOUND, data, identities)
+    track, context = split_media(plaintext)
+    agree(record, context, device=device, content=Content.SOUND)
     return track
+
+
+def _opened_beside(
+    signed: SignedRecord, content: Content, data: bytes, identities: Sequence[Identity]
+) -> tuple[StoredRecord, bytes]:
+    """The plaintext of a file beside a segment, and the segment's record."""
+    record = signed.record
+    file = None
+    if isinstance(record, Segment | Adopted):
+        file = record.poster_file if content is Content.POSTER else record.sound_file
+    if file is None or not isinstance(record, Segment | Adopted):
+        raise FormatError(f"The device signed no {content.value} for this segment.")
+    _require_signed_bytes(file, data, f"the {content.value} of segment {record.id}")
+    return record, open_committed(record, content, data, identities)
 
 
 def _require_signed_bytes(file: Sealed, data: bytes, what: str) -> None:

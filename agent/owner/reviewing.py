@@ -171,7 +171,7 @@ class Review:
         if first is None:
             return None
         data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
-        return open_poster(first.signed, data, [self._keys.identity])
+        return open_poster(first.signed, data, [self._keys.identity], device=self.device.id).image
 
     def sound(self, segment: str, link: Link | None = None) -> bytes | None:
         """What was heard during a matched segment, opened and checked; None when it has no sound."""

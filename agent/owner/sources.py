@@ -17,7 +17,7 @@ from agent.core.vault.records import Adopted, Segment
 from agent.errors import NetworkError, OpenError
 from agent.owner.keys import AgeIdentity, OwnerKeys
 from agent.owner.meeting import Link, field, meet
-from agent.owner.opening import OpenedSegment, open_captured, open_poster, open_sound
+from agent.owner.opening import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
 from agent.wire.identities import PublicKey
 
 __all__ = ["DeviceVault", "Listed", "Source", "open_segment", "record_of"]
@@ -52,8 +52,8 @@ class Source(Protocol):
         """The segment, opened and checked."""
         ...
 
-    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
-        """The JPEG of the clip that begins with `segment`, opened and checked."""
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
+        """The still of the clip that begins with `segment`, opened and checked."""
         ...
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
@@ -98,9 +98,10 @@ class DeviceVault:
         signed = record_of(field(answer, "record", str), segment, self._device)
         return open_captured(signed, data, identities, device=self._device.id)
 
-    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
         answer, data = self._link.fetch("poster", id=segment)
-        return open_poster(record_of(field(answer, "record", str), segment, self._device), data, identities)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_poster(signed, data, identities, device=self._device.id)
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
         answer, data = self._link.fetch("sound", id=segment)

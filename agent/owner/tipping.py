@@ -109,7 +109,7 @@ def _poster_handed_over(
 ) -> tuple[SealedItem, bytes]:
     answer, data = link.fetch("poster", id=name)
     signed = record_of(field(answer, "record", str), name, device)
-    open_poster(signed, data, [keys.identity])
+    open_poster(signed, data, [keys.identity], device=device.id)
     poster = signed.record.poster_file if isinstance(signed.record, Segment | Adopted) else None
     if poster is None:
         raise OpenError(f"Segment {name} has no poster.")

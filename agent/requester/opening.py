@@ -4,7 +4,7 @@
     certificate.html  for a court, filled in as far as a program can; missing when no file was shared
     all.mp4           everything in order, one after the other; missing when the pictures differ in format
     clips/            one MP4 for each clip, with what was heard where that was shared
-    segments/         one MP4 for each segment: exactly the bytes whose hash the device signed
+    segments/         one MP4 for each segment: exactly what was inside the sealed file that the device signed
     sounds/           one MP4 without pictures for each segment whose sound was shared, likewise
     pictures/         one JPEG for each clip
     bundle/           the evidence, for a third party and for machines (`evidence`)

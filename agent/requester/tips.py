@@ -6,22 +6,20 @@ device signed at capture, so it is what some camera recorded, and which camera i
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent import files
-from agent.core.disclosure import TipItem, agree, check_tip_part, read_tip
+from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import HeldState
-from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
-from agent.core.vault.segment import split_media
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.errors import ConfigurationError, OpenError
-from agent.media.fmp4 import whole_fragments
 from agent.requester.answers import AnswerFolder, answers
 from agent.requester.checks import MOST_PART_BYTES
 from agent.requester.identity import Requester
+from agent.requester.parts import open_part
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, TipManifest, TipText
 from agent.wire.identities import parse_public_key
@@ -85,13 +83,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
 def _opened(answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str) -> TipFile:
     data = files.read(answer.part(number), MOST_PART_BYTES)
     check_tip_part(item, data)
-    if item.part.kind is not PartKind.SEGMENT:
-        opened = open_bytes(data, [identity])
-    elif item.record.complete:
-        opened, context = split_media(open_bytes(data, [identity]))
-        agree(item.record, context, device=device)
-    else:
-        opened = whole_fragments(b"".join(VerifiedPrefix(io.BytesIO(data), [identity])))
+    opened, _context = open_part(item.record, item.part.kind, data, identity, device=device)
     return TipFile(item.part.kind, item.part.id, item.record.span.start_ms, opened)
 
 

@@ -10,7 +10,6 @@ Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,11 +22,8 @@ from agent.core.disclosure import Disclosed, Item, reading
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.transfer import HeldState
-from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
-from agent.core.vault.records import Segment
-from agent.core.vault.segment import split_media
+from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.errors import DoorwardError, FormatError, OpenError
-from agent.media.fmp4 import whole_fragments
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.checks import (
     MOST_PART_BYTES,
@@ -40,6 +36,7 @@ from agent.requester.checks import (
 )
 from agent.requester.doors import DoorHistory, KnownDoors
 from agent.requester.identity import Asked, Requester
+from agent.requester.parts import open_part
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
     DISCLOSURE_ENVELOPE_LIMIT_BYTES,
@@ -320,32 +317,10 @@ def _opened(
     data = _part(answer, number)
     # Read again, so checked again: a disk that answers differently the second time must not go unseen.
     reading.check_part(item, data)
-    context = None
-    if item.part.kind is PartKind.POSTER:
-        opened = _poster(item, data, identity)
-    elif item.part.kind is PartKind.SOUND:
-        opened, context = split_media(open_bytes(data, [identity]))
-        reading.agree_sound(item.record, context, device=manifest.device_key.id)
-    elif item.record.complete:
-        opened, context = split_media(open_bytes(data, [identity]))
-        reading.agree(item.record, context, device=manifest.device_key.id)
-    else:
-        opened = whole_fragments(b"".join(VerifiedPrefix(io.BytesIO(data), [identity])))
+    opened, context = open_part(item.record, item.part.kind, data, identity, device=manifest.device_key.id)
     verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context)
     sink(verified, opened)
     return verified
-
-
-def _poster(item: Item, data: bytes, identity: HybridIdentity) -> bytes:
-    image = open_bytes(data, [identity])
-    record = item.record
-    if (
-        isinstance(record, Segment)
-        and record.poster
-        and hashlib.sha256(image).hexdigest() != record.poster.sha256_image
-    ):
-        raise FormatError(f"Poster {item.part.id} is not the picture that was signed at capture.")
-    return image
 
 
 _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind.SOUND: "Sound"}
@@ -353,7 +328,10 @@ _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind
 
 def _say_footage(found: _Findings, words: _Words) -> None:
     adopted = sum(not each.witnessed for each in found.items)
-    words.said = "Each file opens, and the video inside has the hash that the device signed when it recorded it."
+    words.said = (
+        "Each file opens with the one key that the device committed to when it recorded it, and says of itself what "
+        "the device signed then."
+    )
     if adopted:
         words.said += (
             f" {_count(adopted, 'file')} had been interrupted by a power failure: there the device signed the sealed "

@@ -21,13 +21,12 @@ from typing import Final
 import structlog
 
 from agent.core.media import Gop, StreamDescription
-from agent.core.opinion.sights import Sight, remark_of
+from agent.core.opinion.sights import Sight
 from agent.core.timebase import BootNs, Moment
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
-from agent.media.poster import with_remark
 from agent.media.sound import sound_mp4
 from agent.ports import Clock
 from agent.services.listening import Heard
@@ -208,7 +207,7 @@ class SegmentKeeper:
             first.writer.write(first.media.finish())
             seen = first.seen(first.gops[0].start_ns, first.end_ns)
             if first.image is not None:
-                first.writer.poster(with_remark(first.image, remark_of(seen)))
+                first.writer.poster(first.image, seen)
             self._add_sound(first, first.writer, first.end_ns)
             record = first.writer.finish(self._moment(first.end_ns), seen)
             self._pending.popleft()

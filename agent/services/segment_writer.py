@@ -6,7 +6,6 @@ nowhere else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from agent.core.opinion.sights import Sight
 from agent.core.timebase import Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.manifest import Signer
 from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import Poster, Sealed, Segment, Silence, Sound
-from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
+from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Span, span_between
 from agent.errors import DoorwardError, InternalError, StorageError
 from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
@@ -67,16 +67,18 @@ class SegmentWriter:
         self._clock = clock
         self._entropy = entropy
         self._outcome = outcome
-        self._media = hashlib.sha256()
         self._media_size = 0
-        self._poster: Poster | None = None
+        self._image: bytes | None = None
+        self._seen_around: tuple[Sight, ...] | None = None
         self._track: bytes | None = None
         self._silence: Silence | None = None
         self._companions: list[tuple[FileKind, FileKind, bytes]] = []
         """Sealed files beside the segment: the kind while it is written, its final one, and its bytes."""
         self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
         self._sync_took_ns = 0
-        self._sealer: Sealer | None = self._new_sealer(begin)
+        file_key = entropy.token(_SECRET_BYTES)
+        self._key = key_commitment(file_key)
+        self._sealer: Sealer | None = self._new_sealer(file_key, begin)
         self._digest = FileDigest(self._sealer.header)
         self._file: SegmentFile | None = None
         with self._or_die():
@@ -90,17 +92,18 @@ class SegmentWriter:
     def write(self, media: bytes) -> None:
         """Append whole fragments of media; durable within two seconds when calls come at least once a second."""
         payload = self._alive().update(media)
-        self._media.update(media)
         self._media_size += len(media)
         with self._or_die():
             self._append(payload)
             self._sync_when_due()
 
-    def poster(self, image: bytes) -> None:
-        """Take the clip's still (JPEG), sealed at once and stored with this segment, the clip's first."""
+    def poster(self, image: bytes, seen: tuple[Sight, ...] | None = None) -> None:
+        """Take the clip's still (JPEG), stored with this segment, the clip's first.
+
+        `seen`: what a second opinion saw around it.
+        """
         self._alive()
-        file = self._seal(FileKind.POSTER_PART, FileKind.POSTER, image)
-        self._poster = Poster(file=file, sha256_image=hashlib.sha256(image).hexdigest())
+        self._image, self._seen_around = image, seen
 
     def sound(self, track: bytes | None, silence: Silence | None = None) -> None:
         """Take what was heard (a fragmented MP4 of its own), stored with this segment; or why it is not all there."""
@@ -118,7 +121,7 @@ class SegmentWriter:
             context = self._context(span, seen)
             self._append(sealer.update(context_box(context)) + sealer.finish())
             self._sealer = None
-            record = self._record(span, self._sealed_sound(context))
+            record = self._record(span, self._sealed_poster(context), self._sealed_sound(context))
             self._publish()
             self._outcome.commit(record)  # F4, F5
         return record
@@ -130,27 +133,36 @@ class SegmentWriter:
 
     def _context(self, span: Span, seen: tuple[Sight, ...] | None) -> Context:
         return Context(
+            kind=Content.SEGMENT,
             device=self._sealing.device,
             segment=self.id,
             event=self._begin.event,
             ordinal=self._begin.ordinal,
             span=span,
             media_bytes=self._media_size,
-            sha256_media=self._media.hexdigest(),
             label=self._begin.label,
             seen=seen,
         )
 
+    def _sealed_poster(self, context: Context) -> Poster | None:
+        """The still says of itself what the pictures say of themselves, so that neither passes for another's."""
+        if self._image is None:
+            return None
+        own = msgspec.structs.replace(
+            context, kind=Content.POSTER, media_bytes=len(self._image), seen=self._seen_around
+        )
+        file, key = self._seal(FileKind.POSTER_PART, FileKind.POSTER, poster_plaintext(self._image, own))
+        return Poster(file=file, key=key)
+
     def _sealed_sound(self, context: Context) -> Sound | None:
-        """The sound says of itself what the pictures say of themselves, but its own length and hash, and no looks."""
+        """The sound, likewise; nobody looked at it."""
         if self._track is None:
             return None
-        digest = hashlib.sha256(self._track).hexdigest()
-        own = msgspec.structs.replace(context, media_bytes=len(self._track), sha256_media=digest, seen=None)
-        file = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
-        return Sound(file=file, media_size=len(self._track), sha256_media=digest)
+        own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(self._track), seen=None)
+        file, key = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
+        return Sound(file=file, key=key)
 
-    def _record(self, span: Span, sound: Sound | None) -> Segment:
+    def _record(self, span: Span, poster: Poster | None, sound: Sound | None) -> Segment:
         return Segment(
             id=self.id,
             event=self._begin.event,
@@ -158,29 +170,30 @@ class SegmentWriter:
             span=span,
             epoch=self._sealing.epoch,
             file=self._digest.sealed(),
-            media_size=self._media_size,
-            sha256_media=self._media.hexdigest(),
-            poster=self._poster,
+            key=self._key,
+            poster=poster,
             label=self._begin.label,
             sound=sound,
             silence=self._silence,
         )
 
-    def _new_sealer(self, begin: Begin | None) -> Sealer:
+    def _new_sealer(self, file_key: bytes, begin: Begin | None) -> Sealer:
         return Sealer(
-            self._entropy.token(_SECRET_BYTES),
+            file_key,
             self._sealing.recipients,
             nonce=self._entropy.token(_SECRET_BYTES),
             remarks=(begin_stanza(begin),) if begin else (),
         )
 
-    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> Sealed:
-        sealer = self._new_sealer(None)
+    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> tuple[Sealed, str]:
+        """What a record says of the file, and the commitment of its key."""
+        file_key = self._entropy.token(_SECRET_BYTES)
+        sealer = self._new_sealer(file_key, None)
         payload = sealer.update(plaintext) + sealer.finish()
         digest = FileDigest(sealer.header)
         digest.update(payload)
         self._companions.append((part, final, sealer.header + payload))
-        return digest.sealed()
+        return digest.sealed(), key_commitment(file_key)
 
     def _append(self, payload: bytes) -> None:
         self._digest.update(payload)

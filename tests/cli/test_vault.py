@@ -32,7 +32,7 @@ def stored(tmp_path: Path) -> TestVault:
     made = make_vault(RealDisk(), index=SqliteIndex(folder.index), root=folder.vault)
     began = made.clock.now()
     made.clock.advance(60)
-    made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"jpeg", sound=box(b"mdat", b"heard"))
+    made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"\xff\xd8\xff jpeg", sound=box(b"mdat", b"heard"))
     made.vault.watching(began, made.clock.advance(600))
     made.vault.gap(GapReason.PRIVACY, made.clock.now(), made.clock.advance(1800))
     began = made.clock.now()

@@ -15,7 +15,6 @@ from agent.core.disclosure import (
     Released,
     absences,
     agree,
-    agree_sound,
     check_part,
     clips_told,
     manifest_of,
@@ -33,8 +32,8 @@ from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
 from agent.core.vault.following import FIRST
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
-from agent.core.vault.records import Adopted, Boot, Segment, Sound
-from agent.core.vault.segment import Begin, Context
+from agent.core.vault.records import Adopted, Boot, Segment
+from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
@@ -522,7 +521,7 @@ def test_a_clip_is_told_with_what_its_first_record_follows_if_each_follows_the_o
     assert records_told(case.records, segments[1:], later)[0].follows == follows
     for records in (
         rerecorded(case, segments[1], follows=None),
-        rerecorded(case, segments[1], media_size=7),
+        rerecorded(case, segments[1], epoch=7),
         {name: record for name, record in case.records.items() if name != segments[1]},
     ):
         clips = clips_told(records, segments)
@@ -650,8 +649,8 @@ def context_of(record: Segment, **changes: Any) -> Context:
         "event": record.event,
         "ordinal": record.ordinal,
         "span": record.span,
-        "media_bytes": record.media_size,
-        "sha256_media": record.sha256_media,
+        "kind": Content.SEGMENT,
+        "media_bytes": 1,
     }
     return Context(**{**values, **changes})
 
@@ -673,8 +672,8 @@ def test_a_segment_that_says_inside_what_was_signed_outside_agrees(case: Case) -
         {"segment": "a" * 26},
         {"event": "b" * 24 + "ba"},
         {"ordinal": 77},
-        {"media_bytes": 2},
-        {"sha256_media": "11" * 32},
+        {"kind": Content.SOUND},
+        {"kind": Content.POSTER},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -721,23 +720,12 @@ def test_a_segment_of_another_time_does_not_agree(case: Case, name: str) -> None
         agree(record, context_of(record, span=changed), device=samples.DEVICE_KEY.id)
 
 
-def heard(record: Segment) -> Segment:
-    """The same with sound, of another length and hash than its pictures."""
-    return msgspec.structs.replace(record, sound=Sound(file=record.file, media_size=77, sha256_media="cd" * 32))
-
-
-def test_sound_says_inside_what_was_signed_of_it_outside(case: Case) -> None:
-    record = heard(first_record(case))
-    honest: dict[str, Any] = {"media_bytes": 77, "sha256_media": "cd" * 32}
-    agree_sound(record, context_of(record, **honest), device=samples.DEVICE_KEY.id)
-    agree_sound(adopted(record), context_of(record, **honest), device=samples.DEVICE_KEY.id)
-    lies: list[dict[str, Any]] = [{"media_bytes": 78}, {"sha256_media": record.sha256_media}, {"ordinal": 9}]
-    for lie in lies:
-        with pytest.raises(FormatError, match=record.id):
-            agree_sound(record, context_of(record, **{**honest, **lie}), device=samples.DEVICE_KEY.id)
-
-
-def test_sound_of_a_segment_that_was_signed_without_any_never_agrees(case: Case) -> None:
+@pytest.mark.parametrize("content", [Content.POSTER, Content.SOUND])
+def test_a_poster_and_sound_say_inside_what_was_signed_outside(case: Case, content: Content) -> None:
     record = first_record(case)
-    with pytest.raises(FormatError, match=record.id):
-        agree_sound(record, context_of(record), device=samples.DEVICE_KEY.id)
+    for known in (record, adopted(record)):
+        agree(known, context_of(record, kind=content), device=samples.DEVICE_KEY.id, content=content)
+        for lie in ({"kind": Content.SEGMENT}, {"segment": "a" * 26}, {"ordinal": 9}, {"device": "0" * 16}):
+            context = context_of(record, **{"kind": content, **lie})
+            with pytest.raises(FormatError, match=f"{content.value} of segment {record.id}"):
+                agree(known, context, device=samples.DEVICE_KEY.id, content=content)

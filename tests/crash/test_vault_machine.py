@@ -65,7 +65,7 @@ class VaultMachine(RuleBasedStateMachine):
     def record(self, fragments: int, between: bool, poster: bool, sound: bool) -> None:
         writer = self._begin(CONTINUOUS if between else None)
         if poster:
-            writer.poster(b"a jpeg")
+            writer.poster(b"\xff\xd8\xff a jpeg")
         for _ in range(fragments):
             self._write(writer)
         if sound:

@@ -14,7 +14,7 @@ from agent.core.vault.digest import digest
 from agent.core.vault.manifest import read_chain, verify_chain
 from agent.core.vault.names import SHARDS, FileKind, parse_name
 from agent.core.vault.records import CONTINUOUS, Adopted, Evicted, EvictionReason, GapReason, Segment
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -96,7 +96,7 @@ def _record(tested: TestVault, story: Story, number: int, label: str | None = No
     writer = tested.vault.begin(event_id(number // 2), tested.clock.now(), label=label)
     story.begun[writer.id] = b""
     if number % 2 == 0:
-        writer.poster(b"a jpeg of event %d" % number)
+        writer.poster(b"\xff\xd8\xff a jpeg of event %d" % number)
     for piece in _PIECES:
         tested.clock.advance(1.5)
         writer.write(piece)
@@ -245,7 +245,8 @@ def _check_stored(tested: TestVault, segment: str) -> None:
         assert entry.whole
     poster = tested.vault.read_poster(segment)
     if poster is not None:
-        assert _opened(poster).startswith(b"a jpeg")
+        image, context = split_poster(_opened(poster))
+        assert (image[:9], context.segment) == (b"\xff\xd8\xff a jpeg"[:9], segment)
     sound = tested.vault.read_sound(segment)
     if sound is not None:
         assert split_media(_opened(sound))[1].segment == segment

@@ -27,7 +27,7 @@ from agent.core.vault.age.opening import HybridIdentity, open_bytes, parse_ident
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.manifest import parse_line, verify_chain
 from agent.core.vault.names import parse_name
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
 from agent.owner.kit import read_kit
 from agent.requester.asking import parse_circle
@@ -225,6 +225,7 @@ TARGETS: dict[str, Target] = {
     "bech32": Target(text_of(bech32.decode), given(RECIPIENT, SECRET)),
     "recovery-kit": Target(text_of(read_kit), given(b"Doorward\n" + SECRET + b"\n")),
     "segment": Target(split_media, lambda: iter([(VECTORS / "vault" / "plaintext.mp4").read_bytes()[:4000]])),
+    "poster": Target(split_poster, lambda: iter([(VECTORS / "vault" / "poster.jpg").read_bytes()])),
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
     "circle": Target(text_of(parse_circle), given(b"52.0902,5.1115,300")),

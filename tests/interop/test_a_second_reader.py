@@ -208,12 +208,15 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
         "segment", "adopted", "evicted", "gap", "watching", "anchor", "boot",
     }  # fmt: skip
     assert vault.media_and_context((VECTORS / "vault" / "plaintext.mp4").read_bytes())[1]["label"] == "button"
+    assert vault.image_and_context((VECTORS / "vault" / "poster.jpg").read_bytes())[1]["seen"] == ["person"]
     seen = vault.media_and_context((VECTORS / "vault" / "plaintext_seen.mp4").read_bytes())[1]["seen"]
     assert seen == ["person", "vehicle"]
     for path in BAD:
         with pytest.raises(RefusedError):  # noqa: PT012 (which of the two reads it is the file's name)
             if path.suffix == ".mp4":
                 vault.media_and_context(path.read_bytes())
+            elif path.suffix == ".jpg":
+                vault.image_and_context(path.read_bytes())
             else:
                 list(vault.read_manifest(path.read_bytes(), device))
 

@@ -14,12 +14,16 @@ import pytest
 
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.core.media import EncodedPacket, Gop, StreamDescription
-from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
+from agent.core.opinion.sights import Sight
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
+from agent.core.vault.names import segment_id
+from agent.core.vault.segment import Content, Context, poster_plaintext, split_poster
+from agent.core.vault.spans import Span
 from agent.errors import FormatError, StorageError
 from agent.media.contact_sheet import Tile, TileState, contact_sheet
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.join import Footage, join_mp4, probe
-from agent.media.poster import poster, poster_of_media, remark_in, with_remark
+from agent.media.poster import poster, poster_of_media
 from tests.cameras import FIRST_NS, gops_of, play
 
 UUID_BOX = struct.pack(">I4s16s", 30, b"uuid", bytes(16)) + b"record"
@@ -164,26 +168,14 @@ def test_an_empty_contact_sheet_is_still_a_picture() -> None:
     assert shown(contact_sheet("Nothing was shared", "", [])).size > 0
 
 
-def test_a_remark_in_a_poster_is_read_back_and_the_picture_is_the_same(gops: list[Gop]) -> None:
+def test_a_still_with_its_context_is_the_same_picture_to_every_viewer(gops: list[Gop]) -> None:
     plain = poster(gops[0])
-    remarked = with_remark(plain, "doorward seen: person")
-    assert remark_in(remarked) == "doorward seen: person"
-    assert np.array_equal(shown(remarked), shown(plain))
-    assert remarked.startswith(b"\xff\xd8\xff")
-    assert (with_remark(plain, ""), remark_in(plain)) == (plain, "")
-
-
-@pytest.mark.parametrize(
-    "jpeg",
-    [
-        b"",
-        b"\xff\xd8",
-        b"\xff\xd8\xff\xfe",
-        b"\xff\xd8\xff\xfe\0",
-        b"\xff\xd8\xff\xfe\0\0abc",
-        b"\xff\xd8\xff\xfe\0\x09abc",
-        b"\xff\xd8\xff\xfe\xff\xff" + bytes(70_000),
-    ],
-)
-def test_a_damaged_remark_says_nothing(jpeg: bytes) -> None:
-    assert remark_in(jpeg) == ""
+    span = Span(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD)
+    context = Context(
+        kind=Content.POSTER, device="0" * 16, segment=segment_id(bytes(16)), event=segment_id(bytes(16)), ordinal=0,
+        span=span, media_bytes=len(plain), seen=(Sight.PERSON,),
+    )  # fmt: skip
+    sealed = poster_plaintext(plain, context)
+    assert np.array_equal(shown(sealed), shown(plain))
+    assert sealed.startswith(b"\xff\xd8\xff")
+    assert split_poster(sealed) == (plain, context)

@@ -19,12 +19,13 @@ from agent.core.requests import Terms
 from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import digest
 from agent.core.vault.manifest import SignedRecord, sign_record
 from agent.core.vault.manifest import Tip as ManifestTip
 from agent.core.vault.names import FileKind, VaultFile, segment_id
 from agent.core.vault.records import Adopted, Boot, Poster, Segment, Sound
-from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
+from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Span, Stamp
 from agent.errors import FormatError, RequestError
 from agent.wire import base64, envelope, strictjson
@@ -132,6 +133,8 @@ class FakeDevice:
         self.proposed: tuple[bytes, dict[str, tuple[str, bytes]]] | None = None
         self.tip = ManifestTip()
         self._drawn = 0
+        self.key_of_last = ""
+        """The commitment of the file key that was sealed with last."""
         self.write(EntryKind.BOOT)
         stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
         self._record(Boot(device=self.key.id, epoch=1, at=stamp))
@@ -179,27 +182,24 @@ class FakeDevice:
             boot=BOOT, start_us=begin.start_us, end_us=begin.start_us + length_ms * 1000, utc_ms=start_ms,
             quality=quality,
         )  # fmt: skip
-        media_sha256 = hashlib.sha256(media).hexdigest()
         context = Context(
-            device=self.key.id, segment=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span,
-            media_bytes=len(media), sha256_media=media_sha256,
+            kind=Content.SEGMENT, device=self.key.id, segment=begin.segment, event=begin.event, ordinal=begin.ordinal,
+            span=span, media_bytes=len(media),
         )  # fmt: skip
         sealed, size = self._seal(media + context_box(context), begin)
-        image = self._seal(JPEG, None) if poster else None
-        heard = None
+        key = self.key_of_last
+        image = heard = stilled = sounded = None
+        if poster:
+            own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(JPEG))
+            image = self._seal(poster_plaintext(JPEG, own), None)
+            stilled = Poster(file=digest((image[0],), image[1]), key=self.key_of_last)
         if sound is not None:
-            digest_of = hashlib.sha256(sound).hexdigest()
-            own = msgspec.structs.replace(context, media_bytes=len(sound), sha256_media=digest_of)
+            own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(sound))
             heard = self._seal(sound + context_box(own), None)
+            sounded = Sound(file=digest((heard[0],), heard[1]), key=self.key_of_last)
         segment = Segment(
             id=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span, epoch=1,
-            file=digest((sealed,), size), media_size=len(media), sha256_media=media_sha256,
-            poster=None if image is None else Poster(
-                file=digest((image[0],), image[1]), sha256_image=hashlib.sha256(JPEG).hexdigest()
-            ),
-            sound=None if heard is None or sound is None else Sound(
-                file=digest((heard[0],), heard[1]), media_size=len(sound), sha256_media=digest_of
-            ),
+            file=digest((sealed,), size), key=key, poster=stilled, sound=sounded,
         )  # fmt: skip
         self.stored[segment.id] = Stored(sealed, self._record(segment), image and image[0], heard and heard[0])
         return segment.id
@@ -252,7 +252,9 @@ class FakeDevice:
         named = (*(item.recipient for item in self.enrolment.recipients), self.enrolment.recovery)
         recipients = [parse_recipient(text) for text in named]
         remarks = (begin_stanza(begin),) if begin else ()
-        sealer = Sealer(self.token(), recipients, nonce=self.token(), remarks=remarks)
+        file_key = self.token()
+        self.key_of_last = key_commitment(file_key)
+        sealer = Sealer(file_key, recipients, nonce=self.token(), remarks=remarks)
         return sealer.header + sealer.update(plaintext) + sealer.finish(), len(sealer.header)
 
     def sealed(self, data: bytes) -> str:

@@ -122,7 +122,7 @@ def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
     assert vault.faults == ()
     assert [item.id for item in vault.listed()] == list(home.segments)
     assert open_segment(vault, home.keys, home.segments[2]).media == media[2]
-    assert vault.poster(home.segments[0], [home.keys.identity]) == JPEG
+    assert vault.poster(home.segments[0], [home.keys.identity]).image == JPEG
 
 
 def test_it_opens_with_the_recovery_page_on_a_borrowed_machine(home: Home, tmp_path: Path, media: list[bytes]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
-from agent.core.vault.records import Segment
+from agent.core.vault.records import Poster, Segment
+from agent.core.vault.segment import Content, Context, poster_plaintext
 from agent.errors import FormatError, OpenError
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
@@ -196,12 +197,41 @@ def test_old_footage_under_a_new_record_is_betrayed_by_its_inside(home: Home) ->
     old, shown = (home.device.stored[name] for name in (home.segments[2], home.segments[0]))
     forged = type(shown.signed.record)(
         **{name: getattr(shown.signed.record, name) for name in shown.signed.record.__struct_fields__}
-        | {"file": old.signed.record.file, "sha256_media": old.signed.record.sha256_media}  # type: ignore[union-attr]
+        | {"file": old.signed.record.file, "key": old.signed.record.key}  # type: ignore[union-attr]
     )
     shown.signed, shown.sealed = home.device._record(forged), old.sealed
     seen = review(home)
     with pytest.raises(FormatError, match="does not say of itself"):
         seen.open(home.segments[0])
+
+
+def test_an_old_poster_under_a_new_record_is_betrayed_by_its_inside(home: Home) -> None:
+    other = home.device.record(b"\0\0\0\x08free", NOW_MS - 60_000, event=5, poster=True)
+    old, shown = home.device.stored[other], home.device.stored[home.segments[0]]
+    shown.signed = home.device._record(msgspec.structs.replace(shown.signed.record, poster=old.signed.record.poster))  # type: ignore[union-attr]
+    shown.poster = old.poster
+    seen = review(home)
+    with pytest.raises(FormatError, match=r"poster of segment .* does not say of itself"):
+        seen.poster(seen.clips[0])
+
+
+def test_sound_under_the_name_of_the_pictures_is_betrayed_by_its_inside(home: Home) -> None:
+    """Or an owner who shares pictures without sound would hand over the key of the sound."""
+    stored = home.device.stored[home.segments[0]]
+    record = stored.signed.record
+    assert isinstance(record, Segment)
+    assert record.sound is not None
+    stored.signed = home.device._record(msgspec.structs.replace(record, file=record.sound.file, key=record.sound.key))
+    stored.sealed = stored.sound  # type: ignore[assignment]
+    with pytest.raises(FormatError, match="does not say of itself"):
+        review(home).open(home.segments[0])
+
+
+def test_a_record_that_commits_to_another_key_is_found_out(home: Home) -> None:
+    stored = home.device.stored[home.segments[0]]
+    stored.signed = home.device._record(msgspec.structs.replace(stored.signed.record, key="0" * 64))
+    with pytest.raises(OpenError, match="another key"):
+        review(home).open(home.segments[0])
 
 
 def test_a_poster_swapped_for_another_does_not_open(home: Home) -> None:
@@ -258,20 +288,22 @@ def test_a_request_signed_as_something_else_is_none(home: Home) -> None:
         review(home)
 
 
-def test_a_poster_that_is_not_the_signed_picture_is_refused(home: Home) -> None:
-    """The sealed bytes are the recorded ones; the picture inside is not the one whose hash was signed."""
+def test_a_poster_that_is_no_picture_is_refused(home: Home) -> None:
+    """The sealed bytes are the recorded ones; what is inside is not a still of this segment."""
     stored = home.device.stored[home.segments[0]]
     record = stored.signed.record
     assert isinstance(record, Segment)
-    assert record.poster is not None
-    for image, sha256, complaint in (
-        (b"\xff\xd8\xff another", record.poster.sha256_image, "not the picture"),
-        (b"<script>", hashlib.sha256(b"<script>").hexdigest(), "is not a JPEG"),
+    context = Context(
+        kind=Content.POSTER, device=home.device.key.id, segment=record.id, event=record.event, ordinal=record.ordinal,
+        span=record.span, media_bytes=6,
+    )  # fmt: skip
+    for plaintext, complaint in (
+        (b"\xff\xd8\xff another", "does not say which segment"),
+        (poster_plaintext(b"\xff\xd8<p>!", context), "is not a JPEG"),
     ):
-        sealed, size = home.device._seal(image, None)
-        poster = type(record.poster)(file=digest((sealed,), size), sha256_image=sha256)
-        values = {name: getattr(record, name) for name in record.__struct_fields__}
-        stored.signed, stored.poster = home.device._record(Segment(**values | {"poster": poster})), sealed
+        sealed, size = home.device._seal(plaintext, None)
+        poster = Poster(file=digest((sealed,), size), key=home.device.key_of_last)
+        stored.signed, stored.poster = home.device._record(msgspec.structs.replace(record, poster=poster)), sealed
         seen = review(home)
         with pytest.raises(FormatError, match=complaint):
             seen.poster(seen.clips[0])

@@ -23,12 +23,13 @@ from agent.core.transfer import PartSize
 from agent.core.vault.age.opening import HybridIdentity, rewrap
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.following import FIRST, hash_behind, start_of
 from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
-from agent.core.vault.segment import Begin, Context, begin_stanza, context_box
+from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Span, Stamp
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
@@ -51,6 +52,8 @@ class Stored:
     data: bytes
     sealed: Sealed
     record: SignedRecord
+    content: bytes = b""
+    """What is sealed, without what it says of itself."""
 
     @property
     def header(self) -> bytes:
@@ -70,6 +73,11 @@ class Changes:
     """A lie for each step; each gets the honest value and returns what is used instead."""
 
     context: Callable[[Context], Context] = unchanged
+    poster: Callable[[Context], Context] = unchanged
+    """What the still says of itself."""
+    image: Callable[[bytes], bytes] = unchanged
+    media: Callable[[bytes], bytes] = unchanged
+    """The pictures, before they are sealed."""
     record: Callable[[Segment], Any] = unchanged
     approval: Callable[[Approval], Approval] = unchanged
     enrolment: Callable[[Enrolment], Enrolment] = unchanged
@@ -130,7 +138,7 @@ class House:
     ) -> list[Stored]:  # fmt: skip
         """One segment of these GOPs, and the clip's poster if it is the clip's first."""
         writer = FragmentedMp4Writer(description)
-        media = writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:]))
+        media = self.changes.media(writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:])))
         segment = segment_id(secrets.token_bytes(16))
         event = event or segment_id(secrets.token_bytes(16))
         start_us, end_us = gops[0].start_ns // 1000, gops[-1].end_ns // 1000
@@ -148,22 +156,22 @@ class House:
         )
         context = self.changes.context(
             Context(
+                kind=Content.SEGMENT,
                 device=self.device_id,
                 segment=segment,
                 event=event,
                 ordinal=self.ordinal,
                 span=span,
                 media_bytes=len(media),
-                sha256_media=hashlib.sha256(media).hexdigest(),
             )
         )
-        data, sealed = self._seal(media + context_box(context), begin)
-        image = poster_of(gops[0])
-        still, sealed_still = self._seal(image, None)
-        stilled = Poster(file=sealed_still, sha256_image=hashlib.sha256(image).hexdigest())
+        data, sealed, key = self._seal(media + context_box(context), begin)
+        image = self.changes.image(poster_of(gops[0]))
+        own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(image))
+        still, sealed_still, still_key = self._seal(poster_plaintext(image, self.changes.poster(own)), None)
         heard = None
         if sound is not None:
-            own = msgspec.structs.replace(context, media_bytes=len(sound), sha256_media=_sha256(sound))
+            own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(sound))
             heard = self._seal(sound + context_box(own), None)
         record = self.changes.record(
             Segment(
@@ -173,22 +181,21 @@ class House:
                 span=span,
                 epoch=1,
                 file=sealed,
-                media_size=len(media),
-                sha256_media=hashlib.sha256(media).hexdigest(),
-                poster=stilled if poster else None,
+                key=key,
+                poster=Poster(file=sealed_still, key=still_key) if poster else None,
                 follows=self.reached.get(event, FIRST),
-                sound=heard and Sound(file=heard[1], media_size=len(sound or b""), sha256_media=_sha256(sound or b"")),
+                sound=heard and Sound(file=heard[1], key=heard[2]),
             )
         )
         self.ordinal += 1
         signed = self._signed(record)
         if signed.record.follows is not None:
             self.reached[event] = hash_behind(signed.record.follows, signed.line)
-        stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed)]
+        stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed, media)]
         if heard is not None:
-            stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed))
+            stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed, sound or b""))
         if poster:
-            stored.append(Stored(PartKind.POSTER, segment, still, sealed_still, signed))
+            stored.append(Stored(PartKind.POSTER, segment, still, sealed_still, signed, image))
         self.stored += stored
         return stored
 
@@ -218,9 +225,10 @@ class House:
         first = next((each.record.record.span.start_us for each in self.stored), start_us)
         return min(first, start_us)
 
-    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, Sealed]:
+    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, Sealed, str]:
+        file_key = secrets.token_bytes(16)
         sealer = Sealer(
-            secrets.token_bytes(16),
+            file_key,
             [self.identity.recipient(), self.recovery.recipient()],
             nonce=secrets.token_bytes(16),
             remarks=(begin_stanza(begin),) if begin else (),
@@ -228,7 +236,7 @@ class House:
         payload = sealer.update(plaintext) + sealer.finish()
         digest = FileDigest(sealer.header)
         digest.update(payload)
-        return sealer.header + payload, digest.sealed()
+        return sealer.header + payload, digest.sealed(), key_commitment(file_key)
 
     def _signed(self, record: Segment | Adopted) -> SignedRecord:
         signed = sign_record(record, self.tip, (self.changes.record_key or self.device).sign)
@@ -348,7 +356,3 @@ class House:
 
     def _seal_to(self, reply: Any, plaintext: bytes) -> bytes:
         return seal_bytes(plaintext, [reply], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -81,18 +81,16 @@ def test_sound_that_was_shared_is_laid_beside_the_pictures_and_kept_as_signed(
         assert probe(film).seconds == 6.0
     assert clip.sounds[0] is None
     assert clip.sounds[1] is not None
-    signed = house.stored[-2].record.record.sound  # type: ignore[union-attr]
-    assert signed is not None
-    assert hashlib.sha256(clip.sounds[1].read_bytes()).hexdigest() == signed.sha256_media
+    assert clip.sounds[1].read_bytes() == house.stored[-1].content
     assert "the sound of 1 segment" in words_of(made.report.read_text())
     mute = opened(requester, asked, house.disclose(asked, [e for e in house.stored if e.kind is not PartKind.SOUND]))
     assert mute.merged is not None
     assert heard_from_s(mute.merged) == []
 
 
-def test_a_segments_file_is_exactly_the_bytes_the_device_signed(good: OpenedDisclosure, house: House) -> None:
-    signed = [each.record.record.sha256_media for each in house.stored if each.kind is PartKind.SEGMENT]
-    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in good.mp4s] == signed
+def test_a_segments_file_is_exactly_what_the_device_sealed(good: OpenedDisclosure, house: House) -> None:
+    sealed = [each.content for each in house.stored if each.kind is PartKind.SEGMENT]
+    assert [path.read_bytes() for path in good.mp4s] == sealed
 
 
 def test_a_clips_picture_is_its_poster_or_else_the_first_frame(
@@ -104,7 +102,7 @@ def test_a_clips_picture_is_its_poster_or_else_the_first_frame(
     first, second = (clip.picture for clip in made.clips)
     assert first is not None
     assert second is not None
-    assert hashlib.sha256(first.read_bytes()).hexdigest() == poster.record.record.poster.sha256_image
+    assert first.read_bytes() == poster.content
     picture = cv2.imdecode(np.frombuffer(second.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[:2] == (180, 320)
 
@@ -354,7 +352,7 @@ def test_a_statement_about_more_than_the_window_does_not_verify(
     "changes",
     [
         Changes(approval_key=STRANGER),
-        Changes(record=lambda record: msgspec.structs.replace(record, sha256_media="5e" * 32)),
+        Changes(record=lambda record: msgspec.structs.replace(record, key="5e" * 32)),
     ],
     ids=["forged approval", "last segment wrong"],
 )
@@ -568,8 +566,9 @@ def test_the_sums_cover_every_other_file(good: OpenedDisclosure) -> None:
 def test_every_signature_repeats_by_hand_with_openssl_as_the_report_says(good: OpenedDisclosure) -> None:
     text = Tags(good.report.read_text()).text
     commands = text[text.index("(cd bundle") : text.index("The signed bytes are readable")]
-    second = text[text.index("sha256sum segments/") :].partition("\n")
-    commands += f'\n[ "$({second[0]} | cut -d " " -f 1)" = {second[2].split()[0]} ]'  # where the first has left us
+    for start in ("tail --bytes", "sha256sum segments/"):
+        command, _, rest = text[text.index(start) :].partition("\n")
+        commands += f'\n[ "$({command} | cut -d " " -f 1)" = {rest.split()[0]} ]'  # where the first has left us
     done = subprocess.run(["sh", "-e", "-c", commands], cwd=good.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Signature Verified Successfully") == 3 + 3
@@ -608,3 +607,7 @@ def test_another_age_implementation_opens_a_received_part_with_the_reply_identit
     media = (tmp_path / "opened").read_bytes()[: first.opened_bytes]
     assert hashlib.sha256(media).hexdigest() == first.opened_sha256
     assert f"head --bytes={first.opened_bytes} | sha256sum\n{first.opened_sha256}" in good.report.read_text()
+    told = re.search(r"tail --bytes=(\d+) bundle/parts/1.age \| sha256sum\n([0-9a-f]{64})", good.report.read_text())
+    assert told is not None
+    assert hashlib.sha256(part.read_bytes()[-int(told[1]) :]).hexdigest() == told[2]
+    assert f'"sha256_payload":"{told[2]}"' in (good.bundle / "by-hand" / "record-001.signed").read_text()

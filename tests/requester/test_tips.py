@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.core.media import Gop
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import rewrap
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.names import segment_id
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.identity import Requester
@@ -24,8 +26,8 @@ from agent.wire.identities import public_key_of
 from agent.wire.topics import ANONYMOUS
 from tests.cli.conftest import tool as tool
 from tests.damage import with_another_end
-from tests.requester.conftest import ROOT_ID
-from tests.requester.house import House, Stored
+from tests.requester.conftest import ROOT_ID, filmed
+from tests.requester.house import Changes, House, Stored
 
 TIP = "7" * 32
 
@@ -92,7 +94,15 @@ def test_footage_is_what_a_camera_signed(requester: Requester, house: House) -> 
     opened = open_tip(requester, TIP)
     assert opened.device == house.device_id
     assert [each.kind for each in opened.files] == [PartKind.SEGMENT, PartKind.POSTER]
-    assert hashlib.sha256(opened.files[0].data).hexdigest() == segment.record.record.sha256_media
+    assert [each.data for each in opened.files] == [segment.content, poster.content]
+
+
+def test_a_still_of_another_segment_is_no_tip(requester: Requester, gops: list[Gop]) -> None:
+    """An altered doorbell can put an old still under a new record; inside, it still says which segment it is of."""
+    lying = filmed(gops, Changes(poster=lambda c: msgspec.structs.replace(c, segment=segment_id(bytes(16)))))
+    laid(requester, *shown(requester, lying, one_of(lying, PartKind.POSTER)))
+    with pytest.raises(FormatError, match=r"poster of segment .* does not say of itself"):
+        open_tip(requester, TIP)
 
 
 @pytest.mark.parametrize("name", ["part", "record", "device", "missing", "other name", "more records"])

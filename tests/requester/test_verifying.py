@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
+from agent.core.vault.names import segment_id
+from agent.core.vault.segment import Content
 from agent.requester import saying
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.identity import Asked, Requester
@@ -67,7 +70,7 @@ def test_each_check_of_an_honest_disclosure_says_what_it_saw_with_the_hash_to_co
     proofs = {proof.value for check in verification.checks for proof in check.proofs}
     assert public_key_of(house.device).text in proofs
     assert public_key_of(house.owner).text in proofs
-    assert {each.record.record.sha256_media for each in house.stored if each.kind is PartKind.SEGMENT} <= proofs
+    assert {hashlib.sha256(each.content).hexdigest() for each in house.stored} <= proofs
 
 
 def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: Asked, house: House) -> None:
@@ -248,20 +251,35 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
         CheckKind.FOOTAGE,
         "does not say of itself",
     ),
-    "a context that names another video": (
-        Changes(context=lambda c: later(c, sha256_media=OTHER_SHA)),
+    "a context that names another length": (
+        Changes(context=lambda c: later(c, media_bytes=7)),
         CheckKind.FOOTAGE,
-        "not the one its context names",
+        "another length than its context names",
     ),
-    "a record that names another video": (
-        Changes(record=lambda r: later(r, sha256_media=OTHER_SHA)),
+    "a context of another kind": (
+        Changes(context=lambda c: later(c, kind=Content.SOUND)),
         CheckKind.FOOTAGE,
         "does not say of itself",
     ),
-    "a record that names another picture": (
-        Changes(record=lambda r: later(r, poster=r.poster and later(r.poster, sha256_image=OTHER_SHA))),
+    "a record that commits to another key": (
+        Changes(record=lambda r: later(r, key=OTHER_SHA)),
         CheckKind.FOOTAGE,
-        "not the picture",
+        "opens with another key",
+    ),
+    "a record that commits to another key of the still": (
+        Changes(record=lambda r: later(r, poster=r.poster and later(r.poster, key=OTHER_SHA))),
+        CheckKind.FOOTAGE,
+        "opens with another key",
+    ),
+    "a still of another segment": (
+        Changes(poster=lambda c: later(c, segment=segment_id(bytes(16)))),
+        CheckKind.FOOTAGE,
+        "poster of segment .* does not say of itself",
+    ),
+    "a still of another minute": (
+        Changes(poster=lambda c: later(c, span=later(c.span, utc_ms=c.span.utc_ms - 60_000))),
+        CheckKind.FOOTAGE,
+        "poster of segment .* does not say of itself",
     ),
 }
 
@@ -408,7 +426,7 @@ def test_a_segment_cut_off_by_a_power_failure_opens_to_its_last_whole_second(
     (segment,) = verification.segments
     assert not segment.witnessed
     assert segment.context is None
-    assert 0 < segment.opened_bytes < last.record.record.media_size
+    assert 0 < segment.opened_bytes < len(last.content)
     footage = next(check for check in verification.checks if check.kind is CheckKind.FOOTAGE)
     assert "interrupted by a power failure" in footage.said
 

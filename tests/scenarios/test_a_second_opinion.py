@@ -26,11 +26,10 @@ from agent.cli.frame import run
 from agent.config import Clips, Configuration, Device, Keep
 from agent.core.events import TriggerKind
 from agent.core.opinion.eye import Eye
-from agent.core.opinion.sights import Sight, sights_in
+from agent.core.opinion.sights import Sight
 from agent.core.timebase import seconds
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.records import Evicted, EvictionReason
-from agent.media.poster import remark_in
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
@@ -70,8 +69,8 @@ class Owner:
             for item in source.listed(0, EVERYTHING_MS):
                 context = source.open(item.id, (self.keys.identity,)).context
                 assert context is not None
-                still = remark_in(source.poster(item.id, (self.keys.identity,))) if item.poster else ""
-                found.append((context.seen, sights_in(still)))
+                still = source.poster(item.id, (self.keys.identity,)).context.seen if item.poster else None
+                found.append((context.seen, still))
         return found
 
 

@@ -40,7 +40,16 @@ def bech32(text: str) -> tuple[str, bytes]:
 
 def open_age(data: bytes, identity: str) -> bytes:
     """The plaintext.  `identity`: AGE-SECRET-KEY-PQ-1… or AGE-SECRET-KEY-1…"""
-    header, stanzas, payload = split(data)
+    return _stream(_file_key(data, identity), split(data)[2])
+
+
+def commitment(data: bytes, identity: str) -> str:
+    """FORMAT.md: what a record says of the key of a file."""
+    return _hkdf(_file_key(data, identity), b"", b"doorward file key").hex()
+
+
+def _file_key(data: bytes, identity: str) -> bytes:
+    header, stanzas, _ = split(data)
     human, secret = bech32(identity)
     unwrap = _hybrid if human == "age-secret-key-pq-" else _x25519
     for arguments, body in stanzas:
@@ -52,7 +61,7 @@ def open_age(data: bytes, identity: str) -> bytes:
     signed, _, mac = header.rstrip(b"\n").rpartition(b" ")
     wanted = hmac.new(_hkdf(file_key, b"", b"header"), signed, hashlib.sha256).digest()
     refuse_unless(hmac.compare_digest(wanted, _unpadded(mac.decode())), "header")
-    return _stream(file_key, payload)
+    return file_key
 
 
 def split(data: bytes) -> tuple[bytes, list[tuple[list[str], bytes]], bytes]:

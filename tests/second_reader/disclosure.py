@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.second_reader import ledger, vault
-from tests.second_reader.age import open_age, split
+from tests.second_reader.age import commitment, open_age, split
 from tests.second_reader.envelope import key_id, open_envelope
 from tests.second_reader.json_once import refuse_unless
 from tests.second_reader.messages import read_message
@@ -61,7 +61,7 @@ def read_disclosure(
     opened = []
     for part, data in zip(listed, parts[1:], strict=True):
         kind, name = part["kind"], part["id"]
-        opened.append((kind, name, _open(part, data, items[kind, name], recorded, request, reply_identity)))
+        opened.append((kind, name, _open(part, data, items[kind, name], recorded, request, reply_identity, device)))
     return opened
 
 
@@ -122,8 +122,9 @@ def _signer(envelope: bytes) -> str:
 
 
 def _open(
-    part: dict[str, Any], data: bytes, item: dict[str, Any], recorded: dict[str, Any], request: Any, identity: str
-) -> bytes:
+    part: dict[str, Any], data: bytes, item: dict[str, Any], recorded: dict[str, Any], request: Any, identity: str,
+    device: bytes,
+) -> bytes:  # fmt: skip
     refuse_unless((len(data), _sha256(data)) == (part["size_bytes"], part["sha256"]), "not as announced")
     header, _, payload = split(data)
     refuse_unless(_sha256(header) == item["header_sha256"], "not the approved header")
@@ -132,15 +133,15 @@ def _open(
     span = record["span"]
     end_ms = span["utc_ms"] + (span["end_us"] - span["start_us"]) // 1000
     refuse_unless(span["utc_ms"] < request["to"] * 1000 and end_ms > request["from"] * 1000, "outside the window")
-    opened = open_age(data, identity)
-    if part["kind"] == "poster":
-        refuse_unless(record["poster"]["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
-        refuse_unless(_sha256(opened) == record["poster"]["sha256_image"], "another picture")
-        return opened
-    of = record["sound"] if part["kind"] == "sound" else record
+    of = record if part["kind"] == "segment" else record[part["kind"]]
     refuse_unless(of["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
-    media, context = vault.media_and_context(opened)
-    refuse_unless(context["segment"] == part["id"] and _sha256(media) == of["sha256_media"], "another media")
+    refuse_unless(commitment(data, identity) == of["key"], "another key than the record commits to")
+    opened = open_age(data, identity)
+    read = vault.image_and_context if part["kind"] == "poster" else vault.media_and_context
+    media, context = read(opened)
+    said = [context[each] for each in ("kind", "device", "segment", "event", "ordinal", "span")]
+    wanted = [record[each] for each in ("event", "ordinal", "span")]
+    refuse_unless(said == [part["kind"], key_id(device), part["id"], *wanted], "says that it is another")
     return media
 
 

@@ -25,6 +25,7 @@ from tests.second_reader.json_once import (
 _ID = matching("[a-z2-7]{25}[aeimquy4]")
 _QUALITY = one_of("synced", "held", "unknown")
 _NATURAL = integer(0)
+_UTC_MS = integer(-(2**45), 2**45)
 _BOX = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
 
 
@@ -40,27 +41,27 @@ def _seen(value: Any) -> Any:
 
 
 def _span(value: Any) -> Any:
-    keys = {"boot": HEX32, "start_us": _NATURAL, "end_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY}
+    keys = {"boot": HEX32, "start_us": _NATURAL, "end_us": _NATURAL, "utc_ms": _UTC_MS, "quality": _QUALITY}
     found = fields(value, keys)
     refuse_unless(found["start_us"] <= found["end_us"], "span")
     return found
 
 
 def _at(value: Any) -> Any:
-    return fields(value, {"boot": HEX32, "at_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY})
+    return fields(value, {"boot": HEX32, "at_us": _NATURAL, "utc_ms": _UTC_MS, "quality": _QUALITY})
 
 
 def _file(value: Any) -> Any:
-    hashes = dict.fromkeys(("sha256", "sha256_header", "sha256_payload"), HEX64)
+    hashes = dict.fromkeys(("sha256_header", "sha256_payload"), HEX64)
     return fields(value, {"size": _NATURAL, "header_size": _NATURAL, **hashes})
 
 
 def _poster(value: Any) -> Any:
-    return fields(value, {"file": _file, "sha256_image": HEX64})
+    return fields(value, {"file": _file, "key": HEX64})
 
 
 def _sound(value: Any) -> Any:
-    return fields(value, {"file": _file, "media_size": _NATURAL, "sha256_media": HEX64})
+    return fields(value, {"file": _file, "key": HEX64})
 
 
 def begin(value: Any) -> Any:
@@ -68,7 +69,7 @@ def begin(value: Any) -> Any:
         value,
         {
             "segment": _ID, "event": _ID, "ordinal": _NATURAL, "boot": HEX32, "start_us": _NATURAL,
-            "until_us": _NATURAL, "utc_ms": integer(), "quality": _QUALITY,
+            "until_us": _NATURAL, "utc_ms": _UTC_MS, "quality": _QUALITY,
         },
         {"v": V1, "label": _label},
     )  # fmt: skip
@@ -77,7 +78,7 @@ def begin(value: Any) -> Any:
 _KINDS: dict[str, dict[str, Any]] = {
     "segment": {
         "id": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span, "epoch": _NATURAL, "file": _file,
-        "media_size": _NATURAL, "sha256_media": HEX64,
+        "key": HEX64,
     },
     "adopted": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
     "evicted": {
@@ -143,18 +144,30 @@ def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
         last, at = at, at + size
     box = plaintext[last:]
     refuse_unless(box[4:8] == b"uuid" and box[8:24] == _BOX, "the last box is another")
+    return plaintext[:last], _context(box[24:], last)
+
+
+def image_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
+    """What a poster holds, opened."""
+    refuse_unless(plaintext[:4] == b"\xff\xd8\xff\xfe", "no comment behind the start of a JPEG")
+    end = 4 + int.from_bytes(plaintext[4:6], "big")
+    comment = plaintext[6:end]
+    refuse_unless(end <= len(plaintext) and comment[:17] == b"doorward context:", "another comment")
+    image = plaintext[:2] + plaintext[end:]
+    return image, _context(comment[17:], len(image))
+
+
+def _context(data: bytes, media_bytes: int) -> dict[str, Any]:
     context = fields(
-        parse(box[24:], limit=2048, points_in=()),
+        parse(data, limit=2048, points_in=()),
         {
-            "device": KEY_ID, "segment": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span,
-            "media_bytes": _NATURAL, "sha256_media": HEX64,
+            "kind": one_of("segment", "poster", "sound"), "device": KEY_ID, "segment": _ID, "event": _ID,
+            "ordinal": _NATURAL, "span": _span, "media_bytes": _NATURAL,
         },
         {"v": V1, "label": _label, "seen": _seen},
     )  # fmt: skip
-    media = plaintext[:last]
-    refuse_unless(len(media) == context["media_bytes"], "length")
-    refuse_unless(hashlib.sha256(media).hexdigest() == context["sha256_media"], "hash")
-    return media, context
+    refuse_unless(context["media_bytes"] == media_bytes, "length")
+    return context
 
 
 def begin_of(stanzas: Sequence[tuple[list[str], bytes]]) -> dict[str, Any]:

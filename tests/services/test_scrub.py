@@ -13,7 +13,7 @@ from agent.core.retention import Limits
 from agent.services.scrub import Scrub
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
-from tests.vaults import DEVICE_KEY, ROOT, TestVault, box, make_vault
+from tests.vaults import DEVICE_KEY, JPEG, ROOT, TestVault, box, make_vault
 
 KEY = public_key_of(DEVICE_KEY)
 FLIPS = 1000
@@ -36,7 +36,7 @@ def recorded(count: int) -> tuple[TestVault, FakeDisk]:
     for number in range(count):
         tested.record(
             box(b"mdat", random.Random(number).randbytes(3000)),
-            poster=b"jpeg" if number % 3 else None,
+            poster=JPEG if number % 3 else None,
             sound=box(b"mdat", b"heard") if number % 2 else None,
         )
     return tested, disk

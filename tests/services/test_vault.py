@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +21,16 @@ from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes, open_file_key
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.following import FIRST, follows_of, hash_behind, start_of
 from agent.core.vault.manifest import open_line, read_chain, verify_chain
 from agent.core.vault.records import Adopted, Evicted, EvictionReason, GapReason, Segment, Silence
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import Content, split_media, split_poster
 from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.services.vault import RollReport
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_disk import FakeDisk
-from tests.vaults import DEVICE_KEY, OWNER, SEALING, TestVault, box, event_id, make_vault
+from tests.vaults import DEVICE_KEY, JPEG, OWNER, SEALING, TestVault, box, event_id, make_vault
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -41,6 +46,23 @@ def tested(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestVault
 MEDIA = (box(b"ftyp", b"isom"), box(b"moof", bytes(70_000)), box(b"mdat", bytes(range(256)) * 700))
 
 
+def key_in(data: bytes) -> bytes:
+    return open_file_key(data[: split(data)], [OWNER])
+
+
+def test_nothing_on_the_disk_confirms_a_guess_of_what_was_recorded(tested: TestVault) -> None:
+    """A thief who has the film, from somewhere else, cannot tell from hashes or lengths that this is it."""
+    track = box(b"mdat", b"heard")
+    tested.record(*MEDIA, poster=JPEG, sound=track)
+    film = b"".join(MEDIA)
+    lines = b"".join(tested.log.lines())
+    said = b"".join(base64.b64decode(json.loads(line)["payload"]) for line in lines.splitlines())
+    for guess in (film, JPEG, track):
+        for hashed in (hashlib.sha256(guess), hashlib.sha1(guess), hashlib.md5(guess), hashlib.sha512(guess)):
+            assert hashed.hexdigest().encode() not in said
+        assert not re.search(rb"\b%d\b" % len(guess), said), "an exact length tells how long the sealed context is"
+
+
 def test_an_owner_opens_what_was_recorded_and_finds_its_context(tested: TestVault) -> None:
     event = event_id(7)
     segment = tested.record(*MEDIA, event=event)
@@ -49,7 +71,8 @@ def test_an_owner_opens_what_was_recorded_and_finds_its_context(tested: TestVaul
     record = tested.vault.record(segment).record
     assert isinstance(record, Segment)
     assert (context.segment, context.event, context.span) == (segment, event, record.span)
-    assert context.sha256_media == record.sha256_media
+    assert context.kind is Content.SEGMENT
+    assert record.key == key_commitment(key_in(tested.ciphertext(segment)))
     assert record.span.duration_us == 3_000_000
     assert record.quality is ClockQuality.SYNCED
 
@@ -61,10 +84,18 @@ def test_nobody_else_opens_it(tested: TestVault) -> None:
 
 
 def test_a_poster_is_sealed_like_a_segment_and_recorded_with_it(tested: TestVault) -> None:
-    segment = tested.record(*MEDIA, poster=b"a jpeg")
+    segment = tested.record(*MEDIA, poster=JPEG)
     poster = tested.vault.read_poster(segment)
     assert poster is not None
-    assert open_bytes(poster, [OWNER]) == b"a jpeg"
+    image, context = split_poster(open_bytes(poster, [OWNER]))
+    record = tested.vault.record(segment).record
+    assert isinstance(record, Segment)
+    assert image == JPEG
+    assert (context.kind, context.segment, context.event, context.span) == (
+        Content.POSTER, segment, record.event, record.span,
+    )  # fmt: skip
+    assert record.poster is not None
+    assert record.poster.key == key_commitment(key_in(poster))
     assert tested.vault.read_poster(tested.record(*MEDIA)) is None
 
 
@@ -160,8 +191,9 @@ def test_the_sound_is_a_file_of_its_own_and_says_what_the_segment_says(tested: T
     record = tested.vault.record(segment).record
     assert isinstance(record, Segment)
     assert record.sound is not None
-    assert (record.sound.media_size, record.sound.sha256_media) == (len(track), context.sha256_media)
-    keys = [open_file_key(data[: split(data)], [OWNER]) for data in (sealed, tested.ciphertext(segment))]
+    assert context.kind is Content.SOUND
+    assert record.sound.key == key_commitment(key_in(sealed))
+    keys = [key_in(data) for data in (sealed, tested.ciphertext(segment))]
     assert keys[0] != keys[1], "whoever is given the pictures' key must not hear"
     assert tested.vault.read_sound(tested.record(*MEDIA)) is None
 
@@ -176,7 +208,7 @@ def test_a_segment_without_all_of_its_sound_says_so(tested: TestVault) -> None:
 
 
 def test_rolling_takes_the_oldest_first_and_neither_held_nor_newest(tested: TestVault) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(5)]
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(5)]
     stored_bytes = tested.vault.totals().stored_bytes
     report = tested.vault.roll(held={ids[1]}, limits=Limits(most_bytes=1))
     assert list(report.evicted) == [ids[0], ids[2], ids[3]]
@@ -206,7 +238,7 @@ def test_a_second_start_finds_nothing_to_do_and_the_same_segments(tested: TestVa
 
 def test_a_deleted_index_is_rebuilt_equal(tested: TestVault) -> None:
     for number in range(6):
-        tested.record(*MEDIA, poster=b"jpeg" if number % 2 else None)
+        tested.record(*MEDIA, poster=JPEG if number % 2 else None)
     tested.vault.roll(held=(), limits=Limits(most_bytes=tested.vault.totals().stored_bytes // 2))
     before, totals, tip = list(tested.vault.entries()), tested.vault.totals(), tested.index.tip()
     tested.index.clear()

@@ -19,7 +19,7 @@ from agent.errors import StorageError
 from agent.services.vault_follower import FollowingIndex
 from agent.services.vault_start import StartReport
 from agent.wire.identities import private_key_from_seed, public_key_of
-from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault
+from tests.vaults import DEVICE_KEY, JPEG, OWNER, SteppedClock, TestVault, box, event_id, make_vault
 
 PUBLIC = public_key_of(DEVICE_KEY)
 MEDIA = (box(b"moof", bytes(70_000)), box(b"mdat", bytes(range(256)) * 700))
@@ -37,7 +37,7 @@ def path_of(tested: TestVault, name: str) -> Path:
 
 
 def test_a_sound_vault_verifies_and_says_how_much_it_read(tested: TestVault) -> None:
-    for poster, sound in ((b"jpeg", MEDIA[0]), (None, None)):
+    for poster, sound in ((JPEG, MEDIA[0]), (None, None)):
         tested.record(*MEDIA, poster=poster, sound=sound)
     heard: list[tuple[int, int]] = []
     report = tested.vault.verify(PUBLIC, lambda done, total: heard.append((done, total)))
@@ -47,7 +47,7 @@ def test_a_sound_vault_verifies_and_says_how_much_it_read(tested: TestVault) -> 
 
 
 def test_every_flipped_bit_is_found_and_touches_no_other_segment(tested: TestVault) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
     for name in (f"{ids[1]}.age", f"{ids[1]}.poster.age", f"{ids[1]}.sound.age"):
         path = path_of(tested, name)
         good = path.read_bytes()
@@ -113,7 +113,7 @@ def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: P
 
 
 def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVault, tmp_path: Path) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
     (tmp_path / "vault" / "manifest").unlink()
     report = tested.vault.start()
     assert sorted(report.adopted) == sorted(ids)
@@ -127,7 +127,7 @@ def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVau
 def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
     tested: TestVault, tmp_path: Path, kind: str
 ) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(3)]
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
     (tmp_path / "vault" / "manifest").unlink()
     path_of(tested, ids[1] + kind).write_bytes(b"no age file")
     report = tested.vault.start()
@@ -139,7 +139,7 @@ def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
 def test_what_is_missing_beside_a_recorded_segment_is_told_by_verify_and_costs_only_itself(
     tested: TestVault, kind: str
 ) -> None:
-    ids = [tested.record(*MEDIA, poster=b"jpeg", sound=MEDIA[0]) for _ in range(2)]
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(2)]
     path_of(tested, ids[0] + kind).unlink()
     assert tested.vault.start() == StartReport()
     report = tested.vault.verify(PUBLIC)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.opinion.sights import sights_in
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.segment import split_poster
 from agent.errors import FormatError
-from agent.media.poster import with_remark
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
 from agent.wire.text import fault
@@ -43,12 +42,8 @@ def node(script: str, *arguments: str) -> dict[str, object]:
     return answer
 
 
-REMARKS = ("", "doorward seen:", "doorward seen: person", "doorward seen: person animal", "doorward seen: ghost", "me")
-
-
 def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> None:
-    stills = [with_remark(b"\xff\xd8\xff\xe0", remark) for remark in REMARKS] + [b"", b"\xff\xd8\xff\xfe\xff\xff"]
-    found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT), json.dumps([still.hex() for still in stills]))
+    found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT))
     assert found["keys"] == len(json.loads((HERE.parent / "vectors/wire/keys.json").read_text()))
     assert {"approval.json", "enrolment.json", "opt-out.json", "refusal.json", "revocation.json"} <= set(
         found["spelled"]
@@ -66,8 +61,11 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     assert found["seen"] == {"plaintext.mp4": None, "plaintext_seen.mp4": ["person", "vehicle"]} | {
         f"bad/{path.name}": "refused" for path in bad
     }
-    told = [sights_in(remark) for remark in REMARKS] + [None, None]
-    assert found["remarks"] == [sights if sights is None else [sight.value for sight in sights] for sights in told]
+    image, _context = split_poster((HERE.parent / "vectors/vault/poster.jpg").read_bytes())
+    bad = sorted((HERE.parent / "vectors/vault/bad").glob("*.jpg"))
+    assert bad
+    refused = {f"bad/{path.name}": "refused" for path in bad}
+    assert found["posters"] == {"poster.jpg": [image.hex(), ["person"]]} | refused
 
 
 TEXTS = [

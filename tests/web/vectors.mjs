@@ -7,7 +7,7 @@ import { open, payloadType, pae, seal } from "../../agent/web/src/wire/envelope.
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
 import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
 import * as messages from "../../agent/web/src/wire/messages.js";
-import { seenInPoster } from "../../agent/web/src/wire/sights.js";
+import { splitPoster } from "../../agent/web/src/wire/segment.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
 import { lateLimit } from "../../agent/web/src/wire/trust.js";
 
@@ -80,6 +80,14 @@ for (const name of ["plaintext.mp4", "plaintext_seen.mp4", ...readdirSync(new UR
     found.seen[name] = "refused";
   }
 }
-found.remarks = JSON.parse(process.argv[3]).map((still) => seenInPoster(unhex(still)));
+found.posters = {};
+for (const name of ["poster.jpg", ...readdirSync(new URL("vault/bad/", root)).filter((each) => each.endsWith(".jpg")).map((each) => `bad/${each}`)]) {
+  try {
+    const { image, context } = splitPoster(new Uint8Array(readFileSync(new URL(`vault/${name}`, root))));
+    found.posters[name] = [hex(image), context.seen ?? null];
+  } catch {
+    found.posters[name] = "refused";
+  }
+}
 found.pae = hex(pae("t", utf8("x")));
 process.stdout.write(JSON.stringify(found));

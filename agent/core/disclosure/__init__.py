@@ -17,7 +17,7 @@ requester is the owner's client's doing.  That *nothing else* leaves is this mod
 At the requester's, `read_manifest` and `check_part` go the same way backwards, offline and without trusting us: the
 device signed the manifest and every capture record in it; an owner that the device names signed the approval, and a
 second one where it takes two; a ledger that the device signed holds it; the approval names exactly the received headers
-and payloads; and the payloads are the ones signed at capture.  `agree` ties the opened media to the record.  A
+and payloads; and the payloads are the ones signed at capture.  `agree` ties what opens to the record.  A
 disclosure verifies as a whole or raises; there is no "mostly".
 
 Of a clip that the owner lets be known to exist, the records of what is not shown travel as hashes (`records_told`), so
@@ -36,7 +36,6 @@ from agent.core.disclosure.reading import (
     Disclosed,
     Item,
     agree,
-    agree_sound,
     check_part,
     device_said,
     enrolled,
@@ -71,7 +70,6 @@ __all__ = [
     "TipItem",
     "absences",
     "agree",
-    "agree_sound",
     "check_part",
     "check_tip_part",
     "clips_told",

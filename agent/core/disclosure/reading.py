@@ -20,7 +20,7 @@ from agent.core.vault.age.header import split
 from agent.core.vault.following import follows_of, hash_after
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import Adopted, Segment, StoredRecord
-from agent.core.vault.segment import Context
+from agent.core.vault.segment import Content, Context
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import (
@@ -280,31 +280,20 @@ def check_part(item: Item, data: bytes) -> int:
     return start
 
 
-def agree(record: StoredRecord, context: Context, *, device: str) -> None:
-    """Whether what a segment says of itself inside its seal is what the device signed outside.  Raises `FormatError`.
+def agree(record: StoredRecord, context: Context, *, device: str, content: Content = Content.SEGMENT) -> None:
+    """Whether what a file says of itself inside its seal is what the device signed outside.  Raises `FormatError`.
 
-    `device`: key id.  The context names the hash of the media, which `split_media` has compared.  Of an adopted segment
-    the device signed the sealed bytes but neither its end nor its media: those are the context's word alone.
+    `device`: key id; `content`: which of the segment's files it was taken for.  Of an adopted segment the device signed
+    the sealed bytes but neither its end nor its media: those are the context's word alone.
     """
-    media = (record.media_size, record.sha256_media) if isinstance(record, Segment) else None
-    if not _agrees(record, context, device, media):
-        raise FormatError(f"Segment {record.id} does not say of itself what the device signed at capture.")
-
-
-def agree_sound(record: StoredRecord, context: Context, *, device: str) -> None:
-    """The same of a segment's sound."""
-    sound = record.sound if isinstance(record, Segment) else None
-    media = (sound.media_size, sound.sha256_media) if sound is not None else None
-    if (isinstance(record, Segment) and media is None) or not _agrees(record, context, device, media):
-        raise FormatError(f"The sound of segment {record.id} does not say of itself what the device signed at capture.")
-
-
-def _agrees(record: StoredRecord, context: Context, device: str, media: tuple[int, str] | None) -> bool:
-    """`media`: size and hash that were signed; None for what was adopted."""
-    said = (context.device, context.segment, context.event, context.ordinal)
-    if said != (device, record.id, record.event, record.ordinal):
-        return False
-    if media is not None:
-        return context.span == record.span and (context.media_bytes, context.sha256_media) == media
-    begun, longest = context.span, record.span
-    return (begun.boot, begun.start_us) == (longest.boot, longest.start_us)
+    said = (context.kind, context.device, context.segment, context.event, context.ordinal)
+    same = said == (content, device, record.id, record.event, record.ordinal)
+    span, signed = context.span, record.span
+    if isinstance(record, Segment):
+        same = same and span == signed
+    else:
+        same = same and (span.boot, span.start_us) == (signed.boot, signed.start_us)
+    if not same:
+        raise FormatError(
+            f"The {content.value} of segment {record.id} does not say of itself what the device signed at capture."
+        )

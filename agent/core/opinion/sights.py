@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["REMARK", "Box", "Keep", "Sight", "Sighting", "in_order", "remark_of", "sights_in"]
+__all__ = ["Box", "Keep", "Sight", "Sighting", "in_order"]
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1), each 0..1 of the picture, x0 < x1 and y0 < y1."""
@@ -62,21 +62,3 @@ def in_order(sights: Iterable[Sight]) -> tuple[Sight, ...]:
     """Each once, in the order of `Sight`: one spelling for one meaning."""
     found = frozenset(sights)
     return tuple(sight for sight in Sight if sight in found)
-
-
-REMARK: Final = "doorward seen:"
-"""How a remark in a poster begins (FORMAT.md, "Poster")."""
-
-
-def remark_of(seen: tuple[Sight, ...] | None) -> str:
-    """As a poster says it; empty when nobody looked."""
-    return "" if seen is None else " ".join((REMARK, *(sight.value for sight in in_order(seen))))
-
-
-def sights_in(remark: str) -> tuple[Sight, ...] | None:
-    """What a poster's remark says; None for anybody else's words.  Never raises: a remark is not worth an error."""
-    words = remark.removeprefix(REMARK).split(" ")[1:]
-    known = {sight.value: sight for sight in Sight}
-    if not remark.startswith(REMARK) or not known.keys() >= set(words):
-        return None
-    return in_order(known[word] for word in words)

@@ -49,12 +49,11 @@ class Sealed(strictjson.Message, frozen=True, kw_only=True):
     """One age file, as bytes on the disk.
 
     The hashes of header and payload stand apart because a disclosure replaces the header: who received the payload ties
-    it to this record by `sha256_payload`.
+    it to this record by `sha256_payload`.  Both together cover every byte, so each is hashed once.
     """
 
     size: Annotated[int, msgspec.Meta(ge=1)]
     header_size: Annotated[int, msgspec.Meta(ge=1)]
-    sha256: Sha256
     sha256_header: Sha256
     sha256_payload: Sha256
 
@@ -67,15 +66,16 @@ class Poster(strictjson.Message, frozen=True, kw_only=True):
     """The clip's still: its own age file, named after the clip's first segment."""
 
     file: Sealed
-    sha256_image: Sha256
+    key: Sha256
+    """The file key's commitment (`core.vault.commitment`)."""
 
 
 class Sound(strictjson.Message, frozen=True, kw_only=True):
     """What was heard during a segment: its own age file, so that the pictures can be handed over without it."""
 
     file: Sealed
-    media_size: Size
-    sha256_media: Sha256
+    key: Sha256
+    """The file key's commitment."""
 
 
 class Silence(enum.Enum):
@@ -93,8 +93,8 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
     span: Span
     epoch: Size
     file: Sealed
-    media_size: Size
-    sha256_media: Sha256
+    key: Sha256
+    """The file key's commitment: what the file opens to is fixed by this and `file`, and nothing here hashes it."""
     poster: Poster | None = None
     label: Label | None = None
     sound: Sound | None = None

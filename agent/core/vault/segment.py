@@ -1,17 +1,19 @@
 """What a segment says about itself: to whoever opens it, and to the device that finds it again after a power cut.
 
-- `Context`, sealed: a trailing top-level MP4 `uuid` box behind the media, which players skip.  It names the segment,
-  its device and its time, and the SHA-256 of the media; the signed manifest record must say the same.
+- `Context`, sealed: a trailing top-level MP4 `uuid` box behind the media, which players skip; in a poster, a JPEG
+  comment.  It names the segment, its device and its time, and which of its files this is; the signed manifest record
+  must say the same.
 - `Begin`, in clear: a stanza of the age header that wraps no key, which age implementations skip.  Without it a segment
   cut off before its record was written would be footage without a date.  It says nothing that the manifest beside it
   does not say, and a disclosure replaces the header.
 
-Source: ISO/IEC 14496-12 section 4.2 and 11.1 (`uuid`); c2sp.org/age, "Recipient stanza"; FORMAT.md, "Segment".
+Source: ISO/IEC 14496-12 section 4.2 and 11.1 (`uuid`); ITU-T T.81, B.2.4.5 (comment); c2sp.org/age, "Recipient stanza";
+FORMAT.md, "Segment".
 """
 
 from __future__ import annotations
 
-import hashlib
+import enum
 import struct
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -23,20 +25,23 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header
 from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.names import SegmentId
-from agent.core.vault.spans import BootId, Sha256, Size, Span, bounded
-from agent.errors import FormatError
+from agent.core.vault.spans import BootId, Size, Span, UtcMs, bounded
+from agent.errors import FormatError, InternalError
 from agent.wire import strictjson
 
 __all__ = [
     "BEGIN_KIND",
     "BOX_TYPE",
     "Begin",
+    "Content",
     "Context",
     "Label",
     "begin_in",
     "begin_stanza",
     "context_box",
+    "poster_plaintext",
     "split_media",
+    "split_poster",
     "split_trailing",
     "trailing_box",
 ]
@@ -46,6 +51,9 @@ BOX_TYPE: Final = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
 BEGIN_KIND: Final = "doorward-begin"
 
 _LIMIT_BYTES: Final = 2048
+_JPEG_START: Final = b"\xff\xd8"
+_JPEG_COMMENT: Final = b"\xff\xfe"
+_POSTER_REMARK: Final = b"doorward context:"
 _BOX_HEAD: Final = struct.Struct(">I4s")
 _LARGE_SIZE: Final = struct.Struct(">Q")
 
@@ -53,21 +61,30 @@ DeviceId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
-class Context(strictjson.Message, frozen=True, kw_only=True):
-    """What the sealed end of a segment says.  `ordinal` counts the segments begun in this boot, from 0.
+class Content(enum.Enum):
+    """Which of a segment's files a context is in.  Without it, sound could be passed off as the pictures."""
 
+    SEGMENT = "segment"
+    POSTER = "poster"
+    SOUND = "sound"
+
+
+class Context(strictjson.Message, frozen=True, kw_only=True):
+    """What each sealed file says of itself.  `ordinal` counts the segments begun in this boot, from 0.
+
+    `media_bytes`: the length of the film, sound or JPEG without this context.
     `seen`: what a second opinion saw in pictures of this segment, in the order of `Sight`; empty is nothing that it
     knows, None that nobody looked.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
+    kind: Content
     device: DeviceId
     segment: SegmentId
     event: SegmentId
     ordinal: Size
     span: Span
     media_bytes: Size
-    sha256_media: Sha256
     label: Label | None = None
     seen: tuple[Sight, ...] | None = None
 
@@ -87,7 +104,7 @@ class Begin(strictjson.Message, frozen=True, kw_only=True):
     boot: BootId
     start_us: Size
     until_us: Size
-    utc_ms: int
+    utc_ms: UtcMs
     quality: ClockQuality
     label: Label | None = None
 
@@ -124,15 +141,39 @@ def context_box(context: Context) -> bytes:
 
 
 def split_media(plaintext: bytes) -> tuple[bytes, Context]:
-    """The media and what the box behind it says of it, once the media is the one that the box names.
+    """The media and what the box behind it says of it.
 
-    Raises `FormatError` when the boxes do not add up, the last is not a context box, or the media is another.
+    Raises `FormatError` when the boxes do not add up, the last is not a context box, or the media has another length.
     """
     media, body = split_trailing(plaintext, BOX_TYPE)
+    return media, _context(body, media)
+
+
+def poster_plaintext(jpeg: bytes, context: Context) -> bytes:
+    """The picture with its context as a comment right behind its start, which viewers skip."""
+    if not jpeg.startswith(_JPEG_START):
+        raise InternalError("A poster is a JPEG.")
+    body = _POSTER_REMARK + strictjson.encode(context)
+    return _JPEG_START + _JPEG_COMMENT + (len(body) + 2).to_bytes(2, "big") + body + jpeg[len(_JPEG_START) :]
+
+
+def split_poster(plaintext: bytes) -> tuple[bytes, Context]:
+    """The JPEG as it was made, and what its comment says of it.  Raises `FormatError` when there is no such comment."""
+    head = len(_JPEG_START + _JPEG_COMMENT)
+    end = head + int.from_bytes(plaintext[head : head + 2], "big")
+    body = plaintext[head + 2 : end]
+    begun = plaintext.startswith(_JPEG_START + _JPEG_COMMENT) and body.startswith(_POSTER_REMARK)
+    if not begun or end > len(plaintext):
+        raise FormatError("This poster does not say which segment it is of: it is damaged, or not a Doorward poster.")
+    jpeg = _JPEG_START + plaintext[end:]
+    return jpeg, _context(body[len(_POSTER_REMARK) :], jpeg)
+
+
+def _context(body: bytes, media: bytes) -> Context:
     context = strictjson.decode(body, Context, limit_bytes=_LIMIT_BYTES)
-    if len(media) != context.media_bytes or hashlib.sha256(media).hexdigest() != context.sha256_media:
-        raise FormatError("The media of this segment is not the one its context names.")
-    return media, context
+    if len(media) != context.media_bytes:
+        raise FormatError("The media of this segment has another length than its context names.")
+    return context
 
 
 def trailing_box(box_type: bytes, body: bytes) -> bytes:

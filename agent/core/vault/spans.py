@@ -22,6 +22,7 @@ __all__ = [
     "Size",
     "Span",
     "Stamp",
+    "UtcMs",
     "bounded",
     "span_between",
     "stamp",
@@ -33,6 +34,9 @@ LONGEST_SEGMENT_US: Final = 3_600_000_000
 BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(ge=0)]
+_FARTHEST_UTC_MS: Final = 2**45
+"""From the year 855 to 3084, more than any clock of 64 bits in ns can say: so every reader's calendar has the date."""
+UtcMs = Annotated[int, msgspec.Meta(ge=-_FARTHEST_UTC_MS, le=_FARTHEST_UTC_MS)]
 
 _US_PER_MS: Final = 1000
 _NS_PER_US: Final = 1000
@@ -45,7 +49,7 @@ class Stamp(strictjson.Message, frozen=True, kw_only=True):
 
     boot: BootId
     at_us: Size
-    utc_ms: int
+    utc_ms: UtcMs
     quality: ClockQuality
 
     def utc_of_ms(self, boot_us: int) -> int:
@@ -59,7 +63,7 @@ class Span(strictjson.Message, frozen=True, kw_only=True):
     boot: BootId
     start_us: Size
     end_us: Size
-    utc_ms: int
+    utc_ms: UtcMs
     quality: ClockQuality
 
     def __post_init__(self) -> None:

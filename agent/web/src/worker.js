@@ -207,8 +207,8 @@ const operations = {
   },
 
   async poster({ id }) {
-    const { image } = await whicheverOpens((key) => reviewing.fetchPoster(id, met, key, signedIn(id)));
-    return image.slice();
+    const { image, seen } = await whicheverOpens((key) => reviewing.fetchPoster(id, met, key, signedIn(id)));
+    return { media: image, seen };
   },
 
   async sound({ id }) {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.core.events import EventKind
 from agent.core.opinion.keeping import LEAST_LOOKS, MOST_UNLOOKED_NS, lets_go
-from agent.core.opinion.sights import Box, Keep, Sight, Sighting, in_order, remark_of, sights_in
+from agent.core.opinion.sights import Box, Keep, Sight, Sighting
 from agent.core.opinion.votes import Attention, EventVotes, Moved, counts_as_moving
 from agent.core.timebase import BootNs, seconds
 
@@ -150,13 +150,3 @@ def test_an_event_goes_only_as_its_owner_asked(keep: Keep, shown: tuple[Sight, .
 def test_an_event_that_was_not_watched_well_stays() -> None:
     assert not lets_go(Keep.PEOPLE, EventKind.MOTION, (), LEAST_LOOKS - 1, 0)
     assert not lets_go(Keep.PEOPLE, EventKind.MOTION, (), 100, MOST_UNLOOKED_NS + 1)
-
-
-@given(st.none() | st.sets(st.sampled_from(Sight)).map(in_order))
-def test_a_remark_is_read_as_it_was_written(sights: tuple[Sight, ...] | None) -> None:
-    assert sights_in(remark_of(sights)) == sights
-
-
-@pytest.mark.parametrize("words", ["", "a holiday", "doorward seen: ghost", "doorward seen:  person", "Doorward seen:"])
-def test_anybody_elses_remark_says_nothing(words: str) -> None:
-    assert sights_in(words) is None

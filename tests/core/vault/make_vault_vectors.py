@@ -11,6 +11,7 @@ import msgspec
 
 from agent.core.opinion.sights import Sight
 from agent.core.timebase import ClockQuality
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.manifest import PAYLOAD_TYPE, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
@@ -29,7 +30,7 @@ from agent.core.vault.records import (
     Sound,
     Watching,
 )
-from agent.core.vault.segment import Begin, Context, context_box
+from agent.core.vault.segment import Begin, Content, Context, context_box, poster_plaintext
 from agent.core.vault.spans import Span, Stamp
 from agent.wire import base64
 from agent.wire.envelope import pae
@@ -56,16 +57,18 @@ def _hash(text: str) -> str:
 
 def _file(name: str, size: int) -> Sealed:
     return Sealed(
-        size=size, header_size=1000, sha256=_hash(name), sha256_header=_hash(name + " header"),
+        size=size, header_size=1000, sha256_header=_hash(name + " header"),
         sha256_payload=_hash(name + " payload"),
     )  # fmt: skip
 
 
 _CONTEXT = Context(
-    device=DEVICE.id, segment=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, media_bytes=len(_MEDIA),
-    sha256_media=hashlib.sha256(_MEDIA).hexdigest(), label="button",
+    kind=Content.SEGMENT, device=DEVICE.id, segment=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN,
+    media_bytes=len(_MEDIA), label="button",
 )  # fmt: skip
 _SEEN = msgspec.structs.replace(_CONTEXT, seen=(Sight.PERSON, Sight.VEHICLE))
+_JPEG = bytes.fromhex("ffd8ffdb000401020304ffd9")
+_POSTER = msgspec.structs.replace(_CONTEXT, kind=Content.POSTER, media_bytes=len(_JPEG), seen=(Sight.PERSON,))
 _BEGIN = Begin(
     segment=_ADOPTED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
     utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
@@ -74,8 +77,8 @@ RECORDS: tuple[Record, ...] = (
     Boot(device=DEVICE.id, epoch=1, at=_STAMP),
     Segment(
         id=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, epoch=1, file=_file("segment", 2_500_000),
-        media_size=len(_MEDIA), sha256_media=_CONTEXT.sha256_media,
-        poster=Poster(file=_file("poster", 30_000), sha256_image=_hash("image")), label="button",
+        key=key_commitment(b"f" * 16), poster=Poster(file=_file("poster", 30_000), key=key_commitment(b"p" * 16)),
+        label="button",
     ),
     Gap(reason=GapReason.PRIVACY, span=_SPAN),
     Adopted(begin=_BEGIN, complete=False, file=_file("adopted", 70_000), at=_STAMP),
@@ -84,8 +87,7 @@ RECORDS: tuple[Record, ...] = (
     Anchor(at=_STAMP),
     Segment(
         id=_HEARD, event=_EVENT, ordinal=2, span=_SPAN, epoch=1, file=_file("pictures", 2_400_000),
-        media_size=len(_MEDIA), sha256_media=_CONTEXT.sha256_media,
-        sound=Sound(file=_file("sound", 40_000), media_size=38_000, sha256_media=_hash("heard")),
+        key=key_commitment(b"g" * 16), sound=Sound(file=_file("sound", 40_000), key=key_commitment(b"s" * 16)),
         silence=Silence.MICROPHONE, follows=_hash("what stands before it"),
     ),
 )  # fmt: skip
@@ -103,6 +105,7 @@ def vectors() -> dict[str, bytes]:
         "manifest": b"".join(line + b"\n" for line in lines),
         "plaintext.mp4": _MEDIA + context_box(_CONTEXT),
         "plaintext_seen.mp4": _MEDIA + context_box(_SEEN),
+        "poster.jpg": poster_plaintext(_JPEG, _POSTER),
     }
     return good | {f"bad/{name}": content for name, content in _defects(lines).items()}
 
@@ -113,10 +116,15 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
 
     payload = json.loads(base64.decode(json.loads(lines[0])["payload"]))
     signature = json.loads(lines[0])["sig"]
-    box = context_box(_CONTEXT)
+    box, poster = context_box(_CONTEXT), poster_plaintext(_JPEG, _POSTER)
 
     def seeing(words: bytes) -> bytes:
         return _MEDIA + struct.pack(">I", len(box) + len(words) + 8) + box[4:-1] + b',"seen":' + words + b"}"
+
+    def context(whole: bytes, old: bytes, new: bytes) -> bytes:
+        body = whole[4:].replace(old, new)
+        assert body != whole[4:]
+        return _MEDIA + struct.pack(">I", len(body) + 4) + body
 
     def first(changed: dict[str, object] | bytes, sig: str | None = None) -> bytes:
         """Signed by the device unless `sig` says otherwise, so that nothing but the defect speaks against it."""
@@ -146,13 +154,21 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         "plaintext_context_cut.mp4": (_MEDIA + box)[:-1],
         "plaintext_context_not_last.mp4": box + _MEDIA,
         "plaintext_context_of_another_type.mp4": _MEDIA + box[:8] + bytes(16) + box[24:],
-        "plaintext_media_changed.mp4": _MEDIA[:-1] + b"\4" + box,
+        "plaintext_media_of_another_length.mp4": _MEDIA + struct.pack(">I4s", 8, b"free") + box,
+        "plaintext_without_a_kind.mp4": context(box, b'"kind":"segment",', b""),
+        "plaintext_of_an_unknown_kind.mp4": context(box, b'"kind":"segment"', b'"kind":"rumours"'),
+        "plaintext_of_a_date_no_clock_has.mp4": context(box, b'"utc_ms":1760000100000', b'"utc_ms":9007199254740991'),
         "plaintext_media_box_to_the_end.mp4": _MEDIA[:12] + bytes(4) + _MEDIA[16:] + box,
         "plaintext_bytes_behind.mp4": _MEDIA + box + b"\0",
         "plaintext_seen_twice.mp4": seeing(b'["person","person"]'),
         "plaintext_seen_in_another_order.mp4": seeing(b'["vehicle","person"]'),
         "plaintext_seen_what_nobody_knows.mp4": seeing(b'["ghost"]'),
         "plaintext_seen_is_no_list.mp4": seeing(b'"person"'),
+        "poster_without_a_context.jpg": _JPEG,
+        "poster_with_another_comment.jpg": poster.replace(b"doorward context:", b"doorward contexts"),
+        "poster_cut_in_its_context.jpg": poster[:100],
+        "poster_of_another_length.jpg": poster + b"\0",
+        "poster_that_is_no_jpeg.jpg": b"\x89PNG" + poster[4:],
         "plaintext_unknown_context_key.mp4": _MEDIA + struct.pack(">I", len(box) + 8) + box[4:-1] + b',"x":12}',
     }
 

@@ -22,7 +22,7 @@ from agent.core.vault.records import (
     Sound,
     Watching,
 )
-from agent.core.vault.segment import Begin, Context
+from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Span, Stamp
 
 __all__ = ["begins", "contexts", "records", "segment_ids"]
@@ -72,7 +72,6 @@ def _sealed(draw: st.DrawFn) -> Sealed:
     return Sealed(
         size=header_size + draw(_count),
         header_size=header_size,
-        sha256=draw(_sha256),
         sha256_header=draw(_sha256),
         sha256_payload=draw(_sha256),
     )
@@ -80,13 +79,13 @@ def _sealed(draw: st.DrawFn) -> Sealed:
 
 contexts = st.builds(
     Context,
+    kind=st.sampled_from(Content),
     device=_device,
     segment=segment_ids,
     event=segment_ids,
     ordinal=_count,
     span=_spans(),
     media_bytes=_count,
-    sha256_media=_sha256,
     label=_label,
     seen=st.none() | st.sets(st.sampled_from(Sight)).map(in_order),
 )
@@ -98,11 +97,10 @@ _segments = st.builds(
     span=_spans(),
     epoch=_count,
     file=_sealed(),
-    media_size=_count,
-    sha256_media=_sha256,
-    poster=st.none() | st.builds(Poster, file=_sealed(), sha256_image=_sha256),
+    key=_sha256,
+    poster=st.none() | st.builds(Poster, file=_sealed(), key=_sha256),
     label=_label,
-    sound=st.none() | st.builds(Sound, file=_sealed(), media_size=_count, sha256_media=_sha256),
+    sound=st.none() | st.builds(Sound, file=_sealed(), key=_sha256),
     silence=st.none() | st.sampled_from(Silence),
 )
 records = st.one_of(

@@ -28,7 +28,7 @@ from agent.core.vault.segment import Begin
 from agent.core.vault.spans import Span, Stamp
 
 T0 = 1_760_000_000_000
-SEALED = Sealed(size=10, header_size=5, sha256="0" * 64, sha256_header="0" * 64, sha256_payload="0" * 64)
+SEALED = Sealed(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
 
 
 def name(number: int) -> str:
@@ -55,8 +55,8 @@ def stamp(at_s: int, boot: int = 1, quality: ClockQuality = ClockQuality.SYNCED,
 
 def segment(number: int, where: Span) -> Segment:
     return Segment(
-        id=name(number), event=name(0), ordinal=number, span=where, epoch=1, file=SEALED, media_size=1,
-        sha256_media="0" * 64,
+        id=name(number), event=name(0), ordinal=number, span=where, epoch=1, file=SEALED,
+        key="0" * 64,
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_a_record_left_out_moved_or_changed_breaks_the_clip() -> None:
     clip = chain("ssss")
     for broken in (clip[:1] + clip[2:], [clip[1], clip[0], *clip[2:]], clip[::-1]):
         assert start_of(broken) is None
-    other = sign_record(msgspec.structs.replace(clip[1].record, media_size=1), Tip(), DEVICE.sign)
+    other = sign_record(msgspec.structs.replace(clip[1].record, epoch=7), Tip(), DEVICE.sign)
     assert start_of([clip[0], other, *clip[2:]]) is None
     # Of what comes behind the last one that is shown, nothing earlier can say anything.
     assert start_of(clip[:2]) == FIRST

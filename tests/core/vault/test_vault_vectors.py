@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.opinion.sights import Sight
 from agent.core.vault.manifest import read_chain, verify_chain
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError
 from agent.wire.identities import parse_public_key
 from tests.core.vault.make_vault_vectors import PLACE, RECORDS, vectors
@@ -30,14 +30,15 @@ def test_the_good_ones_are_good() -> None:
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].seen is None
     assert split_media((PLACE / "plaintext_seen.mp4").read_bytes())[1].seen == (Sight.PERSON, Sight.VEHICLE)
+    assert split_poster((PLACE / "poster.jpg").read_bytes())[1].seen == (Sight.PERSON,)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_one_is_refused(name: str) -> None:
     path: Path = PLACE / "bad" / name
-    if name.endswith(".mp4"):
+    if name.endswith((".mp4", ".jpg")):
         with pytest.raises(FormatError):
-            split_media(path.read_bytes())
+            (split_poster if name.endswith(".jpg") else split_media)(path.read_bytes())
     else:
         device = parse_public_key((PLACE / "device.pub").read_text().strip())
         assert verify_chain(path.read_bytes().splitlines(keepends=True), device)

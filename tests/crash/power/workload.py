@@ -101,7 +101,7 @@ def _record(tested: TestVault, tell: Tell, number: int) -> str:
     writer = tested.vault.begin(event_id(number // 3), tested.clock.now())
     tell(begun=writer.id, number=number)
     if number % 3 == 0:
-        writer.poster(b"a jpeg" + random.Random(number).randbytes(20_000))
+        writer.poster(b"\xff\xd8\xff a jpeg" + random.Random(number).randbytes(20_000))
     written = 0
     for piece in pieces_of(number):
         tested.clock.advance(1)

@@ -221,7 +221,7 @@ export async function fetchSound(id, device, identity, signed) {
 export async function fetchPoster(id, device, identity, signed) {
   const { result, body } = await stored("poster", id);
   const record = signed ?? (await recordOf(result.record, id, device));
-  return { record, data: body, image: await openPoster(record, body, identity) };
+  return { record, data: body, ...(await openPoster(record, body, identity, device.id)) };
 }
 
 export const spanOfRecord = spanOf;

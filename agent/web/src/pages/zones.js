@@ -168,7 +168,7 @@ async function still(picture, width, height) {
     const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
     const newest = events.find((event) => event.poster);
     if (!newest) return false;
-    const url = URL.createObjectURL(new Blob([await call("poster", { id: newest.poster })], { type: "image/jpeg" }));
+    const url = URL.createObjectURL(new Blob([(await call("poster", { id: newest.poster })).media], { type: "image/jpeg" }));
     picture.prepend(svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }));
   } catch {
     // Without a still there is the frame alone.

@@ -1,6 +1,5 @@
 // Stills of clips, opened when they come into view: the newest wish first, a few at a time, the last few hundred kept.
 // Each still also says what a second opinion saw around it; that is remembered for as long as the page is open.
-import { seenInPoster } from "../wire/sights.js";
 import { call } from "./client.js";
 import { h, icon, ICONS } from "./dom.js";
 
@@ -61,9 +60,9 @@ async function open(image) {
   watching.unobserve(image);
   try {
     if (!ready.has(id)) {
-      const bytes = await call("poster", { id });
-      remember(id, seenInPoster(bytes));
-      ready.set(id, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
+      const { media, seen: sights } = await call("poster", { id });
+      remember(id, sights);
+      ready.set(id, URL.createObjectURL(new Blob([media], { type: "image/jpeg" })));
       if (ready.size > KEPT) {
         const [oldest, url] = ready.entries().next().value;
         ready.delete(oldest);
@@ -101,7 +100,7 @@ export function whenSeen(listener) {
 export async function lookAt(id) {
   if (seen.has(id)) return;
   try {
-    remember(id, seenInPoster(await call("poster", { id })));
+    remember(id, (await call("poster", { id })).seen);
   } catch {
     remember(id, null);
   }

@@ -6,7 +6,7 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { Decrypter, Encrypter, generateHybridIdentity, identityToRecipient } from "age-encryption";
 import { FormatError, OpenError } from "../errors.js";
-import { base64, concat, fromUtf8, unbase64, utf8 } from "./bytes.js";
+import { base64, concat, fromUtf8, hex, unbase64, utf8 } from "./bytes.js";
 
 export { generateHybridIdentity, identityToRecipient };
 
@@ -43,6 +43,9 @@ async function guarded(what) {
 export const open = (data, identity) => guarded(() => decrypter(identity).decrypt(data));
 
 export const fileKey = (header, identity) => guarded(() => decrypter(identity).decryptHeader(header));
+
+/** Names a file key without giving it away (agent/core/vault/commitment.py). */
+export const keyCommitment = (key) => hex(hkdf(sha256, key, undefined, utf8("doorward file key"), 32));
 
 export function sealTo(plain, ...recipients) {
   const encrypter = new Encrypter();

@@ -164,10 +164,10 @@ export function trustBundle(value) {
 }
 
 const quality = one("synced", "held", "unknown");
-const anyMs = integer(-MAX_INTEGER, MAX_INTEGER);
+const anyMs = integer(-(2 ** 45), 2 ** 45);
 const span = object({ boot: hexId, start_us: count, end_us: count, utc_ms: anyMs, quality });
 const stamp = object({ boot: hexId, at_us: count, utc_ms: anyMs, quality });
-const sealed = object({ size: sequence, header_size: sequence, sha256: sha256Text, sha256_header: sha256Text, sha256_payload: sha256Text });
+const sealed = object({ size: sequence, header_size: sequence, sha256_header: sha256Text, sha256_payload: sha256Text });
 const recordLabel = shortText(64);
 export const begin = object(
   { segment: segmentId, event: segmentId, ordinal: count, boot: hexId, start_us: count, until_us: count, utc_ms: anyMs, quality },
@@ -179,10 +179,10 @@ export const manifestPayload = object(
     seq: count, prev: sha256Text,
     record: tagged("kind", {
       segment: object(
-        { kind: one("segment"), id: segmentId, event: segmentId, ordinal: count, span, epoch: count, file: sealed, media_size: count, sha256_media: sha256Text },
+        { kind: one("segment"), id: segmentId, event: segmentId, ordinal: count, span, epoch: count, file: sealed, key: sha256Text },
         {
-          poster: object({ file: sealed, sha256_image: sha256Text }), label: recordLabel,
-          sound: object({ file: sealed, media_size: count, sha256_media: sha256Text }), silence: one("microphone absent"),
+          poster: object({ file: sealed, key: sha256Text }), label: recordLabel,
+          sound: object({ file: sealed, key: sha256Text }), silence: one("microphone absent"),
           follows: sha256Text,
         },
       ),
@@ -205,7 +205,10 @@ const sights = (value, place) => {
   return value;
 };
 export const context = object(
-  { device: keyId, segment: segmentId, event: segmentId, ordinal: count, span, media_bytes: count, sha256_media: sha256Text },
+  {
+    kind: one("segment", "poster", "sound"), device: keyId, segment: segmentId, event: segmentId, ordinal: count, span,
+    media_bytes: count,
+  },
   { v: version1, label: recordLabel, seen: sights },
 );
 

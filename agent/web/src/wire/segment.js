@@ -1,7 +1,7 @@
 // Opens what the doorbell sealed and holds it against what it signed at capture (agent/owner/opening.py).
 import { FormatError, OpenError } from "../errors.js";
-import { openPrefix, open, split, stanzaBodies } from "./age.js";
-import { sha256hex, unbase64, utf8 } from "./bytes.js";
+import { fileKey, keyCommitment, openPrefix, open, split, stanzaBodies } from "./age.js";
+import { concat, sha256hex, unbase64, utf8 } from "./bytes.js";
 import { pae } from "./envelope.js";
 import { verifies } from "./keys.js";
 import { begin as isBegin, context as isContext, liveContext as isLiveContext, manifestLine, manifestPayload } from "./messages.js";
@@ -11,6 +11,7 @@ const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
 const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
 const LIVE_BOX = [0x9a, 0x1d, 0x4b, 0xe7, 0xc0, 0x52, 0x48, 0xf3, 0x8f, 0x6e, 0x2d, 0x77, 0x14, 0xc3, 0xa0, 0x5b];
 const LONGEST_LINE = 16 * 1024;
+const POSTER_REMARK = "doorward context:";
 
 /** The record in a manifest line, once the device's key has signed it and it is about `segment`. */
 export async function recordOf(line, segment, device) {
@@ -44,7 +45,6 @@ async function requireSignedBytes(file, data) {
   const same =
     data.length === file.size &&
     split(data) === file.header_size &&
-    (await sha256hex(data)) === file.sha256 &&
     (await sha256hex(header)) === file.sha256_header &&
     (await sha256hex(data.subarray(file.header_size))) === file.sha256_payload;
   if (!same) throw new OpenError("error.other-bytes");
@@ -54,8 +54,8 @@ async function requireSignedBytes(file, data) {
 export async function openCaptured(record, data, identity, device) {
   await requireSignedBytes(record.file, data);
   if (record.kind === "segment") {
-    const { media, context } = await splitMedia(await open(data, identity));
-    agree(record, context, device);
+    const { media, context } = splitMedia(await openCommitted(record, record.key, data, identity));
+    agree(record, context, device, "segment");
     return { media, context, whole: true };
   }
   const bodies = stanzaBodies(data.subarray(0, record.file.header_size), "doorward-begin");
@@ -63,8 +63,8 @@ export async function openCaptured(record, data, identity, device) {
   if (JSON.stringify(sorted(begun)) !== JSON.stringify(sorted(record.begin))) throw new OpenError("error.other-record");
   const { plain, whole } = await openPrefix(data, identity);
   if (!whole) return { media: wholeFragments(plain), context: null, whole: false };
-  const { media, context } = await splitMedia(plain);
-  agree(record, context, device);
+  const { media, context } = splitMedia(plain);
+  agree(record, context, device, "segment");
   return { media, context, whole: true };
 }
 
@@ -73,36 +73,43 @@ export async function openSound(record, data, identity, device) {
   const file = soundOf(record);
   if (!file) throw new FormatError("error.no-sound");
   await requireSignedBytes(file, data);
-  const { media, context } = await splitMedia(await open(data, identity));
-  agree(record, context, device, record.sound);
+  const { media, context } = splitMedia(await openCommitted(record, record.sound?.key, data, identity));
+  agree(record, context, device, "sound");
   return media;
 }
 
-export async function openPoster(record, data, identity) {
+/** `{image, seen}`: the still of a clip, and what a second opinion saw around it. */
+export async function openPoster(record, data, identity, device) {
   const file = posterOf(record);
   if (!file) throw new FormatError("error.no-poster");
   await requireSignedBytes(file, data);
-  const image = await open(data, identity);
-  const signed = record.kind === "segment" ? record.poster.sha256_image : undefined;
-  if (signed && signed !== (await sha256hex(image))) throw new OpenError("error.other-bytes");
-  if (image[0] !== 0xff || image[1] !== 0xd8 || image[2] !== 0xff) throw new FormatError("error.no-poster");
-  return image;
+  const { image, context } = splitPoster(await openCommitted(record, record.poster?.key, data, identity));
+  agree(record, context, device, "poster");
+  if (image[2] !== 0xff) throw new FormatError("error.no-poster");
+  return { image, seen: context.seen ?? null };
+}
+
+/** The plaintext, once the key that opens it is the one that the record commits to (none for what was adopted). */
+async function openCommitted(record, commitment, data, identity) {
+  if (record.kind === "segment") {
+    const key = await fileKey(data.subarray(0, split(data)), identity);
+    if (keyCommitment(key) !== commitment) throw new OpenError("error.other-record");
+  }
+  return open(data, identity);
 }
 
 const sorted = (value) => value && Object.keys(value).filter((key) => key !== "v").sort().map((key) => [key, value[key]]);
 
-/** `signed`: of which media the record speaks, the pictures or the sound. */
-function agree(record, context, device, signed = record) {
+/** `kind`: which of the segment's files this was taken for: segment, poster or sound. */
+function agree(record, context, device, kind) {
   const [id, event, ordinal] =
     record.kind === "segment"
       ? [record.id, record.event, record.ordinal]
       : [record.begin.segment, record.begin.event, record.begin.ordinal];
-  const said = context.device === device && context.segment === id && context.event === event && context.ordinal === ordinal;
+  const said = context.kind === kind && context.device === device && context.segment === id && context.event === event && context.ordinal === ordinal;
   const whole =
     record.kind === "segment"
-      ? JSON.stringify(sorted(context.span)) === JSON.stringify(sorted(record.span)) &&
-        context.media_bytes === signed.media_size &&
-        context.sha256_media === signed.sha256_media
+      ? JSON.stringify(sorted(context.span)) === JSON.stringify(sorted(record.span))
       : context.span.boot === record.begin.boot && context.span.start_us === record.begin.start_us;
   if (!said || !whole) throw new OpenError("error.other-record");
 }
@@ -145,13 +152,27 @@ export async function openLive(data, identity, device) {
   return { media, span: spanMs(utc_ms, start_us, end_us, quality), order: [context.span.boot, start_us, end_us] };
 }
 
-async function splitMedia(plain) {
+function splitMedia(plain) {
   const { media, body } = splitTrailing(plain, CONTEXT_BOX);
+  return { media, context: contextOf(body, media) };
+}
+
+/** The JPEG as it was made, and what its comment says of it (ITU-T T.81, B.2.4.5). */
+export function splitPoster(plain) {
+  const end = 4 + plain[4] * 256 + plain[5];
+  const isBegun = plain[0] === 0xff && plain[1] === 0xd8 && plain[2] === 0xff && plain[3] === 0xfe;
+  const remark = plain.subarray(6, 6 + POSTER_REMARK.length);
+  if (!isBegun || !(end <= plain.length) || fromAscii(remark) !== POSTER_REMARK) throw new FormatError("error.no-poster");
+  const image = concat(plain.subarray(0, 2), plain.subarray(end));
+  return { image, context: contextOf(plain.subarray(6 + POSTER_REMARK.length, end), image) };
+}
+
+const fromAscii = (bytes) => String.fromCharCode(...bytes);
+
+function contextOf(body, media) {
   const context = isContext(decode(body, 2048));
-  if (media.length !== context.media_bytes || (await sha256hex(media)) !== context.sha256_media) {
-    throw new OpenError("error.other-bytes");
-  }
-  return { media, context };
+  if (media.length !== context.media_bytes) throw new OpenError("error.other-bytes");
+  return context;
 }
 
 function wholeFragments(data) {
