@@ -32,6 +32,7 @@ from agent.core.vault.records import Poster, Sealed, Segment
 from agent.core.vault.spans import Span
 from agent.errors import StorageError
 from agent.services.books import CustodianPorts
+from agent.services.clock_trust import TrustedClock
 from agent.services.custodian import Custodian
 from agent.services.inbox import InboxSettings
 from agent.services.requests import Verdict
@@ -304,9 +305,10 @@ class Door:
         self.outbox.off = False
         if not self.counts_windows:
             self.journal.requests_about = lambda *_: 0  # type: ignore[method-assign]
+        clock = TrustedClock(self.clock, self.journal, lambda: None)
         self.custodian = Custodian(
             DEVICE,
-            CustodianPorts(self.journal, self.outbox, self.vault, self.clock, self.entropy, self.told),  # type: ignore[arg-type]
+            CustodianPorts(self.journal, self.outbox, self.vault, clock, self.entropy, self.told),  # type: ignore[arg-type]
             InboxSettings(self.limits, self.position, self.delay_s),
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),
             dict,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from agent.cli.frame import config_option, emit_json, json_option
-from agent.cli.words import counted
+from agent.cli.words import counted, duration
 from agent.config import load
 
 __all__ = ["init", "requests", "status"]
@@ -76,12 +76,24 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         ),
         *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
-        ("clock", answer["clock"]),
+        ("clock", _clock_words(answer)),
         ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
         ("requests", f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
     ]
     for name, text in rows:
         click.echo(f"{click.style(name.rjust(9), bold=True)}  {text}")
+
+
+def _clock_words(answer: dict[str, Any]) -> str:
+    jump = answer.get("clock_jump")
+    if not jump:
+        return str(answer["clock"])
+    way = "ahead of" if jump["ahead_s"] > 0 else "behind"
+    size, left = duration(abs(jump["ahead_s"]) * 1000), duration(jump["confirmed_in_s"] * 1000)
+    return (
+        f"not confirmed: {size} {way} the expected time. Nothing expires or goes by age until it has stood for "
+        f"another {left}, or an owner signs anything at that time."
+    )
 
 
 @click.command()

@@ -31,6 +31,7 @@ __all__ = [
     "Failed",
     "FromRecorder",
     "FromUplink",
+    "Held",
     "Home",
     "HomeIs",
     "LivePiece",
@@ -90,7 +91,7 @@ class Sign(Message, frozen=True):
 
 
 class WhatIsHeld(Message, frozen=True):
-    """Which of `stored` segments must not be evicted.  Answered by `Names`."""
+    """Which of `stored` segments must not be evicted, and what time to age the others by.  Answered by `Held`."""
 
     stored: int
 
@@ -222,6 +223,13 @@ class Names(Message, frozen=True):
     names: tuple[str, ...]
 
 
+class Held(Message, frozen=True):
+    """`core.retention.Protected`: the names of what stays; the trusted UTC, or None when nothing may go by age."""
+
+    names: tuple[str, ...]
+    now_ms: int | None
+
+
 class Outgoing(Message, frozen=True):
     """Outbox objects that may be sent, and whether their first byte has left already."""
 
@@ -298,6 +306,7 @@ Answer: TypeAlias = (
     Sealers
     | Signature
     | Names
+    | Held
     | SettingsAre
     | Outgoing
     | Begun

@@ -164,9 +164,9 @@ class StandingOptOut:
     value: str = ""
     until_s: int | None = None
 
-    def covers(self, terms: Terms, now_s: int) -> bool:
-        """Whether it applies; one that ends is judged by the device's clock, however good that is."""
-        if self.until_s is not None and now_s >= self.until_s:
+    def covers(self, terms: Terms, now_s: int | None) -> bool:
+        """Whether it applies.  `now_s` is None while the clock is not trusted: no opt-out ends then."""
+        if self._is_over(now_s):
             return False
         match self.scope:
             case Scope.ALL:
@@ -182,10 +182,13 @@ class StandingOptOut:
 
     def is_quiet(self, now_s: int, minute: int) -> bool:
         """Whether these are quiet hours, and `minute` of the local day lies within them."""
-        if self.scope is not Scope.HOURS or (self.until_s is not None and now_s >= self.until_s):
+        if self.scope is not Scope.HOURS or self._is_over(now_s):
             return False
         begins, ends = (int(at[:2]) * 60 + int(at[2:]) for at in self.value.split("-"))
         return is_within((begins, ends), minute)
+
+    def _is_over(self, now_s: int | None) -> bool:
+        return self.until_s is not None and now_s is not None and now_s >= self.until_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +234,4 @@ def utc_minute(utc_ms: int) -> int:
 
 def opted_out(terms: Terms, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:
     """Whether the owner said beforehand that they do not want to be asked this."""
-    return any(opt_out.covers(terms, now.utc_ns // NS_PER_S) for opt_out in standing)
+    return any(opt_out.covers(terms, trusted_seconds(now)) for opt_out in standing)

@@ -6,8 +6,9 @@
 - Holds are capped: by count and time where requests are kept, by bytes here.
 - A hold never stops recording: when nothing else is left to go and the disk is nearly full, `overrule` says which held
   ones go, and the owner is told.
-- Age counts only between two dates that somebody vouched for.  A segment without a date goes when one that came after
-  it is too old: then it is too.
+- Age counts only between two dates that somebody vouched for.  A segment without a date, or with one that lies in the
+  future, goes when one that came after it is too old: then it is too.
+- The present time comes from the custodian, which trusts no jump (`core.clock_trust`).  Without it nothing goes by age.
 
 Source: FORMAT.md, invariant 3 and "Evict".
 """
@@ -18,13 +19,14 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.core.timebase import NS_PER_MS, ClockQuality, Moment
+from agent.core.timebase import NS_PER_MS, ClockQuality
+from agent.core.vault.dating import JUMP_NS
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason
 from agent.errors import ConfigurationError
 
-__all__ = ["Decision", "Limits", "Usage", "decide", "overrule"]
+__all__ = ["Decision", "Limits", "Protected", "Usage", "decide", "overrule"]
 
 _MOST_UNDATED: Final = 4096
 """How far to look past segments without a date.  More of them in a row wait for the byte limit: this runs at every
@@ -52,6 +54,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Protected:
+    """What the custodian says before each eviction: the `held` segments, which stay, and the time to age the others by.
+
+    `now_ms`: UTC; None while the clock is not trusted, and then nothing goes by age.
+    """
+
+    held: frozenset[SegmentId] = frozenset()
+    now_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What is stored and what is free now."""
 
@@ -74,7 +87,7 @@ def decide(
     held: Container[str],
     limits: Limits,
     usage: Usage,
-    now: Moment,
+    now_ms: int | None,
     *,
     continuous: Iterable[VaultEntry] = (),
     newest: SegmentId | None = None,
@@ -82,7 +95,7 @@ def decide(
     """What to evict.  Both stocks are read only as far as needed, so they may be cursors over a million segments.
 
     `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
-    `newest`: of both; None when it is the last of `oldest_first`.
+    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `Protected`.
     """
     events = _all_but_the_newest(oldest_first) if newest is None else _all_but(newest, oldest_first)
     over_bytes = usage.stored_bytes - limits.most_bytes
@@ -90,10 +103,10 @@ def decide(
     over_continuous = 0
     if limits.continuous_bytes is not None:
         over_continuous = usage.continuous_bytes - limits.continuous_bytes
-    first = _Shedding(held, limits, now, max(over_bytes, over_continuous), over_floor)
+    first = _Shedding(held, limits, now_ms, max(over_bytes, over_continuous), over_floor)
     if usage.continuous_bytes:
         first.shed(continuous if newest is None else _all_but(newest, continuous))
-    then = _Shedding(held, limits, now, over_bytes - first.freed, over_floor - first.freed)
+    then = _Shedding(held, limits, now_ms, over_bytes - first.freed, over_floor - first.freed)
     then.shed(events)
     freed = first.freed + then.freed
     return Decision((*first.evict, *then.evict), max(0, over_bytes - freed, over_floor - freed))
@@ -113,10 +126,12 @@ def overrule(oldest_first: Iterable[VaultEntry], short_bytes: int, newest: Segme
 class _Shedding:
     """One stock, from its oldest on, until the wanted bytes are freed and the rest is young enough."""
 
-    def __init__(self, held: Container[str], limits: Limits, now: Moment, over_bytes: int, over_floor: int) -> None:
+    def __init__(
+        self, held: Container[str], limits: Limits, now_ms: int | None, over_bytes: int, over_floor: int
+    ) -> None:
         self._held = held
         self._limits = limits
-        self._now = now
+        self._now_ms = now_ms
         self._over_bytes = over_bytes
         self._over_floor = over_floor
         self._spared = 0
@@ -126,7 +141,7 @@ class _Shedding:
     def shed(self, oldest_first: Iterable[VaultEntry]) -> None:
         undated: list[VaultEntry] = []
         for entry in oldest_first:
-            age = _age(entry, self._limits, self._now)
+            age = _age(entry, self._limits, self._now_ms)
             if self.freed >= max(self._over_bytes, self._over_floor) and (
                 age is False or len(undated) == _MOST_UNDATED
             ):
@@ -155,13 +170,13 @@ class _Shedding:
         self.freed += entry.stored_bytes
 
 
-def _age(entry: VaultEntry, limits: Limits, now: Moment) -> bool | None:
+def _age(entry: VaultEntry, limits: Limits, now_ms: int | None) -> bool | None:
     """Whether `entry` is too old; None when nobody can tell."""
-    if limits.oldest_ms is None or now.quality is ClockQuality.UNKNOWN:
+    if limits.oldest_ms is None or now_ms is None:
         return False
-    if entry.quality is ClockQuality.UNKNOWN:
+    if entry.quality is ClockQuality.UNKNOWN or entry.end_ms > now_ms + JUMP_NS // NS_PER_MS:
         return None
-    return now.utc_ns // NS_PER_MS - entry.end_ms > limits.oldest_ms
+    return now_ms - entry.end_ms > limits.oldest_ms
 
 
 def _all_but_the_newest(oldest_first: Iterable[VaultEntry]) -> Iterator[VaultEntry]:

@@ -20,9 +20,9 @@ from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
 from agent.core.requests import WAITING
-from agent.core.timebase import NS_PER_MS
-from agent.ports import Clock, Journal, Notifier
+from agent.ports import Journal, Notifier
 from agent.services.alerts import Alerts, AlertSettings
+from agent.services.clock_trust import TrustedClock
 from agent.services.home import HomeDesk
 from agent.services.push import PushChannels
 
@@ -42,7 +42,7 @@ class Telling:
         configuration: Configuration,
         path: Path,
         key: Ed25519PrivateKey,
-        clock: Clock,
+        clock: TrustedClock,
         journal: Journal,
         *,
         facts: Callable[[], Facts],
@@ -62,7 +62,7 @@ class Telling:
     def requests(self) -> dict[str, int]:
         """For `doorward status`: how many wait for an owner, and how many of them may be known outside of the house."""
         waiting = self._journal.requests(*WAITING)
-        told = self._holding_back.due(waiting, self._clock.now().utc_ns // NS_PER_MS)
+        told = self._holding_back.due(waiting, self._clock.believed_ms)
         return {"requests_waiting": len(waiting), "requests_told": told}
 
     def _make_alerts(

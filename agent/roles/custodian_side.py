@@ -27,6 +27,7 @@ from agent.roles.in_force import place_of
 from agent.roles.limits import held_bytes, page_facts
 from agent.roles.requests import inbox_settings
 from agent.services.books import CustodianPorts
+from agent.services.clock_trust import TrustedClock
 from agent.services.custodian import Custodian
 from agent.services.enrolment import Changed
 from agent.services.live_shelf import LiveShelf
@@ -78,11 +79,12 @@ class CustodianSide:
         self.device = public_key_of(post.key)
         self.outbox = DiskOutbox(post.folder.outbox)
         self._journal = SqliteJournal(post.folder.journal)
+        self._clock = TrustedClock(post.clock, self._journal, post.vault.newest)
         self._telling = Telling(
             configuration,
             post.folder.alerts,
             post.key,
-            post.clock,
+            self._clock,
             self._journal,
             facts=self._facts,
             status=self.status,
@@ -91,7 +93,7 @@ class CustodianSide:
         self.alerts, self.home, self.notifier = self._telling.alerts, self._telling.home, self._telling.notifier
         self.custodian = Custodian(
             post.key,
-            CustodianPorts(self._journal, self.outbox, post.vault, post.clock, SystemEntropy(), self.notifier),
+            CustodianPorts(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
             inbox_settings(configuration.requests, self.position),
             post.seal_to,
             self.status,
@@ -176,7 +178,8 @@ class CustodianSide:
             "panel": recorder.pop("panel", None),
             "recorder": recorder,
             "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
-            "clock": self._post.clock.now().quality.value,
+            "clock": self._clock.now().quality.value,
+            "clock_jump": self._clock.status(),
             "link": dict(self._post.link()),
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
@@ -188,7 +191,7 @@ class CustodianSide:
         return self.custodian.requests.is_quiet()
 
     def _facts(self) -> Facts:
-        unknown = self._post.clock.now().quality is ClockQuality.UNKNOWN
+        unknown = self._clock.now().quality is ClockQuality.UNKNOWN
         return facts_of(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
 
     def _make_page(self) -> PageServer:

@@ -21,6 +21,7 @@ from agent.adapters.handover_socket import HandoverClient
 from agent.adapters.supervision import Supervision
 from agent.config import Configuration, overlaid
 from agent.core.handover import (
+    Held,
     LivePiece,
     Looking,
     Message,
@@ -38,6 +39,7 @@ from agent.core.handover import (
     WhoLooks,
     WhoMayOpen,
 )
+from agent.core.retention import Protected
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ports import Camera, CameraEnd
@@ -96,7 +98,7 @@ class RecorderRole:
                 sealers.device,
                 self._sign,
                 None,
-                self._held,
+                self._protected,
                 _Shelf(live),
                 supervision.supervised,
             ),
@@ -154,14 +156,17 @@ class RecorderRole:
         except NetworkError as error:
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 
-    def _held(self) -> frozenset[str]:
+    def _protected(self) -> Protected:
         try:
-            self._last_held = frozenset(self._ask(WhatIsHeld(self.vault.totals().segments), Names).names)
+            held = self._ask(WhatIsHeld(self.vault.totals().segments), Held)
         except NetworkError as error:
-            # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.
+            # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.  It
+            # alone knows whether the clock is trusted: nothing goes by age meanwhile.
             if self._last_held is None:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
-        return self._last_held
+            return Protected(self._last_held)
+        self._last_held = frozenset(held.names)
+        return Protected(self._last_held, held.now_ms)
 
     def _erase(self, deleted: Sequence[str]) -> None:
         if not deleted:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,9 @@ from agent.config import CameraKind, Configuration
 from agent.core.motion.settings import MotionSettings
 from agent.core.opinion.eye import Eye
 from agent.core.recovery import Recovery, Step
-from agent.core.retention import Limits
+from agent.core.retention import Limits, Protected
 from agent.core.timebase import BootNs
 from agent.core.vault.age.recipients import Recipient
-from agent.core.vault.names import SegmentId
 from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.roles import translation
 from agent.roles.in_force import is_private_now
@@ -51,7 +50,7 @@ class Stand:
 
     `vault`: the folder of segments and manifest, which is there; `own`: where `RecoveryFile` lies.
     `device` and `sign`: the id that records name, and the signature of its key; `key`: what the scrub checks signatures
-    with, None where only hashes can be compared.  `held`: what must stay.  `shelf`: who has the live view.
+    with, None where only hashes can be compared.  `protected`: what must stay.  `shelf`: who has the live view.
     `supervised`: somebody restarts the process.
     """
 
@@ -63,7 +62,7 @@ class Stand:
     device: str
     sign: Callable[[bytes], bytes]
     key: PublicKey | None
-    held: Callable[[], Container[SegmentId]]
+    protected: Callable[[], Protected]
     shelf: LiveDesk
     supervised: bool
 
@@ -222,7 +221,7 @@ class RecorderSide:
                 translation.writer_settings(clips),
                 configuration.camera.stall_s,
             ),
-            stand.held,
+            stand.protected,
             recovery=Recovery(
                 supervised=stand.supervised,
                 network=configuration.camera.kind is CameraKind.RTSP,

@@ -85,7 +85,7 @@ class Solo:
                 self.device.id,
                 key.sign,
                 self.device,
-                held=lambda: self.custodian.held(self.vault.totals().segments),
+                protected=lambda: self.custodian.protected(self.vault.totals().segments),
                 shelf=self._shelf,
                 supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
             ),

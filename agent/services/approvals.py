@@ -185,7 +185,7 @@ class Approvals:
         at_s = acting.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
-        if not self._requests.still_trusted(stored):
+        if not self._requests.still_trusted(stored, at_s):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
             )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.ports import Clock, Entropy, Journal, Notifier, Outbox
+from agent.ports import Entropy, Journal, Notifier, Outbox
+from agent.services.clock_trust import TrustedClock
 from agent.services.decisions import Decisions
 from agent.services.enrolment import Changed, Enrolments
 from agent.services.keeping import Keeping
@@ -29,7 +30,7 @@ class CustodianPorts:
     journal: Journal
     outbox: Outbox
     vault: VaultReader
-    clock: Clock
+    clock: TrustedClock
     entropy: Entropy
     notifier: Notifier
 

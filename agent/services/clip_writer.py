@@ -13,7 +13,7 @@ it is recorded like any other, so a crash, a press of the button or a request in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -24,6 +24,7 @@ from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventEnds, Even
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.opinion.sights import Keep
 from agent.core.preroll import PrerollRing
+from agent.core.retention import Protected
 from agent.core.segmenting import (
     ClipCompletes,
     GopAssembler,
@@ -94,7 +95,7 @@ class ClipWriter:
         entropy: Entropy,
         notifier: Notifier,
         settings: WriterSettings,
-        held: Callable[[], Container[SegmentId]],
+        protected: Callable[[], Protected],
         hear: Hear | None = None,
         show: Callable[[Gop, StreamDescription], None] | None = None,
         opinion: SecondOpinion | None = None,
@@ -107,7 +108,7 @@ class ClipWriter:
         self._entropy = entropy
         self._notifier = notifier
         self._settings = settings
-        self._held = held
+        self._protected = protected
         self._log = structlog.get_logger("writer")
         self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._roll, hear=hear)
         self._events: dict[int, _Event] = {}
@@ -298,7 +299,8 @@ class ClipWriter:
             self._log.error("not_rolled", error=error.message)
 
     def _roll(self) -> None:
-        rolled = self._vault.roll(self._held())
+        protected = self._protected()
+        rolled = self._vault.roll(protected.held, now_ms=protected.now_ms)
         if rolled.evicted:
             self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
         if rolled.overruled:
@@ -325,7 +327,7 @@ class ClipWriter:
         self._over.clear()
         if unwanted:
             try:
-                held = self._held()
+                held = self._protected().held
                 self._vault.erase([each for each in unwanted if each not in held], EvictionReason.UNWANTED)
             except StorageError as error:  # it stays, and goes with the oldest
                 self._log.error("not_let_go", error=error.message)

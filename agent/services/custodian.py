@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
+from agent.core.retention import Protected
 from agent.services.approvals import Approvals
 from agent.services.books import CustodianPorts, open_books
 from agent.services.control import Control, DeviceNames
@@ -54,6 +55,7 @@ class Custodian:
     ) -> None:
         self.books = books = open_books(device_key, ports, changed, held_bytes)
         self.enrolments, self.keeping = books.enrolments, books.keeping
+        self.clock = ports.clock
         marks = CaseMarks.of_device(device_key, case_work)
         self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
         self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded)
@@ -92,6 +94,10 @@ class Custodian:
         """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
         return self.keeping.held() | self.requests.held(stored_segments)
 
+    def protected(self, stored_segments: int) -> Protected:
+        """What the rolling vault must know before it evicts."""
+        return Protected(self.held(stored_segments), self.clock.trusted_ms)
+
     def hold_at_most(self, held_bytes: int) -> None:
         """What holds may keep together, from now on."""
         self.keeping.held_bytes = held_bytes
@@ -105,7 +111,9 @@ class Custodian:
         return self.keeping.going()
 
     def on_time(self) -> None:
-        """Now and then: end what ran out, forget what is done."""
+        """Every few seconds: end what ran out, forget what is done, watch the clock."""
+        with self.requests.deciding():
+            self.clock.keep()
         self.requests.on_time()
         self.tips.on_time()
         with self.requests.deciding():

@@ -19,6 +19,7 @@ from agent.core.handover import (
     Channels,
     FromRecorder,
     FromUplink,
+    Held,
     Home,
     HomeIs,
     LivePiece,
@@ -49,6 +50,7 @@ from agent.core.handover import (
     WhoMayOpen,
 )
 from agent.core.home_news import HomeAddress
+from agent.core.retention import Protected
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import RequestError
 from agent.ports import Clock, Notifier
@@ -73,7 +75,7 @@ _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.enco
 class Holder(Protocol):
     """Who knows which segments must stay, and which must go."""
 
-    def held(self, stored_segments: int) -> frozenset[str]: ...
+    def protected(self, stored_segments: int) -> Protected: ...
     def deleted(self) -> frozenset[str]: ...
 
 
@@ -121,7 +123,8 @@ class RecorderDesk:
             case Sign(encoding=encoding):
                 return Signature(self._sign(_record_encoding(encoding)))
             case WhatIsHeld(stored=stored):
-                return Names(tuple(self._holder.held(stored)))
+                protected = self._holder.protected(stored)
+                return Held(tuple(protected.held), protected.now_ms)
             case WhatIsDeleted():
                 return Names(tuple(self._holder.deleted()))
             case WhichSettings():

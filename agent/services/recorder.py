@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -35,8 +35,8 @@ from agent.core.motion.sample import MotionState
 from agent.core.motion.settings import MotionSettings
 from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import Pulse, Recovery, Step, good_until_ns, stall_of
+from agent.core.retention import Protected
 from agent.core.timebase import NS_PER_S, BootNs, Moment, seconds
-from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, DoorwardError, InternalError
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
@@ -126,7 +126,7 @@ class Recorder:
         entropy: Entropy,
         notifier: Notifier,
         settings: RecorderSettings,
-        held: Callable[[], Container[SegmentId]],
+        protected: Callable[[], Protected],
         *,
         recovery: Recovery | None = None,
         switch_unread: bool = False,
@@ -162,7 +162,7 @@ class Recorder:
             entropy,
             notifier,
             settings.writer,
-            held,
+            protected,
             hear,
             live.push if live else None,
             self._opinion,

@@ -129,9 +129,12 @@ class Requests:
         """Remember whose yes it is, half or whole, within the caller's decision: it counts while they are owners."""
         self._journal.put(_APPROVERS + stored.id, " ".join(key_ids).encode())
 
-    def still_trusted(self, stored: StoredRequest) -> bool:
-        """Whether the key that signed the request would be believed now."""
-        return self._trusted(stored) is not None
+    def still_trusted(self, stored: StoredRequest, owner_s: int | None = None) -> bool:
+        """Whether the key that signed the request would be believed now.
+
+        `owner_s`: the time of an owner's statement, which counts while the doorbell's clock is not trusted.
+        """
+        return self._trusted(stored, owner_s) is not None
 
     def over_limit(self, stored: StoredRequest, at_s: int) -> OverLimit | None:
         """Which limit of time it is over at `at_s`, if nobody has judged that yet."""
@@ -141,8 +144,9 @@ class Requests:
         limits = requester.limits.applied_to(self._limits)
         return check_times(stored.terms.from_s, stored.terms.to_s, stored.not_after_s, limits, at_s)
 
-    def _trusted(self, stored: StoredRequest) -> TrustedRequester | None:
+    def _trusted(self, stored: StoredRequest, owner_s: int | None = None) -> TrustedRequester | None:
         at_s = trusted_seconds(self._clock.now())
+        at_s = owner_s if at_s is None else at_s
         return self._trust.store.resolve(stored.audience, stored.requester, stored.key_id, at_s)
 
     def _judge(self, now_s: int) -> None:

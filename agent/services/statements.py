@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
-from agent.core.requests import WAITING, StandingOptOut
-from agent.core.timebase import NS_PER_S
+from agent.core.requests import WAITING, StandingOptOut, trusted_seconds
 from agent.errors import RequestError
 from agent.services.approvals import Approvals
 from agent.services.books import Books
@@ -69,6 +68,7 @@ class Statements:
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
         said = read_said(data, enrolment)
+        self._clock.confirm(said.statement.owner_time_ms)
         if isinstance(said.statement, Approval):
             verdict = self._approvals.approve(said.statement, said, headers, enrolment)
         elif isinstance(said.statement, Seconding):
@@ -126,7 +126,7 @@ class Statements:
         standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)
         self._journal.add_opt_out(standing)
         self._ledger.write(EntryKind.OPT_OUT, **fields)
-        now_s = self._clock.now().utc_ns // NS_PER_S
+        now_s = trusted_seconds(self._clock.now())
         for stored in self._journal.requests(*WAITING):
             if standing.covers(stored.terms, now_s):
                 self._requests.advance(stored, Cause.OPTED_OUT)

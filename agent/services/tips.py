@@ -19,7 +19,6 @@ from agent.core.consent import Cause, State, step
 from agent.core.disclosure import Released, release_tip, tip_manifest_of
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, trusted_seconds
-from agent.core.timebase import NS_PER_S
 from agent.errors import DoorwardError, RequestError
 from agent.services.books import Books
 from agent.services.delay import Delay
@@ -105,7 +104,9 @@ class Tips:
                     manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
                     parts = making.finish(manifest, tip.reply)
                     self._journal.add_outbox(OutboxRecord(tip.tip, tip.tip, tip.requester, parts))
-                    not_after_s = self._clock.now().utc_ns // NS_PER_S + _LIFE_S
+                    # The owner's clock counts while the doorbell's is not trusted.
+                    now_s = trusted_seconds(self._clock.now()) or tip.owner_time_ms // 1000
+                    not_after_s = now_s + _LIFE_S
                     self._keep(
                         StoredTip(
                             tip.tip,

@@ -156,8 +156,12 @@ class Vault(VaultReader):
         with self._writing():
             self._writer.commit(Watching(span=self._span(start, end)))
 
-    def roll(self, held: Container[SegmentId], limits: Limits | None = None) -> RollReport:
+    def roll(
+        self, held: Container[SegmentId], limits: Limits | None = None, *, now_ms: int | None = None
+    ) -> RollReport:
         """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
+
+        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`Protected`).
 
         Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
         """
@@ -171,7 +175,7 @@ class Vault(VaultReader):
                 held,
                 asked,
                 usage,
-                now,
+                now_ms,
                 continuous=self._index.oldest(continuous=True),
                 newest=newest.id if newest else None,
             )

@@ -17,7 +17,7 @@ from agent.core.handover import (
     Answer,
     FromRecorder,
     FromUplink,
-    Names,
+    Held,
     Noted,
     Report,
     Sign,
@@ -40,7 +40,7 @@ ME = frozenset({os.getuid()})
 def answer(question: FromRecorder) -> Answer:
     match question:
         case WhatIsHeld(stored=stored):
-            return Names(tuple(map(str, range(stored))))
+            return Held(tuple(map(str, range(stored))), 5)
         case Tell(kind="refuse"):
             raise RequestError("No.", remedy="Ask better.")
         case Tell(kind="break"):
@@ -78,7 +78,7 @@ def raw(path: Path, data: bytes) -> bytes:
 
 
 def test_questions_are_answered_and_errors_keep_their_class_and_remedy(client: HandoverClient) -> None:
-    assert client.ask(WhatIsHeld(3), Names).names == ("0", "1", "2")
+    assert client.ask(WhatIsHeld(3), Held).names == ("0", "1", "2")
     with pytest.raises(RequestError, match=r"^No\. Ask better\.$"):
         client.ask(Tell("refuse", ""), Noted)
     with pytest.raises(InternalError, match="does not know"):
@@ -92,7 +92,7 @@ def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
     try:
         assert raw(tmp_path / "s", b"") == b""
         with pytest.raises(NetworkError):
-            HandoverClient(tmp_path / "s", ME, patience_s=0.0).ask(WhatIsHeld(1), Names)
+            HandoverClient(tmp_path / "s", ME, patience_s=0.0).ask(WhatIsHeld(1), Held)
     finally:
         made.stop()
 
@@ -114,7 +114,7 @@ def test_what_does_not_belong_ends_the_connection_and_nothing_else(
     data: bytes, server: HandoverServer[FromRecorder], client: HandoverClient, tmp_path: Path
 ) -> None:
     assert raw(tmp_path / "s", data) == b""
-    assert client.ask(WhatIsHeld(1), Names).names == ("0",)
+    assert client.ask(WhatIsHeld(1), Held).names == ("0",)
 
 
 def test_a_question_too_long_is_not_sent(client: HandoverClient) -> None:
@@ -128,7 +128,7 @@ def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> Non
     late = threading.Timer(0.5, made.start)
     late.start()
     try:
-        assert client.ask(WhatIsHeld(2), Names).names == ("0", "1")
+        assert client.ask(WhatIsHeld(2), Held).names == ("0", "1")
     finally:
         late.join()
         client.close()

@@ -33,7 +33,7 @@ def telling(door: Door, configuration: Configuration, folder: Path) -> Telling:
         configuration,
         folder / "alerts.sqlite",
         DEVICE,
-        door.clock,
+        door.custodian.clock,
         door.journal,
         facts=lambda: Facts(offline=None, clock_unknown=False, not_storing=False),
         status=dict,
@@ -53,6 +53,13 @@ def test_what_one_of_two_owners_has_approved_still_waits(door: Door, tmp_path: P
     assert told.requests() == {"requests_waiting": 2, "requests_told": 2}
     door.deny(other)
     assert told.requests() == {"requests_waiting": 1, "requests_told": 1}
+
+
+def test_a_wrong_time_tells_nothing_of_a_request_before_its_delay_is_over(door: Door, tmp_path: Path) -> None:
+    told = telling(door, Configuration(), tmp_path)
+    door.ask()
+    door.clock.utc_offset_ns += 31 * 86_400 * 10**9
+    assert told.requests() == {"requests_waiting": 1, "requests_told": 0}
 
 
 def test_where_nothing_is_configured_the_log_tells(door: Door, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind
 from agent.core.media import EncodedPacket
+from agent.core.retention import Protected
 from agent.core.timebase import BootNs, seconds
 from agent.errors import FormatError
 from agent.services.clip_writer import ClipWriter, WriterSettings
@@ -34,7 +35,7 @@ class Film:
         self.start = self.tested.clock.boot_ns
         self.mailbox: Mailbox[object] = Mailbox(1 << 30)
         settings = WriterSettings(5.0, 5.0, 10**7)
-        self.writer = ClipWriter(self.tested.vault, self.tested.clock, SeededEntropy(3), Nobody(), settings, frozenset)
+        self.writer = ClipWriter(self.tested.vault, self.tested.clock, SeededEntropy(3), Nobody(), settings, Protected)
 
     def at(self, second: float) -> BootNs:
         return BootNs(self.start + seconds(second))

@@ -6,6 +6,7 @@ import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind
 from agent.core.media import EncodedPacket
+from agent.core.retention import Protected
 from agent.core.timebase import BootNs, seconds
 from agent.errors import FormatError
 from agent.services.clip_writer import ClipWriter, WriterSettings
@@ -41,7 +42,7 @@ def filmed(monkeypatch: pytest.MonkeyPatch, *, continuous: bool) -> TestVault:
     mailbox.close()
     tested.clock.advance(60)
     settings = WriterSettings(5.0, 5.0, 10**7, continuous=continuous)
-    writer = ClipWriter(tested.vault, tested.clock, SeededEntropy(3), Nobody(), settings, frozenset)
+    writer = ClipWriter(tested.vault, tested.clock, SeededEntropy(3), Nobody(), settings, Protected)
     writer.run(mailbox, DESCRIPTION)
     assert writer.fault == ""
     return tested

@@ -9,12 +9,14 @@ import pytest
 
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core.matching import Window, match
 from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import State
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.records import Anchor
+from agent.services.clock_trust import TrustedClock
 from agent.services.vault_start import StartReport
 from tests.fake_disk import FakeDisk
 from tests.vaults import START_UTC_NS, SteppedClock, TestVault, event_id, make_vault
@@ -109,9 +111,13 @@ def test_a_clock_step_of_ten_years_changes_no_order_no_certain_match_and_ages_no
     ids = [tested.record() for _ in range(3)]
     window = (START_MS + 100_000, START_MS + 103_000)
     assert certain(tested, *window)
+    journal = SqliteJournal(":memory:")
+    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    clock.keep()
     tested.clock.utc_offset_ns += years * YEAR_NS  # and the time server still vouches for it
     stepped = tested.record()
-    tested.vault.roll((), Limits(1 << 40, oldest_ms=30 * 86_400_000))
+    tested.vault.roll((), Limits(1 << 40, oldest_ms=30 * 86_400_000), now_ms=clock.trusted_ms)
+    journal.close()
     assert [entry.id for entry in tested.vault.entries()] == [*ids, stepped]
     assert certain(tested, *window)
     assert [entry.id for entry in tested.vault.overlapping(*window)] == ids

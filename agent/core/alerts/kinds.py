@@ -75,7 +75,9 @@ NEWS: Final[dict[str, News]] = {
     "storage": News(AlertKind.STORAGE, "Nothing is being stored: the disk is full or failing.", Rank.SOON, state=True),
     "storage back": News(AlertKind.STORAGE, "Footage is being stored again.", state=True),
     "board": News(AlertKind.HEAT, "The doorbell does less for now: it is too hot, or its power supply is too weak."),
-    "clock": News(AlertKind.CLOCK, "Nobody vouches for the doorbell's clock: times may be wrong.", state=True),
+    "clock": News(
+        AlertKind.CLOCK, "The doorbell's clock is not confirmed: times may be wrong. See doorward status.", state=True
+    ),
     "clock back": News(AlertKind.CLOCK, "The doorbell's clock is right again.", state=True),
     "offline": News(AlertKind.OFFLINE, "The doorbell has not reached its broker for a long time.", state=True),
     "online": News(AlertKind.OFFLINE, "The doorbell reaches its broker again.", state=True),

@@ -1,0 +1,135 @@
+"""Decides how far the wall clock is trusted to destroy something: to expire, revoke or evict by age.
+
+A time server that lies for 30 seconds must cost nothing.  So the device keeps a belief of what time it is.  The boot
+clock carries the belief on.  A reading that agrees with the belief is trusted.  A reading that jumps is a claim: it
+becomes the belief after it has stood for an eighth of the jump, in running time, and for three days at most.
+
+- For example, a power cut of 8 hours is confirmed after one hour.  A month in a drawer, or a clock set to 2100, is
+  confirmed after three days.
+- An owner's signed statement that was made at the claimed time confirms a jump forward at once.
+- Until then the clock counts as unknown: nothing expires, nothing is revoked, nothing is evicted by age.
+
+Source: SECURITY.md, "The clock"; docs/decisions/0018.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from agent.core.timebase import ClockQuality, Moment
+from agent.core.vault.dating import JUMP_NS
+from agent.core.vault.spans import BootId, Size
+from agent.wire import strictjson
+
+__all__ = ["LONGEST_WAIT_US", "ClockTrust", "wait_us"]
+
+_NS_PER_US: Final = 1000
+_US_PER_MS: Final = 1000
+_JUMP_US: Final = JUMP_NS // _NS_PER_US
+_DAY_US: Final = 86_400 * 10**6
+_LATEST_US: Final = 2**52
+"""The year 2112.  A reading beyond it is cut to it: the state is JSON, whose integers end at 2^53."""
+
+LONGEST_WAIT_US: Final = 3 * _DAY_US
+"""Running time after which any jump is believed.  Long enough for an owner to read the alert and correct the clock."""
+_SHARE: Final = 8
+"""A jump must stand for this part of its length.  A clock that keeps lying gains 8 seconds a second at most."""
+_MOST_UNSEEN_US: Final = 600 * 10**6
+"""Counts as standing between two readings.  The clock is read every few seconds while the device runs."""
+_STATEMENT_US: Final = 600 * 10**6
+"""An owner's clock and the doorbell's may differ by this much."""
+_LONGEST_OFF_US: Final = _DAY_US
+"""A claim that a restart interrupts goes on if the device was off no longer than this."""
+
+_Utc = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)]
+
+
+class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
+    """What is believed: `utc_us` when the clock of `boot` showed `at_us`.
+
+    `ahead_us`: by how much the wall clock differs from that; 0 while both agree.  `stood_us`: the running time for
+    which that difference has stood.
+    """
+
+    boot: BootId
+    at_us: Size
+    utc_us: _Utc
+    ahead_us: int = 0
+    stood_us: Size = 0
+
+    @classmethod
+    def of(cls, boot: str, read: Moment) -> Self:
+        """The belief of a device that knows nothing yet: there is nothing that a wrong time could destroy."""
+        return cls(boot=boot, at_us=_at(read), utc_us=_utc(read))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the wall clock agrees with the belief."""
+        return self.ahead_us == 0
+
+    @property
+    def left_us(self) -> int:
+        """Running time until the wall clock is believed; 0 while it is."""
+        return max(0, wait_us(self.ahead_us) - self.stood_us)
+
+    def expected_us(self, boot: str, at_us: int) -> int:
+        """UTC by the belief.  After a restart it is the time before: how long the device was off is not known."""
+        return min(_LATEST_US, self.utc_us + (max(0, at_us - self.at_us) if boot == self.boot else 0))
+
+    def judge(self, read: Moment) -> Moment:
+        """`read`, as unknown while the clock is not trusted."""
+        return read if self.trusted else replace(read, quality=ClockQuality.UNKNOWN)
+
+    def after(self, boot: str, read: Moment) -> ClockTrust:
+        """The trust after the clocks were read once more.  Call it every few seconds."""
+        at_us, expected_us = _at(read), self.expected_us(boot, _at(read))
+        carried = msgspec.structs.replace(self, boot=boot, at_us=max(at_us, self._at_of(boot)), utc_us=expected_us)
+        if read.quality is ClockQuality.UNKNOWN:
+            return carried
+        ahead_us, restarted = _utc(read) - expected_us, boot != self.boot
+        if abs(ahead_us) <= _JUMP_US:
+            # Within one boot the belief is not moved to the reading, or small steps could walk a clock anywhere.
+            utc_us = _utc(read) if restarted else expected_us
+            return msgspec.structs.replace(carried, utc_us=utc_us, ahead_us=0, stood_us=0)
+        if not self._stands(ahead_us, restarted):
+            return msgspec.structs.replace(carried, ahead_us=ahead_us, stood_us=0)
+        passed_us = 0 if restarted else min(at_us - self.at_us, _MOST_UNSEEN_US)
+        stood_us = self.stood_us + max(0, passed_us)
+        if stood_us >= wait_us(ahead_us):
+            return ClockTrust.of(boot, read)
+        return msgspec.structs.replace(carried, ahead_us=ahead_us if restarted else self.ahead_us, stood_us=stood_us)
+
+    def confirmed(self, boot: str, read: Moment, owner_ms: int) -> ClockTrust:
+        """The trust after an owner signed a statement at `owner_ms` by the owner's clock.
+
+        Only a jump forward is confirmed.  An old statement that somebody repeats could confirm a clock set back to it.
+        """
+        behind = owner_ms * _US_PER_MS <= self.expected_us(boot, _at(read))
+        known = read.quality is not ClockQuality.UNKNOWN
+        if self.trusted or behind or not known or abs(owner_ms * _US_PER_MS - _utc(read)) > _STATEMENT_US:
+            return self
+        return ClockTrust.of(boot, read)
+
+    def _stands(self, ahead_us: int, restarted: bool) -> bool:
+        """Whether this is the difference that stood before, plus the time for which a restart took the device away."""
+        grown_us = ahead_us - self.ahead_us
+        return not self.trusted and -_JUMP_US <= grown_us <= (_LONGEST_OFF_US if restarted else _JUMP_US)
+
+    def _at_of(self, boot: str) -> int:
+        return self.at_us if boot == self.boot else 0
+
+
+def wait_us(ahead_us: int) -> int:
+    """For how long a clock that differs by `ahead_us` must stand before it is believed."""
+    return min(abs(ahead_us) // _SHARE, LONGEST_WAIT_US)
+
+
+def _at(read: Moment) -> int:
+    return read.boot_ns // _NS_PER_US
+
+
+def _utc(read: Moment) -> int:
+    return min(max(0, read.utc_ns // _NS_PER_US), _LATEST_US)
