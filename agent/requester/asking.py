@@ -4,6 +4,7 @@
   change to or from summer time makes ambiguous or impossible is refused, because an hour decides what is shared.
 - An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
 - Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply; so are the limits.
+- `lost_share` tells how much of an area asks no door: the parts narrower than the disc of `wire.area_opening`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact, FootageRequest
 
-__all__ = ["Question", "parse_circle", "read_polygon", "require_within_limits"]
+__all__ = ["Question", "lost_share", "parse_circle", "read_polygon", "require_within_limits"]
 
 _LIMIT_BYTES: Final = 256 * 1024
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
@@ -89,12 +90,19 @@ _REMEDIES: Final = {
     limits.OverLimit.WINDOW_TOO_LONG: "Ask for at most 12 hours.",
     limits.OverLimit.WINDOW_IN_FUTURE: "Ask about what has happened, not about what will.",
     limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
-    limits.OverLimit.AREA_TOO_SMALL: "Draw the area larger: at least 64 750 m², a circle of 144 m radius.",
+    limits.OverLimit.AREA_TOO_SMALL: (
+        "Draw it larger: a circle of 144 m radius, or a square of 260 m. Parts narrower than 120 m do not count."
+    ),
     limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
     limits.OverLimit.EXPIRED: "Let it live longer: --days.",
     limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
     limits.OverLimit.CASE: "Two requests are the most for one case in one area.",
 }
+
+
+def lost_share(area: Area) -> float:
+    """What part of the area counts for no door: 0 for most, 1 for one that is narrower than a disc everywhere."""
+    return max(0.0, 1 - area.opened_m2 / area.size_m2) if area.size_m2 else 1.0
 
 
 def parse_circle(text: str) -> Circle:

@@ -126,8 +126,13 @@ def make_bulletin(
 ) -> SignedMessage:
     """Sign a safety message to every door that trusts the root, or to those in `area`; it is not published yet.
 
-    Raises `RequestError` for text that no bulletin may have.
+    Raises `RequestError` for text that no bulletin may have, and for an area in which no door counts.
     """
+    if area is not None and not area.opened_m2:
+        raise RequestError(
+            "No door would list this bulletin: its area is nowhere 120 m wide.",
+            remedy="Draw it wider, or leave it out.",
+        )
     try:
         bulletin = Bulletin(
             v=1,

@@ -4,8 +4,8 @@
 - A polygon has 3–32 vertices, not closed by repeating the first, in either direction, and never touches itself.
 - An area spans at most 5 km, stays below 80° latitude and does not touch the antimeridian: there, and there only, the
   plane it is measured in would lie.  Such an area is refused clearly, never measured wrongly.
-- A polygon is not thinner than `MIN_ROUNDNESS`: spikes and corridors would pick single doors out of a permitted size.
-- A door on the border is inside.
+- Spikes and corridors would pick single doors out of a permitted size.  So a place is inside an area only if a disc of
+  60 m within the area contains it (`area_opening`), and the smallest size is that of what they cover (`opened_m2`).
 
 Sizes are measured on the local equirectangular projection x = R·cos φ₀·(λ − λ₀), y = R·(φ − φ₀) with R = 6 371 008.8 m
 (IUGG mean radius) and φ₀ the middle latitude of the bounds (Snyder, "Map Projections: A Working Manual", USGS PP 1395,
@@ -16,31 +16,40 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
 from agent.errors import FormatError
+from agent.wire.area_opening import (
+    DISC_M,
+    PLACE_STEP_E7,
+    Plane,
+    Row,
+    count_opened,
+    in_outline,
+    opened_rows,
+    within_disc,
+)
 from agent.wire.strictjson import Message
 
 __all__ = [
     "MAX_EXTENT_M",
     "MAX_LATITUDE",
     "MAX_VERTICES",
-    "MIN_ROUNDNESS",
     "Area",
     "Bounds",
     "Circle",
     "Point",
     "Polygon",
+    "share_near",
 ]
 
 MAX_VERTICES: Final = 32
 MAX_LATITUDE: Final = 80.0
 MAX_EXTENT_M: Final = 5_000
-MIN_ROUNDNESS: Final = 0.05
-"""4π·area / perimeter²: a circle 1, a square 0.79, a strip of 20 to 1 0.14, of 60 to 1 0.05."""
 E7: Final = 10_000_000
 _EARTH_RADIUS_M: Final = 6_371_008.8
 _M_PER_DEGREE: Final = math.radians(1) * _EARTH_RADIUS_M
@@ -133,8 +142,30 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
         wide = high / math.cos(math.radians(self.lat))
         return Bounds(self.lat - high, self.lon - wide, self.lat + high, self.lon + wide)
 
+    @property
+    def opened_m2(self) -> float:
+        """Square metres of what counts: all of the circle if a disc fits into it."""
+        return self.size_m2 if self.radius_m >= DISC_M else 0.0
+
     def contains(self, lat: float, lon: float) -> bool:
-        return _distance_m(self.lat, lat - self.lat, lon - self.lon) <= self.radius_m
+        """Whether the place counts; the circle's border does."""
+        return self.radius_m >= DISC_M and self._plane.reaches(self._centre, (e7(lon), e7(lat)), self.radius_m)
+
+    def outlines(self, lat: float, lon: float) -> bool:
+        """Whether the place lies in the circle, whether or not it counts."""
+        return self._plane.reaches(self._centre, (e7(lon), e7(lat)), self.radius_m)
+
+    def rows(self) -> Iterator[Row]:
+        """Places that count, row by row from the south."""
+        return self._plane.circle_rows(self._centre, self.radius_m) if self.radius_m >= DISC_M else iter(())
+
+    @property
+    def _centre(self) -> _Corner:
+        return e7(self.lon), e7(self.lat)
+
+    @property
+    def _plane(self) -> Plane:
+        return Plane.at(2 * e7(self.lat))
 
 
 class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
@@ -145,8 +176,6 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
     def __post_init__(self) -> None:
         self.bounds.require_measurable()
         _require_simple(_corners(self))
-        if 4 * math.pi * self.size_m2 < MIN_ROUNDNESS * self._perimeter_m**2:
-            raise FormatError("area: the polygon is too thin.", remedy="Draw it rounder: no spikes, no narrow strip.")
 
     @property
     def size_m2(self) -> float:
@@ -155,9 +184,11 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
         return abs(doubled) / 2 / E7**2 * _M_PER_DEGREE**2 * shrink
 
     @property
-    def _perimeter_m(self) -> float:
-        middle = self.bounds.middle_latitude
-        return sum(_distance_m(middle, (y2 - y1) / E7, (x2 - x1) / E7) for (x1, y1), (x2, y2) in _edges(_corners(self)))
+    def opened_m2(self) -> float:
+        """Square metres of what counts: the places of `rows`, each for the ground around it."""
+        counted = count_opened(tuple(_corners(self)), self._plane)
+        shrink = math.cos(math.radians(self.bounds.middle_latitude))
+        return counted * (PLACE_STEP_E7 / E7 * _M_PER_DEGREE) ** 2 * shrink
 
     @property
     def bounds(self) -> Bounds:
@@ -166,22 +197,38 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
         return Bounds(min(latitudes), min(longitudes), max(latitudes), max(longitudes))
 
     def contains(self, lat: float, lon: float) -> bool:
-        """Even–odd rule on a ray to the east; the border counts as inside."""
-        at = (e7(lon), e7(lat))
-        inside = False
-        for a, b in _edges(_corners(self)):
-            side = _turn(a, b, at)
-            if side == 0 and _within_box(a, b, at):
-                return True
-            # Half-open in latitude, so a ray through a vertex crosses once, not twice.
-            if (a[1] > at[1]) != (b[1] > at[1]) and (side > 0) == (b[1] > a[1]):
-                inside = not inside
-        return inside
+        """Whether the place counts: it lies in a disc of 60 m that lies in the polygon."""
+        return within_disc(_corners(self), self._plane, (e7(lon), e7(lat)))
+
+    def outlines(self, lat: float, lon: float) -> bool:
+        """Whether the outline encloses the place, whether or not it counts; the border is inside."""
+        return in_outline(_corners(self), (e7(lon), e7(lat)))
+
+    def rows(self) -> Iterator[Row]:
+        """Places that count, row by row from the south."""
+        return opened_rows(_corners(self), self._plane)
+
+    @property
+    def _plane(self) -> Plane:
+        latitudes = [e7(vertex.lat) for vertex in self.vertices]
+        return Plane.at(min(latitudes) + max(latitudes))
 
 
 Area = Polygon | Circle
 
 _Corner = tuple[int, int]  # (longitude, latitude) in 1e-7 degrees
+
+
+def share_near(area: Area, lat: float, lon: float, radius_m: int) -> float:
+    """What part of what counts lies within `radius_m` of a place; 0 where nothing counts."""
+    plane, at = Plane.at(2 * e7(lat)), (e7(lon), e7(lat))
+    total = near = 0
+    for row in area.rows():
+        reached = plane.span(at, row.latitude, radius_m)
+        for first, last in row.spans:
+            total += last - first + 1
+            near += max(0, min(last, reached[1]) - max(first, reached[0]) + 1)
+    return near / total if total else 0.0
 
 
 def _corners(polygon: Polygon) -> list[_Corner]:

@@ -1,7 +1,8 @@
 """How much may be asked: bounds the device enforces, which an owner or a root may tighten and nobody may loosen.
 
 - `Limits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in part.
-- A window and an area have a *minimum*, so that no moment and no home can be singled out.
+- A window and an area have a *minimum*, so that nobody asks about a moment, and no home is asked without the ground
+  around it (PROTOCOL.md section 4 says what that bounds and what it does not).
 - Everything is inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
 - What needs the time of day is judged only when the clock is trusted (`now_s`).  A request that came while nobody
   vouched for the clock is judged when somebody does, and at approval by the clock of the owner who approves.
@@ -144,10 +145,11 @@ def _of_window(request: FootageRequest, limits: Limits) -> OverLimit | None:
 
 def _of_area(request: FootageRequest, limits: Limits) -> OverLimit | None:
     size_m2 = request.area.size_m2
-    if size_m2 < limits.area_min_m2:
-        return OverLimit.AREA_TOO_SMALL
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
+    # The least size must be ground where doors count.  Needles and necks add nothing to it.
+    if size_m2 < limits.area_min_m2 or request.area.opened_m2 < limits.area_min_m2:
+        return OverLimit.AREA_TOO_SMALL
     return None
 
 

@@ -20,6 +20,7 @@ from agent.requester.checks import CheckKind
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import connection_lock
 from agent.wire import strictjson
+from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
 from agent.wire.messages import FootageRequest
 from agent.wire.topics import requests_filter
@@ -29,6 +30,7 @@ from tests.requester.doors import Door
 from tests.requester.house import Disclosure, House
 from tests.requester.test_doors import owner_of
 from tests.requester.test_verifying import lay_down
+from tests.wire import samples
 
 DESCRIPTION = StreamDescription(160, 96, 10, 160, 96, False)
 ASK = (
@@ -225,6 +227,34 @@ def test_a_request_over_a_limit_is_refused_with_what_to_do(tool: Callable[..., A
     said = tool("requester", "request", "--folder", made, *when, *ASK, "--sign-only")
     assert said.status == 3
     assert "Ask for at least 15 minutes." in said.err
+
+
+def lines_of(outline: Polygon) -> str:
+    return "".join(f"{vertex.lat}, {vertex.lon}\n" for vertex in outline.vertices)
+
+
+def test_an_outline_whose_needle_pays_for_nothing_is_refused_before_it_is_signed(
+    tool: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "needle.txt").write_text(lines_of(samples.NEEDLE))
+    asked = [*ASK[: ASK.index("--circle")], *ASK[ASK.index("--circle") + 2 :]]
+    said = tool("requester", "request", "--folder", made, *window(), *asked, "--sign-only", "--polygon",
+                tmp_path / "needle.txt")  # fmt: skip
+    assert said.status == 3, said.err
+    assert "Parts narrower than 120 m do not count." in said.err
+    assert not (made / "requests").exists()
+
+
+def test_whoever_draws_narrow_parts_is_told_how_much_asks_no_door(
+    tool: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    wide = samples.outline(52.0, 5.0, (0, 0), (0, 300), (250, 300), (280, 2000), (290, 300), (300, 300), (300, 0))
+    (tmp_path / "spike.txt").write_text(lines_of(wide))
+    asked = [*ASK[: ASK.index("--circle")], *ASK[ASK.index("--circle") + 2 :]]
+    said = tool("requester", "request", "--folder", made, *window(), *asked, "--sign-only", "--polygon",
+                tmp_path / "spike.txt")  # fmt: skip
+    assert said.status == 0, said.err
+    assert "% of this area is narrower than 120 m and asks no door." in said.err
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from agent.wire.fields import Kind
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import cells_of, parse_topic
 from tests.requester.conftest import NOW_S, ROOT_ID, question
+from tests.wire import samples
 
 
 def test_a_request_says_what_was_asked_and_is_signed(requester: Requester) -> None:
@@ -168,6 +169,10 @@ def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -
     assert signed.topics == (f"doorward/v1/bulletins/{bulletin.audience}/{requester.id}/{signed.id}",)
     with pytest.raises(RequestError, match="link"):
         saying.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60)
+    with pytest.raises(RequestError, match="nowhere 120 m wide"):
+        saying.make_bulletin(
+            requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=samples.NARROW["strip of 119 m"]
+        )
     (requester.folder / "bulletins" / signed.id / "bulletin.dsse").write_bytes(b"{}")
     with pytest.raises(DoorwardError):
         saying.signed(requester, signed.id)

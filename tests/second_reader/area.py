@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.second_reader.json_once import degrees, fields, integer, many, one_of
 _M = 6_371_008.8 * math.pi / 180
 """Metres of a degree."""
 _UNIT = 10**7
+_R = 5_658_034_498
 Place = tuple[int, int]
 """lat, lon."""
 
@@ -41,9 +43,49 @@ class Area:
         twice = sum(a[1] * b[0] - b[1] * a[0] for a, b in self._sides())
         return abs(twice) / 2 / _UNIT**2 * _M**2 * self._cos()
 
-    def contains(self, place: Place) -> bool:
+    @property
+    def opened_m2(self) -> float:
+        """The size of what counts."""
         if self.radius_m is not None:
-            return self._metres(self.vertices[0], place) <= self.radius_m
+            return self.size_m2 if self.radius_m >= 60 else 0.0
+        return _places_that_count(self) * (_M * 200 / _UNIT) ** 2 * self._cos()
+
+    def contains(self, place: Place) -> bool:
+        """Whether the place counts."""
+        if self.radius_m is not None:
+            far = 3600 * self._d(self.vertices[0], place) > (self.radius_m * _R) ** 2
+            return self.radius_m >= 60 and not far
+        aside = _R // self._k() + 1
+        return any(
+            self._d((lat, lon), place) <= _R**2 and self.is_centre((lat, lon))
+            for lat in _multiples(100, place[0] - 5396, place[0] + 5396)
+            for lon in _multiples(100, place[1] - aside, place[1] + aside)
+        )
+
+    def is_centre(self, at: Place) -> bool:
+        return self.centres_on(at[0], range(at[1], at[1] + 1)) != []
+
+    def centres_on(self, lat: int, lons: range) -> list[int]:
+        """Which of the longitudes are a centre's on one latitude."""
+        k = self._k()
+        sides = [(a, b) for a, b in self._sides() if min(a[0], b[0]) - 5396 <= lat <= max(a[0], b[0]) + 5396]
+        return [lon for lon in lons if self._is_clear((lat, lon), sides, k) and self._outlines((lat, lon))]
+
+    def _is_clear(self, centre: Place, sides: list[tuple[Place, Place]], k: int) -> bool:
+        return not any(_too_near(centre, a, b, k) for a, b in sides)
+
+    def reach(self, north: int) -> int:
+        """How far a disc reaches to either side, so far north of its centre."""
+        return math.isqrt(_R**2 - (2**20 * north) ** 2) // self._k()
+
+    def _k(self) -> int:
+        lats = [lat for lat, _ in self.vertices]
+        return math.floor(2**20 * math.cos(math.radians((min(lats) + max(lats)) / 2 / _UNIT)) + 0.5)
+
+    def _d(self, a: Place, b: Place) -> int:
+        return (2**20 * (a[0] - b[0])) ** 2 + (self._k() * (a[1] - b[1])) ** 2
+
+    def _outlines(self, place: Place) -> bool:
         inside = False
         for a, b in self._sides():
             if _on(place, a, b):
@@ -61,9 +103,6 @@ class Area:
         south, _, north, _ = self.bounds
         return math.cos(math.radians((south + north) / 2))
 
-    def _metres(self, a: Place, b: Place) -> float:
-        return _M * math.hypot((a[0] - b[0]) / _UNIT, (a[1] - b[1]) / _UNIT * self._cos())
-
     def _sides(self) -> Iterator[tuple[Place, Place]]:
         return pairwise([*self.vertices, self.vertices[0]])
 
@@ -73,8 +112,6 @@ class Area:
         refuse_unless(_M * math.hypot(north - south, (east - west) * self._cos()) <= 5000, "diagonal")
         if self.radius_m is None:
             self._check_simple()
-            perimeter = sum(self._metres(a, b) for a, b in self._sides())
-            refuse_unless(4 * math.pi * self.size_m2 >= 0.05 * perimeter**2, "a spike")
         return self
 
     def _check_simple(self) -> None:
@@ -89,6 +126,45 @@ class Area:
                     refuse_unless(not back, "a side that runs back")
                 else:
                     refuse_unless(not _meet(a, b, c, d), "sides that meet")
+
+
+def _too_near(centre: Place, a: Place, b: Place, k: int) -> bool:
+    dx, dy = (b[1] - a[1]) * k, (b[0] - a[0]) * 2**20
+    ex, ey = (centre[1] - a[1]) * k, (centre[0] - a[0]) * 2**20
+    along, length2 = ex * dx + ey * dy, dx * dx + dy * dy
+    if along <= 0:
+        return ex * ex + ey * ey < _R**2
+    if along >= length2:
+        return (ex - dx) ** 2 + (ey - dy) ** 2 < _R**2
+    return (ex * dy - ey * dx) ** 2 < _R**2 * length2
+
+
+def _multiples(step: int, first: int, last: int) -> range:
+    return range(-(-first // step) * step, last + 1, step)
+
+
+@lru_cache(maxsize=64)
+def _places_that_count(asked: Area) -> int:
+    """Rows are bits of integers, and a disc smears a row over those around it."""
+    south, west, north, east = (round(each * _UNIT) for each in asked.bounds)
+    first, room = -(-west // 100), 1024
+    spread: dict[int, int] = {}
+    for lat in _multiples(100, south, north):
+        row = sum(1 << lon // 100 - first + room for lon in asked.centres_on(lat, _multiples(100, west, east)))
+        for near in _multiples(200, lat - 5396, lat + 5396) if row else ():
+            spread[near] = spread.get(near, 0) | _smeared(row, asked.reach(near - lat) // 100)
+    most = east // 100 - first + 2 * room
+    even = sum(1 << bit for bit in range(most) if (bit - room + first) % 2 == 0)
+    return sum((row & even).bit_count() for row in spread.values())
+
+
+def _smeared(row: int, reach: int) -> int:
+    """Every bit spread by `reach` to both sides."""
+    wide, done = row, 0
+    while done < 2 * reach:
+        step = min(done + 1, 2 * reach - done)
+        wide, done = wide | wide << step, done + step
+    return wide >> reach
 
 
 def _turn(a: Place, b: Place, c: Place) -> int:

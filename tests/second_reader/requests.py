@@ -136,8 +136,8 @@ def _over(request: Mapping[str, Any], signer: Mapping[str, Any], now_s: int) -> 
     rows = (
         (window_s < 900, "window too short"),
         (window_s > 43_200, "window too long"),
-        (size_m2 < 64_750, "area too small"),
         (size_m2 > 1_294_994, "area too large"),
+        (size_m2 <= 1_294_994 and request["area"].opened_m2 < 64_750, "area too small"),
         (request["to"] > now_s + 300, "window in the future"),
         (request["from"] < now_s - 45 * DAY_S, "look-back too far"),
         (request["not_after"] < now_s, "expired"),

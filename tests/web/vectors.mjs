@@ -1,7 +1,7 @@
 // Runs the page's own modules over the wire's vectors; prints one JSON object of what it found.
 import "./globals.mjs";
 import { readFileSync, readdirSync } from "node:fs";
-import { bounds, size } from "../../agent/web/src/wire/area.js";
+import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { open, payloadType, pae, seal } from "../../agent/web/src/wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
@@ -37,7 +37,9 @@ for (const name of readdirSync(new URL("wire/messages/", root))) {
   await open(utf8(sealed), payloadType("test"), new Map([[key.id, key]]), 1 << 22);
   found.signed++;
 }
-for (const { area, size_m2: expected } of read("wire/areas.json")) {
+for (const { area, size_m2: expected, opened_m2: opened, contains: places } of read("wire/areas.json")) {
+  if (Math.abs(openedSize(area) - opened) > 0.01 * Math.max(1, opened / 1e6)) throw new Error(`opened ${openedSize(area)} ${opened}`);
+  for (const each of places) if (contains(area, each) !== each.inside) throw new Error(`${JSON.stringify(each)} of ${JSON.stringify(area)}`);
   if (Math.abs(size(area) - expected) > 0.01 * Math.max(1, expected / 1e6)) throw new Error(`area ${size(area)} ${expected}`);
   if (!(bounds(area).south < bounds(area).north)) throw new Error("bounds");
   found.areas++;

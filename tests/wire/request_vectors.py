@@ -12,8 +12,11 @@ the request on a topic naming its id.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from msgspec import to_builtins as builtins
 
 from agent.wire import base64, envelope, strictjson
 from agent.wire.messages import FootageRequest
@@ -60,6 +63,31 @@ def outline(*corners: tuple[float, float]) -> dict[str, Any]:
     return {"area": {"shape": "polygon", "vertices": vertices}}
 
 
+_PARK_AND_NEEDLE = (
+    (0, 0), (0, 4.8), (1.5, 4.8), (1.5, 27), (1.8, 27), (1.8, 26.993), (1.505, 26.993), (1.505, 4.8), (3, 4.8), (3, 0)
+)  # fmt: skip
+
+
+def _two_rooms(side: float) -> list[tuple[float, float]]:
+    """Two squares of `side` thousandths of a degree of latitude, joined by a neck of one metre."""
+    wide, neck = side / 0.6, (side / 2, side / 2 + 0.01)
+    far = wide + 2
+    return [
+        *((0, 0), (0, wide), (neck[0], wide), (neck[0], far), (0, far), (0, far + wide)),
+        *((side, far + wide), (side, far), (neck[1], far), (neck[1], wide), (side, wide), (side, 0)),
+    ]
+
+
+def _star(points: int) -> list[tuple[float, float]]:
+    """Its spikes are as large as the smallest area together, and each is narrow."""
+    corners = []
+    for number in range(2 * points):
+        reach = 0.6 if number % 2 else 4.3
+        turn = math.pi * number / points
+        corners.append((reach * math.cos(turn), reach * math.sin(turn) / 0.6))
+    return corners
+
+
 def over(which: str) -> str:
     return f"over limit: {which}"
 
@@ -79,6 +107,9 @@ def _accepted() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "triangle", outline((0, 0), (0, 10), (6, 5))
     yield "polygon clockwise", outline((0, 0), (5, 0), (5, 9), (0, 9))
     yield "polygon with a vertex within a side", outline((0, 0), (0, 4), (0, 9), (5, 9), (5, 0))
+    yield "polygon like a strip of 125 m", outline((0, 0), (0, 14), (1.125, 14), (1.125, 0))
+    yield "polygon of two rooms and a neck", outline(*_two_rooms(3.0))
+    yield "polygon of a large park and a needle", outline(*((n, e) for n, e in _PARK_AND_NEEDLE))
     yield "polygon with a hollow", outline((0, 0), (9, 6), (0, 12), (3, 6))
     for kind in ("other", "fire", "traffic", "missing-person"):
         yield f"incident {kind}", {"incident": kind}
@@ -114,6 +145,10 @@ def _over_limit() -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "circle of 1700 m", circle(1700), "area too large"
     yield "polygon around one house", outline((0, 0), (0, 0.3), (0.2, 0.3), (0.2, 0)), "area too small"
     yield "polygon around a district", outline((0, 0), (0, 30), (20, 30), (20, 0)), "area too large"
+    yield "polygon like a needle", outline((0, 0), (0, 40), (0.1, 40), (0.1, 0)), "area too small"
+    yield "polygon of a small park and a needle", {"area": builtins(samples.NEEDLE)}, "area too small"
+    yield "polygon of eight needles", outline(*_star(8)), "area too small"
+    yield "polygon like a strip of 119 m", outline((0, 0), (0, 14), (1.07, 14), (1.07, 0)), "area too small"
     yield "south of the requester's region", circle(300, lat=52.0, lon=10.0), "outside the requester's regions"
     yield "across the border of the region", circle(300, lat=54.0, lon=10.0), "outside the requester's regions"
     yield "on the other side of the world", circle(300, lat=-53.5461, lon=-170.0), "outside the requester's regions"
@@ -210,7 +245,6 @@ def _malformed_areas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "polygon that touches itself", outline((0, 0), (0, 10), (10, 10), (10, 0), (0, 5))
     yield "polygon with a spike folded back", outline((0, 0), (0, 9), (0, 4), (5, 4))
     yield "polygon without an inside", outline((0, 0), (0, 4), (0, 9))
-    yield "polygon like a needle", outline((0, 0), (0, 40), (0.1, 40), (0.1, 0))
     yield "polygon longer than 5 km", outline((0, 0), (0, 90), (3, 90), (3, 0))
     yield "polygon of pairs", {"area": {"shape": "polygon", "vertices": [[53.5, 10.0], [53.5, 10.01], [53.51, 10.0]]}}
     yield (

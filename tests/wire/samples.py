@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import msgspec
@@ -90,7 +91,43 @@ def square(lat: float, lon: float, side_m: float = 600.0) -> Polygon:
     )
 
 
+def outline(lat: float, lon: float, *corners_m: tuple[float, float]) -> Polygon:
+    """From corners in metres (north, east) of a place."""
+    shrink = math.cos(math.radians(lat))
+    return Polygon(
+        vertices=tuple(
+            Point(lat=round(lat + north / 111_195.08, 7), lon=round(lon + east / 111_195.08 / shrink, 7))
+            for north, east in corners_m
+        )
+    )
+
+
 HARBOUR = square(53.5461, 9.9661)
+NEEDLE = outline(
+    53.55, 9.97, (0, 0), (0, 255), (128, 255), (128, 1755), (133, 1755), (133, 1754.5), (128.5, 1754.5), (128.5, 255),
+    (258, 255), (258, 0),
+)  # fmt: skip
+"""A park of 65 790 m² that pays for a needle 1.5 km long and half a metre wide, whose tip bends around one door."""
+AT_THE_TIP = (round(53.55 + 131 / 111_195.08, 7), round(9.97 + 1754.75 / 111_195.08 / math.cos(math.radians(53.55)), 7))
+NARROW = {
+    "needle": NEEDLE,
+    "strip of 119 m": outline(40.0, -3.0, (0, 0), (0, 900), (119, 900), (119, 0)),
+    "strip of 125 m": outline(-33.0, 151.0, (0, 0), (0, 900), (125, 900), (125, 0)),
+    "two rooms and a neck": outline(
+        52.0, 5.0, (0, 0), (0, 300), (140, 300), (140, 500), (0, 500), (0, 800), (300, 800), (300, 500), (150, 500),
+        (150, 300), (300, 300), (300, 0),
+    ),
+    "a star": outline(
+        70.0,
+        20.0,
+        *(
+            ((700 - 560 * (n % 2)) * math.cos(n * math.pi / 8), (700 - 560 * (n % 2)) * math.sin(n * math.pi / 8))
+            for n in range(16)
+        ),
+    ),
+    "a room and a slant": outline(-79.9, 20.0, (0, 0), (0, 300), (200, 500), (340, 460), (300, 300), (300, 0)),
+}  # fmt: skip
+"""Shapes of which a part does not count."""
 CIRCLE = Circle(lat=53.5461, lon=9.9661, radius_m=300)
 
 
@@ -377,6 +414,21 @@ def areas(draw: st.DrawFn) -> Polygon | Circle:
     if draw(st.booleans()):
         return Circle(lat=lat, lon=lon, radius_m=draw(st.integers(1, 1700)))
     return square(round(lat / 2, 7), lon, draw(st.floats(50, 900)))
+
+
+@st.composite
+def outlines(draw: st.DrawFn) -> Polygon:
+    """Simple polygons of a few hundred metres, often with narrow parts: corners in order around a place."""
+    lat, lon = draw(st.sampled_from((-79.9, -33.9, 0.01, 52.1, 70.3))), draw(st.sampled_from((-120.1, 5.3)))
+    count = draw(st.integers(4, 9))
+    picks = draw(st.lists(st.integers(0, 14), min_size=count, max_size=count))
+    turns = [(number + (pick % 3) / 5) * 72 / count for number, pick in enumerate(picks)]
+    reaches = [(20, 70, 150, 260, 400)[pick // 3] for pick in picks]
+    corners = [
+        (reach * math.cos(turn * math.tau / 72), reach * math.sin(turn * math.tau / 72))
+        for turn, reach in zip(turns, reaches, strict=True)
+    ]
+    return outline(lat, lon, *corners)
 
 
 @st.composite

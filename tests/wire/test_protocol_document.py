@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent import wire
-from agent.wire import area, envelope, strictjson, topics, uploads
+from agent.wire import area, area_opening, envelope, strictjson, topics, uploads
 from agent.wire.fields import Incident, Kind
 from agent.wire.limits import HARD, Limits
 from agent.wire.statements import Scope
@@ -63,7 +63,10 @@ def test_the_bounds_are_those_of_the_document() -> None:
         f"{topics.MAX_TOPIC_BYTES} bytes or 7 levels",
         f"3–{area.MAX_VERTICES} vertices",
         f"at most {area.MAX_EXTENT_M:_} m",
-        f"≥ {area.MIN_ROUNDNESS}",
+        f"disc of {area_opening.DISC_M} m",
+        f"R = {area_opening.RADIUS:_} is",
+        f"multiples of {area_opening.CENTRE_STEP_E7} (1e-5 degrees)",
+        f"multiples of {area_opening.PLACE_STEP_E7},",
         f"±{area.MAX_LATITUDE:.0f}° latitude",
     ):
         assert bound.replace("_", " ") in words, bound

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.wire import envelope, strictjson, topics
-from agent.wire.area import Area, Circle
+from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, Verb
 from tests.wire import request_vectors, samples
@@ -185,23 +186,48 @@ def area_table() -> Any:
         samples.square(0.0, 0.0),
         samples.square(-45.0, 170.0, 400.0),
         Circle(lat=53.5, lon=10.0, radius_m=642),
+        Circle(lat=53.5, lon=10.0, radius_m=60),
+        Circle(lat=53.5, lon=10.0, radius_m=59),
+        *samples.NARROW.values(),
     ]
     return [
         {
             "area": msgspec.to_builtins(area),
             "size_m2": round(area.size_m2, 2),
+            "opened_m2": round(area.opened_m2, 2),
             "cells": topics.cells_of(area),
-            "contains": [
-                {"lat": lat, "lon": lon, "inside": area.contains(lat, lon)}
-                for lat, lon in (
-                    (round((area.bounds.south + area.bounds.north) / 2, 7), round(area.bounds.west + 1e-5, 7)),
-                    (round(area.bounds.south + 1e-5, 7), round(area.bounds.west + 1e-5, 7)),
-                    (round(area.bounds.south - 1e-5, 7), round(area.bounds.west, 7)),
-                )
-            ],
+            "contains": [{"lat": lat, "lon": lon, "inside": area.contains(lat, lon)} for lat, lon in _places(area)],
         }
         for area in areas
     ]
+
+
+def _places(area: Area) -> list[tuple[float, float]]:
+    """In the middle, along the rims, at corners, and the last places that count: a rim to a ten-millionth."""
+    bounds = area.bounds
+    south, west, north, east = bounds.south, bounds.west, bounds.north, bounds.east
+    middle = ((south + north) / 2, (west + east) / 2)
+    found = [(middle[0], west + 1e-5), (south + 1e-5, west + 1e-5), (south - 1e-5, west), middle]
+    found += [(south + part * (north - south), west + part * (east - west)) for part in (0.02, 0.1, 0.3, 0.6, 0.97)]
+    found += [(south + part * (north - south), east - part * (east - west)) for part in (0.02, 0.1, 0.3, 0.6, 0.97)]
+    found += [*_rim(area, middle)]
+    return [(round(lat, 7), round(lon, 7)) for lat, lon in found]
+
+
+def _rim(area: Area, middle: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """From the middle to the north-east: the last place that counts, and the next one that does not."""
+    if not area.contains(*middle):
+        return
+    lat, lon = (round(each * E7) for each in middle)
+    near, far = 0, E7
+    while far - near > 1:
+        step = (near + far) // 2
+        if area.contains((lat + step) / E7, (lon + step // 3) / E7):
+            near = step
+        else:
+            far = step
+    for step in (near, far):
+        yield (lat + step) / E7, (lon + step // 3) / E7
 
 
 def entries() -> Any:

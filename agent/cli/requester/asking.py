@@ -20,7 +20,7 @@ from agent.cli.words import counted, local_window, window
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.requester import saying
 from agent.requester.answers import answers_to
-from agent.requester.asking import Question, parse_circle, read_polygon
+from agent.requester.asking import Question, lost_share, parse_circle, read_polygon
 from agent.requester.identity import Requester
 from agent.requester.publishing import connection_lock, is_published, publish
 from agent.requester.saying import SignedMessage
@@ -32,6 +32,8 @@ __all__ = ["bulletin", "deleted", "request", "withdraw"]
 
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 0.2
+_WORTH_A_WARNING: Final = 0.1
+"""The corners of a square of 300 m lose 4 %."""
 
 
 @click.command()
@@ -93,6 +95,7 @@ def request(
         description=description,
         contact=_contact(contact_name, contact_email, contact_phone),
     )
+    _warn_of_narrow_parts(question.area)
     with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
         signed = saying.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
         publish_it(signed)
@@ -205,6 +208,16 @@ def _area(circle: str | None, polygon: Path | None) -> Area:
     if (circle is None) == (polygon is None):
         raise ConfigurationError("An area is a circle or a polygon.", remedy="Give one of --circle and --polygon.")
     return parse_circle(circle) if circle is not None else read_polygon(polygon or Path())
+
+
+def _warn_of_narrow_parts(area: Area) -> None:
+    """Before anything is signed: which part of the outline asks no door."""
+    lost = lost_share(area)
+    if lost >= _WORTH_A_WARNING:
+        click.echo(
+            f"{lost:.0%} of this area is narrower than 120 m and asks no door.  Draw it wider to ask the doors there.",
+            err=True,
+        )
 
 
 def _contact(name: str, email: str | None, phone: str | None) -> Contact:

@@ -1,5 +1,6 @@
-// Size and bounds of an area (PROTOCOL.md section 4); enough to hold a request against its limits.
+// Areas as PROTOCOL.md section 4 has them: what may stand in a message, how large one is, and which doors count in it.
 import { FormatError } from "../errors.js";
+import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./opening.js";
 import { integer, list, number, object, one, tagged } from "./schema.js";
 
 const E7 = 1e7;
@@ -36,17 +37,80 @@ export function size(area) {
   return ((Math.abs(Number(doubled)) / 2 / E7 ** 2) * M_PER_DEGREE ** 2) * cosine((south + north) / 2);
 }
 
+/** Square metres of what counts (PROTOCOL.md section 4, "What counts"). */
+export function openedSize(area) {
+  if (area.shape === "circle") return area.radius_m >= DISC_M ? size(area) : 0;
+  const { south, north } = bounds(area);
+  return counted(openedRows(area.vertices.map(e7))) * (PLACE_DEGREES * M_PER_DEGREE) ** 2 * cosine((south + north) / 2);
+}
+
+const counted = (rows) => rows.reduce((sum, row) => sum + row.spans.reduce((all, [first, last]) => all + last - first + 1, 0), 0);
+
+/** Whether a place counts. */
+export function contains(area, place) {
+  if (area.shape === "polygon") return withinDisc(area.vertices.map(e7), e7(place));
+  return area.radius_m >= DISC_M && reaches(e7(area), e7(place), area.radius_m);
+}
+
+/** What part of what counts lies within `radius` metres of a place; 0 where nothing counts. */
+export function shareNear(area, place, radius) {
+  const rows = area.shape === "polygon" ? openedRows(area.vertices.map(e7)) : area.radius_m >= DISC_M ? circleRows(e7(area), area.radius_m) : [];
+  const near = new Map(circleRows(e7(place), radius).map((row) => [row.latitude, row.spans[0]]));
+  let sum = 0;
+  for (const { latitude, spans } of rows) {
+    const [west, east] = near.get(latitude) ?? [1, 0];
+    for (const [first, last] of spans) sum += Math.max(0, Math.min(last, east) - Math.max(first, west) + 1);
+  }
+  return sum ? sum / counted(rows) : 0;
+}
+
 export const encloses = (outer, inner) =>
   outer.south <= inner.south && outer.west <= inner.west && inner.north <= outer.north && inner.east <= outer.east;
 
-/** Throws FormatError where the local plane would not hold. */
+/** Throws FormatError where the local plane would not hold, and for an outline that meets itself. */
 export function requireMeasurable(area) {
+  if (area.shape === "polygon") requireSimple(area.vertices.map(e7));
+  for (const place of area.shape === "polygon" ? area.vertices : [area]) requirePlace(place);
   const { south, west, north, east } = bounds(area);
   const diagonal = Math.hypot(north - south, (east - west) * cosine((south + north) / 2)) * M_PER_DEGREE;
-  if (south < -80 || north > 80 || west <= -180 || east >= 180 || diagonal > 5000) {
-    throw new FormatError("error.format", { what: "area" });
+  if (south < -80 || north > 80 || east - west > 180 || west <= -180 || east >= 180 || diagonal > 5000) throw wrong();
+}
+
+const wrong = () => new FormatError("error.format", { what: "area" });
+
+/** Seven decimals and no more; a number from a text has no others, so this holds what the page itself makes. */
+export function requirePlace({ lat, lon }) {
+  if ([lat, lon].some((each) => each !== Math.round(each * E7) / E7)) throw wrong();
+}
+
+const turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+const sign = (number) => (number > 0n ? 1 : number < 0n ? -1 : 0);
+const isBetween = (a, b, c) => (a <= c && c <= b) || (b <= c && c <= a);
+const isInBox = (a, b, c) => isBetween(a[0], b[0], c[0]) && isBetween(a[1], b[1], c[1]);
+
+function touch(a, b, c, d) {
+  if (sign(turn(a, b, c)) * sign(turn(a, b, d)) < 0 && sign(turn(c, d, a)) * sign(turn(c, d, b)) < 0) return true;
+  return [[a, b, c], [a, b, d], [c, d, a], [c, d, b]].some((ends) => turn(...ends) === 0n && isInBox(...ends));
+}
+
+/** The closed line meets itself nowhere but where neighbouring sides join. */
+function requireSimple(corners) {
+  if (new Set(corners.map(String)).size !== corners.length) throw wrong();
+  const sides = corners.map((corner, i) => [corner, corners[(i + 1) % corners.length]]);
+  for (let i = 0; i < sides.length; i++) {
+    for (let j = i + 1; j < sides.length; j++) {
+      const [[a, b], [c, d]] = [sides[i], sides[j]];
+      const isSame = (p, q) => p[0] === q[0] && p[1] === q[1];
+      if (isSame(b, c) || isSame(d, a)) {
+        const [before, joint, after] = isSame(b, c) ? [a, b, d] : [c, d, b];
+        if (turn(before, joint, after) === 0n && (isInBox(before, joint, after) || isInBox(joint, after, before))) throw wrong();
+      } else if (touch(a, b, c, d)) throw wrong();
+    }
   }
 }
+
+export const isInside = (area, place) =>
+  area.shape === "polygon" ? inOutline(area.vertices.map(e7), e7(place)) : reaches(e7(area), e7(place), area.radius_m);
 
 /** Metres from the middle of the area to a place, for the owner to read. */
 export function distance(area, [lat, lon]) {

@@ -1,6 +1,6 @@
 // Roots this owner chose and the bundles they signed (agent/wire/trust.py), and the hard limits of every request.
 import { FormatError, OpenError } from "../errors.js";
-import { bounds, encloses, size } from "./area.js";
+import { bounds, encloses, openedSize, size } from "./area.js";
 import { sha256hex } from "./bytes.js";
 import { open, payloadType } from "./envelope.js";
 import { parseKey } from "./keys.js";
@@ -67,7 +67,7 @@ export function isOverLimit(request, requester) {
   );
   return (
     window < least("window_min_s") || window > most("window_max_s") ||
-    area < least("area_min_m2") || area > most("area_max_m2") ||
+    area > most("area_max_m2") || openedSize(request.area) < least("area_min_m2") || area < least("area_min_m2") ||
     request.kind !== requester.kind || !inRegion
   );
 }
