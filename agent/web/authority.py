@@ -1,13 +1,15 @@
-"""The doorbell's own certificate authority: it can vouch for this one name on this network, and for nothing else.
+"""The doorbell's own certificate authority: it can vouch for this one name and local addresses, and for nothing else.
 
-- Name constraints (critical): one DNS name, and private, link-local and loopback addresses.  Whoever installs this
-  authority on a phone trusts it for nothing on the internet, even if the doorbell is stolen with the key in it.
-- The authority signs end entities only (path length 0), for servers only, for at most 397 days at a time.
-- The leaf is made anew when it lacks a name or a month is left; the authority, and so what phones have installed, stays
-  the same for ten years.
+- Phones install a root.  The root signs one intermediate, and its key is destroyed before anything is stored.
+- The intermediate has name constraints (critical): one DNS name, and addresses of local networks and VPNs.  Its key
+  stays in the doorbell.  A verifier may ignore the constraints of a root (RFC 5280 §6.1.1 takes a name and a key from a
+  trust anchor), but not those of an intermediate.  The root has them too.
+- The intermediate signs end entities only (path length 0), for servers only, for at most 397 days at a time.
+- The leaf is made anew when it lacks a name or a month is left.  Root and intermediate, and so what phones have
+  installed, stay the same for ten years.
 - Keys are ECDSA P-256, which every phone takes; 0600.
 
-Source: RFC 5280 §4.2.1.10 (name constraints); Apple, "Requirements for trusted certificates".
+Source: RFC 5280 §4.2.1.10 (name constraints); RFC 6598 (100.64.0.0/10); Apple, "Requirements for trusted certificates".
 """
 
 from __future__ import annotations
@@ -39,9 +41,10 @@ BACKDATE: Final = datetime.timedelta(days=1)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOCAL: Final = tuple(
     ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7",
-                 "fe80::/10", "::1/128")
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10",
+                 "fc00::/7", "fe80::/10", "::1/128")
 )  # fmt: skip
+"""100.64.0.0/10 is routed nowhere on the internet.  VPNs such as Tailscale give their machines addresses of it."""
 
 
 def is_local(address: Address) -> bool:
@@ -61,8 +64,15 @@ class _Pair:
     key: ec.EllipticCurvePrivateKey
 
 
+@dataclass(frozen=True, slots=True)
+class _Authority:
+    root: x509.Certificate
+    """Without its key, which nobody has."""
+    intermediate: _Pair
+
+
 class PageCertificates:
-    """`folder` (0700) holds `authority.pem` and `page.pem`, each a key and a certificate."""
+    """`folder` (0700): `authority.pem` (key, intermediate, root) and `page.pem` (key, leaf, intermediate)."""
 
     def __init__(self, folder: Path, name: str, addresses: tuple[str, ...], now: datetime.datetime) -> None:
         """`name`: the DNS name, such as `front-door.local`; `addresses`: literal ones; `now`: aware.
@@ -74,14 +84,14 @@ class PageCertificates:
         self._context: ssl.SSLContext | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            authority = _read(folder / "authority.pem")
+            authority = _authority_in(folder / "authority.pem")
             if authority is None or not _names(authority, name):
                 authority = _authority(name, now)
-                _write(folder / "authority.pem", authority)
-            self._authority, self._leaf = authority, _leaf_in(folder / "page.pem")
+                _write(folder / "authority.pem", authority.intermediate, authority.root)
+            self._authority, self._leaf = authority.intermediate, _leaf_in(folder / "page.pem")
         except OSError as error:
             raise self._unkept(error) from error
-        self.authority_der = authority.certificate.public_bytes(serialization.Encoding.DER)
+        self.authority_der = authority.root.public_bytes(serialization.Encoding.DER)
         self.certify(addresses, now)
 
     def certify(self, addresses: tuple[str, ...], now: datetime.datetime) -> None:
@@ -106,7 +116,7 @@ class PageCertificates:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the authority, as phones show it."""
+        """SHA-256 of the root, as phones show it."""
         return fingerprint_text(self.authority_der)
 
     def context(self) -> ssl.SSLContext:
@@ -123,31 +133,49 @@ def _address(text: str) -> Address:
     address = ipaddress.ip_address(text)
     if not is_local(address):
         raise ConfigurationError(
-            f"page.addresses: {text} is not an address of a local network.",
-            remedy="The page is for the local network; from outside, reach it through a VPN.",
+            f"page.addresses: {text} is not an address of a local network or a VPN.",
+            remedy="From outside, reach the page through a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
         )
     return address
 
 
-def _authority(name: str, now: datetime.datetime) -> _Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name}")])
+def _authority(name: str, now: datetime.datetime) -> _Authority:
+    """A root that has signed one intermediate and can sign nothing more."""
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    titled = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name}")])
+    inner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name} intermediate")])
+    root = _signer(titled, root_key.public_key(), titled, root_key, name, now, path_length=1)
+    signed = _signer(inner, key.public_key(), titled, root_key, name, now, path_length=0)
+    return _Authority(root, _Pair(signed, key))
+
+
+def _signer(
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    name: str,
+    now: datetime.datetime,
+    *,
+    path_length: int,
+) -> x509.Certificate:
     permitted: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(network) for network in _LOCAL)]
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
+        .issuer_name(issuer)
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
         .not_valid_after(now + datetime.timedelta(days=AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    return _Pair(builder.sign(key, hashes.SHA256()), key)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def _leaf(authority: _Pair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> _Pair:
@@ -185,8 +213,9 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _names(authority: _Pair, name: str) -> bool:
-    permitted = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
+def _names(authority: _Authority, name: str) -> bool:
+    extensions = authority.intermediate.certificate.extensions
+    permitted = extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
     return x509.DNSName(name) in (permitted or [])
 
 
@@ -206,31 +235,38 @@ def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address
 def _leaf_in(path: Path) -> _Pair | None:
     """None for a damaged one, too: another costs nobody anything, unlike another authority."""
     try:
-        return _read(path)
+        found = _read(path)
     except ConfigurationError:
         return None
+    return found[0] if found else None
 
 
-def _read(path: Path) -> _Pair | None:
+def _authority_in(path: Path) -> _Authority | None:
+    found = _read(path)
+    return None if found is None else _Authority(found[1], found[0])
+
+
+def _read(path: Path) -> tuple[_Pair, x509.Certificate] | None:
+    """A key, its certificate, and the issuer's."""
     if not path.exists():
         return None
     data = path.read_bytes()
     try:
         key = serialization.load_pem_private_key(data, password=None)
-        certificate = x509.load_pem_x509_certificates(data)[0]
-    except (ValueError, IndexError) as error:
+        certificate, issuer = x509.load_pem_x509_certificates(data)
+    except ValueError as error:
         raise ConfigurationError(
             f"{path} is damaged.", remedy="Delete it: a new one is made, and phones must install it again."
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"{path} holds another kind of key.", remedy="Delete it: a new one is made.")
-    return _Pair(certificate, key)
+    return _Pair(certificate, key), issuer
 
 
-def _write(path: Path, pair: _Pair, issuer: x509.Certificate | None = None) -> None:
+def _write(path: Path, pair: _Pair, issuer: x509.Certificate) -> None:
     pem = serialization.Encoding.PEM
     data = pair.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    data += pair.certificate.public_bytes(pem) + (issuer.public_bytes(pem) if issuer else b"")
+    data += pair.certificate.public_bytes(pem) + issuer.public_bytes(pem)
     making = path.with_suffix(".making")
     making.unlink(missing_ok=True)
     with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

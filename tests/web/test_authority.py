@@ -6,14 +6,18 @@ import contextlib
 import datetime
 import ipaddress
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from agent.errors import ConfigurationError
-from agent.web.authority import PageCertificates, _authority, _leaf, _Pair
+from agent.web.authority import PageCertificates, _leaf, _Pair, _signer
 
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 NAME = "front-door.local"
@@ -29,31 +33,88 @@ def leaf_of(folder: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificates((folder / "page.pem").read_bytes())[0]
 
 
-def test_the_authority_permits_one_name_and_local_addresses_only(tmp_path: Path) -> None:
-    certificate = x509.load_der_x509_certificate(made(tmp_path).authority_der)
-    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
-    assert constraints.critical
-    permitted = constraints.value.permitted_subtrees or []
-    assert [each.value for each in permitted if isinstance(each, x509.DNSName)] == [NAME]
-    networks = [each.value for each in permitted if isinstance(each, x509.IPAddress)]
-    assert all(network.is_private or network.is_link_local for network in networks)
-    basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert (basic.ca, basic.path_length) == (True, 0)
+def authority_in(folder: Path) -> list[x509.Certificate]:
+    """The intermediate and the root."""
+    return x509.load_pem_x509_certificates((folder / "authority.pem").read_bytes())
 
 
-def test_its_own_certificate_verifies_and_one_for_a_bank_does_not(tmp_path: Path) -> None:
+def test_root_and_intermediate_permit_one_name_and_local_addresses_only(tmp_path: Path) -> None:
+    root = x509.load_der_x509_certificate(made(tmp_path).authority_der)
+    intermediate, stored = authority_in(tmp_path)
+    assert stored == root
+    for certificate, path_length in ((root, 1), (intermediate, 0)):
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        assert constraints.critical
+        permitted = constraints.value.permitted_subtrees or []
+        assert [each.value for each in permitted if isinstance(each, x509.DNSName)] == [NAME]
+        networks = [each.value for each in permitted if isinstance(each, x509.IPAddress)]
+        assert not any(network.is_global for network in networks)
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        assert (basic.ca, basic.path_length) == (True, path_length)
+
+
+def test_the_roots_key_is_destroyed_at_once(tmp_path: Path) -> None:
+    root = x509.load_der_x509_certificate(made(tmp_path).authority_der)
+    keys = [
+        serialization.load_pem_private_key(path.read_bytes(), None).public_key() for path in sorted(tmp_path.iterdir())
+    ]
+    assert len(keys) == 2
+    assert root.public_key() not in keys
+    root.verify_directly_issued_by(root)
+
+
+def openssl_takes(folder: Path, leaf: x509.Certificate, between: list[x509.Certificate], *name: str) -> bool:
+    """Whether OpenSSL lets a browser that installed the root trust `leaf`."""
+    _, root = authority_in(folder)
+    for file, certificates in (("root", [root]), ("between", between), ("leaf", [leaf])):
+        pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+        (folder / file).write_bytes(pem)
+    seconds = str(int(NOW.timestamp()))
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-attime", seconds, *name]
+    files = ["-no-CApath", "-no-CAfile", "-CAfile", folder / "root", "-untrusted", folder / "between", folder / "leaf"]
+    return subprocess.run([*command, *files], capture_output=True, check=False).returncode == 0
+
+
+def test_the_page_is_trusted_through_the_intermediate_and_a_bank_is_not(tmp_path: Path) -> None:
+    made(tmp_path, addresses=("192.168.1.20", "100.101.102.103", "fd7a:115c:a1e0::1"))
+    intermediate, root = authority_in(tmp_path)
+    verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(x509.DNSName(NAME))
+    assert verifier.verify(leaf_of(tmp_path), [intermediate])
+    for name in (("-verify_hostname", NAME), ("-verify_ip", "100.101.102.103"), ("-verify_ip", "fd7a:115c:a1e0::1")):
+        assert openssl_takes(tmp_path, leaf_of(tmp_path), [intermediate], *name)
+    assert not openssl_takes(tmp_path, leaf_of(tmp_path), [intermediate], "-verify_hostname", "other.local")
+
+
+@pytest.mark.parametrize("name", ["bank.example", "back-door.local", "local"])
+def test_a_thief_with_the_intermediates_key_can_vouch_for_no_other_name(tmp_path: Path, name: str) -> None:
     made(tmp_path)
-    pem = (tmp_path / "authority.pem").read_bytes()
-    authority = x509.load_pem_x509_certificate(pem)
-    verifier = PolicyBuilder().store(Store([authority])).time(NOW).build_server_verifier(x509.DNSName(NAME))
-    assert verifier.verify(leaf_of(tmp_path), [])
-    pair = _authority(NAME, NOW)
-    forged = _leaf(_Pair(pair.certificate, pair.key), "bank.example", (), NOW).certificate
-    bank = (
-        PolicyBuilder().store(Store([pair.certificate])).time(NOW).build_server_verifier(x509.DNSName("bank.example"))
-    )
+    pair = stolen(tmp_path)
+    forged = _leaf(pair, name, (), NOW).certificate
+    assert not openssl_takes(tmp_path, forged, [pair.certificate], "-verify_hostname", name)
+    root = authority_in(tmp_path)[1]
+    verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(x509.DNSName(name))
     with pytest.raises(VerificationError, match=r"(?i)constraint"):
-        bank.verify(forged, [])
+        verifier.verify(forged, [pair.certificate])
+
+
+def test_a_thief_with_the_intermediates_key_can_make_no_other_authority_and_none_for_the_internet(
+    tmp_path: Path,
+) -> None:
+    made(tmp_path)
+    pair = stolen(tmp_path)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
+    below = _signer(subject, key.public_key(), pair.certificate.subject, pair.key, "bank.example", NOW, path_length=0)
+    forged = _leaf(_Pair(below, key), "bank.example", (), NOW).certificate
+    assert not openssl_takes(tmp_path, forged, [below, pair.certificate], "-verify_hostname", "bank.example")
+    internet = _leaf(pair, NAME, (ipaddress.ip_address("203.0.113.7"),), NOW).certificate
+    assert not openssl_takes(tmp_path, internet, [pair.certificate], "-verify_ip", "203.0.113.7")
+
+
+def stolen(folder: Path) -> _Pair:
+    key = serialization.load_pem_private_key((folder / "authority.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return _Pair(authority_in(folder)[0], key)
 
 
 def test_the_authority_stays_and_the_leaf_is_renewed_a_month_before_its_end(tmp_path: Path) -> None:
