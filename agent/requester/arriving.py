@@ -285,6 +285,8 @@ class Arrivals:
         """The request whose reply key opens part 0, and what is inside."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
         for asked in self._requester.all_asked(self.damaged):
+            if asked.deleted:
+                continue
             try:
                 return asked, open_bytes(data, [asked.reply_identity()])
             except OpenError:

@@ -34,6 +34,7 @@ _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _TIPS_IDENTITY: Final = "tips.identity"
+_REPLY_IDENTITY: Final = "reply.identity"
 TIPS_RECIPIENT: Final = "tips.recipient"
 """The file whose text stands in the trust bundle, so that owners can send tips."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -79,9 +80,26 @@ class Asked:
         """No answer to it is wanted any more: it was taken back, or everything was stated to be deleted."""
         return any((self.folder / name).exists() for name in ("withdrawal.dsse", "deletion.dsse"))
 
+    @property
+    def deleted(self) -> bool:
+        """Everything received for it was stated to be deleted, and the key to it is."""
+        return (self.folder / "deletion.dsse").exists()
+
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` when the key is missing, damaged or readable by others."""
-        return _identity_in(self.folder / "reply.identity")
+        path = self.folder / _REPLY_IDENTITY
+        if self.deleted and not path.exists():
+            raise ConfigurationError(
+                f"The key to the answers to request {self.request.id} was deleted with everything received for it.",
+                remedy="Ask again if you still need an answer: doorward requester request.",
+            )
+        return _identity_in(path)
+
+    def delete_reply_identity(self) -> None:
+        """Delete the key to every answer, so that copies of what was sent, on the way or elsewhere, stay sealed."""
+        with files.storage_errors(self.folder):
+            (self.folder / _REPLY_IDENTITY).unlink(missing_ok=True)
+            files.sync_folder(self.folder)
 
 
 class Requester:

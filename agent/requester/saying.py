@@ -102,8 +102,13 @@ def withdraw(requester: Requester, request_id: str, reason: str | None = None) -
 
 
 def state_deleted(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
-    """State that everything received for a request is deleted, whether or not there was anything."""
-    request = requester.asked(request_id).request
+    """State that everything received for a request is deleted, whether or not there was anything.
+
+    The request's reply key is deleted first: what is signed is true, and no copy of an answer opens any more.
+    """
+    asked = requester.asked(request_id)
+    asked.delete_reply_identity()
+    request = asked.request
     deletion = Deletion(
         v=1,
         request=request_id,

@@ -244,19 +244,27 @@ class Inbox:
         return None
 
     def _on_deletion(self, deletion: Deletion, inbound: Inbound, data: bytes) -> Counted | None:
-        """Kept for the owner to see.  It concerns only what had begun to leave, and changes nothing about it."""
+        """Kept for the owner to see if something may have left.  What has not ended ends, as by a withdrawal:
+
+        the requester has deleted the key that would open an answer.
+        """
         stored = self._journal.request(deletion.request)
-        if stored is None or not stored.is_from(inbound.requester) or not stored.state.may_have_left:
+        if stored is None or not stored.is_from(inbound.requester):
+            return Counted.UNEXPECTED
+        if stored.state.ended and not stored.state.may_have_left:
             return Counted.UNEXPECTED
         if is_replay(self._journal, inbound.requester, deletion.seq):
             return Counted.REPLAYED
         if self._journal.get(deletion_of(stored.id)) is not None:
             return Counted.UNEXPECTED
         self._journal.use_sequence(inbound.requester.key.id, deletion.seq)
-        self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
-        self._ledger.write(
-            EntryKind.DELETED, request=stored.id, requester=stored.requester, subject=inbound.payload_sha256
-        )
+        if stored.state.may_have_left:
+            self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
+            self._ledger.write(
+                EntryKind.DELETED, request=stored.id, requester=stored.requester, subject=inbound.payload_sha256
+            )
+        if not stored.state.ended:
+            self._requests.advance(stored, Cause.WITHDRAWN)
         return None
 
     def _on_bulletin(self, bulletin: Bulletin, inbound: Inbound, data: bytes) -> Counted:

@@ -162,6 +162,18 @@ def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Reque
     assert signed.not_after_s == NOW_S + 5 + 30 * 86_400
 
 
+def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, asked: Asked) -> None:
+    """Or whoever kept a copy of what was sent, and takes this folder later, could still open it."""
+    other = requester.asked(saying.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+    secret = asked.reply_identity().secret_text().encode()
+    saying.state_deleted(requester, asked.request.id, NOW_S)
+    assert not [path for path in requester.folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+    with pytest.raises(ConfigurationError, match="was deleted with everything received"):
+        requester.asked(asked.request.id).reply_identity()
+    assert other.reply_identity()
+    saying.state_deleted(requester, asked.request.id, NOW_S + 1)
+
+
 def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
     signed = saying.make_bulletin(requester, "  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60)
     bulletin = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Bulletin)

@@ -45,7 +45,7 @@ def open_age(data: bytes, identity: str) -> bytes:
 
 def commitment(data: bytes, identity: str) -> str:
     """FORMAT.md: what a record says of the key of a file."""
-    return _hkdf(_file_key(data, identity), b"", b"doorward file key").hex()
+    return _hkdf(_file_key(data, identity), b"", b"doorward-file-key").hex()
 
 
 def _file_key(data: bytes, identity: str) -> bytes:

@@ -559,10 +559,23 @@ def test_receipt_and_deletion_are_kept_as_they_were_signed_for_the_owner_to_see(
     assert door.kinds().count("deleted") == 1
 
 
-def test_a_deletion_of_what_never_left_or_of_anothers_changes_nothing(door: Door) -> None:
+def test_after_a_deletion_nothing_is_sent_that_the_requester_has_no_key_for(door: Door) -> None:
+    waiting, (ready, _), (going, disclosure) = door.ask(), approved(door), approved(door)
+    door.begin(disclosure)
+    for asked in (waiting, ready, going):
+        door.hear(deletion(asked), topic=custodians.topic_of(asked))
+    assert [door.state(asked) for asked in (waiting, ready, going)] == [
+        State.WITHDRAWN, State.WITHDRAWN, State.STOPPED,
+    ]  # fmt: skip
+    assert [shown(door, asked)["deletion"] is not None for asked in (waiting, ready, going)] == [False, False, True]
+
+
+def test_a_deletion_of_what_has_ended_unsent_or_of_anothers_changes_nothing(door: Door) -> None:
     asked = door.ask()
+    door.hear(deletion(asked), topic=custodians.topic_of(asked))
     before = everything_but_counters(door)
     door.hear(deletion(asked), topic=custodians.topic_of(asked))
+    assert everything_but_counters(door) == before
     approved_one, disclosure = approved(door)
     door.begin(disclosure)
     after = everything_but_counters(door)

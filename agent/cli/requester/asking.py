@@ -137,7 +137,8 @@ def deleted(
     """State, signed, that everything received for REQUEST is deleted.
 
     Owners see it beside your receipt.  It is published whether or not there was an answer, so it tells nobody whether
-    there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.
+    there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.  The
+    request's reply key is deleted in any case: no copy of an answer opens any more, and none that is still on its way.
     """
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)

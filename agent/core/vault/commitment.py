@@ -15,7 +15,7 @@ from agent.core.vault.age.derivation import hkdf
 
 __all__ = ["key_commitment"]
 
-_INFO: Final = b"doorward file key"
+_INFO: Final = b"doorward-file-key"
 
 
 def key_commitment(file_key: bytes) -> str:

@@ -45,7 +45,7 @@ export const open = (data, identity) => guarded(() => decrypter(identity).decryp
 export const fileKey = (header, identity) => guarded(() => decrypter(identity).decryptHeader(header));
 
 /** Names a file key without giving it away (agent/core/vault/commitment.py). */
-export const keyCommitment = (key) => hex(hkdf(sha256, key, undefined, utf8("doorward file key"), 32));
+export const keyCommitment = (key) => hex(hkdf(sha256, key, undefined, utf8("doorward-file-key"), 32));
 
 export function sealTo(plain, ...recipients) {
   const encrypter = new Encrypter();
