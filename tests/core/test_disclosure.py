@@ -26,8 +26,11 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.requests import MatchedRequest, Terms
 from agent.core.timebase import ClockQuality
+from agent.core.vault.age.canonical import to_base64
+from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
+from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.coverage import State as Word
 from agent.core.vault.coverage import Stretch
 from agent.core.vault.following import FIRST
@@ -173,12 +176,25 @@ def test_a_header_filed_under_the_wrong_hash_is_not_taken(case: Case) -> None:
 
 
 REPLY = HybridRecipient.parse(custodians.REPLY)
+
+
+def _restanzaed(change: Callable[[Stanza], Stanza]) -> bytes:
+    """A good new header with its one stanza changed."""
+    good, _ = parse_header(make_header(bytes(16), [REPLY]))
+    return replace(good, stanzas=(change(good.stanzas[0]),)).serialise()
+
+
 OTHER = custodians.OWNER_IDENTITY.recipient()
 X25519 = X25519Recipient.parse("age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj")
 HEADERS = {
     "two readers": make_header(bytes(16), [REPLY, OTHER]),
     "a reader of another kind": make_header(bytes(16), [X25519]),
     "bytes behind it": make_header(bytes(16), [REPLY]) + b"x",
+    "a second argument": _restanzaed(lambda one: replace(one, arguments=(*one.arguments, "aGVsbG8gZnJvbSBpbnNpZGU"))),
+    "no argument": _restanzaed(lambda one: replace(one, arguments=())),
+    "a longer argument": _restanzaed(lambda one: replace(one, arguments=(to_base64(bytes(1121)),))),
+    "an argument that is no base64": _restanzaed(lambda one: replace(one, arguments=("!" * 1494,))),
+    "a longer body": _restanzaed(lambda one: replace(one, body=one.body + b"x")),
 }
 
 

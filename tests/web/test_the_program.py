@@ -36,7 +36,7 @@ def node(script: str, *arguments: str) -> dict[str, object]:
     found = shutil.which("node")
     if found is None or not (WEB / "src" / "node_modules" / "age-encryption").is_dir():
         pytest.skip("node or the page's packages are missing: run `npm ci` in agent/web/src")
-    done = subprocess.run([found, HERE / script, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([found, HERE / script, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
@@ -119,14 +119,14 @@ def test_the_shipped_bundle_is_what_the_sources_make(tmp_path: Path) -> None:
     source = WEB / "src"
     if shutil.which("node") is None or not (source / "node_modules" / "esbuild").is_dir():
         pytest.skip("esbuild is not installed: run `npm ci` in agent/web/src")
-    subprocess.run(["node", "build.mjs", tmp_path], cwd=source, check=True, timeout=60)
+    subprocess.run(["node", "build.mjs", tmp_path], cwd=source, check=True, timeout=300)
     for made in tmp_path.iterdir():
         assert made.read_bytes() == (WEB / "static" / made.name).read_bytes(), f"{made.name}: run `make page`"
 
 
 def test_the_bundle_stays_small_and_fetches_nothing_from_elsewhere() -> None:
     program = {name: (WEB / "static" / name).read_bytes() for name in ("app.js", "worker.js", "page.css")}
-    assert sum(map(len, program.values())) < 420_000
+    assert sum(map(len, program.values())) < 450_000
     for name, data in program.items():
         assert not re.search(
             rb"\b(eval|importScripts|innerHTML|outerHTML|insertAdjacentHTML|document\.write)\b", data

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.matching import Window
 from agent.core.requests import Terms
+from agent.core.vault.age import wrapping
+from agent.core.vault.age.canonical import from_base64
 from agent.core.vault.age.header import parse_header
+from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.coverage import State, Stretch
 from agent.core.vault.following import start_of
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import Adopted, Sealed, Segment
-from agent.errors import RequestError
+from agent.errors import FormatError, RequestError
 from agent.wire.disclosures import (
     ClipRecords,
     DisclosureManifest,
@@ -48,8 +51,6 @@ __all__ = [
     "stored_file",
     "tip_manifest_of",
 ]
-
-_HYBRID_KIND: Final = "mlkem768x25519"
 
 
 class Approved(Protocol):
@@ -171,10 +172,23 @@ def tip_manifest_of(released: Iterable[Released], part_hashes: Iterable[str], ti
 
 
 def _require_one_recipient(header: bytes) -> None:
-    """A second stanza would be a second reader whom nobody approved."""
+    """A second stanza would be a second reader whom nobody approved.  A second argument could carry any words out."""
     parsed, length = parse_header(header)
-    if length != len(header) or [stanza.kind for stanza in parsed.stanzas] != [_HYBRID_KIND]:
+    if length != len(header) or len(parsed.stanzas) != 1 or not _is_hybrid(parsed.stanzas[0]):
         raise _refused("a new header is not wrapped to exactly one hybrid recipient")
+
+
+def _is_hybrid(stanza: Stanza) -> bool:
+    """Whether it wraps one file key to one hybrid recipient and holds nothing else: all such are of one length."""
+    try:
+        sizes = [len(from_base64(each)) for each in stanza.arguments]
+    except FormatError:
+        return False
+    return (
+        stanza.kind == wrapping.HYBRID_KIND
+        and sizes == [wrapping.HYBRID_ENCAPSULATION_BYTES]
+        and len(stanza.body) == wrapping.BODY_BYTES
+    )
 
 
 def _refused(why: str) -> RequestError:

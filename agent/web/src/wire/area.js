@@ -1,18 +1,21 @@
 // Areas as PROTOCOL.md section 4 has them: what may stand in a message, how large one is, and which doors count in it.
-import { FormatError } from "../errors.js";
 import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./opening.js";
-import { integer, list, number, object, one, tagged } from "./schema.js";
+import { also, integer, list, number, object, one, tagged } from "./schema.js";
 
 const E7 = 1e7;
 const M_PER_DEGREE = (Math.PI / 180) * 6371008.8;
 const cosine = (degrees) => Math.cos((degrees * Math.PI) / 180);
 
-export const isPoint = object({ lat: number(-90, 90), lon: number(-180, 180) });
+const hasSevenDecimals = ({ lat, lon }) => [lat, lon].every((each) => each === Math.round(each * E7) / E7);
+export const isPoint = also(object({ lat: number(-90, 90), lon: number(-180, 180) }), hasSevenDecimals);
 
-export const isArea = tagged("shape", {
-  circle: object({ shape: one("circle"), lat: number(-90, 90), lon: number(-180, 180), radius_m: integer(1, 5000) }),
-  polygon: object({ shape: one("polygon"), vertices: list(isPoint, 3, 32) }),
-});
+export const isArea = also(
+  tagged("shape", {
+    circle: also(object({ shape: one("circle"), lat: number(-90, 90), lon: number(-180, 180), radius_m: integer(1, 5000) }), hasSevenDecimals),
+    polygon: object({ shape: one("polygon"), vertices: list(isPoint, 3, 32) }),
+  }),
+  (area) => isMeasurable(area) && (area.shape === "circle" || isSimple(area.vertices.map(e7))),
+);
 
 export function bounds(area) {
   if (area.shape === "circle") {
@@ -67,20 +70,11 @@ export function shareNear(area, place, radius) {
 export const encloses = (outer, inner) =>
   outer.south <= inner.south && outer.west <= inner.west && inner.north <= outer.north && inner.east <= outer.east;
 
-/** Throws FormatError where the local plane would not hold, and for an outline that meets itself. */
-export function requireMeasurable(area) {
-  if (area.shape === "polygon") requireSimple(area.vertices.map(e7));
-  for (const place of area.shape === "polygon" ? area.vertices : [area]) requirePlace(place);
+/** Whether the local plane holds. */
+function isMeasurable(area) {
   const { south, west, north, east } = bounds(area);
   const diagonal = Math.hypot(north - south, (east - west) * cosine((south + north) / 2)) * M_PER_DEGREE;
-  if (south < -80 || north > 80 || east - west > 180 || west <= -180 || east >= 180 || diagonal > 5000) throw wrong();
-}
-
-const wrong = () => new FormatError("error.format", { what: "area" });
-
-/** Seven decimals and no more; a number from a text has no others, so this holds what the page itself makes. */
-export function requirePlace({ lat, lon }) {
-  if ([lat, lon].some((each) => each !== Math.round(each * E7) / E7)) throw wrong();
+  return south >= -80 && north <= 80 && east - west <= 180 && west > -180 && east < 180 && diagonal <= 5000;
 }
 
 const turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
@@ -93,9 +87,9 @@ function touch(a, b, c, d) {
   return [[a, b, c], [a, b, d], [c, d, a], [c, d, b]].some((ends) => turn(...ends) === 0n && isInBox(...ends));
 }
 
-/** The closed line meets itself nowhere but where neighbouring sides join. */
-function requireSimple(corners) {
-  if (new Set(corners.map(String)).size !== corners.length) throw wrong();
+/** Whether the closed line meets itself nowhere but where neighbouring sides join. */
+function isSimple(corners) {
+  if (new Set(corners.map(String)).size !== corners.length) return false;
   const sides = corners.map((corner, i) => [corner, corners[(i + 1) % corners.length]]);
   for (let i = 0; i < sides.length; i++) {
     for (let j = i + 1; j < sides.length; j++) {
@@ -103,10 +97,11 @@ function requireSimple(corners) {
       const isSame = (p, q) => p[0] === q[0] && p[1] === q[1];
       if (isSame(b, c) || isSame(d, a)) {
         const [before, joint, after] = isSame(b, c) ? [a, b, d] : [c, d, b];
-        if (turn(before, joint, after) === 0n && (isInBox(before, joint, after) || isInBox(joint, after, before))) throw wrong();
-      } else if (touch(a, b, c, d)) throw wrong();
+        if (turn(before, joint, after) === 0n && (isInBox(before, joint, after) || isInBox(joint, after, before))) return false;
+      } else if (touch(a, b, c, d)) return false;
     }
   }
+  return true;
 }
 
 export const isInside = (area, place) =>

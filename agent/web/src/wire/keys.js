@@ -25,6 +25,20 @@ function isSound(raw) {
   return power(xx, (P - 1n) / 2n) === 1n;
 }
 
+const sound = new Set();
+const MOST_REMEMBERED = 1 << 14;
+
+/** Throws FormatError unless `text` is a public key, as a message may hold it. */
+export function requireKey(text) {
+  if (sound.has(text)) return;
+  const raw = unbase64url(text.slice("ed25519:".length));
+  if (!text.startsWith("ed25519:") || raw.length !== 32 || base64url(raw) !== text.slice("ed25519:".length) || !isSound(raw)) {
+    throw new FormatError("error.format", { what: "key" });
+  }
+  if (sound.size >= MOST_REMEMBERED) sound.clear();
+  sound.add(text);
+}
+
 const parsed = new Map();
 
 /** The public key written `ed25519:…`: `{raw, id, text}`.  Throws FormatError. */

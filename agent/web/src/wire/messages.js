@@ -1,8 +1,8 @@
 // The messages the page reads and writes, as PROTOCOL.md and FORMAT.md list them.
-import { isArea, isPoint, requireMeasurable } from "./area.js";
+import { isArea, isPoint } from "./area.js";
 import {
-  anyText, base64Text, count, distinct, flag, hexId, hybridRecipient, integer, keyId, keyText, label, list, object, one,
-  recipient, segmentId, sequence, sha256Text, shortText, tagged, text, utcMs, utcS, version1, MAX_INTEGER,
+  also, anyText, base64Text, count, distinct, flag, hexId, hybridRecipient, integer, keyId, keyText, label, list, object,
+  one, plainText, recipient, segmentId, sequence, sha256Text, shortText, tagged, text, utcMs, utcS, version1, MAX_INTEGER,
 } from "./schema.js";
 import { FormatError, PageError } from "../errors.js";
 import { SIGHTS } from "./sights.js";
@@ -20,11 +20,18 @@ export const BUNDLE_ENVELOPE_LIMIT = 3 << 19;
 
 const EMAIL = /^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$/;
 const email = text(EMAIL);
-const requestShape = object({
-  v: version1, id: hexId, requester: label, seq: sequence, audience: keyId, kind: one(...KINDS), case: shortText(64),
-  incident: one(...INCIDENTS), description: shortText(500), area: isArea, from: utcS, to: utcS, not_after: utcS,
-  reply: hybridRecipient, contact: object({ name: shortText(100) }, { email, phone: shortText(32) }),
-});
+const contact = also(
+  object({ name: plainText(100) }, { email, phone: text(/^\+?[0-9][0-9 ]{2,30}[0-9]$/) }),
+  (value) => value.email !== undefined || value.phone !== undefined,
+);
+export const footageRequest = also(
+  object({
+    v: version1, id: hexId, requester: label, seq: sequence, audience: keyId, kind: one(...KINDS), case: plainText(64),
+    incident: one(...INCIDENTS), description: plainText(500), area: isArea, from: utcS, to: utcS, not_after: utcS,
+    reply: hybridRecipient, contact,
+  }),
+  (request) => request.from < request.to,
+);
 
 /** What an owner says about themselves, as a requester will read it: else it would be none to them. */
 export function contactCard(value) {
@@ -36,20 +43,14 @@ export function contactCard(value) {
   return { v: 1, ...value };
 }
 
-export function footageRequest(value) {
-  const request = requestShape(value);
-  if (request.from >= request.to) throw new FormatError("error.format", { what: "from" });
-  requireMeasurable(request.area);
-  return request;
-}
-
 const enrolmentShape = object(
   {
     v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, epoch: integer(1, 256),
     recipients: list(object({ name: label, recipient }), 1, 8), approvers: list(object({ name: label, key: keyText }), 1, 8),
     recovery: recipient,
   },
-  { previous: sha256Text, approvals_needed: integer(1, 2) },
+  { previous: sha256Text },
+  { approvals_needed: integer(1, 2) },
 );
 
 export function enrolment(value) {
@@ -58,6 +59,7 @@ export function enrolment(value) {
   distinct([...found.recipients.map((each) => each.recipient), found.recovery], "recipients");
   distinct(found.approvers.map((each) => each.name), "approvers");
   distinct([...found.approvers.map((each) => each.key), found.device], "approvers");
+  if ((found.approvals_needed ?? 1) > found.approvers.length) throw new FormatError("error.format", { what: "approvals_needed" });
   if ((found.previous === undefined) !== (found.epoch === 1)) throw new FormatError("error.format", { what: "previous" });
   return found;
 }
@@ -68,21 +70,33 @@ const WHY = [
   "clock unknown", "device off", "not known yet",
 ];
 const absence = object({ from_ms: count, to_ms: count, why: one(...WHY) });
-export const absences = list(absence, 0, 4096);
+/** They follow each other in time, each longer than nothing. */
+export const absences = also(list(absence, 0, 4096), (gaps) => gaps.every((gap, i) => gap.from_ms < gap.to_ms && (i === 0 || gaps[i - 1].to_ms <= gap.from_ms)));
+const MOST_SEGMENTS = 10_000;
+const clipTold = object({ from_ms: count, to_ms: count, segments: integer(1, MOST_SEGMENTS) });
+const items = list(sealedItem, 0, MOST_SEGMENTS);
+const MOST_CONTACT_CHARACTERS = 16_384;
 const approvalShape = object(
   {
     v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, request: sha256Text, reply: hybridRecipient,
-    segments: list(sealedItem, 0, 10_000),
+    segments: items,
   },
   {
-    posters: list(sealedItem, 0, 10_000), sounds: list(sealedItem, 0, 10_000), contact: base64Text, gaps: absences,
-    clips: list(object({ from_ms: count, to_ms: count, segments: sequence }), 1, 4096),
+    contact: also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS), gaps: absences, clips: list(clipTold, 1, 4096),
   },
+  { posters: items, sounds: items },
 );
 
 export function approval(value) {
   const found = approvalShape(value);
-  for (const name of ["segments", "posters", "sounds"]) distinct((found[name] ?? []).map((each) => each.id), name);
+  const [segments, posters, sounds] = [found.segments, found.posters ?? [], found.sounds ?? []];
+  if (!segments.length && !posters.length && !found.clips?.length) throw new FormatError("error.format", { what: "segments" });
+  for (const named of [segments, posters, sounds]) distinct(named.map((each) => each.id), "segments");
+  distinct((found.clips ?? []).map((clip) => `${clip.from_ms} ${clip.to_ms} ${clip.segments}`), "clips");
+  const shared = new Set(segments.map((each) => each.id));
+  if (sounds.some((each) => !shared.has(each.id))) throw new FormatError("error.format", { what: "sounds" });
+  // Two items under one header would share a file key, and opening one would open the other.
+  distinct([...segments, ...posters, ...sounds].map((each) => each.header_sha256), "header_sha256");
   return found;
 }
 
@@ -92,10 +106,11 @@ const tenThousandth = integer(0, 10_000);
 const settingsShape = object(
   { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId },
   {
-    previous: sha256Text, name: shortText(64), position: isPoint, sensitivity_percent: percent,
+    previous: sha256Text, name: plainText(64), position: isPoint, sensitivity_percent: percent,
     zones: list(
       object(
-        { name: shortText(64), kind: one("include", "exclude", "privacy"), corners: list(list(tenThousandth, 2, 2), 3, 64) },
+        { name: plainText(64), kind: one("include", "exclude", "privacy"), corners: list(list(tenThousandth, 2, 2), 3, 64) },
+        {},
         { sensitivity_percent: percent, smallest_share: integer(0, 9_999) },
       ),
       0,
@@ -103,7 +118,7 @@ const settingsShape = object(
     ),
     max_bytes: integer(10_000_000, 10 ** 15), max_age_days: integer(1, 3650),
     quiet: object({ begins_minute: minute, ends_minute: minute }),
-    private: list(object({ days: list(integer(0, 6), 1, 7), begins_minute: minute, ends_minute: minute }), 0, 16),
+    private: list(object({ days: also(list(integer(0, 6), 1, 7), (days) => new Set(days).size === days.length), begins_minute: minute, ends_minute: minute }), 0, 16),
   },
 );
 
@@ -113,18 +128,33 @@ export function settings(value) {
   return found;
 }
 
-export const receipt = object(
+const MOST_PARTS = 30_000;
+const partNumber = integer(0, MOST_PARTS);
+const pair = (member) => list(member, 2, 2);
+/** One spelling for any set: ascending, neither overlapping nor touching. */
+const ascending = (spans, apart) => spans.every(([first], i) => i === 0 || first > spans[i - 1][1] + apart);
+const partRange = also(pair(partNumber), ([first, last]) => first <= last);
+const span64 = also(pair(count), ([start, end]) => start < end);
+const partMissing = object({ part: partNumber, missing: also(list(span64, 1, 64), (spans) => ascending(spans, 0)) });
+const receiptShape = object(
   { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
-  {
-    request: hexId, manifest: sha256Text, stored: list((value) => value), incomplete: list((value) => value),
-    retention_days: count, time_s: utcS,
-  },
+  { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS },
+  { stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)), incomplete: list(partMissing, 0, 64) },
 );
+export const receipt = also(receiptShape, ({ state, request, manifest, stored = [], incomplete = [] }) => {
+  const parts = incomplete.map((each) => each.part);
+  return (
+    new Set(parts).size === parts.length &&
+    !parts.some((part) => stored.some(([first, last]) => first <= part && part <= last)) &&
+    (state !== "complete" || (manifest !== undefined && !parts.length)) &&
+    (state === "partial" || request !== undefined)
+  );
+});
 export const deletion = object({ v: version1, request: hexId, requester: label, audience: keyId, seq: sequence, deleted_s: utcS });
 export const bulletin = object(
   {
-    v: version1, id: hexId, requester: label, audience: keyId, seq: sequence, title: shortText(100),
-    description: shortText(500), not_after: utcS,
+    v: version1, id: hexId, requester: label, audience: keyId, seq: sequence, title: plainText(100),
+    description: plainText(500), not_after: utcS,
   },
   { area: isArea },
 );
@@ -132,22 +162,25 @@ export const bulletin = object(
 export const ownerCard = object({ v: version1, name: label, recipient, approver: keyText, recovery: recipient });
 
 const bound = integer(0, 2 ** 40);
-const isRegion = object({ south_west: isPoint, north_east: isPoint });
+const isRegion = also(
+  object({ south_west: isPoint, north_east: isPoint }),
+  ({ south_west: low, north_east: high }) => low.lat <= high.lat && low.lon <= high.lon,
+);
 const bundleShape = object({
   v: version1, root: keyId, version: sequence, issued_s: utcS,
   requesters: list(
     object(
       {
-        id: label, name: shortText(100), kind: one(...KINDS),
-        keys: list(object({ key: keyText, from_s: utcS, until_s: utcS }, { revoked: flag }), 1, 8),
+        id: label, name: plainText(100), kind: one(...KINDS),
+        keys: list(also(object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }), (key) => key.from_s <= key.until_s), 1, 8),
         regions: list(isRegion, 1, 32),
       },
+      { tips: hybridRecipient },
       {
         limits: object({}, {
           window_min_s: bound, window_max_s: bound, look_back_max_s: bound, area_min_m2: bound, area_max_m2: bound,
           life_max_s: bound, requests_per_case: bound, requests_per_requester_per_day: bound,
         }),
-        tips: hybridRecipient,
       },
     ),
     0,
@@ -155,10 +188,13 @@ const bundleShape = object({
   ),
 });
 
+/** Without upper and lower case, as Unicode's full folding has it: "ß" is "ss". */
+const folded = (name) => name.toLowerCase().toUpperCase().toLowerCase();
+
 export function trustBundle(value) {
   const bundle = bundleShape(value);
   distinct(bundle.requesters.map((each) => each.id), "requesters");
-  distinct(bundle.requesters.map((each) => each.name.toLowerCase()), "requesters.name");
+  distinct(bundle.requesters.map((each) => folded(each.name)), "requesters.name");
   distinct(bundle.requesters.flatMap((each) => each.keys.map((key) => key.key)), "requesters.keys");
   return bundle;
 }

@@ -1,6 +1,8 @@
 // The small types that messages are made of (agent/wire/fields.py).  A checker takes a value and its place in the
 // message, and returns the value or throws FormatError naming the place, never the value.
 import { FormatError } from "../errors.js";
+import { requireKey } from "./keys.js";
+import { isPlain } from "./text.js";
 
 const wrong = (place) => new FormatError("error.format", { what: place });
 
@@ -32,25 +34,37 @@ export const list = (item, least = 0, most = Infinity) => (value, place) => {
   return value;
 };
 
-/** An object with exactly these members; `null` in an optional one means absent. */
-export const object = (required, optional = {}) => (value, place = "message") => {
+/** An object with exactly these members; `null` in an optional one means absent.  In a `defaulted` one it does not: there
+ *  absence means a value of its own (PROTOCOL.md section 1, rule 6). */
+export const object = (required, optional = {}, defaulted = {}) => (value, place = "message") => {
   if (value === null || typeof value !== "object" || Array.isArray(value)) throw wrong(place);
+  const groups = [required, optional, defaulted];
   for (const key of Object.keys(value)) {
-    if (!(key in required) && !(key in optional)) throw wrong(`${place}: unknown key`);
+    // Not `in`: every object has a `constructor`, and a message may not.
+    if (!groups.some((group) => Object.hasOwn(group, key))) throw wrong(`${place}: unknown key`);
   }
-  for (const [key, check] of Object.entries(required)) check(value[key], `${place}.${key}`);
+  const member = (key) => (Object.hasOwn(value, key) ? value[key] : undefined);
+  for (const [key, check] of Object.entries(required)) check(member(key), `${place}.${key}`);
   for (const [key, check] of Object.entries(optional)) {
-    if (value[key] === null) delete value[key];
-    if (value[key] !== undefined) check(value[key], `${place}.${key}`);
+    if (member(key) === null) delete value[key];
+    if (member(key) !== undefined) check(value[key], `${place}.${key}`);
   }
+  for (const [key, check] of Object.entries(defaulted)) if (member(key) !== undefined) check(value[key], `${place}.${key}`);
+  return value;
+};
+
+/** `check`, and then whatever else must hold of the value. */
+export const also = (check, rule) => (value, place = "message") => {
+  check(value, place);
+  if (!rule(value)) throw wrong(place);
   return value;
 };
 
 /** One of several objects, told apart by the text in member `tag`. */
 export const tagged = (tag, kinds) => (value, place = "message") => {
-  const check = kinds[value?.[tag]];
-  if (!check || !Object.hasOwn(kinds, value[tag])) throw wrong(`${place}.${tag}`);
-  return check(value, place);
+  const kind = value?.[tag];
+  if (typeof kind !== "string" || !Object.hasOwn(kinds, kind)) throw wrong(`${place}.${tag}`);
+  return kinds[kind](value, place);
 };
 
 export function distinct(values, place) {
@@ -65,12 +79,32 @@ export const version1 = one(1);
 export const hexId = text(/^[0-9a-f]{32}$/);
 export const sha256Text = text(/^[0-9a-f]{64}$/);
 export const keyId = text(/^[0-9a-f]{16}$/);
-export const keyText = text(/^ed25519:[A-Za-z0-9_-]{43}$/);
+const keyForm = text(/^ed25519:[A-Za-z0-9_-]{43}$/);
+export const keyText = (value, place) => {
+  keyForm(value, place);
+  requireKey(value);
+  return value;
+};
 export const label = text(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
 export const segmentId = text(/^[a-z2-7]{26}$/);
 export const hybridRecipient = text(new RegExp(`^age1pq1${BECH32}{1952}$`));
 export const recipient = text(new RegExp(`^age1(pq1${BECH32}{1952}|${BECH32}{58})$`));
-export const base64Text = text(/^[A-Za-z0-9+/]*={0,2}$/);
+export const base64Text = also(text(/^[A-Za-z0-9+/]*={0,2}$/), isCanonical);
+
+/** RFC 4648 section 4 with padding: decoding and encoding again gives the same text. */
+function isCanonical(value) {
+  try {
+    return btoa(atob(value)) === value;
+  } catch {
+    return false;
+  }
+}
+
+/** Clean text (PROTOCOL.md section 2) of 1 to `most` characters. */
+export const plainText = (most) => (value, place) => {
+  if (typeof value !== "string" || !isPlain(value, most)) throw wrong(place);
+  return value;
+};
 export const utcS = integer(0, LATEST_S);
 export const utcMs = integer(0, LATEST_S * 1000);
 export const sequence = integer(1, MAX_INTEGER);
