@@ -232,6 +232,7 @@ class Vault(Section, frozen=True, kw_only=True):
     max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 20_000_000_000
     max_age_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     free_floor: Annotated[float, Meta(ge=0.01, le=0.9)] = 0.05
+    kept_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 20_000_000_000
     continuous_max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 10_000_000_000
     scrub_bytes_per_day: Annotated[int, Meta(ge=0, le=10**13)] = 2_000_000_000
 

@@ -1,5 +1,8 @@
 """Decides which segments the rolling vault lets go: by bytes, by age, and to keep free space on the disk.
 
+- For a disk that other files fill, the vault gives up no footage (`OwnGrowth`): it frees what it adds itself, so that
+  the newest replaces the oldest.  When even that does not make room, recording stops, and the owner is told.
+- At most `most` at a time: the caller writes what came meanwhile before it asks for the rest.
 - Oldest first, in the manifest's order, so that a clock that was wrong changes nothing.
 - Never a held one: an owner has to decide about it.  Never the newest: there is always something to look at.
 - What was recorded though nothing happened goes before any event, and has a budget of its own.
@@ -26,7 +29,7 @@ from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason
 from agent.errors import ConfigurationError
 
-__all__ = ["Decision", "Limits", "Protected", "Usage", "decide", "overrule"]
+__all__ = ["Decision", "Limits", "OwnGrowth", "Protected", "Usage", "decide", "overrule"]
 
 _MOST_UNDATED: Final = 4096
 """How far to look past segments without a date.  More of them in a row wait for the byte limit: this runs at every
@@ -42,11 +45,13 @@ class Limits:
     free_bytes: int = 0
     continuous_bytes: int | None = None
     """Of `most_bytes`, for what was recorded though nothing happened; None: as much as there is."""
+    kept_bytes: int | None = None
+    """Other files on the disk never push the footage below this; None: they push nothing out."""
     held_bytes: int | None = None
     """The most that holds may keep from going, the oldest first: the newest are not in danger yet.  None: all."""
 
     def __post_init__(self) -> None:
-        optional = (self.oldest_ms, self.continuous_bytes, self.held_bytes)
+        optional = (self.oldest_ms, self.continuous_bytes, self.held_bytes, self.kept_bytes)
         if self.most_bytes <= 0 or self.free_bytes < 0 or any(limit is not None and limit <= 0 for limit in optional):
             raise ConfigurationError(
                 "A vault's limits are positive.", remedy="Correct the [vault] section of the configuration."
@@ -74,12 +79,34 @@ class Usage:
     """Of `stored_bytes`."""
 
 
+@dataclass(slots=True)
+class OwnGrowth:
+    """How much the vault itself has added since the disk last had its floor free; below 0 while less than it freed.
+
+    For example, another program's file grows: nothing was added, so nothing may go.  A segment of 2 MB is recorded:
+    2 MB of the oldest may go.
+    """
+
+    added_bytes: int = 0
+
+    def may_free(self, missing_bytes: int, need_bytes: int, spare_bytes: int) -> int:
+        """Of the bytes missing to the floor, what the vault may free.
+
+        `need_bytes`: what has to be written next.  `spare_bytes`: what the owner gives to other files.
+        """
+        return min(missing_bytes, max(0, self.added_bytes + need_bytes, spare_bytes))
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`evict` in order, by reason; `short_bytes` is what holds keep us from freeing (0: all limits can be kept)."""
+    """`evict` in order, by reason; `short_bytes` is what holds keep us from freeing (0: all limits can be kept).
+
+    `more`: this is a part, and the rest goes when it is asked for again.
+    """
 
     evict: tuple[tuple[VaultEntry, EvictionReason], ...] = field(default=())
     short_bytes: int = 0
+    more: bool = False
 
 
 def decide(
@@ -91,8 +118,11 @@ def decide(
     *,
     continuous: Iterable[VaultEntry] = (),
     newest: SegmentId | None = None,
+    most: int | None = None,
 ) -> Decision:
-    """What to evict.  Both stocks are read only as far as needed, so they may be cursors over a million segments.
+    """What to evict, at most `most` segments.
+
+    Both stocks are read only as far as needed, so they may be cursors over a million segments.
 
     `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
     `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `Protected`.
@@ -105,11 +135,13 @@ def decide(
         over_continuous = usage.continuous_bytes - limits.continuous_bytes
     first = _Shedding(held, limits, now_ms, max(over_bytes, over_continuous), over_floor)
     if usage.continuous_bytes:
-        first.shed(continuous if newest is None else _all_but(newest, continuous))
+        first.shed(continuous if newest is None else _all_but(newest, continuous), most)
     then = _Shedding(held, limits, now_ms, over_bytes - first.freed, over_floor - first.freed)
-    then.shed(events)
+    then.shed(events, None if most is None else most - len(first.evict))
     freed = first.freed + then.freed
-    return Decision((*first.evict, *then.evict), max(0, over_bytes - freed, over_floor - freed))
+    more = first.more or then.more
+    short_bytes = 0 if more else max(0, over_bytes - freed, over_floor - freed)
+    return Decision((*first.evict, *then.evict), short_bytes, more)
 
 
 def overrule(oldest_first: Iterable[VaultEntry], short_bytes: int, newest: SegmentId | None) -> tuple[VaultEntry, ...]:
@@ -137,14 +169,18 @@ class _Shedding:
         self._spared = 0
         self.evict: list[tuple[VaultEntry, EvictionReason]] = []
         self.freed = 0
+        self.more = False
 
-    def shed(self, oldest_first: Iterable[VaultEntry]) -> None:
+    def shed(self, oldest_first: Iterable[VaultEntry], most: int | None) -> None:
         undated: list[VaultEntry] = []
         for entry in oldest_first:
             age = _age(entry, self._limits, self._now_ms)
             if self.freed >= max(self._over_bytes, self._over_floor) and (
                 age is False or len(undated) == _MOST_UNDATED
             ):
+                break
+            if most is not None and len(self.evict) >= most:
+                self.more = True
                 break
             if entry.id in self._held and self._may_spare(entry):
                 continue

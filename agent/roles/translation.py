@@ -57,6 +57,7 @@ def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits
         oldest_ms=vault.max_age_days * _DAY_MS,
         free_bytes=int(disk_bytes * vault.free_floor),
         continuous_bytes=vault.continuous_max_bytes,
+        kept_bytes=vault.kept_bytes,
         held_bytes=held_bytes(vault),
     )
 

@@ -52,6 +52,10 @@ _RING_SLACK_NS = 5 * NS_PER_S
 """How late a decision may come without costing pre-roll."""
 _BETWEEN: Final = 0
 """The number of the continuous recording, which is no event: those count from 1."""
+_SLICE: Final = 64
+"""Segments evicted between two packets: about as many as one tombstone names."""
+_WRITING_BYTES: Final = 128 << 10
+"""What a segment needs besides its pictures and its sound: header, record, tombstone, whole blocks of each file."""
 _CHAPTER_NS: Final = 600 * NS_PER_S
 """Continuous recording is listed in pieces of about so much."""
 
@@ -110,13 +114,15 @@ class ClipWriter:
         self._settings = settings
         self._protected = protected
         self._log = structlog.get_logger("writer")
-        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._roll, hear=hear)
+        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear)
         self._events: dict[int, _Event] = {}
         self._event = _BETWEEN
         self._description: StreamDescription | None = None
         self._failure = ""
         self._opinion = opinion or SecondOpinion(None, notifier)
         self._over: list[_Event] = []
+        self._rolling = False
+        self._foreign_bytes = 0
         self.events = 0
         self.let_go = 0
         """Events that their owner did not want to keep."""
@@ -139,6 +145,16 @@ class ClipWriter:
     def fault(self) -> str:
         """Why nothing is acknowledged; empty when that is not so."""
         return self._failure or self._keeper.fault
+
+    @property
+    def warning(self) -> str:
+        """What an owner should do something about although footage is recorded; empty when there is nothing."""
+        if not self._foreign_bytes:
+            return ""
+        return (
+            f"Other files fill the disk: {self._foreign_bytes / 1e6:.0f} MB are missing to vault.free_floor. No "
+            "footage is deleted for them. Delete some of them, or lower vault.kept_bytes."
+        )
 
     @property
     def keeper(self) -> SegmentKeeper:
@@ -169,12 +185,14 @@ class ClipWriter:
         between = Segmenter(seconds(self._settings.segment_s), PrerollRing(1, 0)) if self._settings.continuous else None
         try:
             while True:
-                item = mailbox.take(RETRY_S if self._keeper.waiting else None)
+                item = mailbox.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
                 if item is not None:
                     self._take(item, assembler, clips, between)
                 elif mailbox.closed:
                     break
                 self._keeper.retry()
+                if self._rolling:
+                    self._roll_when_possible()
                 self._let_go_of_unwanted(clips)
                 self._meanwhile()
             if (rest := assembler.finish()) is not None:
@@ -293,14 +311,25 @@ class ClipWriter:
             self._roll_when_possible()
 
     def _roll_when_possible(self) -> None:
+        self._rolling = False
         try:
             self._roll()
         except StorageError as error:
             self._log.error("not_rolled", error=error.message)
 
-    def _roll(self) -> None:
+    def _make_room(self, segment_bytes: int) -> bool:
+        """For a segment that a full disk did not take.  Whether anything went."""
+        return self._roll(segment_bytes + _WRITING_BYTES)
+
+    def _roll(self, need_bytes: int = 0) -> bool:
+        """Evict a slice.  The rest follows between the next packets: a long eviction must not hold up recording."""
         protected = self._protected()
-        rolled = self._vault.roll(protected.held, now_ms=protected.now_ms)
+        rolled = self._vault.roll(protected.held, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE)
+        self._rolling = rolled.more
+        if rolled.foreign_bytes and not self._foreign_bytes:
+            self._log.warning("other_files_fill_the_disk", missing_bytes=rolled.foreign_bytes)
+            self._notifier.notify("other files", "Other files fill the doorbell's disk.")
+        self._foreign_bytes = rolled.foreign_bytes
         if rolled.evicted:
             self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
         if rolled.overruled:
@@ -309,6 +338,7 @@ class ClipWriter:
                 "vault",
                 f"The disk is full: {len(rolled.overruled)} segments that a request was waiting for had to make room.",
             )
+        return bool(rolled.evicted)
 
     def _let_go_of_unwanted(self, clips: Segmenter) -> None:
         """What an opinion says is asked when all of an event lies in the vault: there is nothing more to come then."""

@@ -405,10 +405,10 @@ class Recorder:
         keeper = self._writer.keeper
         if self._writer.fault:
             kept = f" The newest {keeper.in_memory_s:.0f} s wait in memory." if keeper.waiting else ""
-            return "not recording", self._writer.fault + kept
+            return "not recording", " ".join(filter(None, (self._writer.fault + kept, self._writer.warning)))
         if keeper.stalled_s > _PATIENCE_S:
             return "not recording", f"The disk has not answered for {keeper.stalled_s:.0f} s. Check it."
-        return ("recording", "") if self._writer.recording else ("watching", "")
+        return "recording" if self._writer.recording else "watching", self._writer.warning
 
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
         """How it ended, in words, and whether the camera could not be stopped."""

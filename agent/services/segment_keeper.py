@@ -70,7 +70,8 @@ class _Pending:
     def size_bytes(self) -> int:
         """From any thread: a status is asked for while the pictures come."""
         heard = self.heard.packets if self.heard is not None else ()
-        return sum(gop.size_bytes for gop in tuple(self.gops)) + sum(len(packet.data) for packet in heard)
+        pictures = sum(gop.size_bytes for gop in tuple(self.gops)) + len(self.image or b"")
+        return pictures + sum(len(packet.data) for packet in heard)
 
     def start_over(self) -> None:
         if self.writer is not None:
@@ -79,7 +80,8 @@ class _Pending:
 
 
 class SegmentKeeper:
-    """Belongs to one thread.  `relieve` is called after a fault, so that a full disk can be made room on.
+    """Belongs to one thread.  `relieve(bytes)` is called after a fault: a full disk lacks room for this many.
+    It returns whether it made any; then the next attempt does not wait, or other files would take that room first.
 
     `monotonic`: seconds, for the pauses between attempts.
     """
@@ -89,7 +91,7 @@ class SegmentKeeper:
         vault: Vault,
         clock: Clock,
         most_bytes: int,
-        relieve: Callable[[], None],
+        relieve: Callable[[int], bool],
         monotonic: Callable[[], float] = time.monotonic,
         hear: Hear | None = None,
     ) -> None:
@@ -269,9 +271,11 @@ class SegmentKeeper:
         for pending in self._pending:
             pending.start_over()
         self._shed()
-        # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.
+        # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.  Only
+        # the segment to be written next counts, or a file that grows beside the vault would take one after another.
         with suppress(StorageError):
-            self._relieve()
+            if self._relieve(self._pending[0].size_bytes if self._pending else 0):
+                self._retry_s = self._monotonic()
 
     def _shed(self) -> None:
         """Keep to the memory there is: the oldest pictures go, and are remembered as lost."""

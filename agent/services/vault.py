@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from agent.core.retention import Limits, Usage, decide, overrule
+from agent.core.retention import Limits, OwnGrowth, Usage, decide, overrule
 from agent.core.timebase import ClockQuality, Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
@@ -45,12 +45,16 @@ class RollReport:
     """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid.
 
     `overruled`: of `evicted`, those that were held.  The owner must be told.
+    `foreign_bytes`: what the disk lacks because of other files, once that is half of the floor.
+    `more`: the limits want more, and the next call goes on.
     """
 
     evicted: tuple[SegmentId, ...]
     freed_bytes: int
     short_bytes: int
     overruled: tuple[SegmentId, ...] = ()
+    foreign_bytes: int = 0
+    more: bool = False
 
 
 class Vault(VaultReader):
@@ -73,6 +77,7 @@ class Vault(VaultReader):
         self._lock = threading.RLock()
         self._being_written: set[SegmentId] = set()
         self._ordinal = 0
+        self._growth = OwnGrowth()
         self._sound = False
         self._dating = Dating()
         self._dated = ClockQuality.UNKNOWN
@@ -157,18 +162,31 @@ class Vault(VaultReader):
             self._writer.commit(Watching(span=self._span(start, end)))
 
     def roll(
-        self, held: Container[SegmentId], limits: Limits | None = None, *, now_ms: int | None = None
+        self,
+        held: Container[SegmentId],
+        limits: Limits | None = None,
+        *,
+        now_ms: int | None = None,
+        need_bytes: int = 0,
+        most: int | None = None,
     ) -> RollReport:
         """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
 
-        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`Protected`).
+        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`Protected`).  `need_bytes`: what a full
+        disk did not take.  `most`: how many segments at a time; a long eviction must not keep recording waiting.
 
         Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
         """
         with self._writing():
             now = self._now()
             asked = limits or self._limits
-            usage = self._usage(self._index.totals())
+            actual = self._usage(self._index.totals())
+            missing = max(0, asked.free_bytes - actual.free_bytes)
+            if not missing:
+                self._growth.added_bytes = 0
+            spare = 0 if asked.kept_bytes is None else actual.stored_bytes - asked.kept_bytes
+            may_free = self._growth.may_free(missing, need_bytes, spare)
+            usage = replace(actual, free_bytes=asked.free_bytes - may_free if missing else actual.free_bytes)
             newest = self._index.newest()
             decision = decide(
                 self._index.oldest(continuous=False),
@@ -178,10 +196,12 @@ class Vault(VaultReader):
                 now_ms,
                 continuous=self._index.oldest(continuous=True),
                 newest=newest.id if newest else None,
+                most=most,
             )
             evict = list(decision.evict)
             freed = sum(entry.stored_bytes for entry, _reason in evict)
-            danger = usage.free_bytes + freed < max(_DANGER_BYTES, asked.free_bytes // 2)
+            danger_bytes = max(_DANGER_BYTES, asked.free_bytes // 2)
+            danger = actual.free_bytes + freed < danger_bytes
             overruled: tuple[VaultEntry, ...] = ()
             if decision.short_bytes and danger:
                 going = {entry.id for entry, _reason in evict}
@@ -200,6 +220,8 @@ class Vault(VaultReader):
             freed + relieved,
             max(0, decision.short_bytes - relieved),
             tuple(entry.id for entry, _reason in evict if entry.id in held),
+            missing - may_free if actual.free_bytes < danger_bytes else 0,
+            decision.more,
         )
 
     def erase(
@@ -246,11 +268,17 @@ class Vault(VaultReader):
         self._writer.commit(Evicted(segments=gone, reason=reason, at=stamp(self._clock.boot_id, now)), gone)  # E1, E2
         for entry in entries:
             self._store.remove((*entry.companions, entry.file))  # E3
+            self._growth.added_bytes -= entry.stored_bytes
 
     def _commit(self, record: Segment) -> None:
         with self._writing():
             self._writer.commit(record)  # F4, F5
             self._being_written.discard(record.id)
+            entry = self._index.get(record.id)
+            if self._store.free_bytes() >= self._limits.free_bytes:
+                self._growth.added_bytes = 0
+            elif entry is not None:
+                self._growth.added_bytes += entry.stored_bytes
 
     def _failed(self, begin: Begin) -> None:
         with self._lock:

@@ -86,7 +86,8 @@ def _untrue_place(text: str, line: int, key: str) -> str:
     if not begun:
         return "" if line == 1 and len(names) <= 2 else f"'{key}' begins neither in line {line} nor above"
     # What reaches over lines is named by its beginning: a list, an open string, what is no TOML.
-    between = re.sub(r"#.*", "", above[begun[-1].end() :].partition("=")[2])
-    is_open = between.count("[") > between.count("]") or "'''" in between or '"""' in between
+    # A comment may have the key's word as well, so each place counts where it stands.
+    between = [re.sub(r"#.*", "", above[each.end() :].partition("=")[2]) for each in begun]
+    is_open = any(each.count("[") > each.count("]") or "'''" in each or '"""' in each for each in between)
     begins = re.match(r"\s*(\[+\s*[\w.]+\s*\]+\s*$|\w+\s*=\s*[^\s=])", lines[line - 1])
     return f"line {line} begins another key than '{key}'" if begins and not is_open else ""

@@ -114,7 +114,7 @@ def test_a_full_disk_is_relieved_by_rolling() -> None:
         tested.record()
     assert "Free space" in raised.value.remedy
     # What was begun is cut and kept, the reserve pays for the tombstone, and the oldest make room.
-    report = tested.vault.roll((), Limits(most_bytes=1 << 40, free_bytes=1 << 20))
+    report = tested.vault.roll((), Limits(most_bytes=1 << 40, free_bytes=1 << 20), need_bytes=5000)
     assert list(report.evicted[:2]) == ids[:2]
     tested.vault.start()
 

@@ -53,8 +53,9 @@ class Story:
             self.tested.vault, self.tested.clock, most_bytes, self.relieve, monotonic=lambda: self.now_s
         )
 
-    def relieve(self) -> None:
+    def relieve(self, _need_bytes: int) -> bool:
         self.relieved += 1
+        return False
 
     def gop(self) -> Gop:
         """The next second."""

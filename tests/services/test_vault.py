@@ -348,9 +348,9 @@ def test_on_a_full_disk_recording_wins_over_holds_and_says_so() -> None:
     assert tested.vault.roll(held).evicted == ()
     used = disk.capacity_bytes - disk.free_bytes(Path("/"))
     disk.capacity_bytes = used + (60 << 20)  # below the floor: what holds forbid is only told
-    assert tested.vault.roll(held) == RollReport((), 0, 4 << 20)
+    assert tested.vault.roll(held, need_bytes=9000) == RollReport((), 0, 9000)
     disk.capacity_bytes = used + (8 << 20)  # below half of it: recording would stop
-    report = tested.vault.roll(held)
+    report = tested.vault.roll(held, need_bytes=9000)
     assert report.overruled == report.evicted == tuple(ids[:3])
     assert [entry.id for entry in tested.vault.entries()] == ids[3:]
     reasons = [getattr(record, "reason", None) for record in tested.vault._records()]

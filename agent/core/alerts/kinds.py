@@ -73,6 +73,7 @@ NEWS: Final[dict[str, News]] = {
     "privacy off": News(AlertKind.PRIVACY, "Privacy is off: the camera sees again.", state=True),
     "vault": News(AlertKind.STORAGE, "Stored footage needs your attention: see doorward status."),
     "storage": News(AlertKind.STORAGE, "Nothing is being stored: the disk is full or failing.", Rank.SOON, state=True),
+    "other files": News(AlertKind.STORAGE, "Other files fill the doorbell's disk: see doorward status.", Rank.SOON),
     "storage back": News(AlertKind.STORAGE, "Footage is being stored again.", state=True),
     "board": News(AlertKind.HEAT, "The doorbell does less for now: it is too hot, or its power supply is too weak."),
     "clock": News(
