@@ -39,7 +39,7 @@ def render_certificate(verification: Verification, *, now_s: int) -> str | None:
 
 
 def _file(each: VerifiedItem) -> dict[str, Any]:
-    span = (each.context.span if each.context else None) or each.item.record.span
+    span = each.span
     return {
         "number": each.number,
         "kind": each.item.part.kind.value,

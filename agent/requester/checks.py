@@ -6,9 +6,12 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent.core.disclosure import Disclosed, Item
 from agent.core.vault.records import Segment
 from agent.core.vault.segment import Context
+from agent.core.vault.spans import Span
 from agent.requester.doors import DoorHistory
 from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
@@ -74,6 +77,18 @@ class VerifiedItem:
     def witnessed(self) -> bool:
         """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
         return isinstance(self.item.record, Segment)
+
+    @property
+    def span(self) -> Span:
+        """When it was recorded, by the device: the one date that every report, certificate and index states.
+
+        The start is the signed record's, which the window was checked against.  The length is what the segment says of
+        itself; of one that a power failure cut off it is the longest possible.
+        """
+        recorded = self.item.record.span
+        if self.context is None:
+            return recorded
+        return replace(recorded, end_us=recorded.start_us + self.context.span.duration_us)
 
 
 @dataclass(frozen=True, slots=True)

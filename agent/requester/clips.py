@@ -31,13 +31,12 @@ class Shown:
     @property
     def start_ms(self) -> int:
         """UTC, by the device's clock."""
-        return self.verified.item.record.span.start_ms
+        return self.verified.span.start_ms
 
     @property
     def end_ms(self) -> int:
         """UTC; of a segment that a power failure cut off, the latest it can be."""
-        context = self.verified.context
-        return (context.span if context else self.verified.item.record.span).end_ms
+        return self.verified.span.end_ms
 
     @property
     def quality(self) -> ClockQuality:
@@ -88,8 +87,7 @@ class Clip:
     @property
     def _poster_span_ms(self) -> tuple[int, int]:
         assert self.poster is not None  # noqa: S101 (a clip is made of at least one item)
-        span = self.poster.item.record.span
-        return span.start_ms, span.end_ms
+        return self.poster.span.start_ms, self.poster.span.end_ms
 
 
 def clips_of(verification: Verification) -> tuple[Clip, ...]:

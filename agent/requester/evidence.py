@@ -229,7 +229,7 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
                 "mp4": f"clips/clip-{clip.number:02}.mp4" if clip.segments else None,
                 "segments": [
                     _item(each.verified)
-                    | {"mp4": f"segments/segment-{each.number:03}.mp4", "end_ms": each.end_ms}
+                    | {"mp4": f"segments/segment-{each.number:03}.mp4"}
                     | ({"sound": _item(each.sound)} if each.sound is not None else {})
                     for each in clip.segments
                 ],
@@ -254,7 +254,7 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
         "record_sequence": item.captured.sequence,
         "record_sha256": item.captured.sha256,
         "witnessed": verified.witnessed,
-        "start_ms": item.record.span.start_ms,
-        "end_ms": item.record.span.end_ms,
+        "start_ms": verified.span.start_ms,
+        "end_ms": verified.span.end_ms,
         "clock": item.record.quality.value,
     }

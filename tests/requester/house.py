@@ -199,8 +199,11 @@ class House:
         self.stored += stored
         return stored
 
-    def power_cut(self, segment: Stored, kept_bytes: int) -> Stored:
-        """The same segment as if power had failed: cut off, and adopted at the next start."""
+    def power_cut(self, segment: Stored, kept_bytes: int, *, begun_late_ms: int = 0) -> Stored:
+        """The same segment as if power had failed: cut off, and adopted at the next start.
+
+        `begun_late_ms`: how far the clock was ahead when it began; by its end it was right.
+        """
         data = segment.data[:kept_bytes]
         digest = FileDigest(segment.header)
         digest.update(data[segment.sealed.header_size :])
@@ -212,7 +215,7 @@ class House:
             boot=BOOT,
             start_us=record.span.start_us,
             until_us=record.span.start_us + 30_000_000,
-            utc_ms=record.span.utc_ms,
+            utc_ms=record.span.utc_ms + begun_late_ms,
             quality=record.span.quality,
         )
         at = Stamp(boot=BOOT, at_us=0, utc_ms=self.start_ms, quality=ClockQuality.UNKNOWN)

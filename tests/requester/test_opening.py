@@ -273,6 +273,31 @@ def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosu
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_every_paper_names_the_same_date_of_a_segment_found_after_a_power_cut(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    """The clock was set while it was recorded, so its first and its last word differ by seven minutes."""
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data), begun_late_ms=-420_000)
+    made = opened(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert made.verification.ok, made.verification.failed
+    (segment,) = made.verification.segments
+    assert segment.context is not None
+    assert segment.context.span.start_ms != segment.item.record.span.start_ms
+    starts_ms = segment.item.record.span.start_ms
+    times = [datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC) for ms in (starts_ms, starts_ms + 3000)]
+    certificate = words_of((made.folder / "certificate.html").read_text())
+    assert re.search(rf"{times[0]:%Y-%m-%d %H:%M:%S} UTC ?to {times[1]:%Y-%m-%d %H:%M:%S} UTC", certificate)
+    report = words_of(made.report.read_text())
+    local = [each.astimezone(AMSTERDAM) for each in times]
+    assert f"{local[0]:%H:%M:%S} to {local[1]:%H:%M:%S}" in report
+    assert f"{local[0]:%Y-%m-%d %H:%M:%S %z}" in report
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    (clip,) = document["clips"]
+    (stated,) = clip["segments"]
+    assert (stated["start_ms"], stated["end_ms"]) == (starts_ms, starts_ms + 3000)
+
+
 def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: Asked, house: House) -> None:
     disclosure = house.disclose(asked)
     disclosure.parts[1] = with_another_end(disclosure.parts[1])
