@@ -8,6 +8,9 @@ whatever the device says by then.
 
 Where it takes two owners, the second one's yes names the first one's by its hash and adds nothing.
 
+A file that does not open (damaged, gone, or cut before its first GOP was whole) is named with its reason and refuses
+the choice; `CannotShareError.rest` is the choice without it.
+
 The owner's clock judges whether a request is over.  There is no exception, and no way to say yes in advance.
 """
 
@@ -15,8 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -25,7 +28,7 @@ from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import rewrap
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
@@ -49,7 +52,7 @@ from agent.wire.statements import (
     Seconding,
 )
 
-__all__ = ["Choice", "approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke", "second"]
+__all__ = ["CannotShareError", "Choice", "approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke", "second"]
 
 _SECRET_BYTES = 16
 _MS_PER_S = 1000
@@ -65,6 +68,14 @@ class Choice:
     """Clips whose existence the requester may know of."""
     sound: bool = False
     """What was heard during `segments`, too."""
+
+
+class CannotShareError(OpenError):
+    """Something of what was chosen cannot be shared; nothing was signed.  `rest`: the choice without it."""
+
+    def __init__(self, reasons: Sequence[str], rest: Choice) -> None:
+        super().__init__(" ".join(reasons), remedy="Share the others.")
+        self.rest = rest
 
 
 def approve(
@@ -95,13 +106,23 @@ def approve(
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
     vault = DeviceVault(link, met.key)
-    items = [_handed_over(keys, each, vault.sealed(each.id), reply, met.key.id) for each in chosen]
-    heard = [
-        _sound_handed_over(keys, each, vault.sealed_sound(each.id), reply, met.key.id)
-        for each in chosen
-        if choice.sound and each.has_sound
-    ]
-    posted = [_poster_handed_over(keys, each, vault.sealed_poster(each.id), reply, met.key.id) for each in posters]
+    failed = _Failed()
+    items = failed.but(
+        chosen, lambda each: _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id), "Segment"
+    )
+    heard = failed.but(
+        [each for each in chosen if choice.sound and each.has_sound],
+        lambda each: _sound_handed_over(keys, each, vault.sealed_sound(each.id), reply, met.key.id),
+        "The sound of segment",
+    )
+    stills = _Failed()
+    posted = stills.but(
+        posters,
+        lambda each: _poster_handed_over(keys, each, vault.sealed_poster(each.id), reply, met.key.id),
+        "The poster beside segment",
+    )
+    if failed.reasons or stills.reasons:
+        raise CannotShareError([*failed.reasons, *stills.reasons], _without(choice, failed.ids, stills.ids))
     answer = state(
         link,
         keys,
@@ -214,17 +235,46 @@ def _chosen(review: Review, choice: Choice) -> tuple[list[ReviewedSegment], list
     for name in choice.segments:
         if name not in matched:
             raise RequestError(f"Segment {name} is not part of this request.", remedy="Choose from the review.")
-        if not matched[name].shareable:
-            raise RequestError(
-                f"The end of segment {matched[name].number} is missing, so a requester could not verify it.",
-                remedy="Share the others.  You can open it yourself: doorward owner open.",
-            )
     posters = []
     for clip in choice.posters:
         if clip.poster_of is None:
             raise RequestError(f"Clip {clip.number} has no poster.", remedy="Share some of its segments instead.")
         posters.append(clip.poster_of)
     return [each for each in review.segments if each.id in set(choice.segments)], posters
+
+
+class _Failed:
+    """Collects what cannot be shared instead of ending at the first: an owner hears of all of it at once."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.reasons: list[str] = []
+
+    def but(
+        self,
+        chosen: Sequence[ReviewedSegment],
+        hand_over: Callable[[ReviewedSegment], tuple[SealedItem, bytes]],
+        what: str,
+    ) -> list[tuple[SealedItem, bytes]]:
+        """What `hand_over` makes of each, but for those that fail."""
+        made = []
+        for each in chosen:
+            try:
+                made.append(hand_over(each))
+            except (FormatError, RequestError) as error:
+                self.ids.add(each.id)
+                self.reasons.append(f"{what} {each.number} cannot be shared: {error.message}")
+        return made
+
+
+def _without(choice: Choice, segments: set[str], posters: set[str]) -> Choice:
+    return replace(
+        choice,
+        segments=tuple(name for name in choice.segments if name not in segments),
+        posters=tuple(
+            clip for clip in choice.posters if clip.poster_of is not None and clip.poster_of.id not in posters
+        ),
+    )
 
 
 def _told(clip: Clip) -> ClipTold:
@@ -235,9 +285,7 @@ def _told(clip: Clip) -> ClipTold:
 def _handed_over(
     keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
 ) -> tuple[SealedItem, bytes]:
-    opened = open_captured(each.signed, data, [keys.identity], device=device)
-    if not opened.whole:
-        raise OpenError(f"The end of segment {each.number} is missing.", remedy="Share the others.")
+    open_captured(each.signed, data, [keys.identity], device=device)
     return _wrapped(keys, each.id, each.record.file.sha256_payload, data, reply)
 
 

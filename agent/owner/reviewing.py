@@ -59,9 +59,9 @@ class ReviewedSegment:
         return self.record.span.end_ms
 
     @property
-    def shareable(self) -> bool:
-        """False for one whose end a power cut took: a requester could not verify it as a whole."""
-        return self.record.complete
+    def is_cut(self) -> bool:
+        """Whether a power cut took its end: it is looked at and shared up to its last whole GOP."""
+        return not self.record.complete
 
     @property
     def has_sound(self) -> bool:

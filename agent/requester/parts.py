@@ -23,13 +23,20 @@ def open_part(
 ) -> tuple[bytes, Context | None]:
     """The film, sound or JPEG in a part, and what it says of itself; None for a film whose end is missing.
 
+    Such a film stops at its last whole GOP.  Each chunk is authenticated in its place, so what opens is the beginning
+    of what was recorded.  A file that only lacks its final name is held against what it says of itself, like any other.
+
     Raises `OpenError` for a part that does not open with the key its record commits to, `FormatError` when inside and
     outside do not agree.
     """
     content = Content(kind.value)
     if content is Content.SEGMENT and not record.complete:
-        return whole_fragments(b"".join(VerifiedPrefix(io.BytesIO(data), [identity]))), None
-    plaintext = open_committed(record, content, data, [identity])
+        prefix = VerifiedPrefix(io.BytesIO(data), [identity])
+        plaintext = b"".join(prefix)
+        if not prefix.complete:
+            return whole_fragments(plaintext), None
+    else:
+        plaintext = open_committed(record, content, data, [identity])
     opened, context = split_poster(plaintext) if content is Content.POSTER else split_media(plaintext)
     agree(record, context, device=device, content=content)
     return opened, context

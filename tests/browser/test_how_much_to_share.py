@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from agent.requester.opening import open_disclosure
 from agent.requester.receiving import News
 from tests.browser.home import Home
+from tests.browser.house import PASSPHRASE
+from tests.scenarios.power_cut import cut_the_power
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
@@ -40,6 +45,52 @@ def test_the_rest_of_the_window_is_told_only_when_the_owner_ticks_it(home: Home)
     )
     people.sign("ana", "Sign and share")
     until(lambda: home.house.state_of(request) in ("approved", "sending"), "the approval")
+
+
+def test_a_segment_cut_by_a_power_failure_is_shared_and_one_without_a_whole_second_is_left_out_by_one_tap(
+    home: Home,
+) -> None:
+    people, house = home.people, home.house
+    people.run("ana", 'await page.goto("about:blank");')
+    server = house.solo.page._server  # type: ignore[union-attr]
+    until(lambda: not server.server_state.connections, "the browser's connections to end")
+    house.close()
+    early, half = cut_the_power(house.street.state_dir)
+    house.solo = house._build()
+    request = home.asked("2026-34")
+    people.run("ana", "await page.goto(args.url);", url=house.url)
+    people.unlock("ana")
+    people.open_request("ana", request)
+    people.run(
+        "ana",
+        """for (const details of await page.locator(".clip details").all()) await details.locator("summary").click();
+           await page.getByText("its end is missing").first().waitFor();
+           const cut = page.getByText("its end is missing; what is whole of it is shared");
+           if ((await cut.count()) !== 2) throw new Error(`${await cut.count()} cut`);
+           for (const box of await page.getByRole("checkbox", {name: /^Share this clip/}).all()) await box.check();
+           await page.getByRole("button", {name: "Share what I chose"}).click();""",
+    )
+    people.run(
+        "ana",
+        """await page.getByRole("dialog").getByLabel("Passphrase").fill(args.passphrase);
+           await page.getByRole("dialog").getByRole("button", {name: "Sign and share"}).click();
+           await page.getByRole("heading", {name: "Not everything can be shared"}).waitFor();
+           await page.getByRole("dialog").getByText("This was cut off before its first second was whole.").waitFor();
+           await page.getByRole("button", {name: "Leave them out"}).click();
+           await page.getByRole("dialog").waitFor({state: "detached"});""",
+        passphrase=PASSPHRASE,
+    )
+    assert house.state_of(request) == "pending"
+    news: list[News] = []
+    with home.police.receiving(news):
+        people.share("ana")
+        until(lambda: house.state_of(request) == "sent", "the receipt")
+    (folder,) = (home.police.requester.folder / "disclosures").iterdir()
+    opened = open_disclosure(home.police.requester.folder, folder.name, now_s=int(time.time()))
+    shared = {each.item.part.id for each in opened.verification.segments}
+    assert half in shared
+    assert early not in shared
+    assert people.browser.troubles("ana") == []
 
 
 def test_where_it_takes_two_owners_the_second_agrees_to_exactly_what_the_first_chose(home: Home) -> None:

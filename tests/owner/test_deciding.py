@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from agent.core.consent import State
-from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.media.fmp4 import whole_fragments
 from agent.owner.bulletins import read_bulletins
-from agent.owner.deciding import Choice, approve, deny, opt_in, opt_out, revoke
+from agent.owner.deciding import CannotShareError, Choice, approve, deny, opt_in, opt_out, revoke
 from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
@@ -167,12 +170,35 @@ def test_a_rolled_back_device_gets_no_keys(home: Home, review: Review) -> None:
         approve(home.device, home.keys, review, [home.segments[0]], clock=now)
 
 
-def test_a_segment_without_its_end_is_not_shared(home: Home, media: list[bytes]) -> None:
-    cut = home.device.cut_short(media[0], WINDOW_MS, 0.7)
+def test_a_segment_without_its_end_is_shared_up_to_its_last_whole_fragment(home: Home, media: list[bytes]) -> None:
+    cut = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8)
     request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, cut])
     review = Review.fetch(home.device, home.keys, request, clock=now)
-    with pytest.raises(RequestError, match="could not verify it"):
-        approve(home.device, home.keys, review, [cut], clock=now)
+    assert [each.id for each in review.segments if each.is_cut] == [cut]
+    approve(home.device, home.keys, review, [*home.segments, cut], clock=now)
+    prefix = VerifiedPrefix(io.BytesIO(home.device.outbox[PartKind.SEGMENT, cut]), [REPLY])
+    assert whole_fragments(b"".join(prefix)) == review.open(cut).media == media[0]
+    assert not prefix.complete
+
+
+def test_what_cannot_be_shared_is_named_with_its_reason_and_the_rest_is_one_step_away(
+    home: Home, media: list[bytes]
+) -> None:
+    early = home.device.cut_short(media[0], WINDOW_MS, 0.7)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, early])
+    review = Review.fetch(home.device, home.keys, request, clock=now)
+    damaged = home.segments[0]
+    stored = home.device.stored[damaged]
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    before = len(home.device.statements)
+    with pytest.raises(CannotShareError) as refused:
+        approve(home.device, home.keys, review, [*home.segments, early], clock=now)
+    assert "Segment 1 cannot be shared: The bytes handed over" in refused.value.message
+    assert "Segment 4 cannot be shared: This segment was cut off before its first second" in refused.value.message
+    assert len(home.device.statements) == before
+    assert refused.value.rest == Choice(tuple(home.segments[1:]))
+    approve(home.device, home.keys, review, refused.value.rest, clock=now)
+    assert [item.id for item in home.device.released] == list(home.segments[1:])
 
 
 def test_a_no_stays_on_the_device(home: Home) -> None:

@@ -199,10 +199,13 @@ class House:
         self.stored += stored
         return stored
 
-    def power_cut(self, segment: Stored, kept_bytes: int, *, begun_late_ms: int = 0) -> Stored:
+    def power_cut(
+        self, segment: Stored, kept_bytes: int, *, begun_late_ms: int = 0, later_us: int = 0, named: bool = True
+    ) -> Stored:
         """The same segment as if power had failed: cut off, and adopted at the next start.
 
-        `begun_late_ms`: how far the clock was ahead when it began; by its end it was right.
+        `begun_late_ms`: how far the clock was ahead when it began; by its end it was right.  `named`: whether a whole
+        file had got its final name; `later_us`: a lie of the device's about when it began.
         """
         data = segment.data[:kept_bytes]
         digest = FileDigest(segment.header)
@@ -213,13 +216,13 @@ class House:
             event=record.event,
             ordinal=record.ordinal,
             boot=BOOT,
-            start_us=record.span.start_us,
+            start_us=record.span.start_us + later_us,
             until_us=record.span.start_us + 30_000_000,
             utc_ms=record.span.utc_ms + begun_late_ms,
             quality=record.span.quality,
         )
         at = Stamp(boot=BOOT, at_us=0, utc_ms=self.start_ms, quality=ClockQuality.UNKNOWN)
-        adopted = Adopted(begin=begin, complete=kept_bytes >= len(segment.data), file=digest.sealed(), at=at)
+        adopted = Adopted(begin=begin, complete=named and kept_bytes >= len(segment.data), file=digest.sealed(), at=at)
         cut = Stored(PartKind.SEGMENT, segment.id, data, digest.sealed(), self._signed(adopted))
         self.stored[self.stored.index(segment)] = cut
         return cut

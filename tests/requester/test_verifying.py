@@ -442,6 +442,26 @@ def test_a_whole_segment_adopted_after_a_crash_verifies_with_its_own_word_for_th
     assert verification.segments[0].context is not None
 
 
+def test_a_segment_that_only_lacked_its_name_is_held_against_what_it_says_of_itself(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data), named=False)
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert verification.failed is None
+    assert verification.segments[0].context is not None
+
+
+def test_a_segment_that_only_lacked_its_name_cannot_be_given_another_time(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data), named=False, later_us=1_000_000)
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert verification.failed is not None
+    assert verification.failed.kind is CheckKind.FOOTAGE
+
+
 def last_of(house: House, segment: str) -> object:
     return next(each for each in house.stored if each.id == segment and each.kind is PartKind.SEGMENT)
 

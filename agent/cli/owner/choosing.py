@@ -22,10 +22,10 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
 def choice_of(seen: Review, segments: str, clips: str, posters: str, exists: str, *, sound: bool) -> deciding.Choice:
-    """What the four options say, each once and in order.  A whole clip is its segments that can be shared."""
+    """What the four options say, each once and in order."""
     wanted = _segments(seen, segments)
     for clip in _clips(seen, "--clips", clips):
-        wanted |= {each.number for each in clip.segments if each.shareable}
+        wanted |= {each.number for each in clip.segments}
     return deciding.Choice(
         tuple(each.id for each in seen.segments if each.number in wanted),
         _clips(seen, "--posters", posters),
@@ -45,7 +45,7 @@ def _segments(seen: Review, text: str) -> set[int]:
     wanted: set[int] = set()
     for word in _words(text):
         if word == _ALL:
-            wanted |= {each.number for each in seen.segments if each.shareable}
+            wanted |= {each.number for each in seen.segments}
             continue
         for number in _numbers(word):
             if number not in by_number:

@@ -98,8 +98,13 @@ def approve(
     if not sure:
         click.confirm(summary(seen, choice, contact), abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
-    with DeviceLink(device) as link:
-        disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
+    try:
+        with DeviceLink(device) as link:
+            disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
+    except deciding.CannotShareError as error:
+        choice = _left_out(seen, error, contact, sure=sure)
+        with DeviceLink(device) as link:
+            disclosure = deciding.approve(link, keys, seen, choice, contact, gaps=told)
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": list(choice.segments),
                    "sound": choice.sound,
@@ -114,6 +119,18 @@ def approve(
         return
     click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
     _say_take_back(device, short)
+
+
+def _left_out(
+    seen: Review, error: deciding.CannotShareError, contact: ContactCard | None, *, sure: bool
+) -> deciding.Choice:
+    """The choice without what cannot be shared, once its owner has said yes to that; with --yes nobody is asked."""
+    nothing = error.rest in (deciding.Choice(), deciding.Choice(sound=True))
+    if nothing or sure:
+        raise error
+    click.echo(error.message, err=True)
+    click.confirm(f"Leave that out?  {summary(seen, error.rest, contact)}", abort=True, err=True)
+    return error.rest
 
 
 @click.command()

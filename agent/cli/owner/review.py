@@ -214,7 +214,7 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
                         "start_ms": each.start_ms,
                         "end_ms": each.end_ms,
                         "clock": each.record.quality,
-                        "shareable": each.shareable,
+                        "cut": each.is_cut,
                         "video": files[clip.number].segments.get(each.number) if clip.number in files else None,
                         "seen": _seen(files.get(clip.number), each.number),
                     }
@@ -275,7 +275,7 @@ def _facts(seen: Review) -> Iterator[tuple[str, str]]:
 def _segment_line(each: ReviewedSegment) -> str:
     line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
     line += "  with sound" if each.has_sound else ""
-    return line if each.shareable else f"{line}  (its end is missing: it cannot be shared)"
+    return f"{line}  (its end is missing: what is whole of it can be shared)" if each.is_cut else line
 
 
 def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:

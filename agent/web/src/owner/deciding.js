@@ -1,16 +1,19 @@
 // Everything an owner can decide about a reviewed request (agent/owner/deciding.py): each a statement signed here.
-import { OpenError, PageError } from "../errors.js";
+import { FormatError, OpenError, PageError } from "../errors.js";
 import { ask } from "../link.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
 import { contactCard } from "../wire/messages.js";
-import { eventOf, isShareable, posterOf, soundOf } from "../wire/segment.js";
+import { eventOf, posterOf, soundOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { meet } from "./meeting.js";
 import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./reviewing.js";
 import { state } from "./stating.js";
 
-/** Share exactly these segments and stills of the reviewed request; the id of the disclosure. */
+/**
+ * Share exactly these segments and stills of the reviewed request; the id of the disclosure.  What does not open (damaged,
+ * gone, or cut before its first fragment was whole) is named with its reason in an `error.cannot-share`; nothing is signed.
+ */
 export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }) {
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
@@ -18,12 +21,15 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   if (met.device.id !== found.met.device.id) throw new OpenError("error.unknown-doorbell");
   const byId = new Map(found.segments.map((each) => [each.id, each]));
   const headers = [];
+  const failed = [];
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
       const each = byId.get(id);
-      if (!each || !isShareable(each.record)) throw new PageError("error.cannot-share");
-      const { data } = await fetchOne(id, met.device, keys.identity, each.record);
+      if (!each) throw new PageError("error.other-record");
+      const opened = await orLeftOut(id, failed, () => fetchOne(id, met.device, keys.identity, each.record));
+      if (!opened) continue;
+      const { data } = opened;
       const header = await rewrap(data.subarray(0, split(data)), keys.identity, found.request.reply);
       headers.push(header);
       made.push({ id, payload_sha256: fileOf(each.record).sha256_payload, header_sha256: await sha256hex(header) });
@@ -34,6 +40,7 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
   const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
   const soundItems = await items(inOrder(sounds).filter((id) => segments.includes(id)), fetchSound, soundOf);
+  if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   const matter = {
     request: found.sha256,
     reply: found.request.reply,
@@ -49,11 +56,22 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   return answer.disclosure;
 }
 
+/** What `opening` gives; undefined, and a line more in `failed`, when the file does not open or is gone. */
+export async function orLeftOut(id, failed, opening) {
+  try {
+    return await opening();
+  } catch (error) {
+    if (!(error instanceof FormatError) && error.text !== "error.gone") throw error;
+    failed.push({ id, text: error.text, values: error.values });
+    return undefined;
+  }
+}
+
 /** That these clips exist, and when: as core/disclosure/releasing.py counts them. */
 function clipsTold(found, events) {
   return events.map((event) => {
     const own = found.segments.filter((each) => eventOf(each.record) === event);
-    if (!own.length) throw new PageError("error.cannot-share");
+    if (!own.length) throw new PageError("error.other-record");
     const from = Math.max(0, Math.min(...own.map((each) => each.span.start)));
     return { from_ms: from, to_ms: Math.max(0, ...own.map((each) => each.span.end)), segments: own.length };
   });

@@ -11,7 +11,7 @@ import {
   STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT,
 } from "../wire/messages.js";
 import {
-  eventOf, isShareable, labelOf, openCaptured, openLive, openPoster, openSound, posterOf, recordOf, soundOf, spanOf,
+  eventOf, isCut, labelOf, openCaptured, openLive, openPoster, openSound, posterOf, recordOf, soundOf, spanOf,
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
@@ -87,7 +87,7 @@ async function firstYes(found, envelope) {
   const chosen = [yes.segments, yes.posters ?? [], yes.sounds ?? []].flat();
   const agrees = (fileOf) => (item) => {
     const record = records.get(item.id);
-    return !record || (isShareable(record) && fileOf(record)?.sha256_payload === item.payload_sha256);
+    return !record || fileOf(record)?.sha256_payload === item.payload_sha256;
   };
   const isThis =
     yes.request === found.sha256 && yes.reply === found.request.reply && yes.device === found.met.device.text &&
@@ -161,7 +161,7 @@ export function shown(found) {
     const clip = clips.get(event);
     clip.kind = stronger(clip.kind, labelOf(each.record));
     clip.segments.push({
-      id: each.id, number: each.number, start: each.span.start, end: each.span.end, shareable: isShareable(each.record),
+      id: each.id, number: each.number, start: each.span.start, end: each.span.end, cut: isCut(each.record),
       sound: soundOf(each.record) !== undefined,
     });
     if (!clip.poster && posterOf(each.record)) clip.poster = each.id;

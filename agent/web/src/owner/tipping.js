@@ -3,9 +3,10 @@
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
-import { isShareable, posterOf } from "../wire/segment.js";
+import { posterOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { cleaned, isPlain } from "../wire/text.js";
+import { orLeftOut } from "./deciding.js";
 import { meet } from "./meeting.js";
 import { fetchPoster, fetchSegment, trusted } from "./reviewing.js";
 import { state } from "./stating.js";
@@ -34,18 +35,19 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
   const taker = (await takersAt(met)).find((each) => each.root === root && each.id === requester);
   if (!taker) throw new PageError("error.takes-no-tips");
   const headers = [];
+  const failed = [];
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
-      made.push(
-        await opens(async (identity) => {
+      const item = await orLeftOut(id, failed, () =>
+        opens(async (identity) => {
           const { record, data } = await fetchOne(id, met.device, identity);
-          if (!isShareable(record)) throw new PageError("error.cannot-share");
           const header = await rewrap(data.subarray(0, split(data)), identity, taker.tips);
           headers.push(header);
           return { id, payload_sha256: fileOf(record).sha256_payload, header_sha256: await sha256hex(header) };
         }),
       );
+      if (item) made.push(item);
     }
     return made.length ? made : undefined;
   };
@@ -53,6 +55,7 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
     tip, audience: root, requester, reply: taker.tips, message: text ? await sealed(text, taker.tips) : undefined,
     segments: await items(segments, fetchSegment, (record) => record.file), posters: await items(posters, fetchPoster, posterOf),
   };
+  if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   const answer = await state("tip", met.device, matter, keys.approval, headers);
   await meet();
   return answer.disclosure;

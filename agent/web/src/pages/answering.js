@@ -115,7 +115,7 @@ export function clipCard(clip, i, chosen, update, start) {
   const { frame, begin, name, first, last } = framed(clip, i, start);
   const boxes = clip.segments.map((each) =>
     h("input", {
-      type: "checkbox", disabled: !each.shareable, value: each.id,
+      type: "checkbox", value: each.id,
       onchange: (event) => (event.target.checked ? chosen.add(each.id) : chosen.delete(each.id), sync(), update()),
     }),
   );
@@ -151,7 +151,7 @@ export function clipCard(clip, i, chosen, update, start) {
           clip.segments.map((each, n) =>
             h(
               "li",
-              h("label.tick", boxes[n], h("span", `${exact(each.start)} – ${exact(each.end)}`, each.shareable ? "" : ` · ${t("clip.torn")}`)),
+              h("label.tick", boxes[n], h("span", `${exact(each.start)} – ${exact(each.end)}`, each.cut ? ` · ${t("clip.torn")}` : "")),
               h("button.small", { type: "button", "aria-label": t("clip.play-moment", { time: exact(each.start) }), onclick: () => begin([each]) }, icon(...ICONS.play)),
               each.sound && h("button.small", { type: "button", "aria-label": t("clip.hear-moment", { time: exact(each.start) }), onclick: () => hear(each.id) }, icon(...ICONS.sound)),
             ),
@@ -250,6 +250,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const posters = stills ? review.clips.map((clip) => clip.poster).filter((id) => id && chosen.has(id)) : [];
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
+  let failed = [];
   const done = await withPassphrase(
     t("approve.title"),
     [
@@ -260,9 +261,44 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       gaps && t("approve.gaps"),
     ].filter(Boolean),
     t("approve.yes"),
-    (passphrase) => settled(review, call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps })),
+    (passphrase) =>
+      orFailed(settled(review, call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps })), (found) => (failed = found)),
   );
+  if (failed.length) return void (await offerToLeaveOut(failed));
   if (done || (await hasMoved(review))) await lookAnew(review);
+}
+
+/** `tell` hears what cannot be shared, if that is why `signing` fails. */
+export async function orFailed(signing, tell) {
+  try {
+    return await signing;
+  } catch (error) {
+    if (error.text !== "error.cannot-share") throw error;
+    tell(error.values.failed);
+    return undefined;
+  }
+}
+
+/** Names what cannot be shared and why; one tap leaves it out, and what is left can be shared. */
+export async function offerToLeaveOut(failed) {
+  const boxes = failed.flatMap(({ id }) => [...document.querySelectorAll(".moments input[type=checkbox]")].filter((box) => box.value === id));
+  const lines = failed.map((each, i) => h("li", boxes[i] ? `${boxes[i].parentElement.textContent}: ` : "", t(each.text, each.values)));
+  const isLeft = await dialog(t("left-out.title"), (close) => [
+    h("p", t("left-out.text")),
+    h("ul", lines),
+    h(
+      "div.row.end",
+      h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")),
+      h("button.primary", { type: "button", onclick: () => close(true) }, t("left-out.yes")),
+    ),
+  ]);
+  if (!isLeft) return;
+  for (const [i, box] of boxes.entries()) {
+    box.checked = false;
+    box.dispatchEvent(new Event("change"));
+    box.disabled = true;
+    box.parentElement.append(` · ${t(failed[i].text, failed[i].values)}`);
+  }
 }
 
 /** The answer to a signature may be lost on its way back, and browsers then ask again by themselves; or another owner was

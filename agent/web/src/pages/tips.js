@@ -7,7 +7,7 @@ import { ask, call } from "../ui/client.js";
 import { say, withPassphrase } from "../ui/dialogs.js";
 import { h, icon, ICONS } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
-import { clipCard, howMuch, isByItself } from "./answering.js";
+import { clipCard, howMuch, isByItself, offerToLeaveOut, orFailed } from "./answering.js";
 import { readEvent } from "./event.js";
 
 const REFRESH_MS = 3000;
@@ -46,7 +46,7 @@ function composing(content, takers, found, needed) {
   );
   const clip = found && {
     event: found.event.event, kind: found.event.kind, poster: found.event.poster,
-    segments: found.segments.map((each) => ({ ...each, shareable: each.whole })),
+    segments: found.segments.map((each) => ({ ...each, cut: !each.whole })),
   };
   const footage = clip && [
     h("h2", t("tip.footage")),
@@ -73,6 +73,7 @@ function composing(content, takers, found, needed) {
     const taker = takers[Number(to.value)];
     const [text, { segments, posters }] = [words.value.trim(), picked()];
     const isShown = segments.length + posters.length > 0;
+    let failed = [];
     const done = await withPassphrase(
       t("tip.confirm"),
       [
@@ -82,8 +83,9 @@ function composing(content, takers, found, needed) {
         t(isShown ? "tip.confirm.shown" : "tip.confirm.words"),
       ].filter(Boolean),
       t("tip.yes"),
-      (passphrase) => sent(tip, call("tip", { tip, root: taker.root, requester: taker.id, text, segments, posters, passphrase })),
+      (passphrase) => orFailed(sent(tip, call("tip", { tip, root: taker.root, requester: taker.id, text, segments, posters, passphrase })), (found) => (failed = found)),
     );
+    if (failed.length) return void (await offerToLeaveOut(failed));
     if (!done) return;
     say(t("tip.done"));
     await go("/tips", { replace: true });

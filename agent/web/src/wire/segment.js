@@ -27,7 +27,8 @@ export async function recordOf(line, segment, device) {
 export const idOf = (record) => (record.kind === "segment" ? record.id : record.begin.segment);
 export const eventOf = (record) => (record.kind === "segment" ? record.event : record.begin.event);
 export const labelOf = (record) => (record.kind === "segment" ? record.label : record.begin.label) ?? "";
-export const isShareable = (record) => record.kind === "segment" || record.complete;
+/** Whether a power cut took its end: it is shown and shared up to its last whole fragment. */
+export const isCut = (record) => record.kind === "adopted" && !record.complete;
 export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
 
 export const soundOf = (record) => (record.kind === "segment" ? record.sound?.file : record.sound_file);

@@ -1,0 +1,35 @@
+"""Takes a stopped doorbell's newest footage back to what a power cut leaves of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.adapters.state_folder import StateFolder
+from agent.core.vault.age.header import split
+from agent.core.vault.manifest import read_chain
+from agent.core.vault.names import FileKind, VaultFile
+from agent.core.vault.records import Segment
+
+
+def cut_the_power(state_dir: Path) -> tuple[str, str]:
+    """Take back the last two segments to where they were being written: one half there, one hardly begun."""
+    folder = StateFolder(state_dir)
+    manifest = folder.vault / "manifest"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    steps = read_chain(lines)
+    found = [
+        (number, step.signed.record)
+        for number, step in enumerate(steps)
+        if step.signed and isinstance(step.signed.record, Segment)
+    ]
+    (first, early), (_, half) = found[-2:]
+    manifest.write_bytes(b"".join(lines[:first]))
+    for record in (early, half):
+        whole = folder.vault / "segments" / record.id[0] / VaultFile(record.id, FileKind.SEGMENT).name
+        data = whole.read_bytes()
+        kept = split(data) + 100 if record is early else len(data) * 3 // 4
+        whole.unlink()
+        (whole.parent / VaultFile(record.id, FileKind.PART).name).write_bytes(data[:kept])
+    for path in folder.index.parent.glob("index.sqlite*"):
+        path.unlink()
+    return early.id, half.id
