@@ -159,6 +159,10 @@ class InFunctions:
         coverage.stop()
         assert not self._failed, "the tests fail without any mutant"
         self._items = {item.nodeid: item for item in session.items}
+        gc.collect()
+        self._live = gc.get_objects()
+        # A fork has no thread of a native decoder. Collecting such a decoder in the fork would crash it.
+        gc.freeze()
         for path in self._paths:
             self._module(path, coverage.get_data().contexts_by_lineno(str(path)))
         return True
@@ -179,7 +183,7 @@ class InFunctions:
             self._score.note(path, mutant, bool(chosen) and noticed(act, patience_s))
 
     def _try(self, path: Path, mutant: Mutant, items: list[pytest.Item]) -> bool:
-        exchange(path, compile(mutant.tree, str(path), "exec", dont_inherit=True))
+        exchange(self._live, path, compile(mutant.tree, str(path), "exec", dont_inherit=True))
         self._failed = False
         for item, following in itertools.pairwise([*items, None]):
             self._run(item, following)
@@ -191,10 +195,10 @@ class InFunctions:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
-def exchange(path: Path, code: types.CodeType) -> None:
-    """Give every function of the module its code in `code`, and forget what was cached."""
+def exchange(live: Sequence[object], path: Path, code: types.CodeType) -> None:
+    """Give every function of the module its code in `code`, and empty every cache.  `live`: all objects there are."""
     wanted = {(each.co_qualname, each.co_firstlineno): each for each in _functions_of(code)}
-    for found in gc.get_objects():
+    for found in live:
         if isinstance(found, types.FunctionType) and found.__code__.co_filename == str(path):
             new = wanted.get((found.__code__.co_qualname, found.__code__.co_firstlineno))
             if new is not None:
