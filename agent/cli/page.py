@@ -14,6 +14,9 @@ from agent.config import load
 
 __all__ = ["page"]
 
+_PATIENCE_S = 20.0
+_MOST_BYTES = 64 << 10
+
 
 @click.group(cls=Group)
 def page() -> None:
@@ -28,39 +31,98 @@ def page() -> None:
 @click.option("--qr/--no-qr", default=True, help="Show address and fingerprint as a QR code too.")
 @json_option
 def code(config: Path, qr: bool, as_json: bool) -> None:
-    """Print a code that lets one browser in, once, for a quarter of an hour.
+    """Print how to trust this doorbell, and a code that lets one browser in, once, for a quarter of an hour.
 
-    The code before it no longer counts.  Compare the fingerprint when your phone asks whether to trust the doorbell.
-    The QR code holds it too, behind the # of the address, which is sent to nobody.
+    The code before it no longer counts.  Install the authority first, and compare its fingerprint: a relay between you
+    and the doorbell could offer another.  The QR code holds the fingerprint too, behind the # of the address, which is
+    sent to nobody.
     """
     answer, _ = _ask(config, "page_code")
     if as_json:
         emit_json(answer)
         return
-    click.echo(f"Open    {click.style(answer['url'], bold=True)}")
+    install = answer["install"]
+    click.echo("1  Let your phone or computer know this doorbell, once.  There, open\n")
+    click.echo(f"        {click.style(install, bold=True)}\n")
+    click.echo("   install the authority that it offers, and compare the fingerprint (SHA-256):\n")
+    click.echo(f"        {_in_two_lines(answer['fingerprint'])}\n")
+    click.echo("   On a computer that reaches this one by SSH there is nothing to compare:")
+    click.echo("   ssh THIS-DOORBELL sudo doorward page authority - > doorward-authority.crt\n")
+    click.echo(f"2  Open {click.style(answer['url'], bold=True)}")
     for url in answer["urls"]:
-        click.echo(f"or      {url}")
-    click.echo(f"\nCode    {click.style(answer['code'], bold=True)}    good once, for {answer['life_s'] // 60} minutes")
-    click.echo("\nYour browser does not know this doorbell yet.  The page tells how to change that; the fingerprint of")
-    click.echo(f"its authority (SHA-256) is\n\n        {_in_two_lines(answer['fingerprint'])}\n")
+        click.echo(f"   or   {url}")
+    click.echo("   If the browser warns about the connection, stop: type no code there.\n")
+    click.echo(f"3  Code {click.style(answer['code'], bold=True)}    good once, for {answer['life_s'] // 60} minutes\n")
     if qr:
         import segno
 
-        address = f"{answer['url']}install#{answer['fingerprint'].replace(' ', '')}"
+        address = f"{install}#{answer['fingerprint'].replace(' ', '')}"
         segno.make(address, error="m").terminal(sys.stdout, compact=True)
 
 
 @page.command()
 @config_option
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path), default=Path("doorward-authority.crt"))
-def authority(config: Path, out: Path) -> None:
-    """Write the page's authority to OUT, to be installed on a phone or computer.
+@click.option(
+    "--from", "address", metavar="URL", help="Of another machine: what its 'doorward page code' prints first."
+)
+@click.option("--fingerprint", metavar="SHA256", help="With --from: what 'doorward page code' prints there.")
+def authority(config: Path, out: Path, address: str | None, fingerprint: str | None) -> None:
+    """Write the page's authority to OUT, or with - to the terminal, to be installed on a phone or computer.
 
-    It can vouch for this doorbell's name and for local addresses, and for nothing else.
+    It can vouch for this doorbell's name and for local addresses, and for nothing else.  With --from and --fingerprint
+    it is fetched over the network, compared, and refused if it is another one.
     """
-    answer, certificate = _ask(config, "page_authority")
-    files.write(out, certificate)
-    click.echo(f"{out}: SHA-256 {answer['fingerprint']}")
+    if (address is None) != (fingerprint is None):
+        raise click.UsageError("--from and --fingerprint go together.")
+    if address is not None and fingerprint is not None:
+        certificate = _compared(_fetched(address), fingerprint)
+    else:
+        _, certificate = _ask(config, "page_authority")
+    if str(out) == "-":
+        sys.stdout.buffer.write(certificate)
+    else:
+        files.write(out, certificate)
+    click.echo(f"{out}: SHA-256 {_fingerprint(certificate)}", err=str(out) == "-")
+
+
+def _fetched(address: str) -> bytes:
+    """What a page offers as its authority.  Nothing about it is believed."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    from agent.errors import NetworkError
+
+    parsed = urlsplit(address)
+    try:
+        if parsed.scheme != "http" or not parsed.hostname:
+            raise click.UsageError("--from: an address like http://192.168.1.20:8443/install is missing.")
+        connection = http.client.HTTPConnection(parsed.hostname, parsed.port or 80, timeout=_PATIENCE_S)
+        try:
+            connection.request("GET", "/authority.crt")
+            answer = connection.getresponse()
+            return answer.read(_MOST_BYTES) if answer.status == 200 else b""
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise NetworkError(f"{address} does not answer: {error}.", remedy="Is this machine on its network?") from error
+
+
+def _compared(certificate: bytes, fingerprint: str) -> bytes:
+    from agent.errors import OpenError
+
+    if "".join(fingerprint.split()).upper().replace(":", "") != _fingerprint(certificate).replace(" ", ""):
+        raise OpenError(
+            "This is not the doorbell's authority: its fingerprint is another.",
+            remedy="Compare with 'doorward page code' on the doorbell.  Somebody may be in between: install nothing.",
+        )
+    return certificate
+
+
+def _fingerprint(certificate: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(certificate).digest().hex(" ").upper()
 
 
 def _ask(config: Path, op: str) -> tuple[dict[str, Any], bytes]:

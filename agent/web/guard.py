@@ -1,5 +1,6 @@
 """Stands before every route: only our own hosts, only our own pages, and the same headers on every answer.
 
+- Over plain HTTP only what is needed to install the authority is served (`PLAIN`): it is public, and changes nothing.
 - `Host` must be one of ours: a page that rebinds its own name to the doorbell's address comes with its own name.
 - A request that changes something (every POST) must come from our origin: `Origin` is required and must be exactly it,
   and Fetch Metadata, where the browser sends it, must say same-origin.  There is no CORS header on any answer.
@@ -18,7 +19,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADERS", "Guard"]
+from agent.web.visitors import SESSION_IDLE_S
+
+__all__ = ["HEADERS", "PLAIN", "Guard"]
 
 _CSP: Final = "; ".join(
     (
@@ -41,7 +44,9 @@ _CSP: Final = "; ".join(
 )
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": _CSP,
-    "strict-transport-security": "max-age=31536000",
+    # While it lasts, nobody can click past a warning to a relay, which could read this origin's keys in the browser.
+    # It lasts as long as an unused browser stays let in.  A replaced doorbell is reached by its address (PAGE.md).
+    "strict-transport-security": f"max-age={SESSION_IDLE_S}",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -53,8 +58,15 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+PLAIN: Final = frozenset(
+    {"/", "/install", "/authority.crt", "/static/page.css", "/static/icon.svg", "/static/icon-192.png"}
+)
+"""What is served without TLS."""
+_PORTS: Final = {"http": 80, "https": 443}
+
+
 class Guard:
-    """`hosts`: the values of `Host` that are ours now, lower case, with port."""
+    """`hosts`: the values of `Host` that are ours now, lower case, each with its port."""
 
     def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]]) -> None:
         self._app = app
@@ -63,9 +75,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        if scope["scheme"] != "https":
-            refusal = 421, "The page speaks HTTPS."
+        refusal = self._refusal(scope, Headers(scope=scope))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,10 +88,13 @@ class Guard:
         app = self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0])
         await app(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts():
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        hosts, method = headers.getlist("host"), scope["method"]
+        if len(hosts) != 1 or _with_port(hosts[0].lower(), scope["scheme"]) not in self._hosts():
             return 421, "This is not a name of this doorbell."
+        if scope["scheme"] != "https" and (method not in ("GET", "HEAD") or scope["path"] not in PLAIN):
+            # No redirect: a browser that does not trust the certificate yet would meet a warning there.
+            return 403, "This is served over HTTPS only.  Install the authority first: /install"
         if method not in ("GET", "HEAD", "POST"):
             return 405, "Only GET, HEAD and POST."
         site = headers.get("sec-fetch-site")
@@ -93,3 +106,9 @@ class Guard:
             if not follows_a_link:
                 return 403, "This did not come from the doorbell's own page."
         return None
+
+
+def _with_port(host: str, scheme: str) -> str:
+    """Browsers leave out the port that goes without saying."""
+    has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    return host if has_port else f"{host}:{_PORTS[scheme]}"

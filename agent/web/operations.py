@@ -124,8 +124,12 @@ class Operations:
         *,
         facts: Callable[[], Mapping[str, Any]],
         program: str,
+        trust: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`program`: which version of the program is served, so that a page left open over an upgrade finds out."""
+        """`program`: which version of the program is served, so that a page left open over an upgrade finds out.
+
+        `trust`: where another browser gets the authority, and its fingerprint.
+        """
         self._control = control
         self._enrolments = enrolments
         self._timeline = timeline
@@ -133,6 +137,7 @@ class Operations:
         self._entropy = entropy
         self._facts = facts
         self._program = program
+        self._trust = trust
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
         self._own: Mapping[str, Callable[[Frame, Caller], dict[str, Any]]] = {
@@ -210,7 +215,8 @@ class Operations:
         return {}
 
     def _invite(self, _frame: Frame, _caller: Caller) -> dict[str, Any]:
-        return {"code": code_text(self._visitors.make_code("invitation")), "life_s": CODE_LIFE_S}
+        code = code_text(self._visitors.make_code("invitation"))
+        return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
     def _browsers(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current

@@ -30,18 +30,22 @@ _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest
 
 
 class Pages:
-    """`authority_der`, `fingerprint`: what phones install; `name`: what owners call this doorbell."""
+    """`authority_der`, `fingerprint`: what phones install; `name`: what owners call this doorbell.
+
+    `urls`: of the page, and where the authority is to be had without a warning.
+    """
 
     DOCUMENTS: Final = (
         "/setup", "/unlock", "/requests", "/requests/{id:str}", "/timeline", "/timeline/{event:str}", "/tips",
         "/tips/{event:str}", "/live", "/history", "/settings", "/ledger",
     )  # fmt: skip
 
-    def __init__(self, name: str, authority_der: bytes, fingerprint: str) -> None:
+    def __init__(self, name: str, authority_der: bytes, fingerprint: str, urls: Callable[[], tuple[str, str]]) -> None:
         here = Path(str(resources.files("agent.web")))
         self._name = name
         self._authority = authority_der
         self._fingerprint = fingerprint
+        self._urls = urls
         self._static = {f"/static/{path.name}": path for path in sorted((here / "static").iterdir())}
         # A service worker rules the paths below its own, so it lies at the top.
         self._static["/worker-service.js"] = self._static.pop("/static/worker-service.js", here / "missing")
@@ -80,14 +84,16 @@ class Pages:
 
         return serve
 
-    async def home(self, _request: Request, caller: Caller) -> Response:
+    async def home(self, request: Request, caller: Caller) -> Response:
+        if request.url.scheme == "http":
+            return RedirectResponse("/install", 303)
         return RedirectResponse("/requests" if caller.session else "/pair", 303)
 
     async def pair(self, request: Request, caller: Caller) -> Response:
-        return self._document(request, "pair.html", paired=caller.session is not None)
+        return self._document(request, "pair.html", paired=caller.session is not None, install=self._urls()[1])
 
     async def install(self, request: Request, _caller: Caller) -> Response:
-        return self._document(request, "install.html", fingerprint=self._fingerprint)
+        return self._document(request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0])
 
     async def authority(self, _request: Request, _caller: Caller) -> Response:
         headers = {"content-disposition": 'attachment; filename="doorward-authority.crt"'}

@@ -67,7 +67,12 @@ class PageServer:
         addresses = settings.addresses or own_addresses(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
         self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
-        pages = Pages(doorbell, self.certificates.authority_der, self.certificates.fingerprint)
+        pages = Pages(
+            doorbell,
+            self.certificates.authority_der,
+            self.certificates.fingerprint,
+            lambda: (self.url, self.install_url),
+        )
         self._operations = Operations(
             parts.control,
             parts.enrolments,
@@ -76,6 +81,7 @@ class PageServer:
             parts.entropy,
             facts=parts.facts,
             program=pages.version,
+            trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
         )
         self._application = Application(self._operations, self._visitors, pages, self._know)
         self._connections: PageListener | None = None
@@ -100,6 +106,15 @@ class PageServer:
     def urls(self) -> list[str]:
         """Where else: by address, for machines that know no multicast DNS."""
         return [f"https://{_host(_bracketed(address), self.port)}/" for address in self._addresses]
+
+    @property
+    def install_url(self) -> str:
+        """Where the authority is, over plain HTTP: no warning has to be passed to get there.
+
+        By address if there is one: a browser that knew a doorbell of this name has HSTS for the name.
+        """
+        found = sorted(self._addresses, key=_reach)
+        return f"http://{_bracketed(found[0]) if found else self._name}:{self.port}/install"
 
     def start(self) -> None:
         """Raises `NetworkError` when the port cannot be had."""
@@ -163,7 +178,12 @@ class PageServer:
         op = frame.head.get("op")
         if op not in ("page_code", "page_authority"):
             return self._control.answer(frame)
-        result: dict[str, Any] = {"url": self.url, "urls": self.urls, "fingerprint": self.certificates.fingerprint}
+        result: dict[str, Any] = {
+            "url": self.url,
+            "urls": self.urls,
+            "install": self.install_url,
+            "fingerprint": self.certificates.fingerprint,
+        }
         if op == "page_code":
             result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
@@ -178,7 +198,7 @@ class PageServer:
 
     def _answer_to(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
-        self._hosts = frozenset(_host(name, self.port) for name in (self._name, *map(_bracketed, addresses)))
+        self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *map(_bracketed, addresses)))
 
     def _keep_reachable(self) -> None:
         while True:
@@ -228,9 +248,15 @@ def _dns_name(doorbell: str) -> str:
 
 
 def _host(name: str, port: int) -> str:
-    """As browsers write it in `Host`: without the port that goes without saying."""
+    """As browsers write it: without the port that goes without saying."""
     return name if port == 443 else f"{name}:{port}"
 
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def _reach(address: str) -> tuple[bool, bool, bool]:
+    """Sorts first what most machines of a household reach: an IPv4 address that is not this machine's alone."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_loopback, parsed.is_link_local, parsed.version == 6

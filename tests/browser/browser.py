@@ -59,14 +59,12 @@ def require_all() -> None:
 class Browser:
     """One browser with a home of its own.
 
-    `authority`: a certificate that Chromium trusts, as if installed by its user; Firefox is told to go on without.
+    `authorities`: certificates that Chromium trusts, as if installed by its user; Firefox is told to go on without.
     """
 
-    def __init__(
-        self, home: Path, authority: bytes | None = None, *, kind: str = "chromium", timeout_ms: int = 20_000
-    ) -> None:
+    def __init__(self, home: Path, *authorities: bytes, kind: str = "chromium", timeout_ms: int = 20_000) -> None:
         require_browser(kind)
-        self.trusts = kind == "chromium" and authority is not None and _install(home, authority)
+        self.trusts = kind == "chromium" and bool(authorities) and _install(home, authorities)
         settings = {"kind": kind, "executable": BROWSERS[kind], "home": str(home), "timeout_ms": timeout_ms}
         self._log = (home / "driver.log").open("w")
         self._process = subprocess.Popen(
@@ -120,15 +118,17 @@ class Browser:
         return found
 
 
-def _install(home: Path, authority: bytes) -> bool:
-    """Put `authority` among those this home's browsers trust; False where the tool for it is missing."""
+def _install(home: Path, authorities: tuple[bytes, ...]) -> bool:
+    """Put these among those this home's browsers trust; False where the tool for it is missing."""
     certutil = shutil.which("certutil")
     if certutil is None:
         return False
     store = home / ".pki" / "nssdb"
     store.mkdir(parents=True)
-    file = home / "authority.crt"
-    file.write_bytes(authority)
-    for arguments in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "doorward", "-i", str(file)]):
-        subprocess.run([certutil, "-d", f"sql:{store}", *arguments], check=True, capture_output=True)
+    subprocess.run([certutil, "-d", f"sql:{store}", "-N", "--empty-password"], check=True, capture_output=True)
+    for number, authority in enumerate(authorities):
+        file = home / f"authority-{number}.crt"
+        file.write_bytes(authority)
+        command = [certutil, "-d", f"sql:{store}", "-A", "-t", "C,,", "-n", f"doorward {number}", "-i", str(file)]
+        subprocess.run(command, check=True, capture_output=True)
     return True

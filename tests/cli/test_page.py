@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import segno
 
+from agent.cli.app import doorward
+from agent.cli.frame import run
 from agent.wire.control import Frame, write_frame
 from tests.web.door import Door, a_door
 
@@ -38,10 +40,13 @@ def test_the_printed_code_lets_a_browser_in_and_the_fingerprint_is_the_authority
     digest = hashlib.sha256(door.page.certificates.authority_der).hexdigest()
     assert spaced(digest) in " ".join(out.split())
     assert door.page.url in out
+    assert door.page.install_url == f"http://127.0.0.1:{door.port}/install"
+    plain = re.sub(r"\x1b\[\d*m", "", out)
+    assert plain.index(door.page.install_url) < plain.index("warns") < plain.index("Code "), "the authority comes first"
     code = re.search(r"Code +([0-9A-Z-]+)", re.sub(r"\x1b\[\d*m", "", out))
     assert code is not None
     drawn = io.StringIO()
-    segno.make(f"{door.page.url}install#{digest.upper()}", error="m").terminal(drawn, compact=True)
+    segno.make(f"{door.page.install_url}#{digest.upper()}", error="m").terminal(drawn, compact=True)
     assert drawn.getvalue() in out
     assert lets_in(door, code[1])
 
@@ -55,3 +60,27 @@ def test_the_authority_is_written_and_the_code_that_was_printed_before_still_cou
     assert file.read_bytes() == door.page.certificates.authority_der
     assert spaced(hashlib.sha256(file.read_bytes()).hexdigest()) in seen.out  # type: ignore[attr-defined]
     assert lets_in(door, printed["code"])
+
+
+def test_the_authority_is_written_to_a_pipe_for_the_computer_at_its_other_end(
+    door: Door, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run(doorward, ["page", "authority", "--config", str(door.folder / "doorward.toml"), "-"]) == 0
+    assert capsysbinary.readouterr().out == door.page.certificates.authority_der
+
+
+def test_the_program_compares_the_authority_that_it_fetches_and_refuses_another(
+    door: Door, tool: Callable[..., object], tmp_path: Path
+) -> None:
+    file = tmp_path / "fetched.crt"
+    printed = door.page.certificates.fingerprint
+    fetching = ("page", "authority", file, "--from", door.page.install_url, "--fingerprint")
+    assert tool(*fetching, printed).status == 0  # type: ignore[attr-defined]
+    assert file.read_bytes() == door.page.certificates.authority_der
+    file.unlink()
+    with a_door(tmp_path / "relay") as relay:
+        seen = tool(*fetching[:4], relay.page.install_url, "--fingerprint", printed)
+        assert seen.status != 0  # type: ignore[attr-defined]
+        assert "another" in seen.err  # type: ignore[attr-defined]
+    assert not file.exists()
+    assert tool(*fetching[:5]).status != 0  # type: ignore[attr-defined]

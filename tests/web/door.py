@@ -93,6 +93,16 @@ class Client:
         finally:
             connection.close()
 
+    def ask_plainly(self, method: str, path: str, host: str | None = None) -> Answer:
+        """The same over plain HTTP."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, headers={"host": host or f"127.0.0.1:{self.port}"})
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
     def op(self, name: str, cookie: str | None = None, body: bytes = b"", /, **head: Any) -> Answer:
         return self.ask("POST", f"/api/{name}", write_frame(Frame(head, body)), cookie=cookie)
 
@@ -120,14 +130,19 @@ class Client:
 class Door(Client):
     """A device with its page, and a caller of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        """`port`: 0 takes a free one."""
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         state = folder / "device"
         if not state.exists():
             StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
-            (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state))
+            (folder / "doorward.toml").write_text(
+                CONFIGURATION.format(state=state).replace("port = 0", f"port = {port}")
+            )
         self.solo = Solo(load(folder / "doorward.toml"))
         self.solo.start()
+        self._running: Solo | None = self.solo
         assert self.solo.page is not None
         self.page = self.solo.page
         super().__init__(self.page.port, self.page.certificates.authority_der, self._printed)
@@ -136,8 +151,11 @@ class Door(Client):
         return str(self.page.answer(Frame({"op": "page_code"})).head["result"]["code"])
 
     def close(self) -> None:
-        self.solo.stop()
-        self.solo.close()
+        """Idempotent."""
+        solo, self._running = self._running, None
+        if solo is not None:
+            solo.stop()
+            solo.close()
 
     def claim(self) -> OwnerKeys:
         """Give it an owner, beside the page: through the control socket."""
@@ -154,8 +172,8 @@ def cookie_of(answer: Answer) -> str:
 
 
 @contextmanager
-def a_door(folder: Path) -> Iterator[Door]:
-    door = Door(folder)
+def a_door(folder: Path, port: int = 0) -> Iterator[Door]:
+    door = Door(folder, port)
     try:
         yield door
     finally:

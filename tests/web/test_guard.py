@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.guard import HEADERS
+from agent.web.app import routes
+from agent.web.guard import HEADERS, PLAIN
 from agent.wire.control import Frame, write_frame
 from tests.web.door import NAME, Door, a_door
 
@@ -45,6 +46,31 @@ def test_a_name_that_is_not_ours_is_answered_with_nothing(door: Door, cookie: st
         answer = door.ask(method, path, HELLO if method == "POST" else b"", cookie=cookie, host=host)
         assert answer.status in (400, 421)
         assert NAME.encode() not in answer.body
+
+
+def test_the_authority_is_to_be_had_without_tls_and_so_without_a_warning(door: Door) -> None:
+    page = door.ask_plainly("GET", "/install")
+    assert page.status == 200
+    assert door.page.certificates.fingerprint in page.body.decode()
+    assert b"<script" not in page.body
+    assert door.page.url in page.body.decode()
+    assert door.ask_plainly("GET", "/authority.crt").body == door.page.certificates.authority_der
+    assert door.ask_plainly("GET", "/").headers["location"] == "/install"
+    for path in PLAIN - {"/"}:
+        assert door.ask_plainly("GET", path).status == 200
+
+
+def test_nothing_else_is_served_or_taken_without_tls(door: Door) -> None:
+    paths = {route.path for route in routes(door.page._application)} - PLAIN
+    assert len(paths) > 40
+    for path in sorted(paths):
+        for method in ("GET", "POST"):
+            answer = door.ask_plainly(method, path)
+            assert answer.status == 403, path
+            assert "location" not in answer.headers, "a redirect would lead to a warning"
+    assert door.ask_plainly("POST", "/install").status == 403
+    for host in ("evil.example", f"evil.example:{door.port}", "127.0.0.1"):
+        assert door.ask_plainly("GET", "/install", host).status == 421
 
 
 def test_its_name_and_its_address_are_ours(door: Door) -> None:

@@ -1,10 +1,10 @@
 // The program of the page: finds out where this browser stands, then shows what the address names.
-import { PageError, RefusedError } from "./errors.js";
+import { LostError, PageError, RefusedError } from "./errors.js";
 import { call } from "./ui/client.js";
 import { h } from "./ui/dom.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { forgetPosters } from "./ui/posters.js";
-import { explain, t } from "./ui/texts.js";
+import { explain, t, withCode } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted.js";
 import { history } from "./pages/history.js";
 import { live } from "./pages/live.js";
@@ -104,6 +104,7 @@ export function trouble(error) {
     "div.page.trouble",
     h("h1", t("trouble")),
     h("p", { role: "alert" }, explain(error)),
+    error instanceof LostError && h("p", withCode("lost.replaced")),
     h("button", { type: "button", onclick: () => show() }, t("again")),
   );
 }

@@ -1,6 +1,9 @@
 // Lets the page open when the doorbell cannot be reached, and say so.  It keeps the program and nothing else: no
 // answer of the doorbell, no footage, no document with anybody's name.
 const CACHE = "doorward-program";
+// The way in is never answered from here: a doorbell that replaced this one, of the same name, has to be able to give its
+// authority and take a code.
+const isDocument = (url) => /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
 const isProgram = (url) => url.pathname.startsWith("/static/");
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -9,7 +12,7 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || url.origin !== location.origin) return;
   if (isProgram(url)) event.respondWith(fromNetworkFirst(event.request));
-  else if (event.request.mode === "navigate") event.respondWith(fromNetworkOrShell(event.request, url));
+  else if (event.request.mode === "navigate" && isDocument(url)) event.respondWith(fromNetworkOrShell(event.request, url));
 });
 
 async function fromNetworkFirst(request) {

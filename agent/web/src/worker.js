@@ -74,7 +74,7 @@ const operations = {
   },
 
   async makeInvitation() {
-    const { code, life_s: lifeS } = await ask("page_invite");
+    const { code, life_s: lifeS, install, fingerprint } = await ask("page_invite");
     const { enrolled } = await meet();
     return { code, secret: hex(randomBytes(16)), life: lifeS, enrolment: enrolled.sha256 };
   },

@@ -1,9 +1,21 @@
 // Lets this browser in with the code that the doorbell printed.  A code in the address's fragment comes from an owner's
 // QR code; fragments are never sent anywhere.
+//
+// The code is asked for only where the browser trusts the doorbell's certificate.  Whoever clicks past a warning may be
+// talking to a relay in between, which would use the code for itself (docs/decisions/0030-authority-first.md).
 import { pair } from "../link.js";
+import { isCertificateTrusted } from "../ui/certificate.js";
 import { explain, withCode } from "../ui/texts.js";
 
-export function pairing() {
+export async function pairing() {
+  const isTrusted = await isCertificateTrusted();
+  document.querySelector("#untrusted").hidden = isTrusted;
+  document.querySelector("form").hidden = !isTrusted;
+  if (isTrusted) takeCode();
+  else document.querySelector("#look-again").addEventListener("click", () => location.reload());
+}
+
+function takeCode() {
   const form = document.querySelector("form");
   const field = form.querySelector("input");
   const problem = form.querySelector("[role=alert]");

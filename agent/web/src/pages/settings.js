@@ -145,6 +145,8 @@ async function invite() {
       close(value);
     };
     return [
+      h("p", t("invite.first", { address: made.install })),
+      h("p.fingerprint", made.fingerprint),
       h("p", t("invite.text", { minutes: Math.round(made.life / 60) })),
       qr(address, t("invite.qr")),
       h("details", h("summary", t("invite.address")), h("p.address", address)),

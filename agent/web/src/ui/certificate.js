@@ -1,0 +1,17 @@
+// Tells whether this browser trusts the doorbell's certificate, or whether its user has clicked past a warning.
+import { trustedUrl } from "./trusted.js";
+
+/**
+ * A browser runs no service worker whose script came over a connection with a certificate error, whatever its user said to
+ * the warning (Service Workers, "Update"; tests/browser/test_set_up_on_a_hostile_network.py).  `update` fetches the script
+ * again, so that a worker from another day says nothing about today.  Private windows have no service workers: false.
+ */
+export async function isCertificateTrusted() {
+  try {
+    const registration = await navigator.serviceWorker.register(trustedUrl("/worker-service.js"));
+    await registration.update();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,131 @@
+"""Set-up while somebody is in between: no code is asked for in a browser that does not trust the doorbell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.web.authority import PageCertificates
+from tests.browser.browser import Browser
+from tests.browser.house import PHONE
+from tests.browser.proxy import RecordingProxy
+from tests.web.door import NAME, Door, a_door
+
+pytestmark = [pytest.mark.browser]
+
+CLICK_PAST = """
+    const page = pages.ana;
+    await page.goto(args.url).catch(() => {});
+    await page.getByText("NET::ERR_CERT_AUTHORITY_INVALID").waitFor();
+    await page.keyboard.type("thisisunsafe");
+    await page.locator("main h1").first().waitFor();
+"""
+"""What Chromium takes for "Advanced, proceed"."""
+SEEN = """
+    await pages.ana.locator("#untrusted").waitFor();
+    return {form: await pages.ana.locator("form").isVisible(), told: await pages.ana.locator("#untrusted").innerText(),
+            link: await pages.ana.getByRole("link", {name: "Get the authority"}).getAttribute("href")};
+"""
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    with a_door(tmp_path / "door") as found:
+        yield found
+
+
+@contextmanager
+def a_phone(folder: Path, *authorities: bytes) -> Iterator[Browser]:
+    folder.mkdir()
+    with Browser(folder, *authorities) as browser:
+        browser.open("ana", ignoreHTTPSErrors=False, **PHONE)
+        yield browser
+
+
+def test_a_browser_that_was_clicked_past_a_warning_is_asked_for_no_code(door: Door, tmp_path: Path) -> None:
+    with a_phone(tmp_path / "phone") as phone:
+        phone.run(CLICK_PAST, url=f"{door.page.url}pair")
+        seen = phone.run(SEEN)
+        assert not seen["form"]
+        assert "Do not type a code here" in seen["told"]
+        assert seen["link"] == door.page.install_url
+
+
+def test_a_relay_with_a_certificate_of_its_own_sees_no_code(door: Door, tmp_path: Path) -> None:
+    """The relay passes the doorbell's own program on.  One that alters it is SECURITY.md's "a browser's warning"."""
+    other = tmp_path / "relay"
+    PageCertificates(other / "page", NAME, ("127.0.0.1",), datetime.now(UTC))
+    relay = RecordingProxy(door.port, other, door.page.certificates.authority_der)
+    try:
+        # As the doorbell would be called through a relay in between: by its own name, at the relay's port.
+        hosts = door.page._hosts
+        door.page._hosts = hosts | {f"{NAME}:{relay.port}"}
+        with a_phone(tmp_path / "phone", door.page.certificates.authority_der) as phone:
+            phone.run(CLICK_PAST, url=f"https://{NAME}:{relay.port}/pair")
+            assert not phone.run(SEEN)["form"]
+        assert b"POST /pair" not in relay.sent
+    finally:
+        relay.close()
+
+
+def test_the_authority_is_reached_without_a_warning_and_then_the_code_is_asked_for(door: Door, tmp_path: Path) -> None:
+    with a_phone(tmp_path / "before") as phone:
+        shown = phone.run(
+            """await pages.ana.goto(args.url);
+               const coming = pages.ana.waitForEvent("download");
+               await pages.ana.getByRole("link", {name: "Download the authority"}).click();
+               const {readFile} = await import("node:fs/promises");
+               const bytes = await readFile(await (await coming).path());
+               return {text: await pages.ana.locator("main").innerText(), authority: bytes.toString("hex")};""",
+            url=f"{door.page.install_url}#{'0' * 64}",
+        )
+        assert bytes.fromhex(shown["authority"]) == door.page.certificates.authority_der
+        assert door.page.certificates.fingerprint in shown["text"]
+        assert door.page.url in shown["text"]
+        assert phone.troubles("ana") == []
+    with a_phone(tmp_path / "after", door.page.certificates.authority_der) as phone:
+        phone.run(
+            """await pages.ana.goto(args.url);
+               await pages.ana.getByLabel("Code").fill(args.code);
+               await pages.ana.getByRole("button", {name: "Continue"}).click();
+               await pages.ana.getByText("Make my keys").first().waitFor();""",
+            url=door.page.url,
+            code=door.code(),
+        )
+
+
+LEARN = """
+    await pages.ana.goto(args.url);
+    await pages.ana.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+    await pages.ana.getByLabel("Code").fill(args.code);
+    await pages.ana.getByRole("button", {name: "Continue"}).click();
+    await pages.ana.getByText("Make my keys").first().waitFor();
+    await pages.ana.waitForFunction(async () => (await (await caches.open("doorward-program")).keys()).some((each) => each.url.endsWith("/requests")));
+"""
+
+
+def test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_can_be_trusted(
+    door: Door, tmp_path: Path
+) -> None:
+    port = door.port
+    with a_phone(tmp_path / "phone", door.page.certificates.authority_der) as phone:
+        phone.run(LEARN, url=door.page.url, code=door.code())
+        door.close()
+        with a_door(tmp_path / "new", port=port) as new:
+            phone.run(
+                """await pages.ana.goto(args.url + "requests");
+                   await pages.ana.getByText("Was the doorbell replaced or reset?").waitFor();""",
+                url=new.page.url,
+            )
+            # The way in is the doorbell's own to answer, not the old program's.
+            told = phone.run("return pages.ana.goto(args.url + 'pair').then(() => '', String)", url=new.page.url)
+            assert "ERR_CERT_AUTHORITY_INVALID" in told
+            shown = phone.run(
+                "await pages.ana.goto(args.url); return pages.ana.locator('main').innerText();",
+                url=new.page.install_url,
+            )
+            assert new.page.certificates.fingerprint in shown
