@@ -6,6 +6,7 @@ It runs on the requester's own machine and shares nothing with a device but the 
     signing.key                        Ed25519, signs requests and receipts (0600)
     sequence                           the last number used with that key; grows before it is used
     requests/<request>/                request.dsse · reply.identity (0600) · withdrawal.dsse · *.published
+    register/                          finds requests without reading all of them
     disclosures/<disclosure>/          one answer as it arrived: its parts, the request it answers, how it ended
     opened/<disclosure>/               what `open` made: MP4s, report.html, bundle/
 

@@ -284,15 +284,16 @@ class Arrivals:
     def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
         """The request whose reply key opens part 0, and what is inside."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
-        for asked in self._requester.all_asked(self.damaged):
-            if asked.deleted:
-                continue
+        for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
             try:
-                return asked, open_bytes(data, [asked.reply_identity()])
+                identity = self._requester.reply_identity(request_id)
+                if identity is not None:
+                    opened = open_bytes(data, [identity])
+                    return self._requester.asked(request_id), opened
             except OpenError:
                 continue
             except ConfigurationError as error:
-                self.damaged(asked.request.id, error)
+                self.damaged(request_id, error)
             except FormatError:
                 return None
         return None

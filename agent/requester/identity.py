@@ -2,6 +2,7 @@
 
 requester.json     who it is                          signing.key       what it signs with
 requests/ID/       one request, its reply identity, and what was said of it later
+register/          finds requests without reading all of them
 tips.identity      opens tips                         tips.recipient    for the trust bundle
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
@@ -19,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import files
 from agent.core.vault.age.opening import HybridIdentity, parse_identity_file
-from agent.errors import ConfigurationError, DoorwardError, FormatError
+from agent.errors import ConfigurationError, FormatError
 from agent.requester.keys import load_key, make_key
+from agent.requester.register import Register
 from agent.requester.sequence import SequenceCounter
 from agent.wire import envelope, strictjson
 from agent.wire.fields import KeyId, Kind, RequesterId
@@ -28,7 +30,7 @@ from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.strictjson import Message
 
-__all__ = ["TIPS_RECIPIENT", "Asked", "Damaged", "Profile", "Requester", "is_id"]
+__all__ = ["TIPS_RECIPIENT", "Asked", "Profile", "Requester", "is_id"]
 
 _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
@@ -43,10 +45,6 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 def is_id(text: str) -> bool:
     """Whether `text` can be the id of a request or disclosure; nothing else becomes part of a path."""
     return _ID.fullmatch(text) is not None
-
-
-Damaged = Callable[[str, DoorwardError], None]
-"""Takes the id of a request whose files cannot be read, and why."""
 
 
 class Profile(Message, frozen=True):
@@ -110,6 +108,7 @@ class Requester:
         self.profile = profile
         self._key = key
         self._sequence = SequenceCounter(folder)
+        self.register = Register(folder)
 
     @classmethod
     def create(cls, folder: Path, requester_id: str, kind: Kind, audience: str | None = None) -> Self:
@@ -202,20 +201,20 @@ class Requester:
             if is_id(found.name):
                 yield found.name
 
-    def all_asked(self, damaged: Damaged | None = None) -> Iterator[Asked]:
-        """Every request of ours, in no order.  `damaged` is told of unreadable ones; without it they raise."""
-        for request_id in self.request_ids():
-            try:
-                yield self.asked(request_id)
-            except DoorwardError as error:
-                if damaged is None:
-                    raise
-                damaged(request_id, error)
+    def reply_identity(self, request_id: str) -> HybridIdentity | None:
+        """The identity that opens answers to that request; None when it is not here any more.  Raises as `Asked`'s."""
+        path = self.folder / "requests" / request_id / _REPLY_IDENTITY
+        return _identity_in(path) if path.exists() else None
 
-    def audiences(self, damaged: Damaged | None = None) -> frozenset[str]:
+    def asked_in_case(self, case: str) -> Iterator[Asked]:
+        """Every request of that case that is here, in no order."""
+        for request_id in self.register.in_case(case):
+            if (self.folder / "requests" / request_id).is_dir():
+                yield self.asked(request_id)
+
+    def audiences(self) -> frozenset[str]:
         """Key ids of every root under which this requester speaks, as far as this folder knows."""
-        own = {self.profile.audience} if self.profile.audience else set()
-        return frozenset(own | {asked.request.audience for asked in self.all_asked(damaged)})
+        return self.register.roots() | ({self.profile.audience} if self.profile.audience else set())
 
 
 def _identity_in(path: Path) -> HybridIdentity:

@@ -5,18 +5,19 @@ once.
   signed before a crash is still published after it, and none is published twice without need.
 - Of several receipts for one disclosure only the newest is worth sending: it replaces one that still waits.
 - A requester has one connection, because the broker knows it by its name.  Whoever holds the folder's connection lock
-  publishes; `doorward requester request` leaves it to a running `receive`.
+  publishes.  `doorward requester request` leaves it to a running `receive`, and takes its turn after other requests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import fcntl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 from agent import files
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
@@ -26,7 +27,7 @@ from agent.requester import saying
 from agent.requester.identity import Requester
 from agent.requester.saying import SignedMessage
 
-__all__ = ["Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
+__all__ = ["Holder", "Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
 
 _MOST_WAITING: Final = 1024
 _SHORTEST_EXPIRY_S: Final = 60
@@ -119,8 +120,12 @@ def publish_pending(
     published: Publication = _tell_nobody,
 ) -> None:
     """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
-    for name in saying.message_ids(requester):
-        if name not in skip and not is_published(requester, name) and not outgoing.holds(_slot(name)):
+    for name in requester.register.unsent():
+        if is_published(requester, name):
+            requester.register.sent(name)
+            if not is_published(requester, name):  # something newer was said of it meanwhile
+                requester.register.add_unsent(name)
+        elif name not in skip and saying.is_stored(requester, name) and not outgoing.holds(_slot(name)):
             try:
                 signed = saying.signed(requester, name)
             except DoorwardError as error:
@@ -128,6 +133,8 @@ def publish_pending(
                 continue
             if signed.not_after_s > now_s:
                 _put(signed, outgoing, now_s, refused, published)
+            else:
+                requester.register.sent(name)  # too late to say
 
 
 def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
@@ -192,16 +199,41 @@ def _refusal(answer: Refused) -> NetworkError:
     )
 
 
+class Holder(enum.Enum):
+    """What a process does while it is connected as the requester."""
+
+    SERVICE = b"receive"
+    """It stays, and publishes for others."""
+    ERRAND = b"request"
+    """It publishes one message and is gone."""
+
+
 @contextlib.contextmanager
-def connection_lock(requester: Requester) -> Iterator[None]:
-    """Holds the right to connect as this requester.  Raises `ConfigurationError` when another process has it."""
+def connection_lock(requester: Requester, holder: Holder = Holder.SERVICE, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the right to connect as this requester, after at most `wait_s` for errands of other processes.
+
+    Connect inside of it: a broker ends a connection when another comes under the same name.
+    Raises `ConfigurationError` when a service has it, or errands for all of that time.
+    """
     path = requester.folder / "connection.lock"
-    with files.storage_errors(path), path.open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(
-                f"Another 'doorward requester' is connected as {requester.id}.",
-                remedy="Stop it, or let it do the work.",
-            ) from error
+    with files.storage_errors(path), path.open("a+b", buffering=0) as lock:
+        deadline = time.monotonic() + wait_s
+        while not _locked(lock):
+            lock.seek(0)
+            if lock.read(16) == Holder.SERVICE.value or time.monotonic() >= deadline:
+                raise ConfigurationError(
+                    f"Another 'doorward requester' is connected as {requester.id}.",
+                    remedy="Stop it, or let it do the work.",
+                )
+            time.sleep(_WAIT_S)
+        lock.truncate(0)
+        lock.write(holder.value)
         yield
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

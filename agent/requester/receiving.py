@@ -23,7 +23,7 @@ from agent.requester.answers import AnswerFolder
 from agent.requester.arriving import Arrivals, Named
 from agent.requester.identity import Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
-from agent.requester.publishing import Outgoing, connection_lock, publish_pending
+from agent.requester.publishing import Outgoing, publish_pending
 from agent.requester.saying import SignedMessage
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -77,11 +77,13 @@ class Receiver:
         """Messages that are none."""
 
     def run(self, stop: threading.Event) -> None:
-        """Receive until `stop` is set.  Raises `StorageError` when the disk fails: start again, nothing is lost."""
-        with connection_lock(self._requester):
-            self.start()
-            while not stop.is_set():
-                self.step(_STEP_S)
+        """Receive until `stop` is set.  Raises `StorageError` when the disk fails: start again, nothing is lost.
+
+        Whoever made the bus holds `publishing.connection_lock`, from before it connects.
+        """
+        self.start()
+        while not stop.is_set():
+            self.step(_STEP_S)
 
     def start(self) -> None:
         """Tidy what a crash left, and subscribe."""
@@ -139,7 +141,7 @@ class Receiver:
     # What goes out
 
     def _reply(self, device: str, disclosure: str, held: Held, named: Named | None) -> None:
-        audiences = {named.audience} if named else self._requester.audiences(self._arrivals.damaged)
+        audiences = {named.audience} if named else self._requester.audiences()
         for audience in sorted(audiences):
             receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, audience))
             if held.state is HeldState.COMPLETE:

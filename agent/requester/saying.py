@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,10 +30,10 @@ from agent.wire.topics import BulletinTopic, RequestTopic, cells_of
 
 __all__ = [
     "SignedMessage",
+    "is_stored",
     "make_bulletin",
     "make_request",
     "mark",
-    "message_ids",
     "signed",
     "state_deleted",
     "withdraw",
@@ -76,11 +75,11 @@ def make_request(
         reply=str(identity.recipient()),
     )
     if checked:
-        require_within_limits(request, now_s, (asked.request for asked in requester.all_asked()))
+        require_within_limits(request, now_s, (asked.request for asked in requester.asked_in_case(request.case)))
     # Only now: a question that is refused uses up no number.
     request = _numbered(request, requester.next_number())
     data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)
-    _store(requester, request.id, data, identity)
+    _store(requester, request, data, identity)
     return signed(requester, request.id)
 
 
@@ -155,24 +154,21 @@ def make_bulletin(
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
     folder = requester.folder / _BULLETINS / bulletin.id
+    requester.register.add_unsent(bulletin.id)
     files.make_folder(folder.parent)
     files.make_folder(folder)
     files.write(folder / "bulletin.dsse", data)
     return signed(requester, bulletin.id)
 
 
-def message_ids(requester: Requester) -> Iterator[str]:
-    """Every request and bulletin of ours, in no order."""
-    yield from requester.request_ids()
-    folder = requester.folder / _BULLETINS
-    for found in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if is_id(found.name):
-            yield found.name
-
-
 def mark(requester: Requester, message_id: str) -> Path:
     """What is there once the broker has the newest that is to be said under this id."""
     return _newest(requester, message_id).with_suffix(".published")
+
+
+def is_stored(requester: Requester, message_id: str) -> bool:
+    """Whether there is a message of that id: another process may be about to store it, or a crash kept it from that."""
+    return _newest(requester, message_id).is_file()
 
 
 def signed(requester: Requester, message_id: str) -> SignedMessage:
@@ -217,7 +213,9 @@ def _say_later(
     """Keep what is said of a request after it was made: published where it stood, it replaces it."""
     name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
     path = requester.folder / "requests" / request_id / name
+    # In this order, so that a 'receive' that strikes out what it sent cannot strike out this (`publish_pending`).
     path.with_suffix(".published").unlink(missing_ok=True)
+    requester.register.add_unsent(request_id)
     files.write(path, requester.sign(payload_type, message))
     return signed(requester, request_id)
 
@@ -232,18 +230,19 @@ def _audience(requester: Requester, audience: str | None) -> str:
     return chosen
 
 
-def _store(requester: Requester, request_id: str, data: bytes, identity: HybridIdentity) -> None:
+def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity) -> None:
     """Both files or none."""
     folder = requester.folder / "requests"
     files.make_folder(folder)
-    unfinished = folder / f"{request_id}.making"
+    requester.register.add_request(request)
+    unfinished = folder / f"{request.id}.making"
     files.make_folder(unfinished)
     try:
-        secret = f"# opens the answers to footage request {request_id}\n{identity.secret_text()}\n"
+        secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
         files.write(unfinished / "reply.identity", secret.encode("ascii"), secret=True)
         files.write(unfinished / "request.dsse", data)
         with files.storage_errors(folder):
-            unfinished.rename(folder / request_id)
+            unfinished.rename(folder / request.id)
             files.sync_folder(folder)
     except DoorwardError:
         shutil.rmtree(unfinished, ignore_errors=True)

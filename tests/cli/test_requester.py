@@ -18,7 +18,7 @@ from agent.adapters.clock_system import SystemClock
 from agent.core.media import StreamDescription
 from agent.requester.checks import CheckKind
 from agent.requester.identity import Asked, Requester
-from agent.requester.publishing import connection_lock
+from agent.requester.publishing import Holder, connection_lock
 from agent.wire import strictjson
 from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
@@ -374,6 +374,30 @@ def test_deletion_is_stated_only_once_nothing_is_left(tool: Callable[..., Any], 
     assert not (made / "disclosures" / disclosure).exists()
     assert not (made / "opened" / disclosure).exists()
     assert Requester.open(made).asked(asked.request.id).withdrawn
+
+
+@pytest.mark.broker
+def test_requests_and_receive_at_once_take_their_turns(
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients
+) -> None:
+    """One request waits for another one that is on its way, and does what a 'receive' that has just ended left."""
+    here = ("--folder", made, *broker_options(broker))
+    for holder in (Holder.ERRAND, Holder.SERVICE):
+        held, waiting = threading.Event(), threading.Event()
+
+        def other(holder: Holder = holder, held: threading.Event = held, go: threading.Event = waiting) -> None:
+            with connection_lock(Requester.open(made), holder):
+                held.set()
+                go.wait(60)
+
+        thread = threading.Thread(target=other, name="other")
+        thread.start()
+        assert held.wait(60)
+        threading.Timer(0.5, waiting.set).start()
+        said = tool("requester", "request", *here, *window(), *ASK, "--case", f"2027-{holder.name}", "--json")
+        thread.join()
+        assert said.status == 0, said.err
+        assert json.loads(said.out)["published"]
 
 
 @pytest.mark.broker

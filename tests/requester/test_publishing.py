@@ -12,7 +12,7 @@ from agent.core.bus import Acknowledged, Lost, Refused
 from agent.errors import ConfigurationError, NetworkError
 from agent.requester import publishing, saying
 from agent.requester.identity import Asked, Requester
-from agent.requester.publishing import Outgoing, connection_lock, is_published, publish, publish_pending
+from agent.requester.publishing import Holder, Outgoing, connection_lock, is_published, publish, publish_pending
 from agent.wire.topics import BULLETINS_FILTER, requests_filter
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.requester.conftest import NOW_S
@@ -181,7 +181,27 @@ def test_news_about_others_is_ignored(broker: FakeBroker) -> None:
 
 def test_one_process_at_a_time_is_connected_as_a_requester(requester: Requester) -> None:
     refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
-    with connection_lock(requester), refused, connection_lock(requester):
-        pass
+    with connection_lock(requester), refused, connection_lock(requester, wait_s=600):
+        pass  # a service stays, so nobody waits for it
     with connection_lock(requester):
         pass
+
+
+def test_whoever_comes_while_a_request_is_on_its_way_waits_for_its_turn(requester: Requester) -> None:
+    refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
+    with connection_lock(requester, Holder.ERRAND), refused, connection_lock(requester):
+        pass
+    held, go_on = threading.Event(), threading.Event()
+
+    def errand() -> None:
+        with connection_lock(requester, Holder.ERRAND):
+            held.set()
+            go_on.wait(60)
+
+    thread = threading.Thread(target=errand, name="errand")
+    thread.start()
+    held.wait(60)
+    threading.Timer(0.3, go_on.set).start()
+    with connection_lock(requester, wait_s=60):
+        assert go_on.is_set()
+    thread.join()

@@ -22,7 +22,7 @@ from agent.requester import saying
 from agent.requester.answers import answers_to
 from agent.requester.asking import Question, lost_share, parse_circle, read_polygon
 from agent.requester.identity import Requester
-from agent.requester.publishing import connection_lock, is_published, publish
+from agent.requester.publishing import Holder, connection_lock, is_published, publish
 from agent.requester.saying import SignedMessage
 from agent.wire.area import Area
 from agent.wire.fields import Incident
@@ -239,14 +239,21 @@ def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iter
     The options of the broker are looked at here, before anything is signed: what is signed counts.
     """
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(connection_lock(who))
-        except ConfigurationError:
-            how = functools.partial(_await_publication, who, timeout_s=timeout_s)
-        else:
+        if _took_lock(stack, who, timeout_s):
             bus = stack.enter_context(connected(who, broker))
             how = functools.partial(publish, bus=bus, now_s=now_s(), timeout_s=timeout_s)
+        else:
+            how = functools.partial(_await_publication, who, broker=broker, timeout_s=timeout_s)
         yield functools.partial(_publish, how)
+
+
+def _took_lock(stack: contextlib.ExitStack, who: Requester, wait_s: float = 0.0) -> bool:
+    """Whether nobody else is connected as this requester now; then nobody will be while `stack` is open."""
+    try:
+        stack.enter_context(connection_lock(who, Holder.ERRAND, wait_s=wait_s))
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> None:
@@ -259,15 +266,21 @@ def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> Non
         ) from error
 
 
-def _await_publication(who: Requester, signed: SignedMessage, timeout_s: float) -> None:
+def _await_publication(who: Requester, signed: SignedMessage, broker: dict[str, Any], timeout_s: float) -> None:
+    """Leave it to the running 'receive'.  If that stops before it has published, do it here."""
     deadline = time.monotonic() + timeout_s
     while not is_published(who, signed.id):
+        with contextlib.ExitStack() as stack:
+            if broker["broker"] and _took_lock(stack, who):
+                bus = stack.enter_context(connected(who, broker))
+                return publish(signed, bus, now_s=now_s(), timeout_s=timeout_s)
         if time.monotonic() >= deadline:
             raise NetworkError(
                 "The running 'receive' has not published it yet.",
                 remedy="It will, as soon as it is connected: look at what it says.",
             )
         time.sleep(_WAIT_S)
+    return None
 
 
 def _say_published(signed: SignedMessage, *, published: bool, what: str, as_json: bool) -> None:

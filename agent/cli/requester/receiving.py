@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -14,9 +14,13 @@ from agent.adapters.clock_system import SystemClock
 from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.requester.options import broker_options, connected, folder_option
 from agent.requester.identity import Requester
+from agent.requester.publishing import connection_lock
 from agent.requester.receiving import News, NewsKind, Receiver
 
 __all__ = ["receive"]
+
+_PATIENCE_S: Final = 60.0
+"""For a request of another process, which takes half of that if the broker does not answer."""
 
 
 @click.command()
@@ -48,7 +52,7 @@ def receive(folder: Path, count: int | None, retention_days: int | None, as_json
 
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        with connected(who, broker) as bus:
+        with connection_lock(who, wait_s=_PATIENCE_S), connected(who, broker) as bus:
             receiver = Receiver(who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days)
             with contextlib.suppress(KeyboardInterrupt):
                 receiver.run(stop)
