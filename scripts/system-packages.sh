@@ -94,9 +94,9 @@ if [ "$purpose" = test ]; then
     # Without them those tests skip and say so, so a failure here stops nothing.
     has chromium || wished="$wished chromium"
     has certutil || wished="$wished libnss3-tools"
-    # A network camera: GStreamer's RTSP server, with what it needs to send H.264 and sound.
+    # A network camera: GStreamer's RTSP server, with what it needs to send H.264, H.265 and sound.
     gstreamer="python3-gi gir1.2-gst-rtsp-server-1.0"
-    for which in base good ugly; do gstreamer="$gstreamer gstreamer1.0-plugins-$which"; done
+    for which in base good bad ugly; do gstreamer="$gstreamer gstreamer1.0-plugins-$which"; done
     # shellcheck disable=SC2086 # a list of package names is meant to be split
     dpkg -s $gstreamer >/dev/null 2>&1 || wished="$wished $gstreamer"
     # The vault's power cuts on a real ext4, and system calls that fail.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from agent.core.media import EncodedPacket, Gop, LumaFrame, StreamDescription
+from agent.core.media import EncodedPacket, Gop, LumaFrame, StreamDescription, VideoCodec
 from agent.core.segmenting import GopAssembler
-from agent.core.timebase import NS_PER_MS, BootNs
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.ports import Camera, CameraEnd
 
 FIRST_NS = BootNs(7_000_000_000_123)
@@ -64,8 +64,11 @@ def play(camera: Camera) -> tuple[StreamDescription, Receiver]:
 
 
 def gops_of(receiver: Receiver, frame_ns: int = 100 * NS_PER_MS) -> list[Gop]:
-    assembler = GopAssembler(frame_ns)
-    gops = [gop for packet in receiver.packets if (gop := assembler.push(packet))]
+    return assembled(receiver.packets, GopAssembler(frame_ns))
+
+
+def assembled(packets: Sequence[EncodedPacket], assembler: GopAssembler) -> list[Gop]:
+    gops = [gop for packet in packets if (gop := assembler.push(packet))]
     last = assembler.finish()
     return [*gops, last] if last else gops
 
@@ -80,6 +83,7 @@ def make_video(
     times_ms: Callable[[int], int] | None = None,
     options: dict[str, str] | None = None,
     b_frames: int | None = None,
+    keyframe_every: int | None = None,
 ) -> Path:
     """A short video: a bright square that wanders over texture.  `times_ms(n)` makes its frame rate vary."""
     width_px, height_px = size_px
@@ -90,6 +94,10 @@ def make_video(
         stream.bit_rate = 2_000_000
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames
+        if codec == "libx265":
+            stream.codec_context.options = {"x265-params": f"log-level=none:bframes={b_frames or 0}:b-adapt=0:pools=1"}
+        if keyframe_every is not None:
+            stream.codec_context.gop_size = keyframe_every
         if times_ms is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number in range(frames):
@@ -102,6 +110,34 @@ def make_video(
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
+
+
+def filmed_by_camera(
+    codec: VideoCodec = VideoCodec.H264, *, frames: int = 45, gop: int = 15, b_frames: int = 0, open_gops: bool = False
+) -> tuple[StreamDescription, list[EncodedPacket]]:
+    """What a network camera's own encoder sends, 15 pictures a second of 320×180: packets in the order of decoding."""
+    hevc = codec is VideoCodec.HEVC
+    encoder = av.CodecContext.create("libx265" if hevc else "libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
+    encoder.thread_count = 1
+    settings = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:repeat-headers=1"
+    settings += f":open-gop={int(open_gops)}:annexb=1" + (":log-level=none:pools=1" if hevc else "")
+    encoder.options = {"preset": "ultrafast", "x265-params" if hevc else "x264-params": settings}
+    texture = np.random.default_rng(3).integers(60, 120, (270, 320), dtype=np.uint8)
+    packets = []
+    for number in range(frames + 1):
+        pixels = texture.copy()
+        pixels[180:] = 128
+        left = number * 5 % 290
+        pixels[40:90, left : left + 24] = 240
+        picture = av.VideoFrame.from_ndarray(pixels, format="yuv420p") if number < frames else None
+        if picture is not None:
+            picture.pts, picture.time_base = number, encoder.time_base
+        for packet in encoder.encode(picture):
+            shown_ns = round((packet.pts or 0) * NS_PER_S / 15)
+            packets.append(EncodedPacket(bytes(packet), packet.is_keyframe, BootNs(FIRST_NS + shown_ns)))
+    return StreamDescription(320, 180, 15.0, 320, 176, live=True, codec=codec), packets
 
 
 def gop(start_ms: int, length_ms: int = 1000, frames: int = 4, size_bytes: int = 100) -> Gop:

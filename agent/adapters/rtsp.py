@@ -25,7 +25,8 @@ def opened(url: str, patience_s: float, media: str = "video") -> InputContainer:
     """
     options = {}
     if url.startswith("rtsp"):
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "allowed_media_types": media}
+        # Without "nobuffer": what is read to find out about the stream is footage, too.
+        options = {"rtsp_transport": "tcp", "allowed_media_types": media}
     try:
         return av.open(url, mode="r", options=options, timeout=(_OPENING_S, patience_s))
     except (av.error.FFmpegError, OSError) as error:

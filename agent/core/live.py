@@ -1,7 +1,7 @@
 """What live view is made of: the newest GOPs, each sealed to the owners by itself, and when each was filmed.
 
-- A live GOP is an age file.  Its plaintext is a fragmented MP4 that plays by itself and a trailing box that no segment
-  has: so one can never be taken for the other, nor stored as evidence.
+- A live GOP, or a part of a long one, is an age file.  Its plaintext is a fragmented MP4 that plays by itself and a
+  trailing box that no segment has: so one can never be taken for the other, nor stored as evidence.
 - It is sealed and not signed: it says to its owner what is at the door now, and proves nothing to anybody else.
 
 Source: FORMAT.md, "Live".
@@ -23,7 +23,7 @@ _BOX_TYPE: Final = bytes.fromhex("9a1d4be7c05248f38f6e2d7714c3a05b")
 """A random UUID (version 4), drawn once."""
 _LIMIT_BYTES: Final = 1024
 PIECE_BYTES: Final = 64 << 10
-"""What one question of the recorder carries of a GOP."""
+"""What one question of the recorder carries of a GOP or its part."""
 
 
 class LiveContext(strictjson.Message, frozen=True, kw_only=True):
@@ -32,6 +32,8 @@ class LiveContext(strictjson.Message, frozen=True, kw_only=True):
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     device: DeviceId
     span: Span
+    continues: bool = False
+    """This is a part of a long GOP, and goes on with the part that ends where it begins."""
 
     def __post_init__(self) -> None:
         bounded(self.span)

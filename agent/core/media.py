@@ -1,11 +1,13 @@
 """What a camera hands over: encoded packets, whole GOPs, and the luma of the small stream; and a microphone, packets.
 
-A packet is one H.264 access unit in Annex-B form (ISO/IEC 14496-10 annex B), the form picamera2's encoders give to an
-`Output`.  Keyframe packets carry SPS and PPS in front.  Times are the *sensor's*, on the boot clock.
+A packet is one access unit of H.264 or HEVC in Annex-B form (ISO/IEC 14496-10 and 23008-2, annex B), the form that
+picamera2's encoders give to an `Output`.  Keyframe packets carry their parameter sets in front.  Times are the
+*sensor's*, on the boot clock.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +24,18 @@ __all__ = [
     "SoundDescription",
     "SoundPacket",
     "StreamDescription",
+    "VideoCodec",
 ]
 
 Luma = npt.NDArray[np.uint8]
 """(H, W) uint8, 0 black .. 255 white."""
+
+
+class VideoCodec(enum.Enum):
+    """What packets are coded in.  The value is FFmpeg's name of it."""
+
+    H264 = "h264"
+    HEVC = "hevc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,16 @@ class StreamDescription:
     luma_steady: bool = True
     """False: small pictures may stay away though all is well (a decoder waits for a keyframe), so only packets tell
     whether the camera has stalled."""
+    codec: VideoCodec = VideoCodec.H264
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPacket:
-    """One access unit.  `data` is immutable and owned by whoever holds it.  No B-frames, so order is time."""
+    """One access unit.  `data` is immutable and owned by whoever holds it.
+
+    Packets come in the order of decoding.  `sensor_ns` is when the picture was taken, so it is also the order of
+    showing: with B-frames the two orders differ.
+    """
 
     data: bytes
     keyframe: bool
@@ -57,17 +72,23 @@ class EncodedPacket:
 
 @dataclass(frozen=True, slots=True)
 class Gop:
-    """A keyframe and every packet up to the next one: the smallest piece that decodes by itself.
+    """A keyframe and every packet up to the next one, in the order of decoding: the smallest piece that decodes alone.
 
-    `end_ns` is the next keyframe's sensor time, or the last packet's plus one frame when the stream ended.
+    A long GOP comes in parts, so that what is filmed is written within seconds.  The first part `begins` with the
+    keyframe, the last one `ends` it; only the parts up to one of them decode together.
+
+    `end_ns` is the next keyframe's sensor time (of a part: when the first picture of the next part was taken), or the
+    newest picture's plus one frame when the stream ended.
     """
 
     packets: tuple[EncodedPacket, ...]
     end_ns: BootNs
+    begins: bool = True
+    ends: bool = True
 
     @property
     def start_ns(self) -> BootNs:
-        return self.packets[0].sensor_ns
+        return self.packets[0].sensor_ns if self.begins else min(packet.sensor_ns for packet in self.packets)
 
     @property
     def size_bytes(self) -> int:

@@ -3,7 +3,8 @@
 Rules:
 - The ring covers at least the last `span_ns` of what was pushed, unless `max_bytes` is reached first: memory is the
   harder bound, and what it costs shows in `held_ns`.
-- GOPs leave oldest first and whole; the newest one always stays, however large it is, because the next event needs it.
+- GOPs leave oldest first and whole, with all their parts; the newest one always stays, however large it is, because the
+  next event needs it (`core.segmenting` bounds it).
 - Nothing is copied: a GOP in the ring and in a running clip is the same object.
 
 Whole GOPs because nothing smaller decodes; encoded because ten raw seconds would fill a small board's memory
@@ -48,21 +49,37 @@ class PrerollRing:
         self._gops.append(gop)
         self._size_bytes += gop.size_bytes
         dropped = []
-        while len(self._gops) > 1 and (self._size_bytes > self._max_bytes or self._oldest_is_spare()):
-            oldest = self._gops.popleft()
-            self._size_bytes -= oldest.size_bytes
-            dropped.append(oldest)
+        while (following := self._second()) and (self._size_bytes > self._max_bytes or self._is_spare(following)):
+            for _ in range(following):
+                oldest = self._gops.popleft()
+                self._size_bytes -= oldest.size_bytes
+                dropped.append(oldest)
         return tuple(dropped)
 
     def since(self, from_ns: int) -> tuple[Gop, ...]:
         """Every GOP with something at or after `from_ns`, oldest first: the first may begin before it."""
         return tuple(gop for gop in self._gops if gop.end_ns > from_ns)
 
+    def gop_up_to(self, part: Gop) -> tuple[Gop, ...]:
+        """The parts of a GOP from its keyframe on up to `part`; nothing when the ring does not hold them."""
+        if part.begins:
+            return (part,)
+        found: list[Gop] = []
+        for gop in self._gops:
+            found = [gop] if gop.begins else [*found, gop]
+            if gop is part:
+                return tuple(found) if found[0].begins else ()
+        return ()
+
     def clear(self) -> None:
         """Forget everything: the camera restarted, or the owner switched it off."""
         self._gops.clear()
         self._size_bytes = 0
 
-    def _oldest_is_spare(self) -> bool:
-        """Whether what is left without the oldest GOP still covers the span."""
-        return self._gops[-1].end_ns - self._gops[1].start_ns >= self._span_ns
+    def _second(self) -> int:
+        """Where the second-oldest GOP begins; 0 when there is none."""
+        return next((at for at, gop in enumerate(self._gops) if at and gop.begins), 0)
+
+    def _is_spare(self, following: int) -> bool:
+        """Whether what is left without the oldest GOP, from number `following` on, still covers the span."""
+        return self._gops[-1].end_ns - self._gops[following].start_ns >= self._span_ns

@@ -7,6 +7,7 @@ Rules, each a property test:
   ended: between two clips of one event nothing is lost and nothing is stored twice.
 - Decisions may come before or after the GOPs they speak of, and `until_ns` may lie ahead (post-roll) or behind.
 - A segment ends at the GOP border nearest to the target length; a clip's last segment may be shorter.
+- The parts of a long GOP go where its keyframe went: no segment begins without a keyframe.
 
 Source: PROTOCOL.md of the design, "Segment"; the transition table is `_feed`.
 """
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from agent.core.media import EncodedPacket, Gop
 from agent.core.preroll import PrerollRing
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import ConfigurationError, DeviceError, InternalError
+from agent.errors import ConfigurationError, InternalError
 
 __all__ = [
+    "LARGEST_GOP_BYTES",
+    "LONGEST_GOP_NS",
     "LONGEST_SEGMENT_NS",
     "SHORTEST_SEGMENT_NS",
     "ClipCompletes",
@@ -35,50 +38,124 @@ __all__ = [
 
 SHORTEST_SEGMENT_NS = 2 * NS_PER_S
 LONGEST_SEGMENT_NS = 30 * NS_PER_S
+LONGEST_GOP_NS = 60 * NS_PER_S
+"""Twice what cameras with a "smart" codec are seen to send.  A segment holds at least one GOP."""
+LARGEST_GOP_BYTES = 64_000_000
+"""Half a minute at 17 Mbit/s.  The pre-roll holds it, so it has to fit under the recorder's 220 MiB (decision 7)."""
+_PART_NS = 2 * NS_PER_S
+"""As often as a segment that is written is synced (FORMAT.md, C3)."""
+_PART_BYTES = 2 << 20
 
 
 class GopAssembler:
-    """Gathers packets into GOPs.  A GOP is known to be whole when the next keyframe arrives, or at `finish`."""
+    """Gathers packets into GOPs.  A GOP is known to be whole when the next keyframe arrives, or at `finish`.
 
-    def __init__(self, frame_ns: int, longest_ns: int = 20 * NS_PER_S) -> None:
+    A GOP that grows past `part_ns` or `part_bytes` is given out in parts, so that a power cut takes seconds of it and
+    live view waits for seconds.  Past `longest_ns` or `largest_bytes` the rest of it is skipped: the pre-roll must hold
+    it whole, and a small board has no more memory (`overlong` says so until the next keyframe).
+
+    A part begins where every picture before was taken before every picture behind, as far as the stream has shown.
+    """
+
+    def __init__(
+        self,
+        frame_ns: int,
+        longest_ns: int = LONGEST_GOP_NS,
+        *,
+        part_ns: int = _PART_NS,
+        part_bytes: int = _PART_BYTES,
+        largest_bytes: int = LARGEST_GOP_BYTES,
+    ) -> None:
         """`frame_ns` is how long the very last frame of the stream is taken to last."""
         self._frame_ns = frame_ns
         self._longest_ns = longest_ns
+        self._largest_bytes = largest_bytes
+        self._part_ns, self._part_bytes = part_ns, part_bytes
         self._packets: list[EncodedPacket] = []
+        self._size_bytes = self._part_size_bytes = 0
+        self._border: int | None = None
+        """Where the part that is gathered will end: known to be right when the next picture in order comes."""
+        self._begins = True
+        self._begun_ns = self._part_start_ns = self._newest_ns = BootNs(0)
+        self.overlong = ""
+        """Why packets are skipped now; empty when they are not."""
         self.skipped = 0
-        """Packets in front of the first keyframe: nothing could decode them."""
+        """Packets that nothing can decode: before the first keyframe, or leaning on the GOP before theirs."""
 
     def push(self, packet: EncodedPacket) -> Gop | None:
-        """Take in a packet; return the GOP it completes.
+        """Take in a packet; return the GOP, or the part of one, that it completes.
 
-        Raises `DeviceError` when keyframes stay away so long that memory and pre-roll would suffer, and
-        `InternalError` when sensor times do not increase.
+        Raises `InternalError` when a keyframe was not taken after everything before it.
         """
-        if self._packets and packet.sensor_ns <= self._packets[-1].sensor_ns:
-            raise InternalError("A camera's sensor times must increase.")
         if packet.keyframe:
-            whole = self._whole(packet.sensor_ns)
-            self._packets = [packet]
+            if self._packets and packet.sensor_ns <= self._newest_ns:
+                raise InternalError("A camera's sensor times must increase from keyframe to keyframe.")
+            whole = self._out(len(self._packets), packet.sensor_ns, ends=True)
+            self._start(packet)
             return whole
-        if not self._packets:
+        # A picture taken before its keyframe leans on the GOP before, which a requester may not have been given.
+        if not self._packets or packet.sensor_ns <= self._begun_ns:
             self.skipped += 1
             return None
-        if packet.sensor_ns - self._packets[0].sensor_ns > self._longest_ns:
-            raise DeviceError(
-                f"The camera sent no keyframe for {self._longest_ns / NS_PER_S:.0f} s.",
-                remedy="Set its encoder to send one about every second.",
-            )
-        self._packets.append(packet)
-        return None
+        part = None
+        if packet.sensor_ns > self._newest_ns:
+            if self._is_overlong(packet):
+                self.skipped += 1
+                return self._out(len(self._packets), packet.sensor_ns, ends=True)
+            part = self._part_before(packet)
+        self._add(packet)
+        return part
 
     def finish(self) -> Gop | None:
         """The stream is over: return what was gathered, its last frame lasting one frame's time."""
-        whole = self._whole(BootNs(self._packets[-1].sensor_ns + self._frame_ns)) if self._packets else None
-        self._packets = []
-        return whole
+        return self._out(len(self._packets), BootNs(self._newest_ns + self._frame_ns), ends=True)
 
-    def _whole(self, end_ns: BootNs) -> Gop | None:
-        return Gop(tuple(self._packets), end_ns) if self._packets else None
+    def _start(self, keyframe: EncodedPacket) -> None:
+        self.overlong = ""
+        self._begins, self._border = True, None
+        self._size_bytes = self._part_size_bytes = 0
+        self._begun_ns = self._part_start_ns = self._newest_ns = keyframe.sensor_ns
+        self._add(keyframe)
+
+    def _add(self, packet: EncodedPacket) -> None:
+        self._packets.append(packet)
+        self._size_bytes += len(packet.data)
+        self._part_size_bytes += len(packet.data)
+        self._newest_ns = max(self._newest_ns, packet.sensor_ns)
+
+    def _is_overlong(self, packet: EncodedPacket) -> bool:
+        lasted_s = (packet.sensor_ns - self._begun_ns) / NS_PER_S
+        if packet.sensor_ns - self._begun_ns > self._longest_ns:
+            self.overlong = f"The camera sent no keyframe for {lasted_s:.0f} s."
+        elif self._size_bytes + len(packet.data) > self._largest_bytes:
+            self.overlong = f"The camera sent {self._size_bytes / 1e6:.0f} MB in {lasted_s:.0f} s without a keyframe."
+        else:
+            return False
+        self.overlong += " Nothing is recorded until the next one: set its encoder to send one about every second."
+        return True
+
+    def _part_before(self, packet: EncodedPacket) -> Gop | None:
+        """The part up to the border, now that a picture has come that lies behind everything."""
+        part = None
+        if self._border is not None:
+            following = min(each.sensor_ns for each in (*self._packets[self._border :], packet))
+            if following > max(each.sensor_ns for each in self._packets[: self._border]):
+                part = self._out(self._border, following, ends=False)
+            self._border = None
+        lasts_ns, size_bytes = packet.sensor_ns - self._part_start_ns, self._part_size_bytes + len(packet.data)
+        if lasts_ns >= self._part_ns or size_bytes > self._part_bytes:
+            self._border = len(self._packets)
+        return part
+
+    def _out(self, count: int, end_ns: BootNs, *, ends: bool) -> Gop | None:
+        if not count:
+            return None
+        gop = Gop(tuple(self._packets[:count]), end_ns, self._begins, ends)
+        del self._packets[:count]
+        self._part_start_ns = end_ns
+        self._part_size_bytes = sum(len(packet.data) for packet in self._packets)
+        self._begins, self._border = False, None
+        return gop
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +227,8 @@ class Segmenter:
         self._ring = ring
         self._clips: deque[_Clip] = deque()
         self._segment_start_ns: int | None = None
+        self._inside = False
+        """A GOP is being written of which not every part has come."""
         self._written_ns = 0
         """Everything before this is sealed or was never wanted: the next GOP to write begins here or later."""
         self._pushed_ns = 0
@@ -196,6 +275,7 @@ class Segmenter:
 
     def finish(self) -> tuple[SegmentEffect, ...]:
         """The stream is over (camera stopped or lost): end what is open, forget clips that lay ahead and the ring."""
+        self._inside = False
         effects = self._complete(self._clips.popleft()) if self._clips else []
         self._clips.clear()
         self._ring.clear()
@@ -211,12 +291,18 @@ class Segmenter:
         if gop.start_ns < self._written_ns:
             return []
         effects = self._complete_clips(gop.start_ns)
-        if self._clips and self._clips[0].wants(gop):
+        if self._inside:
             effects += self._write(self._clips[0], gop)
+        elif self._clips and self._clips[0].wants(gop):
+            # A part that is wanted needs the parts in front of it, which nobody had wanted before.
+            for part in self._ring.gop_up_to(gop):
+                effects += self._write(self._clips[0], part)
         return effects + self._complete_clips(self._written_ns)
 
     def _write(self, clip: _Clip, gop: Gop) -> list[SegmentEffect]:
         effects: list[SegmentEffect] = []
+        if gop.begins and self._segment_start_ns is not None and gop.start_ns > self._written_ns:
+            effects += self._end_segment()  # something is missing in between, and a film has no holes
         if self._segment_start_ns is None:
             effects.append(SegmentBegins(clip.event, clip.segments, gop))
             self._segment_start_ns = gop.start_ns
@@ -225,8 +311,9 @@ class Segmenter:
         else:
             effects.append(SegmentGrows(gop))
         self._written_ns = gop.end_ns
+        self._inside = not gop.ends
         # Nearest border: end here unless one more GOP as long as this one would come closer to the target.
-        if gop.end_ns - self._segment_start_ns + (gop.end_ns - gop.start_ns) // 2 >= self._target_ns:
+        if gop.ends and gop.end_ns - self._segment_start_ns + (gop.end_ns - gop.start_ns) // 2 >= self._target_ns:
             effects += self._end_segment()
         return effects
 
@@ -238,7 +325,7 @@ class Segmenter:
 
     def _complete_clips(self, now_ns: int) -> list[SegmentEffect]:
         effects: list[SegmentEffect] = []
-        while self._clips and self._clips[0].is_over_at(now_ns):
+        while self._clips and not self._inside and self._clips[0].is_over_at(now_ns):
             effects += self._complete(self._clips.popleft())
         return effects
 

@@ -1,29 +1,36 @@
-"""Takes H.264 access units apart: Annex-B start codes in, NAL units and length-prefixed samples out.
+"""Takes access units of H.264 and HEVC apart: Annex-B start codes in, NAL units and length-prefixed samples out.
 
 Encoders hand over Annex B (start codes, parameter sets in front of each keyframe); MP4 wants each NAL unit with its
-length in front and the parameter sets once, in the `avcC` box.  Source: ISO/IEC 14496-10 annex B and 14496-15 §5.3.
+length in front and the parameter sets once, in the box `avcC` or `hvcC`.
+
+Source: ISO/IEC 14496-10 and 23008-2, annex B, 14496-15 §5.3 and §8.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from agent.core.media import VideoCodec
 from agent.errors import FormatError
+from agent.media.hevc import hvcc_record
 
-__all__ = ["ParameterSets", "nal_units", "sample"]
+__all__ = ["ParameterSets", "has_parameters", "has_picture", "nal_type", "nal_units", "sample"]
 
 _START_CODE = b"\x00\x00\x01"
-_SPS, _PPS, _DELIMITER = 7, 8, 9
-_KEPT_OUTSIDE = frozenset({_SPS, _PPS, _DELIMITER})
-"""NAL unit types that do not go into an MP4 sample: `avcC` has the first two, sample borders replace the third."""
 
+_SETS: Final = {VideoCodec.H264: (7, 8), VideoCodec.HEVC: (32, 33, 34)}
+"""NAL unit types that a decoder must have before the first picture: (VPS,) SPS and PPS."""
+_DELIMITER: Final = {VideoCodec.H264: 9, VideoCodec.HEVC: 35}
+_PICTURES: Final = {VideoCodec.H264: range(1, 6), VideoCodec.HEVC: range(32)}
+"""NAL unit types that are picture."""
 _PROFILES_WITH_CHROMA = frozenset({100, 110, 122, 144})
 """Profiles whose `avcC` ends with chroma format and bit depths (14496-15 §5.3.3.1.2)."""
 
 
 def nal_units(access_unit: bytes) -> Iterator[bytes]:
-    """Each NAL unit without its start code.  Bytes in front of the first start code are not H.264 and are skipped."""
+    """Each NAL unit without its start code.  Bytes in front of the first start code are no video and are skipped."""
     start = access_unit.find(_START_CODE)
     while start >= 0:
         start += len(_START_CODE)
@@ -35,37 +42,70 @@ def nal_units(access_unit: bytes) -> Iterator[bytes]:
         start = following
 
 
-def sample(access_unit: bytes) -> bytes:
-    """The access unit as an MP4 sample: every NAL unit that carries picture data behind its 4-byte length."""
-    kept = [unit for unit in nal_units(access_unit) if unit[0] & 0x1F not in _KEPT_OUTSIDE]
+def nal_type(unit: bytes, codec: VideoCodec) -> int:
+    return unit[0] & 0x1F if codec is VideoCodec.H264 else unit[0] >> 1 & 0x3F
+
+
+def has_picture(access_unit: bytes, codec: VideoCodec) -> bool:
+    return any(nal_type(unit, codec) in _PICTURES[codec] for unit in nal_units(access_unit))
+
+
+def has_parameters(access_unit: bytes, codec: VideoCodec) -> bool:
+    """All that a decoder must know stands in it."""
+    return {nal_type(unit, codec) for unit in nal_units(access_unit)}.issuperset(_SETS[codec])
+
+
+def sample(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
+    """The access unit as an MP4 sample: every NAL unit that carries picture data behind its 4-byte length.
+
+    Parameter sets stand in the sample entry, and the borders of samples replace delimiters.
+    """
+    outside = {*_SETS[codec], _DELIMITER[codec]}
+    kept = [unit for unit in nal_units(access_unit) if nal_type(unit, codec) not in outside]
     return b"".join(len(unit).to_bytes(4, "big") + unit for unit in kept)
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """What a decoder must know before the first picture: one sequence and one picture parameter set."""
+    """What a decoder must know before the first picture: for each kind in `_SETS`, every unit that came."""
 
-    sequence: bytes
-    picture: bytes
+    codec: VideoCodec
+    units: tuple[tuple[bytes, ...], ...]
 
     @classmethod
-    def of(cls, keyframe: bytes) -> ParameterSets:
+    def of(cls, keyframe: bytes, codec: VideoCodec = VideoCodec.H264) -> ParameterSets:
         """Read them from in front of a keyframe.  Raises `FormatError` when they are not there."""
-        found = {unit[0] & 0x1F: unit for unit in nal_units(keyframe)}
-        sequence, picture = found.get(_SPS), found.get(_PPS)
-        if sequence is None or picture is None or len(sequence) < 4:
+        found: dict[int, dict[bytes, None]] = {kind: {} for kind in _SETS[codec]}
+        for unit in nal_units(keyframe):
+            found.get(nal_type(unit, codec), {})[unit] = None
+        units = tuple(tuple(each) for each in found.values())
+        if not all(units) or any(len(unit) < 4 for unit in units[-2]):
             raise FormatError(
-                "A keyframe came without its H.264 parameter sets.",
+                f"A keyframe came without its {_NAMES[codec]} parameter sets.",
                 remedy="Set the encoder to repeat SPS and PPS in front of every keyframe.",
             )
-        return cls(sequence, picture)
+        return cls(codec, units)
 
-    def avcc(self) -> bytes:
-        """The `avcC` record.  Doorward's cameras deliver 8-bit 4:2:0, which is what the High profile fields say."""
-        profile, compatibility, level = self.sequence[1:4]
-        record = bytes((1, profile, compatibility, level, 0xFC | 3, 0xE0 | 1))
-        record += len(self.sequence).to_bytes(2, "big") + self.sequence
-        record += b"\x01" + len(self.picture).to_bytes(2, "big") + self.picture
+    @property
+    def box_kind(self) -> bytes:
+        return b"avcC" if self.codec is VideoCodec.H264 else b"hvcC"
+
+    def record(self) -> bytes:
+        """The body of the box `avcC` or `hvcC`.  Raises `FormatError` for HEVC whose parameters make no sense."""
+        if self.codec is VideoCodec.HEVC:
+            return hvcc_record(dict(zip(_SETS[self.codec], self.units, strict=True)))
+        return self._avcc()
+
+    def _avcc(self) -> bytes:
+        """Doorward's cameras deliver 8-bit 4:2:0, which is what the High profile fields say."""
+        sequences, pictures = self.units
+        profile, compatibility, level = sequences[0][1:4]
+        record = bytes((1, profile, compatibility, level, 0xFC | 3, 0xE0 | len(sequences)))
+        record += b"".join(len(unit).to_bytes(2, "big") + unit for unit in sequences)
+        record += bytes((len(pictures),)) + b"".join(len(unit).to_bytes(2, "big") + unit for unit in pictures)
         if profile in _PROFILES_WITH_CHROMA:
             record += bytes((0xFC | 1, 0xF8, 0xF8, 0))
         return record
+
+
+_NAMES: Final = {VideoCodec.H264: "H.264", VideoCodec.HEVC: "H.265"}

@@ -27,9 +27,12 @@ def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
 
 def header(
     brands: bytes, ticks_per_s: int, handler: bytes, media_header: bytes, sample_entry: bytes,
-    size_px: tuple[int, int] | None = None,
+    size_px: tuple[int, int] | None = None, delay: int = 0,
 ) -> bytes:  # fmt: skip
-    """`ftyp` and `moov`.  `media_header`: the box `vmhd` or `smhd`.  `size_px`: None for sound, which is heard."""
+    """`ftyp` and `moov`.  `media_header`: the box `vmhd` or `smhd`.  `size_px`: None for sound, which is heard.
+
+    `delay`: ticks by which samples are decoded ahead of being shown (`fragment`).
+    """
     width_px, height_px = size_px or (0, 0)
     movie = full_box(
         b"mvhd",
@@ -49,7 +52,9 @@ def header(
     )
     extends = full_box(b"trex", 0, 0, struct.pack(">5I", _TRACK, 1, 0, 0, 0))
     media = _media(ticks_per_s, handler, media_header, sample_entry)
-    moov = box(b"moov", movie, box(b"trak", track, media), box(b"mvex", extends))
+    # One edit of unlimited length: the film begins `delay` ticks into the track.
+    edits = box(b"edts", full_box(b"elst", 0, 0, struct.pack(">IIiHH", 1, 0, delay, 1, 0))) if delay else b""
+    moov = box(b"moov", movie, box(b"trak", track, edits, media), box(b"mvex", extends))
     return box(b"ftyp", b"iso6", bytes(4), brands) + moov
 
 
@@ -77,12 +82,23 @@ def _media(ticks_per_s: int, handler: bytes, media_header: bytes, sample_entry: 
     )
 
 
-def fragment(number: int, borders: Sequence[int], samples: Sequence[bytes], flags: Sequence[int]) -> bytes:
-    """`moof` and `mdat` for samples that begin at `borders[i]` and end at `borders[i + 1]` ticks."""
+def fragment(
+    number: int, borders: Sequence[int], samples: Sequence[bytes], flags: Sequence[int],
+    shown: Sequence[int] = (), delay: int = 0,
+) -> bytes:  # fmt: skip
+    """`moof` and `mdat` for samples that begin at `borders[i]` and end at `borders[i + 1]` ticks.
+
+    `shown`: when each is shown, where that is not when it begins (B-frames), in a film whose header says `delay`.
+    """
+    offsets = [at - begin + delay for at, begin in zip(shown, borders, strict=False)]
+    with_offsets = any(offsets)
     runs = b"".join(
         struct.pack(">III", borders[i + 1] - borders[i], len(data), flag)
+        + (struct.pack(">i", offsets[i]) if with_offsets else b"")
         for i, (data, flag) in enumerate(zip(samples, flags, strict=True))
     )
+    # Version 1: the offsets are signed.
+    version, fields = (1, 0x0F01) if with_offsets else (0, 0x0701)
 
     def boxes(data_offset: int) -> bytes:
         return box(
@@ -92,7 +108,7 @@ def fragment(number: int, borders: Sequence[int], samples: Sequence[bytes], flag
                 b"traf",
                 full_box(b"tfhd", 0, 0x02_0000, struct.pack(">I", _TRACK)),  # offsets count from this moof
                 full_box(b"tfdt", 1, 0, struct.pack(">Q", borders[0])),
-                full_box(b"trun", 0, 0x0701, struct.pack(">Ii", len(samples), data_offset), runs),
+                full_box(b"trun", version, fields, struct.pack(">Ii", len(samples), data_offset), runs),
             ),
         )
 

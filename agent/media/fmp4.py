@@ -6,18 +6,21 @@ Rules:
 - The first frame is at 0; every other frame is at its sensor time less the first's, to one tick of 90 kHz (11 µs).
   Ticks are rounded from the start of the segment, never summed up, so nothing drifts.
 - A frame lasts until the next one, and a GOP's last frame until `gop.end_ns`: a pause in the source stays a pause.
+- With B-frames the samples stand in the order of decoding.  They begin one after the other at the times at which the
+  pictures were taken, each says how much later it is shown, and an edit in the header takes that delay off again.
+- A part of a long GOP is a fragment of its own, which plays behind the parts before it.
 - The same GOPs give the same bytes: no creation time, no random number, no name of an encoder.
 
 Written by hand rather than through libavformat because that flushes a fragment only when the *next* keyframe comes:
 a GOP already waits for its own end, and a second's delay more would double what a power cut can take.
-Source: ISO/IEC 14496-12 (boxes), 14496-15 §5 (AVC in MP4).
+Source: ISO/IEC 14496-12 (boxes), 14496-15 §5 (AVC in MP4) and §8 (HEVC).
 """
 
 from __future__ import annotations
 
 import struct
 
-from agent.core.media import Gop, StreamDescription
+from agent.core.media import Gop, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, sample
@@ -27,7 +30,9 @@ __all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "at_tick", "fragments_of", "hea
 
 TICKS_PER_S = 90_000
 
-_BRANDS = b"iso6iso5isomavc1mp41"
+_BRANDS = {VideoCodec.H264: b"iso6iso5isomavc1mp41", VideoCodec.HEVC: b"iso6iso5isomhvc1mp41"}
+_SAMPLE_ENTRY = {VideoCodec.H264: b"avc1", VideoCodec.HEVC: b"hvc1"}
+"""Both say that the parameter sets stand in the header and nowhere else."""
 
 _KEYFRAME_FLAGS = 0x0200_0000
 """sample_depends_on = 2: on no other sample."""
@@ -94,14 +99,18 @@ class FragmentedMp4Writer:
         self._parameters: ParameterSets | None = None
         self._start_ns = 0
         self._end_ns = 0
+        self._delay = 0
+        """Ticks by which a picture has to be decoded ahead, as the first GOP shows it."""
         self._fragments = 0
 
     def begin(self, first_gop: Gop) -> bytes:
-        """Header boxes *and* the first GOP's fragment.  Raises `FormatError` for a keyframe without SPS and PPS."""
-        if self._parameters is not None:
-            raise InternalError("A segment was begun twice.")
-        self._parameters = ParameterSets.of(first_gop.packets[0].data)
+        """Header boxes *and* the first GOP's fragment.  Raises `FormatError` for a keyframe without parameter sets."""
+        if self._parameters is not None or not first_gop.begins:
+            raise InternalError("A segment was begun twice, or in the middle of a GOP.")
+        self._parameters = ParameterSets.of(first_gop.packets[0].data, self._description.codec)
         self._start_ns = self._end_ns = first_gop.start_ns
+        shown = [self._tick(packet.sensor_ns) for packet in first_gop.packets]
+        self._delay = max(begin - at for begin, at in zip(sorted(shown), shown, strict=True))
         return self._header(self._parameters) + self.add(first_gop)
 
     def add(self, gop: Gop) -> bytes:
@@ -111,14 +120,16 @@ class FragmentedMp4Writer:
         """
         if self._parameters is None or gop.start_ns < self._end_ns:
             raise InternalError("A segment's GOPs must begin with `begin` and follow one another in time.")
-        if ParameterSets.of(gop.packets[0].data) != self._parameters:
+        codec = self._description.codec
+        if gop.begins and ParameterSets.of(gop.packets[0].data, codec) != self._parameters:
             raise FormatError("The camera changed its picture format inside a segment.")
         self._fragments += 1
         self._end_ns = gop.end_ns
-        samples = [sample(packet.data) for packet in gop.packets]
-        borders = [self._tick(packet.sensor_ns) for packet in gop.packets] + [self._tick(gop.end_ns)]
-        flags = [_KEYFRAME_FLAGS, *[_OTHER_FLAGS] * (len(samples) - 1)]
-        return fragment(self._fragments, borders, samples, flags)
+        samples = [sample(packet.data, codec) for packet in gop.packets]
+        shown = [self._tick(packet.sensor_ns) for packet in gop.packets]
+        borders = [*sorted(shown), self._tick(gop.end_ns)]
+        flags = [_KEYFRAME_FLAGS if packet.keyframe else _OTHER_FLAGS for packet in gop.packets]
+        return fragment(self._fragments, borders, samples, flags, shown, self._delay)
 
     def finish(self) -> bytes:
         """What closes the media: nothing, for every fragment is complete in itself.  The writer is spent."""
@@ -132,16 +143,17 @@ class FragmentedMp4Writer:
 
     def _header(self, parameters: ParameterSets) -> bytes:
         size_px = (self._description.width_px, self._description.height_px)
+        brands, entry = _BRANDS[self._description.codec], self._sample_entry(parameters)
         video = full_box(b"vmhd", 0, 1, bytes(8))
-        return header(_BRANDS, TICKS_PER_S, b"vide", video, self._sample_entry(parameters), size_px)
+        return header(brands, TICKS_PER_S, b"vide", video, entry, size_px, self._delay)
 
     def _sample_entry(self, parameters: ParameterSets) -> bytes:
-        """`avc1`: 72 dpi, one frame per sample, 24 bits of colour, its name left empty."""
+        """`avc1` or `hvc1`: 72 dpi, one frame per sample, 24 bits of colour, its name left empty."""
         picture = struct.pack(">HHIII", self._description.width_px, self._description.height_px, 0x480000, 0x480000, 0)
         return box(
-            b"avc1",
+            _SAMPLE_ENTRY[self._description.codec],
             struct.pack(">6xH16x", 1),
             picture,
             struct.pack(">H32xHh", 1, 24, -1),
-            box(b"avcC", parameters.avcc()),
+            box(parameters.box_kind, parameters.record()),
         )

@@ -48,9 +48,9 @@ def probe(media: Media) -> Footage:
         size_bytes = len(media) if isinstance(media, bytes) else media.stat().st_size
         stream = container.streams.video[0]
         frames, end_ticks = 0, 0
-        for packet in _packets(container):
+        for _, from_ticks, until_ticks in _packets(container):
             frames += 1
-            end_ticks = max(end_ticks, *_span_ticks(packet))
+            end_ticks = max(end_ticks, from_ticks, until_ticks)
         return Footage(frames, end_ticks / TICKS_PER_S, stream.width, stream.height, size_bytes)
 
 
@@ -95,7 +95,10 @@ def _write(
         picture_format = bytes(first.streams.video[0].codec_context.extradata or b"")
         # opaque: without it some PyAV releases write a track without samples
         track = joined.add_stream_from_template(first.streams.video[0], opaque=True)
+        # Apple's players want HEVC whose parameter sets stand in the header to be called so.
+        track.codec_context.codec_tag = first.streams.video[0].codec_context.codec_tag
         heard = _SoundTrack(joined, sounds)
+        ahead = max(_ahead_ticks(segment) for segment in segments)
         end_ticks = 0
         for number, segment in enumerate(segments):
             begin_ticks = end_ticks
@@ -111,9 +114,9 @@ def _write(
                         f"Segment {number + 1} has another picture format than the first.",
                         remedy="Export the two separately.",
                     )
-                for packet in _packets(container):
-                    from_ticks, until_ticks = _span_ticks(packet)
-                    packet.pts = packet.dts = begin_ticks + from_ticks
+                for packet, from_ticks, until_ticks in _packets(container):
+                    packet.pts = begin_ticks + _ticks(packet, packet.pts)
+                    packet.dts = begin_ticks + from_ticks - ahead
                     packet.duration = until_ticks - from_ticks
                     packet.time_base = _TICK
                     packet.stream = track
@@ -177,18 +180,30 @@ def _opened_sound(media: Media) -> Iterator[InputContainer]:
         yield container
 
 
-def _span_ticks(packet: av.Packet[av.VideoStream]) -> tuple[int, int]:
-    """Begin and end of a packet that `_packets` let through."""
-    begin, base = packet.pts or 0, packet.time_base or _TICK
-    return round(begin * base / _TICK), round((begin + (packet.duration or 0)) * base / _TICK)
+def _ticks(packet: av.Packet[av.VideoStream], own: int | None) -> int:
+    """A time in the packet's own ticks, in ours."""
+    return round((own or 0) * (packet.time_base or _TICK) / _TICK)
 
 
-def _packets(container: InputContainer) -> Iterator[av.Packet[av.VideoStream]]:
-    """The video packets that carry something (a demuxer ends with an empty one).  Raises `FormatError`."""
+def _ahead_ticks(media: Media) -> int:
+    """By how much a segment's pictures must be decoded before they are shown: 0 without B-frames."""
+    with _opened(media) as container:
+        first = next(_packets(container), None)
+        return -_ticks(first[0], first[0].dts) if first is not None else 0
+
+
+def _packets(container: InputContainer) -> Iterator[tuple[av.Packet[av.VideoStream], int, int]]:
+    """The video packets that carry something, with begin and end of their decoding, counted from the first one's.
+
+    A demuxer ends with an empty packet.  Raises `FormatError`.
+    """
+    first: int | None = None
     try:
         for packet in container.demux(container.streams.video[0]):
-            if packet.pts is not None and packet.size:
-                yield packet
+            if packet.pts is not None and packet.dts is not None and packet.size:
+                first = packet.dts if first is None else first
+                begin = packet.dts - first
+                yield packet, _ticks(packet, begin), _ticks(packet, begin + (packet.duration or 0))
     except av.error.FFmpegError as error:
         raise _no_video() from error
 

@@ -5,13 +5,13 @@ A poster is footage: whoever calls this seals the result to the same recipients 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import av
 import cv2
 
-from agent.core.media import EncodedPacket, Gop
+from agent.core.media import EncodedPacket, Gop, VideoCodec
 from agent.errors import FormatError, InternalError
 
 __all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media"]
@@ -20,21 +20,33 @@ WIDEST_POSTER_PX = 640
 _JPEG_QUALITY = 82
 
 
-def poster(gop: Gop, at_ns: int | None = None, *, widest_px: int = WIDEST_POSTER_PX) -> bytes:
-    """JPEG of the GOP's keyframe, or of its frame nearest to `at_ns` (sensor time), at most `widest_px` wide.
+def poster(
+    parts: Sequence[Gop],
+    at_ns: int | None = None,
+    *,
+    codec: VideoCodec = VideoCodec.H264,
+    widest_px: int = WIDEST_POSTER_PX,
+    most_pictures: int | None = None,
+) -> bytes:
+    """JPEG of a GOP's keyframe, or of its picture nearest to `at_ns` (sensor time), at most `widest_px` wide.
 
-    Raises `FormatError` when nothing decodes.
+    `parts`: the GOP from its keyframe on.  A picture that would take decoding more than `most_pictures` is not looked
+    for: the keyframe stands for it.  Raises `FormatError` when nothing decodes.
     """
-    packets = gop.packets[:1]
+    packets = [packet for gop in parts for packet in gop.packets]
+    wanted = 0
     if at_ns is not None:
-        nearest = min(range(len(gop.packets)), key=lambda i: abs(gop.packets[i].sensor_ns - at_ns))
-        packets = gop.packets[: nearest + 1]
-    picture: av.VideoFrame | None = None
-    for decoded in _decoded(packets):
-        picture = decoded
-    if picture is None:
+        wanted = min(range(len(packets)), key=lambda i: abs(packets[i].sensor_ns - at_ns))
+    if most_pictures is not None and wanted >= most_pictures:
+        wanted = 0
+    found: av.VideoFrame | None = None
+    for decoded in _decoded(packets[: wanted + 1], codec):
+        # With B-frames the last picture that comes out is not always the last that went in.
+        if decoded.pts == wanted or found is None or found.pts != wanted:
+            found = decoded
+    if found is None:
         raise _undecodable()
-    return _jpeg(picture, widest_px)
+    return _jpeg(found, widest_px)
 
 
 def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_POSTER_PX) -> bytes:
@@ -53,12 +65,15 @@ def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_
     return _jpeg(picture, widest_px)
 
 
-def _decoded(packets: tuple[EncodedPacket, ...]) -> Iterator[av.VideoFrame]:
-    decoder = av.CodecContext.create("h264", "r")
+def _decoded(packets: Sequence[EncodedPacket], codec: VideoCodec) -> Iterator[av.VideoFrame]:
+    """The pictures, each with the number of its packet for its time."""
+    decoder = av.CodecContext.create(codec.value, "r")
     decoder.thread_count = 1
     try:
-        for packet in packets:
-            yield from decoder.decode(av.Packet(packet.data))
+        for number, packet in enumerate(packets):
+            carried = av.Packet(packet.data)
+            carried.pts = number
+            yield from decoder.decode(carried)
         yield from decoder.decode(None)
     except av.error.FFmpegError as error:
         raise _undecodable() from error

@@ -29,10 +29,11 @@ _STALE_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class LiveGop:
-    """One opened GOP.  `media` plays by itself."""
+    """One opened GOP.  `media` plays by itself; where it `continues` a long GOP, behind the parts before it."""
 
     media: bytes
     span: Span
+    continues: bool = False
 
     @property
     def seconds(self) -> float:
@@ -45,7 +46,7 @@ def watch(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tu
     Raises `OpenError` for what is not this device's, or does not come one after the other, or is not live.
     """
     met = meet(link, keys)
-    number, boot, until_us = 0, "", 0
+    number, boot, until_us, complete = 0, "", 0, False
     while True:
         answer, body = link.fetch("live", after=number)
         numbers, sizes = field(answer, "numbers", list), field(answer, "sizes", list)
@@ -58,8 +59,13 @@ def watch(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tu
                 raise OpenError("The device shows again what it has shown.", remedy="Look at the device.")
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
                 raise OpenError("The device shows as live what is not.", remedy="Compare its clock with yours.")
+            follows = gop.span.boot == boot and gop.span.start_us == until_us
+            if gop.continues and not (follows and complete):
+                complete = False  # nothing decodes before the next keyframe
+            else:
+                complete = True
+                found.append(gop)
             boot, until_us = gop.span.boot, gop.span.end_us
-            found.append(gop)
         number = max((number, *numbers))
         yield tuple(found)
 
@@ -77,7 +83,7 @@ def _opened(sealed: bytes, identities: Sequence[AgeIdentity], device: str) -> Li
     media, context = split_live(open_bytes(sealed, identities))
     if context.device != device:
         raise OpenError("What the device shows live was filmed by another one.", remedy="Look at the device.")
-    return LiveGop(media, context.span)
+    return LiveGop(media, context.span, context.continues)
 
 
 class Stream:

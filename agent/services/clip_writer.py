@@ -56,6 +56,8 @@ _SLICE: Final = 64
 """Segments evicted between two packets: about as many as one tombstone names."""
 _WRITING_BYTES: Final = 128 << 10
 """What a segment needs besides its pictures and its sound: header, record, tombstone, whole blocks of each file."""
+_STILL_PIXELS: Final = 250_000_000
+"""The most that a still may cost the writer to decode: two seconds of 4K at 15 pictures a second."""
 _CHAPTER_NS: Final = 600 * NS_PER_S
 """Continuous recording is listed in pieces of about so much."""
 
@@ -118,7 +120,12 @@ class ClipWriter:
         self._events: dict[int, _Event] = {}
         self._event = _BETWEEN
         self._description: StreamDescription | None = None
-        self._failure = ""
+        self._failure = self._overlong = ""
+        self._pushed_ns = 0
+        self._again = False
+        """The GOP that comes now was taken before the camera was lost, and found again: it is there already."""
+        self._gop: list[Gop] = []
+        """The GOP that is being written, as far as it has come."""
         self._opinion = opinion or SecondOpinion(None, notifier)
         self._over: list[_Event] = []
         self._rolling = False
@@ -144,7 +151,7 @@ class ClipWriter:
     @property
     def fault(self) -> str:
         """Why nothing is acknowledged; empty when that is not so."""
-        return self._failure or self._keeper.fault
+        return self._failure or self._keeper.fault or self._overlong
 
     @property
     def warning(self) -> str:
@@ -168,7 +175,7 @@ class ClipWriter:
         with the next: a doorbell must not film for days without recording because of one bad minute.
         """
         self._description = description
-        self._failure = ""
+        self._failure = self._overlong = ""
         self._events.clear()
         self._over.clear()
         while not self._work_off(mailbox, description):
@@ -214,12 +221,20 @@ class ClipWriter:
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)
+            if assembler.overlong and not self._overlong:
+                self._log.warning("keyframes_too_rare", detail=assembler.overlong)
+            self._overlong = assembler.overlong
             return
         if isinstance(item, ClipBegins) and between is not None and between.recording:
             self._carry_out(between.finish())
         self._carry_out(self._effects_of(item, clips))
 
     def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
+        # A network camera may begin with pictures that it had kept.
+        self._again = gop.start_ns < self._pushed_ns if gop.begins else self._again
+        if self._again:
+            return
+        self._pushed_ns = gop.end_ns
         if self._show is not None and self._description is not None:
             self._show(gop, self._description)
         self._carry_out(clips.push(gop))
@@ -294,11 +309,14 @@ class ClipWriter:
 
     def _picture(self, gop: Gop) -> None:
         """The event's still, when its moment lies in this GOP."""
-        event = self._events[self._event]
-        if event.poster_ns is None or gop.end_ns <= event.poster_ns:
+        self._gop = [gop] if gop.begins else [*self._gop, gop]
+        event, description = self._events[self._event], self._description
+        if description is None or event.poster_ns is None or gop.end_ns <= event.poster_ns:
             return
+        most = _STILL_PIXELS // (description.width_px * description.height_px)
         try:
-            self._keeper.poster(poster(gop, event.poster_ns))
+            still = poster(self._gop, event.poster_ns, codec=description.codec, most_pictures=most)
+            self._keeper.poster(still)
         except FormatError as error:
             self._log.warning("no_poster", detail=error.message)
         event.poster_ns = None

@@ -66,7 +66,6 @@ class Control:
         self._statements = statements
         self._approvals = approvals
         self._trust = books.trust
-        self._nonces = books.nonces
         self._ledger = books.ledger
         self._journal = books.ports.journal
         self._vault = books.ports.vault
@@ -78,7 +77,6 @@ class Control:
         self._operations: dict[str, Callable[[Frame], Answer]] = {
             "device": self._describe,
             "status": lambda _frame: (self._status(), b""),
-            "nonce": lambda _frame: ({"nonce": self._nonces.give()}, b""),
             "enrol": self._enrol,
             "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
             "enrol_confirm": self._confirm,

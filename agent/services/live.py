@@ -28,13 +28,14 @@ from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import BootNs
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
-from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.fmp4 import FragmentedMp4Writer, header_of
 from agent.ports import Clock
 from agent.services.vault import Vault
 
 __all__ = ["LiveDesk", "LiveMaker"]
 
-_MOST_GOPS: Final = 3
+_MOST_BYTES: Final = 8 << 20
+"""Of the GOP that is filmed, for an owner who begins to look in the middle of it."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -66,7 +67,11 @@ class LiveMaker:
         self._clock = clock
         self._device = device
         self._log = structlog.get_logger("live")
-        self._newest: deque[_Filmed] = deque(maxlen=_MOST_GOPS)
+        self._newest: deque[_Filmed] = deque()
+        """The parts of the newest GOP; without the oldest where they are too large."""
+        self._newest_bytes = 0
+        self._media: FragmentedMp4Writer | None = None
+        self._header = b""
         self._changed = threading.Condition()
         self._number = 0
         self._stopping = False
@@ -76,7 +81,13 @@ class LiveMaker:
         """A GOP was filmed.  Costs nothing while nobody looks."""
         with self._changed:
             self._number += 1
+            if gop.begins:
+                self._newest.clear()
+                self._newest_bytes = 0
             self._newest.append(_Filmed(self._number, gop, description))
+            self._newest_bytes += gop.size_bytes
+            while len(self._newest) > 1 and self._newest_bytes > _MOST_BYTES:
+                self._newest_bytes -= self._newest.popleft().gop.size_bytes
             self._changed.notify_all()
 
     def forget(self) -> None:
@@ -108,10 +119,13 @@ class LiveMaker:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
     def _next(self, told: int) -> _Filmed | None:
-        """The newest GOP after number `told`; None when there is none for a moment."""
+        """What follows number `told`, of its GOP or the newest one; None when there is none for a moment."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
-            return self._newest[-1] if self._newest and self._newest[-1].number > told else None
+            return next(
+                (each for each in self._newest if each.number == told + 1 or (each.gop.begins and each.number > told)),
+                None,
+            )
 
     def _hand_over(self, filmed: _Filmed, desk: LiveDesk) -> bool:
         try:
@@ -127,8 +141,19 @@ class LiveMaker:
 
     def _sealed(self, filmed: _Filmed) -> bytes:
         gop = filmed.gop
-        writer = FragmentedMp4Writer(filmed.description)
-        media = writer.begin(gop) + writer.finish()
+        media = self._media_of(filmed)
         now = self._clock.now()
         span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
-        return self._vault.sealed_only(live_plaintext(media, LiveContext(device=self._device, span=span)))
+        context = LiveContext(device=self._device, span=span, continues=not gop.begins)
+        return self._vault.sealed_only(live_plaintext(media, context))
+
+    def _media_of(self, filmed: _Filmed) -> bytes:
+        """A film of its own; of a part that continues a GOP, one that plays behind the parts before it."""
+        if filmed.gop.begins:
+            self._media = FragmentedMp4Writer(filmed.description)
+            media = self._media.begin(filmed.gop)
+            self._header = header_of(media)
+            return media
+        if self._media is None:
+            raise FormatError("This part of a GOP came without its beginning.")
+        return self._header + self._media.add(filmed.gop)

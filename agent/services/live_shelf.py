@@ -19,9 +19,10 @@ from agent.wire.control import Frame
 __all__ = ["LiveShelf"]
 
 _MOST_GOPS: Final = 8
-_MOST_BYTES: Final = 8 << 20
-_MOST_PIECES: Final = 4 * (1 << 20) // PIECE_BYTES
-"""Of one GOP: half of what there is room for."""
+"""GOPs, or parts of long ones, which are two seconds or 2 MiB each."""
+_MOST_BYTES: Final = 16 << 20
+_MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
+"""Of one of them: half of what there is room for.  A part is larger than 2 MiB only by its one last picture."""
 _FRESH_S: Final = 10.0
 _LOOKS_S: Final = 6.0
 """An owner who has not asked for so long looks no more."""

@@ -26,7 +26,6 @@ from agent.wire.statements import (
     OptIn,
     OptOut,
     OwnerStatement,
-    PushSubscription,
     Refusal,
     Release,
     Revocation,
@@ -53,7 +52,6 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         Release,
         Erasure,
         Settings,
-        PushSubscription,
     )
 }
 

@@ -278,14 +278,17 @@ class SegmentKeeper:
                 self._retry_s = self._monotonic()
 
     def _shed(self) -> None:
-        """Keep to the memory there is: the oldest pictures go, and are remembered as lost."""
+        """Keep to the memory there is: the oldest pictures go, whole GOPs of them, and are remembered as lost."""
         while self.in_memory_bytes > self._most_bytes:
             first = self._pending[0]
-            if len(self._pending) == 1 and len(first.gops) == 1:
+            following = next((at for at, gop in enumerate(first.gops) if at and gop.begins), len(first.gops))
+            if len(self._pending) == 1 and following == len(first.gops):
                 return
-            gop = first.gops.popleft()
-            lost = (self._lost[0] if self._lost else self._moment(gop.start_ns), self._moment(gop.end_ns))
-            self._lost = lost
+            lost = [first.gops.popleft() for _ in range(following)]
+            self._lost = (
+                self._lost[0] if self._lost else self._moment(lost[0].start_ns),
+                self._moment(lost[-1].end_ns),
+            )
             first.image = None  # its picture may be gone with it
             if not first.gops:
                 self._pending.popleft()

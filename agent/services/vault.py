@@ -65,7 +65,7 @@ class Vault(VaultReader):
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy, sealing: Sealing,
-        limits: Limits, longest_segment_s: float = 60,
+        limits: Limits, longest_segment_s: float = 120,
     ) -> None:  # fmt: skip
         super().__init__(store, log, index)
         self._clock = clock

@@ -28,7 +28,7 @@ def serving(*films: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             if not port:
                 pytest.skip(
                     "no RTSP server: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base "
-                    "gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly"
+                    "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
                 )
             yield f"rtsp://127.0.0.1:{port}", server
         finally:

@@ -1,7 +1,8 @@
 """A real RTSP server, GStreamer's, for the system's Python: `python3 rtsp_server.py [FILM]`.
 
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
-`/film` the pictures and the AAC of FILM (an MP4), both as they are.
+`/film` the pictures and the AAC of FILM (an MP4), both as they are.  `/rare` is as `/main` with a keyframe every six
+seconds, `/reordered` has B-frames, `/hevc` is H.265.
 
 FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
 served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
@@ -21,6 +22,11 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 SOURCE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width={width},height={height},framerate=15/1"
 ENCODER = "x264enc tune=zerolatency key-int-max=15 bframes=0 speed-preset=ultrafast"
+RARE = ENCODER.replace("key-int-max=15", "key-int-max=90")
+REORDERED = (
+    "x264enc key-int-max=15 bframes=2 b-adapt=false speed-preset=veryfast rc-lookahead=2 ! video/x-h264,profile=main"
+)
+HEVC = "x265enc tune=zerolatency key-int-max=15 speed-preset=ultrafast log-level=none ! h265parse"
 PAY = "rtph264pay name=pay0 pt=96 config-interval=1"
 G711 = (
     "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1"
@@ -74,6 +80,9 @@ def main(films: list[str]) -> None:
     small, large = (SOURCE.format(width=width, height=height) for width, height in ((320, 180), (640, 360)))
     streams = {
         "main": f"{large} ! {ENCODER} ! {PAY}",
+        "rare": f"{large} ! {RARE} ! {PAY}",
+        "reordered": f"{small} ! {REORDERED} ! {PAY}",
+        "hevc": f"{small} ! {HEVC} ! {PAY.replace('264', '265')}",
         "small": f"{small} ! {ENCODER} ! {PAY}",
         "g711": f"{small} ! {ENCODER} ! {PAY} {G711}",
     }

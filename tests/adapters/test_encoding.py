@@ -73,7 +73,7 @@ def test_a_mask_is_black_in_the_small_stream_and_in_the_recording() -> None:
         assert luma[:, 160:].std() > 20
     for each in gops_of(receiver):
         for packet in each.packets:
-            image = cv2.imdecode(np.frombuffer(poster(each, packet.sensor_ns), np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(poster([each], packet.sensor_ns), np.uint8), cv2.IMREAD_COLOR)
             assert image[:, :150].max() < 16
             assert image[:, 170:].std() > 20
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,18 @@ def test_gops_out_of_order_are_our_own_fault() -> None:
     ring.push(gop(1000))
     with pytest.raises(InternalError):
         ring.push(gop(500))
+
+
+def test_the_parts_of_a_long_gop_stay_and_go_together() -> None:
+    ring = PrerollRing(max_bytes=10**9, span_ns=3 * NS_PER_S)
+    parts = [replace(gop(1000 * number), begins=number % 4 == 0, ends=number % 4 == 3) for number in range(10)]
+    dropped = [each for part in parts[:6] for each in ring.push(part)]
+    assert dropped == [], "without the first GOP less than the span would be left"
+    dropped = [each for part in parts[6:] for each in ring.push(part)]
+    assert dropped == parts[:4]
+    assert ring.gop_up_to(parts[6]) == tuple(parts[4:7])
+    assert ring.gop_up_to(parts[8]) == (parts[8],)
+    assert ring.gop_up_to(parts[2]) == ()
 
 
 def test_a_cleared_ring_has_forgotten_everything() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from agent.core.events import ClipBegins, ClipEnds, EventMachine, EventSettings,
 from agent.core.media import EncodedPacket, Gop
 from agent.core.preroll import PrerollRing
 from agent.core.segmenting import (
+    LARGEST_GOP_BYTES,
     ClipCompletes,
     GopAssembler,
     SegmentBegins,
@@ -22,8 +24,8 @@ from agent.core.segmenting import (
     SegmentGrows,
 )
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
-from agent.errors import ConfigurationError, DeviceError, InternalError
-from tests.cameras import gop
+from agent.errors import ConfigurationError, InternalError
+from tests.cameras import assembled, gop
 
 
 def packet(at_ms: int, *, keyframe: bool = False) -> EncodedPacket:
@@ -85,15 +87,112 @@ def test_a_camera_without_keyframes_is_named_before_memory_runs_out() -> None:
     assembler = GopAssembler(frame_ns=NS_PER_MS, longest_ns=3 * NS_PER_S)
     assembler.push(packet(0, keyframe=True))
     assembler.push(packet(3000))
-    with pytest.raises(DeviceError, match="no keyframe for 3 s"):
-        assembler.push(packet(3001))
+    whole = assembler.push(packet(3001))
+    assert whole is not None
+    assert whole.ends, "what came so far is kept"
+    assert "no keyframe for 3 s" in assembler.overlong
+    assert assembler.push(packet(3002)) is None
+    assert assembler.push(packet(4000, keyframe=True)) is None
+    assert assembler.overlong == ""
+    assert assembler.finish() == Gop((packet(4000, keyframe=True),), BootNs(4001 * NS_PER_MS))
 
 
-def test_sensor_times_that_stand_still_are_refused() -> None:
+def test_a_gop_is_bounded_in_bytes_too_so_that_half_a_minute_of_4k_fits_and_more_does_not() -> None:
+    assembler = GopAssembler(frame_ns=NS_PER_MS)
+    megabytes = 0
+    assembler.push(EncodedPacket(bytes(10**6), keyframe=True, sensor_ns=BootNs(0)))
+    while not assembler.overlong:
+        megabytes += 1
+        assembler.push(EncodedPacket(bytes(10**6), keyframe=False, sensor_ns=BootNs(megabytes * NS_PER_S // 2)))
+    assert megabytes == LARGEST_GOP_BYTES // 10**6
+    assert "sent 64 MB in 32 s without a keyframe" in assembler.overlong
+
+
+def test_a_picture_taken_with_its_keyframe_or_before_leans_on_the_gop_before_and_is_left_out() -> None:
     assembler = GopAssembler(frame_ns=NS_PER_MS)
     assembler.push(packet(5, keyframe=True))
+    for at_ms in (5, 4):
+        assembler.push(packet(at_ms))
+    assert assembler.skipped == 2
     with pytest.raises(InternalError):
-        assembler.push(packet(5))
+        assembler.push(packet(5, keyframe=True))
+
+
+@given(
+    steps_ms=st.lists(st.integers(1, 900), min_size=1, max_size=120),
+    mini=st.integers(1, 4),
+    gop_size=st.integers(1, 60),
+    part_ms=st.integers(100, 3000),
+)
+def test_parts_hold_every_packet_once_and_follow_one_another_in_time(
+    steps_ms: list[int], mini: int, gop_size: int, part_ms: int
+) -> None:
+    """Pictures in the order of decoding: of each `mini`, the last one comes first, as B-frames make it."""
+    times = [sum(steps_ms[: at + 1]) for at in range(len(steps_ms))]
+    packets = []
+    for begin in range(0, len(times), gop_size):
+        key, *rest = times[begin : begin + gop_size]
+        packets.append(packet(key, keyframe=True))
+        for at in range(0, len(rest), mini):
+            *between, last = rest[at : at + mini]
+            packets += [packet(last), *map(packet, between)]
+    assembler = GopAssembler(frame_ns=NS_PER_MS, longest_ns=10**15, part_ns=part_ms * NS_PER_MS)
+    parts = assembled(packets, assembler)
+    assert [each for part in parts for each in part.packets] == packets
+    assert [part for part in parts if part.begins] == [part for part in parts if part.packets[0].keyframe]
+    for part, after in itertools.pairwise(parts):
+        assert part.end_ns == after.start_ns
+        assert part.ends == after.begins
+        assert max(each.sensor_ns for each in part.packets) < min(each.sensor_ns for each in after.packets)
+    assert parts[-1].ends
+
+
+def parts_of_a_long_gop(start_ms: int, parts: int, part_ms: int = 2000) -> list[Gop]:
+    made = [gop(start_ms + part_ms * number, part_ms) for number in range(parts)]
+    return [
+        replace(each, begins=number == 0, ends=number == parts - 1, packets=each.packets if number == 0 else tuple(
+            replace(one, keyframe=False) for one in each.packets
+        ))
+        for number, each in enumerate(made)
+    ]  # fmt: skip
+
+
+def test_a_long_gop_that_a_clip_reaches_into_is_written_from_its_keyframe_on() -> None:
+    cut = segmenter()
+    first, second = parts_of_a_long_gop(0, 8), parts_of_a_long_gop(16_000, 8)
+    effects = [effect for part in first[:6] for effect in cut.push(part)]
+    assert effects == []
+    effects += cut.clip_begins(1, 9000 * NS_PER_MS)  # in its fifth part
+    effects += [effect for part in first[6:] for effect in cut.push(part)]
+    effects += cut.clip_ends(1, 15_000 * NS_PER_MS)
+    effects += [effect for part in second for effect in cut.push(part)]
+    (segment,) = replayed(effects)
+    assert segment.gops == first, "no part without its keyframe, and none of the next one"
+
+
+def test_a_clip_that_lies_ahead_in_a_long_gop_is_written_from_its_keyframe_on_and_to_its_end() -> None:
+    cut = segmenter()
+    parts = parts_of_a_long_gop(0, 8)
+    effects = [*cut.push(parts[0]), *cut.clip_begins(1, 5000 * NS_PER_MS)]
+    effects += [effect for part in parts[1:4] for effect in cut.push(part)]
+    effects += cut.clip_ends(1, 7000 * NS_PER_MS)
+    assert cut.recording, "a segment ends where a keyframe comes"
+    effects += [effect for part in parts[4:] for effect in cut.push(part)]
+    assert [segment.gops for segment in replayed(effects)] == [parts]
+    assert not cut.recording
+
+
+def test_a_lost_camera_ends_a_segment_in_the_middle_of_a_long_gop() -> None:
+    cut = segmenter()
+    parts = parts_of_a_long_gop(0, 3)
+    effects = [*cut.clip_begins(1, 0), *cut.push(parts[0]), *cut.push(parts[1]), *cut.finish()]
+    assert [segment.gops for segment in replayed(effects)] == [parts[:2]]
+
+
+def test_where_pictures_are_missing_a_new_segment_begins() -> None:
+    cut = segmenter(target_s=30)
+    effects = [*cut.clip_begins(1, 0), *cut.push(gop(0)), *cut.push(gop(5000)), *cut.finish()]
+    assert starts_ms(replayed(effects)) == [[0], [5000]]
 
 
 def test_a_clip_begins_with_the_gop_that_holds_the_start_of_its_pre_roll() -> None:

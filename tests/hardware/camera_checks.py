@@ -134,7 +134,7 @@ def test_privacy_zones_are_black_in_the_recording_and_in_the_luma() -> None:
     gop: Gop = gops_of(receiver, NS_PER_S // 15)[0]
     import cv2
 
-    picture = cv2.imdecode(np.frombuffer(poster(gop, gop.start_ns), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(poster([gop], gop.start_ns), np.uint8), cv2.IMREAD_COLOR)
     assert picture[:, : picture.shape[1] * 45 // 100].mean() < 8
     assert picture[:, picture.shape[1] * 55 // 100 :].mean() > 40
 
@@ -144,7 +144,7 @@ def test_what_the_camera_does_not_turn_is_turned_before_encoder_and_detector_see
         """The first luma, and the same of the first decoded picture."""
         receiver = Rig(mode).film(2)
         gop = gops_of(receiver, NS_PER_S // 15)[0]
-        picture = cv2.imdecode(np.frombuffer(poster(gop, gop.start_ns), np.uint8), cv2.IMREAD_GRAYSCALE)
+        picture = cv2.imdecode(np.frombuffer(poster([gop], gop.start_ns), np.uint8), cv2.IMREAD_GRAYSCALE)
         return receiver.luma_kept[0].astype(float), cv2.resize(picture, (320, 176)).astype(float)
 
     import cv2

@@ -130,12 +130,12 @@ def test_a_truncated_segment_counts_its_whole_frames(segments: list[bytes]) -> N
 
 def test_a_poster_is_the_keyframe_no_wider_than_it_should_be() -> None:
     _, receiver = play(ScriptedCamera([], duration_s=1, size_px=(960, 540)))
-    image = shown(poster(gops_of(receiver)[0]))
+    image = shown(poster([gops_of(receiver)[0]]))
     assert image.shape == (360, 640, 3)
 
 
 def test_a_poster_shows_the_frame_nearest_to_the_moment(gops: list[Gop], segments: list[bytes]) -> None:
-    begin, end = shown(poster(gops[2])), shown(poster(gops[2], gops[2].packets[-1].sensor_ns + 3 * NS_PER_MS))
+    begin, end = shown(poster([gops[2]])), shown(poster([gops[2]], gops[2].packets[-1].sensor_ns + 3 * NS_PER_MS))
     from_media = shown(poster_of_media(segments[1], 0.9))
     assert np.abs(begin.astype(int) - end).max() > 60, "the figure moved"
     assert np.array_equal(end, from_media)
@@ -144,13 +144,13 @@ def test_a_poster_shows_the_frame_nearest_to_the_moment(gops: list[Gop], segment
 def test_a_poster_of_nothing_is_a_format_error() -> None:
     broken = Gop((EncodedPacket(b"\0\0\1\x65" + bytes(range(99)), True, FIRST_NS),), BootNs(FIRST_NS + 1))
     with pytest.raises(FormatError):
-        poster(broken)
+        poster([broken])
     with pytest.raises(FormatError):
         poster_of_media(b"not a video")
 
 
 def test_the_contact_sheet_shows_every_tile_in_its_colour(gops: list[Gop]) -> None:
-    jpeg = poster(gops[1])
+    jpeg = poster([gops[1]])
     tiles = [
         Tile(jpeg, "Segment 1 · 14:02:10 – 14:02:15", "5.0 s", TileState.SHARED),
         Tile(jpeg, "Segment 2", "5.0 s", TileState.KEPT),
@@ -169,7 +169,7 @@ def test_an_empty_contact_sheet_is_still_a_picture() -> None:
 
 
 def test_a_still_with_its_context_is_the_same_picture_to_every_viewer(gops: list[Gop]) -> None:
-    plain = poster(gops[0])
+    plain = poster([gops[0]])
     span = Span(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD)
     context = Context(
         kind=Content.POSTER, device="0" * 16, segment=segment_id(bytes(16)), event=segment_id(bytes(16)), ordinal=0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind
@@ -21,7 +23,7 @@ class Nobody:
         pass
 
 
-def no_picture(*_: object) -> bytes:
+def no_picture(*_: object, **_named: object) -> bytes:
     raise FormatError("These packets are no pictures.")
 
 
@@ -62,21 +64,38 @@ class Film:
         ]
 
 
-def test_a_camera_without_keyframes_for_a_while_costs_its_clip_and_no_later_one(
+def test_of_a_camera_without_keyframes_for_a_while_a_minute_is_kept_and_all_of_a_later_clip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     film = Film(monkeypatch)
     film.packets(0, 10)
     film.mailbox.force(EventBegins(1, EventKind.MOTION, film.at(5)))
     film.mailbox.force(ClipBegins(1, EventKind.MOTION, film.at(5)))
-    film.packets(10, 40, keyframes=False)
-    film.mailbox.force(ClipEnds(1, film.at(39)))
-    film.packets(40, 47)
-    film.event(2, 45, 50)
-    film.packets(47, 65)
+    film.packets(10, 100, keyframes=False)
+    film.packets(100, 107)
+    film.mailbox.force(ClipEnds(1, film.at(102)))
+    film.event(2, 105, 110)
+    film.packets(107, 125)
     kept = film.run()
-    assert (45, 50) in kept
+    assert (5, 10) not in kept, "a segment holds its last GOP whole"
+    assert (5, 70) in kept
+    assert (100, 105) in kept, "the same clip goes on"
+    assert kept[-1][1] == 110
     assert film.writer.fault == ""
+
+
+@pytest.mark.parametrize("every_s", [16, 20, 30])
+def test_of_a_camera_with_rare_keyframes_every_picture_is_kept(every_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = Film(monkeypatch)
+    film.mailbox.force(EventBegins(1, EventKind.MOTION, film.at(0)))
+    film.mailbox.force(ClipBegins(1, EventKind.MOTION, film.at(0)))
+    for second in range(240):
+        film.mailbox.put(EncodedPacket(bytes(100), second % every_s == 0, film.at(second)))
+    film.mailbox.force(ClipEnds(1, film.at(240)))
+    kept = film.run()
+    assert kept[0][0] == 0
+    assert kept[-1][1] == 239, "the last of them lasts a fraction of a second"
+    assert all(before[1] == after[0] for before, after in pairwise(kept))
 
 
 def test_times_that_go_backwards_cost_their_clip_and_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +115,6 @@ def test_until_a_segment_is_acknowledged_again_it_says_that_nothing_is_recorded(
 ) -> None:
     film = Film(monkeypatch)
     film.packets(0, 10)
-    film.packets(10, 40, keyframes=False)
+    film.packets(10, 80, keyframes=False)
     assert film.run() == []
     assert "no keyframe" in film.writer.fault

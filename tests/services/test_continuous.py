@@ -21,7 +21,7 @@ class Nobody:
         pass
 
 
-def no_picture(*_arguments: object) -> bytes:
+def no_picture(*_arguments: object, **_named: object) -> bytes:
     raise FormatError("These packets are no pictures.")
 
 

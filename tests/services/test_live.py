@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 
+from agent.adapters.clock_system import SystemClock
 from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live
-from agent.core.timebase import ClockQuality
+from agent.core.media import Gop
+from agent.core.segmenting import GopAssembler
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
@@ -22,8 +27,10 @@ from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
 from agent.owner.live import LiveGop, Stream, watch
 from agent.owner.meeting import meet
+from agent.services.live import LiveMaker
 from agent.services.live_shelf import LiveShelf
 from agent.wire.control import Frame
+from tests.cameras import assembled, filmed_by_camera
 from tests.services.test_recorder_and_hardware import House, until
 
 
@@ -128,6 +135,63 @@ class Replayed:
         return {"numbers": [1], "sizes": [len(shown)]}, shown
 
 
+def long_gops(start_s: int, parts: int) -> list[Gop]:
+    """A GOP of some seconds, 15 pictures a second, in parts of two."""
+    _, packets = filmed_by_camera(frames=30 * parts, gop=30 * parts)
+    shifted = [replace(each, sensor_ns=BootNs(each.sensor_ns + start_s * NS_PER_S)) for each in packets]
+    found = assembled(shifted, GopAssembler(NS_PER_S // 15))
+    assert len(found) == parts
+    return found
+
+
+class Desk:
+    """A custodian where somebody looks until the maker is stopped."""
+
+    def __init__(self) -> None:
+        self.sealed: dict[int, dict[int, bytes]] = {}
+        self.looks = True
+
+    def looked_at(self, patience_s: float) -> bool:
+        time.sleep(0.01 if patience_s else 0)
+        return self.looks
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        self.sealed.setdefault(number, {})[piece] = data
+        return self.looks
+
+
+def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    """Live view stayed dark for as long as a GOP, and for good when one was larger than 4 MiB."""
+    description, _ = filmed_by_camera(frames=1)
+    maker, desk = LiveMaker(house.solo.vault, SystemClock(), meet(link, keys).key.id), Desk()
+    first, second = long_gops(0, 4), long_gops(8, 4)
+    for part in first[:3]:
+        maker.push(part, description)
+    thread = threading.Thread(target=maker.run, args=(desk,))
+    thread.start()
+    try:
+        until(lambda: len(desk.sealed) == 3)
+        for number, part in enumerate([*first[3:], *second], 4):
+            maker.push(part, description)
+            until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
+    finally:
+        maker.stop()
+        thread.join()
+    shown = [b"".join(pieces[at] for at in sorted(pieces)) for _, pieces in sorted(desk.sealed.items())]
+    looking = watch(Replayed(link, list(shown)), keys)  # type: ignore[arg-type]
+    gops = [gop for _ in shown for gop in next(looking)]
+    assert [gop.continues for gop in gops] == [False, True, True, True] * 2
+    stream = Stream()
+    with av.open(io.BytesIO(b"".join(map(stream.add, gops)))) as container:
+        times = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 15 for number in range(240)], abs=1e-3)
+    # Who begins in the middle sees nothing that needs what they have not.
+    late = watch(Replayed(link, shown[1:]), keys)  # type: ignore[arg-type]
+    assert [len(next(late)) for _ in shown[1:]] == [0, 0, 0, 1, 1, 1, 1]
+
+
 def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
     house: House, keys: OwnerKeys, link: DeviceLink
 ) -> None:
@@ -158,7 +222,7 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
     now_s = 100.0
     shelf = LiveShelf(monotonic=lambda: now_s)
     assert not shelf.looked_at(0.0)
-    gop = bytes(3 << 20)
+    gop = bytes(6 << 20)
     for number in range(1, 6):
         pieces = pieces_of(gop)
         for each, data in enumerate(pieces):

@@ -75,16 +75,18 @@ class Silenced:
         self._sink.ended(end, detail)
 
 
+USUAL_CLIPS = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+
+
 class House:
     """A device whose cameras the test hands out, one per attempt."""
 
     open_microphone: Callable[[], Microphone] | None = None
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clips: Clips = USUAL_CLIPS) -> None:
         self.opened = 0
         self.broken = False
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
-        clips = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
         self.solo = Solo(
             Configuration(device=Device(state_dir=folder / "state"), clips=clips),
             open_camera=self.camera,
@@ -134,8 +136,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     house.close()
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 15
+def until(condition: Callable[[], object], patience_s: float = 15) -> None:
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -11,14 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.media import Gop, VideoCodec
+from agent.core.timebase import BootNs
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_poster
 from agent.errors import FormatError
+from agent.media.fmp4 import FragmentedMp4Writer
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
 from agent.wire.text import fault
+from tests.cameras import filmed_by_camera
 
 pytestmark = pytest.mark.interop
 
@@ -211,3 +216,16 @@ def test_what_would_have_been_seen_is_who_walked_there_in_the_zones_that_watch_a
     assert 2.9 <= min(apart["left"]) <= 3.5
     assert found["everywhere"] == apart["left"]
     assert found["masked"] == found["small"] == found["dull"] == []
+
+
+def test_a_player_is_told_h264_and_h265_by_their_names() -> None:
+    films = []
+    for codec in (VideoCodec.H264, VideoCodec.HEVC):
+        description, packets = filmed_by_camera(codec, frames=2)
+        gop = Gop(tuple(packets[:1]), BootNs(packets[0].sensor_ns + 1))
+        films.append(base64.b64encode(FragmentedMp4Writer(description).begin(gop)).decode())
+    found = node("codec.mjs", json.dumps([films[0], films[1]]))
+    (avc, hevc) = found["codecs"]  # type: ignore[misc]
+    assert re.fullmatch(r"avc1\.[0-9a-f]{6}", avc)
+    assert re.fullmatch(r"hvc1\.1\.6\.L60(\.[0-9A-F]{1,2}){1,6}", hevc), "Main profile, level 2"
+    assert found["begins"] == ["moof", "moof"]

@@ -223,7 +223,7 @@ const operations = {
 
   async live({ after }) {
     const { number, gops } = await whicheverOpens((key) => reviewing.fetchLive(after, met, key));
-    return { number, gops: gops.map(({ media, span, order }) => ({ media: media.slice(), span, order })) };
+    return { number, gops: gops.map((gop) => ({ ...gop, media: gop.media.slice() })) };
   },
 
   /** Requests that matched: what the doorbell says of each, and what was asked in it where that opens with these keys. */

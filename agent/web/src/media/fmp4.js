@@ -18,18 +18,40 @@ export function descend(data, ...path) {
   return at;
 }
 
-/** `avc1.PPCCLL`, as `MediaSource` wants it, from the first video track. */
+const hex = (byte) => byte.toString(16).padStart(2, "0");
+
+/** `avc1.PPCCLL` or `hvc1.…`, as `MediaSource` wants it, from the first video track. */
 export function codecOf(media) {
   const moov = descend(media, "moov");
   const stsd = descend(moov, "trak", "mdia", "minf", "stbl", "stsd");
   const entry = stsd.subarray(8);
   const kind = String.fromCharCode(...entry.subarray(4, 8));
   const configuration = entry.subarray(8 + 78);
-  const avcc = find(configuration, "avcC");
-  if ((kind !== "avc1" && kind !== "avc3") || !avcc) throw bad();
-  const [, profile, compatibility, level] = inside(configuration, avcc);
-  const hex = (byte) => byte.toString(16).padStart(2, "0");
+  const box = find(configuration, kind.startsWith("hvc") ? "hvcC" : "avcC");
+  if (!["avc1", "avc3", "hvc1"].includes(kind) || !box) throw bad();
+  const record = inside(configuration, box);
+  if (kind === "hvc1") return `hvc1.${hevcOf(record)}`;
+  const [, profile, compatibility, level] = record;
   return `${kind}.${hex(profile)}${hex(compatibility)}${hex(level)}`;
+}
+
+/** ISO/IEC 14496-15, annex E.3: profile, its compatibility flags turned round, tier and level, and what it is bound to. */
+function hevcOf(record) {
+  if (record.length < 23) throw bad();
+  const flags = [...record.subarray(2, 6)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const turned = parseInt([...flags].reverse().join(""), 2).toString(16);
+  const bounds = [...record.subarray(6, 12)];
+  while (bounds.length && bounds.at(-1) === 0) bounds.pop();
+  const profile = `${["", "A", "B", "C"][record[1] >> 6]}${record[1] & 31}`;
+  const level = `${record[1] & 32 ? "H" : "L"}${record[12]}`;
+  return [profile, turned, level, ...bounds.map((byte) => byte.toString(16))].join(".").toUpperCase();
+}
+
+/** Without the header: what goes on with a film that has had its own. */
+export function fragmentsOf(media) {
+  const first = find(media, "moof");
+  if (!first) throw bad();
+  return media.subarray(first[0]);
 }
 
 function timescaleOf(moov) {

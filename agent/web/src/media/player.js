@@ -2,7 +2,7 @@
 // one after the other where it cannot.  Segments are opened as they are needed, the next one ahead of time.
 import { FormatError, PageError } from "../errors.js";
 import { concat } from "../wire/bytes.js";
-import { codecOf, join } from "./fmp4.js";
+import { codecOf, fragmentsOf, join } from "./fmp4.js";
 import { silence, soundOf } from "./sound.js";
 
 const AHEAD_S = 12;
@@ -11,6 +11,15 @@ const AHEAD_S = 12;
 const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
 
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
+
+/** What a player is to be told of the film.  H.265 is played by some platforms and not by others, so it is asked first. */
+function typeOf(media) {
+  const type = `video/mp4; codecs="${codecOf(media)}"`;
+  const source = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
+  const plays = source ? source.isTypeSupported(type) : document.createElement("video").canPlayType(type) !== "";
+  if (!plays && type.includes("hvc1")) throw new FormatError("error.film-h265");
+  return type;
+}
 
 /**
  * `segments`: `{id, start, end, sound}` in ms; `load(id)` gives `{media}`, `hear(id)` the sound of those that have some.
@@ -79,7 +88,7 @@ async function playStream(video, segments, load, ears, signal) {
     await needed(video, (segment.start - from) / 1000, signal);
     const { media } = await load(segment.id);
     if (signal.aborted) return;
-    const type = `video/mp4; codecs="${codecOf(media)}"`;
+    const type = typeOf(media);
     if (!buffer) {
       buffer = source.addSourceBuffer(type);
       if (first) sounds = source.addSourceBuffer(first.type);
@@ -134,6 +143,7 @@ async function needed(video, at, signal) {
 async function playInTurn(video, segments, load, ears, signal) {
   const film = async (segment) => {
     const [{ media }, sound] = await Promise.all([load(segment.id), ears?.(segment)]);
+    typeOf(media);
     return sound ? join([{ media, sound, start: segment.start }]) : media;
   };
   let next = film(segments[0]);
@@ -179,18 +189,20 @@ export async function follow(video) {
     await once(source, "sourceopen", signal);
     URL.revokeObjectURL(url);
     let buffer;
-    append = async ({ media }) => {
-      const type = `video/mp4; codecs="${codecOf(media)}"`;
+    append = async ({ media, continues }) => {
+      const type = typeOf(media);
       buffer ??= source.addSourceBuffer(type);
       buffer.mode = "sequence";
-      buffer.appendBuffer(media);
+      buffer.appendBuffer(continues ? fragmentsOf(media) : media);
       await once(buffer, "updateend", signal);
       const edge = video.buffered.length ? video.buffered.end(video.buffered.length - 1) : 0;
       if (edge - video.currentTime > 10) video.currentTime = Math.max(0, edge - 5);
       video.play().catch(() => {});
     };
   }
-  async function inTurn({ media }) {
+  async function inTurn({ media, continues }) {
+    if (continues) return; // it plays behind its keyframe alone, which this way cannot
+    typeOf(media);
     const url = URL.createObjectURL(new Blob([media], { type: "video/mp4" }));
     video.src = url;
     await video.play().catch(() => {});

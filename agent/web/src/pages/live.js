@@ -20,6 +20,7 @@ export async function live(content) {
   let ended = false;
   let after = 0;
   let last = null;
+  let isWhole = false;
   let shown = null;
   let old = null;
   let oldAt = 0;
@@ -44,8 +45,10 @@ export async function live(content) {
         const isOld = gop.span.quality === "synced" && Date.now() - gop.span.end > STALE_MS;
         if (isOld) [old, oldAt] = [gop.span.end, performance.now()];
         if (isOld || (last && last[0] === boot && start < last[1])) continue;
+        // A part of a long GOP shows nothing without the part before it: until the next keyframe, then.
+        isWhole = !gop.continues || (isWhole && last?.[0] === boot && last[1] === start);
         last = [boot, end];
-        await show(gop);
+        if (isWhole) await show(gop);
       }
       // What is filmed now is not old by any clock: the doorbell shows what was, or the two clocks differ.
       if (old !== null && performance.now() - oldAt < SAID_MS) status.textContent = t("live.old", { time: dateAndClock(old) });
@@ -55,7 +58,10 @@ export async function live(content) {
     } catch (error) {
       problem.textContent = explain(error);
       // A player that has choked on something takes nothing more; a lost connection is no fault of it.
-      if (error instanceof FormatError) player = player?.stop();
+      if (error instanceof FormatError) {
+        player = player?.stop();
+        isWhole = false;
+      }
     }
     if (!ended) setTimeout(look, PAUSE_MS);
   }

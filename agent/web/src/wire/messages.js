@@ -232,7 +232,7 @@ export const manifestPayload = object(
 );
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
-export const liveContext = object({ device: keyId, span }, { v: version1 });
+export const liveContext = object({ device: keyId, span }, { v: version1, continues: one(true) });
 const isSights = list(one(...SIGHTS), 0, SIGHTS.length);
 /** Each once and in this order: one spelling for one meaning. */
 const sights = (value, place) => {

@@ -150,7 +150,7 @@ export async function openLive(data, identity, device) {
   const context = isLiveContext(decode(body, 1024));
   if (context.device !== device) throw new OpenError("error.other-record");
   const { utc_ms, start_us, end_us, quality } = context.span;
-  return { media, span: spanMs(utc_ms, start_us, end_us, quality), order: [context.span.boot, start_us, end_us] };
+  return { media, span: spanMs(utc_ms, start_us, end_us, quality), order: [context.span.boot, start_us, end_us], continues: context.continues ?? false };
 }
 
 function splitMedia(plain) {
