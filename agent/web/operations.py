@@ -191,6 +191,7 @@ class Operations:
         enrolment = self._enrolments.current
         return {
             "claimed": enrolment is not None,
+            "device": self._control.answer(Frame({"op": "device"})).head["result"]["device"],
             "owner": caller.owner,
             "session": _session(caller).id,
             "doorbell": self._facts().get("name", ""),

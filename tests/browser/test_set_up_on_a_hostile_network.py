@@ -129,3 +129,51 @@ def test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_c
                 url=new.page.install_url,
             )
             assert new.page.certificates.fingerprint in shown
+
+
+CLAIM = """
+    const page = pages.ana;
+    await page.goto(args.url);
+    await page.getByLabel("Code").fill(args.code);
+    await page.getByRole("button", {name: "Continue"}).click();
+    await page.locator("#new-passphrase").fill("correct horse battery");
+    await page.getByLabel("The passphrase again").fill("correct horse battery");
+    await page.getByRole("button", {name: "Make my keys"}).click();
+    await page.locator(".kit").waitFor();
+    const kit = (await page.locator(".secret").innerText()).replaceAll(/\\s/g, "");
+    await page.getByRole("button", {name: "I have it on paper"}).click();
+    await page.getByLabel("The last 6 characters").fill(kit.slice(-6));
+    await page.getByRole("button", {name: "Test and begin"}).click();
+    await page.getByRole("heading", {name: "It is yours"}).waitFor();
+"""
+
+
+def test_another_doorbell_under_the_same_name_gets_no_signature_and_is_named_before_it_is_set_up(
+    door: Door, tmp_path: Path
+) -> None:
+    port = door.port
+    with a_door(tmp_path / "new") as new:
+        authorities = (door.page.certificates.authority_der, new.page.certificates.authority_der)
+    with a_phone(tmp_path / "phone", *authorities) as phone:
+        phone.run(CLAIM, url=door.page.url, code=door.code())
+        door.close()
+        with a_door(tmp_path / "new", port=port) as new:
+            phone.run(
+                """const page = pages.ana;
+                   await page.goto(args.url);
+                   await page.getByLabel("Code").fill(args.code);
+                   await page.getByRole("button", {name: "Continue"}).click();
+                   await page.getByRole("heading", {name: "This is another doorbell"}).waitFor();
+                   const coming = page.waitForEvent("download");
+                   await page.getByRole("button", {name: "Save my keys"}).click();
+                   await coming;""",
+                url=new.page.url,
+                code=new.code(),
+            )
+            assert new.solo.custodian.enrolments.current is None
+            phone.run(
+                """const page = pages.ana;
+                   await page.getByRole("button", {name: "Begin with this doorbell"}).click();
+                   await page.getByRole("button", {name: "Remove them and begin"}).click();
+                   await page.getByText("Make my keys").first().waitFor();"""
+            )

@@ -137,9 +137,7 @@ class Door(Client):
         state = folder / "device"
         if not state.exists():
             StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
-            (folder / "doorward.toml").write_text(
-                CONFIGURATION.format(state=state).replace("port = 0", f"port = {port}")
-            )
+        (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state).replace("port = 0", f"port = {port}"))
         self.solo = Solo(load(folder / "doorward.toml"))
         self.solo.start()
         self._running: Solo | None = self.solo

@@ -9,6 +9,7 @@ import { trustedUrl } from "./ui/trusted.js";
 import { history } from "./pages/history.js";
 import { live } from "./pages/live.js";
 import { pairing } from "./pages/pair.js";
+import { replaced } from "./pages/replaced.js";
 import { request } from "./pages/request.js";
 import { requests } from "./pages/requests.js";
 import { settings } from "./pages/settings.js";
@@ -71,12 +72,13 @@ async function show() {
   }
 }
 
-/** Set-up, unlocking and joining come before everything else. */
+/** Another doorbell, set-up, unlocking and joining come before everything else. */
 async function whereWeStand() {
   const hello = await call("hello");
   document.querySelector("#doorbell").textContent = hello.doorbell;
-  const { name, unlocked } = await call("state");
+  const { name, unlocked, isOther } = await call("state", { device: hello.device });
   if (!unlocked) keepUp(hello.program);
+  if (isOther) return [replaced, hello];
   if (!hello.claimed || !name) return [setup, hello];
   if (!unlocked || !hello.owner) return [unlock, hello];
   return undefined;

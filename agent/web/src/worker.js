@@ -17,6 +17,7 @@ import { hex, randomBytes, utf8 } from "./wire/bytes.js";
 import { ownerCard } from "./wire/messages.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { parseKey } from "./wire/keys.js";
 import { decode, encode } from "./wire/strictjson.js";
 
 /** What opens footage while the page is unlocked; what approves is unlocked anew for each decision. */
@@ -34,10 +35,11 @@ const opener = () => {
 };
 
 const operations = {
-  /** What this browser has. */
-  async state() {
-    const kept = await store.keys();
-    return { name: kept?.card.name ?? null, unlocked: identity !== null };
+  /** What this browser has, and whether its keys are another doorbell's than `device`. */
+  async state({ device } = {}) {
+    const [kept, known] = await Promise.all([store.keys(), store.devices()]);
+    const isOther = device !== undefined && kept !== undefined && known.length > 0 && !known.includes((await parseKey(device)).id);
+    return { name: kept?.card.name ?? null, unlocked: identity !== null, isOther };
   },
 
   // Making an owner

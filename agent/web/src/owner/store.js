@@ -33,6 +33,8 @@ async function within(store, mode, what) {
 export const keys = () => within("keys", "readonly", (store) => store.get("mine"));
 export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));
 export const memory = (device) => within("memory", "readonly", (store) => store.get(device));
+/** The key ids of the doorbells that this browser has met. */
+export const devices = () => within("memory", "readonly", (store) => store.getAllKeys());
 export const remember = (device, value) => within("memory", "readwrite", (store) => store.put(value, device));
 export const forgetEverything = () =>
   Promise.all([

@@ -327,7 +327,7 @@ async function ownKeys() {
   ];
 }
 
-async function saveBackup() {
+export async function saveBackup() {
   const url = URL.createObjectURL(new Blob([await call("backup")], { type: "application/json" }));
   h("a", { href: url, download: "doorward-keys.json" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);

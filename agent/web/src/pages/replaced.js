@@ -1,0 +1,30 @@
+// Another doorbell answers under the name of the one whose keys this browser has: it was replaced or reset, or is a
+// stranger's.  The keys are asked for nothing here; the owner says what is to become of them.
+import { go } from "../app.js";
+import { call } from "../ui/client.js";
+import { confirm } from "../ui/dialogs.js";
+import { h } from "../ui/dom.js";
+import { t } from "../ui/texts.js";
+import { saveBackup } from "./settings.js";
+
+export function replaced(content, hello) {
+  content.append(
+    h(
+      "div.card.narrow",
+      h("h1", t("replaced.title")),
+      h("p", { role: "alert" }, t("replaced.text", { doorbell: hello.doorbell })),
+      h("p", t("replaced.keys")),
+      h(
+        "div.row",
+        h("button", { type: "button", onclick: saveBackup }, t("replaced.save")),
+        h("button", { type: "button", onclick: beginAgain }, t("replaced.begin")),
+      ),
+    ),
+  );
+}
+
+async function beginAgain() {
+  if (!(await confirm(t("replaced.begin"), t("replaced.begin.text"), t("replaced.begin.yes")))) return;
+  await call("forget");
+  await go("/setup");
+}
