@@ -10,7 +10,6 @@ The device is taken on trust once, at the first enrolment, which happens beside 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import RECOVERY_NAME, AgeIdentity, IdentityKind, OwnerCard, OwnerKeys
-from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, ask_enrolments, field, meet
+from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, ask_enrolments, ask_nonce, field, meet
 from agent.owner.remembered import KnownDevice
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
@@ -74,7 +73,17 @@ def enrol(
     before = None if shown is None else _first_seen(shown.encode(), device)
     if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
         return _answer_invitation(link, keys, device, recovery_kit)
-    wanted = _wanted(keys.card, before, shown, device, add=add, remove=remove, approvals=approvals, now_ms=clock())
+    wanted = _wanted(
+        keys.card,
+        before,
+        shown,
+        device,
+        add=add,
+        remove=remove,
+        approvals=approvals,
+        nonce=ask_nonce(link),
+        now_ms=clock(),
+    )
     if before is not None and _same_owners(before, wanted):
         _remember(link, keys, device)
         return Enrolled(device, before.epoch, (), approvals=before.approvals_needed)
@@ -146,6 +155,7 @@ def _wanted(
     add: Sequence[OwnerCard],
     remove: Sequence[str],
     approvals: Literal[1, 2] | None,
+    nonce: str,
     now_ms: int,
 ) -> Enrolment:
     """The enrolment to propose: everybody of before, but those removed, and those added."""
@@ -178,7 +188,7 @@ def _wanted(
             v=1,
             device=device.text,
             owner_time_ms=now_ms,
-            nonce=secrets.token_hex(16),
+            nonce=nonce,
             epoch=before.epoch + 1 if before else 1,
             recipients=tuple(NamedRecipient(name=name, recipient=text) for name, text in recipients.items()),
             approvers=tuple(NamedKey(name=name, key=text) for name, text in approvers.items()),

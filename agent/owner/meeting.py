@@ -28,7 +28,17 @@ from agent.wire.statements import (
     open_enrolment,
 )
 
-__all__ = ["Link", "Met", "ask_checkpoint", "ask_device", "ask_enrolment", "ask_enrolments", "field", "meet"]
+__all__ = [
+    "Link",
+    "Met",
+    "ask_checkpoint",
+    "ask_device",
+    "ask_enrolment",
+    "ask_enrolments",
+    "ask_nonce",
+    "field",
+    "meet",
+]
 
 Value = TypeVar("Value")
 
@@ -97,6 +107,11 @@ def ask_enrolments(link: Link, after: int = 0) -> tuple[str, ...]:
         return tuple(lines.decode("ascii").split("\n")) if lines else ()
     except UnicodeDecodeError as error:
         raise FormatError("The device's list of enrolments is no text.") from error
+
+
+def ask_nonce(link: Link) -> str:
+    """What the device wants in the next statement, which has to be signed and handed in soon."""
+    return field(link.ask("nonce"), "nonce", str)
 
 
 def ask_checkpoint(link: Link, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import ConfigurationError, FormatError
 from agent.owner.keys import OwnerKeys
-from agent.owner.meeting import Link, Met
+from agent.owner.meeting import Link, Met, ask_nonce
 from agent.wire import envelope, strictjson
 from agent.wire.statements import (
     Approval,
@@ -58,7 +57,7 @@ def state(
     Raises `ConfigurationError` for what no statement can say, and the device's refusal.
     """
     try:
-        statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=secrets.token_hex(16), **matter)
+        statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=ask_nonce(link), **matter)
         payload = strictjson.encode(statement)
     except FormatError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from error

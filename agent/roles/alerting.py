@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from agent.core.requests import WAITING
 from agent.ports import Journal, Notifier
 from agent.services.alerts import Alerts, AlertSettings
 from agent.services.clock_trust import TrustedClock
+from agent.services.custodian import Custodian
 from agent.services.home import HomeDesk
 from agent.services.push import PushChannels
 
@@ -101,11 +103,15 @@ class Telling:
         return stored is None or stored.state.holds_footage
 
 
-def offer_alerts(alerts: Alerts, push: Path, offer: Callable[[str, Callable[[Any], Any]], None]) -> None:
+def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
     """What the owner's client and page may ask about alerts.  `push`: where browsers that want to be told are kept."""
-    offer("alerts_test", alerts.answer_test)
-    for name, answer in PushChannels(PrivateText(push), alerts).answers.items():
-        offer(name, answer)
+    custodian.control.offer("alerts_test", alerts.answer_test)
+    browsers = PushChannels(PrivateText(push), alerts, custodian.books.decisions.after, alerts.notify)
+    for name, answer in browsers.answers.items():
+        custodian.control.offer(name, answer)
+    custodian.statements.subscribe = browsers.subscribe
+    custodian.owners_changed = partial(browsers.leave, custodian.enrolments.has_left)
+    custodian.owners_changed()  # a power cut may have come between the change and this
 
 
 def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:

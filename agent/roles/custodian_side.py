@@ -103,7 +103,7 @@ class CustodianSide:
         )
         self.custodian.control.offer("live", post.shelf.answer)
         if self.alerts is not None:
-            offer_alerts(self.alerts, post.folder.push, self.custodian.control.offer)
+            offer_alerts(self.alerts, post.folder.push, self.custodian)
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self._control = ControlSocket(

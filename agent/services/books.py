@@ -16,6 +16,7 @@ from agent.services.decisions import Decisions
 from agent.services.enrolment import Changed, Enrolments
 from agent.services.keeping import Keeping
 from agent.services.ledger import Ledger
+from agent.services.nonces import Nonces
 from agent.services.trust import TrustKeeper
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import public_key_of
@@ -37,7 +38,10 @@ class CustodianPorts:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """`trust`: who may ask.  `enrolments`: who owns the device.  `keeping`: what they hold and what they deleted."""
+    """`trust`: who may ask.  `enrolments`: who owns the device.  `keeping`: what they hold and what they deleted.
+
+    `nonces`: what their statements carry, so that each is obeyed once and soon.
+    """
 
     ports: CustodianPorts
     decisions: Decisions
@@ -45,17 +49,21 @@ class Books:
     trust: TrustKeeper
     enrolments: Enrolments
     keeping: Keeping
+    nonces: Nonces
 
 
 def open_books(device_key: Ed25519PrivateKey, ports: CustodianPorts, changed: Changed, held_bytes: int) -> Books:
     """As the journal has them.  `changed`, `held_bytes`: see `Custodian`."""
     journal, decisions = ports.journal, Decisions(ports.journal)
     ledger = Ledger(journal, ports.clock, device_key)
+    nonces = Nonces(ports.clock, ports.entropy)
+    device, tell = public_key_of(device_key), ports.notifier.notify
     return Books(
         ports,
         decisions,
         ledger,
-        TrustKeeper(decisions, journal, ledger, ports.notifier.notify),
-        Enrolments(decisions, journal, ledger, ports.entropy, public_key_of(device_key), changed),
+        TrustKeeper(decisions, journal, ledger, tell),
+        Enrolments(decisions, journal, ledger, ports.entropy, device, changed, nonces, tell),
         Keeping(journal, ledger, ports.vault, ports.clock, held_bytes),
+        nonces,
     )

@@ -66,6 +66,7 @@ class Control:
         self._statements = statements
         self._approvals = approvals
         self._trust = books.trust
+        self._nonces = books.nonces
         self._ledger = books.ledger
         self._journal = books.ports.journal
         self._vault = books.ports.vault
@@ -77,6 +78,7 @@ class Control:
         self._operations: dict[str, Callable[[Frame], Answer]] = {
             "device": self._describe,
             "status": lambda _frame: (self._status(), b""),
+            "nonce": lambda _frame: ({"nonce": self._nonces.give()}, b""),
             "enrol": self._enrol,
             "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
             "enrol_confirm": self._confirm,

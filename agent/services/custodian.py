@@ -58,22 +58,34 @@ class Custodian:
         self.clock = ports.clock
         marks = CaseMarks.of_device(device_key, case_work)
         self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
-        self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded)
+        self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
         self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)
         maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
         self.tips = Tips(books, maker, self._wake_uplink, settings.delay_s)
         self._inbox = Inbox(settings, books, self.requests, self.tips, marks)
         acting = Acting(self.enrolments, self.requests, ports.journal)
         approvals = Approvals(books, self.requests, acting, maker)
-        statements = Statements(books, self.requests, acting, approvals, self.settings, self.tips)
+        statements = Statements(books, self.requests, acting, approvals, self.settings, self.tips, books.nonces)
+        self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)
         self.control = Control(names, books, statements, approvals, self.settings, self.tips, status)
-        books.trust.on_change = books.enrolments.on_change = self._reconsider
+        self.owners_changed: Callable[[], None] = lambda: None
+        """Called once it is durable that the owners are others."""
+        books.trust.on_change = self._reconsider
+        books.enrolments.on_change = self._reconsider_owners
 
     def _reconsider(self) -> None:
         """Whose word counts has changed: what hung on it ends in the same decision."""
         self.requests.reconsider()
         self.tips.reconsider()
+
+    def _reconsider_owners(self) -> None:
+        self._reconsider()
+        self.books.decisions.after(self._say_owners_changed)
+
+    def _say_owners_changed(self) -> None:
+        """As it is set by then."""
+        self.owners_changed()
 
     def _wake_uplink(self) -> None:
         """As `requests` says by then: who listens comes later than this."""

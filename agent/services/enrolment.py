@@ -21,6 +21,7 @@ from agent.errors import RequestError
 from agent.ports import Entropy, Journal
 from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
+from agent.services.nonces import Nonces
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
@@ -61,13 +62,18 @@ class Enrolments:
         entropy: Entropy,
         device: PublicKey,
         changed: Changed,
+        nonces: Nonces,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
+        """`tell(kind, text)` tells the owners that the list of them has changed."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
         self._entropy = entropy
         self._device = device
         self._changed = changed
+        self._nonces = nonces
+        self._tell = tell
         self._pending: _Pending | None = None
         self.envelopes: tuple[bytes, ...]
         """Every enrolment there was, as it was signed, from epoch 1 to the one in force."""
@@ -114,6 +120,8 @@ class Enrolments:
         if enrolment.device != self._device.text:
             raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
         make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
+        signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # `open_enrolment` verified
+        self._nonces.claim(enrolment.nonce, signed.key_id)
         known = set(_named(self.current).values()) if self.current else set()
         new = {name: text for name, text in _named(enrolment).items() if text not in known}
         tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
@@ -152,6 +160,8 @@ class Enrolments:
         with self._decisions.one():
             self._decisions.otherwise(self._load)
             self._decisions.after(self.announce)
+            if self.current is not None:
+                self._decisions.after(lambda: self._tell("owners", "The owners of this doorbell have changed."))
             self._journal.put(f"{_ENVELOPE}{pending.enrolment.epoch:04}", pending.envelope)
             self._ledger.write(
                 EntryKind.RECIPIENTS_CHANGED,

@@ -26,6 +26,7 @@ from agent.wire.statements import (
     OptIn,
     OptOut,
     OwnerStatement,
+    PushSubscription,
     Refusal,
     Release,
     Revocation,
@@ -52,6 +53,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         Release,
         Erasure,
         Settings,
+        PushSubscription,
     )
 }
 

@@ -30,11 +30,20 @@ Exceeded = Callable[[Settings], tuple[str, str] | None]
 class OwnerSettings:
     """`exceeded` says (message, remedy) why the file does not allow settings.  `changed` is told after each change."""
 
-    def __init__(self, decisions: Decisions, journal: Journal, ledger: Ledger, exceeded: Exceeded) -> None:
+    def __init__(
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        ledger: Ledger,
+        exceeded: Exceeded,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
+        """`tell(kind, text)` tells every owner that one of them has changed something."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
         self._exceeded = exceeded
+        self._tell = tell
         self.changed: Callable[[], None] = lambda: None
 
     @property
@@ -70,3 +79,4 @@ class OwnerSettings:
         self._ledger.write(EntryKind.CONFIGURATION_CHANGED, **fields)
         self._journal.put(_NAME, data)
         self._decisions.after(self.changed)
+        self._decisions.after(lambda: self._tell("settings", "An owner has changed the settings."))

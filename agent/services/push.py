@@ -2,6 +2,9 @@
 
 The subscriptions and the doorbell's own VAPID key are kept by the custodian; the uplink gets them as addresses, like
 every other channel's.  A browser is reached under the same rules as any channel, and told nothing else.
+
+An owner signs that a browser is told (`wire.statements.PushSubscription`), and it stands in the ledger: who has a
+session alone, or the socket, adds no listener.  A browser is told as long as that owner is one.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.control import Frame
+from agent.wire.statements import PushSubscription
 
 __all__ = ["PushChannels", "PushStore"]
 
@@ -47,10 +51,21 @@ class Channels(Protocol):
 
 
 class PushChannels:
-    """`answers`: the operations of the control socket and of the page, by name."""
+    """`answers`: the operations of the control socket and of the page, by name.
 
-    def __init__(self, store: PushStore, alerts: Channels) -> None:
+    `after` does something once the decision is durable; `tell(kind, text)` tells every owner.
+    """
+
+    def __init__(
+        self,
+        store: PushStore,
+        alerts: Channels,
+        after: Callable[[Callable[[], None]], None],
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
         self._store = store
+        self._after = after
+        self._tell = tell
         self._alerts = alerts
         self._lock = threading.Lock()
         self._browsers: dict[str, dict[str, str]] = {}
@@ -68,21 +83,35 @@ class PushChannels:
             self._announce(name, browser)
         self.answers: dict[str, Callable[[Frame], Answer]] = {
             "push_key": lambda _frame: ({"key": encode_url(point_of(self._key))}, b""),
-            "push_subscribe": self._subscribe,
             "push_unsubscribe": self._unsubscribe,
         }
 
-    def _subscribe(self, frame: Frame) -> Answer:
-        browser = {name: _text(frame, name) for name in ("endpoint", "p256dh", "auth")}
-        subscription(**browser)
-        name = _name(browser["endpoint"])
+    def subscribe(self, statement: PushSubscription, signer: str) -> None:
+        """Within the decision in which the owner with the key id `signer` says so; told once that is durable."""
+        browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")} | {"owner": signer}
+        subscription(statement.endpoint, statement.p256dh, statement.auth)
+        name = _name(statement.endpoint)
         with self._lock:
             if name not in self._browsers and len(self._browsers) >= MOST_BROWSERS:
                 raise RequestError("Too many browsers want to be told.", remedy="Switch it off in one of them.")
+        self._after(lambda: self._keep(name, browser))
+
+    def _keep(self, name: str, browser: dict[str, str]) -> None:
+        with self._lock:
             self._browsers[name] = browser
             self._save()
             self._announce(name, browser)
-        return {"channel": name}, b""
+        self._tell("alerts", "Another browser gets alerts.")
+
+    def leave(self, has_left: Callable[[str], bool]) -> None:
+        """Tell no browser any more of an owner who is none: `has_left` says of a key id whether nobody has it now."""
+        with self._lock:
+            gone = [name for name, browser in self._browsers.items() if has_left(browser["owner"])]
+            for name in gone:
+                del self._browsers[name]
+                self._alerts.drop_channel(name)
+            if gone:
+                self._save()
 
     def _unsubscribe(self, frame: Frame) -> Answer:
         name = _name(_text(frame, "endpoint"))
@@ -95,8 +124,11 @@ class PushChannels:
     def _announce(self, name: str, browser: dict[str, str]) -> None:
         self._alerts.set_channel(
             ChannelRules(name),
-            ChannelAddress(name, push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)),
+            ChannelAddress(name, self._address(browser)),
         )
+
+    def _address(self, browser: dict[str, str]) -> str:
+        return push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)
 
     def _save(self) -> None:
         secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
@@ -110,12 +142,12 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, st
     try:
         kept = json.loads(text)
         browsers = {
-            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth")}
+            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth", "owner")}
             for name, browser in kept["browsers"].items()
         }
         key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
         for browser in browsers.values():
-            push_address(**browser, key=key)
+            push_address(browser["endpoint"], browser["p256dh"], browser["auth"], key)
     except (KeyError, TypeError, AttributeError, DoorwardError) as error:
         raise ValueError("damaged") from error
     return key, browsers

@@ -1,10 +1,13 @@
 """Obeys the owners: a statement counts for the approval key that signed it, wherever it came from.
 
 The local socket grants nothing: whoever reaches it may look at ciphertext and hand in statements, and a statement that
-no owner signed changes nothing.  A statement acts once; handing it in again is refused, not repeated.
+no owner signed changes nothing.  A statement acts once and soon after it was signed, in the order of its owner's
+statements (`nonces`); handed in again, or kept and handed in later, it is refused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from agent.core.consent import Cause, State
 from agent.core.ledger.entries import EntryKind
@@ -12,6 +15,7 @@ from agent.core.requests import WAITING, StandingOptOut, trusted_seconds
 from agent.errors import RequestError
 from agent.services.approvals import Approvals
 from agent.services.books import Books
+from agent.services.nonces import Nonces
 from agent.services.owner_said import Acting, Said, read_said
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import Requests, Verdict
@@ -23,6 +27,7 @@ from agent.wire.statements import (
     Hold,
     OptIn,
     OptOut,
+    PushSubscription,
     Refusal,
     Release,
     Revocation,
@@ -32,7 +37,10 @@ from agent.wire.statements import (
     TrustChange,
 )
 
-__all__ = ["Statements"]
+__all__ = ["Statements", "Subscribe"]
+
+Subscribe = Callable[[PushSubscription, str], None]
+"""Takes a subscription and the key id of the owner who signed it.  Raises `RequestError` or `FormatError`."""
 
 
 class Statements:
@@ -46,6 +54,7 @@ class Statements:
         approvals: Approvals,
         settings: OwnerSettings,
         tips: Tips,
+        nonces: Nonces,
     ) -> None:
         self._enrolments = books.enrolments
         self._requests = requests
@@ -58,6 +67,9 @@ class Statements:
         self._settings = settings
         self._clock = books.ports.clock
         self._tips = tips
+        self._nonces = nonces
+        self.subscribe: Subscribe | None = None
+        """Has a browser told of what happens, within the decision; None where nobody is told."""
 
     def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
         """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
@@ -68,6 +80,8 @@ class Statements:
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
         said = read_said(data, enrolment)
+        self._nonces.claim(said.statement.nonce, said.key_id)
+        # Only now: a statement that was held back must not set the clock.
         self._clock.confirm(said.statement.owner_time_ms)
         if isinstance(said.statement, Approval):
             verdict = self._approvals.approve(said.statement, said, headers, enrolment)
@@ -103,6 +117,8 @@ class Statements:
                 self._keeping.erase(statement, fields)
             case Settings() as statement:
                 self._settings.take(statement, said.data, fields)
+            case PushSubscription() as statement:
+                self._subscribe(statement, said)
         return Verdict()
 
     def _tip(self, tip: Tip, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
@@ -121,6 +137,12 @@ class Statements:
         if stored is None:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
         return self._requests.advance(stored, Cause.REVOKED, **fields)
+
+    def _subscribe(self, statement: PushSubscription, said: Said) -> None:
+        if self.subscribe is None:
+            raise RequestError("This device alerts nobody.", remedy="Its configuration needs a section [alerts].")
+        self.subscribe(statement, said.key_id)
+        self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
 
     def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
         standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)

@@ -35,6 +35,8 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "device": (Mark.PAIRED, _SMALL),
     "enrolment": (Mark.PAIRED, _SMALL),
     "enrolments": (Mark.PAIRED, _SMALL),
+    # Of no use to anybody who cannot sign as an owner:
+    "nonce": (Mark.PAIRED, _SMALL),
     "enrol": (Mark.CLAIMANT, _SMALL),
     # Sealed to one recipient, and good for nothing but to be opened by them:
     "enrol_test": (Mark.PAIRED, _SMALL),
@@ -61,7 +63,6 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "alerts_test": (Mark.OWNER, _SMALL),
     # Alerts in this browser, by its push service: offered by a doorbell that has [alerts].
     "push_key": (Mark.OWNER, _SMALL),
-    "push_subscribe": (Mark.OWNER, _SMALL),
     "push_unsubscribe": (Mark.OWNER, _SMALL),
 }
 """By name: who may, and the largest body."""

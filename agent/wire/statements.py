@@ -6,6 +6,7 @@ later one by an approver of the one before, whose payload it names by hash: the 
 `open_chain` verifies it from its first link; it travels with every disclosure.
 
 `owner_time_ms` is the owner's clock, the only one fit to judge a request's expiry; `nonce` makes each statement unique.
+The device gives out the nonces, so that a statement that was held back is not obeyed later (`services.nonces`).
 Source: PROTOCOL.md, "Statements of an owner".
 """
 
@@ -65,6 +66,7 @@ __all__ = [
     "OptOut",
     "OwnerStatement",
     "PrivateHours",
+    "PushSubscription",
     "QuietHours",
     "Refusal",
     "Release",
@@ -99,6 +101,8 @@ STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
 STATEMENT_ENVELOPE_LIMIT_BYTES: Final = 6 * 1024 * 1024
 
 _MAX_ROOTS_CHANGED: Final = 16
+MAX_ENDPOINT_CHARACTERS: Final = 1000
+_MAX_PUSH_KEY_CHARACTERS: Final = 128
 
 
 class OwnerStatement(Message, frozen=True):
@@ -488,6 +492,16 @@ class Settings(OwnerStatement, frozen=True):
         if self.name is not None:
             text.check("name", self.name, MAX_SETTING_CHARACTERS)
         distinct("zones", tuple(zone.name for zone in self.zones or ()))
+
+
+class PushSubscription(OwnerStatement, frozen=True):
+    """Tell this browser of what happens, through its push service: the three values that the browser gives for that."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("push-subscription")
+
+    endpoint: Annotated[str, Meta(min_length=1, max_length=MAX_ENDPOINT_CHARACTERS)]
+    p256dh: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
+    auth: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
 
 
 class Stolen(OwnerStatement, frozen=True):

@@ -289,6 +289,9 @@ class FakeDevice:
     def on_enrolment(self, body: bytes) -> dict[str, Any]:
         return {"envelope": self.enrolled and self.enrolled.decode()}
 
+    def on_nonce(self, body: bytes) -> dict[str, Any]:
+        return {"nonce": self.token().hex()}
+
     def on_enrolments(self, body: bytes, after: int) -> bytes:
         return b"\n".join(self.enrolments[after:])
 

@@ -50,6 +50,7 @@ MUST_AND_MAY = {
     "trust-changed": ("subject", "version reason"),
     "recipients-changed": ("subject version", ""),
     "configuration-changed": ("subject", "reason"),
+    "alerts-changed": ("subject", "reason"),
     "boot": ("", "reason"),
     "storage-fault": ("reason", ""),
 }

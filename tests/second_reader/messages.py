@@ -36,6 +36,7 @@ from tests.second_reader.requests import EMAIL, INCIDENT, KIND, footage_request,
 __all__ = ["MESSAGES", "read_message"]
 
 ANY_TEXT = matching(r"(?s).*")
+ENDPOINT, PUSH_KEY = matching(r"(?s).{1,1000}"), matching(r"(?s).{0,128}")
 WHY = one_of(
     "no longer kept", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed",
     "nothing happened", "clock unknown", "device off", "not known yet",
@@ -262,6 +263,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "release": (_kept({}), 4 << 20),
     "erasure": (_kept({}), 4 << 20),
     "settings": (_settings, 4 << 20),
+    "push-subscription": (of({**STATED, "endpoint": ENDPOINT, "p256dh": PUSH_KEY, "auth": PUSH_KEY}), 4 << 20),
     "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),
     "trust-bundle": (trust_bundle_entries, 1 << 20),

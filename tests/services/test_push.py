@@ -13,19 +13,34 @@ from agent.adapters.private_text import PrivateText
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import Policy
 from agent.core.webpush import point_of
-from agent.errors import FormatError, RequestError
+from agent.errors import FormatError, OpenError, RequestError
 from agent.services.alerts import Alerts, AlertSettings
 from agent.services.courier import Delivery
 from agent.services.push import MOST_BROWSERS, PushChannels
 from agent.wire.base64 import encode_url
 from agent.wire.control import Frame
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import PushSubscription
+from tests import custodians
+from tests.custodians import Door
 from tests.services.test_alerts import HOLDING_BACK, TestClock, local, wait_until
 
 POINT = encode_url(point_of(ec.generate_private_key(ec.SECP256R1())))
 
 
 def asking(number: int) -> Frame:
-    return Frame({"endpoint": f"https://push.test/{number}", "p256dh": POINT, "auth": encode_url(b"s" * 16)})
+    return Frame({"endpoint": f"https://push.test/{number}"})
+
+
+def wanted(number: int, **changes: str) -> PushSubscription:
+    """As an owner signs it."""
+    values = {"endpoint": f"https://push.test/{number}", "p256dh": POINT, "auth": encode_url(b"s" * 16), **changes}
+    return PushSubscription(**custodians.stated(), **values)
+
+
+def channels(store: PrivateText, alerts: Alerts) -> PushChannels:
+    """Where every decision is durable at once."""
+    return PushChannels(store, alerts, lambda act: act())
 
 
 class Brought:
@@ -48,12 +63,12 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
     brought, store = Brought(), PrivateText(tmp_path / "push.json")
     for run in range(2):
         alerts = alerts_in(tmp_path)
-        push = PushChannels(store, alerts)
+        push = channels(store, alerts)
         alerts.start()
         delivery = Delivery(alerts, brought)
         delivery.start()
         if run == 0:
-            push.answers["push_subscribe"](asking(1))
+            push.subscribe(wanted(1), "anna")
         alerts.notify("button", "")
         wait_until(lambda run=run: len(brought.messages) == run + 1)
         if run == 1:
@@ -68,20 +83,20 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
 
 def test_the_doorbells_key_stays_the_same_or_no_browser_could_be_reached_again(tmp_path: Path) -> None:
     alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
-    keys = {str(PushChannels(store, alerts).answers["push_key"](Frame({}))[0]["key"]) for _ in range(3)}
+    keys = {str(channels(store, alerts).answers["push_key"](Frame({}))[0]["key"]) for _ in range(3)}
     alerts.close()
     assert len(keys) == 1
 
 
 def test_no_more_browsers_than_a_home_has_and_nothing_that_is_no_subscription(tmp_path: Path) -> None:
     alerts = alerts_in(tmp_path)
-    push = PushChannels(PrivateText(tmp_path / "push.json"), alerts)
+    push = channels(PrivateText(tmp_path / "push.json"), alerts)
     for number in range(MOST_BROWSERS):
-        push.answers["push_subscribe"](asking(number))
+        push.subscribe(wanted(number), "anna")
     with pytest.raises(RequestError, match="Too many"):
-        push.answers["push_subscribe"](asking(99))
+        push.subscribe(wanted(99), "anna")
     with pytest.raises(FormatError):
-        push.answers["push_subscribe"](Frame({**asking(1).head, "endpoint": "http://192.168.1.1/"}))
+        push.subscribe(wanted(1, endpoint="http://192.168.1.1/"), "anna")
     alerts.close()
 
 
@@ -91,11 +106,11 @@ def test_no_more_browsers_than_a_home_has_and_nothing_that_is_no_subscription(tm
 def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: Path, content: bytes) -> None:
     alerts = alerts_in(tmp_path)
     path = tmp_path / "push.json"
-    PushChannels(PrivateText(path), alerts).answers["push_subscribe"](asking(1))
+    channels(PrivateText(path), alerts).subscribe(wanted(1), "anna")
     path.write_bytes(content)
-    push = PushChannels(PrivateText(path), alerts)
-    push.answers["push_subscribe"](asking(2))
-    again = PushChannels(PrivateText(path), alerts)
+    push = channels(PrivateText(path), alerts)
+    push.subscribe(wanted(2), "anna")
+    again = channels(PrivateText(path), alerts)
     assert again.answers["push_key"](Frame({})) == push.answers["push_key"](Frame({}))
     alerts.close()
 
@@ -103,8 +118,45 @@ def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: 
 def test_a_browser_that_lacks_something_is_damage(tmp_path: Path) -> None:
     alerts = alerts_in(tmp_path)
     store = PrivateText(tmp_path / "push.json")
-    PushChannels(store, alerts).answers["push_subscribe"](asking(1))
+    channels(store, alerts).subscribe(wanted(1), "anna")
     store.save(store.load().replace("p256dh", "p256dx"))
-    PushChannels(store, alerts)
+    channels(store, alerts)
     assert json.loads(store.load())["browsers"] == {}
+    alerts.close()
+
+
+def test_a_browser_of_an_owner_who_has_left_is_told_no_more(tmp_path: Path) -> None:
+    alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    push = channels(store, alerts)
+    push.subscribe(wanted(1), "anna")
+    push.subscribe(wanted(2), "bo")
+    push.leave(lambda key_id: key_id == "anna")
+    assert [each["owner"] for each in json.loads(store.load())["browsers"].values()] == ["bo"]
+    alerts.close()
+
+
+def test_only_an_owners_signature_adds_a_browser_and_it_stands_in_the_ledger_and_is_told(tmp_path: Path) -> None:
+    door, alerts = Door.enrolled(), alerts_in(tmp_path)
+    told: list[str] = []
+    push = PushChannels(
+        PrivateText(tmp_path / "push.json"),
+        alerts,
+        door.custodian.books.decisions.after,
+        lambda kind, _text: told.append(kind),
+    )
+    assert "push_subscribe" not in {*push.answers, *door.custodian.control._operations}
+    with pytest.raises(RequestError, match="alerts nobody"):
+        door.obey(wanted(1))
+    door.custodian.statements.subscribe = push.subscribe
+    with pytest.raises(OpenError):
+        door.obey(wanted(1), by=private_key_from_seed(b"s" * 32))
+    with pytest.raises(FormatError):
+        door.obey(wanted(1, endpoint="http://192.168.1.1/"))
+    assert told == []
+    assert "alerts-changed" not in door.kinds()
+    door.obey(wanted(1))
+    assert told == ["alerts"]
+    (entry,) = [each for each in door.entries() if each["kind"] == "alerts-changed"]
+    assert entry["reason"] == "anna"
+    door.close()
     alerts.close()

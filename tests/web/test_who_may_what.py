@@ -39,7 +39,8 @@ UNCLAIMED = {
     Mark.OWNER: (False, False, False),
 }
 SPECIFIED = {
-    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrolments", "enrol_test", "enrol_confirm")},
+    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrolments", "nonce")},
+    **{f"/api/{name}": Mark.PAIRED for name in ("enrol_test", "enrol_confirm")},
     **{f"/api/page_{name}": Mark.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
     "/api/enrol": Mark.CLAIMANT,
     **{
@@ -48,7 +49,7 @@ SPECIFIED = {
             "status", "requests", "request", "asked", "gaps", "bulletins", "tips", "segment", "poster", "sound", "live",
             "list", "kept", "settings",
             "statement", "trust", "trust_bundle",
-            "alerts_test", "push_key", "push_subscribe", "push_unsubscribe",
+            "alerts_test", "push_key", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
         )
     },
@@ -92,7 +93,7 @@ def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
 
 
 def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
-    with_alerts = {"alerts_test", "push_key", "push_subscribe", "push_unsubscribe"}
+    with_alerts = {"alerts_test", "push_key", "push_unsubscribe"}
     assert set(CONTROL) - with_alerts == set(door.page._control._operations)
     assert not set(CONTROL) & set(PAGE)
 

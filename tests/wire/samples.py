@@ -47,6 +47,7 @@ from agent.wire.statements import (
     OptIn,
     OptOut,
     PrivateHours,
+    PushSubscription,
     QuietHours,
     Refusal,
     Release,
@@ -384,6 +385,9 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         max_age_days=30,
         quiet=QuietHours(begins_minute=1320, ends_minute=420),
         private=(PrivateHours(days=(0, 6), begins_minute=0, ends_minute=1439),),
+    ),
+    "push-subscription": PushSubscription(
+        **_STATED, endpoint="https://push.example/f00d", p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA", auth="tBHItJI5"
     ),
     "stolen": Stolen(**_STATED, since_s=NOW_S),
     "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),

@@ -23,6 +23,8 @@ class AlertKind(enum.Enum):
     """A second opinion says so; then not `VISITOR` as well."""
     REQUEST = "request"
     TRUST = "trust"
+    OWNERS = "owners"
+    """Who the owners are, and what they have set."""
     TAMPER = "tamper"
     CAMERA = "camera"
     COVERED = "covered"
@@ -58,6 +60,9 @@ NEWS: Final[dict[str, News]] = {
     "request": News(AlertKind.REQUEST, "A request for footage is waiting for you.", Rank.SOON),
     "trust": News(AlertKind.TRUST, "The list of those who may ask for footage has changed.", Rank.SOON),
     "new requester": News(AlertKind.TRUST, "Somebody new may ask you for footage: look who.", Rank.SOON),
+    "owners": News(AlertKind.OWNERS, "The owners of this doorbell have changed: look who they are.", Rank.SOON),
+    "settings": News(AlertKind.OWNERS, "An owner has changed the settings of this doorbell: look at them.", Rank.SOON),
+    "alerts": News(AlertKind.OWNERS, "Another browser gets the alerts of this doorbell.", Rank.SOON),
     "tamper": News(AlertKind.TAMPER, "Somebody opened the doorbell's case.", Rank.SOON),
     "camera": News(AlertKind.CAMERA, "The camera gives no pictures.", Rank.SOON, state=True),
     "camera back": News(AlertKind.CAMERA, "The camera is back.", Rank.SOON, state=True),

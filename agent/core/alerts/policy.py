@@ -26,7 +26,9 @@ from agent.core.timebase import BootNs
 __all__ = ["ChannelRules", "Policy", "Ruling", "Span", "is_within", "may_release"]
 
 _DAY_MINUTES: Final = 24 * 60
-_NEVER_COOLED: Final = frozenset({AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.TAMPER})
+_NEVER_COOLED: Final = frozenset(
+    {AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.OWNERS, AlertKind.TAMPER}
+)
 _HELD_BACK: Final = frozenset({AlertKind.REQUEST})
 _NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
 

@@ -65,6 +65,8 @@ class EntryKind(enum.Enum):
     TRUST_CHANGED = "trust-changed"
     RECIPIENTS_CHANGED = "recipients-changed"
     CONFIGURATION_CHANGED = "configuration-changed"
+    ALERTS_CHANGED = "alerts-changed"
+    """An owner has a browser told of what happens."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 
@@ -142,6 +144,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.TRUST_CHANGED: _fields("subject", "version reason"),
     EntryKind.RECIPIENTS_CHANGED: _fields("subject version"),
     EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),
+    EntryKind.ALERTS_CHANGED: _fields("subject", "reason"),
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),
 }

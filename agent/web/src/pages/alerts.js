@@ -1,6 +1,6 @@
 // How owners hear of what happens: channels of the configuration, this browser by web push, and a test of all of them.
-import { ask } from "../ui/client.js";
-import { say } from "../ui/dialogs.js";
+import { ask, call } from "../ui/client.js";
+import { say, withPassphrase } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { explain, t } from "../ui/texts.js";
 import { quietHours } from "./household.js";
@@ -47,7 +47,9 @@ async function thisBrowser(doing, again) {
     const { key } = await ask("push_key");
     const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
     const { endpoint, keys } = made.toJSON();
-    await ask("push_subscribe", { endpoint, ...keys });
+    const matter = { endpoint, p256dh: keys.p256dh, auth: keys.auth };
+    const sign = (passphrase) => call("decide", { kind: "push-subscription", matter, passphrase });
+    if (!(await withPassphrase(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign))) return made.unsubscribe();
     say(t("alerts.browser.done"));
     return again();
   });
