@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner.clock import Clock, wall_ms
-from agent.owner.keys import RECOVERY_NAME, AgeIdentity, IdentityKind, OwnerCard, OwnerKeys
+from agent.owner.keys import AgeIdentity, IdentityKind, OwnerCard, OwnerKeys
+from agent.owner.kit import RECOVERY_NAME, kit_approval, kit_name
 from agent.owner.meeting import Link, ask_checkpoint, ask_device, ask_enrolment, ask_enrolments, ask_nonce, field, meet
 from agent.owner.remembered import KnownDevice
 from agent.wire import envelope, strictjson
-from agent.wire.identities import PublicKey
+from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
@@ -33,7 +36,7 @@ from agent.wire.statements import (
     open_chain,
 )
 
-__all__ = ["Enrolled", "enrol"]
+__all__ = ["Enrolled", "enrol", "replace_kit"]
 
 _TOKEN_BYTES: Final = 32
 
@@ -48,6 +51,8 @@ class Enrolled:
     waiting: tuple[str, ...] = ()
     approvals: int = 1
     """How many owners it takes to share something."""
+    recovery: str = ""
+    """The recovery recipient in force; empty while the list waits."""
 
 
 def enrol(
@@ -84,17 +89,49 @@ def enrol(
         nonce=ask_nonce(link),
         now_ms=clock(),
     )
-    if before is not None and _same_owners(before, wanted):
-        _remember(link, keys, device)
-        return Enrolled(device, before.epoch, (), approvals=before.approvals_needed)
-    _require_one_kind(wanted)
     # Before anything is signed: without the recovery page in hand there is nothing to enrol.
     recovery = _recovery(keys, recovery_kit, wanted, before)
-    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), keys.approval)
-    tests = _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
+    if before is not None and _same_owners(before, wanted):
+        _remember(link, keys, device)
+        return Enrolled(device, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
+    _require_one_kind(wanted)
+    tests = _propose(link, keys, wanted)
     if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
         raise OpenError("The device does not prove that it seals to your keys.", remedy="Do not use this device.")
     return _open_tests(link, keys, device, tests, recovery, proposed=wanted)
+
+
+def replace_kit(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Enrolled:
+    """Put another recovery kit in place of the one in force: its page is in the owner's folder before it counts.
+
+    What is recorded from then on is sealed to the new kit, and not to the old one.  Where the old kit could decide, the
+    new one can.  Raises as `enrol` does.
+    """
+    met = meet(link, keys)
+    before = met.known.enrolled
+    identity = keys.make_kit()
+    approvers = [each for each in before.approvers if each.name != RECOVERY_NAME]
+    if len(approvers) < len(before.approvers):
+        approvers.append(NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(identity)).text))
+    wanted = replace(
+        before,
+        owner_time_ms=clock(),
+        nonce=ask_nonce(link),
+        epoch=before.epoch + 1,
+        approvers=tuple(approvers),
+        recovery=str(identity.recipient()),
+        previous=hashlib.sha256(met.known.enrolment_payload).hexdigest(),
+    )
+    tests = _propose(link, keys, wanted)
+    done = _open_tests(link, keys, met.key, tests, identity, proposed=wanted)
+    keys.adopt_kit()
+    return done
+
+
+def _propose(link: Link, keys: OwnerKeys, wanted: Enrolment) -> dict[str, str]:
+    """Sign the next list of owners and hand it in; the device's tests of what is new in it."""
+    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), keys.approval)
+    return _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
 
 
 def _answer_invitation(link: Link, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> Enrolled:
@@ -128,8 +165,8 @@ def _open_tests(
     waiting = answer.get("waiting")
     if isinstance(waiting, list) and waiting:
         return Enrolled(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
-    approvals = _remember(link, keys, device, proposed).approvals_needed
-    return Enrolled(device, field(answer, "epoch", int), tuple(tokens), approvals=approvals)
+    now = _remember(link, keys, device, proposed)
+    return Enrolled(device, now.epoch, tuple(tokens), approvals=now.approvals_needed, recovery=now.recovery)
 
 
 def _token(sealed: bytes, identity: AgeIdentity, name: str) -> str:
@@ -220,14 +257,17 @@ def _require_one_kind(wanted: Enrolment) -> None:
 
 def _recovery(keys: OwnerKeys, kit: Path | None, wanted: Enrolment, before: Enrolment | None) -> AgeIdentity | None:
     """The recovery identity when it is new to the device, and therefore tested."""
-    if before is not None and before.recovery == wanted.recovery:
+    known = before is not None and before.recovery == wanted.recovery
+    if known and kit is None:
         return None
     identity = keys.recovery(kit)
     if str(identity.recipient()) != wanted.recovery:
         raise ConfigurationError(
-            "This recovery kit belongs to other keys.", remedy="Take the page that was made together with this folder."
+            f"This recovery kit is {kit_name(str(identity.recipient()))}; the one of this device is "
+            f"{kit_name(wanted.recovery)}.",
+            remedy="Take the page that says so.  To have another kit: doorward owner replace-kit.",
         )
-    return identity
+    return None if known else identity
 
 
 def _first_seen(data: bytes, device: PublicKey) -> Enrolment:

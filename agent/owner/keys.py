@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import files
@@ -33,8 +34,8 @@ from agent.core.vault.age.opening import (
 )
 from agent.core.vault.age.recipients import HybridRecipient, PassphraseRecipient, X25519Recipient, parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.owner.kit import read_kit, recovery_kit
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.owner.kit import RECOVERY_NAME, read_kit, recovery_kit
 from agent.owner.remembered import Memory
 from agent.wire import strictjson
 from agent.wire.fields import KeyText, Label, RecipientText, Version1
@@ -51,6 +52,8 @@ from agent.wire.strictjson import Message
 __all__ = [
     "DEFAULT_FOLDER",
     "KIT",
+    "NEW_KIT",
+    "RECOVERY_NAME",
     "AgeIdentity",
     "IdentityKind",
     "OwnerCard",
@@ -61,8 +64,8 @@ __all__ = [
 
 DEFAULT_FOLDER: Final = Path("~/.config/doorward/owner")
 KIT: Final = "recovery-kit.txt"
-RECOVERY_NAME: Final = "recovery"
-"""What the recovery identity is called among the recipients, so no owner can be."""
+NEW_KIT: Final = "recovery-kit.new.txt"
+"""A kit that is not in force yet."""
 
 _IDENTITY, _APPROVAL = "identity", "approval"
 _SEED_BYTES: Final = 32
@@ -226,6 +229,32 @@ class OwnerKeys:
             return read_kit(files.read_private(path, _LIMIT_BYTES).decode("utf-8", "replace"))
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Compare it with the printed page.") from error
+
+    def make_kit(self) -> AgeIdentity:
+        """Another recovery identity.  Its page lies beside the one in force until `adopt_kit` puts it in that place."""
+        identity = self.card.kind.identity(secrets.token_bytes(_SEED_BYTES))
+        page = recovery_kit(self.name, identity, time.strftime("%Y-%m-%d"))
+        files.write(self.folder / NEW_KIT, page.encode(), secret=True)
+        return identity
+
+    def adopt_kit(self) -> None:
+        """The kit of `make_kit` is in force from now on."""
+        recipient = str(self.recovery(self.folder / NEW_KIT).recipient())
+        card = msgspec.structs.replace(self.card, recovery=recipient)
+        files.write(self.folder / OwnerCard.FILE, strictjson.encode(card))
+        with files.storage_errors(self.folder / KIT):
+            (self.folder / NEW_KIT).replace(self.folder / KIT)
+            files.sync_folder(self.folder)
+        self.card = card
+
+    def has_kit_of(self, recipient: str) -> bool | None:
+        """Whether the kit on this machine belongs to that recipient; None when there is no kit."""
+        if not (self.folder / KIT).exists():
+            return None
+        try:
+            return str(self.recovery().recipient()) == recipient
+        except DoorwardError:  # unreadable, or no kit: nothing can be said of it
+            return None
 
     @cached_property
     def _passphrase(self) -> str:

@@ -6,10 +6,19 @@ it as it is.
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from agent.core.vault.age.opening import HybridIdentity, X25519Identity, parse_identity_file
 from agent.errors import FormatError
+from agent.wire.identities import private_key_from_seed
 
-__all__ = ["read_kit", "recovery_kit"]
+__all__ = ["RECOVERY_NAME", "kit_approval", "kit_name", "read_kit", "recovery_kit"]
+
+RECOVERY_NAME = "recovery"
+"""What the kit is called among the recipients and approvers, so no owner can be."""
+_APPROVAL_INFO = b"doorward recovery approval key v1"
 
 _PAGE = """\
 # DOORWARD RECOVERY KIT                                    owner "{name}", made {made}
@@ -22,7 +31,8 @@ _PAGE = """\
 #   2. Keep it where you keep papers that matter.  Not near the doorbell.
 #   3. Enrol your doorbell; enrolling tests this key:   doorward owner enrol
 #   4. Then delete this file from this machine.  Whoever has the last line has
-#      your footage; nobody can take that back.
+#      the footage recorded so far.  Against what is recorded later:
+#      doorward owner replace-kit
 #
 # To use it: copy the doorbell's disk, type or scan the last line into a file, and
 #
@@ -44,6 +54,17 @@ def recovery_kit(name: str, identity: HybridIdentity | X25519Identity, made: str
     """The page.  `made`: the date, as text."""
     recipient = str(identity.recipient())
     return _PAGE.format(name=name, made=made, start=recipient[:16], end=recipient[-8:], secret=identity.secret_text())
+
+
+def kit_name(recipient: str) -> str:
+    """What a kit is called on its page and everywhere else: how its recipient begins and ends."""
+    return f"{recipient[:16]} ... {recipient[-8:]}"
+
+
+def kit_approval(identity: HybridIdentity | X25519Identity) -> Ed25519PrivateKey:
+    """The approval key that belongs to a kit: where a list of owners has it, the paper alone replaces lost keys."""
+    seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=_APPROVAL_INFO).derive(identity.secret_text().encode())
+    return private_key_from_seed(seed)
 
 
 def read_kit(text: str) -> HybridIdentity | X25519Identity:

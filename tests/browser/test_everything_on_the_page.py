@@ -15,6 +15,7 @@ from agent.adapters.clock_system import SystemClock
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
 from agent.core.vault.age.opening import open_bytes, parse_identity
 from agent.core.vault.records import GapReason
+from agent.errors import OpenError
 from agent.requester import saying
 from agent.requester.asking import Question
 from agent.requester.publishing import publish
@@ -22,6 +23,7 @@ from agent.requester.receiving import News
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
+from agent.wire.statements import Settings
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE, PHONE, a_house, phones, years_of_events
 from tests.browser.proxy import RecordingProxy
@@ -139,24 +141,103 @@ def test_a_second_owner_joins_by_qr_and_the_doorbell_cannot_slip_in_another(home
     people.run("ben", 'await page.getByRole("heading", {name: /Welcome back/}).waitFor();')
 
 
-def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone(home: Home) -> None:
+def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Home) -> None:
     people = home.people
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.getByLabel("Days at most").fill("7");
+           await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("ana", "Sign")
     people.browser.run("await pages.ana.context().close()")
     people.pair("new")
     people.run(
         "new",
         """await page.getByText("I have my recovery kit").click();
-           await page.getByLabel("The key on the kit").fill(args.kit);
-           await page.getByLabel("The keys that are lost").selectOption("owner-1");""",
+           await page.getByLabel("The key on the kit").fill(args.kit);""",
         kit=f"  {home.house.kit[:40]}\n {home.house.kit[40:].lower()} ",
     )
     people.make_keys("new", "Put new keys in place")
     people.run("new", 'await page.waitForURL("**/timeline");')
+    # The lost keys are off the list without anybody having said so.
     assert home.house.control("status")["owners"] == ["owner-new"]
-    # The kit opens what was recorded for the lost keys.
+    # The kit opens what was recorded for the lost keys, in this session and in every later one.
+    people.run("new", 'await page.locator(".tile img[src^=blob]").first().waitFor();')
+    people.run("new", "await page.reload();")
+    people.unlock("new")
+    people.go("new", "/timeline")
     people.run("new", 'await page.locator(".tile img[src^=blob]").first().waitFor();')
     people.go("new", "/history")
     people.run("new", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')
+    # What the lost browser has set stays while something else is set.
+    people.go("new", "/settings")
+    people.run(
+        "new",
+        """await page.getByLabel("What the doorbell is called").fill("Back door");
+           await page.locator("#settings-place").getByRole("button", {name: "Sign and save"}).click();""",
+    )
+    people.sign("new", "Sign")
+    until(lambda: settings_of(home).name == "Back door", "the name")
+    assert settings_of(home).max_age_days == 7
+
+
+def settings_of(home: Home) -> Settings:
+    found = home.house.solo.custodian.settings.current
+    assert found is not None
+    return found
+
+
+def test_a_kit_that_was_replaced_opens_nothing_newer_and_is_refused_by_its_name(home: Home) -> None:
+    people, old = home.people, home.house.kit
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByRole("button", {name: "Replace the kit"}).click();')
+    new = people.run(
+        "ana",
+        """await page.locator(".kit").waitFor();
+           const kit = (await page.locator(".secret").innerText()).replaceAll(/\\s/g, "");
+           await page.getByLabel("The last 6 characters").fill(kit.slice(-6));
+           await page.getByRole("button", {name: "I have it on paper"}).click();
+           await page.getByRole("heading", {name: "Replace the kit"}).waitFor();
+           return kit;""",
+    )
+    people.sign("ana", "Sign and replace")
+    assert new != old
+    before = set(stored_segments(home))
+    home.house.record()
+    newest = next(path for path in stored_segments(home) if path not in before).read_bytes()
+    assert open_bytes(newest, [parse_identity(str(new))])
+    with pytest.raises(OpenError):
+        open_bytes(newest, [parse_identity(old)])
+    enrolment = home.house.solo.custodian.enrolments.current
+    assert enrolment is not None
+    assert [each.name for each in enrolment.approvers] == ["owner-1", "recovery"]
+    people.pair("thief")
+    people.run(
+        "thief",
+        """await page.getByText("I have my recovery kit").click();
+           await page.getByLabel("The key on the kit").fill(args.kit);""",
+        kit=old,
+    )
+    people.make_keys("thief", "Put new keys in place")
+    people.run("thief", 'await page.getByText("This doorbell\'s is age1pq1").waitFor();')
+    assert home.house.control("status")["owners"] == ["owner-1"]
+
+
+def test_a_film_that_is_sealed_to_other_keys_says_so_and_is_not_called_damaged(home: Home) -> None:
+    people = home.people
+    home.join("ben", home.invite("ana"), "ana")
+    people.go("ben", "/timeline")
+    people.run(
+        "ben",
+        """await page.locator(".tile").first().click();
+           await page.getByText("This is not sealed to your keys").waitFor();
+           if (await page.getByText("damaged").count()) throw new Error("nothing is damaged");""",
+    )
+
+
+def stored_segments(home: Home) -> list[Path]:
+    return sorted((home.house.street.state_dir / "vault" / "segments").glob("*/*.age"))
 
 
 def test_keys_that_were_backed_up_come_back_with_their_passphrase(home: Home, tmp_path: Path) -> None:

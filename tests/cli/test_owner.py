@@ -20,6 +20,7 @@ from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.segment import split_media
 from agent.media.join import probe
 from agent.owner.keys import KIT, OwnerKeys
+from agent.owner.kit import kit_name
 from agent.wire import base64, envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
@@ -921,3 +922,23 @@ def test_what_an_owner_set_who_has_left_stays_while_another_sets_something_else(
     shown = theirs("settings").out
     assert "22:00" in shown
     assert "sensitivity" in shown
+
+
+def test_the_recovery_page_is_replaced_and_each_page_is_called_by_its_name(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--yes").status == 0
+    old = (door.keys / "recovery-kit.txt").read_text()
+    said = door("replace-kit", "--yes")
+    assert said.status == 0, said.err
+    assert (door.keys / "recovery-kit.txt").read_text() != old
+    name = kit_name(door.device.enrolment.recovery)
+    assert name in said.out
+    assert f"recovery  {name}, which opens everything" in door("status").out
+    typed = tmp_path / "old.txt"
+    typed.write_text(old)
+    typed.chmod(0o600)
+    refused = door("enrol", "--recovery-kit", typed, "--yes")
+    assert f"the one of this device is {name}" in refused.err
+    bob = OwnerKeys.create(tmp_path / "bob", name="bob")
+    assert door("enrol", "--add", bob.folder / "owner.json", "--yes").status == 0
+    theirs = Doorstep(door.device, bob.folder, door.socket, door.run)
+    assert f"is not this device's, which is {name}" in theirs("enrol", "--yes").out

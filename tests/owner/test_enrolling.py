@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, OpenError
-from agent.owner.enrolling import enrol
-from agent.owner.keys import KIT, IdentityKind, OwnerKeys
-from agent.owner.kit import recovery_kit
+from agent.errors import ConfigurationError, NetworkError, OpenError
+from agent.owner.enrolling import enrol, replace_kit
+from agent.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerKeys
+from agent.owner.kit import RECOVERY_NAME, kit_approval, recovery_kit
 from agent.owner.meeting import meet
-from agent.wire import envelope, strictjson
+from agent.wire import base64, envelope, strictjson
+from agent.wire.identities import public_key_of
 from agent.wire.statements import Enrolment, NamedKey
 from tests.owner.conftest import NOW_MS, now, seeds
 from tests.owner.fake_device import FakeDevice
@@ -49,7 +54,7 @@ def test_a_typed_recovery_line_will_do(device: FakeDevice, keys: OwnerKeys, tmp_
 
 def test_the_page_of_other_keys_is_refused(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
     other = OwnerKeys.create(tmp_path / "other", seeds=seeds("other"))
-    with pytest.raises(ConfigurationError, match="belongs to other keys"):
+    with pytest.raises(ConfigurationError, match="the one of this device is age1"):
         enrol(device, keys, recovery_kit=other.folder / KIT, clock=now)
     assert device.enrolled is None
 
@@ -183,3 +188,71 @@ def test_a_device_that_shows_the_owners_of_another_is_refused(device: FakeDevice
     with pytest.raises(OpenError, match="owners of another device"):
         enrol(impostor, keys, clock=now)
     assert list(keys.memory.devices()) == [device.key.id]
+
+
+def test_a_kit_that_was_replaced_is_sealed_to_no_more_and_its_say_goes_with_it(
+    device: FakeDevice, keys: OwnerKeys
+) -> None:
+    enrol(device, keys)
+    old = keys.recovery()
+    kit_key = NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(old)).text)
+    listed(device, keys, kit_key)  # as the page makes its first list
+    done = replace_kit(device, keys)
+    new = keys.recovery()
+    assert (device.enrolment.recovery, done.recovery) == (str(new.recipient()), str(new.recipient()))
+    assert keys.card.recovery == done.recovery
+    assert old.recipient() != new.recipient()
+    approvers = {each.name: each.key for each in device.enrolment.approvers}
+    assert approvers == {
+        keys.name: keys.card.approver,
+        RECOVERY_NAME: public_key_of(kit_approval(new)).text,
+    }
+    sealed = device.sealed(b"from now on")
+    assert open_bytes(base64.decode(sealed), [new]) == b"from now on"
+    with pytest.raises(OpenError):
+        open_bytes(base64.decode(sealed), [old])
+    assert OwnerKeys.load(keys.folder).card.recovery == done.recovery
+
+
+def listed(device: FakeDevice, keys: OwnerKeys, more: NamedKey) -> None:
+    """The next list, with one approver more."""
+    before = device.enrolment
+    after = msgspec.structs.replace(
+        before,
+        epoch=before.epoch + 1,
+        previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
+        approvers=(*before.approvers, more),
+    )
+    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), keys.approval)
+
+
+def test_a_kit_made_by_a_later_owner_is_named_as_none_of_this_device(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    enrol(device, keys)
+    bob = make_owner("bob")
+    enrol(device, keys, add=[bob.card])
+    done = enrol(device, bob)
+    assert done.recovery == keys.card.recovery
+    assert bob.has_kit_of(done.recovery) is False
+    assert keys.has_kit_of(done.recovery) is True
+    with pytest.raises(ConfigurationError, match="the one of this device is age1"):
+        enrol(device, bob, recovery_kit=bob.folder / KIT)
+    (bob.folder / KIT).unlink()
+    assert bob.has_kit_of(done.recovery) is None
+
+
+def test_a_kit_that_is_not_there_when_the_device_goes_away_does_not_take_the_place_of_the_old(
+    device: FakeDevice, keys: OwnerKeys
+) -> None:
+    enrol(device, keys)
+    before = keys.recovery().secret_text()
+
+    def away(_result: dict[str, Any], _data: bytes) -> tuple[dict[str, Any], bytes]:
+        raise NetworkError("The device stopped answering.")
+
+    device.lies["enrol_confirm"] = away
+    with pytest.raises(NetworkError):
+        replace_kit(device, keys)
+    assert keys.recovery().secret_text() == before
+    assert (keys.folder / NEW_KIT).exists()

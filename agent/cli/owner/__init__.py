@@ -14,6 +14,9 @@ __all__ = ["COMMANDS", "owner"]
 COMMANDS = {
     "keygen": LazyCommand("agent.cli.owner.keys:keygen", "Make your keys, and a recovery page to print."),
     "enrol": LazyCommand("agent.cli.owner.keys:enrol", "Become the owner of a device; prove that your keys open."),
+    "replace-kit": LazyCommand(
+        "agent.cli.owner.keys:replace_kit", "Put a new recovery page in place of the one in force."
+    ),
     "status": LazyCommand("agent.cli.owner.keys:status", "Show how a device is, and that it only went forwards."),
     "review": LazyCommand("agent.cli.owner.review:review", "Look at a footage request and what it matches."),
     "approve": LazyCommand("agent.cli.owner.decide:approve", "Share the segments you choose, and no others."),

@@ -15,10 +15,12 @@ from agent.core.consent import State
 from agent.errors import ConfigurationError, FormatError
 from agent.owner import enrolling
 from agent.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
+from agent.owner.kit import RECOVERY_NAME, kit_name
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import ask_device, meet
+from agent.wire.statements import Enrolment
 
-__all__ = ["enrol", "keygen", "status"]
+__all__ = ["enrol", "keygen", "replace_kit", "status"]
 
 _CARD_LIMIT_BYTES: Final = 16 * 1024
 _APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, None: None}
@@ -103,6 +105,32 @@ def enrol(
     _say_enrolled(keys, done)
 
 
+@click.command("replace-kit")
+@keys_option
+@device_option
+@yes_option
+@json_option
+def replace_kit(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+    """Put a new recovery page in place of the one in force.
+
+    For the day on which the page was lost, or somebody may have seen it.  What the device records from then on is
+    sealed to the new page and no longer to the old one.  The old page still opens what was recorded until then.
+    """
+    keys = load_keys(folder)
+    if not sure:
+        click.confirm("Make a new recovery page, which takes the place of the one in force?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        done = enrolling.replace_kit(link, keys)
+    if as_json:
+        emit_json(
+            {"device_id": done.device.id, "epoch": done.epoch, "recovery": done.recovery, "kit": keys.folder / KIT}
+        )
+        return
+    click.echo(f"The device {done.device.id} seals to the recovery page {kit_name(done.recovery)} from now on.")
+    click.echo(f"Print it, then delete it:\n  {keys.folder / KIT}")
+    click.echo("The page from before opens what was recorded until now, and nothing of what comes.")
+
+
 def _new_passphrase() -> str:
     while True:
         # An empty default: click asks for ever, without a word, where there is none.
@@ -124,8 +152,27 @@ def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
     click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
     if done.approvals == 2:
         click.echo("It takes two of you to share anything: one approves, another seconds.  A no of any one is a no.")
-    if (keys.folder / KIT).exists():
-        click.echo(f"\nThe recovery key is still on this machine.  Print it, then delete it:\n  {keys.folder / KIT}")
+    _say_kit(keys, done.recovery, before="\n")
+
+
+def _kit_decides(enrolment: Enrolment) -> str:
+    decides = RECOVERY_NAME in {approver.name for approver in enrolment.approvers}
+    return ", which opens everything and can put new keys in place" if decides else ", which opens everything"
+
+
+def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
+    """What to do with a recovery page that still lies beside the keys."""
+    match keys.has_kit_of(recovery):
+        case True:
+            click.echo(
+                f"{before}The recovery key is still on this machine.  Print it, then delete it: {keys.folder / KIT}"
+            )
+        case False:
+            click.echo(
+                f"{before}The recovery page in {keys.folder / KIT} is not this device's, which is "
+                f"{kit_name(recovery)}.\n"
+                f"{before}It opens nothing here: do not keep it for this device."
+            )
 
 
 def _read_card(path: Path) -> OwnerCard:
@@ -160,12 +207,12 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
         return
     click.echo(f"The device {met.key.id} is the one you enrolled.")
     needed = "; it takes two to share" if enrolment.approvals_needed == 2 else ""
-    names = ", ".join(item.name for item in enrolment.approvers)
+    names = ", ".join(item.name for item in enrolment.approvers if item.name != RECOVERY_NAME)
     click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
     click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
     click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
-    if (keys.folder / KIT).exists():
-        click.echo(f"  The recovery key is still on this machine: print it, then delete {keys.folder / KIT}")
+    click.echo(f"  recovery  {kit_name(enrolment.recovery)}{_kit_decides(enrolment)}")
+    _say_kit(keys, enrolment.recovery, before="  ")
     click.echo("\nWhat the device says of itself:")
     _say_tree(said, "  ")
 

@@ -12,8 +12,9 @@ import { changeSettings } from "./owner/setting.js";
 import * as store from "./owner/store.js";
 import * as tipping from "./owner/tipping.js";
 import * as trusting from "./owner/trusting.js";
-import { fileKey, identityToRecipient } from "./wire/age.js";
+import { identityToRecipient } from "./wire/age.js";
 import { hex, randomBytes, utf8 } from "./wire/bytes.js";
+import { publicKeyOfSeed } from "./wire/keys.js";
 import { ownerCard } from "./wire/messages.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -22,7 +23,10 @@ import { decode, encode } from "./wire/strictjson.js";
 
 /** What opens footage while the page is unlocked; what approves is unlocked anew for each decision. */
 let identity = null;
-let older = null;
+/** What opens what was recorded before a recovery: the kit of that time, kept sealed beside the owner's own keys. */
+let older = [];
+/** A new recovery kit that has not been tested yet. */
+let newKit = null;
 let draft = null;
 let met = null;
 const reviews = new Map();
@@ -60,7 +64,7 @@ const operations = {
   /** `typed`: the kit, as the owner has it on paper.  It is opened with what was typed, not with what we remember. */
   async enrolFirst({ typed, origin }) {
     const recovery = await keys.readKit(typed);
-    if ((await identityToRecipient(recovery)) !== draft.card.recovery) throw new PageError("error.other-kit");
+    await requireKit(recovery, draft.card);
     await enrolling.enrolFirst(draft.card, draft.secrets, recovery);
     await enrolling.prove(draft.secrets.approval, origin);
     await meetFirst();
@@ -115,7 +119,7 @@ const operations = {
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
     await enrolling.prove(own.approval, origin);
     await meetFirst(expected);
-    identity = own.identity;
+    use(own);
     return true;
   },
 
@@ -140,10 +144,14 @@ const operations = {
     const recovery = await keys.readKit(typed);
     const approval = await keys.recoveryApproval(recovery);
     const shown = await readEnrolment((await ask("enrolment")).envelope);
-    if ((await identityToRecipient(recovery)) !== shown.value.recovery) throw new PageError("error.other-kit");
+    await requireKit(recovery, shown.value);
+    const kitKey = (await publicKeyOfSeed(approval)).text;
+    // A kit that `doorward owner keygen` made opens footage and decides nothing.
+    if (!shown.value.approvers.some((each) => each.key === kitKey)) throw new PageError("error.kit-only-opens");
     await enrolling.prove(approval, origin);
     await meetFirst(shown.sha256);
-    const secrets = await keys.makeSecrets();
+    // Footage from before is sealed to the old keys and the kit: this one opens it, now and whenever these keys do.
+    const secrets = { ...(await keys.makeSecrets()), older: [recovery] };
     const card = await keys.cardOf(name, secrets, shown.value.recovery);
     const others = (list) => list.filter((each) => each.name !== replaces && each.name !== name);
     const change = (recipients, approvers) => ({
@@ -154,15 +162,38 @@ const operations = {
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
     await enrolling.prove(secrets.approval, origin);
     await meet();
-    identity = secrets.identity;
-    // Footage from before is sealed to the old keys and the kit: this one opens it, while the page is open.
-    older = recovery;
+    use(secrets);
+  },
+
+  // Another recovery kit, in place of the one that may have been seen or lost
+
+  async draftKit() {
+    newKit = await keys.makeRecovery();
+    return { recovery: newKit, recipient: await identityToRecipient(newKit) };
+  },
+
+  /** `typed`: the new kit, as the owner has it on paper.  What is recorded from now on is sealed to it, not to the old. */
+  async replaceKit({ typed, passphrase }) {
+    const recovery = await keys.readKit(typed);
+    if (recovery !== newKit) throw new PageError("error.another-kit");
+    const own = await keys.unlock(passphrase);
+    const recipient = await identityToRecipient(recovery);
+    const kit = { name: keys.RECOVERY, key: (await publicKeyOfSeed(await keys.recoveryApproval(recovery))).text };
+    const change = (recipients, approvers) => ({
+      recipients,
+      approvers: [...approvers.filter((each) => each.name !== keys.RECOVERY), kit],
+      recovery: recipient,
+    });
+    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity, [recipient]: recovery });
+    await keys.rename({ ...own.card, recovery: recipient });
+    newKit = null;
   },
 
   async owners() {
     const { value } = await readEnrolment((await ask("enrolment")).envelope);
     const recipients = new Set(value.recipients.map((each) => each.name));
-    return { epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null, needed: value.approvals_needed ?? 1 };
+    const kit = { recipient: value.recovery, decides: value.approvers.some((each) => each.name === keys.RECOVERY) };
+    return { kit, epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null, needed: value.approvals_needed ?? 1 };
   },
 
   async backup() {
@@ -179,11 +210,12 @@ const operations = {
     await answerWaitingTest(own);
     await enrolling.prove(own.approval, origin);
     await meetFirst();
-    identity = own.identity;
+    use(own);
   },
 
   async lock() {
-    identity = older = null;
+    identity = newKit = null;
+    older = [];
     reviews.clear();
     asked.clear();
   },
@@ -248,8 +280,7 @@ const operations = {
     const own = await keys.unlock(passphrase);
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
-    if (older) own.identity = await whicheverUnwraps(own.identity, found);
-    return deciding.approve(found, own, choice);
+    return deciding.approve(found, own, choice, whicheverOpens);
   },
 
   async deny({ id, passphrase }) {
@@ -352,26 +383,34 @@ function askedIn(id) {
   return asked.get(id);
 }
 
-/** After a recovery two keys may open: the new one, and the kit for what was recorded before. */
+const isForOtherKeys = (error) => ["error.does-not-open", "error.not-yours"].includes(error.text);
+
+/** After a recovery several keys may open: the new one, and the kit for what was recorded before. */
 async function whicheverOpens(open) {
   const first = opener();
   met = await device();
-  try {
-    return await open(first);
-  } catch (error) {
-    if (!older || error.text !== "error.does-not-open") throw error;
-    return open(older);
+  let problem;
+  for (const key of [first, ...older]) {
+    try {
+      return await open(key);
+    } catch (error) {
+      if (!isForOtherKeys(error)) throw error;
+      problem ??= error;
+    }
   }
+  throw problem;
 }
 
-async function whicheverUnwraps(first, found) {
-  const { result: _result, body } = await reviewing.rawSegment(found.segments[0].id);
-  try {
-    await fileKey(body.subarray(0, found.segments[0].record.file.header_size), first);
-    return first;
-  } catch {
-    return older;
-  }
+function use(own) {
+  identity = own.identity;
+  older = own.older;
+}
+
+/** Raises for a kit that is not the one of this list of owners, with the names that are printed on both. */
+async function requireKit(recovery, enrolment) {
+  const name = (recipient) => `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`;
+  const mine = await identityToRecipient(recovery);
+  if (mine !== enrolment.recovery) throw new PageError("error.other-kit", { mine: name(mine), wanted: name(enrolment.recovery) });
 }
 
 async function enrolledRecovery() {

@@ -7,6 +7,9 @@ import { silence, soundOf } from "./sound.js";
 
 const AHEAD_S = 12;
 
+/** Sound that is sealed to other keys is whole; nothing else that fails to open is. */
+const ofSound = (error) => (error instanceof FormatError && error.text !== "error.not-yours" ? new FormatError("error.sound-broken") : error);
+
 /** What a browser's player says of bytes that are no film is for nobody. */
 const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
 
@@ -62,7 +65,7 @@ function listening(hear, say) {
       soundOf(media);
       return media;
     } catch (error) {
-      if (!isSaid) say(error instanceof FormatError ? new FormatError("error.sound-broken") : error);
+      if (!isSaid) say(ofSound(error));
       isSaid = true;
       return null;
     }

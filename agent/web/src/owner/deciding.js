@@ -13,8 +13,9 @@ import { state } from "./stating.js";
 /**
  * Share exactly these segments and stills of the reviewed request; the id of the disclosure.  What does not open (damaged,
  * gone, or cut before its first fragment was whole) is named with its reason in an `error.cannot-share`; nothing is signed.
+ * `whichever(open)` tries each of the owner's identities: after a recovery an older one opens what was recorded before.
  */
-export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }) {
+export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }, whichever) {
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
   const met = await meet();
@@ -27,10 +28,13 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
     for (const id of ids) {
       const each = byId.get(id);
       if (!each) throw new PageError("error.other-record");
-      const opened = await orLeftOut(id, failed, () => fetchOne(id, met.device, keys.identity, each.record));
-      if (!opened) continue;
-      const { data } = opened;
-      const header = await rewrap(data.subarray(0, split(data)), keys.identity, found.request.reply);
+      const header = await orLeftOut(id, failed, () =>
+        whichever(async (identity) => {
+          const { data } = await fetchOne(id, met.device, identity, each.record);
+          return rewrap(data.subarray(0, split(data)), identity, found.request.reply);
+        }),
+      );
+      if (!header) continue;
       headers.push(header);
       made.push({ id, payload_sha256: fileOf(each.record).sha256_payload, header_sha256: await sha256hex(header) });
     }

@@ -28,7 +28,7 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
   await propose(device, matter, secrets.approval, { [card.recipient]: secrets.identity, [card.recovery]: recoveryIdentity });
 }
 
-/** The next enrolment: `change(recipients, approvers)` gives the lists anew.  It follows the list that this browser
+/** The next enrolment: `change(recipients, approvers)` gives the lists anew, and another `recovery` if there is one.  It follows the list that this browser
  *  knows or that grown: a doorbell that shows owners of its own making gets no signature. */
 export async function enrolNext(change, approval, identities) {
   const { device, enrolled: before } = await meet();
@@ -39,7 +39,7 @@ export async function enrolNext(change, approval, identities) {
     epoch: before.value.epoch + 1,
     recipients: lists.recipients,
     approvers: lists.approvers,
-    recovery: before.value.recovery,
+    recovery: lists.recovery ?? before.value.recovery,
     previous: before.sha256,
     approvals_needed: needed > 1 ? needed : undefined,
   };

@@ -12,8 +12,8 @@ const PKCS8_HEAD = unhex("302e020100300506032b657004220420");
 const RECOVERY_INFO = "doorward recovery approval key v1";
 export const RECOVERY = "recovery";
 
-/** Fresh secrets: `{identity, approval}`, an age identity as text and a 32-byte seed. */
-export const makeSecrets = async () => ({ identity: await generateHybridIdentity(), approval: randomBytes(32) });
+/** Fresh secrets: `{identity, approval, older}`, an age identity as text, a 32-byte seed, and no identities from before. */
+export const makeSecrets = async () => ({ identity: await generateHybridIdentity(), approval: randomBytes(32), older: [] });
 
 export const makeRecovery = () => generateHybridIdentity();
 
@@ -38,12 +38,19 @@ export async function keep(card, secrets, passphrase) {
     `# Doorward owner ${card.name}: opens footage with  age -d -i THIS-FILE`,
     `# approval key (PKCS #8, base64): ${base64(concat(PKCS8_HEAD, secrets.approval))}`,
     secrets.identity,
+    ...(secrets.older.length ? ["# opens what was recorded before these keys were made:"] : []),
+    ...secrets.older,
     "",
   ].join("\n");
   await store.keepKeys({ card, sealed: await sealWithPassphrase(text, passphrase, WORK_FACTOR) });
 }
 
-/** `{card, identity, approval}`.  Throws OpenError for a wrong passphrase. */
+/** Keeps another card for the same keys. */
+export async function rename(card) {
+  await store.keepKeys({ ...(await store.keys()), card });
+}
+
+/** `{card, identity, approval, older}`.  Throws OpenError for a wrong passphrase. */
 export async function unlock(passphrase) {
   const kept = await store.keys();
   if (!kept) throw new OpenError("error.no-keys");
@@ -52,10 +59,10 @@ export async function unlock(passphrase) {
 
 function readSecrets(bytes) {
   const text = fromUtf8(bytes);
-  const identity = /^AGE-SECRET-KEY-PQ-1[0-9A-Z]+$/m.exec(text)?.[0];
+  const [identity, ...older] = text.match(/^AGE-SECRET-KEY-PQ-1[0-9A-Z]+$/gm) ?? [];
   const approval = /^# approval key \(PKCS #8, base64\): ([A-Za-z0-9+/=]+)$/m.exec(text)?.[1];
   if (!identity || !approval) throw new FormatError("error.format", { what: "keys" });
-  return { identity, approval: unbase64(approval).slice(-32) };
+  return { identity, approval: unbase64(approval).slice(-32), older };
 }
 
 /** The identity on a recovery kit, typed or scanned, with or without the lines around it. */

@@ -5,7 +5,7 @@ import { confirm, dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/messages.js";
-import { qr } from "./setup.js";
+import { kitPage, nameOfKit, qr, TAIL } from "./setup.js";
 import { alerts } from "./alerts.js";
 import { place, privateHours, fromFile, retention, saved } from "./household.js";
 import { zones } from "./zones.js";
@@ -98,7 +98,7 @@ async function health() {
 }
 
 async function owners(again) {
-  const { owners: names, mine, epoch, needed } = await call("owners");
+  const { owners: names, mine, epoch, needed, kit } = await call("owners");
   return [
     h("h2", t("owners")),
     h("p.quiet", t("owners.text", { n: epoch })),
@@ -107,6 +107,11 @@ async function owners(again) {
       names.map((name) =>
         h("li.row.between", h("span", name, name === mine ? ` · ${t("owners.you")}` : ""), name !== mine && h("button.small", { type: "button", "aria-label": t("owners.remove.who", { name }), onclick: () => remove(name).then(again) }, t("owners.remove"))),
       ),
+    ),
+    h(
+      "div.row.between",
+      h("span", t("owners.kit", { name: nameOfKit(kit.recipient) }), h("small.quiet", t(kit.decides ? "owners.kit.decides" : "owners.kit.opens"))),
+      h("button.small", { type: "button", onclick: () => replaceKit(mine).then(again) }, t("owners.kit.replace")),
     ),
     names.length > 1 && h("p", t(needed === 2 ? "owners.two" : "owners.one"), " ", h("button.small", { type: "button", onclick: () => agreeOn(3 - needed).then(again) }, t(needed === 2 ? "owners.one.change" : "owners.two.change"))),
     h("div.row", inviting(again)),
@@ -121,6 +126,35 @@ async function agreeOn(needed) {
 
 async function remove(name) {
   await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) => call("removeOwner", { name, passphrase }));
+}
+
+/** Another kit in place of one that was lost, or that somebody may have seen; tested before it counts, like the first. */
+async function replaceKit(name) {
+  const [{ recovery, recipient }, facts] = await Promise.all([call("draftKit"), ask("page_facts")]);
+  const hasIt = await dialog(t("owners.kit.title"), (close) => {
+    const tail = h("input", { id: "tail", required: true, autocomplete: "off", autocapitalize: "characters", spellcheck: false, size: TAIL + 2, maxlength: String(TAIL) });
+    const problem = h("p.problem", { role: "alert" });
+    return h(
+      "form",
+      {
+        onsubmit(event) {
+          event.preventDefault();
+          if (tail.value.trim().toUpperCase() === recovery.slice(-TAIL)) close(true);
+          else problem.textContent = t("setup.test.wrong");
+        },
+      },
+      h("p", t("owners.kit.text")),
+      kitPage(facts.name, name, recovery, recipient),
+      h("div.row", h("button", { type: "button", onclick: () => print() }, t("setup.kit.print"))),
+      h("label", { for: "tail" }, t("setup.test.label", { n: TAIL })),
+      tail,
+      problem,
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), h("button.primary", { type: "submit" }, t("setup.kit.done"))),
+    );
+  });
+  if (!hasIt) return;
+  const done = await withPassphrase(t("owners.kit.replace"), t("owners.kit.text"), t("owners.kit.yes"), (passphrase) => call("replaceKit", { typed: recovery, passphrase }));
+  if (done) say(t("owners.kit.done"));
 }
 
 function inviting(again) {

@@ -9,8 +9,9 @@ import { explain, shortDate, t, withCode } from "../ui/texts.js";
 import { theRest } from "./rest.js";
 
 const SHORTEST_PASSPHRASE = 10;
-const TAIL = 6;
+export const TAIL = 6;
 const WAIT_MS = 1500;
+const NOBODY = "(nobody)";
 const LABEL = "[a-z0-9]([a-z0-9\\-]{0,30}[a-z0-9])?";
 
 export async function setup(content, hello) {
@@ -159,18 +160,20 @@ function backupForm() {
 
 function kitForm(owners) {
   const typed = h("textarea", { id: "kit", required: true, rows: "4", spellcheck: false, autocapitalize: "characters", autocomplete: "off" });
+  // Keys that are lost are taken off the list unless somebody says otherwise; whose they are, one of several has to say.
   const replaces = h(
     "select",
-    { id: "replaces" },
-    h("option", { value: "" }, t("back.kit.nobody")),
+    { id: "replaces", required: true },
+    owners.length > 1 && h("option", { value: "" }, t("back.kit.choose")),
     owners.map((name) => h("option", { value: name }, name)),
+    h("option", { value: NOBODY }, t("back.kit.nobody")),
   );
   const inner = keysFields("owner-new");
   return form(
     t("back.kit.button"),
     async () => {
       const { name, passphrase } = inner.values();
-      await call("recover", { typed: typed.value, name, passphrase, replaces: replaces.value, origin: origin() });
+      await call("recover", { typed: typed.value, name, passphrase, replaces: replaces.value === NOBODY ? "" : replaces.value, origin: origin() });
       await go("/timeline", { replace: true });
     },
     h("p", t("back.kit.text")),
@@ -229,8 +232,11 @@ function form(buttonText, action, ...fields) {
   );
 }
 
+/** What a kit is called on its page and everywhere else: how the key begins and ends that footage is sealed to. */
+export const nameOfKit = (recipient) => `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`;
+
 /** The page to print: all it takes is on it, in words, as a code, and to type. */
-function kitPage(doorbell, name, recovery, recipient) {
+export function kitPage(doorbell, name, recovery, recipient) {
   return h(
     "section.kit",
     { "aria-label": t("kit.title") },
@@ -240,7 +246,7 @@ function kitPage(doorbell, name, recovery, recipient) {
     h("p", t("kit.text")),
     h("ol", ["1", "2", "3"].map((n) => h("li", withCode(`kit.${n}`)))),
     h("p.quiet", t("kit.age"), " ", h("code", "age -d -i KEY segment.age > segment.mp4")),
-    h("p.quiet", `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`),
+    h("p.quiet", nameOfKit(recipient)),
   );
 }
 

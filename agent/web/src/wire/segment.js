@@ -62,7 +62,7 @@ export async function openCaptured(record, data, identity, device) {
   const bodies = stanzaBodies(data.subarray(0, record.file.header_size), "doorward-begin");
   const begun = bodies.length === 1 ? isBegin(decode(bodies[0], 2048)) : undefined;
   if (JSON.stringify(sorted(begun)) !== JSON.stringify(sorted(record.begin))) throw new OpenError("error.other-record");
-  const { plain, whole } = await openPrefix(data, identity);
+  const { plain, whole } = await ofOurs(openPrefix(data, identity));
   if (!whole) return { media: wholeFragments(plain), context: null, whole: false };
   const { media, context } = splitMedia(plain);
   agree(record, context, device, "segment");
@@ -90,10 +90,19 @@ export async function openPoster(record, data, identity, device) {
   return { image, seen: context.seen ?? null };
 }
 
+/** What does not open though its bytes are the ones that were signed at capture is sealed to other keys. */
+async function ofOurs(opening) {
+  try {
+    return await opening;
+  } catch (error) {
+    throw error.text === "error.does-not-open" ? new OpenError("error.not-yours") : error;
+  }
+}
+
 /** The plaintext, once the key that opens it is the one that the record commits to (none for what was adopted). */
 async function openCommitted(record, commitment, data, identity) {
   if (record.kind === "segment") {
-    const key = await fileKey(data.subarray(0, split(data)), identity);
+    const key = await ofOurs(fileKey(data.subarray(0, split(data)), identity));
     if (keyCommitment(key) !== commitment) throw new OpenError("error.other-record");
   }
   return open(data, identity);
