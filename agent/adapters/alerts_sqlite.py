@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from agent.adapters.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.adapters.sqlite_snapshot import EXCLUSIVE
 from agent.core.alerts.kinds import Rank
 from agent.core.alerts.parcels import HeldBack, Kept, Waiting
 from agent.errors import StorageError
@@ -286,6 +287,7 @@ def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connecti
 def _opened(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
+        db.execute(EXCLUSIVE)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)

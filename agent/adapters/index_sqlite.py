@@ -5,6 +5,8 @@
   manifest on from `tip`.  That saves one flush and about 5 kB of card writes a segment.
 - No segment is longer than `LONGEST_SEGMENT_US`, so what overlaps [from, to) starts in (from − longest, to): one range
   of one index, however many segments there are.
+- On a disk that takes no write the index is a copy in memory for the life of the process.  The next start
+  reads on from the tip of the file.
 - A file that is no sound database, or turns out not to be one where somebody reads or writes, is removed, so that the
   next start cannot meet it again, and made anew from the manifest.
 
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.adapters.sqlite_faults import Nonsense, is_damage
+from agent.adapters.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
@@ -66,13 +69,17 @@ _COLUMNS: Final = (
 
 
 class SqliteIndex:
-    """The `Index` port in one SQLite file at `path`."""
+    """The `Index` port in one SQLite file at `path`.
 
-    def __init__(self, path: Path) -> None:
+    `copied`: read a copy in memory, because the file belongs to a doorbell that may run.
+    """
+
+    def __init__(self, path: Path, *, copied: bool = False) -> None:
         self._path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._ruined = ""
+        self._is_copy = copied
 
     @property
     def ruined(self) -> bool:
@@ -86,6 +93,10 @@ class SqliteIndex:
         return Tip(*row)
 
     def clear(self) -> None:
+        if self._is_copy:
+            with self._using() as connection:
+                _make_anew(connection)
+            return
         with self._lock:
             try:
                 self._remove()
@@ -195,8 +206,30 @@ class SqliteIndex:
                 raise self._failed(error) from error
 
     def _open(self) -> sqlite3.Connection:
+        if self._is_copy:
+            return self._in_memory()
+        try:
+            return self._open_file()
+        except sqlite3.Error as error:
+            if not takes_no_write(error):
+                raise
+            self._is_copy = True
+            return self._in_memory()
+
+    def _in_memory(self) -> sqlite3.Connection:
+        with suppress(StorageError, sqlite3.Error):
+            copy = open_snapshot(self._path)
+            if copy.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+                return copy
+            copy.close()
+        empty = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _make_anew(empty)
+        return empty
+
+    def _open_file(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
         try:
+            connection.execute(EXCLUSIVE)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -21,11 +21,13 @@ import itertools
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.adapters.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 from agent.core.consent import State
 from agent.core.requests import (
     IN_VAIN,
@@ -109,6 +111,7 @@ _UNSEALED = (
 _NEAR = "from_s IS NOT NULL"
 _PATIENCE_MS = 5000
 _RESERVE_BYTES = 1 << 20
+_RETRY_S = 2.0
 _EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _ASIDE = (
     *(f"DROP INDEX IF EXISTS request_by_{name}" for name in ("state", "case", "time", "name", "disclosure")),
@@ -125,13 +128,46 @@ class SqliteJournal:
         self._has_forgotten = self._reserved = True
         """Something was overwritten that the write-ahead log still holds; for all we know, before a power cut."""
         self._reserve = path.with_name(f"{path.name}.reserve") if isinstance(path, Path) else None
+        self._path = path
+        self._retry_s: float | None = None
+        """When to try the file again, on the monotonic clock.  None while it is the file that is used, not a copy."""
+        try:
+            self._open_somehow(path)
+        except StorageError as error:
+            if not isinstance(path, Path) or not takes_no_write(error.__cause__ or error):
+                raise
+            with contextlib.suppress(StorageError):
+                self._open_copy(path)
+                return
+            raise
+        self._reserved = self._keep_reserve()
+
+    def _open_somehow(self, path: Path | str) -> None:
         try:
             self._open(path)
         except StorageError:
             if not self._spend_reserve():
                 raise
             self._open(path)
-        self._reserved = self._keep_reserve()
+
+    def _open_copy(self, path: Path) -> None:
+        """The disk takes no write: what was decided can be read, and nothing can be decided."""
+        self._db = open_snapshot(path)
+        self._execute("PRAGMA query_only=ON")
+        self._retry_s = time.monotonic() + _RETRY_S
+
+    def _leave_copy(self) -> None:
+        """Use the file again, if the disk takes writes again.  No decision was made in the copy."""
+        if self._retry_s is None or time.monotonic() < self._retry_s or not isinstance(self._path, Path):
+            return
+        copy = self._db
+        try:
+            self._open_somehow(self._path)
+        except StorageError:
+            self._db, self._retry_s = copy, time.monotonic() + _RETRY_S
+            return
+        copy.close()
+        self._retry_s, self._reserved = None, self._keep_reserve()
 
     def _open(self, path: Path | str) -> None:
         try:
@@ -141,6 +177,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise _unopened(path, error) from error
         try:
+            self._db.execute(EXCLUSIVE)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA secure_delete=ON")
@@ -204,6 +241,7 @@ class SqliteJournal:
         with self._lock:
             outermost = self._depth == 0
             if outermost:
+                self._leave_copy()
                 self._execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sqlite3
 import sys
 import tarfile
 import tomllib
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent import files
+from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.cli.frame import config_option
 from agent.cli.words import plain
 from agent.privileges import Folder, as_owner_of
@@ -247,12 +247,8 @@ def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
 
 
 def _journal(path: Path) -> bytes:
-    """SQLite's own copy: consistent while the custodian writes."""
-    with (
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
-        contextlib.closing(sqlite3.connect(":memory:")) as copy,
-    ):
-        source.backup(copy)
+    """A copy of one moment: the custodian may write meanwhile, and has it locked."""
+    with contextlib.closing(open_snapshot(path)) as copy:
         return bytes(copy.serialize())
 
 

@@ -345,19 +345,21 @@ def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
     """The vault, read-only: it works beside a running device, and on a stopped one."""
-    with _parts(config) as (folder, store, log, index):
+    with _parts(config, copied=True) as (folder, store, log, index):
         with as_self():  # the key is another role's
             device = public_key_of(folder.device_key())
         yield VaultReader(store, log, index), device
 
 
 @contextmanager
-def _parts(config: Path) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
+def _parts(
+    config: Path, *, copied: bool = False
+) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
     folder = StateFolder(load(config).device.state_dir)
     folder.device_key()  # says what to do when there is none
     # Root would follow the links, and make the files, of whoever owns the vault.
     with as_owner_of(folder.vault if folder.divided else folder.root):
-        disk, index = RealDisk(), SqliteIndex(folder.recorders_index)
+        disk, index = RealDisk(), SqliteIndex(folder.recorders_index, copied=copied)
         log = DiskManifestLog(disk, folder.vault)
         try:
             yield folder, DiskSegmentStore(disk, folder.vault), log, index

@@ -163,7 +163,7 @@ class CustodianRole:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                self.custodian.on_time()
+                self._owned.on_time()
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
             # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every

@@ -5,10 +5,12 @@ The same in the custodian's own process and in `solo`; each says how it is with 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.control_socket import ControlSocket
@@ -20,6 +22,7 @@ from agent.config import Configuration, exceeded, overlaid
 from agent.core.alerts.wellbeing import Facts
 from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
+from agent.errors import ConfigurationError
 from agent.ports import Clock, ManifestLog
 from agent.roles.alerting import Telling, facts_of, offer_alerts, quiet_hours
 from agent.roles.at_home import home_address, make_metrics
@@ -75,6 +78,8 @@ class CustodianSide:
         self.configuration = self.file = configuration
         """What is in force, and what the file says without what an owner has set over it."""
         self._post = post
+        self._controlled = False
+        self._log = structlog.get_logger("custodian")
         self._settled = settled
         self.device = public_key_of(post.key)
         self.outbox = DiskOutbox(post.folder.outbox)
@@ -146,7 +151,24 @@ class CustodianSide:
                 self.alerts.link_to(self.page.url)
         if self._metrics is not None:
             self._metrics.start()
-        self._control.start()
+        self._start_control()
+
+    def on_time(self) -> None:
+        """Every few seconds.  Raises `StorageError` while the disk takes no write."""
+        if not self._controlled:
+            self._start_control()
+        self.custodian.on_time()
+
+    def _start_control(self) -> None:
+        """A socket is a file: a disk that takes none must not keep the page from being served."""
+        try:
+            self._control.start()
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.EROFS, errno.ENOSPC):
+                raise
+            self._log.error("no_control_socket", error=error.message)
+        else:
+            self._controlled = True
 
     def stop(self) -> None:
         """Idempotent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from agent.core.recovery import Recovery, Step
 from agent.core.retention import Limits, Protected
 from agent.core.timebase import BootNs
 from agent.core.vault.age.recipients import Recipient
+from agent.errors import StorageError
 from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.roles import translation
 from agent.roles.in_force import is_private_now
@@ -39,6 +41,7 @@ from agent.services.live import LiveDesk, LiveMaker
 from agent.services.recorder import Recorder, RecorderSettings
 from agent.services.scrub import Scrub
 from agent.services.vault import Sealing, Vault
+from agent.services.vault_start import StartReport
 from agent.wire.identities import PublicKey
 
 __all__ = ["RecorderSide", "Stand"]
@@ -115,8 +118,17 @@ class RecorderSide:
         )
 
     def start(self) -> None:
-        """Bring back what a crash left; everything but the camera.  Raises `StorageError`."""
-        found = self.vault.start()
+        """Bring back what a crash left; everything but the camera.
+
+        A disk that takes no write keeps nothing else from starting: the owner looks at what is stored and reads why,
+        and the newest footage waits in memory.
+        """
+        try:
+            found = self.vault.start()
+        except StorageError as error:
+            self._log.error("vault_not_started", error=error.message, remedy=error.remedy)
+            self.vault.look()
+            found = StartReport()
         if found != type(found)():
             self._log.warning(
                 "vault_recovered", **{name: repr(value) for name, value in asdict(found).items() if value}
@@ -180,7 +192,9 @@ class RecorderSide:
         self.keep_hours()
 
     def keep_hours(self) -> None:
-        """Begin and end the household's private hours.  To be called every few seconds."""
+        """Begin and end the household's private hours, and try a vault again.  To be called every few seconds."""
+        with suppress(StorageError):
+            self.vault.retry()
         self.recorder.set_private_hour(is_private_now(self._configuration, self._stand.clock.now()))
 
     def status(self) -> dict[str, Any]:

@@ -116,7 +116,9 @@ class ClipWriter:
         self._settings = settings
         self._protected = protected
         self._log = structlog.get_logger("writer")
-        self._keeper = SegmentKeeper(vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear)
+        self._keeper = SegmentKeeper(
+            vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear, continuous=settings.continuous
+        )
         self._events: dict[int, _Event] = {}
         self._event = _BETWEEN
         self._description: StreamDescription | None = None

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
 from agent.core.retention import Protected
+from agent.errors import StorageError
 from agent.services.approvals import Approvals
 from agent.services.books import CustodianPorts, open_books
 from agent.services.control import Control, DeviceNames
@@ -56,6 +58,8 @@ class Custodian:
         self.books = books = open_books(device_key, ports, changed, held_bytes)
         self.enrolments, self.keeping = books.enrolments, books.keeping
         self.clock = ports.clock
+        self._begun = False
+        self._log = structlog.get_logger("custodian")
         marks = CaseMarks.of_device(device_key, case_work)
         self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
         self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
@@ -92,15 +96,25 @@ class Custodian:
         self.requests.wake_uplink()
 
     def start(self) -> None:
-        """Note the boot, seal what an earlier version left open, sweep the outbox, end what ran out meanwhile."""
+        """Note the boot, seal what an earlier version left open, sweep the outbox, end what ran out meanwhile.
+
+        On a disk that takes no write this waits for `on_time`: the owner must be able to look at what is stored.
+        """
+        self.enrolments.announce()
+        try:
+            self._begin()
+        except StorageError as error:
+            self._log.error("nothing_can_be_decided", error=error.message, remedy=error.remedy)
+
+    def _begin(self) -> None:
         ports = self.books.ports
         self.books.ledger.write(EntryKind.BOOT)
         self._sealing_up.do()
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
-        self.enrolments.announce()
         self.books.trust.announce(changed=False)
         self.requests.on_time()
         self.requests.remind()
+        self._begun = True
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
@@ -124,6 +138,8 @@ class Custodian:
 
     def on_time(self) -> None:
         """Every few seconds: end what ran out, forget what is done, watch the clock."""
+        if not self._begun:
+            self._begin()
         with self.requests.deciding():
             self.clock.keep()
         self.requests.on_time()

@@ -403,6 +403,8 @@ class Recorder:
         if self._intake is None:
             return "no camera", self._camera_fault
         keeper = self._writer.keeper
+        if self._vault.fault and not self._writer.fault:
+            return "not recording", self._vault.fault
         if self._writer.fault:
             kept = f" The newest {keeper.in_memory_s:.0f} s wait in memory." if keeper.waiting else ""
             return "not recording", " ".join(filter(None, (self._writer.fault + kept, self._writer.warning)))

@@ -94,7 +94,11 @@ class SegmentKeeper:
         relieve: Callable[[int], bool],
         monotonic: Callable[[], float] = time.monotonic,
         hear: Hear | None = None,
+        *,
+        continuous: bool = False,
     ) -> None:
+        """`continuous`: everything is recorded, so nothing but a fault explains why the newest record is old."""
+        self._restarted = continuous
         self._hear = hear
         self._vault = vault
         self._clock = clock
@@ -267,6 +271,7 @@ class SegmentKeeper:
         if not self.fault:
             self._log.error("disk_refused", error=error.message)
         self.fault = str(error)
+        self._remember_restart()
         self._retry_s = self._monotonic() + RETRY_S
         for pending in self._pending:
             pending.start_over()
@@ -276,6 +281,16 @@ class SegmentKeeper:
         with suppress(StorageError):
             if self._relieve(self._pending[0].size_bytes if self._pending else 0):
                 self._retry_s = self._monotonic()
+
+    def _remember_restart(self) -> None:
+        """The process before could not write what it had in memory: there is nothing from its last record on."""
+        if not self._restarted or self.acknowledged or not self._pending:
+            return
+        self._restarted = False
+        with suppress(StorageError):
+            since_ns, first_ns = self._vault.spoken_until_ns(), self._pending[0].gops[0].start_ns
+            if since_ns is not None and since_ns < first_ns:
+                self._lost = (self._moment(since_ns), self._moment(first_ns))
 
     def _shed(self) -> None:
         """Keep to the memory there is: the oldest pictures go, whole GOPs of them, and are remembered as lost."""

@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
 from agent.core.retention import Limits, OwnGrowth, Usage, decide, overrule
-from agent.core.timebase import ClockQuality, Moment, seconds
+from agent.core.timebase import BootNs, ClockQuality, Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.dating import Dating
 from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import read_chain
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
-from agent.core.vault.records import MOST_EVICTED, Anchor, Evicted, EvictionReason, Gap, GapReason, Segment, Watching
+from agent.core.vault.records import (
+    MOST_EVICTED,
+    Anchor,
+    Evicted,
+    EvictionReason,
+    Gap,
+    GapReason,
+    Record,
+    Segment,
+    Watching,
+)
 from agent.core.vault.segment import Begin
 from agent.core.vault.spans import RANK, Span, span_between, stamp
 from agent.errors import StorageError
@@ -29,11 +40,15 @@ from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
 from agent.services.manifest_writer import ManifestWriter
 from agent.services.segment_writer import Outcome, Sealing, SegmentWriter
 from agent.services.vault_reader import VaultReader
+from agent.services.vault_replay import catch_up
 from agent.services.vault_start import StartReport, StartUp
 
 __all__ = ["RollReport", "Sealing", "SegmentWriter", "Vault"]
 
 _SECRET_BYTES: Final = 16
+_NS_PER_US: Final = 1000
+_TAIL_BYTES: Final = 256 << 10
+"""Of the manifest: the last few hundred records."""
 _LOW_BYTES: Final = 4 << 20
 """With less free space than this, the reserve is spent before a record is written."""
 _DANGER_BYTES: Final = 16 << 20
@@ -79,6 +94,8 @@ class Vault(VaultReader):
         self._ordinal = 0
         self._growth = OwnGrowth()
         self._sound = False
+        self.fault = ""
+        """Why the vault cannot be written: what the last start said; empty while it can."""
         self._dating = Dating()
         self._dated = ClockQuality.UNKNOWN
         """The worst quality by which something of this boot may be dated and no anchor is written yet."""
@@ -87,11 +104,41 @@ class Vault(VaultReader):
         """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
         with self._lock:
             try:
-                return self._start()
-            except StorageError:
-                if not self._index.ruined:
-                    raise
-                return self._start()  # the index is only a cache: anew with it
+                return self._start_twice()
+            except StorageError as error:
+                self.fault = str(error)
+                raise
+
+    def _start_twice(self) -> StartReport:
+        try:
+            return self._start()
+        except StorageError:
+            if not self._index.ruined:
+                raise
+            return self._start()  # the index is only a cache: anew with it
+
+    def look(self) -> None:
+        """Learn what is stored although the vault could not be started: for a disk that takes no write."""
+        with self._lock, suppress(StorageError):
+            catch_up(self._log, self._index)
+
+    def retry(self) -> None:
+        """Start again if the last start failed.  Raises `StorageError`."""
+        with self._lock:
+            if self.fault:
+                self.start()
+
+    def spoken_until_ns(self) -> BootNs | None:
+        """Up to when the newest records of this boot say what was recorded; None: they say nothing of this boot."""
+        size = self._log.size()
+        start = max(0, size - _TAIL_BYTES)
+        ends = [
+            _end_of(step.signed.record, self._clock.boot_id)
+            for step in read_chain(self._log.lines(start))
+            if step.signed
+        ]
+        newest_us = max((end for end in ends if end is not None), default=None)
+        return None if newest_us is None else BootNs(newest_us * _NS_PER_US)
 
     def _start(self) -> StartReport:
         with self._lock:
@@ -111,6 +158,7 @@ class Vault(VaultReader):
             undated = self._index.undated(self._clock.boot_id)
             self._dated = ClockQuality.UNKNOWN if undated else moment.quality
             self._sound = True
+            self.fault = ""
             return report
 
     def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
@@ -299,3 +347,10 @@ class Vault(VaultReader):
             except StorageError:
                 self._sound = False
                 raise
+
+
+def _end_of(record: Record, boot: str) -> int | None:
+    """When what it says of `boot` ends, in µs of the boot clock; None: it says nothing of what was recorded then."""
+    if not isinstance(record, Segment | Gap | Watching) or record.span.boot != boot:
+        return None
+    return record.span.end_us

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import re
@@ -25,6 +26,7 @@ from typing import Final
 import structlog
 
 from agent.adapters.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.adapters.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 from agent.errors import RequestError, StorageError
 from agent.ports import Entropy
 
@@ -246,7 +248,14 @@ def _opened(path: Path) -> sqlite3.Connection:
     """A file that is damaged, wherever in it, is set aside: paired browsers pair again, and the doorbell records."""
     try:
         return _sound(path)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOSPC):
+            raise
+        return open_snapshot(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if takes_no_write(error) and path.exists():
+            # The page must be there to rescue what is stored.  Who is let in meanwhile is forgotten with the process.
+            return open_snapshot(path)
         if not is_damage(error):
             raise
         structlog.get_logger("page").error("visitors_damaged", remedy="Let your browsers in again: doorward page code")
@@ -258,7 +267,7 @@ def _sound(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
         path.chmod(0o600)
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        database.executescript(f"{EXCLUSIVE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;{_SCHEMA}")
         found = database.execute("PRAGMA quick_check(1)").fetchone()
     except BaseException:
         database.close()

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.adapters.entropy_system import SystemEntropy
+from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.journal_sqlite import SqliteJournal
+from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.core.consent import State
 from agent.core.requests import (
     SEQUENCE_WINDOW,
@@ -28,6 +33,7 @@ from agent.core.requests import (
     Terms,
 )
 from agent.errors import StorageError
+from agent.web.visitors import Visitors
 from agent.wire.statements import Scope
 from tests.wire import samples
 
@@ -505,3 +511,26 @@ def test_a_journal_can_be_used_by_many_threads_at_once(journal: SqliteJournal) -
     for thread in threads:
         thread.join()
     assert len(journal.leaves()) == 100
+
+
+def test_no_database_maps_a_file_into_memory(tmp_path: Path) -> None:
+    """On a full btrfs such a page ends the process with SIGBUS."""
+    opened = [SqliteJournal(tmp_path / "journal.sqlite"), SqliteAlertQueue(tmp_path / "alerts.sqlite")]
+    index = SqliteIndex(tmp_path / "index.sqlite")
+    index.tip()
+    visitors = Visitors(tmp_path / "page.sqlite", SystemEntropy(), lambda: 0)
+    try:
+        mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+        assert mapped == []
+        assert [each.name for each in tmp_path.iterdir() if each.name.endswith("-shm")] == []
+    finally:
+        for each in (*opened, index, visitors):
+            each.close()
+
+
+def test_a_database_that_is_locked_by_its_owner_is_copied_as_it_is(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    journal.put("a", b"1")
+    with closing(open_snapshot(tmp_path / "journal.sqlite")) as copy:
+        assert copy.execute("SELECT value FROM meta WHERE name = 'a'").fetchall() == [(b"1",)]
+    journal.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
+from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS
 from agent.core.alerts.kinds import NEWS, TEST
 from agent.core.home import HomeTopics
@@ -37,7 +37,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 
 def left_ms(queue: Path) -> int:
-    with closing(sqlite3.connect(f"file:{queue}?mode=ro", uri=True)) as db:
+    with closing(open_snapshot(queue)) as db:
         ((left,),) = db.execute("SELECT left_ms FROM held_back").fetchall()
     return int(left)
 

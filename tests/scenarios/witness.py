@@ -17,7 +17,6 @@ if that still has it, and in the manifest's bounds in any case.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -33,6 +32,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.adapters.private_broker import PrivateBroker, _free_ports
+from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration
 from agent.core.disclosure import check_tip_part, read_tip
@@ -119,7 +119,7 @@ def ledger_of(journal: Path) -> list[LedgerEntry]:
     """As it lies on the doorbell's disk."""
     if not journal.exists():
         return []
-    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
+    with closing(open_snapshot(journal)) as database:
         rows = database.execute("SELECT entry FROM ledger ORDER BY position").fetchall()
     return [decode_entry(leaf) for (leaf,) in rows]
 

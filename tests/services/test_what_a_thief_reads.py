@@ -214,13 +214,18 @@ def test_after_a_kill_before_the_log_was_emptied_the_next_start_empties_it(door:
 
 def test_a_log_that_cannot_be_emptied_now_is_emptied_with_the_next_decision(door: Door, folder: Path) -> None:
     asked = ask(door, 1, reply=reply(1))
-    reader = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM meta").fetchone()  # somebody who copies it, say
+    execute = door.journal._execute
+
+    def refuse(sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if "wal_checkpoint" in sql:
+            raise StorageError("The disk is full.")
+        return execute(sql, values)
+
+    door.journal._execute = refuse  # type: ignore[method-assign]
     door.deny(asked)
     assert door.state(asked) is State.DENIED
     assert traces(folder, (asked.reply[-60:],)) != []
-    reader.close()
+    door.journal._execute = execute  # type: ignore[method-assign]
     ask(door, 2)
     assert traces(folder, (asked.reply[-60:],)) == []
 
