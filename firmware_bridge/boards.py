@@ -10,8 +10,10 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Board", "BoardName", "board_here", "board_named"]
+__all__ = ["MOST_PX_PER_S", "Board", "BoardName", "board_here", "board_named"]
 
+MOST_PX_PER_S = 1920 * 1080 * 30
+"""Pixels a second that any of these boards encodes: H.264 level 4, which is what VideoCore's encoder is made for."""
 _MODEL = Path("/proc/device-tree/model")
 
 

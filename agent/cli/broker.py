@@ -101,11 +101,11 @@ def init(
 @_days
 @json_option
 def add_device(device: str, csr: Path | None, directory: Path, days: int, as_json: bool) -> None:
-    """Sign a certificate for the doorbell whose key id is DEVICE (16 hex digits)."""
+    """Sign a certificate for the doorbell DEVICE: its key id (16 hex digits), or its key (ed25519:…)."""
     from agent.adapters.broker_pki import BrokerPki
 
     request = csr.read_bytes() if csr else None
-    files = BrokerPki(directory).add_device(device, _now(), days, request=request)
+    files = BrokerPki(directory).add_device(_key_id(device), _now(), days, request=request)
     named = {"ca": files.authority, "certificate": files.certificate}
     _tell(named if csr else {**named, "key": files.key}, "the doorbell, into [broker] of its configuration", as_json)
 
@@ -129,10 +129,11 @@ def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> 
 def revoke(name: str, directory: Path) -> None:
     """Take a client's certificate back.
 
-    NAME is a doorbell's key id or a requester's id; it may be given anew.
+    NAME is a doorbell's key id (or its key), or a requester's id; it may be given anew.
     """
     from agent.adapters.broker_pki import BrokerPki
 
+    name = _key_id(name)
     role = BrokerPki(directory).revoke(name, _now())
     click.echo(f"{name} is on the list of revoked {role.value}.  The broker must hear of it:")
     click.echo("  sudo systemctl reload mosquitto     refuses its next connection")
@@ -146,6 +147,13 @@ def _tell(files: dict[str, Path], whom: str, as_json: bool) -> None:
     click.echo(f"For {whom}:")
     for name, path in files.items():
         click.echo(f"  {name:12} {path}")
+
+
+def _key_id(device: str) -> str:
+    """The id of a key that is written out, as 'doorward init --json' prints both; any other name as it is."""
+    from agent.wire.identities import parse_public_key
+
+    return parse_public_key(device).id if device.startswith("ed25519:") else device
 
 
 def _now() -> datetime.datetime:

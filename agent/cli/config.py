@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from agent.cli.checks.place import in_words, note_on
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.in_force import show
-from agent.config import Camera, CameraKind, Configuration, load
+from agent.config import BoardName, Camera, CameraKind, Configuration, load
 from agent.config.reading import shown
 from agent.errors import ConfigurationError
+from firmware_bridge.boards import board_here
 
 __all__ = ["config"]
 
@@ -77,6 +79,8 @@ def _meaning(configuration: Configuration) -> Iterator[str]:
         f"The oldest segments go after {vault.max_age_days} days, beyond {vault.max_bytes / 1e9:.3g} GB, "
         f"or when less than {vault.free_floor:.0%} of the disk is free."
     )
+    if configuration.device.position is not None:
+        yield f"It stands at {in_words(configuration.device.position)}."
     yield f"State is kept in {configuration.device.state_dir}."
     if configuration.broker:
         yield f"Footage requests come through {configuration.broker.host}:{configuration.broker.port}."
@@ -103,6 +107,16 @@ def _notes(configuration: Configuration) -> Iterator[str]:
         yield "There is no [broker]: Doorward records and touches no network."
     elif configuration.device.position is None:
         yield "device.position is not set: no footage request can match."
+    if configuration.device.position is not None and (note := note_on(configuration.device.position)):
+        yield note
+    yield from _board_notes(configuration)
     camera = configuration.camera
     if camera.kind is CameraKind.FILE and camera.path and not camera.path.exists():
         yield f"{camera.path} does not exist now."
+
+
+def _board_notes(configuration: Configuration) -> Iterator[str]:
+    """What this machine cannot film.  A board that the file names has refused it already."""
+    camera, board = configuration.camera, board_here()
+    if camera.kind is CameraKind.PI and board.name is not BoardName.OTHER and camera.size[0] > board.widest_px:
+        yield f"This board films at most {board.widest_px} pixels wide: {camera.size[0]} are reduced to that."

@@ -34,7 +34,8 @@ from agent.config.settings import (
     Url,
     Zone,
 )
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
+from agent.wire.identities import parse_public_key
 from firmware_bridge.boards import BoardName
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import Backend, Pin, TimeOfDay, Wire
@@ -175,6 +176,7 @@ def _about_authority(path: Path, text: str, message: str) -> ConfigurationError:
 
 
 def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
+    yield from _roots(fleet.roots)
     seen: set[str] = set()
     for number, camera in enumerate(fleet.cameras):
         if camera.name in seen:
@@ -193,6 +195,19 @@ def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
             place, _, said = error.message.partition(": ")
             key = _cause(number, place.rpartition(", ")[2])
             yield Contradiction(key, f"'{camera.name}' would not run: {said}", error.remedy)
+
+
+def _roots(roots: tuple[Root, ...]) -> Iterator[Contradiction]:
+    """A key that is none, or under which signatures verify that nobody made."""
+    for number, root in enumerate(roots):
+        try:
+            parse_public_key(root.key)
+        except FormatError as error:
+            yield Contradiction(
+                ("roots", number, "key"),
+                f"'{root.name}' has no key that could sign: {error.message}",
+                "Copy the line that 'doorward requester keygen' or the root's holder shows.",
+            )
 
 
 def _wires(number: int, camera: FleetCamera) -> Iterator[Contradiction]:
@@ -245,6 +260,8 @@ def parse_bundle(data: bytes, source: Path) -> tuple[Bundle, Configuration]:
         remedy = "A bundle may not say that: make it with doorward provision."
         return _inside(placed(source, line, key, message, remedy), source, line_of("configuration"))
 
+    if wrong := next(_roots(bundle.roots), None):
+        raise placed(source, line_of("roots"), wrong.key, wrong.message, "Make the bundle again: doorward provision")
     if secret := _SECRETS.search(text):
         line = text.count("\n", 0, secret.start()) + 1
         raise inside(line, places.key(line), "there is a private key in it.")

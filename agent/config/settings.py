@@ -18,8 +18,9 @@ from msgspec import Meta, Struct, field
 
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
+from agent.core.networks import dns_label, is_local
 from agent.core.opinion.sights import Keep
-from firmware_bridge.boards import BoardName
+from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import Board, Panel, TimeOfDay, clashes
 
 __all__ = [
@@ -427,6 +428,7 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
             f"a camera of kind '{configuration.camera.kind.value}' has no sound of its own.",
             'Set kind = "alsa" and give the microphone\'s device.',
         )
+    yield from _board(configuration)
     yield from _zones(configuration.motion)
     yield from household_contradictions(configuration)
     yield from _clips(configuration.clips, configuration.camera)
@@ -442,7 +444,7 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
         for key, message, remedy in clashes(configuration.panel):
             yield Contradiction(("panel", key), message, remedy)
     if configuration.page is not None:
-        yield from _page(configuration.page)
+        yield from _page(configuration.page, configuration.device.name)
     if (
         configuration.metrics is not None
         and configuration.metrics.socket is None
@@ -482,6 +484,27 @@ def _camera(camera: Camera) -> Iterator[Contradiction]:
         even = [side + side % 2 for side in camera.size]
         yield Contradiction(
             ("camera", "size"), f"{camera.size[0]} × {camera.size[1]} is not even.", f"H.264 wants even sides: {even}."
+        )
+
+
+def _board(configuration: Configuration) -> Iterator[Contradiction]:
+    """What a board that is named cannot film.  A network camera's stream is kept as it comes."""
+    camera, name = configuration.camera, configuration.board.profile
+    if name in (BoardName.AUTO, BoardName.OTHER) or camera.kind not in (CameraKind.PI, CameraKind.USB):
+        return
+    (width, height), board = camera.size, board_named(name)
+    if width > board.widest_px:
+        yield Contradiction(
+            ("camera", "size"),
+            f"{width} × {height} is wider than the {board.widest_px} pixels that board '{name.value}' can film.",
+            f"Give at most {[board.widest_px, board.widest_px * 9 // 16]}, or another board.profile.",
+        )
+    elif width * height * camera.fps > MOST_PX_PER_S:
+        fps = MOST_PX_PER_S // (width * height)
+        yield Contradiction(
+            ("camera", "fps"),
+            f"board '{name.value}' cannot encode {width} × {height} at {camera.fps} frames a second.",
+            f"Give at most {fps}, or a smaller camera.size.",
         )
 
 
@@ -539,13 +562,22 @@ def _requests(requests: Requests) -> Iterator[Contradiction]:
         )
 
 
-def _page(page: Page) -> Iterator[Contradiction]:
+def _page(page: Page, doorbell: str) -> Iterator[Contradiction]:
+    if not page.name and dns_label(doorbell) is None:
+        yield Contradiction(("page", "name"), f"'{doorbell}' makes no network name.", 'Give one: name = "front-door".')
     for key, texts in (("host", (page.host,)), ("addresses", page.addresses)):
         for text in texts:
             try:
-                ipaddress.ip_address(text)
+                address = ipaddress.ip_address(text)
             except ValueError:
                 yield Contradiction(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
+                continue
+            if not (is_local(address) or (key == "host" and address.is_unspecified)):
+                yield Contradiction(
+                    ("page", key),
+                    f"{text} is not an address of a local network or a VPN.",
+                    "From outside, reach the page through a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
+                )
 
 
 def _alerts(alerts: Alerts) -> Iterator[Contradiction]:

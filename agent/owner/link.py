@@ -36,7 +36,7 @@ class DeviceLink:
             raise NetworkError(
                 f"No device answers at {path}: {error.strerror or error}.",
                 remedy="Is 'doorward run' running there?  From another machine, forward the socket: "
-                "ssh -L /tmp/doorward.sock:STATE_DIR/control.sock HOST.",
+                "ssh -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST.",
             ) from error
         self._reader = self._socket.makefile("rb")
 

@@ -13,7 +13,7 @@ import ifaddr
 import structlog
 from zeroconf import InterfaceChoice, ServiceInfo, Zeroconf
 
-from agent.web.authority import is_local
+from agent.core.networks import is_local
 
 __all__ = ["Announcement", "Network", "network", "own_addresses"]
 

@@ -28,28 +28,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agent.core.networks import LOCAL, Address, is_local
 from agent.errors import ConfigurationError, StorageError
 
-__all__ = ["PageCertificates", "fingerprint_text", "is_local"]
+__all__ = ["PageCertificates", "fingerprint_text"]
 
 AUTHORITY_DAYS: Final = 3650
 LEAF_DAYS: Final = 397
 RENEW_DAYS: Final = 30
 BACKDATE: Final = datetime.timedelta(days=1)
 """Certificates begin a day early: the clock of a phone may be slow."""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_LOCAL: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10",
-                 "fc00::/7", "fe80::/10", "::1/128")
-)  # fmt: skip
-"""100.64.0.0/10 is routed nowhere on the internet.  VPNs such as Tailscale give their machines addresses of it."""
-
-
-def is_local(address: Address) -> bool:
-    """Whether the authority may vouch for `address`."""
-    return any(address in network for network in _LOCAL)
 
 
 def fingerprint_text(certificate: bytes) -> str:
@@ -159,7 +147,7 @@ def _signer(
     *,
     path_length: int,
 ) -> x509.Certificate:
-    permitted: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(network) for network in _LOCAL)]
+    permitted: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(network) for network in LOCAL)]
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 
 from agent.config import Page
+from agent.core.networks import dns_label, served_at
 from agent.core.timebase import NS_PER_S
 from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.ports import Clock, Entropy, ManifestLog
@@ -64,7 +65,7 @@ class PageServer:
         self._name = f"{settings.name or _dns_name(doorbell)}.local"
         self._clock = parts.clock
         self._log = structlog.get_logger("page")
-        addresses = settings.addresses or own_addresses(network())
+        addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
         self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
         pages = Pages(
@@ -104,8 +105,9 @@ class PageServer:
 
     @property
     def urls(self) -> list[str]:
-        """Where else: by address, for machines that know no multicast DNS."""
-        return [f"https://{_host(_bracketed(address), self.port)}/" for address in self._addresses]
+        """Where else: by address, for machines that know no multicast DNS.  Loopback only if there is nothing else."""
+        elsewhere = [each for each in self._addresses if not ipaddress.ip_address(each).is_loopback]
+        return [f"https://{_host(_bracketed(address), self.port)}/" for address in elsewhere or self._addresses]
 
     @property
     def install_url(self) -> str:
@@ -196,6 +198,10 @@ class PageServer:
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
 
+    def _served(self, found: Network) -> tuple[str, ...]:
+        """The configured addresses, or those of this machine that the listener answers at."""
+        return self._settings.addresses or served_at(self._settings.host, own_addresses(found))
+
     def _answer_to(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
         self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *map(_bracketed, addresses)))
@@ -214,7 +220,7 @@ class PageServer:
         found = network()
         if found != self._network:
             self._network = found
-            self._answer_to(self._settings.addresses or own_addresses(found))
+            self._answer_to(self._served(found))
             if self._announcement is not None:
                 self._announcement.stop()
             if self._settings.mdns:
@@ -241,8 +247,8 @@ class PageServer:
 
 def _dns_name(doorbell: str) -> str:
     """The doorbell's name as a DNS label.  Raises `ConfigurationError`."""
-    label = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in doorbell.lower()).split())
-    if not 1 <= len(label) <= 63:
+    label = dns_label(doorbell)
+    if label is None:
         raise ConfigurationError(f"'{doorbell}' makes no network name.", remedy='Give one: page.name = "front-door".')
     return label
 

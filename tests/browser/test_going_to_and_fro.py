@@ -164,3 +164,20 @@ def test_what_is_being_signed_is_not_cancelled_in_appearance_only(home: Home) ->
     )
     assert is_fixed
     until(lambda: home.house.state_of(request) in ("approved", "sending"), "the approval")
+
+
+def test_another_language_leaves_the_keys_unlocked(home: Home) -> None:
+    people = home.people
+    people.go("ana", "/timeline")
+    told = people.run(
+        "ana",
+        """await page.locator("#language").selectOption("es");
+           await page.locator("html[lang=es]").waitFor();
+           await page.getByRole("navigation", {name: "Secciones"}).getByText("Cronología").waitFor();
+           await page.getByRole("heading", {name: "Cronología", level: 1}).waitFor();
+           return page.evaluate(() => document.body.dataset.bare);""",
+    )
+    assert told == "false"
+    # Kept for the next time, too.
+    people.run("ana", 'await page.reload(); await page.locator("html[lang=es]").waitFor();')
+    assert people.browser.troubles("ana") == []

@@ -63,6 +63,20 @@ def first_event(files: dict[str, Any], name: str, port: int) -> object:
         bus.stop()
 
 
+def test_what_init_prints_of_a_doorbell_is_what_add_device_takes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "doorward.toml"
+    config.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n[camera]\nkind = "scripted"\n')
+    capsys.readouterr()
+    assert run(doorward, ["init", "--json", "--config", str(config)]) == 0
+    made = json.loads(capsys.readouterr().out)
+    added = add(folder, capsys, "add-device", made["device"])
+    assert added["certificate"].endswith(f"{made['device_id']}.pem")
+    assert run(doorward, ["broker", "revoke", made["device"], "--dir", str(folder)]) == 0
+    assert run(doorward, ["broker", "add-device", "ed25519:short", "--dir", str(folder)]) == 4
+
+
 @pytest.mark.parametrize("host", ["", " ", "a b", "a..b", ".a", "a.", "-a", "ü.example", "a" * 64, "a." * 127 + "aa"])
 def test_a_host_that_is_none_is_refused_before_anything_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str

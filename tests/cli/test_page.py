@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import segno
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.wire.control import Frame, write_frame
-from tests.web.door import Door, a_door
+from tests.web.door import CONFIGURATION, Door, a_door
 
 
 @pytest.fixture
@@ -49,6 +50,17 @@ def test_the_printed_code_lets_a_browser_in_and_the_fingerprint_is_the_authority
     segno.make(f"{door.page.install_url}#{digest.upper()}", error="m").terminal(drawn, compact=True)
     assert drawn.getvalue() in out
     assert lets_in(door, code[1])
+
+
+def test_only_addresses_that_are_served_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener on 127.0.0.1 answers nowhere else, whatever other addresses this machine has."""
+    text = CONFIGURATION.replace('addresses = ["127.0.0.1"]\n', "")
+    monkeypatch.setattr("tests.web.door.CONFIGURATION", text)
+    with a_door(tmp_path) as door:
+        assert door.page.urls == [f"https://127.0.0.1:{door.page.port}/"]
+        for url in door.page.urls:
+            host, _, port = url.removeprefix("https://").rstrip("/").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def test_the_authority_is_written_and_the_code_that_was_printed_before_still_counts(

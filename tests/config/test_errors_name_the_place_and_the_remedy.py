@@ -44,6 +44,20 @@ WRONG = {
         "device.position.latitude",
         "Give a number from -90 to 90.",
     ),
+    "a page at a public address": (
+        "[page]\naddresses = ['192.168.1.20', '203.0.113.7']",
+        2,
+        "page.addresses",
+        "From outside, reach the page through a VPN",
+    ),
+    "a page that listens at a public address": ("[page]\nhost = '203.0.113.7'", 2, "page.host", "through a VPN"),
+    "a doorbell whose name makes no address": ("[device]\nname = '門'\n[page]", 3, "page.name", "Give one: name ="),
+    "a film that the named board cannot make": (
+        "[camera]\nsize = [3840, 2160]\n[board]\nprofile = 'zero2w'",
+        2,
+        "camera.size",
+        "Give at most [1280, 720]",
+    ),
     "half a broker": ("[broker]\nhost = 'a'", 1, "broker.ca", "Add it; it is a path in quotes."),
     "a host with a blank": (
         "[broker]\nhost = 'a b'\nca='c'\ncertificate='c'\nkey='c'",

@@ -17,6 +17,7 @@ from tests.config.injuries import untrue
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLE = (CONFIG / "fleet.example.toml").read_text()
+EXAMPLE_ROOT = "ed25519:utccAeiHRlXipR5UtFLreuWv_DzIN36pp4pTt6V1ZPY"
 
 
 @pytest.fixture
@@ -24,6 +25,34 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "broker.pem").write_text(CERTIFICATE)
     (tmp_path / "fleet.toml").write_text(EXAMPLE)
     return tmp_path
+
+
+def test_a_root_key_under_which_anybody_signs_is_in_no_bundle(folder: Path) -> None:
+    """All zeros is a point of small order: signatures verify under it that nobody made."""
+    (folder / "fleet.toml").write_text(EXAMPLE.replace(EXAMPLE_ROOT, "ed25519:" + "A" * 43))
+    with pytest.raises(ConfigurationError, match=r"roots\[1\]\.key: 'Rijnstad region' has no key that could sign"):
+        load_fleet(folder / "fleet.toml")
+    bundle = json.dumps(
+        {"v": 1, "name": "a", "configuration": "", "authority": None,
+         "roots": [{"name": "r", "key": "ed25519:" + "A" * 43}]}
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError, match="has no key that could sign"):
+        parse_bundle(bundle.encode(), folder / "doorward.bundle")
+
+
+@pytest.mark.parametrize(
+    ("board", "film", "key"),
+    [
+        ("zero2w", "size = [3840, 2160]\nfps = 60", "size"),
+        ("zero2w", "size = [1920, 1080]\nfps = 15", "size"),
+        ("pi4", "size = [1920, 1080]\nfps = 60", "fps"),
+    ],
+)
+def test_what_a_named_board_cannot_film_is_refused(folder: Path, board: str, film: str, key: str) -> None:
+    text = EXAMPLE.replace('board = "zero2w"', f'board = "{board}"').replace("size = [1280, 720]\nfps = 15", film)
+    (folder / "fleet.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"cameras\[1\]\.{key}: 'mill-lane-1' would not run: .*'{board}'"):
+        load_fleet(folder / "fleet.toml")
 
 
 def fifty() -> str:
@@ -151,6 +180,9 @@ def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: P
         ('kind = "usb"', 'kind = "rtsp"'),
         ("button = 17, recording_led = 24", "button = 17, recording_led = 17"),
         ("button = 17, recording_led = 24", "button = 17, recording_led = 40"),
+        (EXAMPLE_ROOT, "ed25519:" + "A" * 43),
+        ("size = [1280, 720]\nfps = 15", "size = [3840, 2160]\nfps = 60"),
+        ("fps = 15", "fps = 60\nsize = [1280, 960]"),
         ("version = 1", 'version = 1\nowner_key = "AGE-SECRET-KEY-1"'),
     ],
 )
@@ -182,7 +214,7 @@ def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path)
 
 def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
     (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
-    with pytest.raises(ConfigurationError, match=r"line 26, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+    with pytest.raises(ConfigurationError, match=r"line 27, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
         load_fleet(folder / "fleet.toml")
 
 

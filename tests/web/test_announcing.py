@@ -7,13 +7,14 @@ import ssl
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from zeroconf import IPVersion, Zeroconf
 
+from agent.core.networks import is_local
 from agent.web import server
 from agent.web.announcing import Announcement, Network, network, own_addresses
-from agent.web.authority import is_local
 from tests.web.door import CONFIGURATION, Door
 
 
@@ -73,6 +74,8 @@ def test_a_network_that_comes_after_the_page_finds_it_by_name_and_by_address(
         CONFIGURATION.replace('addresses = ["127.0.0.1"]\nmdns = false\n', ""),
     )
     door = Door(tmp_path)
+    # Configured to listen everywhere, which a test does not.
+    door.page._settings = msgspec.structs.replace(door.page._settings, host="0.0.0.0")
 
     def status_at(host: str) -> int:
         connection = http.client.HTTPSConnection("127.0.0.1", door.port, context=trusting_nobody(), timeout=10)

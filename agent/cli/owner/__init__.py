@@ -53,6 +53,6 @@ def owner() -> None:
     The device may be this machine or another.  For another, forward its control socket:
 
     \b
-    ssh -N -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock HOST &
+    ssh -N -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST &
     doorward owner status --device /tmp/doorward.sock
     """

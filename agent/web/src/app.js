@@ -148,7 +148,12 @@ export async function lock() {
 
 function chooseLanguage(event) {
   document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
-  location.reload();
+  if (document.body.dataset.section === "pair") return location.reload();
+  // Not by loading anew: that would lock the keys.
+  document.documentElement.lang = event.target.value;
+  for (const each of document.querySelectorAll("[data-text]")) each.textContent = t(each.dataset.text);
+  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
+  return show();
 }
 
 // A jump within a page, to its content, is no way to another one.

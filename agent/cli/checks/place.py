@@ -1,0 +1,67 @@
+"""Is the doorbell where it is said to be?  Compared with the machine's time zone, because a swap still names a place.
+
+Source: tzfile's `zone.tab` (ISO 6709 coordinates of each zone's principal place).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from agent.config import Position
+
+__all__ = ["in_words", "note_on"]
+
+_LOCALTIME = Path("/etc/localtime")
+_ZONES = Path("/usr/share/zoneinfo")
+_ISO_6709 = re.compile(r"([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?")
+_FAR_KM = 3000.0
+"""No zone's principal place is farther from its ends, but for Russia's and Antarctica's."""
+_EARTH_KM = 6371.0
+
+
+def in_words(position: Position) -> str:
+    """`52.3731° north, 4.8926° east`"""
+    north = "north" if position.latitude >= 0 else "south"
+    east = "east" if position.longitude >= 0 else "west"
+    return f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}"
+
+
+def note_on(position: Position, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
+    """What to look at; empty if the position is near this machine's time zone, or nothing is known of that."""
+    zone, place = _zone(localtime, zones)
+    if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:
+        return ""
+    far = f"device.position is {in_words(position)}, far from this machine's time zone {zone}"
+    if abs(position.longitude) <= 90 and _km(place, (position.longitude, position.latitude)) <= _FAR_KM:
+        return f"{far}: latitude and longitude look swapped.  No request for this street would match."
+    return f"{far}.  Is it right?"
+
+
+def _zone(localtime: Path, zones: Path) -> tuple[str, tuple[float, float] | None]:
+    name = localtime.resolve().as_posix().partition("/zoneinfo/")[2]
+    try:
+        lines = (zones / "zone.tab").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return name, None
+    rows = (line.split("\t") for line in lines if line and not line.startswith("#"))
+    return name, next((_degrees(row[1]) for row in rows if len(row) > 2 and row[2] == name), None)
+
+
+def _degrees(text: str) -> tuple[float, float] | None:
+    found = _ISO_6709.fullmatch(text)
+    if found is None:
+        return None
+    values = []
+    for sign, degrees, minutes, seconds in (found.groups()[:4], found.groups()[4:]):
+        value = int(degrees) + int(minutes) / 60 + int(seconds or 0) / 3600
+        values.append(-value if sign == "-" else value)
+    return values[0], values[1]
+
+
+def _km(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Along a great circle."""
+    (north_a, east_a), (north_b, east_b) = (tuple(map(math.radians, each)) for each in (a, b))
+    across = math.sin(north_a) * math.sin(north_b) + math.cos(north_a) * math.cos(north_b) * math.cos(east_a - east_b)
+    return _EARTH_KM * math.acos(max(-1.0, min(1.0, across)))
