@@ -1,7 +1,8 @@
 """What happened at the door, event by event, as the signed manifest tells it: for looking at, not for believing.
 
 The owner's client verifies the record of everything it opens; this is only the list it begins with.  So lines are read
-here loosely and fast.  Gaps are told as they are recorded; a boot is a gap too, from the last record before it.
+here loosely and fast.  Gaps are told as they are recorded.  Time of which no record speaks is a gap too: the doorbell
+was off, or Doorward did not run.
 
 Bounded: the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed and openable.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -24,7 +26,9 @@ __all__ = ["MOST_EVENTS", "Timeline"]
 MOST_EVENTS: Final = 20_000
 MOST_GAPS: Final = 2_000
 _SHORTEST_OFF_MS: Final = 60_000
-"""A boot sooner after the last record than this says nothing: the device restarted."""
+"""Less time without a record says nothing: the device restarted."""
+_UNKNOWN: Final = "unknown"
+"""The quality of a clock that was not set: what it dates may be from another time."""
 
 
 _STRENGTH: Final = ("motion", "pir", "button")
@@ -35,10 +39,12 @@ class _Span(msgspec.Struct):
     start_us: int = 0
     end_us: int = 0
     utc_ms: int = 0
+    quality: str = ""
 
 
 class _At(msgspec.Struct):
     utc_ms: int = 0
+    quality: str = ""
 
 
 class _Record(msgspec.Struct):
@@ -101,15 +107,50 @@ class Timeline:
         """Spans without footage, and why, newest first."""
         with self._lock:
             self._catch_up()
+            found = (self._off() + self._gaps)[::-1]
+            found.sort(
+                key=lambda gap: gap[0], reverse=True
+            )  # stable: of two with one beginning the later told is first
             return [
                 {"start_ms": start, "end_ms": end, "reason": reason}
-                for start, end, reason in reversed(self._gaps)
+                for start, end, reason in found
                 if start < to_ms and end > from_ms
             ]
 
+    def _off(self) -> list[tuple[int, int, str]]:
+        """Between what records speak of, up to where the newest boot or watch says that all has been told."""
+        return [
+            (end, start, "off")
+            for (_, end), (start, _) in itertools.pairwise(self._spoken_of)
+            if start <= self._told_ms
+        ]
+
+    def _speak_of(self, span: _Span) -> None:
+        """A record speaks of this span.  Records come in about the order of time, so the search begins at the end."""
+        if span.quality == _UNKNOWN:
+            return
+        start, end = span.utc_ms, span.utc_ms - (span.start_us - span.end_us) // 1000
+        at = len(self._spoken_of)
+        while at and self._spoken_of[at - 1][0] > start:
+            at -= 1
+        self._spoken_of.insert(at, (start, end))
+        first = max(0, at - 1)
+        while at + 1 < len(self._spoken_of) and self._spoken_of[at + 1][0] <= end + _SHORTEST_OFF_MS:
+            at += 1
+        pieces = self._spoken_of[first : at + 1]
+        merged = [pieces[0]]
+        for piece in pieces[1:]:
+            if piece[0] <= merged[-1][1] + _SHORTEST_OFF_MS:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], piece[1]))
+            else:
+                merged.append(piece)
+        self._spoken_of[first : at + 1] = merged
+        del self._spoken_of[:-MOST_GAPS]
+
     def _forget(self) -> None:
         self._offset = 0
-        self._newest_ms = 0
+        self._spoken_of: list[tuple[int, int]] = []
+        self._told_ms = 0
         self._events: OrderedDict[str, _Event] = OrderedDict()
         self._event_of: dict[str, str] = {}
         self._gaps: list[tuple[int, int, str]] = []
@@ -136,6 +177,7 @@ class Timeline:
         match record.kind:
             case "segment":
                 self._add(record)
+                self._speak_of(record.span)
             case "evicted":
                 for segment in record.segments:
                     self._drop(segment)
@@ -144,10 +186,17 @@ class Timeline:
                 if self._gaps and self._gaps[-1] == (start_ms, start_ms, record.reason):
                     self._gaps.pop()  # its beginning, told when nobody knew its end
                 self._gaps.append((start_ms, start_ms + length_ms, record.reason))
+                self._speak_of(record.span)
+            case "watching":
+                self._speak_of(record.span)
+                self._tell_up_to(record.span.utc_ms, record.span.quality)
             case "boot":
-                if self._newest_ms and record.at.utc_ms - self._newest_ms > _SHORTEST_OFF_MS:
-                    self._gaps.append((self._newest_ms, record.at.utc_ms, "off"))
-                self._newest_ms = record.at.utc_ms
+                self._speak_of(_Span(utc_ms=record.at.utc_ms, quality=record.at.quality))
+                self._tell_up_to(record.at.utc_ms, record.at.quality)
+
+    def _tell_up_to(self, utc_ms: int, quality: str) -> None:
+        if quality != _UNKNOWN:
+            self._told_ms = max(self._told_ms, utc_ms)
 
     def _add(self, record: _Record) -> None:
         start = record.span.utc_ms
@@ -159,7 +208,6 @@ class Timeline:
         if event.poster is None and record.poster is not None:
             event.poster = record.id
         self._event_of[record.id] = record.event
-        self._newest_ms = max(self._newest_ms, end)
 
     def _drop(self, segment: str) -> None:
         name = self._event_of.pop(segment, None)

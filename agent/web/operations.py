@@ -78,11 +78,14 @@ PAGE: Final[Mapping[str, tuple[Mark, int]]] = {
     "page_browsers": (Mark.OWNER, _SMALL),
     "page_end": (Mark.OWNER, _SMALL),
     "page_facts": (Mark.OWNER, _SMALL),
+    "page_now": (Mark.OWNER, _SMALL),
     "events": (Mark.OWNER, _SMALL),
 }
 
 _CHALLENGE_LIFE_S: Final = 120.0
 _MOST_WAITING: Final = 64
+_WAITING: Final = frozenset({"pending", "waiting for another owner"})
+_CAMERA_CHARS: Final = 32
 _CARD: Final = re.compile(r"[\x20-\x7e]{1,8192}")
 
 
@@ -150,6 +153,7 @@ class Operations:
             "page_browsers": self._browsers,
             "page_end": lambda frame, _caller: {"ended": self._visitors.end(str(frame.head.get("id")))},
             "page_facts": lambda _frame, _caller: dict(self._facts()),
+            "page_now": self._now,
             "events": self._events,
         }
 
@@ -198,6 +202,16 @@ class Operations:
             "doorbell": self._facts().get("name", ""),
             "program": self._program,
         }
+
+    def _now(self, _frame: Frame, _caller: Caller) -> dict[str, Any]:
+        """How many requests wait and what the camera does, always in as many bytes.
+
+        Open pages ask every few seconds.  If the answer grew with a request, its time could be read from the network.
+        """
+        listed = self._control.answer(Frame({"op": "requests"})).head["result"]["requests"]
+        waiting = sum(each["state"] in _WAITING for each in listed)
+        camera = str(self._control.answer(Frame({"op": "status"})).head["result"]["recorder"].get("state", ""))
+        return {"waiting": f"{min(waiting, 999):03}", "camera": camera.ljust(_CAMERA_CHARS)[:_CAMERA_CHARS]}
 
     def _challenge(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
         session = _session(caller)

@@ -31,6 +31,11 @@ class Log:
     def gap(self, start_ms: int, length_ms: int, reason: str = "privacy switch") -> None:
         self.add("gap", reason=reason, span={"start_us": 0, "end_us": length_ms * 1000, "utc_ms": start_ms})
 
+    def watching(self, from_minute: int, to_minute: int, quality: str = "synced") -> None:
+        length_us = (to_minute - from_minute) * MINUTE_MS * 1000
+        span = {"start_us": 0, "end_us": length_us, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
+        self.add("watching", span=span)
+
     def size(self) -> int:
         return len(self.data)
 
@@ -96,6 +101,35 @@ def test_a_boot_is_a_gap_from_the_last_record_unless_it_comes_within_a_minute() 
     log.add("boot", at={"utc_ms": 1_000 + MINUTE_MS})
     log.add("boot", at={"utc_ms": 1_000 + 10 * MINUTE_MS})
     assert [gap["reason"] for gap in timeline.gaps(*EVER)] == ["off"]
+
+
+def test_time_of_which_no_record_speaks_is_a_gap_also_where_doorward_alone_was_stopped() -> None:
+    log, timeline = a_timeline()
+    log.watching(0, 15)
+    log.segment("a", "one", 14 * MINUTE_MS)
+    # Stopped and started again an hour later, in the same boot.  An event comes before the first quarter is written.
+    log.segment("b", "two", 80 * MINUTE_MS)
+    assert spans(timeline) == [], "whether it watched before that event is not written down yet"
+    log.watching(75, 90)
+    assert spans(timeline) == [(15 * MINUTE_MS, 75 * MINUTE_MS, "off")]
+    log.watching(90, 105)
+    log.gap(105 * MINUTE_MS, 10 * MINUTE_MS)
+    log.watching(115, 130)
+    assert spans(timeline) == [
+        (105 * MINUTE_MS, 115 * MINUTE_MS, "privacy switch"),
+        (15 * MINUTE_MS, 75 * MINUTE_MS, "off"),
+    ]
+
+
+def test_what_was_evicted_leaves_no_gap_and_a_clock_that_was_not_set_says_nothing() -> None:
+    log, timeline = a_timeline()
+    log.watching(100, 115)
+    log.watching(0, 5, quality="unknown")
+    log.add("boot", at={"utc_ms": 7 * MINUTE_MS, "quality": "unknown"})
+    log.watching(115, 130)
+    log.segment("a", "one", 120 * MINUTE_MS)
+    log.add("evicted", segments=["a"], reason="space", at={})
+    assert spans(timeline) == []
 
 
 def test_a_damaged_line_costs_itself_and_a_line_being_written_waits_for_its_end() -> None:

@@ -51,6 +51,7 @@ SPECIFIED = {
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_unsubscribe",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
+            "page_now",
         )
     },
     **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",
@@ -194,6 +195,27 @@ def test_an_object_that_is_not_there_or_not_one_is_refused_in_words(
     assert answer.frame.head["ok"] is False
     assert answer.frame.head["error"]
     assert b"Traceback" not in answer.body
+
+
+def test_what_open_pages_ask_every_few_seconds_has_one_length_whatever_waits(
+    door: Door, keys: OwnerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = door.owner(keys)
+    answer = door.page._control.answer
+    lengths = set()
+    for waiting in (0, 1, 12, 345):
+        listed = [{"state": "pending"}] * waiting + [{"state": "denied"}] * (7 * waiting)
+        monkeypatch.setattr(
+            door.page._control,
+            "answer",
+            lambda frame, listed=listed: (
+                Frame({"ok": True, "result": {"requests": listed}}) if frame.head["op"] == "requests" else answer(frame)
+            ),
+        )
+        told = door.op("page_now", cookie)
+        assert int(told.frame.head["result"]["waiting"]) == waiting
+        lengths.add((len(told.body), len(str(sorted(told.headers.items())))))
+    assert len(lengths) == 1
 
 
 def test_one_owners_browser_can_be_shut_out_by_another(door: Door, keys: OwnerKeys) -> None:

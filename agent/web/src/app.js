@@ -4,6 +4,7 @@ import { call } from "./ui/client.js";
 import { h } from "./ui/dom.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { forgetPosters } from "./ui/posters.js";
+import { look as lookNow, watchNow } from "./ui/now.js";
 import { explain, t, withCode } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted.js";
 import { history } from "./pages/history.js";
@@ -59,6 +60,7 @@ async function show() {
     const content = h("div.page");
     main.replaceChildren(content);
     markNavigation();
+    lookNow();
     const left = (await page(content, ...values)) ?? (() => {});
     if (mine !== turn) return left();
     leave = left;
@@ -167,6 +169,7 @@ if (document.body.dataset.section === "pair") {
   pairing();
 } else {
   lockWhenLeft();
+  watchNow();
   show();
 }
 navigator.serviceWorker?.register(trustedUrl("/worker-service.js")).catch(() => {});

@@ -1,0 +1,47 @@
+// Says on every page what must not be missed: how many requests wait, and that the doorbell is away or does not record.
+import { LostError } from "../errors.js";
+import { ask } from "./client.js";
+import { h } from "./dom.js";
+import { clock, t } from "./texts.js";
+
+const EVERY_MS = 10_000;
+const RECORDS = ["recording", "watching"];
+
+let lastHeard = Date.now();
+
+/** From the first page on.  It asks as often whatever there is, and the answer is always as long (operations.py, `_now`). */
+export function watchNow() {
+  setInterval(look, EVERY_MS);
+  addEventListener("visibilitychange", look);
+}
+
+/** Whether somebody with unlocked keys has the page before them. */
+const isWatched = () => document.body.dataset.bare === "false" && document.visibilityState === "visible";
+
+export async function look() {
+  if (!isWatched()) return tell("");
+  try {
+    const { waiting, camera } = await ask("page_now");
+    lastHeard = Date.now();
+    badge(Number(waiting));
+    const state = camera.trim();
+    tell(RECORDS.includes(state) ? "" : t("now.not-recording", { reason: t(`now.camera.${state || "no recorder"}`) }));
+  } catch (error) {
+    if (error instanceof LostError) tell(t("now.away", { since: clock(lastHeard) }));
+  }
+}
+
+function tell(text) {
+  const place = document.querySelector("#now");
+  if (place && place.textContent !== text) place.textContent = text;
+}
+
+function badge(waiting) {
+  const link = document.querySelector('nav a[href="/requests"]');
+  const shown = link.querySelector(".badge");
+  if ((shown?.dataset.count ?? "0") === String(waiting)) return;
+  shown?.remove();
+  if (waiting) link.append(h("span.badge", { "data-count": String(waiting) }, String(waiting), h("span.hidden", ` ${t("now.waiting")}`)));
+  // On the icon of an installed page, where the system has badges.
+  (waiting ? navigator.setAppBadge?.(waiting) : navigator.clearAppBadge?.())?.catch(() => {});
+}
