@@ -19,6 +19,7 @@ from pathlib import Path
 
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.errors import DeviceError, DoorwardError
+from agent.requester.roots import KnownRoots
 from agent.wire.fields import Kind
 from demo.ending import like_ctrl_c
 from demo.stage import DOOR, Asker, Stage, toml_text
@@ -76,6 +77,7 @@ class Playground:
         self._process: subprocess.Popen[bytes] | None = None
         _lay_out_tls(self.asker, BrokerPki(folder / "broker").client("rijnstad-police"))
         (folder / "bundle.dsse").write_bytes(self.asker.bundle)
+        KnownRoots(self.asker.requester).take(self.asker.root.text, self.asker.bundle, int(time.time()))
         (folder / "env").write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in self.environment.items()))
 
     @property

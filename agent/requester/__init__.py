@@ -5,6 +5,7 @@ It runs on the requester's own machine and shares nothing with a device but the 
     requester.json                     who we are
     signing.key                        Ed25519, signs requests and receipts (0600)
     sequence                           the last number used with that key; grows before it is used
+    roots/<root>/                      the root's key and newest bundle, as far as they are here
     requests/<request>/                request.dsse · reply.identity (0600) · withdrawal.dsse · *.published
     register/                          finds requests without reading all of them
     disclosures/<disclosure>/          one answer as it arrived: its parts, the request it answers, how it ended

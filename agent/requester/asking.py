@@ -73,14 +73,18 @@ class Question:
         return request
 
 
-def require_within_limits(request: FootageRequest, now_s: int, asked: Iterable[FootageRequest]) -> None:
+def require_within_limits(
+    request: FootageRequest, now_s: int, asked: Iterable[FootageRequest], bounds: limits.Limits = limits.HARD
+) -> None:
     """Raises `RequestError` when every device would drop `request`, whatever its owner thinks.
+
+    `bounds`: the hard limits, tightened by what the root lays on this requester, as far as that is known.
 
     `asked`: everything asked before.  What lies apart from this area concerns none of its doors, and does not count.
     How often a *time* was asked about is left to the doors: areas that overlap have some in common, and not all.
     """
     same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
-    over = limits.check(request, limits.HARD, now_s, limits.Earlier(for_case=len(same)))
+    over = limits.check(request, bounds, now_s, limits.Earlier(for_case=len(same)))
     if over is not None:
         raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
 

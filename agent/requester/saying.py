@@ -23,6 +23,7 @@ from agent.core.vault.age.opening import HybridIdentity
 from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
 from agent.requester.asking import Question, require_within_limits
 from agent.requester.identity import Requester, is_id
+from agent.requester.roots import KnownRoots
 from agent.wire import envelope, strictjson, text
 from agent.wire.area import Area
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
@@ -75,7 +76,10 @@ def make_request(
         reply=str(identity.recipient()),
     )
     if checked:
-        require_within_limits(request, now_s, (asked.request for asked in requester.asked_in_case(request.case)))
+        bounds = KnownRoots(requester).limits_for(request.audience, request.kind, request.area, now_s)
+        require_within_limits(
+            request, now_s, (asked.request for asked in requester.asked_in_case(request.case)), bounds
+        )
     # Only now: a question that is refused uses up no number.
     request = _numbered(request, requester.next_number())
     data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)

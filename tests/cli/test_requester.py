@@ -233,6 +233,38 @@ def lines_of(outline: Polygon) -> str:
     return "".join(f"{vertex.lat}, {vertex.lon}\n" for vertex in outline.vertices)
 
 
+def test_with_the_roots_bundle_a_request_elsewhere_is_refused_before_it_is_signed(
+    tool: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    root = json.loads(tool("requester", "keygen", "--root", "--key", tmp_path / "other.key", "--json").out)
+    key = Requester.open(made).key.text
+    (tmp_path / "list.toml").write_text(
+        'version = 1\n[[requesters]]\nid = "rijnstad-police"\nname = "Rijnstad Police"\nkind = "police"\n'
+        "regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]\n"
+        f'[[requesters.keys]]\nkey = "{key}"\nfrom = 2020-01-01\nuntil = 2099-01-01\n'
+    )
+    signed = tool("requester", "bundle", tmp_path / "list.toml", "--root-key", tmp_path / "other.key",
+                  "--out", tmp_path / "bundle.dsse")  # fmt: skip
+    assert signed.status == 0, signed.err
+    asked = ("--folder", made, *window(), *ASK, "--sign-only", "--audience", root["key_id"])
+    blind = tool("requester", "request", *asked, "--circle", "4.8952,52.3702,300")
+    assert (blind.status, "No bundle of a root is here" in blind.err) == (0, True)
+    taken = tool("requester", "root", root["key"], tmp_path / "bundle.dsse", "--folder", made)
+    assert "lists you as Rijnstad Police (police).  You may ask in:" in taken.out, taken.err
+    assert "52.27 to 52.44 north, 4.72 to 5.08 east" in taken.out
+    swapped = tool("requester", "request", *asked, "--circle", "4.8952,52.3702,300")
+    assert swapped.status == 3
+    assert "inside with latitude and longitude exchanged" in swapped.err
+    unknown = tool("requester", "request", "--folder", made, *window(), *ASK, "--sign-only")
+    assert unknown.status == 3
+    assert "is none of those whose bundles are here" in unknown.err
+    assert tool("requester", "request", *asked).status == 0
+    document = json.loads(
+        tool("requester", "root", root["key"], tmp_path / "bundle.dsse", "--folder", made, "--json").out
+    )
+    assert document["regions"][0]["south"] == 52.27
+
+
 def test_an_outline_whose_needle_pays_for_nothing_is_refused_before_it_is_signed(
     tool: Callable[..., Any], made: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ __all__ = ["requester"]
 _COMMANDS = {
     "keygen": LazyCommand("agent.cli.requester.keys:keygen", "Make a requester, or with --root a root's key."),
     "bundle": LazyCommand("agent.cli.requester.keys:bundle", "Sign the list of requesters you vouch for."),
+    "root": LazyCommand("agent.cli.requester.keys:root", "Take your root's bundle, which requests are held against."),
     "request": LazyCommand("agent.cli.requester.asking:request", "Ask every door in an area for footage."),
     "withdraw": LazyCommand("agent.cli.requester.asking:withdraw", "Take a request back."),
     "deleted": LazyCommand(
@@ -34,6 +35,7 @@ def requester() -> None:
     The way of a request:
       keygen     once: who you are, and the key you sign with
       bundle     your root (an association, an authority) lists and vouches for you
+      root       take that bundle, so that a wrong region or root is told before you sign
       request    ask an area; whoever has footage and agrees, answers
       receive    take what comes, until you stop it
       open       verify everything, then write MP4s and a report

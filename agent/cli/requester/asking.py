@@ -23,6 +23,7 @@ from agent.requester.answers import answers_to
 from agent.requester.asking import Question, lost_share, parse_circle, read_polygon
 from agent.requester.identity import Requester
 from agent.requester.publishing import Holder, connection_lock, is_published, publish
+from agent.requester.roots import KnownRoots
 from agent.requester.saying import SignedMessage
 from agent.wire.area import Area
 from agent.wire.fields import Incident
@@ -96,6 +97,12 @@ def request(
         contact=_contact(contact_name, contact_email, contact_phone),
     )
     _warn_of_narrow_parts(question.area)
+    if not KnownRoots(who).ids():
+        click.echo(
+            "No bundle of a root is here, so nobody can tell whether the area lies in your regions.  "
+            "Take it once: doorward requester root KEY BUNDLE",
+            err=True,
+        )
     with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
         signed = saying.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
         publish_it(signed)

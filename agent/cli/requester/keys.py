@@ -13,11 +13,12 @@ from agent.errors import ConfigurationError
 from agent.requester.bundles import make_bundle, read_bundle
 from agent.requester.identity import TIPS_RECIPIENT, Requester
 from agent.requester.keys import load_key, make_key
+from agent.requester.roots import KnownRoots
 from agent.wire.fields import Kind
 from agent.wire.identities import public_key_of
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
 
-__all__ = ["bundle", "keygen"]
+__all__ = ["bundle", "keygen", "root"]
 
 
 @click.command()
@@ -66,6 +67,32 @@ def keygen(
     click.echo("regions = [{ south = …, west = …, north = …, east = … }]")
     click.echo(f'tips = "{TIPS_RECIPIENT}"     # the file beside this list, so that owners can send you tips\n')
     click.echo(f'[[requesters.keys]]\nkey = "{made.key.text}"\nfrom = …\nuntil = …')
+
+
+@click.command()
+@folder_option
+@click.argument("key", metavar="KEY")
+@click.argument("file", metavar="BUNDLE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
+    """Take the BUNDLE of the root whose public key is KEY, as doors take it.
+
+    From then on a request outside your regions, over your limits, or under a root that does not list you is refused
+    before it is signed.  Doors check it for themselves in any case.
+    """
+    who = Requester.open(folder)
+    listed = KnownRoots(who).take(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
+    regions = [{"south": each.south, "west": each.west, "north": each.north, "east": each.east}
+               for each in listed.regions]  # fmt: skip
+    if as_json:
+        emit_json({"root": listed.root, "id": listed.id, "name": listed.name, "kind": listed.kind.value,
+                   "regions": regions})  # fmt: skip
+        return
+    click.echo(f"Root {listed.root} lists you as {listed.name} ({listed.kind.value}).  You may ask in:")
+    for each in listed.regions:
+        click.echo(f"    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east")
+    if who.profile.audience is None:
+        click.echo(f"Ask with --audience {listed.root}.")
 
 
 @click.command()
