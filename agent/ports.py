@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 from agent.core.requests import History
 
 if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and no vault
+    import numpy as np
+    import numpy.typing as npt
+
     from agent.core.alerts.parcels import HeldBack, Kept, Waiting
     from agent.core.bus import BusEvent
     from agent.core.consent import State
@@ -51,6 +54,7 @@ __all__ = [
     "Index",
     "Journal",
     "ManifestLog",
+    "MaskedArea",
     "Microphone",
     "Network",
     "Notifier",
@@ -102,6 +106,17 @@ class CameraSink(Protocol):
         ...
 
 
+class MaskedArea(Protocol):
+    """What is private in a picture (`core.motion.zones.ZoneMap`)."""
+
+    @property
+    def has_privacy(self) -> bool: ...
+
+    def privacy_mask(self, height_px: int, width_px: int) -> npt.NDArray[np.bool_]:
+        """(H, W), true where the picture is to be black."""
+        ...
+
+
 class Camera(Protocol):
     """One source of encoded packets and of small luma frames, both with the sensor's time."""
 
@@ -119,6 +134,13 @@ class Camera(Protocol):
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe soon.  Sources that cannot, ignore it."""
+        ...
+
+    def mask(self, zones: MaskedArea) -> bool:
+        """Black what of `zones` is private, and nothing else, from the next picture on, which is to be a keyframe.
+
+        From any thread, while the camera delivers.  False: this camera has to be opened again for it.
+        """
         ...
 
     def stop(self) -> None:

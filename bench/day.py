@@ -26,7 +26,7 @@ from agent.core.vault.segment import split_media
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
-from agent.ports import CameraEnd, CameraSink, SoundSink
+from agent.ports import CameraEnd, CameraSink, MaskedArea, SoundSink
 from agent.roles.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from tests.sounds import noise, packets_of
@@ -102,6 +102,10 @@ class Day:
 
     def request_keyframe(self) -> None:
         """None can be asked for."""
+
+    def mask(self, zones: MaskedArea) -> bool:
+        """It has no pictures to mask."""
+        return not zones.has_privacy
 
     def stop(self) -> None:
         self._stopping.set()

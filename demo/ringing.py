@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import BootNs
-from agent.ports import Camera, CameraEnd, CameraSink
+from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea
 
 __all__ = ["RingingCamera"]
 
@@ -31,6 +31,9 @@ class RingingCamera:
 
     def request_keyframe(self) -> None:
         self._camera.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        return self._camera.mask(zones)
 
     def stop(self) -> None:
         self._camera.stop()

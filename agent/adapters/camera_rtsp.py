@@ -50,7 +50,7 @@ from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription, 
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError, InternalError
 from agent.media.annexb import has_parameters, has_picture
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd, CameraSink, MaskedArea
 
 __all__ = ["RtspCamera"]
 
@@ -172,6 +172,10 @@ class RtspCamera:
 
     def request_keyframe(self) -> None:
         """A camera's stream is its own: nothing to ask."""
+
+    def mask(self, zones: MaskedArea) -> bool:
+        """A stream that is kept as it comes has no mask; opening it again says so."""
+        return not zones.has_privacy
 
     def stop(self) -> None:
         if self._delivery is not None:

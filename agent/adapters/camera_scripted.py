@@ -14,7 +14,7 @@ from agent.adapters.scene import PorchScene, Visit
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd, CameraSink, MaskedArea
 
 __all__ = ["TWO_VISITS", "ScriptedCamera", "Visit"]
 
@@ -75,6 +75,11 @@ class ScriptedCamera:
     def request_keyframe(self) -> None:
         if self._pipeline is not None:
             self._pipeline.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        if self._pipeline is not None:
+            self._pipeline.mask(zones)
+        return self._pipeline is not None
 
     def stop(self) -> None:
         if self._delivery is not None:

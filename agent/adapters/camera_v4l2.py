@@ -28,7 +28,7 @@ from agent.adapters.encoding import EncodingSettings, Pipeline, describe
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.errors import DeviceError, InternalError
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd, CameraSink, MaskedArea
 
 __all__ = ["V4l2Camera", "V4l2Mode"]
 
@@ -128,6 +128,11 @@ class V4l2Camera:
     def request_keyframe(self) -> None:
         if self._pipeline is not None:
             self._pipeline.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        if self._pipeline is not None:
+            self._pipeline.mask(zones)
+        return self._pipeline is not None
 
     def stop(self) -> None:
         if self._delivery is not None:

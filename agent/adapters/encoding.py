@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import av
@@ -27,7 +27,7 @@ from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
-from agent.ports import CameraSink
+from agent.ports import CameraSink, MaskedArea
 
 __all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "describe", "luma_size"]
 
@@ -124,19 +124,30 @@ class Pipeline:
         self._description = description
         self._encoder = H264Encoder(description, settings)
         self._mask = PrivacyMask(settings.zones)
+        self._masks: deque[PrivacyMask] = deque()
+        """Drawn, and not applied yet: at most a picture's time."""
+        self._masked_ns: BootNs | None = None
+        """The first picture under this mask."""
         self._sink = sink
         self._luma = np.empty((description.luma_height_px, description.luma_width_px), np.uint8)
 
     def request_keyframe(self) -> None:
         self._encoder.request_keyframe()
 
+    def mask(self, zones: MaskedArea) -> None:
+        """From the next picture on, which is a keyframe.  From any thread."""
+        self._masks.append(PrivacyMask(zones))
+
     def feed(self, picture: av.VideoFrame, sensor_ns: BootNs) -> None:
         """Any picture at all; `sensor_ns` must increase from call to call."""
         picture = picture.reformat(self._description.width_px, self._description.height_px, "yuv420p")
+        while self._masks:
+            self._mask, self._masked_ns = self._masks.popleft(), sensor_ns
+            self._encoder.request_keyframe()
         if self._mask:
             picture = self._masked(picture)
         for packet in self._encoder.encode(picture, sensor_ns):
-            self._sink.packet(packet)
+            self._sink.packet(replace(packet, masked_anew=packet.sensor_ns == self._masked_ns))
         height_px, width_px = self._luma.shape
         cv2.resize(_luma_plane(picture), (width_px, height_px), dst=self._luma, interpolation=cv2.INTER_AREA)
         self._sink.luma(LumaFrame(self._luma, sensor_ns))

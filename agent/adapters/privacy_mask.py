@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.zones import Mask, ZoneMap
+from agent.core.motion.zones import Mask
+from agent.ports import MaskedArea
 
 __all__ = ["PrivacyMask"]
 
@@ -25,7 +26,7 @@ _NEUTRAL: Final = 128
 class PrivacyMask:
     """For pictures of any size: what was drawn for one is kept for the next."""
 
-    def __init__(self, zones: ZoneMap) -> None:
+    def __init__(self, zones: MaskedArea) -> None:
         self._zones = zones
         self._fills: dict[tuple[bool, tuple[int, ...]], _Fill] = {}
 

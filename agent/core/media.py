@@ -68,6 +68,8 @@ class EncodedPacket:
     data: bytes
     keyframe: bool
     sensor_ns: BootNs
+    masked_anew: bool = False
+    """Of a keyframe: the picture is masked otherwise from here on."""
 
 
 @dataclass(frozen=True, slots=True)

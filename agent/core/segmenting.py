@@ -267,6 +267,14 @@ class Segmenter:
         clip.until_ns = until_ns
         return self._catch_up()
 
+    def cut(self) -> tuple[SegmentEffect, ...]:
+        """With the next GOP a new segment begins, and no pre-roll reaches behind it.  To be called between two GOPs.
+
+        The picture is another one from there on: an owner has drawn a mask.
+        """
+        self._ring.clear()
+        return tuple(self._end_segment())
+
     def push(self, gop: Gop) -> tuple[SegmentEffect, ...]:
         """Take in the next GOP of the stream."""
         self._ring.push(gop)

@@ -223,6 +223,9 @@ class ClipWriter:
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)
+            if item.masked_anew:  # who shares a segment shares what they see of it: one mask to a segment
+                self._carry_out(clips.cut())
+                self._carry_out(between.cut() if between is not None else ())
             if assembler.overlong and not self._overlong:
                 self._log.warning("keyframes_too_rare", detail=assembler.overlong)
             self._overlong = assembler.overlong

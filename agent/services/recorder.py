@@ -33,7 +33,7 @@ from agent.core.motion.passes import MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.sample import MotionState
 from agent.core.motion.settings import MotionSettings
-from agent.core.motion.zones import ZoneMap
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.recovery import Pulse, Recovery, Step, good_until_ns, stall_of
 from agent.core.retention import Protected
 from agent.core.timebase import NS_PER_S, BootNs, Moment, seconds
@@ -149,6 +149,10 @@ class Recorder:
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._intake: Intake | None = None
+        self._camera: Camera | None = None
+        """The camera that runs."""
+        self._masked_by = settings.zones
+        """What is private of these is black in the pictures that come."""
         self._between_ns: int | None = None
         self._camera_fault = "starting"
         self._analysed = 0
@@ -222,6 +226,7 @@ class Recorder:
     def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
         """Open and play once.  None: go on."""
         self._reopen = self._reopen_wanted = False
+        self._masked_by = self._settings.zones
         hangs = False
         try:
             with self._in_between():
@@ -296,10 +301,22 @@ class Recorder:
         return "This is a private hour." if self._hour else "The privacy switch has not been read yet."
 
     def watch_for(self, zones: ZoneMap) -> None:
-        """Other zones, and masks: a live camera is opened anew for them, between two events.  From any thread."""
+        """Other zones and masks, from the next picture on, whatever is being recorded.  From any thread."""
         self._settings = replace(self._settings, zones=zones)
-        self._reopen_wanted = True
         self._log.info("zones_changed")
+        self._mask_again()
+
+    def _mask_again(self) -> None:
+        """Mask what comes from the camera that runs as the settings say now."""
+        camera, zones = self._camera, self._settings.zones
+        if camera is None or zones is self._masked_by:
+            return
+        changes = _private_part(zones) != _private_part(self._masked_by)
+        self._masked_by = zones
+        if not changes:
+            return
+        if not camera.mask(zones):
+            self._reopen_wanted = True
 
     def relieve(self, rung: int) -> None:
         """Take this much work off the board (`firmware_bridge.ladder`).  From any thread.
@@ -435,11 +452,14 @@ class Recorder:
                         self._listening.settle()  # or the first of what is played would be silent
                 with self._in_between():
                     camera.start(intake, first_ns)
+                self._camera = camera
+                self._mask_again()  # what was drawn while it was being opened
                 self._press_again(intake)
                 self._watch_over(intake)
         finally:
             # In this order: nothing more comes in, then what is inside is worked off, then the threads are gone.
             with self._in_between():
+                self._camera = None
                 if self._listening is not None and intake.live:
                     self._listening.end()  # first: nothing may hold up that nobody listens any more
                 try:
@@ -516,14 +536,14 @@ class Recorder:
     def _analyse(self, intake: Intake, description: StreamDescription, request_keyframe: Callable[[], None]) -> None:
         rate = description.luma_frames_per_s or description.frames_per_s
         patience_s = max(self._settings.motion.gap_s, _FRAMES_MISSED / rate)
-        detector = Detector(
-            description.luma_height_px,
-            description.luma_width_px,
-            rate,
-            self._settings.zones,
-            replace(self._settings.motion, gap_s=patience_s),
-            self._make_passes,
-        )
+        motion = replace(self._settings.motion, gap_s=patience_s)
+
+        def detector_for(zones: ZoneMap) -> Detector:
+            height_px, width_px = description.luma_height_px, description.luma_width_px
+            return Detector(height_px, width_px, rate, zones, motion, self._make_passes)
+
+        zones = self._settings.zones
+        detector = detector_for(zones)
         self._passes_name = detector.passes_name
         machine = EventMachine(self._settings.events)
         last_ns = BootNs(0)
@@ -543,6 +563,9 @@ class Recorder:
                         for effect in machine.on_time(last_ns):
                             intake.packets.force(effect)
                         continue
+                    if self._settings.zones is not zones:
+                        zones = self._settings.zones
+                        detector = detector_for(zones)  # it learns its scene anew: a new mask is no visitor
                     begun_ns = self._clock.now().boot_ns
                     sample = detector.step(item)
                     effects = machine.on_motion(sample)
@@ -570,6 +593,10 @@ class Recorder:
             self._opinion.end_stream()
             intake.lumas.close()
             intake.packets.close()
+
+
+def _private_part(zones: ZoneMap) -> list[Zone]:
+    return [zone for zone in zones.zones if zone.kind is ZoneKind.PRIVACY]
 
 
 def _worker(name: str, work: Callable[[], None], intake: Intake, faults: list[BaseException]) -> threading.Thread:

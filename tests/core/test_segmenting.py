@@ -189,6 +189,19 @@ def test_a_lost_camera_ends_a_segment_in_the_middle_of_a_long_gop() -> None:
     assert [segment.gops for segment in replayed(effects)] == [parts[:2]]
 
 
+def test_where_the_picture_changes_a_new_segment_begins_and_no_pre_roll_reaches_behind_it() -> None:
+    cut = segmenter(target_s=30)
+    effects = [*cut.push(gop(0)), *cut.clip_begins(1, 0), *cut.push(gop(1000))]
+    effects += [*cut.push(gop(2000)), *cut.cut(), *cut.push(gop(3000)), *cut.clip_ends(1, 4 * NS_PER_S)]
+    effects += cut.clip_begins(2, 0)
+    effects += cut.finish()
+    assert starts_ms(replayed(effects)) == [[0, 1000, 2000], [3000]]
+    cut = segmenter()
+    cut.push(gop(0))
+    assert cut.cut() == ()
+    assert starts_ms(replayed([*cut.push(gop(1000)), *cut.clip_begins(1, 0), *cut.finish()])) == [[1000]]
+
+
 def test_where_pictures_are_missing_a_new_segment_begins() -> None:
     cut = segmenter(target_s=30)
     effects = [*cut.clip_begins(1, 0), *cut.push(gop(0)), *cut.push(gop(5000)), *cut.finish()]

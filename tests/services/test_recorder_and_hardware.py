@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -9,20 +10,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.recovery import Recovery, Step
 from agent.core.timebase import BootNs, Moment
+from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.records import Gap, GapReason, Record, Watching
+from agent.core.vault.segment import split_media
 from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
-from agent.ports import Camera, CameraEnd, CameraSink, Microphone
+from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea, Microphone
 from agent.roles.solo import Solo
 from agent.services import recorder, watching
 from agent.wire.identities import private_key_from_seed
@@ -31,8 +36,9 @@ from agent.wire.identities import private_key_from_seed
 class LiveCamera:
     """The drawn porch in real time, as a camera that never ends; or, `broken`, one that cannot be opened."""
 
-    def __init__(self, broken: bool = False) -> None:
+    def __init__(self, broken: bool = False, live: bool = True) -> None:
         self._broken = broken
+        self._live = live
         self.keyframes_asked = 0
         self.stopped = False
         self._inside = ScriptedCamera([], duration_s=600, size_px=(160, 96), frames_per_s=20, paced=True)
@@ -41,7 +47,7 @@ class LiveCamera:
         if self._broken:
             raise DeviceError("The camera is not there.", remedy="Plug it in.")
         inside = self._inside.open()
-        return replace(inside, live=True)
+        return replace(inside, live=self._live)
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
         self.silent = Silenced(sink)
@@ -50,6 +56,9 @@ class LiveCamera:
     def request_keyframe(self) -> None:
         self.keyframes_asked += 1
         self._inside.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        return self._inside.mask(zones)
 
     def stop(self) -> None:
         self._inside.stop()
@@ -86,6 +95,7 @@ class House:
     def __init__(self, folder: Path, clips: Clips = USUAL_CLIPS) -> None:
         self.opened = 0
         self.broken = False
+        self.live = True
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
         self.solo = Solo(
             Configuration(device=Device(state_dir=folder / "state"), clips=clips),
@@ -106,7 +116,7 @@ class House:
 
     def camera(self) -> Camera:
         self.opened += 1
-        self.newest = LiveCamera(self.broken)
+        self.newest = LiveCamera(self.broken, self.live)
         return self.newest
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
@@ -247,6 +257,47 @@ def test_an_event_asks_the_encoder_for_a_keyframe_and_once(house: House) -> None
     until(lambda: house.solo.recorder.status().segments >= 1)
     # The second press may have come when the event was over: then it is another one's.
     until(lambda: house.newest.keyframes_asked == house.solo.recorder.status().events)
+
+
+LEFT_HALF = ZoneMap((Zone("theirs", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY),))
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["camera", "file"])
+def test_a_mask_is_applied_at_once_though_an_event_goes_on_and_no_segment_holds_both(
+    live: bool, house: House, tmp_path: Path
+) -> None:
+    house.live = live
+    house.film()
+    until(lambda: house.solo.recorder.status().frames > 10)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().in_event)
+    house.solo.recorder.watch_for(LEFT_HALF)
+    drawn_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    until(lambda: house.solo.recorder.status().segments >= 2 and not house.solo.recorder.status().in_event)
+    assert (house.opened, house.solo.recorder.status().events) == (1, 1)
+    identity, kinds = OwnerKeys.load(tmp_path / "owner").identity, []
+    for entry in house.solo.vault.entries():
+        media, _ = split_media(open_bytes(house.solo.vault.read(entry.id, 0, 1 << 24), [identity]))
+        with av.open(io.BytesIO(media)) as film:
+            halves = [picture.to_ndarray(format="gray")[:, :60].max() for picture in film.decode(video=0)]
+        black = [bool(brightest < 30) for brightest in halves]
+        assert len(set(black)) == 1
+        kinds.append(black[0])
+        if black[0]:
+            assert entry.start_us < drawn_us + 1_500_000, "at once: not when the event was over"
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {False, True}
+
+
+def test_of_what_was_filmed_before_a_mask_was_drawn_nothing_is_pre_roll_afterwards(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().frames > 40)
+    house.solo.recorder.watch_for(LEFT_HALF)
+    drawn_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    time.sleep(0.3)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 1)
+    assert min(entry.start_us for entry in house.solo.vault.entries()) > drawn_us - 200_000
 
 
 def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:

@@ -22,7 +22,7 @@ from agent.adapters.encoding import EncodingSettings, luma_size
 from agent.core.media import Light, Luma, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, InternalError
-from agent.ports import CameraEnd, CameraSink
+from agent.ports import CameraEnd, CameraSink, MaskedArea
 
 __all__ = ["PiCamera"]
 
@@ -69,6 +69,10 @@ class PiCamera:
         self._log = structlog.get_logger("camera")
         self._camera: Any = None
         self._encoder: Any = None
+        self._running: Any = None
+        self._flips = (False, False)
+        self._masked_ns: int | None = None
+        """When a mask was drawn, on the boot clock, until a keyframe has been taken under it."""
         self._description: StreamDescription | None = None
         self._delivery: Delivery | None = None
         self._hangs = False
@@ -110,13 +114,14 @@ class PiCamera:
         camera, description = self._camera, self._description
         if camera is None or description is None:
             raise InternalError("A camera was started before it was opened.")
-        self._camera = None
+        self._camera, self._running = None, camera
 
         def deliver(stopping: threading.Event) -> Ending:
             taps = Tap()
             try:
                 return self._deliver(camera, description, taps, sink, stopping)
             finally:
+                self._running = None
                 self._close(camera)
                 rest = taps.take()  # what the encoder still held; of a sink that is far behind, nothing more
                 for packet in rest if len(rest) < _FAR_BEHIND else ():
@@ -129,6 +134,15 @@ class PiCamera:
         encoder = self._encoder
         if encoder is not None and hasattr(encoder, "force_key_frame"):  # since picamera2 0.3.32
             encoder.force_key_frame()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        camera = self._running
+        if camera is None:
+            return False
+        self._retouch(camera, zones)
+        self._masked_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.request_keyframe()
+        return True
 
     def stop(self) -> None:
         """Raises `DeviceError` when the pipeline hangs: nothing in this process can close it."""
@@ -162,13 +176,18 @@ class PiCamera:
                     f"The camera gives {given[name]['format']} pictures, which cannot be used.",
                     remedy="Update picamera2 and libcamera:  sudo apt full-upgrade",
                 )
-        retouch = Retouch(self._settings.zones, self._left_to_turn(mode, given.get("transform")))
-        camera.pre_callback = None if retouch.idle else retouch
+        self._flips = self._left_to_turn(mode, given.get("transform"))
+        self._retouch(camera, self._settings.zones)
         (width_px, height_px), (luma_width_px, luma_height_px) = given["main"]["size"], given["lores"]["size"]
         rate = NS_PER_S / 1000 / controls["FrameDurationLimits"][0] if controls.get("FrameDurationLimits") else None
         return StreamDescription(
             width_px, height_px, rate or float(mode.frames_per_s), luma_width_px, luma_height_px, live=True
         )
+
+    def _retouch(self, camera: Any, zones: MaskedArea) -> None:
+        """picamera2 asks for its `pre_callback` anew with each picture."""
+        retouch = Retouch(zones, self._flips)
+        camera.pre_callback = None if retouch.idle else retouch
 
     def _left_to_turn(self, mode: PiMode, given: Any) -> tuple[bool, bool]:
         """Which flips the camera says it did not do.  `given`: libcamera's Transform."""
@@ -249,7 +268,11 @@ class PiCamera:
             if stopping.is_set() or number == _AT_ONCE:  # the newest frame must not wait behind a backlog
                 tap.put_back(packets[number:])
                 break
-            sink.packet(packet)
+            # What was on its way to the encoder when the mask was drawn went there without it.
+            anew = packet.keyframe and self._masked_ns is not None and packet.sensor_ns > self._masked_ns
+            if anew:
+                self._masked_ns = None
+            sink.packet(replace(packet, masked_anew=anew))
         self.dropped += tap.take_overflow()
         return bool(packets)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.adapters.privacy_mask import PrivacyMask
-from agent.core.motion.zones import ZoneMap
+from agent.ports import MaskedArea
 
 __all__ = ["Retouch"]
 
@@ -26,7 +26,7 @@ _CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, T
 class Retouch:
     """picamera2's `pre_callback`.  `zones`: with what is private in the turned picture; `flips`: what to turn."""
 
-    def __init__(self, zones: ZoneMap, flips: _Flips) -> None:
+    def __init__(self, zones: MaskedArea, flips: _Flips) -> None:
         self._mask = PrivacyMask(zones)
         self._flips = flips
 
