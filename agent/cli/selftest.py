@@ -1,6 +1,7 @@
 """`doorward self-test`: the main job in small, in a folder of its own: film, seal, sign, open, verify.
 
-The installer runs it before it switches to a version.  It touches no camera, no network and no state.
+The installer runs it before it switches to a version.  It touches no camera, no network and no state.  With --camera it
+opens the configured camera, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 
 from agent.cli import words
+from agent.cli.frame import config_option
 
 __all__ = ["self_test"]
 
@@ -31,11 +33,38 @@ level = "error"
 
 
 @click.command("self-test")
-def self_test() -> None:
-    """Film a drawn scene, seal it, open it, and see that the vault holds what it says.  Takes seconds."""
+@click.option("--camera", "configured", is_flag=True, help="Open the configured camera instead.")
+@config_option
+def self_test(configured: bool, config: Path) -> None:
+    """Film a drawn scene, seal it, open it, and see that the vault holds what it says.  Takes seconds.
+
+    With --camera, see whether the configured camera gives pictures; a doorbell that runs here is asked instead.  Exit
+    status 0 when it does, 1 when not.
+    """
+    if configured:
+        _try_camera(config)
+        return
     with tempfile.TemporaryDirectory(prefix="doorward-self-test-") as folder:
         segments = _run(Path(folder))
     click.echo(f"{words.counted(segments, 'segment')} filmed, sealed, signed, opened and verified.")
+
+
+def _try_camera(config: Path) -> None:
+    from agent.cli.checks.camera import check_camera
+    from agent.cli.checks.finding import Health
+    from agent.cli.checks.running import camera_in_use, status_here
+    from agent.config import load
+
+    configuration = load(config)
+    in_use = camera_in_use(status_here(configuration), configuration)
+    failed = False
+    for finding in [in_use] if in_use else list(check_camera(configuration.camera)):
+        failed |= finding.health is Health.BAD
+        click.echo(finding.message if finding.health is Health.FINE else f"The camera: {words.plain(finding.message)}")
+        if finding.remedy:
+            click.echo(f"  What to do: {words.plain(finding.remedy)}")
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 def _run(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import grp
+import hashlib
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from installation import answers, environment
+from installation import answers, camera, environment
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, tree_digest
@@ -72,7 +73,9 @@ def _alone(places: Places) -> Iterator[None]:
 
 def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: Path | None) -> int:
     versions, system = Versions(places), System(places)
-    name = f"{_version_of(source)}-{tree_digest(source)[:12]}"
+    text = _configuration(places, source, answer_file)
+    camera.install_packages(camera.configured_kind(text))
+    name = _name_of(source)
     if versions.current() != name:
         versions.sweep()
     wheelhouse = wheelhouse or _wheelhouse_beside(source)
@@ -88,8 +91,9 @@ def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: 
     before = versions.current()
     versions.switch(name)
     system.prepare()
-    _configure(places, answer_file)
+    _configure(places, text)
     system.apply_options()
+    _try_camera(places, system)
     system.make_device()
     system.start()
     if not system.is_healthy():
@@ -154,12 +158,34 @@ def leave_home(places: Places) -> None:
         say(done.stdout.strip())
 
 
-def _configure(places: Places, answer_file: Path | None) -> None:
+def _name_of(source: Path) -> str:
+    """The version, and a hash of its source and of what its environment will rest on."""
+    made_of = tree_digest(source) + environment.foundation()
+    return f"{_version_of(source)}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+
+
+def _configuration(places: Places, source: Path, answer_file: Path | None) -> str:
+    """The text that is there, or that will be: asked for before anything is made, because the camera decides what."""
+    if places.configuration.exists():
+        return places.configuration.read_text(encoding="utf-8", errors="replace")
+    return answers.configuration((source / "config" / "doorward.toml").read_text(), answer_file)
+
+
+def _try_camera(places: Places, system: System) -> None:
+    """Open the configured camera, and say what is wrong with it.  It may be plugged in later: nothing ends here."""
+    if not system.alive:
+        return
+    command = [str(places.current / "bin" / "doorward"), "self-test", "--camera", "--config", str(places.configuration)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    for line in (done.stdout + done.stderr).strip().splitlines():
+        say(line)
+
+
+def _configure(places: Places, text: str) -> None:
     """Write a configuration where there is none, and hold it against the version that will read it."""
     group = grp.getgrnam("doorward-config").gr_gid
     if not places.configuration.exists():
-        template = (places.current / "app" / "config" / "doorward.toml").read_text()
-        answers.write(places.configuration, answers.configuration(template, answer_file), group)
+        answers.write(places.configuration, text, group)
     check = [str(places.current / "bin" / "doorward"), "config", "check", str(places.configuration)]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     if done.returncode:

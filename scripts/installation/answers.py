@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from installation.camera import pi_cameras
 from installation.words import fail
 
 __all__ = ["configuration"]
@@ -33,9 +34,7 @@ def configuration(template: str, answers: Path | None) -> str:
     place = _ask(
         "Where is it (latitude, longitude)? Without it no request can match.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|"
     )
-    kind = _ask(
-        f"Which camera ({', '.join(_CAMERAS)})?", "pi" if Path("/dev/vchiq").exists() else "usb", "|".join(_CAMERAS)
-    )
+    kind = _ask(f"Which camera ({', '.join(_CAMERAS)})?", "pi" if pi_cameras() else "usb", "|".join(_CAMERAS))
     page = _ask("A page for your browser, on your own network (yes, no)?", "yes", "yes|no")
     text = _set(template, "name", json.dumps(name, ensure_ascii=False))
     text = _set(text, "kind", json.dumps(kind))

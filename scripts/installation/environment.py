@@ -16,10 +16,20 @@ from pathlib import Path
 from installation import kernel
 from installation.words import fail, run, say
 
-__all__ = ["build", "pins_for", "put_kernel"]
+__all__ = ["build", "foundation", "pins_for", "put_kernel"]
 
 PYTHON = "/usr/bin/python3"
 _NAME = re.compile(r"^([A-Za-z0-9_.-]+)==")
+
+
+def foundation() -> str:
+    """What an environment rests on besides the source: the system's Python, and what of it the environment sees.
+
+    Part of a version's name: when it changes, the environment is built anew, and the old one stays for a roll-back.
+    """
+    question = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
+    python = subprocess.run([PYTHON, "-I", "-c", question], capture_output=True, text=True, check=False).stdout.strip()
+    return f"{python}\nnumpy {_systems_numpy()}\n"
 
 
 def build(version: Path, wheelhouse: Path | None) -> None:

@@ -19,7 +19,8 @@ def remedies() -> Iterator[None]:
     except ImportError as error:
         raise DeviceError(
             f"picamera2 is not here ({error.name}).",
-            remedy="sudo apt-get install python3-picamera2, and give the environment the system's packages.",
+            remedy="In an installation: sudo make install again, which brings it and builds the environment on it.  "
+            "By hand: sudo apt-get install python3-picamera2, and an environment with --system-site-packages.",
         ) from error
     except DeviceError:
         raise
