@@ -213,7 +213,8 @@ def start_here(place: Path, *, cold: bool) -> None:
 def measure_start(place: Path, largest: int) -> None:
     """`find | wc` and a plain SHA-256 pass over all files stand beside it: what looking at all costs at least."""
     print("\nstart-up, each in a process of its own (small segments: what counts is how many):")
-    print(f"  {'segments':>9}{'warm s':>8}{'cold s':>8}{'find|wc s':>11}{'SHA-256 s':>11}{'MB warm':>9}{'MB cold':>9}")
+    times = f"{'warm s':>8}{'killed s':>10}{'cold s':>8}{'find|wc s':>11}{'SHA-256 s':>11}"
+    print(f"  {'segments':>9}{times}{'MB warm':>9}{'MB cold':>9}")
     vault, index, log = open_vault(place / "start", (HybridIdentity(bytes(32)).recipient(),))
     vault.start()
     stored = 0
@@ -222,9 +223,14 @@ def measure_start(place: Path, largest: int) -> None:
             break
         fill(vault, count - stored)
         stored = count
+        index.close()  # one process at a time has it
         warm = start_alone(place / "start", cold=False)
+        writer = vault.begin(segment_id(bytes(16)), RealClock().now())
+        writer.write(os.urandom(3 * CHUNK_BYTES))
+        writer.abandon()  # what a kill leaves
+        index.close()
+        killed = start_alone(place / "start", cold=False)
         cold = start_alone(place / "start", cold=True)
-        index.close()  # the other process made it anew
         began = time.perf_counter()
         names = sum(len(files) for _, _, files in os.walk(place / "start" / "vault"))
         walked = time.perf_counter() - began
@@ -234,7 +240,8 @@ def measure_start(place: Path, largest: int) -> None:
                 hashlib.sha256(path.read_bytes())
         hashed = time.perf_counter() - began
         assert names >= count
-        print(f"  {count:9}{warm[0]:8.2f}{cold[0]:8.2f}{walked:11.2f}{hashed:11.2f}{warm[1]:9.0f}{cold[1]:9.0f}")
+        times = f"{warm[0]:8.2f}{killed[0]:10.2f}{cold[0]:8.2f}{walked:11.2f}{hashed:11.2f}"
+        print(f"  {count:9}{times}{warm[1]:9.0f}{cold[1]:9.0f}")
         vault.start()
     index.close()
     log.close()

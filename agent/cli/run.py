@@ -81,7 +81,7 @@ def _solo(config: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     solo = Solo(configuration, configuration_file=config)
-    with _Stopping(solo.stop) as stopping:
+    with _Stopping(solo.stop, solo.give_up) as stopping:
         solo.start()
         stopping.when_asked()
         if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
@@ -103,8 +103,14 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
     custodian, reports, live = (HandoverClient(path, users) for _ in range(3))
     role: RecorderRole | None = None
-    # Before it has started it may wait for a custodian: SIGTERM must end that wait.
-    with _Stopping(lambda: role.stop() if role else None, custodian.close) as stopping:
+
+    def give_up() -> None:
+        custodian.close()
+        if role is not None:
+            role.give_up()
+
+    # Before it has started it may wait for a custodian, or read a long manifest: SIGTERM must end that.
+    with _Stopping(lambda: role.stop() if role else None, give_up) as stopping:
         role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
         role.start()
         stopping.when_asked()

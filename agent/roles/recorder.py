@@ -117,6 +117,10 @@ class RecorderRole:
         self._thread.start()
         self._supervision.ready("watching" if self._side.enrolled else "waiting for an owner")
 
+    def give_up(self) -> None:
+        """The process is to stop while it starts: what takes long in that ends."""
+        self.vault.give_up()
+
     def record(self) -> CameraEnd:
         """Play the camera to its end or until `stop`; first wait for an owner."""
         return self._side.record()

@@ -151,6 +151,10 @@ class Solo:
         for thread in self._threads:
             thread.start()
 
+    def give_up(self) -> None:
+        """The process is to stop while it starts: what takes long in that ends."""
+        self.vault.give_up()
+
     def record(self, first_ns: BootNs | None = None) -> CameraEnd:
         """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
         return self._recording.record(first_ns)

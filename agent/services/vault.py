@@ -90,6 +90,7 @@ class Vault(VaultReader):
         self._longest_ns = seconds(longest_segment_s)
         self._writer = ManifestWriter(log, index, sealing.sign)
         self._lock = threading.RLock()
+        self._given_up = threading.Event()
         self._being_written: set[SegmentId] = set()
         self._ordinal = 0
         self._growth = OwnGrowth()
@@ -117,10 +118,14 @@ class Vault(VaultReader):
                 raise
             return self._start()  # the index is only a cache: anew with it
 
+    def give_up(self) -> None:
+        """End a start that reads a long manifest: the process has been asked to stop.  From any thread."""
+        self._given_up.set()
+
     def look(self) -> None:
         """Learn what is stored although the vault could not be started: for a disk that takes no write."""
         with self._lock, suppress(StorageError):
-            catch_up(self._log, self._index)
+            catch_up(self._log, self._index, given_up=self._given_up.is_set)
 
     def retry(self) -> None:
         """Start again if the last start failed.  Raises `StorageError`."""
@@ -148,7 +153,9 @@ class Vault(VaultReader):
                 self._log.spend_reserve()
             moment = self._now()
             now = stamp(self._clock.boot_id, moment)
-            start_up = StartUp(self._store, self._log, self._index, self._writer, now, self._being_written)
+            start_up = StartUp(
+                self._store, self._log, self._index, self._writer, now, self._being_written, self._given_up.is_set
+            )
             report = start_up.run(self._sealing.device, self._sealing.epoch)
             newest = self._index.newest()
             if newest is not None and newest.boot == self._clock.boot_id:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,17 +27,23 @@ class Replay:
     cut_bytes: int = 0
 
 
-def catch_up(log: ManifestLog, index: Index, *, from_the_beginning: bool = False) -> Replay:
-    """Make `index` say what `log` says; both `settle`d.  Raises `StorageError`."""
+def catch_up(
+    log: ManifestLog, index: Index, *, from_the_beginning: bool = False, given_up: Callable[[], bool] = lambda: False
+) -> Replay:
+    """Make `index` say what `log` says; both `settle`d.  Raises `StorageError`, also once it is `given_up`.
+
+    What was read up to then stays in the index, so the next start goes on there.
+    """
     known = None if from_the_beginning else _known_tip(log, index)
     if known is not None:
         try:
-            return _replay(log, index, Replay(known))
+            return _replay(log, index, Replay(known), given_up)
         except StorageError:
+            if given_up():
+                raise
             # The index is only a cache: anew with it.  If it was the log, it fails again below.
-            pass
     index.clear()
-    return _replay(log, index, Replay(rebuilt=log.size() > 0))
+    return _replay(log, index, Replay(rebuilt=log.size() > 0), given_up)
 
 
 def last_line(log: ManifestLog, offset: int) -> SignedRecord | None:
@@ -62,7 +68,7 @@ def _known_tip(log: ManifestLog, index: Index) -> Tip | None:
     return tip if last is not None and last.sha256 == tip.previous and last.sequence + 1 == tip.sequence else None
 
 
-def _replay(log: ManifestLog, index: Index, replay: Replay) -> Replay:
+def _replay(log: ManifestLog, index: Index, replay: Replay, given_up: Callable[[], bool]) -> Replay:
     batch: list[ChainStep] = []
     unreadable: list[Fault] = []
     for step in read_chain(log.lines(replay.tip.offset), replay.tip):
@@ -79,6 +85,8 @@ def _replay(log: ManifestLog, index: Index, replay: Replay) -> Replay:
         if len(batch) == _BATCH or isinstance(step.signed.record, Anchor):
             _apply(index, batch, replay.tip)
             batch.clear()
+            if given_up():
+                raise StorageError("The start was given up before the manifest was read.", remedy="Start again.")
     _apply(index, batch, replay.tip)
     replay.cut_bytes = log.size() - replay.tip.offset
     if replay.cut_bytes:

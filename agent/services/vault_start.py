@@ -6,13 +6,13 @@ but what a durable tombstone names and files without a byte in them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, parse_header
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, read_chain
+from agent.core.vault.manifest import Fault, records_about
 from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
 from agent.core.vault.records import (
     MOST_EVICTED,
@@ -71,7 +71,8 @@ class _Found:
 
     @property
     def unknown(self) -> set[str]:
-        return {file.id for file in (*self.segments, *self.companions)}
+        """Whose fate the manifest may tell.  No record names a `.part`: its final name is durable first (F3)."""
+        return {file.id for file in (*self.segments, *self.companions) if file.kind is not FileKind.PART}
 
 
 class StartUp:
@@ -79,7 +80,7 @@ class StartUp:
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, writer: ManifestWriter, now: Stamp,
-        being_written: Collection[str] = (),
+        being_written: Collection[str] = (), given_up: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._store = store
         self._log = log
@@ -87,6 +88,7 @@ class StartUp:
         self._writer = writer
         self._now = now
         self._being_written = being_written
+        self._given_up = given_up
         self._report = StartReport()
 
     def run(self, device: str, epoch: int) -> StartReport:
@@ -104,7 +106,7 @@ class StartUp:
         return self._report
 
     def _catch_up(self, *, from_the_beginning: bool = False) -> None:
-        replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning)
+        replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning, given_up=self._given_up)
         self._writer.tip = replay.tip
         self._report.rebuilt |= replay.rebuilt
         self._report.faults = replay.faults
@@ -138,8 +140,7 @@ class StartUp:
         fates: dict[str, EvictionReason | None] = {}
         if not segments:
             return fates
-        for step in read_chain(self._log.lines()):
-            record = step.signed.record if step.signed else None
+        for record in records_about(self._log.lines(), segments):
             if isinstance(record, Segment | Adopted) and record.id in segments:
                 fates[record.id] = None
             elif isinstance(record, Evicted):

