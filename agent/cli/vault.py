@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from agent.cli.times import parse_time, parse_window
 from agent.cli.words import counted, plain
 from agent.config import load
 from agent.core.retention import Limits
+from agent.core.timebase import utc_date
 from agent.core.vault.coverage import State
 from agent.core.vault.entries import VaultEntry
 from agent.errors import ConfigurationError
@@ -377,4 +377,4 @@ def _length(milliseconds: int) -> str:
 
 
 def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / _MS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return utc_date(milliseconds).strftime("%Y-%m-%d %H:%M:%S")

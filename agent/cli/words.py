@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agent.core.opinion.sights import Sight
+from agent.core.timebase import utc_date
 from agent.wire.area import Area, Circle
 from agent.wire.statements import Scope
 
@@ -105,7 +106,7 @@ def area(asked: Area) -> str:
 
 
 def _moment(utc_ms: int) -> datetime:
-    return datetime.fromtimestamp(utc_ms / _MS_PER_S, UTC)
+    return utc_date(utc_ms)
 
 
 def sights(seen: Iterable[Sight]) -> str:

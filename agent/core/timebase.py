@@ -7,11 +7,12 @@ Both clocks are integers in nanoseconds; nothing in `core` reads either, they co
 
 from __future__ import annotations
 
+import datetime
 import enum
 from dataclasses import dataclass
 from typing import NewType
 
-__all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "Moment", "UtcNs", "seconds"]
+__all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "Moment", "UtcNs", "seconds", "utc_date"]
 
 BootNs = NewType("BootNs", int)
 """Nanoseconds of CLOCK_BOOTTIME: monotonic within one boot, meaningless across boots."""
@@ -26,6 +27,16 @@ NS_PER_S = 1_000_000_000
 def seconds(value: float) -> int:
     """`value` seconds as whole nanoseconds."""
     return round(value * NS_PER_S)
+
+
+def utc_date(utc_ms: float) -> datetime.datetime:
+    """The date to show for what a stranger's clock said: the nearest one that a calendar has in every time zone."""
+    at_s = min(max(utc_ms / 1000, _FIRST.timestamp()), _LAST.timestamp())
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC)
+
+
+_FIRST = datetime.datetime(2, 1, 1, tzinfo=datetime.UTC)
+_LAST = datetime.datetime(9998, 12, 31, tzinfo=datetime.UTC)
 
 
 class ClockQuality(enum.Enum):

@@ -22,6 +22,7 @@ from av.container import InputContainer, OutputContainer
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, StorageError
 from agent.media.fmp4 import TICKS_PER_S
+from agent.media.playable import pictures_of, sound_of
 
 __all__ = ["Footage", "join_mp4", "probe"]
 
@@ -175,8 +176,7 @@ def _opened_sound(media: Media) -> Iterator[InputContainer]:
     except (av.error.FFmpegError, OSError) as error:
         raise FormatError("This is not a segment's sound.") from error
     with container:
-        if not container.streams.audio:
-            raise FormatError("This is not a segment's sound.")
+        sound_of(container)
         yield container
 
 
@@ -216,8 +216,7 @@ def _opened(media: Media) -> Iterator[InputContainer]:
     except (av.error.FFmpegError, OSError) as error:
         raise _no_video() from error
     with container:
-        if not container.streams.video:
-            raise _no_video()
+        pictures_of(container)
         yield container
 
 

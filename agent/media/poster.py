@@ -13,6 +13,7 @@ import cv2
 
 from agent.core.media import EncodedPacket, Gop, VideoCodec
 from agent.errors import FormatError, InternalError
+from agent.media.playable import pictures_of
 
 __all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media"]
 
@@ -53,8 +54,8 @@ def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_
     """JPEG of an MP4's first frame at or after `at_s` seconds, or its last.  Raises `FormatError` for anything else."""
     picture: av.VideoFrame | None = None
     try:
-        with av.open(BytesIO(media), mode="r") as container:
-            for decoded in container.decode(video=0):
+        with av.open(BytesIO(media), mode="r", format="mp4") as container:
+            for decoded in container.decode(pictures_of(container)):
                 picture = decoded
                 if picture.time is not None and picture.time >= at_s:
                     break

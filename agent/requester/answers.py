@@ -59,6 +59,8 @@ class Outcome(Message, frozen=True):
     v: Literal[1]
     state: Literal["complete", "refused"]
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    unopened: tuple[tuple[int, int], ...] = ()
+    """First and last of the parts that came and do not open."""
 
 
 _Note = TypeVar("_Note", Origin, Outcome)
@@ -90,10 +92,11 @@ class AnswerFolder:
         outcome = self.outcome()
         return HeldState(outcome.state) if outcome else HeldState.PARTIAL
 
-    def end(self, state: HeldState, reason: str = "") -> None:
-        """Make durable how it ended."""
+    def end(self, state: HeldState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
+        """Make durable how it ended, and which parts do not open."""
         word: Literal["complete", "refused"] = "complete" if state is HeldState.COMPLETE else "refused"
-        files.write(self.path / Outcome.FILE, strictjson.encode(Outcome(v=1, state=word, reason=reason[:500])))
+        outcome = Outcome(v=1, state=word, reason=reason[:500], unopened=unopened)
+        files.write(self.path / Outcome.FILE, strictjson.encode(outcome))
 
     def adopt(self, request: bytes) -> None:
         """Keep the request it answers beside it."""

@@ -16,7 +16,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent import files
@@ -38,6 +38,7 @@ from agent.core.vault.age.opening import open_bytes
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.ports import Clock
 from agent.requester.answers import AnswerFolder, Origin, answers
+from agent.requester.checks import ranges_of
 from agent.requester.doors import KnownDoors
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
@@ -266,12 +267,13 @@ class Arrivals:
     def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
         folder = self._folder(disclosure)
         try:
-            open_tip(self._requester, disclosure)
+            opened = open_tip(self._requester, disclosure)
         except DoorwardError as error:
             folder.end(HeldState.REFUSED, error.message)
             assembly.refuse()
             return
-        folder.end(HeldState.COMPLETE)
+        unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
+        folder.end(HeldState.COMPLETE, unopened=unopened)
         assembly.complete()
         self._tell(News(NewsKind.TIP, disclosure))
 
@@ -312,9 +314,11 @@ class Arrivals:
             KnownDoors(self._requester.folder).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
-        folder.end(HeldState.COMPLETE)
+        folder.end(HeldState.COMPLETE, unopened=verification.unopened_ranges)
         assembly.complete()
-        self._tell(self._news(NewsKind.COMPLETE, disclosure, assembly))
+        unopened = len(verification.unopened)
+        detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
+        self._tell(replace(self._news(NewsKind.COMPLETE, disclosure, assembly), detail=detail))
 
     def _refuse(self, disclosure: str, assembly: Assembly, asked: Asked, reason: str) -> None:
         folder = self._folder(disclosure)

@@ -9,11 +9,10 @@ Source: Federal Rules of Evidence 902(11), (13), (14); 28 U.S.C. § 1746.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from agent import __version__
-from agent.core.timebase import ClockQuality
+from agent.core.timebase import ClockQuality, utc_date
 from agent.requester.templates import template
 from agent.requester.verifying import Verification, VerifiedItem
 
@@ -49,8 +48,9 @@ def _file(each: VerifiedItem) -> dict[str, Any]:
         "opened_sha256": each.opened_sha256,
         "part_sha256": each.item.part.sha256,
         "record_sha256": each.item.captured.sha256,
+        "unopened": each.unopened,
     }
 
 
 def _utc(at_ms: int) -> str:
-    return f"{datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{utc_date(at_ms):%Y-%m-%d %H:%M:%S} UTC"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +17,33 @@ from agent.requester.doors import DoorHistory
 from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
-__all__ = ["MOST_PART_BYTES", "Check", "CheckKind", "CheckOutcome", "Proof", "Verification", "VerifiedItem"]
+__all__ = [
+    "MOST_PART_BYTES",
+    "MOST_UNOPENED_RANGES",
+    "Check",
+    "CheckKind",
+    "CheckOutcome",
+    "Proof",
+    "Verification",
+    "VerifiedItem",
+    "ranges_of",
+]
 
 MOST_PART_BYTES: Final = 256 << 20
 """One part is held in memory while it is checked; a segment is seconds of video."""
+MOST_UNOPENED_RANGES: Final = 64
+"""What a receipt has room for (PROTOCOL.md, "receipt")."""
+
+
+def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each run of numbers."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] + 1 == number:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return tuple(ranges)
 
 
 class CheckKind(enum.Enum):
@@ -71,7 +95,9 @@ class VerifiedItem:
     opened_sha256: str
     opened_bytes: int
     context: Context | None
-    """What the segment says of itself; None for posters and for a segment cut off by a power failure."""
+    """What the file says of itself; None for a segment cut off by a power failure."""
+    unopened: str = ""
+    """Why no player opens it although it is what the device sealed; empty when it opens."""
 
     @property
     def witnessed(self) -> bool:
@@ -120,12 +146,25 @@ class Verification:
 
     @property
     def segments(self) -> tuple[VerifiedItem, ...]:
-        return tuple(each for each in self.items if each.item.part.kind is PartKind.SEGMENT)
+        return self._opened(PartKind.SEGMENT)
 
     @property
     def posters(self) -> tuple[VerifiedItem, ...]:
-        return tuple(each for each in self.items if each.item.part.kind is PartKind.POSTER)
+        return self._opened(PartKind.POSTER)
 
     @property
     def sounds(self) -> tuple[VerifiedItem, ...]:
-        return tuple(each for each in self.items if each.item.part.kind is PartKind.SOUND)
+        return self._opened(PartKind.SOUND)
+
+    @property
+    def unopened(self) -> tuple[VerifiedItem, ...]:
+        """What is as the device sealed it, and no film, sound or still that opens."""
+        return tuple(each for each in self.items if each.unopened)
+
+    @property
+    def unopened_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The same as first and last part of each run."""
+        return ranges_of(each.number for each in self.unopened)
+
+    def _opened(self, kind: PartKind) -> tuple[VerifiedItem, ...]:
+        return tuple(each for each in self.items if each.item.part.kind is kind and not each.unopened)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent.core.timebase import ClockQuality
 from agent.core.vault.following import follows_of, start_of
 from agent.requester.verifying import Verification, VerifiedItem
+from agent.wire.disclosures import PartKind
 
 __all__ = ["Clip", "Continuity", "Shown", "clips_of"]
 
@@ -65,6 +66,8 @@ class Clip:
     event: str
     segments: tuple[Shown, ...]
     poster: VerifiedItem | None
+    unopened: tuple[VerifiedItem, ...] = ()
+    """Segments of it that came and do not open."""
 
     @property
     def start_ms(self) -> int:
@@ -78,6 +81,8 @@ class Clip:
     def continuity(self) -> Continuity | None:
         """None when there are not two segments to follow one another."""
         records = [each.verified.item.captured for each in self.segments]
+        records += [each.item.captured for each in self.unopened]
+        records.sort(key=lambda record: record.sequence)
         if len(records) < 2:
             return None
         if start_of(records) is not None:
@@ -93,7 +98,8 @@ class Clip:
 def clips_of(verification: Verification) -> tuple[Clip, ...]:
     """The clips of a verification that is `ok`; none of any other."""
     ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
-    events = dict.fromkeys(each.item.record.event for each in ordered)
+    pictures = {*verification.segments, *verification.posters}
+    events = dict.fromkeys(each.item.record.event for each in ordered if each in pictures)
     videos = [each for each in ordered if each in verification.segments]
     heard = {each.item.part.id: each for each in verification.sounds}
     shown = [Shown(number, each, heard.get(each.item.part.id)) for number, each in enumerate(videos, start=1)]
@@ -103,6 +109,11 @@ def clips_of(verification: Verification) -> tuple[Clip, ...]:
             event,
             tuple(each for each in shown if each.verified.item.record.event == event),
             next((each for each in verification.posters if each.item.record.event == event), None),
+            tuple(
+                each
+                for each in verification.unopened
+                if each.item.part.kind is PartKind.SEGMENT and each.item.record.event == event
+            ),
         )
         for number, event in enumerate(events, start=1)
     )

@@ -218,6 +218,10 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
             "time_s": verification.receipt.time_s,
             "retention_days": verification.receipt.retention_days,
         },
+        "unopened": [
+            {"id": each.item.part.id, "kind": each.item.part.kind.value, "part": each.number, "why": each.unopened}
+            for each in verification.unopened
+        ],
         "clips_told": [
             {"from_ms": clip.from_ms, "to_ms": clip.to_ms, "segments": clip.segments, "shared": clip.shared}
             for clip in grades.told

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.requester.verifying import Verification
+from agent.wire.disclosures import PartKind
 
 __all__ = ["Grades", "Told", "grades_of"]
 
@@ -31,6 +32,8 @@ class Grades:
     clips: int
     posters: int
     told: tuple[Told, ...]
+    unopened: int = 0
+    """Files that came and do not open."""
     sounds: int = 0
     """Of the segments, those that came with what was heard."""
 
@@ -40,6 +43,7 @@ class Grades:
             self.segments and f"{_count(self.segments, 'segment')} of video in {_count(self.clips, 'clip')}",
             self.sounds and f"the sound of {_count(self.sounds, 'segment')}",
             self.posters and f"{_count(self.posters, 'poster')}: a still picture of a clip, without its video",
+            self.unopened and f"{_count(self.unopened, 'file')} that cannot be opened",
             self.told and f"that {_count(len(self.told), 'clip')} {_exist(len(self.told))}, and when",
         )
         return tuple(each for each in said if each)
@@ -53,12 +57,14 @@ class Grades:
 def grades_of(verification: Verification) -> Grades:
     """The grades of a verification that is `ok`; nothing of any other."""
     approval = verification.disclosed.approval if verification.disclosed else None
-    spans = [each.item.record.span for each in verification.segments]
+    came = (each for each in verification.items if each.item.part.kind is PartKind.SEGMENT)
+    spans = [each.item.record.span for each in came]
     return Grades(
         segments=len(verification.segments),
         clips=len({each.item.record.event for each in verification.segments}),
         posters=len(verification.posters),
         sounds=len(verification.sounds),
+        unopened=len(verification.unopened),
         told=tuple(
             Told(
                 clip.from_ms,

@@ -9,6 +9,9 @@
     pictures/         one JPEG for each clip
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
+What is as the device sealed it and still no film, sound or still that opens is named in the report and not written: it
+stays sealed, in the bundle.  Each such file fails alone.  Films are opened in a process with limits (`media.confined`).
+
 The folder appears under its name when it is complete.  When a check fails it holds the report and the bundle with the
 verdict, and not one frame.
 """
@@ -24,8 +27,7 @@ from typing import Final
 
 from agent import files
 from agent.errors import ConfigurationError, FormatError
-from agent.media.join import join_mp4
-from agent.media.poster import poster_of_media
+from agent.media.confined import ConfinedMedia
 from agent.requester.certificate import render_certificate
 from agent.requester.clips import Clip, clips_of
 from agent.requester.evidence import BUNDLE_FILE, write_bundle
@@ -40,7 +42,7 @@ _BUNDLE: Final = "bundle"
 
 @dataclass(frozen=True, slots=True)
 class OpenedClip:
-    """One clip on the disk.  `mp4` is None when only a picture was shared."""
+    """One clip on the disk.  `mp4` is None when only a picture was shared, or when `problem` says why there is none."""
 
     clip: Clip
     mp4: Path | None
@@ -49,6 +51,8 @@ class OpenedClip:
     seconds: float
     sounds: tuple[Path | None, ...] = ()
     """One for each segment; None where its sound was not shared."""
+    problem: str = ""
+    """Why its segments do not go into one film; they stand on their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def open_disclosure(
     shutil.rmtree(making, ignore_errors=True)
     files.make_folder(making)
     try:
-        opened = _Workshop(requester, making, now_s, zone).open(disclosure)
+        with ConfinedMedia() as media:
+            opened = _Workshop(requester, making, now_s, zone, media).open(disclosure)
         shutil.rmtree(final, ignore_errors=True)
         with files.storage_errors(final):
             making.rename(final)
@@ -97,11 +102,14 @@ def open_disclosure(
 class _Workshop:
     """Makes everything in a folder that has not got its name yet."""
 
-    def __init__(self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None) -> None:
+    def __init__(
+        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: ConfinedMedia
+    ) -> None:
         self._requester = requester
         self._folder = folder
         self._now_s = now_s
         self._zone = zone
+        self._media = media
 
     def open(self, disclosure: str) -> OpenedDisclosure:
         verification = examine(self._requester, disclosure, self._keep)
@@ -112,7 +120,13 @@ class _Workshop:
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
         report = self._folder / "report.html"
         pictures = [
-            Picture(each.clip, each.picture.read_bytes() if each.picture else b"", each.seconds, each.mp4 is not None)
+            Picture(
+                each.clip,
+                each.picture.read_bytes() if each.picture else b"",
+                each.seconds,
+                each.mp4 is not None,
+                each.problem,
+            )
             for each in clips
         ]
         text = render(verification, pictures, merged is not None, now_s=self._now_s, zone=self._zone)
@@ -123,6 +137,8 @@ class _Workshop:
         return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:
+        if item.unopened:
+            return  # whoever double-clicks it has a player of their own, without our limits
         files.make_folder(self._folder / "kept")
         with files.storage_errors(self._kept(item)):
             self._kept(item).write_bytes(data)
@@ -137,8 +153,13 @@ class _Workshop:
             name = f"segment-{each.number:03}-sound.mp4"
             sounds.append(self._take(each.sound, "sounds", name) if each.sound is not None else None)
         mp4 = files.make_folder(self._folder / "clips") / f"clip-{clip.number:02}.mp4" if segments else None
-        seconds = join_mp4(segments, mp4, sounds=sounds).seconds if mp4 else 0.0
-        return OpenedClip(clip, mp4, tuple(segments), self._picture(clip, segments), seconds, tuple(sounds))
+        seconds, problem = 0.0, ""
+        if mp4 is not None:
+            try:
+                seconds = self._media.join(segments, mp4, sounds)
+            except FormatError as error:
+                mp4, problem = None, error.message
+        return OpenedClip(clip, mp4, tuple(segments), self._picture(clip, segments), seconds, tuple(sounds), problem)
 
     def _take(self, item: VerifiedItem, folder: str, name: str) -> Path:
         path = files.make_folder(self._folder / folder) / name
@@ -150,7 +171,7 @@ class _Workshop:
         """The poster if it was shared, else the first picture of the video."""
         path = files.make_folder(self._folder / "pictures") / f"clip-{clip.number:02}.jpg"
         try:
-            image = self._kept(clip.poster).read_bytes() if clip.poster else poster_of_media(segments[0].read_bytes())
+            image = self._kept(clip.poster).read_bytes() if clip.poster else self._media.still(segments[0])
         except FormatError:
             return None
         files.write(path, image)
@@ -160,9 +181,9 @@ class _Workshop:
         if not segments:
             return None
         try:
-            join_mp4(segments, self._folder / "all.mp4", sounds=sounds)
+            self._media.join(segments, self._folder / "all.mp4", sounds)
         except FormatError:
-            return None  # two picture formats: the clips stand on their own
+            return None  # two picture formats, as a rule: the clips stand on their own
         return self._folder / "all.mp4"
 
 
@@ -184,6 +205,7 @@ def _moved(opened: OpenedDisclosure, old: Path, new: Path) -> OpenedDisclosure:
             there(each.picture) if each.picture else None,
             each.seconds,
             tuple(there(path) if path else None for path in each.sounds),
+            each.problem,
         )
         for each in opened.clips
     )

@@ -12,10 +12,12 @@ from agent.core.vault.age.opening import HybridIdentity, VerifiedPrefix
 from agent.core.vault.committed import open_committed
 from agent.core.vault.records import StoredRecord
 from agent.core.vault.segment import Content, Context, split_media, split_poster
+from agent.errors import FormatError
+from agent.media.confined import ConfinedMedia
 from agent.media.fmp4 import whole_fragments
 from agent.wire.disclosures import PartKind
 
-__all__ = ["open_part"]
+__all__ = ["open_part", "unopened"]
 
 
 def open_part(
@@ -40,3 +42,12 @@ def open_part(
     opened, context = split_poster(plaintext) if content is Content.POSTER else split_media(plaintext)
     agree(record, context, device=device, content=content)
     return opened, context
+
+
+def unopened(media: ConfinedMedia, kind: PartKind, opened: bytes) -> str:
+    """Why no player opens this film, sound or still; empty when it opens."""
+    try:
+        media.check(kind.value, opened)
+    except FormatError as error:
+        return error.message
+    return ""

@@ -163,7 +163,12 @@ class Receiver:
             seq=self._requester.next_number(),
             time_s=self._now_s,
             retention_days=self._retention_days if held.state is HeldState.COMPLETE else None,
+            unopened=self._unopened(disclosure) if held.state is HeldState.COMPLETE else (),
         )
+
+    def _unopened(self, disclosure: str) -> tuple[tuple[int, int], ...]:
+        outcome = AnswerFolder(self._requester.folder, disclosure).outcome()
+        return outcome.unopened if outcome is not None else ()
 
     def _receipt_sent(self, disclosure: str, state: HeldState, answer: Acknowledged | Refused) -> None:
         if state is HeldState.COMPLETE and isinstance(answer, Acknowledged):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent import __version__
-from agent.core.timebase import ClockQuality
+from agent.core.timebase import ClockQuality, utc_date
 from agent.requester.clips import Clip, Continuity, Shown
 from agent.requester.grades import grades_of
 from agent.requester.sketch import Sketch, sketch
@@ -53,6 +53,8 @@ class Picture:
     jpeg: bytes
     seconds: float
     video: bool
+    problem: str = ""
+    """Why there is no MP4 although its segments are here."""
 
     @property
     def data_uri(self) -> str:
@@ -92,6 +94,7 @@ def render(
         shared_s=sum(each.seconds for each in pictures),
         segments=[segment for each in pictures for segment in each.clip.segments],
         adopted=[each for each in verification.items if not each.witnessed],
+        unopened=verification.unopened,
         example=_example(pictures),
         told=told,
         clock_short=lambda shown: _CLOCK_SHORT[shown.quality],
@@ -112,7 +115,7 @@ class _Told:
     about_s: int
 
     def _at(self, at_ms: float) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).astimezone(self.zone)
+        return utc_date(at_ms).astimezone(self.zone)
 
     @property
     def zone_name(self) -> str:
@@ -135,7 +138,7 @@ class _Told:
         return f"{at:%Y-%m-%d %H:%M:%S %z}"
 
     def utc(self, at_ms: float) -> str:
-        return f"{datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{utc_date(at_ms):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _shown(check: Check) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from agent import files
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
-from agent.errors import ConfigurationError, OpenError
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.media.confined import ConfinedMedia
 from agent.requester.answers import AnswerFolder, answers
-from agent.requester.checks import MOST_PART_BYTES
+from agent.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
 from agent.requester.identity import Requester
-from agent.requester.parts import open_part
+from agent.requester.parts import open_part, unopened
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, TipManifest, TipText
 from agent.wire.identities import parse_public_key
@@ -38,6 +39,8 @@ class TipFile:
     id: str
     start_ms: int
     data: bytes
+    unopened: str = ""
+    """Why no player opens it; empty when it opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,27 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     text = None
     if manifest.message is not None:
         text = strictjson.decode(open_bytes(base64.decode(manifest.message), [identity]), TipText).text
-    found = tuple(_opened(answer, number, item, identity, device or "") for number, item in enumerate(items, start=1))
+    with ConfinedMedia() as media:
+        found = tuple(
+            _opened(answer, number, item, identity, device or "", media) for number, item in enumerate(items, start=1)
+        )
+    lost = [each for each in found if each.unopened]
+    if lost and len(lost) == len(found) and text is None:
+        raise FormatError(f"Nothing of this tip opens. The first: {lost[0].unopened}")
+    if len(ranges_of(number for number, each in enumerate(found, start=1) if each.unopened)) > MOST_UNOPENED_RANGES:
+        raise FormatError(f"{len(lost)} of {len(found)} files of this tip do not open.")
     return OpenedTip(tip, text, device, found)
 
 
-def _opened(answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str) -> TipFile:
+def _opened(
+    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: ConfinedMedia
+) -> TipFile:
     data = files.read(answer.part(number), MOST_PART_BYTES)
     check_tip_part(item, data)
     opened, _context = open_part(item.record, item.part.kind, data, identity, device=device)
-    return TipFile(item.part.kind, item.part.id, item.record.span.start_ms, opened)
+    return TipFile(
+        item.part.kind, item.part.id, item.record.span.start_ms, opened, unopened(media, item.part.kind, opened)
+    )
 
 
 def _key(requester: Requester) -> HybridIdentity:

@@ -24,19 +24,22 @@ from agent.core.ledger.merkle import root_of
 from agent.core.transfer import HeldState
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.errors import DoorwardError, FormatError, OpenError
+from agent.media.confined import ConfinedMedia
 from agent.requester.answers import AnswerFolder, Origin
 from agent.requester.checks import (
     MOST_PART_BYTES,
+    MOST_UNOPENED_RANGES,
     Check,
     CheckKind,
     CheckOutcome,
     Proof,
     Verification,
     VerifiedItem,
+    ranges_of,
 )
 from agent.requester.doors import DoorHistory, KnownDoors
 from agent.requester.identity import Asked, Requester
-from agent.requester.parts import open_part
+from agent.requester.parts import open_part, unopened
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
     DISCLOSURE_ENVELOPE_LIMIT_BYTES,
@@ -80,8 +83,8 @@ def examine(requester: Requester, disclosure: str, sink: Sink = _forget) -> Veri
     """As `verify_disclosure`; `sink` is given what opens on the way."""
     answer = AnswerFolder(requester.folder, disclosure)
     found = _Findings()
-    with suppress(_CheckFailedError):
-        _examine(requester, answer, found, sink)
+    with suppress(_CheckFailedError), ConfinedMedia() as media:
+        _examine(requester, answer, found, sink, media)
     return found.verification(disclosure)
 
 
@@ -143,7 +146,7 @@ class _Words:
         self.proofs.append(Proof(label, value))
 
 
-def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink: Sink) -> None:
+def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink: Sink, media: ConfinedMedia) -> None:
     with found.check(CheckKind.ARRIVED) as words:
         origin, sealed_manifest, asked = _arrived(requester, answer, words)
         found.request, found.request_sha256 = asked.request, asked.payload_sha256
@@ -155,7 +158,7 @@ def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink:
         _require_all_parts(answer, manifest, found, words)
     with found.check(CheckKind.FOOTAGE) as words:
         for number, item in enumerate(_items(found), start=1):
-            found.items.append(_opened(answer, number, item, manifest, identity, sink))
+            found.items.append(_opened(answer, number, item, manifest, identity, sink, media))
         found.contact = _contact(_disclosed(found), identity)
         found.receipt = _receipt(requester, answer, asked, origin)
         _say_footage(found, words)
@@ -313,12 +316,14 @@ def _opened(
     manifest: DisclosureManifest,
     identity: HybridIdentity,
     sink: Sink,
+    media: ConfinedMedia,
 ) -> VerifiedItem:
     data = _part(answer, number)
     # Read again, so checked again: a disk that answers differently the second time must not go unseen.
     reading.check_part(item, data)
     opened, context = open_part(item.record, item.part.kind, data, identity, device=manifest.device_key.id)
-    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context)
+    reason = unopened(media, item.part.kind, opened)
+    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason)
     sink(verified, opened)
     return verified
 
@@ -336,6 +341,15 @@ def _say_footage(found: _Findings, words: _Words) -> None:
         words.said += (
             f" {_count(adopted, 'file')} had been interrupted by a power failure: there the device signed the sealed "
             "bytes when it found them again, not the video."
+        )
+    lost = [each for each in found.items if each.unopened]
+    if lost and len(lost) == len(found.items):
+        raise FormatError(f"Nothing that came opens. The first: {lost[0].unopened}")
+    if len(ranges_of(each.number for each in lost)) > MOST_UNOPENED_RANGES:
+        raise FormatError(f"{len(lost)} of {len(found.items)} files do not open, more than a receipt can name.")
+    if lost:
+        words.said += (
+            f" {_count(len(lost), 'file')} of {len(found.items)} {_do(len(lost))} not open as what it should be."
         )
     for each in found.items:
         what = _NAMES[each.item.part.kind]
@@ -381,6 +395,10 @@ def _items(found: _Findings) -> tuple[Item, ...]:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _do(number: int) -> str:
+    return "does" if number == 1 else "do"
 
 
 def _count(number: int, noun: str) -> str:

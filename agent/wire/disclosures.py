@@ -249,7 +249,7 @@ class ReceiptState(enum.Enum):
     PARTIAL = "partial"
     """Send the rest."""
     COMPLETE = "complete"
-    """Everything is stored durably, verified and opened: closes the disclosure."""
+    """Everything is stored durably and verified, and opened but for `unopened`: closes the disclosure."""
     REFUSED = "refused"
     """Stop: it is not what was asked for, does not verify, or is not wanted any more."""
 
@@ -273,12 +273,17 @@ class Receipt(Message, frozen=True, kw_only=True):
     stored: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     incomplete: Annotated[tuple[PartMissing, ...], Meta(max_length=_MAX_SPANS)] = ()
     """Parts that are neither stored nor incomplete have not begun to arrive."""
+    unopened: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
+    """Parts that are as they were sealed and no film, sound or still that opens: only in a complete receipt."""
     retention_days: Annotated[int, Meta(ge=0, le=36_525)] | None = None
     """How long the requester states it will keep what it received."""
     time_s: UtcS | None = None
 
     def __post_init__(self) -> None:
         _require_ascending("stored", tuple((span.first, span.last + 1) for span in self.stored))
+        _require_ascending("unopened", tuple((span.first, span.last + 1) for span in self.unopened))
+        if self.unopened and (self.state is not ReceiptState.COMPLETE or self.unopened[0].first == 0):
+            raise FormatError("unopened: parts from the first file on, in a receipt that is complete.")
         distinct("incomplete", tuple(part.part for part in self.incomplete))
         for part in self.incomplete:
             if any(span.first <= part.part <= span.last for span in self.stored):

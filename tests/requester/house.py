@@ -166,7 +166,7 @@ class House:
             )
         )
         data, sealed, key = self._seal(media + context_box(context), begin)
-        image = self.changes.image(poster_of(gops[0]))
+        image = self.changes.image(poster_of(gops[:1]))
         own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(image))
         still, sealed_still, still_key = self._seal(poster_plaintext(image, self.changes.poster(own)), None)
         heard = None

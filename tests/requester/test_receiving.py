@@ -215,7 +215,7 @@ def test_complete_is_durable_before_it_is_said(
     clock: TestClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def disk_is_full(*_: object) -> None:
+    def disk_is_full(*_: object, **_more: object) -> None:
         raise StorageError("The disk is full.")
 
     door = Door(broker, requester, house.disclose(asked), clock)

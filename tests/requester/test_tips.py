@@ -38,10 +38,10 @@ def sealed(requester: Requester, data: bytes) -> bytes:
     return seal_bytes(data, [identity.recipient()], file_key=b"f" * 16, nonce=b"n" * 16)
 
 
-def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = ()) -> AnswerFolder:
+def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (), named: str = TIP) -> AnswerFolder:
     """A tip on the disk, as the receiver leaves it."""
     first = sealed(requester, strictjson.encode(manifest))
-    folder = AnswerFolder(requester.folder, TIP)
+    folder = AnswerFolder(requester.folder, named)
     folder.create(
         Origin(
             v=1, device=ANONYMOUS, parts=len(parts) + 1, size_bytes=len(first), sha256=hashlib.sha256(first).hexdigest()

@@ -81,10 +81,14 @@ def _receipt(value: Any) -> dict[str, Any]:
         {
             "request": HEX32, "manifest": HEX64, "stored": many(parts, 0, 64), "retention_days": integer(0, 36_525),
             "incomplete": many(of({"part": integer(0), "missing": many(span, 1, 64)}), 0, 64), "time_s": SECONDS,
+            "unopened": many(parts, 0, 64),
         },
     )  # fmt: skip
     stored, incomplete = found.get("stored", []), found.get("incomplete", [])
     _in_order(stored)
+    unopened = found.get("unopened", [])
+    _in_order(unopened)
+    refuse_unless(not unopened or (found["state"] == "complete" and unopened[0][0] > 0), "unopened")
     for each in incomplete:
         _in_order([(start, end - 1) for start, end in each["missing"]])
     numbers = [each["part"] for each in incomplete]

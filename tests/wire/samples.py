@@ -301,6 +301,12 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "receipt-complete": receipt(
         state=ReceiptState.COMPLETE, stored=(PartRange(first=0, last=5),), incomplete=(), retention_days=180
     ),
+    "receipt-unopened": receipt(
+        state=ReceiptState.COMPLETE,
+        stored=(PartRange(first=0, last=5),),
+        incomplete=(),
+        unopened=(PartRange(first=2, last=2), PartRange(first=4, last=5)),
+    ),
     "receipt-refused": receipt(state=ReceiptState.REFUSED, stored=(), incomplete=(), manifest=None),
     "enrolment": enrolment(),
     "enrolment-second-epoch": enrolment(

@@ -142,10 +142,12 @@ def test_the_text_of_a_tip_is_clean_and_bounded(words: str) -> None:
 
 def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing() -> None:
     spans = tuple(Span(start=number * 2**17, end=number * 2**17 + 2**16) for number in range(64))
+    unopened = tuple(PartRange(first=number * 300 + 1, last=number * 300 + 2) for number in range(64))
     ranges = tuple(PartRange(first=number * 300, last=number * 300 + 1) for number in range(64))
     for receipt in (
         samples.receipt(stored=(), incomplete=(PartMissing(part=9, missing=spans),)),
         samples.receipt(stored=ranges, incomplete=()),
+        samples.receipt(state=ReceiptState.COMPLETE, stored=(), incomplete=(), unopened=unopened),
     ):
         assert len(strictjson.encode(receipt)) < strictjson.REQUEST_LIMIT_BYTES
 
@@ -164,6 +166,9 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (Withdrawal, "withdrawal", {"reason": "see www.x"}, "reason"),
         (Bulletin, "bulletin", {"title": "a\nb"}, "title"),
         (Bulletin, "bulletin", {"description": ""}, "description"),
+        (Receipt, "receipt", {"unopened": [[1, 1]]}, "unopened"),
+        (Receipt, "receipt-unopened", {"unopened": [[0, 1]]}, "unopened"),
+        (Receipt, "receipt-unopened", {"unopened": [[1, 2], [3, 4]]}, "unopened"),
         (Receipt, "receipt", {"stored": [[3, 2]]}, "stored"),
         (Receipt, "receipt", {"stored": [[0, 1], [2, 3]]}, "stored: not ascending"),
         (Receipt, "receipt", {"stored": [[5, 6], [0, 3]]}, "stored: not ascending"),

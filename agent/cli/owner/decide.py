@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from agent.cli.owner.choosing import choice_of, shared, summary
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.cli.owner.review import find_request, show
 from agent.core.consent import State
+from agent.core.timebase import utc_date
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.owner import deciding
 from agent.owner.clock import wall_ms
@@ -271,7 +271,7 @@ def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
 def _show_gaps(told: Sequence[Absence]) -> None:
     click.echo("They will also be told, of the window they asked about:", err=True)
     for gap in told:
-        span = " – ".join(f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
+        span = " – ".join(f"{utc_date(at):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
         click.echo(f"    {span} UTC  {gap.why.value}", err=True)
 
 

@@ -137,6 +137,9 @@ def _said(seen: Review) -> Iterator[str]:
         kept = "They do not say how long they keep it." if days is None else _kept(days)
         when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
         yield f"\nThey have signed that they received it, for case {words.plain(seen.request.case)}{when}.  {kept}"
+        unopened = sum(span.last - span.first + 1 for span in seen.receipt.unopened)
+        if unopened:
+            yield f"They could not open {words.counted(unopened, 'file')} of it."
     elif seen.receipt is not None:
         yield "\nThey have signed that they refuse it."
     if seen.deletion is not None:

@@ -11,7 +11,7 @@ from agent import files
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.cli.requester.options import folder_option, now_s
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.requester.answers import answers
 from agent.requester.doors import DoorHistory
 from agent.requester.grades import grades_of
@@ -58,6 +58,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
         emit_json(
             _verdict(verification)
             | {"folder": opened.folder, "report": opened.report, "bundle": opened.bundle, "merged": opened.merged}
+            | {"unopened": [{"part": each.number, "why": each.unopened} for each in verification.unopened]}
             | {"clips": [each.mp4 for each in opened.clips if each.mp4], "segments": list(opened.mp4s)}
         )
         return 0 if verification.ok else 1
@@ -67,8 +68,10 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
         for line in grades.lines:
             click.echo(f"  {line}")
         for each in opened.clips:
-            what = f"{each.seconds:.1f} s" if each.mp4 else "poster only"
-            click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture}")
+            what = f"{each.seconds:.1f} s" if each.mp4 else "segments only" if each.problem else "poster only"
+            click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture or each.segments[0].parent}")
+            if each.problem:
+                click.echo(f"    Its segments do not go into one film: {words.plain(each.problem)}")
         for told in grades.told:
             when = words.window(told.from_ms, told.to_ms)
             click.echo(f"  exists: {when}, {words.counted(told.segments, 'segment')}, {told.shared} of them shared")
@@ -100,8 +103,8 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
 @click.argument("tip", required=False)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write its footage into this folder.")
 @json_option
-def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> None:
-    """Read what somebody told you unasked.
+def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int:
+    """Read what somebody told you unasked.  Exit status 1 when one of them cannot be read.
 
     TIP is one of them, by its id or the beginning of it.  It does not say who it is from, and nothing proves its words.
     Footage in it is what some camera recorded, held against the camera's own signature; who that camera belongs to is
@@ -111,32 +114,50 @@ def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> Non
     names = [name for name in tips(folder) if name.startswith(tip or "")]
     if tip is not None and len(names) != 1:
         raise ConfigurationError(f"There are {len(names)} tips '{tip}' in {folder}.", remedy="Give more of the id.")
-    opened = [open_tip(who, name) for name in names]
-    written = {each.tip: _written(each, out) for each in opened} if out is not None else {}
+    opened: list[OpenedTip] = []
+    unread: dict[str, str] = {}
+    written: dict[str, list[Path]] = {}
+    for name in names:
+        # Anybody can send one: what is wrong with it costs the others nothing.
+        try:
+            found = open_tip(who, name)
+            if out is not None:
+                written[name] = _written(found, out)
+        except FormatError as error:
+            unread[name] = error.message
+            continue
+        opened.append(found)
     if as_json:
         emit_json(
             {
                 "tips": [
                     {"tip": each.tip, "text": each.text, "camera": each.device, "files": written.get(each.tip, [])}
                     for each in opened
-                ]
+                ],
+                "unread": [{"tip": name, "why": why} for name, why in unread.items()],
             }
         )
-        return
-    if not opened:
+        return 1 if unread else 0
+    if not names:
         click.echo("There are no tips.")
     for each in opened:
         click.echo(f"{each.tip}  {words.plain(each.text or '(no words)')}")
         for file in each.files:
-            click.echo(f"    {file.kind.value} of {words.day(file.start_ms)} UTC, camera {each.device}")
+            said = f"cannot be opened: {words.plain(file.unopened)}" if file.unopened else f"camera {each.device}"
+            click.echo(f"    {file.kind.value} of {words.day(file.start_ms)} UTC, {said}")
         for path in written.get(each.tip, []):
             click.echo(f"    {path}")
+    for name, why in unread.items():
+        click.secho(f"{name}  cannot be read: {words.plain(why)}", fg="yellow")
+    return 1 if unread else 0
 
 
 def _written(opened: OpenedTip, out: Path) -> list[Path]:
     folder = files.make_folder(files.make_folder(out) / opened.tip)
     paths = []
     for number, file in enumerate(opened.files, start=1):
+        if file.unopened:
+            continue
         ending = "mp4" if file.kind is PartKind.SEGMENT else "jpg"
         path = folder / f"{file.kind.value}-{number:03}.{ending}"
         files.write(path, file.data)
@@ -154,6 +175,9 @@ def _say_checks(verification: Verification) -> None:
         click.echo(f"  {marks[check.outcome]} {check.kind.value}")
         if check.outcome is CheckOutcome.FAILED:
             click.echo(f"    {check.said}")
+    for each in verification.unopened:
+        what = f"part {each.number}, {each.item.part.kind.value} of {words.day(each.item.record.span.start_ms)} UTC"
+        click.secho(f"  {what}, cannot be opened: {words.plain(each.unopened)}", fg="yellow")
     if verification.ok:
         click.secho("Every check holds.", fg="green", bold=True)
     else:

@@ -69,8 +69,9 @@ def _say_news(news: News) -> None:
         NewsKind.DISCONNECTED: f"Not connected: {news.detail}",
         NewsKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
         NewsKind.PROGRESS: f"  {news.disclosure}: {share}",
-        NewsKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  Open it: "
-        f"doorward requester open {news.disclosure}",
+        NewsKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "
+        + (f"{news.detail}  " if news.detail else "")
+        + f"Open it: doorward requester open {news.disclosure}",
         NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
         NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
         NewsKind.PUBLISHED: f"The {news.detail} {news.request} is published.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.core.transfer.values import Held, HeldState
 from agent.wire.disclosures import PartMissing, PartRange, Receipt, ReceiptState, Span
 
@@ -28,8 +30,12 @@ def receipt_of(
     seq: int,
     time_s: int | None = None,
     retention_days: int | None = None,
+    unopened: Sequence[tuple[int, int]] = (),
 ) -> Receipt:
-    """The receipt that says so.  `seq` grows with everything this requester signs with this key."""
+    """The receipt that says so.  `seq` grows with everything this requester signs with this key.
+
+    `unopened`: first and last of the parts that do not open.
+    """
     return Receipt(
         v=1,
         disclosure=disclosure,
@@ -44,6 +50,7 @@ def receipt_of(
             PartMissing(part=part, missing=tuple(Span(start=start, end=end) for start, end in spans))
             for part, spans in held.incomplete
         ),
+        unopened=tuple(PartRange(first=first, last=last) for first, last in unopened),
         retention_days=retention_days,
         time_s=time_s,
     )

@@ -177,11 +177,12 @@ export function shown(found) {
       posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0, sounds: found.first.yes.sounds?.length ?? 0,
       contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
     },
-    receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null },
+    receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null, unopened: filesIn(found.receipt.unopened) },
     deleted: found.deletion?.deleted_s ?? null,
   };
 }
 
+const filesIn = (ranges) => (ranges ?? []).reduce((sum, [first, last]) => sum + last - first + 1, 0);
 const STRENGTH = ["motion", "pir", "button"];
 const stronger = (a, b) => (STRENGTH.indexOf(b) > STRENGTH.indexOf(a) ? b : a);
 

@@ -133,7 +133,8 @@ async function revoke(now) {
 async function saidOf(id) {
   const { receipt, deleted, requester } = await call("review", { id }).catch(() => ({}));
   const lines = [
-    receipt && t(`receipt.${receipt.state}`, { who: requester, date: receipt.at ? dateAndClock(receipt.at * 1000) : "" }),
+    receipt && t(receipt.unopened ? "receipt.arrived" : `receipt.${receipt.state}`, { who: requester, date: receipt.at ? dateAndClock(receipt.at * 1000) : "" }),
+    receipt?.unopened > 0 && t("receipt.unopened", { n: receipt.unopened }),
     receipt?.days !== null && receipt?.days !== undefined && t("receipt.kept", { n: receipt.days }),
     deleted && t("receipt.deleted", { who: requester, date: shortDate(deleted * 1000) }),
   ].filter(Boolean);

@@ -139,14 +139,18 @@ const partMissing = object({ part: partNumber, missing: also(list(span64, 1, 64)
 const receiptShape = object(
   { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
   { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS },
-  { stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)), incomplete: list(partMissing, 0, 64) },
+  {
+    stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)), incomplete: list(partMissing, 0, 64),
+    unopened: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
+  },
 );
-export const receipt = also(receiptShape, ({ state, request, manifest, stored = [], incomplete = [] }) => {
+export const receipt = also(receiptShape, ({ state, request, manifest, stored = [], incomplete = [], unopened = [] }) => {
   const parts = incomplete.map((each) => each.part);
   return (
     new Set(parts).size === parts.length &&
     !parts.some((part) => stored.some(([first, last]) => first <= part && part <= last)) &&
     (state !== "complete" || (manifest !== undefined && !parts.length)) &&
+    (!unopened.length || (state === "complete" && unopened[0][0] > 0)) &&
     (state === "partial" || request !== undefined)
   );
 });

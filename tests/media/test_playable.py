@@ -1,0 +1,169 @@
+"""What a stranger sent is opened by the formats that doorbells write, in a process of its own, and with limits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.camera_scripted import ScriptedCamera, Visit
+from agent.core.media import Gop, StreamDescription
+from agent.errors import FormatError, StorageError
+from agent.media import playable
+from agent.media.confined import ConfinedMedia
+from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.playable import check_film, check_sound, check_still
+from agent.media.poster import poster, poster_of_media
+from tests.cameras import gops_of, play
+from tests.hostile import HOSTILE_FILMS, HOSTILE_SOUNDS, HOSTILE_STILLS, picture_bomb
+from tests.sounds import track
+
+
+@pytest.fixture(scope="module")
+def gops() -> list[Gop]:
+    return gops_of(play(ScriptedCamera([Visit(0.5)], duration_s=3, size_px=(320, 180)))[1])
+
+
+@pytest.fixture(scope="module")
+def film(gops: list[Gop]) -> bytes:
+    writer = FragmentedMp4Writer(StreamDescription(320, 180, 10, 320, 176, False))
+    return writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:]))
+
+
+@pytest.fixture(scope="module")
+def media() -> Iterator[ConfinedMedia]:
+    with ConfinedMedia() as made:
+        yield made
+
+
+def test_what_a_doorbell_records_opens(film: bytes, gops: list[Gop]) -> None:
+    check_film(film)
+    check_sound(track(2))
+    check_still(poster(gops[:1]))
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILMS)
+def test_a_film_that_is_none_does_not_open(film: bytes, name: str) -> None:
+    with pytest.raises(FormatError):
+        check_film(HOSTILE_FILMS[name](film))
+
+
+@pytest.mark.parametrize("name", HOSTILE_SOUNDS)
+def test_a_sound_that_is_none_does_not_open(film: bytes, name: str) -> None:
+    with pytest.raises(FormatError):
+        check_sound(HOSTILE_SOUNDS[name](film))
+
+
+@pytest.mark.parametrize("name", HOSTILE_STILLS)
+def test_a_still_that_is_none_does_not_open(name: str) -> None:
+    with pytest.raises(FormatError):
+        check_still(HOSTILE_STILLS[name])
+
+
+def test_more_pixels_than_any_camera_has_are_not_decoded(
+    film: bytes, gops: list[Gop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playable, "_MOST_PIXELS", 320 * 180 - 1)
+    with pytest.raises(FormatError, match="320 by 180"):
+        check_film(film)
+    with pytest.raises(FormatError):
+        check_still(poster(gops[:1]))
+
+
+def test_no_decoder_sees_a_picture_that_claims_to_be_a_film() -> None:
+    with pytest.raises(FormatError, match="No picture of this footage decodes"):
+        poster_of_media(picture_bomb(64))
+
+
+def test_in_a_process_of_its_own_the_same_opens_and_the_same_does_not(
+    media: ConfinedMedia, film: bytes, gops: list[Gop]
+) -> None:
+    for content, good in (("segment", film), ("sound", track(2)), ("poster", poster(gops[:1]))):
+        media.check(content, good)
+        with pytest.raises(FormatError):
+            media.check(content, b"garbage")
+        media.check(content, good)
+
+
+def test_films_are_joined_and_looked_at_there(media: ConfinedMedia, film: bytes, tmp_path: Path) -> None:
+    (tmp_path / "film").write_bytes(film)
+    (tmp_path / "sound").write_bytes(track(3))
+    seconds = media.join([tmp_path / "film"] * 2, tmp_path / "out.mp4", [tmp_path / "sound", None])
+    assert seconds == pytest.approx(6, abs=0.2)
+    assert (tmp_path / "out.mp4").stat().st_size > len(film)
+    assert media.still(tmp_path / "film") == poster_of_media(film)
+    (tmp_path / "film").write_bytes(b"garbage")
+    with pytest.raises(FormatError, match="not a segment's video"):
+        media.join([tmp_path / "film"], tmp_path / "out.mp4")
+    with pytest.raises(FormatError):
+        media.still(tmp_path / "film")
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_film(media: ConfinedMedia, film: bytes, tmp_path: Path) -> None:
+    (tmp_path / "film").write_bytes(film)
+    with pytest.raises(StorageError):
+        media.join([tmp_path / "film"], tmp_path / "missing" / "out.mp4")
+
+
+ECHO = """
+import os, socket, sys
+link = socket.socket(fileno=int(sys.argv[1]))
+asked, handles, _, _ = socket.recv_fds(link, 1, 2)
+data = os.pread(handles[1], 100, 0)
+{reaction}
+"""
+
+
+@pytest.mark.parametrize(
+    "reaction",
+    [
+        "os.abort()",
+        "raise SystemExit(3)",
+        "import time; time.sleep(600)",
+        "link.sendall(b'?')",
+        "os.pwrite(handles[0], b'[1,2' + bytes(9), 0); link.sendall(b'!')",
+        "os.ftruncate(handles[0], 0); os.pwrite(handles[0], b'[]', 0); link.sendall(b'!')",
+    ],
+)
+def test_a_process_that_dies_hangs_or_talks_nonsense_costs_the_one_thing_it_had(reaction: str) -> None:
+    with ConfinedMedia([sys.executable, "-I", "-c", ECHO.format(reaction=reaction)], job_s=1) as broken:
+        for _ in range(2):
+            with pytest.raises(FormatError, match="failed, or took more time or memory"):
+                broken.check("segment", b"a")
+
+
+def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOORWARD_SECRET", "here")
+    script = (
+        "import json, os, resource, socket, sys\n"
+        "from agent.media.confined_worker import confine\n"
+        "confine()\n"
+        "link = socket.socket(fileno=int(sys.argv[1]))\n"
+        "asked, handles, _, _ = socket.recv_fds(link, 1, 2)\n"
+        "try: bytearray(2 << 30); said = 'took 2 GiB'\n"
+        "except MemoryError: said = 'no memory'\n"
+        "core = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "answer = json.dumps({'reason': f\"{said} {core} {os.environ.get('DOORWARD_SECRET')}\"}).encode()\n"
+        "os.ftruncate(handles[0], 0); os.pwrite(handles[0], answer, 0); link.sendall(b'!')\n"
+    )
+    with (
+        ConfinedMedia([sys.executable, "-I", "-c", script]) as asked,
+        pytest.raises(FormatError, match="no memory 0 None"),
+    ):
+        asked.check("segment", b"")
+
+
+def test_a_bomb_of_a_picture_ends_no_other_file(media: ConfinedMedia, film: bytes) -> None:
+    with pytest.raises(FormatError):
+        media.check("segment", picture_bomb())
+    media.check("segment", film)
+
+
+def test_no_descriptor_is_left_open(film: bytes) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with ConfinedMedia() as media:
+        for _ in range(3):
+            media.check("segment", film)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
