@@ -3,6 +3,7 @@
 - Every disclosure that comes in is somebody's claim until its part 0 opens with the reply key of a request of ours and
   verifies.  Before that only part 0 is taken, and few of those at once, so that a stranger can fill neither disk nor
   memory.  What does not open is dropped in silence: there is no request to name in a receipt.
+- No doorbell takes the room of its neighbours (`holdings`): what is promised counts from its first byte on.
 - `complete` is answered after everything was verified and opened once, and after that fact is durable.  The same
   disclosure delivered again is answered again and written never.
 - A restart needs nothing but the folder: sealed parts are found, the rest is asked for.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -40,11 +41,13 @@ from agent.ports import Clock
 from agent.requester.answers import AnswerFolder, Origin, answers
 from agent.requester.checks import ranges_of
 from agent.requester.doors import KnownDoors
+from agent.requester.holdings import Holding, Holdings, request_key
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.tips import is_tip, manifest_in, open_tip
 from agent.requester.verifying import examine
 from agent.wire.disclosures import TipManifest
+from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Arrivals", "Named"]
@@ -87,6 +90,9 @@ class Arrivals:
         self._answering_later: dict[str, Assembly] = {}
         """Disclosures with an answer to give that nobody waits for."""
         self._told_damaged: set[str] = set()
+        self._holdings = Holdings(requester.folder)
+        self._not_kept: set[str] = set()
+        """Refused, and off the disk once that was answered."""
 
     # What comes in
 
@@ -97,6 +103,7 @@ class Arrivals:
                 folder.drop_unsealed()
             else:
                 folder.remove()
+        self._holdings.count_again()
 
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
         """What the device has for us, or its question how much of it is here."""
@@ -128,6 +135,8 @@ class Arrivals:
             return
         if disclosure in self._unread:
             self._forget(disclosure)
+        else:
+            self._holdings.ended(disclosure)
         self._close(disclosure)
         self._tell(News(NewsKind.STOPPED, disclosure))
 
@@ -152,12 +161,22 @@ class Arrivals:
             self._forget(of_device[0])
         if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
             return False
-        if sum(1 for _ in answers(self._requester.folder)) >= self._limits.disclosures:
-            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/."))
+        if self._reception.count_of(device) >= self._limits.open_per_device:
+            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Its doorbell has enough on its way."))
             return False
+        if self._too_many(device):
+            self._holdings.count_again()
+            if self._too_many(device):
+                self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/."))
+                return False
+        self._holdings.put(disclosure, Holding(device, "", note.size_bytes, 1, live=True))
         folder.create(Origin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256))
         self._unread[disclosure] = device
         return True
+
+    def _too_many(self, device: str) -> bool:
+        kept = self._holdings.of_door(device).disclosures
+        return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
 
     def _reopened(self, device: str, disclosure: str) -> bool:
         """Take up a disclosure of this device that lies on the disk."""
@@ -232,10 +251,20 @@ class Arrivals:
             self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
             return
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
-        if self._room() < sum(size.size_bytes for size in sizes):
-            self._waiting_for_room.add(disclosure)  # until the device asks again
-            self._tell(News(NewsKind.NO_ROOM, disclosure, asked.request.id, detail="The disk is too full for it."))
+        device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
+        holding = Holding(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        for older in self._holdings.live(device, key):
+            if older != disclosure:
+                self._forget(older)
+                self._remember_unreadable(older)
+        if reason := self._over_quota(disclosure, holding):
+            self._refuse(disclosure, assembly, asked, reason)
             return
+        # Part 0 is here, and while the rest waits for room nothing else is promised.
+        self._holdings.put(disclosure, replace(holding, size_bytes=assembly.manifest.size_bytes, parts=1))
+        if not self._has_room(disclosure, holding, asked.request.id):
+            return
+        self._holdings.put(disclosure, holding)
         folder.adopt(asked.envelope)
         self._requests[disclosure] = asked
         assembly.expect(sizes)
@@ -255,14 +284,53 @@ class Arrivals:
             self._tell(News(NewsKind.DROPPED, disclosure))
             return
         sizes = tuple(PartSize(item.part.size_bytes, item.part.sha256) for item in items)
-        if self._room() < sum(size.size_bytes for size in sizes):
-            self._waiting_for_room.add(disclosure)
-            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="The disk is too full for it."))
+        holding = Holding(ANONYMOUS, "", _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        if not self._has_room(disclosure, holding):
             return
+        self._holdings.put(disclosure, holding)
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
         if assembly.state is HeldState.REFUSED:
             folder.end(HeldState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
+
+    def _over_quota(self, disclosure: str, holding: Holding) -> str:
+        """Why this is more than one doorbell may answer to one request; empty when it is not."""
+        reason = self._beyond(disclosure, holding)
+        if reason:
+            self._holdings.count_again()  # people may have moved folders away
+            reason = self._beyond(disclosure, holding)
+        return reason
+
+    def _beyond(self, disclosure: str, holding: Holding) -> str:
+        kept = self._holdings.of(holding.device, holding.request, but=disclosure)
+        most = self._limits.transfer
+        if kept.disclosures >= self._limits.per_device_and_request:
+            return f"This doorbell has answered this request {kept.disclosures} times already."
+        if kept.disclosures and kept.size_bytes + holding.size_bytes > most.total_bytes:
+            return "With what this doorbell sent for this request already it is larger than this machine takes."
+        if kept.disclosures and kept.parts + holding.parts > most.parts:
+            return "With what this doorbell sent for this request already it has more parts than this machine takes."
+        return ""
+
+    def _has_room(self, disclosure: str, holding: Holding, request: str = "") -> bool:
+        """Whether it fits; otherwise it waits until its doorbell asks again."""
+        detail = self._in_the_way(disclosure, holding)
+        if detail:
+            self._holdings.count_again()
+            detail = self._in_the_way(disclosure, holding)
+        if detail:
+            self._waiting_for_room.add(disclosure)
+            self._tell(News(NewsKind.NO_ROOM, disclosure, request, detail=detail))
+        return not detail
+
+    def _in_the_way(self, disclosure: str, holding: Holding) -> str:
+        room = self._room()
+        if room < holding.size_bytes:
+            return "The disk is too full for it."
+        of_door = self._holdings.of_door(holding.device, but=disclosure).size_bytes + holding.size_bytes
+        if of_door > self._limits.share * (room + self._holdings.total(but=disclosure).size_bytes):
+            return "Its doorbell has its share of the disk. Move old folders out of disclosures/."
+        return ""
 
     def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
         folder = self._folder(disclosure)
@@ -270,10 +338,12 @@ class Arrivals:
             opened = open_tip(self._requester, disclosure)
         except DoorwardError as error:
             folder.end(HeldState.REFUSED, error.message)
+            self._holdings.ended(disclosure)
             assembly.refuse()
             return
         unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
         folder.end(HeldState.COMPLETE, unopened=unopened)
+        self._holdings.ended(disclosure)
         assembly.complete()
         self._tell(News(NewsKind.TIP, disclosure))
 
@@ -315,6 +385,7 @@ class Arrivals:
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
         folder.end(HeldState.COMPLETE, unopened=verification.unopened_ranges)
+        self._holdings.ended(disclosure)
         assembly.complete()
         unopened = len(verification.unopened)
         detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
@@ -324,6 +395,10 @@ class Arrivals:
         folder = self._folder(disclosure)
         folder.adopt(asked.envelope)
         folder.end(HeldState.REFUSED, reason)
+        device, key = self._device_of(disclosure), request_key(asked.envelope)
+        if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
+            self._not_kept.add(disclosure)
+        self._holdings.ended(disclosure)
         self._requests[disclosure] = asked
         assembly.refuse()
         self._tell(News(NewsKind.REFUSED, disclosure, asked.request.id, detail=reason))
@@ -340,7 +415,12 @@ class Arrivals:
         elif held.state is not HeldState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
                 self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
+                self._holdings.ended(disclosure)
             self._close(disclosure)  # answered from the disk if it is asked again
+            if disclosure in self._not_kept:
+                self._not_kept.discard(disclosure)
+                self._forget(disclosure)
+                self._remember_unreadable(disclosure)
 
     # Bookkeeping
 
@@ -350,13 +430,18 @@ class Arrivals:
             self._told_damaged.add(request_id)
             self._tell(News(NewsKind.DAMAGED, request=request_id, detail=str(error)))
 
+    def _device_of(self, disclosure: str) -> str:
+        origin = self._folder(disclosure).origin()
+        return origin.device if origin is not None else ""
+
     def _folder(self, disclosure: str) -> AnswerFolder:
         return AnswerFolder(self._requester.folder, disclosure)
 
     def _room(self) -> int:
-        """Bytes that may still be written."""
+        """Bytes that may still be promised: what is on its way will be written, too."""
         with files.storage_errors(self._requester.folder):
-            return shutil.disk_usage(self._requester.folder).free - self._limits.free_bytes
+            free_bytes = shutil.disk_usage(self._requester.folder).free
+        return free_bytes - self._limits.free_bytes - self._reception.outstanding_bytes
 
     def _close(self, disclosure: str) -> None:
         """Out of memory, not off the disk."""
@@ -370,6 +455,7 @@ class Arrivals:
         """Off the disk as well: nothing of it was ours."""
         self._close(disclosure)
         self._unread.pop(disclosure, None)
+        self._holdings.remove(disclosure)
         self._folder(disclosure).remove()
 
     def _remember_unreadable(self, disclosure: str) -> None:
@@ -384,3 +470,7 @@ class Arrivals:
     def _news(self, kind: NewsKind, disclosure: str, assembly: Assembly) -> News:
         request = self._requests[disclosure].request.id
         return News(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+
+
+def _sum(sizes: Iterable[PartSize]) -> int:
+    return sum(size.size_bytes for size in sizes)

@@ -22,6 +22,14 @@ class ReceivingLimits:
     """Disclosures whose part 0 is on its way, in all …"""
     unread_per_device: int = 4
     """… and of one device; beyond it the device's oldest is dropped."""
+    open_per_device: int = 16
+    """Disclosures of one device that are on their way at once."""
+    per_device_and_request: int = 4
+    """Answers of one device to one request that are kept; together they stay within `transfer`, as if they were one."""
+    per_device: int = 500
+    """Disclosures of one device that are kept; of tips, which name none, as many in all."""
+    share: float = 0.25
+    """Of what is free and what disclosures take, the most that one device has; of tips, all of them together."""
     disclosures: int = 10_000
     """Folders below `disclosures/`.  Move old ones away to make room."""
     free_bytes: int = 1 << 30

@@ -136,6 +136,13 @@ class Receiver:
         """In all parts; None before the manifest is read."""
         return sum(size.size_bytes for size in self._sizes.values()) if self._expected else None
 
+    @property
+    def outstanding_bytes(self) -> int:
+        """Of parts whose size is known, what is not sealed; none once nothing more is wanted."""
+        if self._state is not HeldState.PARTIAL:
+            return 0
+        return sum(size.size_bytes for part, size in self._sizes.items() if part not in self._sealed)
+
     # Inputs
 
     def init(self, manifest: PartSize, parts: int) -> None:

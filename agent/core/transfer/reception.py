@@ -50,6 +50,15 @@ class Reception:
             return None
         return receiver
 
+    def count_of(self, device: str) -> int:
+        """How many of this device are open."""
+        return sum(1 for owner, _ in self._open.values() if owner == device)
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """What all open ones have announced, as far as it is known, and not delivered."""
+        return sum(receiver.outstanding_bytes for _, receiver in self._open.values())
+
     def close(self, disclosure: str) -> None:
         """No more about this one.  Idempotent."""
         self._open.pop(disclosure, None)
