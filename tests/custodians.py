@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.config import Configuration, exceeded
 from agent.core.consent import State
+from agent.core.device_secret import DeviceSecret
 from agent.core.requests import OutboxPart, StoredRequest
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
@@ -64,6 +65,7 @@ NOW_S = samples.NOW_S
 DOOR = (53.5461, 9.9661)
 """In the middle of `samples.HARBOUR`."""
 DEVICE, ROOT, APPROVER = samples.DEVICE, samples.ROOT, samples.OWNER
+SECRET = DeviceSecret(b"s" * 32)
 POLICE = samples.REQUESTER
 FIRE = private_key_from_seed(b"f" * 32)
 OWNER_IDENTITY, RECOVERY_IDENTITY, REPLY_IDENTITY = (HybridIdentity(bytes([n]) * 32) for n in (1, 2, 3))
@@ -310,6 +312,7 @@ class Door:
         clock = TrustedClock(self.clock, self.journal, lambda: None)
         self.custodian = Custodian(
             DEVICE,
+            SECRET,
             CustodianPorts(self.journal, self.outbox, self.vault, clock, self.entropy, self.told),  # type: ignore[arg-type]
             InboxSettings(self.limits, self.position, self.delay_s),
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),

@@ -1,6 +1,7 @@
 """The device's state directory: what lies where, and the device's own key.
 
-device.key      Ed25519, PKCS #8 PEM, 0600: signs manifest, ledger and disclosures; opens nothing
+device.key      0600, in two blocks: an Ed25519 key (PKCS #8 PEM), which signs manifest, ledger and disclosures; and a
+                secret from which keys for other uses are derived.  Neither opens anything
 vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md)
 index.sqlite    a cache of the vault
 journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup; and space in reserve for it
@@ -19,17 +20,24 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.core.device_secret import SECRET_BYTES, DeviceSecret
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.privileges import as_owner_of, read_regular
+from agent.wire import base64
 from agent.wire.identities import dump_private_key, load_private_key
 
 __all__ = ["StateFolder"]
 
 _MOST_KEY_BYTES = 4096
+_BEGIN = "-----BEGIN DOORWARD DEVICE SECRET-----"
+_END = "-----END DOORWARD DEVICE SECRET-----"
+_Key = TypeVar("_Key")
 
 
 class StateFolder:
@@ -53,15 +61,17 @@ class StateFolder:
         self._key = own / "device.key"
         self._claim: int | None = None
 
-    def initialise(self, key: Ed25519PrivateKey) -> None:
-        """Make the directory and the device's key.  Raises `ConfigurationError` when there is one already.
+    def initialise(self, key: Ed25519PrivateKey, secret: bytes | None = None) -> None:
+        """Make the directory, the device's signing key and its secret (32 random bytes if not given).
+
+        Raises `ConfigurationError` when there is one already.
 
         `PermissionError` stays what it is, here and below: whoever asks may lack sudo and nothing else.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             with as_owner_of(self.root):  # root may make it for the role whose folder it is
-                self._write(key)
+                self._write(key, DeviceSecret(os.urandom(SECRET_BYTES) if secret is None else secret))
         except FileExistsError as error:
             raise ConfigurationError(
                 f"{self.root} belongs to a device already.",
@@ -74,12 +84,12 @@ class StateFolder:
                 f"{self.root} cannot be made: {error.strerror or error}.", remedy="Choose another device.state_dir."
             ) from error
 
-    def _write(self, key: Ed25519PrivateKey) -> None:
+    def _write(self, key: Ed25519PrivateKey, secret: DeviceSecret) -> None:
         making = self._key.with_suffix(".making")
         making.unlink(missing_ok=True)
         try:
             with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(dump_private_key(key))
+                file.write(dump_private_key(key) + _dumped(secret))
                 file.flush()
                 os.fsync(file.fileno())
             os.link(making, self._key)  # whole or not there; never over another
@@ -113,8 +123,15 @@ class StateFolder:
 
     def device_key(self) -> Ed25519PrivateKey:
         """Raises `ConfigurationError` when there is none or it is no key, `PermissionError` when it may not be read."""
+        return self._read(load_private_key)
+
+    def device_secret(self) -> DeviceSecret:
+        """What keys for other uses than signing are derived from.  Raises as `device_key` does."""
+        return self._read(_secret_in)
+
+    def _read(self, parse: Callable[[str], _Key]) -> _Key:
         try:
-            return load_private_key(read_regular(self._key, _MOST_KEY_BYTES).decode("ascii"))
+            return parse(read_regular(self._key, _MOST_KEY_BYTES).decode("ascii"))
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.root} is no device yet.", remedy="Make it one: doorward init.") from error
         except PermissionError:
@@ -123,6 +140,20 @@ class StateFolder:
             raise ConfigurationError(
                 f"The device's key {self._key} cannot be read: {error}.", remedy="Restore it from a backup."
             ) from error
+
+
+def _dumped(secret: DeviceSecret) -> str:
+    return f"{_BEGIN}\n{base64.encode(secret.value)}\n{_END}\n"
+
+
+def _secret_in(text: str) -> DeviceSecret:
+    """Raises `FormatError`, which never quotes the text."""
+    _, begun, rest = text.partition(f"{_BEGIN}\n")
+    inside, ended, _ = rest.partition(f"\n{_END}")
+    value = base64.decode(inside) if begun and ended else b""
+    if len(value) != SECRET_BYTES:
+        raise FormatError("its second block, the device's secret, is missing or damaged")
+    return DeviceSecret(value)
 
 
 def _is_divided(root: Path) -> bool:

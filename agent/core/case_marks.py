@@ -5,7 +5,7 @@ request is counted by a *mark*: scrypt over root, requester and case, under a ke
 
 - Two requests of one requester for one case have one mark; for two cases, or of two requesters, they have two.  Two who
   have the same id below different roots are two requesters.
-- Whoever has the journal alone learns nothing from a mark.  Whoever has the device's key as well can try case numbers:
+- Whoever has the journal alone learns nothing from a mark.  Whoever has the device's secret too can try case numbers:
   each try costs what it cost the device, which slows guessing down and does not prevent it (SECURITY.md).
 
 Source: RFC 7914 (scrypt), RFC 5869 (HKDF); docs/decisions/0014.
@@ -16,10 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from agent.core.device_secret import DeviceSecret
 
 __all__ = ["LOG2_WORK_FACTOR", "CaseMarks"]
 
@@ -38,10 +37,9 @@ class CaseMarks:
     log2_work_factor: int = LOG2_WORK_FACTOR
 
     @classmethod
-    def of_device(cls, device_key: Ed25519PrivateKey, log2_work_factor: int = LOG2_WORK_FACTOR) -> Self:
-        """Derived from the device's signing key, so that a backup of that key keeps the limit too."""
-        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(device_key.private_bytes_raw())
-        return cls(key, log2_work_factor)
+    def of_device(cls, secret: DeviceSecret, log2_work_factor: int = LOG2_WORK_FACTOR) -> Self:
+        """Derived from the device's secret, so that a backup of that keeps the limit too."""
+        return cls(secret.key(_LABEL), log2_work_factor)
 
     def of(self, root: str, requester: str, case: str) -> str:
         """The mark, 32 hex digits.  `root`, `requester`: ids, which have no line feed."""

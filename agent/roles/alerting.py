@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from agent import config
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.adapters.notify_log import LogNotifier
@@ -20,6 +18,7 @@ from agent.core.alerts.kinds import AlertKind
 from agent.core.alerts.parcels import ChannelAddress
 from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
+from agent.core.device_secret import DeviceSecret
 from agent.core.requests import WAITING
 from agent.ports import Journal, Notifier
 from agent.services.alerts import Alerts, AlertSettings
@@ -43,7 +42,7 @@ class Telling:
         self,
         configuration: Configuration,
         path: Path,
-        key: Ed25519PrivateKey,
+        secret: DeviceSecret,
         clock: TrustedClock,
         journal: Journal,
         *,
@@ -53,7 +52,7 @@ class Telling:
     ) -> None:
         self._clock = clock
         self._journal = journal
-        self._holding_back = HoldingBack.of_device(key)
+        self._holding_back = HoldingBack.of_device(secret)
         self.alerts = self._make_alerts(configuration, path, facts, sleeps)
         """None without [alerts]."""
         notifier: Notifier = self.alerts or LogNotifier()

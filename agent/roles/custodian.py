@@ -60,6 +60,7 @@ class CustodianRole:
             Post(
                 folder,
                 key,
+                folder.device_secret(),
                 self._clock,
                 self._vault,
                 manifest,

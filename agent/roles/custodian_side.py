@@ -20,6 +20,7 @@ from agent.adapters.outbox_disk import DiskOutbox
 from agent.adapters.state_folder import StateFolder
 from agent.config import Configuration, exceeded, overlaid
 from agent.core.alerts.wellbeing import Facts
+from agent.core.device_secret import DeviceSecret
 from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
@@ -50,7 +51,8 @@ NO_LINK: Final = {"link": "off", "remedy": "no [broker] configured"}
 class Post:
     """Where a custodian stands.
 
-    `folder`: claimed, with its `key`.  `vault` and `manifest`: to read.  `seal_to` hears whom footage is for.
+    `folder`: claimed, with its `key` and `secret`.  `vault` and `manifest`: to read.
+    `seal_to` hears whom footage is for.
     `shelf`: where the recorder's live view comes.  `recorder` and `link`: what each last said of itself
     (`RecorderSide.status`, `UplinkStatus`).
     `connected`: there is an uplink, or will be.
@@ -58,6 +60,7 @@ class Post:
 
     folder: StateFolder
     key: Ed25519PrivateKey
+    secret: DeviceSecret
     clock: Clock
     vault: VaultReader
     manifest: ManifestLog
@@ -88,7 +91,7 @@ class CustodianSide:
         self._telling = Telling(
             configuration,
             post.folder.alerts,
-            post.key,
+            post.secret,
             self._clock,
             self._journal,
             facts=self._facts,
@@ -98,6 +101,7 @@ class CustodianSide:
         self.alerts, self.home, self.notifier = self._telling.alerts, self._telling.home, self._telling.notifier
         self.custodian = Custodian(
             post.key,
+            post.secret,
             CustodianPorts(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
             inbox_settings(configuration.requests, self.position),
             post.seal_to,

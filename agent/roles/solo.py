@@ -100,6 +100,7 @@ class Solo:
             Post(
                 folder,
                 key,
+                folder.device_secret(),
                 self._clock,
                 self.vault,
                 self._recording.manifest,

@@ -13,6 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
+from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
 from agent.core.retention import Protected
@@ -45,6 +46,7 @@ class Custodian:
     def __init__(
         self,
         device_key: Ed25519PrivateKey,
+        secret: DeviceSecret,
         ports: CustodianPorts,
         settings: InboxSettings,
         changed: Changed,
@@ -60,7 +62,7 @@ class Custodian:
         self.clock = ports.clock
         self._begun = False
         self._log = structlog.get_logger("custodian")
-        marks = CaseMarks.of_device(device_key, case_work)
+        marks = CaseMarks.of_device(secret, case_work)
         self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
         self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
         self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)

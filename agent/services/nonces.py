@@ -9,7 +9,7 @@ An owner's client asks for a nonce, signs, and hands in the statement at once.  
 No clock of day is needed, so a wrong one lets no old statement through and locks no owner out.  Two owners do not get
 in each other's way.  Nothing is stored: a nonce is its number and a keyed hash of that.
 
-Source: PROTOCOL.md, section 6; docs/decisions/0019.
+Source: PROTOCOL.md, section 6; docs/decisions/0020.
 """
 
 from __future__ import annotations

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
-from agent.wire.identities import private_key_from_seed
+from agent.core.device_secret import DeviceSecret
 
-DEVICE = private_key_from_seed(b"d" * 32)
-OTHER = private_key_from_seed(b"e" * 32)
+DEVICE = DeviceSecret(b"d" * 32)
+OTHER = DeviceSecret(b"e" * 32)
 
 
 def hkdf(secret: bytes, info: bytes) -> bytes:
@@ -23,7 +22,7 @@ def hkdf(secret: bytes, info: bytes) -> bytes:
 
 
 def test_a_mark_is_scrypt_over_root_requester_and_case_under_a_key_of_the_devices_own() -> None:
-    key = hkdf(DEVICE.private_bytes_raw(), b"doorward case marks v1")
+    key = hkdf(DEVICE.value, b"doorward case marks v1")
     expected = hashlib.scrypt(
         b"4242\nharbour-police\nHH 2026/4711", salt=key, n=1 << LOG2_WORK_FACTOR, r=8, p=1, dklen=16
     )
@@ -33,7 +32,7 @@ def test_a_mark_is_scrypt_over_root_requester_and_case_under_a_key_of_the_device
 
 @settings(deadline=None, max_examples=30)
 @given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.sampled_from((DEVICE, OTHER)))
-def test_one_case_of_one_requester_has_one_mark_on_one_device(one: str, other: str, device: Ed25519PrivateKey) -> None:
+def test_one_case_of_one_requester_has_one_mark_on_one_device(one: str, other: str, device: DeviceSecret) -> None:
     marks, again = CaseMarks.of_device(DEVICE, 1), CaseMarks.of_device(device, 1)
     same = (marks.of("4242", "harbour-police", one), again.of("4242", "harbour-police", other))
     assert (same[0] == same[1]) is (one == other and device is DEVICE)

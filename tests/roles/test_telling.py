@@ -15,7 +15,7 @@ from agent.core.consent import State
 from agent.roles.alerting import Telling
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
-from tests.custodians import DEVICE, Door
+from tests.custodians import SECRET, Door
 
 BO = private_key_from_seed(b"b" * 32)
 
@@ -32,7 +32,7 @@ def telling(door: Door, configuration: Configuration, folder: Path) -> Telling:
     return Telling(
         configuration,
         folder / "alerts.sqlite",
-        DEVICE,
+        SECRET,
         door.custodian.clock,
         door.journal,
         facts=lambda: Facts(offline=None, clock_unknown=False, not_storing=False),

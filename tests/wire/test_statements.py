@@ -11,7 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.identities import public_key_of
-from agent.wire.statements import Approval, Enrolment, NamedKey, NamedRecipient, open_enrolment
+from agent.wire.statements import (
+    Approval,
+    Enrolment,
+    NamedKey,
+    NamedRecipient,
+    Stolen,
+    StolenNotice,
+    open_chain,
+    open_enrolment,
+    open_stolen,
+)
 from tests.wire import samples
 
 SECOND_OWNER = samples.private_key("owner two")
@@ -105,3 +115,37 @@ def test_an_enrolment_gives_its_approvers_keys_by_id() -> None:
     assert samples.enrolment().approver_keys == {samples.OWNER_KEY.id: samples.OWNER_KEY}
     assert samples.enrolment().device_key == samples.DEVICE_KEY
     assert samples.disclosure_manifest().device_key == samples.DEVICE_KEY
+
+
+# -- the chain of lists, and the notice of a stolen doorbell -----------------------------------------------------------
+
+
+def chain() -> list[bytes]:
+    third = samples.enrolment(epoch=3, previous=hashlib.sha256(payload(following())).hexdigest())
+    return [signed(FIRST, samples.OWNER), signed(following(), samples.OWNER), signed(third, SECOND_OWNER)]
+
+
+def test_a_chain_of_enrolments_is_as_long_as_each_follows_the_one_before() -> None:
+    device = samples.DEVICE_KEY.text
+    assert open_chain(chain(), device).epoch == 3
+    assert open_chain(chain()[:1], device) == FIRST
+    for wrong in ([], chain()[1:], [chain()[0], chain()[2]], [*chain(), chain()[2]]):
+        with pytest.raises(FormatError):
+            open_chain(wrong, device)
+    with pytest.raises(FormatError, match="another device"):
+        open_chain(chain(), public_key_of(samples.ROOT).text)
+
+
+def notice(by: Ed25519PrivateKey, links: int = 3) -> StolenNotice:
+    stolen = samples.EVERY_MESSAGE["stolen"]
+    signed_notice = envelope.sign(Stolen.PAYLOAD_TYPE, strictjson.encode(stolen), by)
+    return StolenNotice(v=1, stolen=signed_notice.decode(), enrolments=tuple(each.decode() for each in chain()[:links]))
+
+
+def test_a_doorbell_is_declared_stolen_by_an_owner_of_the_newest_list_in_the_notice() -> None:
+    stolen, enrolment, by = open_stolen(notice(samples.OWNER))
+    assert (stolen, enrolment.epoch, by) == (samples.EVERY_MESSAGE["stolen"], 3, "owner-1")
+    for wrong in (notice(samples.ROOT), notice(samples.DEVICE), notice(SECOND_OWNER)):
+        with pytest.raises(OpenError):
+            open_stolen(wrong)
+    assert open_stolen(notice(SECOND_OWNER, links=2))[2] == "owner-2"

@@ -18,10 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from agent.core.device_secret import DeviceSecret
 from agent.core.requests import StoredRequest
 
 __all__ = ["LONGEST_MS", "SHORTEST_MS", "HoldingBack"]
@@ -38,9 +35,9 @@ class HoldingBack:
     key: bytes = field(repr=False)
 
     @classmethod
-    def of_device(cls, device_key: Ed25519PrivateKey) -> Self:
-        """Derived from the device's signing key: no other secret has to be kept."""
-        return cls(HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(device_key.private_bytes_raw()))
+    def of_device(cls, secret: DeviceSecret) -> Self:
+        """Derived from the device's secret: no other one has to be kept."""
+        return cls(secret.key(_LABEL))
 
     def of_ms(self, name: str) -> int:
         """For how long the news of this name is held back: any time from `SHORTEST_MS` to `LONGEST_MS` alike."""

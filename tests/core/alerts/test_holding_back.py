@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS, HoldingBack
-from agent.wire.identities import private_key_from_seed
+from agent.core.device_secret import DeviceSecret
 from tests.core.test_requests import stored
 from tests.wire import samples
 
 KEYS = st.binary(min_size=32, max_size=32)
-DEVICE = private_key_from_seed(b"d" * 32)
+DEVICE = DeviceSecret(b"d" * 32)
 MINUTE_MS = 60_000
 
 
 def test_the_time_is_an_hmac_of_the_news_name_under_a_key_of_the_devices_own() -> None:
-    extracted = hmac.digest(bytes(32), DEVICE.private_bytes_raw(), "sha256")  # RFC 5869, no salt, one block
+    extracted = hmac.digest(bytes(32), DEVICE.value, "sha256")  # RFC 5869, no salt, one block
     key = hmac.digest(extracted, b"doorward alerts held back v1\x01", "sha256")
     drawn = int.from_bytes(hmac.digest(key, b"a1", "sha256"), "big")
     assert HoldingBack.of_device(DEVICE).of_ms("a1") == 15 * MINUTE_MS + drawn % (165 * MINUTE_MS + 1)

@@ -1,0 +1,33 @@
+"""The device's secret, and the keys that are derived from it: one for each use.
+
+    device.key      signing key (random, Ed25519)      device secret (32 random bytes)
+                                                         ├─ HKDF "doorward case marks v1"        case_marks
+                                                         └─ HKDF "doorward alerts held back v1"  alerts.holding_back
+
+The signing key has no other use, and no key that is derived here can be computed from it or leads back to it.
+
+Source: RFC 5869 (HKDF).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+__all__ = ["SECRET_BYTES", "DeviceSecret"]
+
+SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSecret:
+    """`value`: 32 random bytes that only this device has."""
+
+    value: bytes = field(repr=False)
+
+    def key(self, use: bytes) -> bytes:
+        """The 32 bytes of the key for `use`: a label that names one use and no other."""
+        return HKDF(algorithm=SHA256(), length=SECRET_BYTES, salt=None, info=use).derive(self.value)
