@@ -98,7 +98,8 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	@sh scripts/system-packages.sh test-browser
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
 	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
-	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py $(ARGS)
+	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py \
+	    tests/services/test_a_flood.py $(ARGS)
 
 explore: setup-test ## Run the property tests on examples drawn anew, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)

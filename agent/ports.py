@@ -194,6 +194,11 @@ class Bus(Protocol):
     `publish`, `subscribe` and `hurry` return at once and may be called from any thread; one thread takes the events.
     """
 
+    @property
+    def dropped(self) -> int:
+        """Inbound messages dropped since the start: malformed, or more than may wait."""
+        ...
+
     def start(self) -> None:
         """Begin to connect, and to reconnect for ever with growing, jittered pauses.  Called once.
 
@@ -234,7 +239,8 @@ class Bus(Protocol):
     def next_event(self, timeout_s: float) -> BusEvent | None:
         """The oldest event not yet taken, waiting at most `timeout_s`; None when there is none.
 
-        Inbound messages are acknowledged to the broker as they are taken here, so a slow taker slows the broker down.
+        Inbound messages are acknowledged to the broker as they are taken here, so a slow taker slows the broker down; a
+        device's bus acknowledges them before, at beats that tell nothing, and hands them out fairly between senders.
         """
         ...
 

@@ -213,7 +213,7 @@ def _send_ours(folder: Path, port: int, sizes: list[int], pipe: Connection) -> N
     )
     custody = _Custody(OutboxRecord(DISCLOSURE, "ef" * 16, REQUESTER, parts))
     bus = MqttBus(_settings(folder, DEVICE, port, window_messages=IN_FLIGHT))
-    uplink = Uplink(bus, custody, _Outbox(folder / "outbox"), SystemClock(), device=DEVICE, requests_filter=None)  # type: ignore[arg-type]
+    uplink = Uplink(bus, custody, _Outbox(folder / "outbox"), SystemClock(), device=DEVICE, cell_filter=None)  # type: ignore[arg-type]
     thread = threading.Thread(target=uplink.run, name="uplink")
 
     def work() -> None:

@@ -53,7 +53,15 @@ from agent.wire.statements import (
     SealedItem,
     TrustChange,
 )
-from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic, cell_of
+from agent.wire.topics import (
+    BULLETIN_SLOTS,
+    REQUEST_SLOTS,
+    BulletinTopic,
+    ReceiptTopic,
+    RequestTopic,
+    Topic,
+    cell_of,
+)
 from agent.wire.trust import RequesterKey, TrustBundle
 from tests.damage import with_another_end
 from tests.vaults import SeededEntropy, SteppedClock
@@ -464,9 +472,9 @@ def topic_of(message: Any) -> Topic:
             | Withdrawal(request=name, requester=who)
             | Deletion(request=name, requester=who)
         ):
-            return RequestTopic(cell_of(*DOOR), who, name)
-        case Bulletin(audience=root, requester=who, id=name):
-            return BulletinTopic(root, who, name)
+            return RequestTopic(cell_of(*DOOR), who, int(name, 16) % REQUEST_SLOTS)
+        case Bulletin(requester=who, id=name):
+            return BulletinTopic(cell_of(*DOOR), who, int(name, 16) % BULLETIN_SLOTS)
         case disclosures.Receipt(disclosure=disclosure):
             return ReceiptTopic(samples.DEVICE_KEY.id, disclosure)
     raise AssertionError(message)

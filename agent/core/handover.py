@@ -144,7 +144,7 @@ class Addressing(Message, frozen=True):
     port: int = 0
     keepalive_s: int = 0
     chunk_bytes: int = 0
-    requests_filter: str | None = None
+    cell_filter: str | None = None
     """The topics of a cell far larger than any area; the position itself stays with the custodian."""
     files: tuple[str, str, str] = ("", "", "")
     """Authority, certificate and key as configured; systemd's credentials win over them."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,10 +23,17 @@ from agent.wire import limits, strictjson, text
 from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact, FootageRequest
+from agent.wire.topics import cell_of
 
-__all__ = ["Question", "lost_share", "parse_circle", "read_polygon", "require_within_limits"]
+__all__ = ["Question", "lost_share", "parse_around", "parse_circle", "read_polygon", "require_within_limits"]
 
 _LIMIT_BYTES: Final = 256 * 1024
+_FURTHEST_KM: Final = 100
+_FURTHEST_LATITUDE: Final = 80.0
+_KM_PER_DEGREE: Final = 111.195
+"""Of latitude."""
+_STEPS: Final = 16
+"""Half as far apart as a cell is wide at 80°, 9.6 km, for 100 km to each side: none lies between two."""
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
 _POSITION: Final = re.compile(rf"{_NUMBER},{_NUMBER}")
 _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
@@ -120,6 +128,22 @@ def parse_circle(text: str) -> Circle:
         return Circle(lat=_rounded(found[1]), lon=_rounded(found[2]), radius_m=int(found[3]))
     except FormatError as error:
         raise ConfigurationError(f"'{text}': {error.message}", remedy=error.remedy) from error
+
+
+def parse_around(text: str) -> tuple[str, ...]:
+    """`lat,lon,km`: the cells that touch the square around that circle, whole."""
+    found = _CIRCLE.fullmatch(text)
+    lat, lon, km = (_rounded(found[1]), _rounded(found[2]), int(found[3])) if found else (0.0, 0.0, 0)
+    if not 1 <= km <= _FURTHEST_KM or abs(lat) > _FURTHEST_LATITUDE or abs(lon) > 180:
+        raise ConfigurationError(
+            f"'{text}' is no place and distance.",
+            remedy=f"Write latitude, longitude and 1 to {_FURTHEST_KM} kilometres: 52.3702,4.8952,20.",
+        )
+    high = km / _KM_PER_DEGREE
+    wide = high / math.cos(math.radians(abs(lat) + high))
+    steps = [-1.0, *(step / _STEPS for step in range(1 - _STEPS, _STEPS)), 1.0]
+    places = ((lat + high * north, (lon + wide * east + 180) % 360 - 180) for north in steps for east in steps)
+    return tuple(dict.fromkeys(cell_of(*place) for place in places))
 
 
 def read_polygon(path: Path) -> Polygon:

@@ -131,10 +131,10 @@ def publish_pending(
             except DoorwardError as error:
                 refused(name, error)
                 continue
-            if signed.not_after_s > now_s:
+            if signed.topics and signed.not_after_s > now_s:
                 _put(signed, outgoing, now_s, refused, published)
             else:
-                requester.register.sent(name)  # too late to say
+                requester.register.sent(name)  # too late to say, or newer messages have taken all its slots
 
 
 def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:

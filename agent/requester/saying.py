@@ -5,7 +5,7 @@
 - A number is used up before it is signed (`sequence`); a request that fails afterwards leaves a gap, which is harmless.
 - A request is held against the limits that every device enforces before it is signed, so that an honest requester
   learns early.  Nothing relies on that: the device checks for itself.
-- Of one request the newest that was said stands: what is said later replaces it where it was published.
+- Of one request the newest that was said stands: what is said later replaces it where it was published (`slots`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agent.errors import ConfigurationError, DoorwardError, FormatError, Request
 from agent.requester.asking import Question, require_within_limits
 from agent.requester.identity import Requester, is_id
 from agent.requester.roots import KnownRoots
+from agent.requester.slots import SlotKind, Slots
 from agent.wire import envelope, strictjson, text
 from agent.wire.area import Area
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
@@ -43,13 +44,18 @@ __all__ = [
 _ID_BYTES: Final = 16
 _SEED_BYTES: Final = 32
 _BULLETINS: Final = "bulletins"
+_CELLS: Final = "cells"
+_CELLS_LIMIT_BYTES: Final = 4096
 _DELETION_STANDS_S: Final = 30 * 86_400
 """How long a deletion is kept for doors that are off."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
-    """What is published, retained, on each of `topics`, until `not_after_s`: of a request the newest that was said."""
+    """What is published, retained, on each of `topics`, until `not_after_s`: of a request the newest that was said.
+
+    No topic is left when newer messages have taken all its slots.
+    """
 
     id: str
     envelope: bytes
@@ -83,6 +89,7 @@ def make_request(
     # Only now: a question that is refused uses up no number.
     request = _numbered(request, requester.next_number())
     data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)
+    _take_slots(requester, request, request.not_after_s)
     _store(requester, request, data, identity)
     return signed(requester, request.id)
 
@@ -130,17 +137,21 @@ def make_bulletin(
     *,
     not_after_s: int,
     area: Area | None = None,
+    cells: tuple[str, ...] = (),
     audience: str | None = None,
 ) -> SignedMessage:
-    """Sign a safety message to every door that trusts the root, or to those in `area`; it is not published yet.
+    """Sign a safety message to the doors in `area`, or to all in `cells`; it is not published yet.
 
-    Raises `RequestError` for text that no bulletin may have, and for an area in which no door counts.
+    Raises `RequestError` for text that no bulletin may have, without a place, and for an area in which no door counts.
     """
     if area is not None and not area.opened_m2:
         raise RequestError(
             "No door would list this bulletin: its area is nowhere 120 m wide.",
-            remedy="Draw it wider, or leave it out.",
+            remedy="Draw it wider, or name the cells it is for.",
         )
+    cells = cells if area is None else cells_of(area)
+    if not cells:
+        raise RequestError("A bulletin is for somewhere.", remedy="Give an area, or the cells it is for.")
     try:
         bulletin = Bulletin(
             v=1,
@@ -161,6 +172,9 @@ def make_bulletin(
     requester.register.add_unsent(bulletin.id)
     files.make_folder(folder.parent)
     files.make_folder(folder)
+    for cell in cells:
+        Slots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
+    files.write(folder / _CELLS, "\n".join(cells).encode("ascii"))
     files.write(folder / "bulletin.dsse", data)
     return signed(requester, bulletin.id)
 
@@ -183,7 +197,9 @@ def signed(requester: Requester, message_id: str) -> SignedMessage:
     asked = requester.asked(message_id)
     data = files.read(newest, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
     request = asked.request
-    topics = tuple(str(RequestTopic(cell, request.requester, request.id)) for cell in cells_of(request.area))
+    slots = Slots(requester.folder)
+    held = ((cell, slots.held(SlotKind.REQUESTS, cell, request.id)) for cell in cells_of(request.area))
+    topics = tuple(str(RequestTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
     not_after_s = request.not_after_s
     if newest.name == "deletion.dsse":
         claimed = strictjson.decode(envelope.read_unverified(data).payload, Deletion)
@@ -198,8 +214,11 @@ def _signed_bulletin(requester: Requester, path: Path, published: Path) -> Signe
         bulletin = strictjson.decode(opened.payload, Bulletin)
     except FormatError as error:
         raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-    topic = str(BulletinTopic(bulletin.audience, requester.id, bulletin.id))
-    return SignedMessage(bulletin.id, data, (topic,), bulletin.not_after_s, published)
+    slots = Slots(requester.folder)
+    cells = files.read(path.with_name(_CELLS), _CELLS_LIMIT_BYTES).decode("ascii", "replace").split()
+    held = ((cell, slots.held(SlotKind.BULLETINS, cell, bulletin.id)) for cell in cells)
+    topics = tuple(str(BulletinTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
+    return SignedMessage(bulletin.id, data, topics, bulletin.not_after_s, published)
 
 
 def _newest(requester: Requester, message_id: str) -> Path:
@@ -217,11 +236,20 @@ def _say_later(
     """Keep what is said of a request after it was made: published where it stood, it replaces it."""
     name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
     path = requester.folder / "requests" / request_id / name
+    ends_s = message.deleted_s + _DELETION_STANDS_S if isinstance(message, Deletion) else 0
+    request = requester.asked(request_id).request
+    _take_slots(requester, request, max(request.not_after_s, ends_s))
     # In this order, so that a 'receive' that strikes out what it sent cannot strike out this (`publish_pending`).
     path.with_suffix(".published").unlink(missing_ok=True)
     requester.register.add_unsent(request_id)
     files.write(path, requester.sign(payload_type, message))
     return signed(requester, request_id)
+
+
+def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
+    """Before it is kept, so that nothing is kept that could not be published."""
+    for cell in cells_of(request.area):
+        Slots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
 
 
 def _audience(requester: Requester, audience: str | None) -> str:

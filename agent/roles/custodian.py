@@ -157,7 +157,7 @@ class CustodianRole:
             broker.port,
             broker.keepalive_s,
             broker.chunk_bytes,
-            self._owned.requests_filter,
+            self._owned.cell_filter,
             (str(broker.ca), str(broker.certificate), str(broker.key)),
         )
 

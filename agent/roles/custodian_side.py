@@ -37,7 +37,7 @@ from agent.services.enrolment import Changed
 from agent.services.live_shelf import LiveShelf
 from agent.services.vault_reader import VaultReader
 from agent.wire.identities import public_key_of
-from agent.wire.topics import cell_of, requests_filter
+from agent.wire.topics import cell_filter, cell_of
 
 if TYPE_CHECKING:
     from agent.web.server import PageServer
@@ -125,9 +125,9 @@ class CustodianSide:
         return place_of(self.configuration)
 
     @property
-    def requests_filter(self) -> str | None:
+    def cell_filter(self) -> str | None:
         """The topics of requests to where the doorbell is; None while nobody has said where that is."""
-        return requests_filter(cell_of(*self.position)) if self.position is not None else None
+        return cell_filter(cell_of(*self.position)) if self.position is not None else None
 
     @property
     def home_address(self) -> HomeAddress:

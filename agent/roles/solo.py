@@ -132,7 +132,7 @@ class Solo:
             self._owned.outbox,
             self._clock,
             device=self.device.id,
-            requests_filter=self._owned.requests_filter,
+            cell_filter=self._owned.cell_filter,
             chunk_bytes=broker.chunk_bytes if broker else 64 << 10,
         )
 
@@ -201,7 +201,7 @@ class Solo:
     def _settle(self, configuration: Configuration) -> None:
         self._recording.settle(configuration)
         if self.uplink is not None:
-            self.uplink.listen_to(self._owned.requests_filter)
+            self.uplink.listen_to(self._owned.cell_filter)
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):

@@ -124,7 +124,7 @@ class UplinkRole:
                 DiskOutbox(outbox),
                 self._clock,
                 device=where.device,
-                requests_filter=where.requests_filter,
+                cell_filter=where.cell_filter,
                 chunk_bytes=where.chunk_bytes,
             )
 
@@ -182,7 +182,7 @@ class UplinkRole:
             where = self._news.ask(Addressing(), Addressing, patience_s=0.0)
         except DoorwardError:
             return
-        uplink.listen_to(where.requests_filter)
+        uplink.listen_to(where.cell_filter)
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,7 +20,7 @@ import structlog
 
 from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused, SubscriptionRefused
 from agent.core.requests import OutboxRecord
-from agent.core.timebase import BootNs, seconds
+from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.transfer import (
     ClearInit,
     Finished,
@@ -36,7 +38,7 @@ from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ANONYMOUS, BULLETINS_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, Verb
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Custody", "Uplink", "UplinkStatus"]
@@ -44,6 +46,11 @@ __all__ = ["Custody", "Uplink", "UplinkStatus"]
 _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
 """How often the custodian's lists are looked at without being told to."""
+_AGAIN_S: Final = (900.0, 2700.0)
+"""Between two subscriptions to the cell: what a broker dropped from a full queue comes again, as far as it is retained.
+At random, so that nobody can send just before it, and a street does not ask at one moment."""
+_SOON_S: Final = (20.0, 60.0)
+"""The same when it is known that something was missed."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
 _INIT_EXPIRY_S: Final = 30 * 86_400
 
@@ -85,17 +92,18 @@ class Uplink:
         clock: Clock,
         *,
         device: str,
-        requests_filter: str | None,
+        cell_filter: str | None,
         chunk_bytes: int = 64 << 10,
+        uniform: Callable[[float, float], float] | None = None,
     ) -> None:
-        """`requests_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
+        """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
         self._bus = bus
         self._custody = custody
         self._outbox = outbox
         self._clock = clock
         self._device = device
         self._chunk_bytes = chunk_bytes
-        self._cell_filter = self._wanted_filter = requests_filter
+        self._cell_filter = self._wanted_filter = cell_filter
         self._log = structlog.get_logger("uplink")
         self._transfers: dict[str, _Transfer] = {}
         self._numbers = itertools.count()
@@ -106,7 +114,9 @@ class Uplink:
         self._sent_bytes = 0
         self._received = 0
         self._look_ns = 0
-        self._missed = False
+        self._dropped = 0
+        self._uniform = uniform or random.SystemRandom().uniform
+        self._again_ns = self._after(_AGAIN_S)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -114,9 +124,9 @@ class Uplink:
         """The custodian's list of outgoing disclosures changed.  From any thread."""
         self._changed.set()
 
-    def listen_to(self, requests_filter: str | None) -> None:
+    def listen_to(self, cell_filter: str | None) -> None:
         """The device stands elsewhere now: in another large cell.  From any thread."""
-        self._wanted_filter = requests_filter
+        self._wanted_filter = cell_filter
         self._changed.set()
 
     def stop(self) -> None:
@@ -130,9 +140,6 @@ class Uplink:
         try:
             if self._cell_filter is not None:
                 self._bus.subscribe(self._cell_filter)
-            # Every bulletin, at every door: what is listened to must not say whom its owner trusts.  After the
-            # requests, so that a broker with a limit of what it keeps for us gives those first.
-            self._bus.subscribe(BULLETINS_FILTER)
             self._changed.set()
             while not self._stopping.is_set():
                 self.turned_ns = self._now()
@@ -140,6 +147,7 @@ class Uplink:
                     self._changed.clear()
                     self._look_ns = self.turned_ns + _LOOK_NS
                     self._take_up()
+                self._listen()
                 self._pump()
                 event = self._bus.next_event(self._patience_s())
                 if event is not None:
@@ -178,7 +186,7 @@ class Uplink:
             return self._custody.on_message(topic, payload)
         except DoorwardError as error:
             # Its disk is full, or it is restarting.  Requests are retained: the broker gives them again when asked.
-            self._missed = True
+            self._again_ns = min(self._again_ns, self._after(_SOON_S))
             self._log.warning("message_not_taken", error=error.message)
             return None
 
@@ -191,19 +199,26 @@ class Uplink:
         except DoorwardError as error:
             self._log.warning("custodian_not_heard", error=error.message)
             return
-        self._listen()
         self._carry(outgoing)
 
     def _listen(self) -> None:
-        """To the requests of another cell, if the device was moved; again to those of this one, if one was missed."""
+        """To another cell, if the device was moved; to this one again now and then, and soon if something was missed.
+
+        When, depends on what arrived and on chance, never on what was in it.
+        """
+        if self._bus.dropped != self._dropped:
+            self._dropped = self._bus.dropped
+            self._again_ns = min(self._again_ns, self._after(_SOON_S))
         before, self._cell_filter = self._cell_filter, self._wanted_filter
-        if self._cell_filter != before:
-            if before is not None:
-                self._bus.unsubscribe(before)
-            self._missed = True
-        if self._missed and self._cell_filter is not None:
-            self._missed = False
+        moved = self._cell_filter != before
+        if moved and before is not None:
+            self._bus.unsubscribe(before)
+        if self._cell_filter is not None and (moved or self._now() >= self._again_ns):
             self._bus.subscribe(self._cell_filter)
+            self._again_ns = self._after(_AGAIN_S)
+
+    def _after(self, between_s: tuple[float, float]) -> int:
+        return self._now() + int(self._uniform(*between_s) * NS_PER_S)
 
     def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
         """Begin what is new on the list, stop what is no longer on it."""

@@ -14,7 +14,7 @@ from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
-from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic
+from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic, cells_of
 from agent.wire.trust import TrustedRequester, TrustStore
 
 __all__ = ["Inbound", "InboundMessage", "open_inbound"]
@@ -61,19 +61,13 @@ def open_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None)
 def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic: Topic) -> None:
     """Raises `RequestError` for a message on a topic that is not its own, or a request of a kind its sender is not."""
     match message, topic:
-        case FootageRequest(id=request), RequestTopic(requester=asking, request=named) if (asking, request) == (
-            requester.id,
-            named,
-        ):
-            pass
-        case (
-            (Withdrawal(request=request) | Deletion(request=request)),
-            RequestTopic(requester=asking, request=named),
-        ) if (asking, request) == (requester.id, named):
+        case FootageRequest() | Withdrawal() | Deletion(), RequestTopic(requester=named) if named == requester.id:
             pass
         case Receipt(disclosure=disclosure), ReceiptTopic(disclosure=named) if disclosure == named:
             pass
-        case Bulletin(id=bulletin), BulletinTopic() if topic == BulletinTopic(requester.root, requester.id, bulletin):
+        case Bulletin(area=area), BulletinTopic(cell=cell, requester=named) if named == requester.id and (
+            area is None or cell in cells_of(area)
+        ):
             pass
         case _:
             raise RequestError("This message arrived on a topic that is not its own.")

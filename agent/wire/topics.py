@@ -1,19 +1,22 @@
 """Where things are published: four shapes of MQTT topic, none of which addresses one home.
 
-    doorward/v1/areas/<cell>/requests/<requester>/<request id>                 requester → doors, retained
+    doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
+    doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
-    doorward/v1/bulletins/<root>/<requester>/<bulletin id>                     requester → doors, retained
 
 - A cell is half a degree of latitude by half a degree of longitude, counted from 90° south and 180° west:
   `<floor((lat + 90) · 2)>-<floor((lon + 180) · 2)>`, plain decimals, the exact arithmetic of 1e-7 degrees.  At 80°
   latitude that is still 55 km by 9.6 km, 400 times the largest allowed area.  A device subscribes to the one cell it
   stands in and filters locally; a requester publishes in each cell the bounds of its area touch (at most four).
+- A slot is one of a few numbers, 0 to 63 for requests and 0 to 15 for bulletins.  A broker's access list can name them
+  all, so in each cell it keeps no more of one requester than that, whatever the requester sends: a new message in a
+  slot takes the place of the one before.
 - Names stand in the topics so that a broker's access list can bind each client to its own: a requester cannot replace
   another's retained request, a device cannot listen to another's receipts.
 - A tip goes up under `0000000000000000` instead of the device's name, so that its requester does not learn who speaks.
-- Every device subscribes to all bulletins alike and drops what no root of its owner's vouches for: a filter for each
-  root would tell the broker whom an owner trusts, and when that changes.
+- A device subscribes to all of its cell alike and drops what no root of its owner's vouches for: a filter for each root
+  or requester would tell the broker whom an owner trusts, and when that changes.
 - A device subscribes to `receipts/<device>/<disclosure>` only while that disclosure is being sent; nobody has heard of
   the device's name before it chose to speak.
 - `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
@@ -34,27 +37,31 @@ from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = [
     "ANONYMOUS",
-    "BULLETINS_FILTER",
+    "BULLETIN_SLOTS",
     "MAX_TOPIC_BYTES",
+    "REQUEST_SLOTS",
     "BulletinTopic",
     "ChunkVerb",
     "ReceiptTopic",
     "RequestTopic",
+    "Sender",
     "Topic",
     "UploadTopic",
     "Verb",
+    "cell_filter",
     "cell_of",
     "cells_of",
     "parse_topic",
-    "requests_filter",
+    "sender_of",
 ]
 
 MAX_TOPIC_BYTES: Final = 256
 ANONYMOUS: Final = "0" * 16
 """What stands for the device in the topics of a tip: no key has this id, and every device may speak under it."""
 _ROOT: Final = "doorward/v1"
-BULLETINS_FILTER: Final = f"{_ROOT}/bulletins/+/+/+"
-"""The MQTT topic filter for every bulletin, and the same for every door, whatever roots its owner trusts."""
+REQUEST_SLOTS: Final = 64
+BULLETIN_SLOTS: Final = 16
+"""Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
 _COLUMNS: Final = 720
@@ -65,6 +72,7 @@ _REQUESTER: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 _HEX_ID: Final = re.compile(r"[0-9a-f]{32}")
 _CHUNK: Final = re.compile(_NUMBER + r"-([0-9a-f]{64})")
+_SLOT: Final = re.compile(r"0|[1-9][0-9]?")
 _PART: Final = re.compile(r"([0-9a-f]{32})-" + _NUMBER)
 
 
@@ -90,14 +98,14 @@ class ChunkVerb:
 
 @dataclass(frozen=True, slots=True)
 class RequestTopic:
-    """A footage request or its withdrawal, in one cell."""
+    """A footage request, or what was said of it later, in one cell."""
 
     cell: str
     requester: str
-    request: str
+    slot: int
 
     def __str__(self) -> str:
-        return _checked(f"{_ROOT}/areas/{self.cell}/requests/{self.requester}/{self.request}")
+        return _checked(f"{_ROOT}/areas/{self.cell}/requests/{self.requester}/{self.slot}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +136,22 @@ class ReceiptTopic:
 
 @dataclass(frozen=True, slots=True)
 class BulletinTopic:
-    """One bulletin, below the root (key id) that vouches for its requester."""
+    """One bulletin, in one cell."""
 
-    root: str
+    cell: str
     requester: str
-    bulletin: str
+    slot: int
 
     def __str__(self) -> str:
-        return _checked(f"{_ROOT}/bulletins/{self.root}/{self.requester}/{self.bulletin}")
+        return _checked(f"{_ROOT}/areas/{self.cell}/bulletins/{self.requester}/{self.slot}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who said something to the cell (requests and bulletins apart), or which disclosure a receipt is for."""
+
+    name: str
+    is_receipt: bool
 
 
 Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
@@ -158,11 +174,11 @@ def cells_of(area: Area) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell_of(lat, lon) for lat, lon in corners))
 
 
-def requests_filter(cell: str) -> str:
-    """The MQTT topic filter for every request in `cell`."""
+def cell_filter(cell: str) -> str:
+    """The MQTT topic filter for every request and every bulletin in `cell`."""
     if not _is_cell(cell):
         raise FormatError(f"{cell!r} is no cell.")
-    return f"{_ROOT}/areas/{cell}/requests/+/+"
+    return f"{_ROOT}/areas/{cell}/+/+/+"
 
 
 def parse_topic(topic: str) -> Topic:
@@ -177,17 +193,33 @@ def parse_topic(topic: str) -> Topic:
 
 def _parse(levels: list[str]) -> Topic | None:
     match levels:
-        case ["doorward", "v1", "areas", cell, "requests", requester, request]:
-            named = _REQUESTER.fullmatch(requester) and _HEX_ID.fullmatch(request)
-            return RequestTopic(cell, requester, request) if named and _is_cell(cell) else None
+        case ["doorward", "v1", "areas", cell, kind, requester, slot]:
+            return _parse_in_cell(cell, kind, requester, slot)
         case ["doorward", "v1", "receipts", device, disclosure]:
             named = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
             return ReceiptTopic(device, disclosure) if named else None
-        case ["doorward", "v1", "bulletins", root, requester, bulletin]:
-            named = _KEY_ID.fullmatch(root) and _REQUESTER.fullmatch(requester) and _HEX_ID.fullmatch(bulletin)
-            return BulletinTopic(root, requester, bulletin) if named else None
         case ["doorward", "v1", "up", requester, device, part, verb]:
             return _parse_upload(requester, device, part, verb)
+    return None
+
+
+def sender_of(topic: str) -> Sender:
+    """Whose turn `topic` counts for, without looking whether it is one of ours: a flood is sorted before it is read."""
+    match topic.split("/"):
+        case [_, _, "areas", _, kind, requester, *_]:
+            return Sender(f"{kind}/{requester}", is_receipt=False)
+        case [_, _, "receipts", _, disclosure]:
+            return Sender(disclosure, is_receipt=True)
+    return Sender("", is_receipt=False)
+
+
+def _parse_in_cell(cell: str, kind: str, requester: str, slot: str) -> RequestTopic | BulletinTopic | None:
+    if not (_is_cell(cell) and _REQUESTER.fullmatch(requester) and _SLOT.fullmatch(slot)):
+        return None
+    if kind == "requests" and int(slot) < REQUEST_SLOTS:
+        return RequestTopic(cell, requester, int(slot))
+    if kind == "bulletins" and int(slot) < BULLETIN_SLOTS:
+        return BulletinTopic(cell, requester, int(slot))
     return None
 
 

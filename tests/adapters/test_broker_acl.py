@@ -9,21 +9,20 @@ import pytest
 
 from agent.adapters.mqtt import MqttBus
 from agent.core.bus import Acknowledged, Connected, Received, Refused, Subscribed
-from agent.wire.topics import BULLETINS_FILTER
+from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, cell_filter
 from tests.brokers import BrokerWithClients, broker_with_clients
 
 pytestmark = pytest.mark.broker
 
 DEVICE, NEIGHBOUR = "a1" * 8, "b2" * 8
 POLICE, INSURER = "springfield-police", "shelbyville-insurance"
-DISCLOSURE, REQUEST = "cd" * 16, "ef" * 16
+DISCLOSURE = "cd" * 16
 PATIENCE_S = 60.0
 
-REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST}"
+REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
 RECEIPT = f"doorward/v1/receipts/{DEVICE}/{DISCLOSURE}"
 
-ROOT = "fedcba9876543210"
-BULLETIN = f"doorward/v1/bulletins/{ROOT}/{POLICE}/{REQUEST}"
+BULLETIN = f"doorward/v1/areas/283-375/bulletins/{POLICE}/0"
 
 
 def up(requester: str, device: str) -> str:
@@ -36,6 +35,8 @@ ALLOWED = [
     (POLICE, REQUEST_TOPIC),
     (POLICE, RECEIPT),
     (POLICE, BULLETIN),
+    (POLICE, f"doorward/v1/areas/0-719/requests/{POLICE}/{REQUEST_SLOTS - 1}"),
+    (POLICE, f"doorward/v1/areas/0-719/bulletins/{POLICE}/{BULLETIN_SLOTS - 1}"),
 ]
 FORBIDDEN = [
     (DEVICE, up(POLICE, NEIGHBOUR)),
@@ -44,18 +45,22 @@ FORBIDDEN = [
     (DEVICE, REQUEST_TOPIC),
     (DEVICE, RECEIPT),
     (DEVICE, BULLETIN),
-    (DEVICE, f"doorward/v1/bulletins/{ROOT}/{DEVICE}/{REQUEST}"),
+    (DEVICE, f"doorward/v1/areas/283-375/bulletins/{DEVICE}/0"),
     (DEVICE, f"doorward/v1/devices/{DEVICE}/camera"),
     (DEVICE, "anything/else"),
     (DEVICE, "$SYS/broker/uptime"),
     (POLICE, up(POLICE, DEVICE)),
     (POLICE, up(INSURER, DEVICE)),
     (POLICE, up(POLICE, POLICE)),
-    (POLICE, f"doorward/v1/bulletins/{ROOT}/{INSURER}/{REQUEST}"),
+    (POLICE, f"doorward/v1/areas/283-375/bulletins/{INSURER}/0"),
+    (POLICE, f"doorward/v1/areas/283-375/bulletins/{POLICE}/{BULLETIN_SLOTS}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST_SLOTS}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/{'ef' * 16}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/00"),
     (POLICE, f"doorward/v1/bulletins/{POLICE}"),
     (POLICE, "doorward/v1/areas/283-375"),
-    (POLICE, f"doorward/v1/areas/283-375/requests/{INSURER}/{REQUEST}"),
-    (POLICE, f"doorward/v1/areas/283-375/commands/{REQUEST}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{INSURER}/0"),
+    (POLICE, "doorward/v1/areas/283-375/commands/0"),
     (POLICE, f"doorward/v1/devices/{DEVICE}/camera"),
     (POLICE, "anything/else"),
 ]
@@ -138,16 +143,16 @@ def test_a_filter_for_everything_hears_only_what_concerns_its_role(
     assert answer(buses, sender, topic, hearers)[1] == hearers
 
 
-def test_the_one_filter_that_every_device_asks_for_is_granted_and_hears_bulletins_below_any_root(
+def test_the_one_filter_that_a_device_asks_for_hears_what_is_said_to_its_cell_and_to_no_other(
     world: BrokerWithClients, buses: dict[str, MqttBus]
 ) -> None:
     bus = world.bus("d4" * 8, inbound_beat_s=0.0)
-    bus.subscribe(BULLETINS_FILTER)
+    bus.subscribe(cell_filter("283-375"))
     bus.start()
     assert isinstance(bus.next_event(PATIENCE_S), Connected)
     assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
-    topics = [f"doorward/v1/bulletins/{root}/{POLICE}/{REQUEST}" for root in (ROOT, "0" * 16, "ab" * 8)]
-    for topic in (*topics, REQUEST_TOPIC):
+    topics = [REQUEST_TOPIC, BULLETIN]
+    for topic in (*topics, REQUEST_TOPIC.replace("283-375", "283-376"), BULLETIN.replace("283-375", "283-376")):
         assert isinstance(answer(buses, POLICE, topic)[0], Acknowledged)
     heard = [bus.next_event(PATIENCE_S) for _ in topics]
     assert [event.topic for event in heard if isinstance(event, Received)] == topics
@@ -165,7 +170,7 @@ def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWit
 def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_restart(
     world: BrokerWithClients,
 ) -> None:
-    topic = f"doorward/v1/areas/283-375/requests/ogdenville-fire/{REQUEST}"
+    topic = "doorward/v1/areas/283-375/requests/ogdenville-fire/3"
     requester = world.bus("ogdenville-fire")
     requester.start()
     assert isinstance(requester.next_event(PATIENCE_S), Connected)
@@ -175,8 +180,31 @@ def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_r
     world.broker.stop()
     world.broker.start()
     device = world.bus("d4" * 8)
-    device.subscribe("doorward/v1/areas/283-375/requests/+/+")
+    device.subscribe(cell_filter("283-375"))
     device.start()
     assert isinstance(device.next_event(PATIENCE_S), Connected)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
     assert device.next_event(PATIENCE_S) == Received(topic, b"still here", retained=True)
+
+
+def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots(world: BrokerWithClients) -> None:
+    """Whatever it publishes: the list of what it may is the list of what can be retained."""
+    requester, kept = world.bus("capital-city-police"), REQUEST_SLOTS + BULLETIN_SLOTS
+    requester.start()
+    assert isinstance(requester.next_event(PATIENCE_S), Connected)
+    answers: list[Acknowledged | Refused] = []
+    for number in range(200):
+        kind = "requests" if number % 2 else "bulletins"
+        topic = f"doorward/v1/areas/283-377/{kind}/capital-city-police/{number // 2}"
+        assert requester.publish(topic, b"junk", token=number, retain=True, expiry_s=3600)
+        event = requester.next_event(PATIENCE_S)
+        assert isinstance(event, Acknowledged | Refused)
+        answers.append(event)
+    assert sum(isinstance(answer, Acknowledged) for answer in answers) == kept
+    device = world.bus("d4" * 8, inbound_beat_s=0.0)
+    device.subscribe(cell_filter("283-377"))
+    device.start()
+    heard = 0
+    while heard < kept:
+        heard += isinstance(device.next_event(PATIENCE_S), Received)
+    assert device.next_event(0.5) is None

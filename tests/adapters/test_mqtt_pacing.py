@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.mqtt.pacing import Backoff, Beat, Window
+from agent.adapters.mqtt.pacing import Backoff, Beat, Pace, Window
 from agent.core.bus import LinkFault
 
 FAULTS = st.sampled_from([LinkFault.LOST, LinkFault.UNREACHABLE, LinkFault.BUSY, LinkFault.STALLED, LinkFault.CLOCK])
@@ -81,3 +81,23 @@ def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
 
 def test_without_a_beat_nothing_waits() -> None:
     assert Beat(0.0).wait_s(12.34) == 0
+
+
+@given(st.floats(0, 1e4), st.integers(1, 50))
+def test_a_pace_lets_as_many_come_at_once_as_in_a_second_and_then_one_after_the_other(now_s: float, per_s: int) -> None:
+    pace, came = Pace(float(per_s)), []
+    for _ in range(3 * per_s):
+        while (wait_s := pace.wait_s(now_s)) > 1e-6:
+            now_s += wait_s
+        pace.taken()
+        came.append(now_s)
+    assert came[per_s - 1] == came[0]
+    assert abs((came[-1] - came[0]) - 2) < 0.01
+    assert pace.wait_s(now_s + 1.01) == 0
+
+
+def test_without_a_pace_nothing_waits() -> None:
+    pace = Pace(0.0)
+    for _ in range(1000):
+        assert pace.wait_s(1.0) == 0
+        pace.taken()

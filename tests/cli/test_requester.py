@@ -23,7 +23,7 @@ from agent.wire import strictjson
 from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
 from agent.wire.messages import FootageRequest
-from agent.wire.topics import requests_filter
+from agent.wire.topics import cell_filter
 from tests.brokers import BrokerWithClients
 from tests.cameras import gops_of, play
 from tests.requester.doors import Door
@@ -111,7 +111,7 @@ class Street:
 
     def listen(self, topic: str) -> None:
         self.bus.start()
-        self.bus.subscribe(requests_filter(topic.split("/")[3]))
+        self.bus.subscribe(cell_filter(topic.split("/")[3]))
         self.thread.start()
 
     def _run(self) -> None:
@@ -436,11 +436,11 @@ def test_requests_and_receive_at_once_take_their_turns(
 def test_a_bulletin_is_posted_where_doors_look(tool: Callable[..., Any], made: Path, broker: BrokerWithClients) -> None:
     said = tool(
         "requester", "bulletin", "--folder", made, "--title", "Flood", "--description", "Stay off the quay.",
+        "--around", "53.55,9.99,5",
         *broker_options(broker), "--json",
     )  # fmt: skip
     assert said.status == 0, said.err
-    (topic,) = json.loads(said.out)["topics"]
-    assert topic.startswith("doorward/v1/bulletins/")
+    assert {topic.split("/")[3] for topic in json.loads(said.out)["topics"]} == {"287-379", "287-380"}
     assert json.loads(said.out)["published"]
 
 

@@ -49,7 +49,7 @@ TRUST, _ = (
     .with_root(samples.ROOT_KEY)
     .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
 )
-TOPIC = RequestTopic("287-379", samples.request().requester, samples.request().id)
+TOPIC = RequestTopic("287-379", samples.request().requester, 0)
 IDENTITY = HybridIdentity(b"\1" * 32)
 LIMIT_BYTES = 1 << 20
 MESSAGES = {type(message) for message in samples.EVERY_MESSAGE.values()} | {uploads.UploadNote}

@@ -37,7 +37,7 @@ from tests.install.container import ENVIRONMENT, base
 
 PACKAGES = "rabbitmq-server,ca-certificates"
 DEVICE, OTHER, POLICE = "a1" * 8, "b2" * 8, "springfield-police"
-REQUEST = f"doorward/v1/areas/283-375/requests/{POLICE}/{'0' * 32}"
+REQUEST = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
 UP = f"doorward/v1/up/{POLICE}/{DEVICE}/{'0' * 32}-1/0"
 CONFIGURATION = """\
 listeners.tcp = none

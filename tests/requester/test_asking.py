@@ -11,8 +11,9 @@ import pytest
 
 from agent.cli import times
 from agent.errors import ConfigurationError
-from agent.requester.asking import parse_circle, read_polygon
+from agent.requester.asking import parse_around, parse_circle, read_polygon
 from agent.wire.area import Circle, Point, Polygon
+from agent.wire.topics import cell_of
 
 SQUARE = ((52.37, 4.89), (52.37, 4.9), (52.376, 4.9), (52.376, 4.89))
 POLYGON = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in SQUARE))
@@ -114,3 +115,15 @@ def test_what_is_no_polygon_is_named_with_file_and_place(text: str, words: str, 
 def test_a_polygon_file_that_is_not_there_is_the_operators_to_mend(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         read_polygon(tmp_path / "nowhere")
+
+
+def test_a_place_and_a_distance_are_every_cell_within_it() -> None:
+    assert parse_around("53.75,9.75,1") == ("287-379",)
+    assert parse_around("53.5,10,1") == ("286-379", "286-380", "287-379", "287-380")
+    far = parse_around("53.55,9.99,100")
+    assert len(far) == 32
+    assert {cell_of(53.55 + north, 9.99 + east) for north in (-0.8, 0, 0.8) for east in (-1.4, 0, 1.4)} <= set(far)
+    assert {cell.split("-")[1] for cell in parse_around("0,180,20")} == {"719", "0"}
+    for wrong in ("53.55,9.99", "53.55,9.99,0", "53.55,9.99,101", "81,0,5", "0,181,5"):
+        with pytest.raises(ConfigurationError, match="no place and distance"):
+            parse_around(wrong)

@@ -13,7 +13,7 @@ from agent.errors import ConfigurationError, NetworkError
 from agent.requester import publishing, saying
 from agent.requester.identity import Asked, Requester
 from agent.requester.publishing import Holder, Outgoing, connection_lock, is_published, publish, publish_pending
-from agent.wire.topics import BULLETINS_FILTER, requests_filter
+from agent.wire.topics import cell_filter
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.requester.conftest import NOW_S
 
@@ -38,7 +38,7 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
     publish(signed, bus, now_s=NOW_S)
     assert is_published(requester, signed.id)
     door = bus_of(broker, "ab" * 8)
-    door.subscribe(requests_filter(signed.topics[0].split("/")[3]))
+    door.subscribe(cell_filter(signed.topics[0].split("/")[3]))
     events = [door.next_event(0) for _ in range(3)]
     assert signed.envelope in [getattr(event, "payload", None) for event in events]
     bus.stop()
@@ -73,14 +73,17 @@ def test_a_deletion_replaces_what_stood_there_and_stays_for_doors_that_are_off(
     bus.stop()
 
 
-def test_bulletins_stand_side_by_side_below_their_root(broker: FakeBroker, requester: Requester) -> None:
+def test_bulletins_stand_side_by_side_in_their_cells(broker: FakeBroker, requester: Requester) -> None:
     bus = bus_of(broker)
-    posted = [saying.make_bulletin(requester, f"Road {n}", "Closed.", not_after_s=NOW_S + 9) for n in (1, 2)]
+    cells = ("287-379", "287-380")
+    posted = [
+        saying.make_bulletin(requester, f"Road {n}", "Closed.", not_after_s=NOW_S + 9, cells=cells) for n in (1, 2)
+    ]
     outgoing = Outgoing(bus)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     outgoing.pump()
     door = bus_of(broker, "ab" * 8)
-    door.subscribe(BULLETINS_FILTER)
+    door.subscribe(cell_filter("287-380"))
     events = [getattr(door.next_event(0), "payload", None) for _ in range(4)]
     assert {signed.envelope for signed in posted} <= set(events)
     bus.stop()

@@ -12,11 +12,12 @@ from agent import files
 from agent.errors import ConfigurationError, DoorwardError, RequestError
 from agent.requester import saying
 from agent.requester.identity import Asked, Requester
+from agent.requester.slots import SlotKind, Slots
 from agent.wire import envelope, strictjson
 from agent.wire.area import Circle
 from agent.wire.fields import Kind
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
-from agent.wire.topics import cells_of, parse_topic
+from agent.wire.topics import REQUEST_SLOTS, cells_of, parse_topic
 from tests.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import samples
 
@@ -34,7 +35,7 @@ def test_a_request_is_published_in_every_cell_its_area_touches(requester: Reques
     area = Circle(lat=52.5, lon=5.0, radius_m=300)
     signed = saying.make_request(requester, question(area=area), now_s=NOW_S)
     assert len(signed.topics) == len(cells_of(area)) == 4
-    assert all(parse_topic(topic).request == signed.id for topic in signed.topics)  # type: ignore[union-attr]
+    assert all(parse_topic(topic).slot == 0 for topic in signed.topics)  # type: ignore[union-attr]
 
 
 def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(requester: Requester) -> None:
@@ -175,12 +176,14 @@ def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, aske
 
 
 def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
-    signed = saying.make_bulletin(requester, "  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60)
+    signed = saying.make_bulletin(
+        requester, "  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60, cells=("287-379", "287-380")
+    )
     bulletin = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Bulletin)
     assert (bulletin.title, bulletin.id, bulletin.not_after_s) == ("Flood warning", signed.id, NOW_S + 60)
-    assert signed.topics == (f"doorward/v1/bulletins/{bulletin.audience}/{requester.id}/{signed.id}",)
+    assert signed.topics == tuple(f"doorward/v1/areas/287-{c}/bulletins/{requester.id}/0" for c in (379, 380))
     with pytest.raises(RequestError, match="link"):
-        saying.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60)
+        saying.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60, cells=("287-379",))
     with pytest.raises(RequestError, match="nowhere 120 m wide"):
         saying.make_bulletin(
             requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=samples.NARROW["strip of 119 m"]
@@ -188,3 +191,57 @@ def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -
     (requester.folder / "bulletins" / signed.id / "bulletin.dsse").write_bytes(b"{}")
     with pytest.raises(DoorwardError):
         saying.signed(requester, signed.id)
+
+
+def test_a_bulletin_for_nowhere_is_refused_and_one_with_an_area_goes_to_its_cells(requester: Requester) -> None:
+    with pytest.raises(RequestError, match="somewhere"):
+        saying.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60)
+    area = Circle(lat=53.5, lon=10.0, radius_m=300)
+    signed = saying.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60, area=area)
+    assert len(signed.topics) == len(cells_of(area)) == 4
+
+
+# -- slots -------------------------------------------------------------------------------------------------------------
+
+
+def slots_of(signed: saying.SignedMessage) -> list[int]:
+    return [parse_topic(topic).slot for topic in signed.topics]  # type: ignore[union-attr]
+
+
+def test_every_open_request_has_a_slot_of_its_own_and_what_is_said_later_takes_its_place(requester: Requester) -> None:
+    made = [saying.make_request(requester, question(case=f"c{n}"), now_s=NOW_S) for n in range(3)]
+    assert [slots_of(each) for each in made] == [[0], [1], [2]]
+    assert saying.withdraw(requester, made[1].id).topics == made[1].topics
+    assert saying.state_deleted(requester, made[0].id, NOW_S).topics == made[0].topics
+
+
+def test_when_all_slots_are_taken_the_one_that_ends_first_makes_room(requester: Requester) -> None:
+    slots, cell = Slots(requester.folder), "287-379"
+    ids = [f"{number:032x}" for number in range(REQUEST_SLOTS + 2)]
+    for number, name in enumerate(ids[:REQUEST_SLOTS]):
+        assert slots.take(SlotKind.REQUESTS, cell, name, 1000 + number) == number
+    assert slots.take(SlotKind.REQUESTS, cell, ids[REQUEST_SLOTS], 5000) == 0
+    assert slots.held(SlotKind.REQUESTS, cell, ids[0]) is None
+    assert slots.take(SlotKind.REQUESTS, cell, ids[1], 9000) == 1  # it has one, and keeps it for longer
+    assert slots.take(SlotKind.REQUESTS, cell, ids[REQUEST_SLOTS + 1], 5000) == 2
+    assert slots.take(SlotKind.REQUESTS, "287-380", ids[0], 5000) == 0
+    assert slots.take(SlotKind.BULLETINS, cell, ids[0], 5000) == 0
+
+
+def test_what_has_lost_its_slot_is_not_published_in_anothers_place_and_gets_one_to_say_more(
+    requester: Requester,
+) -> None:
+    first = saying.make_request(requester, question(), now_s=NOW_S)
+    cell = first.topics[0].split("/")[3]
+    for number in range(REQUEST_SLOTS):
+        Slots(requester.folder).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
+    assert saying.signed(requester, first.id).topics == ()
+    assert saying.withdraw(requester, first.id).topics != ()
+
+
+def test_a_damaged_list_of_slots_is_named(requester: Requester) -> None:
+    signed = saying.make_request(requester, question(), now_s=NOW_S)
+    for damage in ("64 " + "0" * 32 + " 5\n", "nonsense\n"):
+        (requester.folder / "slots" / f"requests.{signed.topics[0].split('/')[3]}").write_text(damage)
+        with pytest.raises(ConfigurationError, match="damaged"):
+            saying.signed(requester, signed.id)

@@ -35,7 +35,7 @@ from agent.services.uplink import Uplink
 from agent.wire.identities import private_key_from_seed
 from agent.wire.limits import HARD
 from agent.wire.statements import OptIn, OptOut, Scope
-from agent.wire.topics import RequestTopic, cell_of, requests_filter
+from agent.wire.topics import RequestTopic, cell_filter, cell_of
 from tests import custodians
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodians import DOOR, POLICE, Door, signed, stated
@@ -150,9 +150,15 @@ class House:
         self.door.custodian.on_message = counted  # type: ignore[method-assign]
         settings = world.settings(DEVICE, port=self.tap.port, inbound_beat_s=beat_s, keepalive_s=200)
         self.bus = MqttBus(settings)
-        cell = requests_filter(cell_of(*DOOR))
+        cell = cell_filter(cell_of(*DOOR))
         self.uplink = Uplink(
-            self.bus, self.door.custodian, self.door.outbox, RunningClock(), device=DEVICE, requests_filter=cell
+            self.bus,
+            self.door.custodian,
+            self.door.outbox,
+            RunningClock(),
+            device=DEVICE,
+            cell_filter=cell,
+            uniform=lambda _low, _high: 1e9,  # that it subscribes again is a matter of chance, and never of a request
         )
         self._thread = threading.Thread(target=self.uplink.run, name="uplink")
         self._thread.start()
@@ -195,7 +201,7 @@ class House:
         data = signed(asked, STRANGER if way == "untrusted" else POLICE)
         if way == "malformed":
             data = b"\0" * len(data)
-        topic = str(RequestTopic(cell_of(*DOOR), "harbour-police", asked.id))
+        topic = str(RequestTopic(cell_of(*DOOR), "harbour-police", 0))
         if way == "opted out":
             self.door.obey(OptOut(**stated(), scope=Scope.ALL))
         self._settle()

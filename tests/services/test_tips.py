@@ -186,7 +186,7 @@ def test_nothing_that_arrives_makes_a_tip(door: Door) -> None:
     sent, _ = tip(door)
     before = door.kinds()
     for by in (POLICE, ROOT, APPROVER):
-        for topic in (RequestTopic(cell_of(*DOOR), "harbour-police", sent.tip), ReceiptTopic(ANONYMOUS, sent.tip)):
+        for topic in (RequestTopic(cell_of(*DOOR), "harbour-police", 0), ReceiptTopic(ANONYMOUS, sent.tip)):
             assert door.hear(signed(sent, by), by, topic) is None
     assert (door.kinds(), door.outgoing(), door.outbox.objects) == (before, [], {})
 

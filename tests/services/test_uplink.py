@@ -25,15 +25,14 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import OptIn, OptOut, Scope
 from agent.wire.topics import (
-    BULLETINS_FILTER,
     BulletinTopic,
     ChunkVerb,
     RequestTopic,
     UploadTopic,
     Verb,
+    cell_filter,
     cell_of,
     parse_topic,
-    requests_filter,
 )
 from agent.wire.uploads import UploadNote
 from tests import custodians
@@ -78,7 +77,7 @@ class Link:
             self.door.outbox,
             RunningClock(),
             device=DEVICE,
-            requests_filter=requests_filter(cell_of(*DOOR)),
+            cell_filter=cell_filter(cell_of(*DOOR)),
             chunk_bytes=16 << 10,
         )
         self.door.custodian.requests.wake_uplink = self.uplink.wake
@@ -426,7 +425,7 @@ def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
     untrusted = request()
     police.publish(custodians.topic_of(untrusted), signed(untrusted, STRANGER))
     for noise in (b"", b"\0" * 100, b"{" * 9000, signed(samples.bundle(), custodians.ROOT)):
-        police.publish(RequestTopic(cell_of(*DOOR), "harbour-police", custodians.new_id()), noise)
+        police.publish(RequestTopic(cell_of(*DOOR), "harbour-police", 63), noise)
     police.ask(denied)
     until(lambda: door.journal.counters() == {"blocked": 1, "malformed": 4, "untrusted": 1, "replayed": 2})
     link.turn()
@@ -547,7 +546,7 @@ def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, p
         until(lambda: owned_by_nobody.uplink.status().link == "connected")
         owned_by_nobody.turn()
         assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
-        assert list(link.bus._filters) == [requests_filter(cell_of(*DOOR)), BULLETINS_FILTER]
+        assert list(link.bus._filters) == [cell_filter(cell_of(*DOOR))]
     finally:
         owned_by_nobody.stop()
         owned_by_nobody.door.close()
@@ -564,11 +563,11 @@ def test_a_flood_of_bulletins_nobody_trusts_costs_a_counter_and_a_request_comes_
     for number in range(300):
         root = public_key_of(private_key_from_seed(number.to_bytes(32, "big"))).id
         posted = msgspec.structs.replace(bulletin, id=custodians.new_id(), audience=root)
-        police.publish(BulletinTopic(root, posted.requester, posted.id), signed(posted, strangers), retain=True)
+        police.publish(BulletinTopic(cell_of(*DOOR), posted.requester, number % 16), signed(posted, strangers))
     until(lambda: link.door.journal.counters() == {"untrusted": 300})
     assert everything_but_counters(link.door) == before
     asked_for(link, police)
     ours = msgspec.structs.replace(bulletin, area=None, seq=next(custodians._numbers))  # newer than the request
-    police.publish(BulletinTopic(ours.audience, ours.requester, ours.id), signed(ours, POLICE))
+    police.publish(BulletinTopic(cell_of(*DOOR), ours.requester, 0), signed(ours, POLICE))
     until(lambda: link.door.journal.counters() == {"untrusted": 300, "bulletin": 1})
     assert link.said == []

@@ -23,9 +23,9 @@ TRUST, _ = (
     .with_root(samples.ROOT_KEY)
     .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
 )
-REQUEST_TOPIC = RequestTopic("287-379", "harbour-police", samples.request().id)
+REQUEST_TOPIC = RequestTopic("287-379", "harbour-police", 7)
 RECEIPT_TOPIC = ReceiptTopic(samples.DEVICE_KEY.id, samples.receipt().disclosure)
-BULLETIN_TOPIC = BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "00" * 16)
+BULLETIN_TOPIC = BulletinTopic("287-379", "harbour-police", 7)
 TOPIC_OF: dict[str, Topic] = {
     "footage-request": REQUEST_TOPIC,
     "withdrawal": REQUEST_TOPIC,
@@ -48,12 +48,10 @@ def test_each_kind_of_message_comes_through_on_its_topic_and_on_no_other(name: s
     assert inbound.payload_sha256 == hashlib.sha256(inbound.payload).hexdigest()
     upload = UploadTopic("harbour-police", "0" * 16, "0" * 32, 0, Verb.INIT)
     elsewhere: list[Topic] = [
-        RequestTopic("287-379", "harbour-police", "9" * 32),
-        RequestTopic("287-379", "somebody-else", samples.request().id),
+        RequestTopic("287-379", "somebody-else", 7),
         ReceiptTopic(samples.DEVICE_KEY.id, "9" * 32),
-        BulletinTopic("9" * 16, "harbour-police", "00" * 16),
-        BulletinTopic(samples.ROOT_KEY.id, "somebody-else", "00" * 16),
-        BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "99" * 16),
+        BulletinTopic("287-379", "somebody-else", 7),
+        BulletinTopic("200-379", "harbour-police", 7),
         upload,
         *(topic for topic in TOPIC_OF.values() if topic != TOPIC_OF[name]),
     ]

@@ -14,16 +14,16 @@ from agent.errors import FormatError
 from agent.wire import topics
 from agent.wire.area import Circle, Polygon
 from agent.wire.strictjson import MAX_INTEGER
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, Topic, UploadTopic, Verb
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, Sender, Topic, UploadTopic, Verb
 from tests.wire import samples
 
 VERBS = st.sampled_from(Verb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
 CELLS = st.builds("{}-{}".format, st.integers(0, 359), st.integers(0, 719))
 TOPICS: st.SearchStrategy[Topic] = st.one_of(
-    st.builds(RequestTopic, CELLS, samples.IDS, samples.hexes(32)),
+    st.builds(RequestTopic, CELLS, samples.IDS, st.integers(0, topics.REQUEST_SLOTS - 1)),
     st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
-    st.builds(BulletinTopic, samples.hexes(16), samples.IDS, samples.hexes(32)),
+    st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
 )
 
 
@@ -68,23 +68,27 @@ HEX = "0" * 32
 @pytest.mark.parametrize(
     "topic",
     [
-        f"doorward/v1/areas/0-0/requests/police/{HEX}/",
-        f"/doorward/v1/areas/0-0/requests/police/{HEX}",
-        f"doorward/v2/areas/0-0/requests/police/{HEX}",
-        f"Doorward/v1/areas/0-0/requests/police/{HEX}",
-        f"doorward/v1/areas/00-0/requests/police/{HEX}",
-        f"doorward/v1/areas/360-0/requests/police/{HEX}",
-        f"doorward/v1/areas/0-720/requests/police/{HEX}",
-        f"doorward/v1/areas/+/requests/police/{HEX}",
+        "doorward/v1/areas/0-0/requests/police/7/",
+        "/doorward/v1/areas/0-0/requests/police/7",
+        "doorward/v2/areas/0-0/requests/police/7",
+        "Doorward/v1/areas/0-0/requests/police/7",
+        "doorward/v1/areas/00-0/requests/police/7",
+        "doorward/v1/areas/360-0/requests/police/7",
+        "doorward/v1/areas/0-720/requests/police/7",
+        "doorward/v1/areas/+/requests/police/7",
+        "doorward/v1/areas/0-0/commands/police/7",
         "doorward/v1/areas/0-0/requests/police/+",
-        "doorward/v1/areas/0-0/requests/police/" + "0" * 31,
+        "doorward/v1/areas/0-0/requests/police/64",
+        "doorward/v1/areas/0-0/requests/police/07",
+        "doorward/v1/areas/0-0/requests/police/-1",
+        f"doorward/v1/areas/0-0/requests/police/{HEX}",
         f"doorward/v1/receipts/0123456789abcdef/{HEX}\n",
         "doorward/v1/receipts/#",
         f"doorward/v1/receipts/0123456789abcdef/{HEX}/more",
         "doorward/v1/up/police",
-        "doorward/v1/bulletins/",
-        "doorward/v1/bulletins/0123456789abcdef",
-        f"doorward/v1/bulletins/0123456789abcde/police/{HEX}",
+        "doorward/v1/areas/0-0/bulletins/police/16",
+        "doorward/v1/areas/0-0/bulletins/police",
+        f"doorward/v1/bulletins/0123456789abcdef/police/{HEX}",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-01/init",
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-30001/init",
@@ -102,25 +106,44 @@ def test_what_is_almost_a_topic_is_none(topic: str) -> None:
 
 
 @given(TOPICS)
-def test_the_filter_for_bulletins_takes_each_of_them_and_no_other_topic(topic: Topic) -> None:
-    wanted = topics.BULLETINS_FILTER.replace("+", "[^/]*")
-    assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, BulletinTopic)
+def test_the_filter_of_a_cell_takes_its_requests_and_bulletins_and_no_other_topic(topic: Topic) -> None:
+    wanted = topics.cell_filter("287-380").replace("+", "[^/]*")
+    inside = isinstance(topic, RequestTopic | BulletinTopic) and topic.cell == "287-380"
+    assert bool(re.fullmatch(wanted, str(topic))) == inside
+    if isinstance(topic, RequestTopic | BulletinTopic):
+        assert re.fullmatch(wanted, str(replace(topic, cell="287-380")))
+
+
+@given(TOPICS)
+def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_its_disclosure(topic: Topic) -> None:
+    sender = topics.sender_of(str(topic))
+    match topic:
+        case RequestTopic(requester=who):
+            assert sender == Sender(f"requests/{who}", is_receipt=False)
+        case BulletinTopic(requester=who):
+            assert sender == Sender(f"bulletins/{who}", is_receipt=False)
+        case ReceiptTopic(disclosure=disclosure):
+            assert sender == Sender(disclosure, is_receipt=True)
+        case UploadTopic():
+            assert sender == Sender("", is_receipt=False)
+    assert not topics.sender_of("noise/" + str(topic)).is_receipt
 
 
 @pytest.mark.parametrize(
     "topic",
     [
-        RequestTopic("+", "police", HEX),
-        RequestTopic("0-0", "police", "#"),
-        RequestTopic("0-0", "+", HEX),
+        RequestTopic("+", "police", 0),
+        RequestTopic("0-0", "police", topics.REQUEST_SLOTS),
+        RequestTopic("0-0", "police", -1),
+        RequestTopic("0-0", "+", 0),
         UploadTopic("a/b", "0" * 16, HEX, 0, Verb.INIT),
         UploadTopic("a", "0" * 16, HEX, -1, Verb.INIT),
         UploadTopic("a", "0" * 16, HEX, 0, ChunkVerb(-1, "0" * 64)),
         ReceiptTopic("0" * 16, "x/y"),
         ReceiptTopic("+", HEX),
-        BulletinTopic("+", "police", HEX),
-        BulletinTopic("0" * 16, "+", HEX),
-        BulletinTopic("0" * 16, "police", "#"),
+        BulletinTopic("+", "police", 0),
+        BulletinTopic("0-0", "+", 0),
+        BulletinTopic("0-0", "police", topics.BULLETIN_SLOTS),
     ],
 )
 def test_a_part_that_is_more_than_a_level_is_refused(topic: Topic) -> None:
@@ -165,7 +188,7 @@ def test_an_area_on_a_corner_of_cells_is_asked_in_all_four() -> None:
 
 
 def test_a_device_hears_its_whole_cell_and_no_other() -> None:
-    assert topics.requests_filter("287-380") == "doorward/v1/areas/287-380/requests/+/+"
+    assert topics.cell_filter("287-380") == "doorward/v1/areas/287-380/+/+/+"
     for cell in ("+", "#", "287", "360-0"):
         with pytest.raises(FormatError):
-            topics.requests_filter(cell)
+            topics.cell_filter(cell)

@@ -170,11 +170,12 @@ def topic_table() -> Any:
     verbs = (Verb.INIT, ChunkVerb(65536, samples.SHA), Verb.FIN, Verb.ABORT)
     places = [(-90.0, -180.0), (90.0, 180.0), (0.0, 0.0), (-1e-7, -1e-7), (53.4999999, 9.9999999), (53.5, 10.0)]
     return {
-        "request": str(RequestTopic("287-379", requester, samples.request().id)),
+        "request": str(RequestTopic("287-379", requester, 0)),
         "upload": [str(UploadTopic(requester, device, disclosure, number, verb)) for number, verb in enumerate(verbs)],
         "receipt": str(ReceiptTopic(device, disclosure)),
-        "bulletin": str(BulletinTopic(samples.ROOT_KEY.id, "harbour-police", "00" * 16)),
-        "filter": topics.requests_filter("287-379"),
+        "bulletin": str(BulletinTopic("287-379", requester, 0)),
+        "filter": topics.cell_filter("287-379"),
+        "slots": {"requests": topics.REQUEST_SLOTS, "bulletins": topics.BULLETIN_SLOTS},
         "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
     }
 

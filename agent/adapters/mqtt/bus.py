@@ -6,8 +6,9 @@ Rules:
   its event is *taken*); of inbound messages `inbound_queue` wait at most, more are dropped and counted.
 - A publication is accepted only while connected and within the window, so nothing piles up here.  What must not be
   lost waits in its owner's outbox on disk.
-- With a beat, what comes in is acknowledged by this thread, one at each beat, and offered to be taken after that: no
-  acknowledgement waits for a caller, so none tells how long one thought about the message before it.
+- With a beat, what comes in is acknowledged by this thread, at each beat all that came, and offered to be taken after
+  that: no acknowledgement waits for a caller, so none tells how long one thought about a message.  A receipt is for an
+  upload that is on its way, which anybody sees: it is offered as it comes, and acknowledged at the beat.
 - A link that fails says so in an event each time, with the remedy, and pauses; it never gives up and never hides.
 """
 
@@ -23,11 +24,13 @@ from collections import deque
 from agent.adapters.mqtt import tls
 from agent.adapters.mqtt.connection import Connection, Happening
 from agent.adapters.mqtt.faults import LinkError
+from agent.adapters.mqtt.inbound import InboundQueue
 from agent.adapters.mqtt.pacing import Backoff, Beat, Window
 from agent.adapters.mqtt.packets import Delivered, Publication
 from agent.adapters.mqtt.settings import BusSettings
 from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Received, Refused
 from agent.errors import ConfigurationError, InternalError
+from agent.wire.topics import sender_of
 
 __all__ = ["MqttBus"]
 
@@ -50,8 +53,10 @@ class MqttBus:
         self._outgoing: deque[Publication] = deque()
         self._taken: deque[tuple[int, int]] = deque()
         self._beat = Beat(settings.inbound_beat_s)
-        self._came: deque[tuple[Received, int]] = deque()
-        """(message, packet id): for the next beats to acknowledge and let in"""
+        self._came: deque[tuple[Received | None, int]] = deque()
+        """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
+        self._inbound = InboundQueue(settings)
+        """With a beat: what was acknowledged and waits to be taken."""
         self._filters: dict[str, None] = {}
         self._filter_changes: deque[tuple[str, bool]] = deque()
         self._connected = False
@@ -119,10 +124,14 @@ class MqttBus:
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while not self._events:
-                left_s = deadline_s - time.monotonic()
-                if self._stopping or left_s <= 0:
+                now_s = time.monotonic()
+                message = self._inbound.take(now_s)
+                if message is not None:
+                    return message
+                if self._stopping or now_s >= deadline_s:
                     return None
-                self._changed.wait(left_s)
+                paced_s = self._inbound.wait_s(now_s)
+                self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
             event, packet_id, connection = self._events.popleft()
             if isinstance(event, Acknowledged | Refused | Lost):
                 self._window.remove(event.token)
@@ -203,16 +212,26 @@ class MqttBus:
             connection.publish(publication)
 
     def _let_in(self, connection: Connection) -> float:
-        """What this beat is for: acknowledge one message, then offer it.  How long there is nothing of that to do."""
-        now_s = time.monotonic()
-        if self._came and self._beat.wait_s(now_s) == 0:
-            message, packet_id = self._came.popleft()
+        """What this beat is for: acknowledge all that came, then offer it.  How long there is nothing of that to do."""
+        if not self._came:
+            return _STEP_S
+        wait_s = self._beat.wait_s(time.monotonic())
+        if wait_s:
+            return min(_STEP_S, wait_s)
+        for _, packet_id in self._came:
             connection.acknowledge(packet_id)
-            self._beat.taken()
-            with self._changed:
-                self._offer(message, 0)
-                self._changed.notify_all()
-        return min(_STEP_S, self._beat.wait_s(now_s)) if self._came else _STEP_S
+        self._beat.taken()
+        with self._changed:
+            self._offer_what_came()
+            self._changed.notify_all()
+        return _STEP_S
+
+    def _offer_what_came(self) -> None:
+        """Under the lock, after the acknowledgements, which so cannot depend on whoever takes it."""
+        for message, _ in self._came:
+            if message is not None:
+                self.dropped += self._inbound.put(message)
+        self._came.clear()
 
     def _offer(self, message: Received, packet_id: int) -> bool:
         """Under the lock.  False when too many wait to be taken: it is dropped."""
@@ -230,6 +249,9 @@ class MqttBus:
                     if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
                         self.dropped += 1
                         connection.acknowledge(packet_id)
+                    elif sender_of(message.topic).is_receipt:
+                        self.dropped += self._inbound.put(message)
+                        self._came.append((None, packet_id))
                     else:
                         self._came.append((message, packet_id))
                 case Delivered(message, packet_id):
@@ -253,8 +275,7 @@ class MqttBus:
             self._connected = False
             self._outgoing.clear()
             self._taken.clear()
-            while self._came:
-                self._offer(self._came.popleft()[0], 0)
+            self._offer_what_came()
             self._filter_changes.clear()
             self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.core.bus import LinkFault
 
-__all__ = ["Backoff", "Beat", "Window"]
+__all__ = ["Backoff", "Beat", "Pace", "Window"]
 
 PENDING_CAP_S = 4.0
 IDLE_CAP_S = 300.0
@@ -22,6 +22,7 @@ _MENDED_BY_A_PERSON = frozenset(
     }
 )
 _PERSON_FIRST_S = 60.0
+_ROUNDING_S = 1e-6
 
 
 class Window:
@@ -84,11 +85,13 @@ class Backoff:
 
 
 class Beat:
-    """When the next inbound message is acknowledged: one at each beat of the clock, and never at a beat that is past.
+    """When inbound messages are acknowledged: at a beat of the clock all that came before it, never in between.
 
     Whoever listens on the line sees when a message is acknowledged.  Were it when the doorbell has done with the one
     before, they would see how long it thought: hardly at all for who is not trusted, longer the more it filmed in the
-    window.  Like this they see the beat.  `length_s` 0: at once.
+    window.  Like this they see the beat, and when the message came, which they knew.  `length_s` 0: at once.
+
+    All of them, so that a flood does not pile up at the broker: what waits there in one row could not be sorted.
     """
 
     def __init__(self, length_s: float) -> None:
@@ -105,3 +108,26 @@ class Beat:
 
     def taken(self) -> None:
         self._due_s = None
+
+
+class Pace:
+    """So many a second, and as many at once after a second of rest.  `per_s` 0: without a bound."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._left = per_s
+        self._seen_s: float | None = None
+
+    def wait_s(self, now_s: float) -> float:
+        """Until the next may come.  `now_s`: of any clock that only goes forward."""
+        if not self._per_s:
+            return 0.0
+        if self._seen_s is not None:
+            self._left = min(self._per_s, self._left + (now_s - self._seen_s) * self._per_s)
+        self._seen_s = now_s
+        left_s = (1.0 - self._left) / self._per_s
+        return left_s if left_s > _ROUNDING_S else 0.0
+
+    def taken(self) -> None:
+        """One came, after `wait_s` said 0."""
+        self._left -= 1.0

@@ -25,14 +25,22 @@ class BusSettings:
     window_bytes: int = 1 << 20
     """Payload bytes unacknowledged at once.  One larger message may go alone."""
     inbound_packet_bytes: int = 16 << 10
-    inbound_window: int = 8
-    """Messages the broker may have outstanding to us (receive maximum)."""
+    inbound_window: int = 128
+    """Messages the broker may have outstanding to us (receive maximum): with the beat, 1 280 a second."""
     inbound_queue: int = 256
-    """Messages waiting to be taken; more are dropped and counted.  They are asked for again at the next connection,
-    as far as the broker retains them.  More than the window, for mosquitto 2.0.11 (Debian 12) does not mind that."""
+    """Messages that wait for their beat, or without a beat to be taken; more are dropped and counted.  They are asked
+    for again, as far as the broker retains them.  More than the window, for mosquitto 2.0.11 (Debian 12) does not mind
+    that."""
     inbound_beat_s: float = 0.1
-    """Inbound messages are acknowledged one at each beat of so long, whatever becomes of those before, so that no
-    acknowledgement tells how long a message was thought about.  0: when one is taken."""
+    """What came is acknowledged at each beat of so long, whatever becomes of it, so that no acknowledgement tells how
+    long a message was thought about.  Then it waits with its sender's others (`inbound.py`).  0: one is acknowledged
+    when it is taken, and they are taken in the order they came."""
+    inbound_bytes: int = 4 << 20
+    """With a beat: of messages that wait to be taken."""
+    inbound_of_one: int = 80
+    """With a beat: messages of one sender that wait to be taken.  As many as a broker keeps of one in a cell."""
+    inbound_per_s: float = 20.0
+    """With a beat: messages handed out in a second.  Each costs the board a signature, 15 ms of a Zero 2 W."""
     keepalive_s: int = 60
     """A 64 KiB chunk takes 4 s at 128 kbit/s: a shorter keepalive kills slow uploads."""
     connect_s: float = 10.0

@@ -20,7 +20,7 @@ from agent.cli.words import counted, local_window, window
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.requester import saying
 from agent.requester.answers import answers_to
-from agent.requester.asking import Question, lost_share, parse_circle, read_polygon
+from agent.requester.asking import Question, lost_share, parse_around, parse_circle, read_polygon
 from agent.requester.identity import Requester
 from agent.requester.publishing import Holder, connection_lock, is_published, publish
 from agent.requester.roots import KnownRoots
@@ -171,15 +171,20 @@ def deleted(
 @folder_option
 @click.option("--title", metavar="WORDS", required=True, help="At most 100 characters, no links.")
 @click.option("--description", metavar="WORDS", required=True, help="At most 500 characters, no links.")
-@click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.  Without an area: all who trust your root.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.")
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
+@click.option(
+    "--around",
+    metavar="LAT,LON,KM",
+    help="Instead of an area: every door within so many km, up to 100, and some beyond.",
+)
 @click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
 @click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
 @timeout_option
 @broker_options
 @json_option
 def bulletin(
-    folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, days: int,
+    folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, around: str | None, days: int,
     audience: str | None, timeout: float, as_json: bool, **broker: Any,
 ) -> None:  # fmt: skip
     """Post a safety message for the doors of an area.
@@ -187,10 +192,13 @@ def bulletin(
     Owners find it in a list when they look.  Nobody is notified, and nobody answers.
     """
     who = Requester.open(folder)
-    area = None if circle is None and polygon is None else _area(circle, polygon)
+    area = None if around is not None else _area(circle, polygon)
+    cells = parse_around(around) if around is not None else ()
     until_s = now_s() + days * _DAY_S
     with _publisher(who, timeout, broker) as publish_it:
-        signed = saying.make_bulletin(who, title, description, not_after_s=until_s, area=area, audience=audience)
+        signed = saying.make_bulletin(
+            who, title, description, not_after_s=until_s, area=area, cells=cells, audience=audience
+        )
         publish_it(signed)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)
 
