@@ -66,6 +66,10 @@ class Places:
         return self.root / "etc" / "tmpfiles.d" / "doorward.conf"
 
     @property
+    def modules(self) -> Path:
+        return self.root / "etc" / "modules-load.d" / "doorward.conf"
+
+    @property
     def command(self) -> Path:
         return self.root / "usr" / "local" / "bin" / "doorward"
 

@@ -50,6 +50,9 @@ class System:
             record.write_text("\n".join(sorted({*before, *missing})) + "\n")
         # Its warnings about folders elsewhere are not ours; what matters is looked at below.
         run(["systemd-tmpfiles", "--create", str(places.tmpfiles)], "", check=False)
+        self._link(places.modules, app / "modules-load.d" / "doorward.conf")
+        if self.alive:  # from the next boot on systemd does it; a kernel without the module does without
+            run(["modprobe", "--quiet", "tcp_bbr"], "", check=False)
         for unit in UNITS:
             self._link(places.units / unit, app / unit)
         self._link(places.command, places.current / "bin" / "doorward")
@@ -150,7 +153,7 @@ class System:
             for unit in UNITS:
                 (self._places.units / wants / unit).unlink(missing_ok=True)
             _remove_empty(self._places.units / wants)
-        for path in (self._places.command, self._places.tmpfiles):
+        for path in (self._places.command, self._places.tmpfiles, self._places.modules):
             path.unlink(missing_ok=True)
             _remove_empty(path.parent)
         if self.alive:
@@ -216,6 +219,6 @@ def _group_exists(name: str) -> bool:
 def _remove_empty(folder: Path) -> None:
     """Only ours and only when nothing else is in it; the system's own folders are never empty for long."""
     if folder.name.endswith((".d", ".wants")) and folder.is_dir() and not any(folder.iterdir()):
-        if folder.name in ("tmpfiles.d", "multi-user.target.wants"):
+        if folder.name in ("tmpfiles.d", "modules-load.d", "multi-user.target.wants"):
             return
         folder.rmdir()

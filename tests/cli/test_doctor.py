@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import inspect
 import json
 import socket
 import threading
@@ -17,12 +18,13 @@ import pytest
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
 from agent.adapters.camera_picamera2.faults import no_camera, remedies
 from agent.adapters.camera_scripted import ScriptedCamera
+from agent.adapters.mqtt import BusSettings
 from agent.adapters.private_broker import PrivateBroker
 from agent.adapters.state_folder import StateFolder
 from agent.cli.checks import broker as broker_check
 from agent.cli.checks import disk
 from agent.cli.checks.board import check_heat, check_limits, check_panel
-from agent.cli.checks.broker import check_broker
+from agent.cli.checks.broker import check_broker, check_congestion_control
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
@@ -378,6 +380,19 @@ def test_a_broker_that_is_away_is_a_fault(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         [fault] = faults(check_broker(configured(files, unused.getsockname()[1]), NOW))
     assert "Nobody listens" in fault.message
+
+
+def test_which_control_of_congestion_is_in_force_is_said_and_what_to_do_where_it_is_the_slow_one() -> None:
+    assert (
+        BusSettings.__dataclass_fields__["congestion"].default
+        == inspect.signature(check_congestion_control).parameters["wanted"].default
+    )
+    there = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    usual = check_congestion_control(there[0].encode())
+    assert (usual.health, usual.message.split(":")[0]) == (Health.FINE, there[0])
+    lacking = check_congestion_control(b"no-such-control")
+    assert lacking.health is Health.POOR
+    assert "modprobe tcp_bbr" in lacking.remedy
 
 
 def test_a_key_that_others_can_read_is_said(tmp_path: Path) -> None:

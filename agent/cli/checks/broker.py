@@ -21,10 +21,12 @@ from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Broker
 from agent.errors import ConfigurationError
 
-__all__ = ["check_broker"]
+__all__ = ["check_broker", "check_congestion_control"]
 
 _SOON = datetime.timedelta(days=30)
 _WAIT_S = 5.0
+_WANTED = b"bbr"
+"""As `BusSettings.congestion` has it."""
 _SILENT_S = 10.0
 _OF_NO_VERSION = b"\x10\x0d\0\4MQTT\x7f\2\0\0\0\0\0"
 """A CONNECT that asks for version 127 of MQTT.  A broker has to turn it down (MQTT 5.0, 3.1.2.2), which it can
@@ -47,6 +49,21 @@ def check_broker(broker: Broker | None, now: datetime.datetime) -> Iterator[Find
     )
     yield from _permissions(broker.key)
     yield from _connect(settings, context, now)
+
+
+def check_congestion_control(wanted: bytes = _WANTED) -> Finding:
+    """Which control of congestion a connection to the broker gets here, by asking the kernel for the one we want."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted)
+        got = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+    if got == wanted:
+        return fine("congestion control", f"{got.decode()}: what a link loses hardly slows an upload down.")
+    return poor(
+        "congestion control",
+        f"{got.decode()}, not {wanted.decode()}: over a link that loses packets an upload takes ten times as long.",
+        "sudo modprobe tcp_bbr, and once more 'make install', which has it loaded at every start.",
+    )
 
 
 def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
