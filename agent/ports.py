@@ -300,7 +300,7 @@ class Journal(History, Protocol):
         """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
         ...
 
-    def use_sequence(self, key_id: str, seq: int, *, flush: bool = True) -> None:
+    def use_sequence(self, numbers: str, seq: int, *, flush: bool = True) -> None:
         """Without `flush`, outside a transaction, a power cut may forget it; but nobody wears out the card with it."""
         ...
 

@@ -74,7 +74,7 @@ CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
 CREATE TABLE IF NOT EXISTS matched (request TEXT NOT NULL, position INTEGER NOT NULL, segment TEXT NOT NULL,
   PRIMARY KEY (request, position)) WITHOUT ROWID;
 
--- Replay protection that needs no clock: the sequence numbers each signing key has used, within the window.
+-- Replay protection that needs no clock: the newest numbers used, under the id of a signing key and a kind.
 CREATE TABLE IF NOT EXISTS sequence (key_id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key_id, seq))
   WITHOUT ROWID;
 
@@ -421,19 +421,23 @@ class SqliteJournal:
     def has_request(self, request: str) -> bool:
         return bool(self._rows("SELECT 1 FROM request WHERE id = ?", (request,)))
 
-    def has_sequence(self, key_id: str, seq: int) -> bool:
-        return bool(self._rows("SELECT 1 FROM sequence WHERE key_id = ? AND seq = ?", (key_id, seq)))
+    def has_sequence(self, numbers: str, seq: int) -> bool:
+        return bool(self._rows("SELECT 1 FROM sequence WHERE key_id = ? AND seq = ?", (numbers, seq)))
 
-    def highest_sequence(self, key_id: str) -> int:
-        return self._count("SELECT coalesce(max(seq), 0) FROM sequence WHERE key_id = ?", (key_id,))
+    def oldest_sequence(self, numbers: str) -> int:
+        """As soon as as many are remembered as ever are: smaller ones may have been forgotten from then on."""
+        found = self._rows("SELECT count(*), min(seq) FROM sequence WHERE key_id = ?", (numbers,))
+        count, oldest = found[0]
+        return int(oldest) if count >= SEQUENCE_WINDOW else 0
 
-    def use_sequence(self, key_id: str, seq: int, *, flush: bool = True) -> None:
-        """Remember it, and forget what lies behind the window."""
+    def use_sequence(self, numbers: str, seq: int, *, flush: bool = True) -> None:
+        """Remember it, and forget the smallest beyond the window."""
         with self._lock, contextlib.nullcontext() if flush else self._unflushed():
-            self._execute("INSERT OR IGNORE INTO sequence VALUES (?, ?)", (key_id, seq))
+            self._execute("INSERT OR IGNORE INTO sequence VALUES (?, ?)", (numbers, seq))
             self._execute(
-                "DELETE FROM sequence WHERE key_id = ? AND seq <= ?",
-                (key_id, self.highest_sequence(key_id) - SEQUENCE_WINDOW),
+                "DELETE FROM sequence WHERE key_id = ? AND seq IN "
+                "(SELECT seq FROM sequence WHERE key_id = ? ORDER BY seq DESC LIMIT -1 OFFSET ?)",
+                (numbers, numbers, SEQUENCE_WINDOW),
             )
 
     def requests_in_case(self, case_mark: str) -> int:

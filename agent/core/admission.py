@@ -78,7 +78,7 @@ def admit(
     request = inbound.message
     if not isinstance(request, FootageRequest):
         raise InternalError("Only footage requests are admitted.")
-    if history.has_request(request.id) or is_replay(history, inbound.requester, request.seq):
+    if history.has_request(request.id) or is_replay(history, inbound.requester, request):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
     case_mark = marks.of(request.audience, request.requester, request.case)

@@ -3,9 +3,10 @@
 What a requester wrote (case, description, contact, area) is read once, when it comes in, and then kept sealed to the
 owners alone.  `Terms` are what the device itself has to go by, and they go when the request has ended.
 
-A sequence number works as a window (RFC 4303, section 3.4.3): a broker hands over retained messages in any order, so a
-number may come late, but never twice and never from far behind.  Whether a message may become a request at all is
-`core.admission`'s to say.
+A broker hands over retained messages in any order, so a number may come late, but never twice: the newest few thousand
+are remembered, and what lies below them is refused.  Each kind of message has numbers of its own, and how far apart two
+of them are says nothing: a requester uses one for each receipt, and an upload takes many.  Whether a message may become
+a request at all is `core.admission`'s to say.
 
 Source: PROTOCOL.md, "Footage request"; SECURITY.md, promise 4; docs/decisions/0014.
 """
@@ -21,7 +22,7 @@ from agent.core.timebase import NS_PER_S, ClockQuality, Moment
 from agent.errors import RequestError
 from agent.wire import strictjson
 from agent.wire.fields import HybridRecipientText, Incident, Kind, RequesterId, UtcS
-from agent.wire.messages import FootageRequest
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import Scope
 from agent.wire.trust import TrustedRequester
 
@@ -38,6 +39,7 @@ __all__ = [
     "StoredRequest",
     "Terms",
     "is_replay",
+    "numbers_of",
     "opted_out",
     "trusted_seconds",
     "utc_minute",
@@ -51,16 +53,19 @@ WAITING: Final = tuple(state for state in State if state.holds_footage)
 IN_VAIN: Final = (State.PENDING, State.HALF, State.DENIED, State.EXPIRED, State.WITHDRAWN)
 """An owner was asked, and has not said yes."""
 SEQUENCE_WINDOW: Final = 4096
-"""How far behind its key's newest a message may arrive."""
+"""How many numbers of one key and kind are remembered."""
 
 
 class History(Protocol):
     """What happened before, durably (`ports.Journal` has it)."""
 
     def has_request(self, request: str) -> bool: ...
-    def has_sequence(self, key_id: str, seq: int) -> bool: ...
-    def highest_sequence(self, key_id: str) -> int:
-        """0 before the first."""
+    def has_sequence(self, numbers: str, seq: int) -> bool:
+        """`numbers`: of which key and kind (`numbers_of`)."""
+        ...
+
+    def oldest_sequence(self, numbers: str) -> int:
+        """The smallest it remembers, once that is not all there ever was; 0 before."""
         ...
 
     # The next four count only requests that concern this place: their `asked_s` is known.
@@ -216,10 +221,18 @@ class OutboxRecord:
         return self.request == self.disclosure
 
 
-def is_replay(history: History, requester: TrustedRequester, seq: int) -> bool:
-    """Whether this requester's key has used `seq` already, or it lies behind the window."""
-    key_id = requester.key.id
-    return seq <= history.highest_sequence(key_id) - SEQUENCE_WINDOW or history.has_sequence(key_id, seq)
+Numbered = FootageRequest | Withdrawal | Deletion | Bulletin
+
+
+def numbers_of(key_id: str, message: Numbered) -> str:
+    """Under which name the numbers are remembered that this key has used for messages of this kind."""
+    return f"{key_id} {message.PAYLOAD_TYPE}"
+
+
+def is_replay(history: History, requester: TrustedRequester, message: Numbered) -> bool:
+    """Whether this requester's key has used the number for this kind already, or for all that is remembered."""
+    numbers = numbers_of(requester.key.id, message)
+    return message.seq < history.oldest_sequence(numbers) or history.has_sequence(numbers, message.seq)
 
 
 def trusted_seconds(now: Moment) -> int | None:

@@ -23,6 +23,7 @@ from agent.core.requests import (
     MatchedRequest,
     Terms,
     is_replay,
+    numbers_of,
     opted_out,
     trusted_seconds,
     utc_minute,
@@ -88,7 +89,7 @@ class Counted(enum.Enum):
 class _Unlisted:
     """Blocked for good, beyond what is listed in a day."""
 
-    key_id: str
+    numbers: str
     seq: int
 
 
@@ -131,7 +132,7 @@ class Inbox:
         with self._requests.deciding():
             taken = self._take(topic, data)
         if isinstance(taken, _Unlisted):
-            self._journal.use_sequence(taken.key_id, taken.seq, flush=False)
+            self._journal.use_sequence(taken.numbers, taken.seq, flush=False)
             taken = Counted.BLOCKED
         if isinstance(taken, Counted):
             self._journal.count(taken.value)
@@ -169,7 +170,7 @@ class Inbox:
         if isinstance(verdict, Elsewhere):
             return Counted.ELSEWHERE
         if isinstance(verdict, Blocked):
-            return self._block(inbound, verdict, request.seq, now.utc_ns // NS_PER_MS)
+            return self._block(request, inbound, verdict, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
         stored = MatchedRequest(
             id=request.id,
@@ -188,7 +189,7 @@ class Inbox:
             asked_s=(request.from_s, request.to_s) if near else None,
             segments=found.segments,
         )
-        self._journal.use_sequence(stored.key_id, stored.seq)
+        self._journal.use_sequence(numbers_of(stored.key_id, request), stored.seq)
         self._journal.add_request(stored)
         self._ledger.write(
             EntryKind.RECEIVED, request=stored.id, requester=stored.requester, subject=stored.payload_sha256
@@ -216,17 +217,17 @@ class Inbox:
         ]
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
-    def _block(self, inbound: Inbound, verdict: Blocked, seq: int, at_ms: int) -> Counted | _Unlisted:
+    def _block(self, request: FootageRequest, inbound: Inbound, verdict: Blocked, at_ms: int) -> Counted | _Unlisted:
         """The broker repeats a retained request at every connection; it stays blocked, unless it was for a rate.
 
         List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
         """
-        key_id = inbound.requester.key.id
+        numbers = numbers_of(inbound.requester.key.id, request)
         blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
         if self._journal.blocked_since(at_ms - _DAY_MS, blocked.requester) >= _BLOCKED_PER_DAY:
-            return Counted.BLOCKED if verdict.for_now else _Unlisted(key_id, seq)
+            return Counted.BLOCKED if verdict.for_now else _Unlisted(numbers, request.seq)
         if not verdict.for_now:
-            self._journal.use_sequence(key_id, seq)
+            self._journal.use_sequence(numbers, request.seq)
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(
                 EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason
@@ -237,9 +238,9 @@ class Inbox:
         stored = self._journal.request(withdrawal.request)
         if stored is None or not stored.is_from(inbound.requester) or stored.state.ended:
             return Counted.UNEXPECTED
-        if is_replay(self._journal, inbound.requester, withdrawal.seq):
+        if is_replay(self._journal, inbound.requester, withdrawal):
             return Counted.REPLAYED
-        self._journal.use_sequence(inbound.requester.key.id, withdrawal.seq)
+        self._journal.use_sequence(numbers_of(inbound.requester.key.id, withdrawal), withdrawal.seq)
         self._requests.advance(stored, Cause.WITHDRAWN)
         return None
 
@@ -253,11 +254,11 @@ class Inbox:
             return Counted.UNEXPECTED
         if stored.state.ended and not stored.state.may_have_left:
             return Counted.UNEXPECTED
-        if is_replay(self._journal, inbound.requester, deletion.seq):
+        if is_replay(self._journal, inbound.requester, deletion):
             return Counted.REPLAYED
         if self._journal.get(deletion_of(stored.id)) is not None:
             return Counted.UNEXPECTED
-        self._journal.use_sequence(inbound.requester.key.id, deletion.seq)
+        self._journal.use_sequence(numbers_of(inbound.requester.key.id, deletion), deletion.seq)
         if stored.state.may_have_left:
             self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
             self._ledger.write(
@@ -269,7 +270,7 @@ class Inbox:
 
     def _on_bulletin(self, bulletin: Bulletin, inbound: Inbound, data: bytes) -> Counted:
         """One line of a list the owner may look at.  Nobody is notified."""
-        if is_replay(self._journal, inbound.requester, bulletin.seq):
+        if is_replay(self._journal, inbound.requester, bulletin):
             return Counted.REPLAYED
         now = self._clock.now()
         now_s, position = trusted_seconds(now), self.position
@@ -284,7 +285,7 @@ class Inbox:
         today = [name for name in kept if theirs in name and int(name.partition(".")[0]) >= now_ms - _DAY_MS]
         if len(today) >= _BULLETINS_PER_DAY:
             return
-        self._journal.use_sequence(inbound.requester.key.id, bulletin.seq)
+        self._journal.use_sequence(numbers_of(inbound.requester.key.id, bulletin), bulletin.seq)
         self._journal.put(f"{_BULLETIN}{max(0, now_ms):015d}{theirs}{bulletin.id}", self._enrolments.seal(data))
         for name in kept[: max(0, len(kept) + 1 - _BULLETINS_KEPT)]:
             self._journal.remove(_BULLETIN + name)

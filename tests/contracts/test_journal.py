@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.adapters import journal_sqlite
 from agent.adapters.alerts_sqlite import SqliteAlertQueue
 from agent.adapters.entropy_system import SystemEntropy
 from agent.adapters.index_sqlite import SqliteIndex
@@ -24,7 +25,6 @@ from agent.adapters.journal_sqlite import SqliteJournal
 from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.core.consent import State
 from agent.core.requests import (
-    SEQUENCE_WINDOW,
     BlockedRequest,
     MatchedRequest,
     OutboxPart,
@@ -89,7 +89,7 @@ def everything(journal: SqliteJournal) -> Any:
         journal.opt_outs(),
         journal.blocked(),
         journal.counters(),
-        journal.highest_sequence(KEY),
+        journal.has_sequence(KEY, 1),
     )
 
 
@@ -447,17 +447,19 @@ def test_what_was_blocked_for_a_day_and_is_a_request_now_is_no_longer_listed_as_
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 3 * SEQUENCE_WINDOW), max_size=40))
-def test_numbers_are_remembered_within_the_window_and_forgotten_behind_it(numbers: list[int]) -> None:
+@given(st.lists(st.integers(1, 10**6), max_size=40), st.integers(1, 20))
+def test_the_newest_numbers_are_remembered_and_what_was_forgotten_lies_below_them(
+    numbers: list[int], window: int
+) -> None:
     journal = SqliteJournal(":memory:")
-    for seq in numbers:
-        journal.use_sequence(KEY, seq)
-        journal.use_sequence("cd" * 8, 1)
-    newest = max(numbers, default=0)
-    assert journal.highest_sequence(KEY) == newest
-    for seq in numbers:
-        assert journal.has_sequence(KEY, seq) is (seq > newest - SEQUENCE_WINDOW)
-    assert len(journal._rows("SELECT 1 FROM sequence WHERE key_id = ?", (KEY,))) <= SEQUENCE_WINDOW
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal_sqlite, "SEQUENCE_WINDOW", window)
+        for seq in numbers:
+            journal.use_sequence(KEY, seq)
+            journal.use_sequence("cd" * 8, 1)
+        kept = sorted(set(numbers))[-window:]
+        assert [seq for seq in sorted(set(numbers)) if journal.has_sequence(KEY, seq)] == kept
+        assert journal.oldest_sequence(KEY) == (kept[0] if len(kept) == window else 0)
     journal.close()
 
 

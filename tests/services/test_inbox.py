@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.adapters import journal_sqlite
 from agent.core.consent import State
 from agent.core.timebase import ClockQuality, seconds
 from agent.wire import strictjson
@@ -124,11 +125,15 @@ def test_a_request_that_comes_again_changes_nothing_whenever_and_however_often(d
     assert door.journal.counters() == {"replayed": 6}
 
 
-def test_a_number_used_before_or_from_far_behind_is_a_replay_in_a_new_request_too(door: Door) -> None:
+def test_a_number_used_before_or_below_all_it_remembers_is_a_replay_in_a_new_request_too(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_sqlite, "SEQUENCE_WINDOW", 2)
     door.ask(seq=9000)
-    for seq in (9000, 9000 - 4096, 1):
+    door.ask(seq=9010)
+    for seq in (9000, 8999, 1):
         assert door.state(door.ask(seq=seq)) is None
-    assert door.state(door.ask(seq=9000 - 4095)) is State.PENDING
+    assert door.state(door.ask(seq=9005)) is State.PENDING
     assert door.state(door.ask(FIRE, seq=9000, kind=Kind.POLICE)) is State.PENDING
 
 
@@ -206,6 +211,20 @@ def test_of_a_flood_that_is_heard_every_day_again_no_day_brings_more_than_its_ra
         for asked in flood:
             door.hear(asked)
     door.close()
+
+
+def test_a_deletion_that_comes_first_swallows_no_older_request_nor_does_any_number_of_receipts(door: Door) -> None:
+    """A requester uses a number for each receipt too, and a broker hands over retained messages in any order."""
+    finished, disclosure = approved(door)
+    door.begin(disclosure)
+    door.hear(custodians.complete(door, finished, disclosure))
+    old, new = request(seq=10**6), request(seq=10**6 + 10_000)
+    door.hear(deletion(finished, seq=10**6 + 9_000))
+    door.hear(new)
+    door.hear(old)
+    assert door.state(old) is door.state(new) is State.PENDING
+    door.hear(old)
+    assert door.journal.counters()["replayed"] == 1
 
 
 STREETS = [samples.square(DOOR[0] + 0.16 + 0.01 * number, DOOR[1]) for number in range(12)]
@@ -392,7 +411,12 @@ def test_nobody_else_can(door: Door) -> None:
     others = withdrawal(asked, requester="harbour-fire")
     door.hear(others, FIRE, topic=RequestTopic("287-379", "harbour-fire", 0))
     door.hear(withdrawal(asked), STRANGER)
-    door.hear(withdrawal(asked, seq=asked.seq))
+    assert everything_but_counters(door) == before
+    assert door.journal.counters() == {"unexpected": 1, "untrusted": 1}
+    other = door.ask()
+    door.hear(withdrawal(other, seq=9000))
+    before = everything_but_counters(door)
+    door.hear(withdrawal(asked, seq=9000))
     assert everything_but_counters(door) == before
     assert door.journal.counters() == {"unexpected": 1, "untrusted": 1, "replayed": 1}
 
