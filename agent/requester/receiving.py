@@ -25,9 +25,19 @@ from agent.requester.identity import Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.publishing import Outgoing, publish_pending
 from agent.requester.saying import SignedMessage
+from agent.requester.standing import Standing
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ChunkVerb, ReceiptTopic, Topic, UploadTopic, Verb, parse_topic
+from agent.wire.topics import (
+    BulletinTopic,
+    ChunkVerb,
+    ReceiptTopic,
+    RequestTopic,
+    Topic,
+    UploadTopic,
+    Verb,
+    parse_topic,
+)
 from agent.wire.uploads import UPLOAD_NOTE_LIMIT_BYTES, UploadNote
 
 __all__ = ["News", "NewsKind", "Receiver", "ReceivingLimits"]
@@ -73,6 +83,7 @@ class Receiver:
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
+        self._standing = Standing(requester)
         self.dropped = 0
         """Messages that are none."""
 
@@ -100,7 +111,9 @@ class Receiver:
                 self._received(event)
             case Connected():
                 self._tell(News(NewsKind.CONNECTED))
+                self._standing.connected(self._clock.now().boot_ns)
             case Disconnected(error=error):
+                self._standing.disconnected()
                 self._tell(News(NewsKind.DISCONNECTED, detail=str(error)))
             case None:
                 pass
@@ -123,6 +136,9 @@ class Receiver:
             note = _note(topic, message.payload)
         except FormatError:
             self.dropped += 1
+            return
+        if isinstance(topic, RequestTopic | BulletinTopic):
+            self._standing.hear(topic, message.payload, self._clock.now().boot_ns)
             return
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
@@ -180,6 +196,10 @@ class Receiver:
         now_ns = self._clock.now().boot_ns
         if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
             self._looked_ns = now_ns
+            if self._standing.asks(now_ns):
+                self._bus.subscribe(self._standing.topic_filter)
+            if self._standing.check(now_ns, self._now_s) is not None:
+                self._bus.unsubscribe(self._standing.topic_filter)
             publish_pending(
                 self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
             )

@@ -67,6 +67,14 @@ class Slots:
         taken = self._read(kind, cell)
         return next((slot for slot, (name, _) in taken.items() if name == message_id), None)
 
+    def all(self) -> Iterator[tuple[SlotKind, str, int, str, int]]:
+        """Kind, cell, slot, message id and end of everything that has a slot."""
+        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            kind, _, cell = path.name.partition(".")
+            if kind in {each.value for each in SlotKind} and re.fullmatch("[0-9]+-[0-9]+", cell):
+                for slot, (name, until_s) in self._read(SlotKind(kind), cell).items():
+                    yield SlotKind(kind), cell, slot, name, until_s
+
     def _read(self, kind: SlotKind, cell: str) -> _Taken:
         path = self._path(kind, cell)
         if not path.is_file():

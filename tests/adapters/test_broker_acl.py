@@ -107,7 +107,7 @@ def answer(
                 break
             if isinstance(event, Acknowledged | Refused):
                 answer = event
-            elif isinstance(event, Received) and event.payload == payload:
+            elif isinstance(event, Received) and event.payload == payload and name != sender:  # its own it may see
                 hearers.add(name)
     assert answer is not None
     return answer, hearers
