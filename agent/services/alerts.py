@@ -354,7 +354,7 @@ class Alerts:
                     now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment))
                     urgent |= {rules.name} if each.news.rank is Rank.BUTTON else set()
                 elif ruling is Ruling.HELD_BACK:
-                    left_ms = self._holding_back.of_ms(once or str(moment.boot_ns)) + self._passed_ms(moment.boot_ns)
+                    left_ms = self._holding_back.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
                     held.append(HeldBack(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif ruling in (Ruling.QUIET, Ruling.DIGEST):
                     kept.append(Kept(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
