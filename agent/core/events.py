@@ -14,7 +14,14 @@ The transition table is the machine.  `t` is the instant of an input, `last` the
     WAITING    time reaches last + merge gap             EventEnds(last)                                IDLE
     RECORDING  a trigger at t                            EventTriggered(t), then as activity            RECORDING
     WAITING    a trigger at t                            EventTriggered(t), then as activity            RECORDING
+    RECORDING  the button at t, and an earlier press     ClipEnds(t), EventEnds(last), EventBegins(t),  RECORDING
+               in the event by `ring_again_s` or more    ClipBegins(t)
+    WAITING    the button at t, likewise                 EventEnds(last), EventBegins(t),               RECORDING
+                                                         ClipBegins(from max(t - pre-roll, free))
     any        closed at t                               ClipEnds(t) if recording, EventEnds(last)      IDLE
+
+A second ring is an event of its own, or the list of events would show one where somebody rang twice; rings that follow
+each other faster are one ring.
 
 A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
 
@@ -82,7 +89,7 @@ class EventSettings:
 
     `hold_score` 0..1 and `hold_s`: a sample of at least this score keeps an event alive for so long after the last
     confirmed one.  Half of the detector's `CONFIRMED_SCORE` is a track that is still there.  `stay_s`: so long an event
-    lasts for a visitor who stands still.
+    lasts for a visitor who stands still.  `ring_again_s`: a press this long after another one is a second ring.
     """
 
     pre_roll_s: float = 5.0
@@ -92,9 +99,11 @@ class EventSettings:
     hold_score: float = 0.2
     hold_s: float = 2.0
     stay_s: float = 300.0
+    ring_again_s: float = 5.0
 
     def __post_init__(self) -> None:
         least = {"pre_roll_s": 0, "post_roll_s": 1, "merge_gap_s": 0, "longest_clip_s": 1, "hold_s": 0, "stay_s": 0}
+        least["ring_again_s"] = 0
         for name, least_s in least.items():
             if not least_s <= getattr(self, name) <= 3600:
                 raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds, {least_s} to 3600.")
@@ -158,6 +167,7 @@ class _OpenEvent:
     last_ns: BootNs
     confirmed_ns: BootNs | None = None
     clip_from_ns: BootNs | None = None
+    pressed_ns: BootNs | None = None
     peak_score: float = 0.0
 
 
@@ -213,9 +223,14 @@ class EventMachine:
     def on_trigger(self, kind: TriggerKind, at_ns: BootNs) -> tuple[EventEffect, ...]:
         """A button press or PIR pulse: always an event, whatever the picture shows."""
         effects = [*self._reach(at_ns)]
+        if kind is TriggerKind.BUTTON and self._rings_again():
+            effects += self._end_now()
         if self._event is not None:
             effects.append(EventTriggered(self._event.ordinal, kind, self._now_ns))
-        return (*effects, *self._activity(kind.event_kind))
+        effects += self._activity(kind.event_kind)
+        if kind is TriggerKind.BUTTON and self._event is not None:
+            self._event.pressed_ns = self._now_ns
+        return tuple(effects)
 
     def on_time(self, now_ns: BootNs) -> tuple[EventEffect, ...]:
         """Time passed: ends, splits and closes whatever is due."""
@@ -223,15 +238,25 @@ class EventMachine:
 
     def close(self, at_ns: BootNs) -> tuple[EventEffect, ...]:
         """Stop, switch off, go dark: ends everything at `at_ns`.  No later clip reaches back behind it."""
-        effects = [*self._reach(at_ns)]
-        if self._event is not None:
-            if self._event.clip_from_ns is not None:
-                effects.append(ClipEnds(self._event.ordinal, self._now_ns))
-            effects.append(self._end_event(self._event))
+        effects = [*self._reach(at_ns), *self._end_now()]
         self._free_ns = self._now_ns
         return tuple(effects)
 
     # The table's rows.
+
+    def _rings_again(self) -> bool:
+        pressed_ns = self._event.pressed_ns if self._event is not None else None
+        return pressed_ns is not None and self._now_ns - pressed_ns >= seconds(self._settings.ring_again_s)
+
+    def _end_now(self) -> Iterator[EventEffect]:
+        """End the event that is open, and its clip, at this instant."""
+        event = self._event
+        if event is None:
+            return
+        if event.clip_from_ns is not None:
+            self._free_ns = self._now_ns
+            yield ClipEnds(event.ordinal, self._now_ns)
+        yield self._end_event(event)
 
     def _reach(self, now_ns: BootNs) -> Iterator[EventEffect]:
         """Let time pass up to `now_ns`, doing what falls due on the way, in order and at its own instant."""

@@ -1,8 +1,8 @@
 """Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
 
 One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
-second after its event was noticed, stored with the segment it comes from.  What the disk does not take is
-`SegmentKeeper`'s to keep.
+second after its event was noticed (a second and a half after a ring), stored with the segment it comes from.  What the
+disk does not take is `SegmentKeeper`'s to keep.
 
 With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
 clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
@@ -48,6 +48,9 @@ from agent.services.vault import Vault
 __all__ = ["ClipWriter", "WriterSettings"]
 
 _POSTER_AFTER_NS = NS_PER_S // 2
+_RING_POSTER_AFTER_NS = 3 * NS_PER_S // 2
+"""Who rings has stood there before, so the pictures before it were looked at by nobody.  By now a person is recognised,
+and the still, by which its event is labelled, lies in the segment that says so."""
 _RING_SLACK_NS = 5 * NS_PER_S
 """How late a decision may come without costing pre-roll."""
 _BETWEEN: Final = 0
@@ -277,9 +280,8 @@ class ClipWriter:
         name = self._new_name()
         for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
-        self._events[begun.event] = _Event(
-            name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + _POSTER_AFTER_NS
-        )
+        after_ns = _RING_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
+        self._events[begun.event] = _Event(name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + after_ns)
         self.events += 1
         self._log.info("event_began", id=name, kind=begun.kind.value)
         self._opinion.began(begun.event, begun.kind)

@@ -115,6 +115,24 @@ def test_a_press_within_an_event_is_told_and_names_the_clips_after_it() -> None:
     assert machine.on_motion(moving(20))[-1] == ClipBegins(1, EventKind.BUTTON, at(15))
 
 
+def test_a_second_ring_is_an_event_of_its_own_and_not_a_frame_is_lost() -> None:
+    machine = EventMachine(SETTINGS)
+    machine.on_trigger(TriggerKind.BUTTON, at(0))
+    assert machine.on_trigger(TriggerKind.BUTTON, at(3)) == (EventTriggered(1, TriggerKind.BUTTON, at(3)),), "one ring"
+    assert machine.on_trigger(TriggerKind.BUTTON, at(9)) == (
+        ClipEnds(1, at(9)),
+        EventEnds(1, at(3), 0.0),
+        EventBegins(2, EventKind.BUTTON, at(9)),
+        ClipBegins(2, EventKind.BUTTON, at(9)),
+    )
+    machine.on_time(at(20))  # its clip has ended, and it waits for more
+    assert machine.on_trigger(TriggerKind.BUTTON, at(22)) == (
+        EventEnds(2, at(9), 0.0),
+        EventBegins(3, EventKind.BUTTON, at(22)),
+        ClipBegins(3, EventKind.BUTTON, at(19)),
+    )
+
+
 def test_a_weaker_score_keeps_an_event_alive_but_only_for_the_hold() -> None:
     machine = EventMachine(SETTINGS)
     machine.on_motion(moving(0))

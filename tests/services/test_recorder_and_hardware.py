@@ -18,11 +18,14 @@ from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.opinion.arrays import Pixels
+from agent.core.opinion.eye import Eye
+from agent.core.opinion.sights import Sight
 from agent.core.recovery import Recovery, Step
 from agent.core.timebase import BootNs, Moment
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.records import Gap, GapReason, Record, Watching
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DeviceError
 from agent.owner.enrolling import enrol
 from agent.owner.keys import OwnerKeys
@@ -30,7 +33,9 @@ from agent.owner.link import DeviceLink
 from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea, Microphone
 from agent.roles.solo import Solo
 from agent.services import recorder, watching
+from agent.services.timeline import Timeline
 from agent.wire.identities import private_key_from_seed
+from tests.networks import Seen, fake_eye
 
 
 class LiveCamera:
@@ -92,7 +97,7 @@ class House:
 
     open_microphone: Callable[[], Microphone] | None = None
 
-    def __init__(self, folder: Path, clips: Clips = USUAL_CLIPS) -> None:
+    def __init__(self, folder: Path, clips: Clips = USUAL_CLIPS, open_eye: Callable[[], Eye] | None = None) -> None:
         self.opened = 0
         self.broken = False
         self.live = True
@@ -101,6 +106,7 @@ class House:
             Configuration(device=Device(state_dir=folder / "state"), clips=clips),
             open_camera=self.camera,
             open_microphone=self.open_microphone,
+            open_eye=open_eye,
         )
         self.solo.start()
         with DeviceLink(folder / "state" / "control.sock") as link:
@@ -298,6 +304,52 @@ def test_of_what_was_filmed_before_a_mask_was_drawn_nothing_is_pre_roll_afterwar
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().segments >= 1)
     assert min(entry.start_us for entry in house.solo.vault.entries()) > drawn_us - 200_000
+
+
+def test_a_second_ring_is_on_the_timeline(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    machine = house.solo.recorder._settings.events
+    house.solo.recorder._settings = replace(
+        house.solo.recorder._settings, events=replace(machine, ring_again_s=1.0, post_roll_s=4.0)
+    )
+    house.solo.recorder.set_private(True)
+    until(lambda: not house.solo.recorder.delivering)
+    house.solo.recorder.set_private(False)  # and so its machine is another one
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().in_event)
+    time.sleep(1.5)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 2 and not house.solo.recorder.status().in_event)
+    second, first = Timeline(house.solo._recording.manifest).events(0, 2**53)
+    assert [first["kind"], second["kind"]] == ["button", "button"]
+    assert abs(second["start_ms"] - first["end_ms"]) <= 1, "not a picture is missing"
+
+
+def test_a_person_in_a_ring_s_event_is_labelled(tmp_path: Path) -> None:
+    """They stood there before: the still was of pictures that nobody had looked at more than once."""
+
+    def slowly(_pixels: Pixels) -> Seen:
+        time.sleep(0.4)  # as on a small board
+        return [(Sight.PERSON, (0.3, 0.3, 0.6, 0.9), 0.6)]
+
+    eye = fake_eye(slowly)
+    clips = Clips(pre_roll_s=4, post_roll_s=6, merge_gap_s=1, segment_s=5)
+    house = House(tmp_path, clips, open_eye=lambda: eye)
+    try:
+        house.film()
+        until(lambda: house.solo.recorder.status().frames > 130, patience_s=30)
+        house.solo.press_button()
+        until(lambda: house.solo.recorder.status().segments >= 2, patience_s=30)
+        until(lambda: not house.solo.recorder.status().in_event, patience_s=30)
+        (event,) = Timeline(house.solo._recording.manifest).events(0, 2**53)
+        still = house.solo.vault.read_poster(event["poster"])
+        assert still is not None
+        _, context = split_poster(open_bytes(still, [OwnerKeys.load(tmp_path / "owner").identity]))
+        assert context.seen == (Sight.PERSON,)
+    finally:
+        house.close()
 
 
 def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:
