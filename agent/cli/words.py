@@ -96,8 +96,8 @@ def duration(ms: int) -> str:
 
 
 def area(asked: Area) -> str:
-    """Shape, place and size."""
-    size = f"{asked.size_m2 / 1e6:.2f} km²"
+    """Shape, place and the size of what counts."""
+    size = f"{asked.opened_m2 / 1e6:.2f} km²"
     if isinstance(asked, Circle):
         return f"{size}: within {asked.radius_m} m of {asked.lat:.4f}, {asked.lon:.4f}"
     bounds = asked.bounds

@@ -109,6 +109,8 @@ class Review:
     """How long an approval can still be taken back before its first byte may leave; None when nothing waits."""
     receipt: Receipt | None
     deletion: Deletion | None
+    position: tuple[float, float] | None
+    """Where the device says it is, in degrees; None when it does not know."""
     _link: Link
     _keys: OwnerKeys
 
@@ -137,6 +139,7 @@ class Review:
             waits_s=waits_s if isinstance(waits_s, int) else None,
             receipt=receipt_in(answer, requester, disclosure, keys.identity),
             deletion=deletion_in(answer, requester, request.id, keys.identity),
+            position=_position(link.ask("place").get("position")),
             _link=link,
             _keys=keys,
         )
@@ -186,6 +189,14 @@ class Review:
             if each.id == segment:
                 return each
         raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
+
+
+def _position(said: object) -> tuple[float, float] | None:
+    """What the device says of its place, for looking at: nothing is decided by it here."""
+    match said:
+        case {"lat": int() | float() as lat, "lon": int() | float() as lon} if abs(lat) <= 90 and abs(lon) <= 180:
+            return round(float(lat), 7), round(float(lon), 7)
+    return None
 
 
 def request_payload(

@@ -75,6 +75,8 @@ class Custodian:
         self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)
         self.control = Control(names, books, statements, approvals, self.settings, self.tips, status)
+        # For the owner's eyes alone, over the local socket or page: a review shows the door in the area.
+        self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
         """Called once it is durable that the owners are others."""
         books.trust.on_change = self._reconsider
@@ -129,6 +131,10 @@ class Custodian:
     def hold_at_most(self, held_bytes: int) -> None:
         """What holds may keep together, from now on."""
         self.keeping.held_bytes = held_bytes
+
+    def _place(self) -> dict[str, float] | None:
+        here = self._inbox.position
+        return None if here is None else {"lat": round(here[0], 7), "lon": round(here[1], 7)}
 
     def move_to(self, position: tuple[float, float] | None) -> None:
         """Where the door is from now on, (lat, lon) in degrees: for requests that come in."""

@@ -46,6 +46,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "request": (Mark.OWNER, _SMALL),
     "asked": (Mark.OWNER, _SMALL),
     "gaps": (Mark.OWNER, _SMALL),
+    "place": (Mark.OWNER, _SMALL),
     "bulletins": (Mark.OWNER, _SMALL),
     "tips": (Mark.OWNER, _SMALL),
     "segment": (Mark.OWNER, _SMALL),

@@ -82,6 +82,33 @@ def asked(door: Doorstep, media: list[bytes], tmp_path: Path) -> tuple[Doorstep,
     return door, request, segments
 
 
+def test_a_review_draws_the_area_with_the_door_in_it_and_says_how_close_it_is(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, request, _ = asked
+    assert "where your door lies in it is not known" in door("review", request).out
+    place = samples.HARBOUR.bounds
+    door.device.position = {"lat": (place.south + place.north) / 2, "lon": (place.west + place.east) / 2}
+    said = door("review", request).out
+    assert "% of it lies within 200 m of your door" in said
+    (row,) = [line for line in said.splitlines() if "#@#" in line]
+    assert row.strip("# ") == "@"
+    assert 0 < json.loads(door("review", request, "--json").out)["area"]["within_200_m"] < 1
+    door.device.position = {"lat": place.north + 0.001, "lon": place.west}
+    assert "your door does not lie in it" in door("review", request).out
+
+
+def test_before_the_yes_an_owner_reads_what_recipients_may_do(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, request, _ = asked
+    warned = "may keep it, pass it on, or have to publish it, for example in court."
+    assert warned in door("review", request).out
+    done = door("approve", request, "--segments", "1", "--yes")
+    assert warned in done.err
+    assert "leaves: video, " in done.out
+
+
 def test_help_of_every_command_is_the_line_in_the_table() -> None:
     for lazy in COMMANDS.values():
         module, _, attribute = lazy.target.partition(":")

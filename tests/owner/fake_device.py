@@ -219,6 +219,7 @@ class FakeDevice:
         """A request that came in and matched."""
         asked = Asked(data, State.PENDING, tuple(segments))
         request = asked.request
+        self.position: dict[str, float] | None = None
         self.requests[request.id] = asked
         self.write(EntryKind.RECEIVED, request=request.id, requester=request.requester, subject=asked.payload_sha256)
         return request.id
@@ -349,6 +350,9 @@ class FakeDevice:
             "opt_outs": [each for each in standing if each["scope"] != "hours"],
             "quiet_hours": [each for each in standing if each["scope"] == "hours"],
         }  # fmt: skip
+
+    def on_place(self, **_: Any) -> dict[str, Any]:
+        return {"position": self.position}
 
     def on_request(self, body: bytes, id: str) -> dict[str, Any]:
         asked = self.requests[id]

@@ -12,7 +12,7 @@ from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.cli.owner.choosing import choice_of, shared, summary
 from agent.cli.owner.options import device_option, keys_option, load_keys, yes_option
-from agent.cli.owner.review import find_request, show
+from agent.cli.owner.review import RECIPIENTS_MAY, find_request, show
 from agent.core.consent import State
 from agent.core.timebase import utc_date
 from agent.errors import ConfigurationError, FormatError, RequestError
@@ -95,6 +95,7 @@ def approve(
         with DeviceLink(device) as link:
             told = deciding.gaps_of(link, keys, seen)
         _show_gaps(told)
+    click.echo(RECIPIENTS_MAY, err=True)
     if not sure:
         click.confirm(summary(seen, choice, contact), abort=True, err=True)
     # A fresh connection: the device does not wait while somebody reads.
@@ -112,6 +113,11 @@ def approve(
                    "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
     short = seen.request.id[:8]
+    for each in seen.segments:
+        if each.id in choice.segments:
+            click.echo(f"    leaves: video, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
+    for clip in choice.posters:
+        click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
     if disclosure is None:
         click.echo(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
         click.echo(f"Another owner has to approve the same:  doorward owner second {short}")
@@ -156,6 +162,7 @@ def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: boo
         raise RequestError("You have approved it; now it takes another owner.", remedy="Ask them to look at it.")
     if not as_json:
         show(seen)
+    click.echo(RECIPIENTS_MAY, err=True)
     if not sure:
         click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
     with DeviceLink(device) as link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.outline import NEAR_M, near, outline
 from agent.cli.owner.ledger import entry_line, say_doubts
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
 from agent.core.consent import State
@@ -26,10 +27,17 @@ from agent.owner.link import DeviceLink
 from agent.owner.meeting import Link
 from agent.owner.reading_ledger import history_of
 from agent.owner.reviewing import Review, ReviewedSegment
+from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
 
-__all__ = ["as_document", "find_request", "opening_progress", "review", "show"]
+__all__ = ["RECIPIENTS_MAY", "as_document", "find_request", "opening_progress", "review", "show"]
+
+
+RECIPIENTS_MAY: Final = (
+    "Whoever receives it may keep it, pass it on, or have to publish it, for example in court.  "
+    "You cannot call back what has left."
+)
 
 
 @click.command()
@@ -78,6 +86,7 @@ def _say_ways_on(seen: Review) -> None:
         click.echo(f"It waits for another owner, on their machine:  doorward owner second {short}")
         click.echo(f"Or something else:    doorward owner approve {short}")
     else:
+        click.echo(RECIPIENTS_MAY)
         click.echo(f"To share some of it:  doorward owner approve {short}")
     click.echo(f"To say no:            doorward owner deny {short}")
     click.echo(f"… and not be asked such things again:  doorward owner deny {short} --opt-out kind")
@@ -104,6 +113,8 @@ def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
     for name, value in _facts(seen):
         facts.add_row(name, Text(value))
     console.print(facts)
+    for line in outline(request.area, seen.position):
+        console.print(Text(f"          {line}"), soft_wrap=True)
     files = {each.clip.number: each for each in written}
     for clip in seen.clips:
         length = words.duration(sum(each.end_ms - each.start_ms for each in clip.segments))
@@ -201,6 +212,10 @@ def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, An
         "waits_s": seen.waits_s,
         "receipt": seen.receipt and msgspec.to_builtins(seen.receipt),
         "deleted_s": seen.deletion and seen.deletion.deleted_s,
+        "area": {
+            "size_m2": round(request.area.opened_m2),
+            "within_200_m": share_near(request.area, *seen.position, NEAR_M) if seen.position else None,
+        },
         "clips": [
             {
                 "number": clip.number,
@@ -263,6 +278,7 @@ def _facts(seen: Review) -> Iterator[tuple[str, str]]:
     if local:
         yield "", local
     yield "area", words.area(request.area)
+    yield "", near(request.area, seen.position)
     reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
     yield "contact", f"{request.contact.name}, {reach}"
     over = seen.expired(wall_ms())

@@ -72,8 +72,16 @@ export async function review(id, identity) {
   const found = { met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
   found.first = answer.first ? await firstYes(found, answer.first) : null;
   found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
+  found.position = placeIn((await ask("place")).position);
   found.deletion = await said(found, answer.deletion, identity, "deletion", isDeletion);
   return found;
+}
+
+/** What the doorbell says of its place, for looking at: nothing is decided by it here. */
+function placeIn(position) {
+  const [lat, lon] = [position?.lat, position?.lon];
+  if (![lat, lon].every(Number.isFinite)) return null;
+  return Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? { lat, lon } : null;
 }
 
 /** What another owner approved and still waits for a second: exactly this can be agreed to, and it is held against the
@@ -178,7 +186,7 @@ export function shown(found) {
       contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
     },
     receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null, unopened: filesIn(found.receipt.unopened) },
-    deleted: found.deletion?.deleted_s ?? null,
+    deleted: found.deletion?.deleted_s ?? null, position: found.position,
   };
 }
 

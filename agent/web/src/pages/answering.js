@@ -52,6 +52,7 @@ export function answering(content, review) {
     h("p.quiet", t("request.matches.text"), review.certain ? "" : ` ${t("request.uncertain")}`),
     h("ul.clips", clips),
     h("fieldset.card", h("legend", t("grade")), grades, sound.element),
+    h("p.note", t("request.may")),
     contactForm.element,
     rest.element,
     h(
@@ -259,6 +260,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
+      t("request.may"),
     ].filter(Boolean),
     t("approve.yes"),
     (passphrase) =>
@@ -358,7 +360,7 @@ export function agreeing(content, review) {
   let stop = () => {};
   const clips = review.clips.filter((clip) => clip.segments.some((each) => isShared(each.id)));
   const agree = async () => {
-    const done = await withPassphrase(t("second.title"), t("second.confirm", { owner: first.by, who: review.requester }), t("second.yes"), (passphrase) => settled(review, call("second", { id: review.id, passphrase })));
+    const done = await withPassphrase(t("second.title"), [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")], t("second.yes"), (passphrase) => settled(review, call("second", { id: review.id, passphrase })));
     if (done) await lookAnew(review);
   };
   const parts = [

@@ -3,9 +3,9 @@ import { go } from "../app.js";
 import { RefusedError } from "../errors.js";
 import { ask, call } from "../ui/client.js";
 import { withPassphrase } from "../ui/dialogs.js";
-import { h, icon, ICONS } from "../ui/dom.js";
+import { h, icon, ICONS, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
-import { bounds, size } from "../wire/area.js";
+import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
 import { agreeing, answering, deny, isByItself, whoAsks, WAITING } from "./answering.js";
 
 const REFRESH_MS = 3000;
@@ -65,16 +65,47 @@ function facts(review) {
       "dl.facts",
       row(t("request.case"), h("bdi", review.case)),
       row(t("request.when"), span(review.from * 1000, review.to * 1000)),
-      row(t("request.area"), t("request.area.text", { size: area(size(review.area)), place: placeOf(review.area) })),
+      row(t("request.area"), [t("request.area.text", { size: area(openedSize(review.area)), place: placeOf(review.area) }), " ", nearness(review)]),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
       row(t("request.contact"), [review.contact.name, review.contact.email, review.contact.phone].filter(Boolean).flatMap((each, i) => [i ? " · " : "", h("bdi", each)])),
     ),
+    outline(review),
     h("figure.words", h("blockquote", h("p", { dir: "auto" }, review.description)), h("figcaption", t("request.words"))),
     h(
       "div.two",
       h("section", h("h2", t("request.get")), h("ul", ["1", "2", "3"].map((n) => h("li", t(`request.get.${n}`))))),
       h("section", h("h2", t("request.never")), h("ul", ["1", "2", "3", "4"].map((n) => h("li", t(`request.never.${n}`))))),
     ),
+  );
+}
+
+const NEAR_M = 200;
+
+/** How close the question is to this door. */
+function nearness({ area: asked, position }) {
+  if (!position) return t("request.near.unknown");
+  if (!contains(asked, position)) return t("request.near.outside");
+  return t("request.near", { percent: Math.round(100 * shareNear(asked, position, NEAR_M)) });
+}
+
+const DRAWN_PX = 160;
+
+/** The outline to scale and the door in it; no map, because a map would have to be fetched. */
+function outline({ area: asked, position }) {
+  const box = bounds(asked);
+  const shrink = Math.cos((((box.south + box.north) / 2) * Math.PI) / 180);
+  const scale = DRAWN_PX / Math.max((box.east - box.west) * shrink, box.north - box.south);
+  const at = ({ lat, lon }) => [(lon - box.west) * shrink * scale, (box.north - lat) * scale];
+  const [wide, high] = at({ lat: box.south, lon: box.east });
+  const line =
+    asked.shape === "circle"
+      ? svg("ellipse", { cx: wide / 2, cy: high / 2, rx: wide / 2, ry: high / 2 })
+      : svg("polygon", { points: asked.vertices.map((each) => at(each).map((n) => n.toFixed(1)).join(",")).join(" ") });
+  const [x, y] = position ? at(position) : [];
+  return h(
+    "figure.outline",
+    svg("svg", { viewBox: `-6 -6 ${wide + 12} ${high + 12}`, width: wide + 12, height: high + 12, role: "img", "aria-label": t("request.outline"), fill: "none", stroke: "currentColor" },
+      line, position ? [svg("circle", { cx: x, cy: y, r: 4, fill: "currentColor" })] : []),
   );
 }
 

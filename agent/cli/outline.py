@@ -1,0 +1,45 @@
+"""Draws the outline of an area in a terminal, with the door in it: no map, because a map would have to be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from agent.wire.area import Area, share_near
+
+__all__ = ["near", "outline"]
+
+_WIDE: Final = 40
+_HIGH: Final = 14
+NEAR_M: Final = 200
+
+
+def outline(area: Area, door: tuple[float, float] | None) -> Iterator[str]:
+    """Lines, north at the top: `#` counts, `.` lies in the outline and asks no door, `@` is the door."""
+    bounds = area.bounds
+    high, wide = (bounds.north - bounds.south) / _HIGH, (bounds.east - bounds.west) / _WIDE
+    at = None if door is None else (int((bounds.north - door[0]) // high), int((door[1] - bounds.west) // wide))
+    for row in range(_HIGH):
+        lat = round(bounds.north - (row + 0.5) * high, 7)
+        line = ""
+        for column in range(_WIDE):
+            lon = round(bounds.west + (column + 0.5) * wide, 7)
+            line += (
+                "@"
+                if at == (row, column)
+                else "#"
+                if area.contains(lat, lon)
+                else "."
+                if area.outlines(lat, lon)
+                else " "
+            )
+        yield line.rstrip()
+
+
+def near(area: Area, door: tuple[float, float] | None) -> str:
+    """How close the question is to this door, in words."""
+    if door is None:
+        return "where your door lies in it is not known: set its place (doorward owner settings --position)"
+    if not area.contains(*door):
+        return "your door does not lie in it"
+    return f"{share_near(area, *door, NEAR_M):.0%} of it lies within {NEAR_M} m of your door"
