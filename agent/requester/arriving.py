@@ -45,6 +45,7 @@ from agent.requester.holdings import Holding, Holdings, request_key
 from agent.requester.identity import Asked, Requester
 from agent.requester.news import News, NewsKind, ReceivingLimits
 from agent.requester.tips import is_tip, manifest_in, open_tip
+from agent.requester.turns import Turns
 from agent.requester.verifying import examine
 from agent.wire.disclosures import TipManifest
 from agent.wire.topics import ANONYMOUS
@@ -87,6 +88,7 @@ class Arrivals:
         self._tips: dict[str, TipManifest] = {}
         """By id, once read."""
         self._waiting_for_room: set[str] = set()
+        self._turns = Turns(limits.at_once)
         self._answering_later: dict[str, Assembly] = {}
         """Disclosures with an answer to give that nobody waits for."""
         self._told_damaged: set[str] = set()
@@ -114,20 +116,24 @@ class Arrivals:
             return
         assembly = self._reception.init(device, disclosure, PartSize(note.size_bytes, note.sha256), note.parts)
         if assembly is not None:
-            if disclosure in self._waiting_for_room:
+            if disclosure in self._waiting_for_room or self._turns.waits(disclosure):
                 self._read_manifest(disclosure, assembly)
             self._pump(disclosure, assembly)
+            self._take_turns()
 
     def chunk(self, device: str, disclosure: str, part: int, offset: int, data: bytes, sha256: str) -> None:
         if (assembly := self._reception.find(device, disclosure)) is not None:
+            self._turns.moves(disclosure, self._clock.now().boot_ns)
             assembly.chunk(part, offset, data, sha256)
             self._pump(disclosure, assembly)
+            self._take_turns()
 
     def fin(self, device: str, disclosure: str, part: int) -> None:
         """The device has sent all of a part."""
         if (assembly := self._reception.find(device, disclosure)) is not None:
             assembly.fin(part)
             self._pump(disclosure, assembly)
+            self._take_turns()
 
     def abort(self, device: str, disclosure: str) -> None:
         """The owner took it back while it was on its way.  What has arrived stays, unopened and unverified."""
@@ -139,6 +145,7 @@ class Arrivals:
             self._holdings.ended(disclosure)
         self._close(disclosure)
         self._tell(News(NewsKind.STOPPED, disclosure))
+        self._take_turns()
 
     @property
     def deadline_ns(self) -> BootNs | None:
@@ -216,6 +223,8 @@ class Arrivals:
                     self._finish(disclosure, assembly)
                 case Answer(held):
                     self._answer(disclosure, held)
+        if assembly.state is not HeldState.PARTIAL:
+            self._turns.ends(disclosure)
         if assembly.deadline_ns is not None and disclosure in self._reception:
             self._answering_later[disclosure] = assembly
         else:
@@ -250,6 +259,8 @@ class Arrivals:
         if asked.withdrawn:
             self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
             return
+        if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
+            return  # nothing is answered, so nothing is sent, until it is its turn
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
         device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
         holding = Holding(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
@@ -450,6 +461,18 @@ class Arrivals:
         self._requests.pop(disclosure, None)
         self._tips.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)
+        self._turns.ends(disclosure)
+
+    def _take_turns(self) -> None:
+        """Begin with those that waited, as far as others have ended."""
+        while (disclosure := self._turns.next(self._clock.now().boot_ns)) is not None:
+            origin = self._folder(disclosure).origin()
+            assembly = None if origin is None else self._reception.find(origin.device, disclosure)
+            if assembly is None or disclosure in self._waiting_for_room:
+                self._turns.ends(disclosure)
+                continue
+            self._read_manifest(disclosure, assembly)
+            self._pump(disclosure, assembly)
 
     def _forget(self, disclosure: str) -> None:
         """Off the disk as well: nothing of it was ours."""

@@ -32,6 +32,9 @@ class ReceivingLimits:
     """Of what is free and what disclosures take, the most that one device has; of tips, all of them together."""
     disclosures: int = 10_000
     """Folders below `disclosures/`.  Move old ones away to make room."""
+    at_once: int = 8
+    """Disclosures whose footage is on its way at the same time; others wait with their first part here.  Without this,
+    two hundred doors that answer together fill what the broker keeps for us, and it drops what they must send again."""
     free_bytes: int = 1 << 30
     """What stays free on the disk: a disclosure that would not fit waits."""
 
