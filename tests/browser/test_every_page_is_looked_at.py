@@ -48,6 +48,9 @@ def test_the_way_in_and_every_step_of_the_set_up(tmp_path: Path, footage: Path, 
         for path in ("pair", "install"):
             people.run("ana", "await page.goto(args.url);" + OPEN_DETAILS, url=f"{house.url}/{path}")
             looking.at(people, "ana", path)
+        people.browser.open("eve", **PHONE, ignoreHTTPSErrors=True)
+        people.run("eve", 'await page.goto(args.url); await page.locator("#untrusted").waitFor();', url=f"{house.url}/pair")
+        looking.at(people, "eve", "pair-untrusted")
         people.run(
             "ana",
             """await page.goto(args.url + "/pair");

@@ -241,7 +241,14 @@ STEERING = "\x1b[2J\x1b]0;root\x07\x9b31m\r\u202ehttps://evil/"
 
 def test_the_code_of_the_page_cannot_steer_roots_terminal(config: Path, tool: Callable[..., Seen]) -> None:
     control = StateFolder(load(config).device.state_dir).control
-    result = {"url": STEERING, "urls": [STEERING], "code": STEERING, "life_s": 900, "fingerprint": STEERING}
+    result = {
+        "url": STEERING,
+        "urls": [STEERING],
+        "install": STEERING,
+        "code": STEERING,
+        "life_s": 900,
+        "fingerprint": STEERING,
+    }
     with custodian_that_says(control, {"ok": True, "result": result}):
         said = tool("page", "code", "--no-qr", "--config", config)
         as_json = tool("page", "code", "--json", "--config", config)
