@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from tests.install.container import ROOT, Container
+from tests.install.container import ROOT, SMALL, Container
 from tests.install.limits import limits
 from tests.install.story import Story
 
@@ -46,6 +46,8 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "purge": Story.purge,
     "deb": Story.deb,
 }
+CAMERA_PACKAGES = "camera packages"
+"""In a container of its own, that has no numpy at first."""
 LIMITS = "limits of memory"
 """In a container of its own: where the kernel keeps memory apart from the rest, one container cannot have both."""
 
@@ -57,7 +59,11 @@ def main(arguments: list[str]) -> int:
     rows = []
     with Container(suite) as box:
         story = Story(box)
-        steps: dict[str, Callable[[Story], str]] = {**STEPS, LIMITS: lambda story: limits(story.suite)}
+        steps: dict[str, Callable[[Story], str]] = {
+            **STEPS,
+            CAMERA_PACKAGES: lambda story: camera_packages(story.suite),
+            LIMITS: lambda story: limits(story.suite),
+        }
         for name, step in steps.items():
             if wanted and name not in wanted:
                 continue
@@ -81,6 +87,11 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
+def camera_packages(suite: str) -> str:
+    with Container(suite, SMALL) as box:
+        return Story(box).camera_packages()
+
+
 def write_row(suite: str, row: tuple[str, str, float]) -> None:
     """Replace or add one step's line in this suite's section, with its own date."""
     name, said, seconds = row
@@ -92,7 +103,7 @@ def write_row(suite: str, row: tuple[str, str, float]) -> None:
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines.splitlines() if line}
     today = datetime.datetime.now(datetime.UTC).date()
     rows[name] = f"| {name} | {said.splitlines()[0]} (by itself, {today}) | {seconds:.0f} |"
-    order = [*STEPS, LIMITS]
+    order = [*STEPS, CAMERA_PACKAGES, LIMITS]
     made = "\n".join(rows[each] for each in sorted(rows, key=order.index))
     RESULTS.write_text(text.replace(section[0], f"{head}|---|---|---|\n{made}\n"))
 

@@ -23,6 +23,7 @@ from typing import Any
 from tests.config.test_fleet import fifty
 from tests.install.camera import CAMERAS, put_camera
 from tests.install.container import ROOT, Container, copy_source, wheelhouse
+from tests.install.dummy_package import make_archive
 
 ROLES = ("custodian", "recorder", "uplink")
 ANSWERS = """\
@@ -405,6 +406,35 @@ class Story:
         self._until(lambda: self._status()["owners"] == ["owner-1"], "the doorbell from the backup")
         count = sum(map(len, PLANTED.values()))
         return f"{count} links planted by three roles: root followed none, nothing stayed, and the backup came back"
+
+    def camera_packages(self) -> str:
+        """Raspberry Pi OS Lite: no picamera2 at first, then an apt that has it."""
+        run, root = self.box.run, self.box.root
+        self.prepare('kind = "usb"\ndevice = "/dev/video-that-is-not-there"')
+        install = ("python3", "/root/src/scripts/installation", "install", "--answers", "/root/answers.toml")
+        # Without a network apt would try Debian's archive again and again.
+        shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
+        (root / "etc/apt/sources.list").write_text("")
+        said = run(*install).stdout
+        assert "There is no /dev/video-that-is-not-there." in said, said
+        before = self._installed()
+        sees = ("/opt/doorward/current/venv/bin/python", "-c", "import picamera2")
+        assert run(*sees, check=False).returncode == 1
+        path = root / "etc/doorward/doorward.toml"
+        path.write_text(path.read_text().replace('kind = "usb"', 'kind = "pi"'))
+        without = run(*install, check=False)
+        assert without.returncode == 1
+        assert "apt could not install python3-picamera2" in without.stderr, without.stderr
+        assert self._installed() == before
+        make_archive(root / "root/archive", self.suite)
+        (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/root/archive ./\n")
+        run("chmod", "-R", "a+rX", "/root")  # apt reads as a user of its own
+        said = run(*install).stdout
+        assert self._installed() != before, "the same environment, on another system"
+        run(*sees)
+        assert "camera" in said.lower(), said
+        assert "picamera2 is not here" not in said, said
+        return "without picamera2 nothing is changed, and it is said why; with it the environment is built again on it"
 
     def bundle(self) -> str:
         """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""
