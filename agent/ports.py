@@ -275,23 +275,6 @@ class Journal(History, Protocol):
         """By the hash of its payload, which is how owners' statements name it."""
         ...
 
-    def has_unsealed(self) -> bool:
-        """Whether an earlier version wrote this, and not all of it is sealed and forgotten."""
-        ...
-
-    def unsealed(self, most: int) -> list[StoredRequest]:
-        """At most so many requests that an earlier version kept: `sealed` is the open envelope, and what that version
-        did not need is empty.  No other method knows them."""
-        ...
-
-    def take_over(self, request: StoredRequest) -> None:
-        """Keep `request` in the place of the unsealed one of its id."""
-        ...
-
-    def forget_unsealed(self) -> None:
-        """Once all are taken over and outside a transaction: leave no byte of them in the journal's files."""
-        ...
-
     def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
         """Those in `states` whose time was over before `now_s`, oldest first."""
         ...

@@ -5,8 +5,7 @@ Unlike the vault's index this is no cache: it cannot be rebuilt, so every transa
 A consent step writes its ledger entry, its new state and its outbox object in *one* transaction.
 
 What requesters wrote comes here sealed to the owners.  What the device needs besides goes when a request has ended,
-and what goes is overwritten (`secure_delete`).  A journal of the version that kept requests in plain is taken over: its
-rows wait in a table of their own until `take_over` has put a sealed one in the place of each (docs/decisions/0014).
+and what goes is overwritten (`secure_delete`; docs/decisions/0014).
 
 One connection, one lock: the custodian decides one thing at a time.
 
@@ -98,25 +97,16 @@ CREATE TABLE IF NOT EXISTS outbox_part (disclosure TEXT NOT NULL, number INTEGER
   size_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (disclosure, number)) WITHOUT ROWID;
 """
 
-_FORMAT = b"doorward-journal-3"
-_UNSEALED_FORMAT = b"doorward-journal-1"
+_FORMAT = b"doorward-journal-1"
 _REQUEST = (
     "id, sealed, payload_sha256, requester, audience, key_id, seq, case_mark, state, certain, received_ms, "
     "not_after_s, terms, disclosure, from_s, to_s"
-)
-_UNSEALED = (
-    "id, envelope, payload_sha256, requester, '', key_id, seq, '', state, certain, received_ms, "
-    "not_after_s, NULL, disclosure, NULL, NULL"
 )
 _NEAR = "from_s IS NOT NULL"
 _PATIENCE_MS = 5000
 _RESERVE_BYTES = 1 << 20
 _RETRY_S = 2.0
 _EMPTY_THE_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
-_ASIDE = (
-    *(f"DROP INDEX IF EXISTS request_by_{name}" for name in ("state", "case", "time", "name", "disclosure")),
-    "ALTER TABLE request RENAME TO unsealed_request",
-)
 
 
 class SqliteJournal:
@@ -195,10 +185,7 @@ class SqliteJournal:
             found = self.get("format")
             if found is None and self._rows("SELECT 1 FROM sqlite_master WHERE name != 'meta'"):
                 raise StorageError(f"{path} is not a journal.", remedy="Check device.state_dir.")
-            if found == _UNSEALED_FORMAT:
-                for statement in _ASIDE:
-                    self._execute(statement)
-            elif found not in (None, _FORMAT):
+            if found not in (None, _FORMAT):
                 raise StorageError(
                     f"The journal {path} was written by another version.", remedy="Use the version that wrote it."
                 )
@@ -348,24 +335,6 @@ class SqliteJournal:
             *(request.asked_s or (None, None)),
         )
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
-
-    def has_unsealed(self) -> bool:
-        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'unsealed_request'"))
-
-    def unsealed(self, most: int) -> list[StoredRequest]:
-        rows = self._rows(f"SELECT {_UNSEALED} FROM unsealed_request ORDER BY received_ms, id LIMIT ?", (most,))  # noqa: S608
-        return [StoredRequest(**_fields(row)) for row in rows]
-
-    def take_over(self, request: StoredRequest) -> None:
-        with self._lock:
-            self._insert(request)
-            self._execute("DELETE FROM unsealed_request WHERE id = ?", (request.id,))
-
-    def forget_unsealed(self) -> None:
-        """The table is the mark that this is still to be done, so it goes last."""
-        with self._lock:
-            for statement in (_EMPTY_THE_LOG, "VACUUM", _EMPTY_THE_LOG, "DROP TABLE unsealed_request"):
-                self._execute(statement)
 
     def set_state(self, request: str, state: State, disclosure: str | None = None) -> None:
         """Of a request that has ended, nothing stays that only answering it needed."""

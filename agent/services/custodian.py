@@ -27,7 +27,6 @@ from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Acting
 from agent.services.owner_settings import Exceeded, OwnerSettings
 from agent.services.requests import Requests
-from agent.services.sealing_up import SealingUp
 from agent.services.statements import Statements
 from agent.services.tips import Tips
 from agent.wire.disclosures import Receipt
@@ -63,7 +62,6 @@ class Custodian:
         self._begun = False
         self._log = structlog.get_logger("custodian")
         marks = CaseMarks.of_device(secret, case_work)
-        self._sealing_up = SealingUp(ports.journal, self.enrolments, marks)
         self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
         self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)
         maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
@@ -100,7 +98,7 @@ class Custodian:
         self.requests.wake_uplink()
 
     def start(self) -> None:
-        """Note the boot, seal what an earlier version left open, sweep the outbox, end what ran out meanwhile.
+        """Note the boot, sweep the outbox, end what ran out meanwhile.
 
         On a disk that takes no write this waits for `on_time`: the owner must be able to look at what is stored.
         """
@@ -113,7 +111,6 @@ class Custodian:
     def _begin(self) -> None:
         ports = self.books.ports
         self.books.ledger.write(EntryKind.BOOT)
-        self._sealing_up.do()
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
         self.books.trust.announce(changed=False)
         self.requests.on_time()

@@ -40,7 +40,7 @@ from agent.wire.limits import Limits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
-__all__ = ["KEPT_FROM_OTHERS", "Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
+__all__ = ["Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
 
 _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
@@ -48,7 +48,6 @@ _BLOCKED_KEPT: Final = 256
 _BLOCKED_PER_DAY: Final = 32
 """Of one requester."""
 _BULLETIN, _RECEIPT, _DELETION = "bulletin.", "receipt.", "deletion."
-KEPT_FROM_OTHERS: Final = (_BULLETIN, _RECEIPT, _DELETION)
 """How the names begin under which the journal keeps what requesters signed, sealed to the owners."""
 _BULLETINS_KEPT: Final = 32
 _BULLETINS_PER_DAY: Final = 8

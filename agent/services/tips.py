@@ -47,9 +47,9 @@ class StoredTip(strictjson.Message, frozen=True):
     requester: RequesterId
     state: str
     not_after_s: UtcS
-    sealed_to: Sha256 | None = None
-    """SHA-256 of the recipient it is sealed to; None of one that an earlier version made."""
-    by: KeyId | None = None
+    sealed_to: Sha256
+    """SHA-256 of the recipient it is sealed to."""
+    by: KeyId
     """The owner's key that signed it."""
 
     @property
@@ -185,7 +185,7 @@ class Tips:
                     continue
                 if not self._still_listens(stored):
                     self._advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
-                elif stored.by is not None and self._enrolments.has_left(stored.by):
+                elif self._enrolments.has_left(stored.by):
                     self._advance(stored, Cause.REVOKED, reason=APPROVER_LEFT)
 
     def on_time(self) -> None:
@@ -214,7 +214,7 @@ class Tips:
 
     def _still_listens(self, stored: StoredTip) -> bool:
         reply = self._listens_with(stored.audience, stored.requester)
-        return reply is not None and stored.sealed_to in (None, _sha256(reply))
+        return reply is not None and stored.sealed_to == _sha256(reply)
 
     def _listens_with(self, root: str, requester: str) -> str | None:
         """What tips to this requester are sealed to now; None if it takes none, or no key of it may be used."""

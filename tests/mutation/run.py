@@ -41,6 +41,8 @@ from tests.mutation.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / ".cache" / "mutation.json"
+NOTICED_BY = ROOT / ".cache" / "mutation-noticed-by.txt"
+"""The test that failed last, for the case that an unchanged file is taken for a mistake."""
 QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures", "--timeout=0", "--capture=no"]
 QUIET += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 SLOWER = 10
@@ -173,7 +175,10 @@ class InFunctions:
         everything = sorted({name for names in passing.values() for name in names if name in self._items})
         unchanged = Mutant(0, "nothing", True, ast.parse(source))
         act = functools.partial(self._try, path, unchanged, [self._items[name] for name in everything])
-        assert not noticed(act, 600.0), f"{path}: without a mistake something is noticed"
+        NOTICED_BY.unlink(missing_ok=True)
+        if noticed(act, 600.0):
+            by = NOTICED_BY.read_text() if NOTICED_BY.exists() else "a test that crashed or took too long"
+            raise AssertionError(f"{path}: without a mistake something is noticed, by {by}")
         for mutant in _sampled(source, self._sample, in_function=True):
             lines = spans.get(mutant.line, [mutant.line])
             names = {name for line in lines for name in passing.get(line, []) if name in self._items}
@@ -188,6 +193,7 @@ class InFunctions:
         for item, following in itertools.pairwise([*items, None]):
             self._run(item, following)
             if self._failed:
+                NOTICED_BY.write_text(item.nodeid)
                 return True
         return False
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ import pytest
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.adapters.outbox_disk import DiskOutbox
 from agent.core.consent import State
-from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
-from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.errors import OpenError, StorageError
 from agent.wire import base64, strictjson
@@ -35,19 +32,6 @@ from tests.traces import traces
 from tests.wire import samples
 
 WORDS = ("Kanarienzaak", "Kanarientekst", "Kanariennaam", "4711815", "Kanarientitel", "Kanarienbericht")
-OLD_WORDS = ("KanarieZaak", "Kanarietekst", "Kanarienaam", "4711815", "Kanarietitel", "Kanariebericht")
-UNSEALED = Path(__file__).parents[1] / "vectors" / "journal" / "unsealed.sql"
-"""A journal as the version before wrote it: a request that waits, one denied, one sent, one of the first one's case."""
-UNSEALED_IDS = {
-    "b09b50f3c46c489f562896fb5a081e8c": State.PENDING,
-    "19c79ca7b1d40237c62b300cbadd7b43": State.DENIED,
-    "50d5210586860f36aab66f28e65d9e5c": State.SENT,
-    "5845b027518e720e18a630145f190bf7": State.PENDING,
-}
-
-
-class Lost(BaseException):
-    """The power is gone."""
 
 
 @pytest.fixture
@@ -268,129 +252,3 @@ def test_two_requests_of_one_case_are_counted_though_nobody_can_read_which(door:
     assert len(door.journal.blocked()) == 2
     ask(door, 2)
     assert len(door.journal.blocked()) == 2
-
-
-# -- a journal of the version that kept requests in plain --------------------------------------------------------------
-
-
-@pytest.fixture
-def old(folder: Path) -> Path:
-    """With what it forgot still in its free pages, and its log not yet in its file."""
-    path = folder / "journal.sqlite"
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.executescript(UNSEALED.read_text())
-    db.execute("CREATE TABLE forgotten (words BLOB)")
-    db.execute("INSERT INTO forgotten VALUES (?)", (b"Kanarietekst 0" + bytes(9000),))
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.execute("DROP TABLE forgotten")
-    copy = folder / "copy"
-    copy.mkdir()
-    for name in ("journal.sqlite", "journal.sqlite-wal"):
-        shutil.copy(folder / name, copy / name)
-    db.close()
-    for name in ("journal.sqlite", "journal.sqlite-wal"):
-        shutil.copy(copy / name, folder / name)
-    shutil.rmtree(copy)
-    return path
-
-
-def upgraded(path: Path) -> Door:
-    door = Door(journal=SqliteJournal(path), outbox=DiskOutbox(path.parent / "outbox"))
-    first_s = samples.request().from_s + 600
-    door.segments = [door.vault.keep(first_s + 5 * number, poster=number == 0) for number in range(3)]
-    return door
-
-
-def require_taken_over(door: Door, folder: Path) -> None:
-    assert traces(folder, OLD_WORDS) == []
-    assert {each.id: each.state for each in door.journal.requests()} == UNSEALED_IDS
-    for each in door.journal.requests():
-        shown, _ = answer(door, "request", id=each.id)
-        data = opened(shown["sealed"])
-        assert custodians.sha256_of(asked_in(data)) == each.payload_sha256
-        assert asked_in(data).case.startswith("KanarieZaak-")
-        assert (each.kept is None) is each.state.ended
-        assert each.audience == samples.ROOT_KEY.id
-    waiting = next(each for each in door.journal.requests() if each.state is State.PENDING)
-    assert door.approve(asked_in(opened(answer(door, "request", id=waiting.id)[0]["sealed"]))).state is State.APPROVED
-
-
-def test_an_unsealed_journal_is_found_to_be_one(old: Path, folder: Path) -> None:
-    assert {word for _, word in traces(folder, OLD_WORDS)} == set(OLD_WORDS)
-
-
-def test_a_journal_in_plain_is_sealed_at_the_first_start_and_loses_nothing(old: Path, folder: Path) -> None:
-    before = sqlite3.connect(old)
-    leaves = [bytes(leaf) for (leaf,) in before.execute("SELECT entry FROM ledger ORDER BY position")]
-    before.close()
-    door = upgraded(old)
-    # Not a leaf has changed: what was signed before continues in what is signed now.
-    assert door.journal.leaves()[: len(leaves)] == leaves
-    note, proof = door.custodian.control._ledger.progress(len(leaves))
-    root = root_of([leaf_hash(leaf) for leaf in leaves])
-    remembered = Checkpoint(f"doorward/{samples.DEVICE_KEY.id}", len(leaves), root)
-    check_progress(remembered, open_checkpoint(note, samples.DEVICE_KEY), proof)
-    shown, _ = answer(door, "request", id=next(name for name, state in UNSEALED_IDS.items() if state is State.SENT))
-    assert read_unverified(opened(shown["receipt"])).payload_type.endswith("receipt+json")
-    assert read_unverified(opened(shown["deletion"])).payload_type.endswith("deletion+json")
-    (bulletin,) = answer(door, "bulletins")[0]["bulletins"]
-    assert strictjson.decode(read_unverified(opened(bulletin)).payload, Bulletin).title == "Kanarietitel"
-    require_taken_over(door, folder)
-    # The old requests still count for their case.
-    door.ask(case="KanarieZaak-1")
-    assert [each.reason for each in door.journal.blocked()] == ["too many requests for this case"]
-    door.start()
-    door.close()
-    assert traces(folder, OLD_WORDS) == []
-
-
-class CutJournal(SqliteJournal):
-    """The power goes just before the `cut`-th call that makes something durable."""
-
-    cut = 0
-
-    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        if sql.startswith(("COMMIT", "VACUUM", "PRAGMA wal", "DROP")):
-            self.cut -= 1
-            if self.cut == 0:
-                raise Lost
-        return super()._execute(sql, values)
-
-
-def test_a_power_cut_at_any_step_of_sealing_up_costs_nothing(old: Path, folder: Path, tmp_path: Path) -> None:
-    for cut in range(1, 100):
-        life = tmp_path / f"cut {cut}"
-        (life / "after").mkdir(parents=True)
-        for name in ("journal.sqlite", "journal.sqlite-wal"):
-            shutil.copy(folder / name, life / name)
-        journal = CutJournal.__new__(CutJournal)
-        journal.cut = cut
-        try:
-            journal.__init__(life / "journal.sqlite")  # type: ignore[misc]
-            Door(journal=journal, outbox=DiskOutbox(life / "outbox"))
-        except Lost:
-            for name in ("journal.sqlite", "journal.sqlite-wal"):  # the disk as it was at that moment
-                shutil.copy(life / name, life / "after" / name)
-            door = upgraded(life / "after" / "journal.sqlite")
-            require_taken_over(door, life / "after")
-            door.close()
-            journal.cut = 0
-            journal._db.close()
-            continue
-        journal.close()
-        assert cut > 8
-        return
-    raise AssertionError("it never came to an end")
-
-
-def test_without_room_a_journal_in_plain_stays_as_it_is_and_says_so(old: Path, folder: Path) -> None:
-    journal = SqliteJournal(old)
-    pages = int(journal._rows("PRAGMA page_count")[0][0])
-    journal._execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StorageError, match="full"):
-        Door(journal=journal, outbox=DiskOutbox(folder / "outbox"))
-    journal.close()
-    door = upgraded(old)
-    require_taken_over(door, folder)
-    door.close()
