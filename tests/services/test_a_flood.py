@@ -85,16 +85,16 @@ class Crowd:
             until(lambda bus=bus: isinstance(bus.next_event(1.0), Connected), "a certificate holder to connect")  # type: ignore[misc]
         self._kind, self._retained = kind, retained
         self.sent = 0
+        self._together = min(4, certificates)
         self._threads = [
-            threading.Thread(target=self._publish, args=(self._buses[first::4], first)) for first in range(4)
+            threading.Thread(target=self._publish, args=(self._buses[first :: self._together], first))
+            for first in range(self._together)
         ]
 
     def _publish(self, buses: list[MqttBus], first: int) -> None:
         junk = signed(request(), STRANGER)
-        for number in range(first, MESSAGES, 4):
-            if not buses:
-                return
-            at = number // 4 % len(buses)
+        for number in range(first, MESSAGES, self._together):
+            at = number // self._together % len(buses)
             who = self._buses.index(buses[at])
             topic: RequestTopic | BulletinTopic
             if self._kind == "requests":
