@@ -175,10 +175,7 @@ class _Side:
         """Where a point of the row `y` is too near and its foot lies on the side."""
         north = y - self.a[1]
         ranges = []
-        if self.dy == 0:
-            if abs(north * self.dx) > self.most:
-                return None
-        else:
+        if self.dy > 0:  # a level side is near on every row that is asked for: those less than a radius away
             ranges.append(_whole(north * self.dx - self.most, north * self.dx + self.most, self.dy))
         if self.dx == 0:
             if not 0 <= north * self.dy <= self.length2:
