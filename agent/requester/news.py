@@ -22,8 +22,9 @@ class ReceivingLimits:
     """Disclosures whose part 0 is on its way, in all …"""
     unread_per_device: int = 4
     """… and of one device; beyond it the device's oldest is dropped."""
-    open_per_device: int = 16
-    """Disclosures of one device that are on their way at once."""
+    open_per_device: int = 4
+    """Disclosures of one device that are on their way at once: half of `at_once`, or one that dawdles would take every
+    turn."""
     per_device_and_request: int = 4
     """Answers of one device to one request that are kept; together they stay within `transfer`, as if they were one."""
     per_device: int = 500

@@ -17,7 +17,7 @@ from agent.requester import saying
 from agent.requester.answers import AnswerFolder, answers
 from agent.requester.holdings import Holding, Holdings, Usage, request_key
 from agent.requester.identity import Asked, Requester
-from agent.requester.news import NewsKind
+from agent.requester.news import NewsKind, ReceivingLimits
 from agent.wire import strictjson
 from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS, UploadTopic, Verb
@@ -185,6 +185,11 @@ def test_one_doorbell_has_only_so_many_answers_on_their_way(
         pass
     assert len(of_door(requester, house.device_id)) == 3
     bus.stop()
+
+
+def test_one_doorbell_that_dawdles_leaves_turns_to_its_neighbours() -> None:
+    limits = ReceivingLimits()
+    assert 0 < limits.open_per_device <= limits.at_once // 2
 
 
 def test_tips_take_no_room_of_answers(
