@@ -6,6 +6,7 @@ import grp
 import json
 import math
 import pwd
+import shutil
 import subprocess
 import time
 import tomllib
@@ -51,7 +52,8 @@ class System:
         # Its warnings about folders elsewhere are not ours; what matters is looked at below.
         run(["systemd-tmpfiles", "--create", str(places.tmpfiles)], "", check=False)
         self._link(places.modules, app / "modules-load.d" / "doorward.conf")
-        if self.alive:  # from the next boot on systemd does it; a kernel without the module does without
+        if self.alive and shutil.which("modprobe"):  # from the next boot on systemd does it
+            # A kernel without the module, and a system without kmod, does without.
             run(["modprobe", "--quiet", "tcp_bbr"], "", check=False)
         for unit in UNITS:
             self._link(places.units / unit, app / unit)
