@@ -55,18 +55,20 @@ CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT 
 
 -- Every request that was admitted, with the signed bytes it came in: the owner can always check it again.  The bytes
 -- are sealed to the owners; `case_mark` counts requests of one case without naming it; `terms` go once it has ended.
--- The window (UTC s) is there where it concerns this place: cases, windows and rates count those alone.
+-- The window (UTC s) is there where it concerns this place: cases, windows and rates count those alone.  `said_id` is
+-- the id its requester gave it, which nobody else uses up.
 CREATE TABLE IF NOT EXISTS request (
   id TEXT PRIMARY KEY, sealed BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
   audience TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
   certain INTEGER NOT NULL, received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, terms BLOB, disclosure TEXT,
-  from_s INTEGER, to_s INTEGER
+  from_s INTEGER, to_s INTEGER, said_id TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS request_by_state ON request (state);
 CREATE INDEX IF NOT EXISTS request_by_case ON request (case_mark);
 CREATE INDEX IF NOT EXISTS request_by_time ON request (received_ms);
 CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
 CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
+CREATE UNIQUE INDEX IF NOT EXISTS request_as_said ON request (said_id, audience, requester);
 
 -- The match set, frozen when the request matched: nothing outside it can ever be released for this request.  It goes
 -- when the request has ended and nothing of it has left.
@@ -100,7 +102,7 @@ CREATE TABLE IF NOT EXISTS outbox_part (disclosure TEXT NOT NULL, number INTEGER
 _FORMAT = b"doorward-journal-1"
 _REQUEST = (
     "id, sealed, payload_sha256, requester, audience, key_id, seq, case_mark, state, certain, received_ms, "
-    "not_after_s, terms, disclosure, from_s, to_s"
+    "not_after_s, terms, disclosure, from_s, to_s, said_id"
 )
 _NEAR = "from_s IS NOT NULL"
 _PATIENCE_MS = 5000
@@ -333,6 +335,7 @@ class SqliteJournal:
             None if request.kept is None else strictjson.encode(request.kept),
             request.disclosure,
             *(request.asked_s or (None, None)),
+            request.said_id,
         )
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
 
@@ -353,6 +356,12 @@ class SqliteJournal:
 
     def request_of(self, disclosure: str) -> MatchedRequest | None:
         return self._request("disclosure", disclosure)
+
+    def request_said(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
+        values = (request, *whose)
+        with self._lock:
+            rows = self._rows("SELECT id FROM request WHERE (said_id, audience, requester) = (?, ?, ?)", values)
+            return self.request(str(rows[0][0])) if rows else None
 
     def request_named(self, payload_sha256: str) -> MatchedRequest | None:
         return self._request("payload_sha256", payload_sha256)
@@ -387,8 +396,8 @@ class SqliteJournal:
 
     # -- history for admission (core.requests.History) -----------------------------------------------------------------
 
-    def has_request(self, request: str) -> bool:
-        return bool(self._rows("SELECT 1 FROM request WHERE id = ?", (request,)))
+    def has_request(self, whose: tuple[str, str], request: str) -> bool:
+        return self.request_said(whose, request) is not None
 
     def has_sequence(self, numbers: str, seq: int) -> bool:
         return bool(self._rows("SELECT 1 FROM sequence WHERE key_id = ? AND seq = ?", (numbers, seq)))
@@ -560,6 +569,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "kept": None if row[12] is None else strictjson.decode(bytes(row[12]), Terms),
         "disclosure": None if row[13] is None else str(row[13]),
         "asked_s": None if row[14] is None else (int(row[14]), int(row[15])),
+        "given_id": None if row[16] == row[0] else str(row[16]),
     }
 
 

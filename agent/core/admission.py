@@ -3,7 +3,7 @@
 `agent.wire.inbound` has already seen to it that a key of a requester in a bundle whose root *the owner* chose signed
 these bytes, and that they parse.  What is left, in this order:
 
-1. it was not seen before: its id is new, and so is its sequence number under that key;
+1. it was not seen before: its id is new for that requester, and so is its sequence number under that key;
 2. it keeps the owner's limits, tightened by what the root lays on this requester;
 3. it asks about a region that requester is responsible for;
 4. an answer could be sealed to the key it names.
@@ -78,7 +78,8 @@ def admit(
     request = inbound.message
     if not isinstance(request, FootageRequest):
         raise InternalError("Only footage requests are admitted.")
-    if history.has_request(request.id) or is_replay(history, inbound.requester, request):
+    whose = (inbound.requester.root, inbound.requester.id)
+    if history.has_request(whose, request.id) or is_replay(history, inbound.requester, request):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
     case_mark = marks.of(request.audience, request.requester, request.case)

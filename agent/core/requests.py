@@ -59,7 +59,10 @@ SEQUENCE_WINDOW: Final = 4096
 class History(Protocol):
     """What happened before, durably (`ports.Journal` has it)."""
 
-    def has_request(self, request: str) -> bool: ...
+    def has_request(self, whose: tuple[str, str], request: str) -> bool:
+        """Whether one (root, requester) has used that id."""
+        ...
+
     def has_sequence(self, numbers: str, seq: int) -> bool:
         """`numbers`: of which key and kind (`numbers_of`)."""
         ...
@@ -121,6 +124,9 @@ class Terms(strictjson.Message, frozen=True, kw_only=True):
 class StoredRequest:
     """A request as the journal keeps it: sealed, and where it stands.
 
+    `id` is what the device calls it: the id its requester gave it, or `payload_sha256` where another requester has
+    given that id to a request of theirs.  Ids are read by whoever hears the broker, so they keep nobody's request out.
+
     `sealed` is an age file to the owners of that moment around the signed bytes it came in; `payload_sha256` names
     what is inside.  `case_mark` counts it (`core.case_marks`).  `kept` is None once the request has ended.
     """
@@ -141,6 +147,13 @@ class StoredRequest:
     disclosure: str | None = None
     asked_s: tuple[int, int] | None = None
     """The window it asks about, UTC s, where it concerns this place; kept for counting when the rest is forgotten."""
+    given_id: str | None = None
+    """The id its requester gave it, where the device calls it otherwise."""
+
+    @property
+    def said_id(self) -> str:
+        """The id its requester gave it: for messages and ledger."""
+        return self.given_id or self.id
 
     def is_from(self, requester: TrustedRequester) -> bool:
         """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""

@@ -161,7 +161,7 @@ def gaps_of(link: Link, keys: OwnerKeys, review: Review) -> tuple[Absence, ...]:
     """What the device has to say of the requested window besides footage."""
     meet(link, keys)
     try:
-        found = msgspec.convert(link.ask("gaps", id=review.request.id).get("gaps"), tuple[Absence, ...])
+        found = msgspec.convert(link.ask("gaps", id=review.name).get("gaps"), tuple[Absence, ...])
     except msgspec.ValidationError as error:
         raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.") from error
     window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)

@@ -94,6 +94,8 @@ class Clip:
 class Review:
     """A verified request and what it matched.  Whoever holds one may show it and decide on it."""
 
+    name: str
+    """What the device calls the request: its id, or its payload's hash where two requesters use one id."""
     request: FootageRequest
     payload_sha256: str
     requester: TrustedRequester
@@ -126,6 +128,7 @@ class Review:
         disclosure = disclosure if isinstance(disclosure, str) else None
         payload_sha256, records = hashlib.sha256(payload).hexdigest(), {each.id: each.signed for each in segments}
         return cls(
+            name=request_id,
             request=request,
             payload_sha256=payload_sha256,
             requester=requester,
@@ -207,7 +210,8 @@ def request_payload(
     if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
         raise OpenError("The device shows something that is no footage request.")
     request = strictjson.decode(claimed.payload, FootageRequest)
-    if request.id != request_id or answer.get("payload_sha256") != hashlib.sha256(claimed.payload).hexdigest():
+    payload_sha256 = hashlib.sha256(claimed.payload).hexdigest()
+    if request_id not in (request.id, payload_sha256) or answer.get("payload_sha256") != payload_sha256:
         raise OpenError(
             f"The device shows another request than {request_id}.", remedy="Share nothing; look at the device."
         )

@@ -132,7 +132,7 @@ class Approvals:
         self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
         self._ledger.write(
             EntryKind.SEALED,
-            request=stored.id,
+            request=stored.said_id,
             requester=stored.requester,
             disclosure=disclosure,
             subject=parts[0].sha256,

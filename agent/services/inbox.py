@@ -171,8 +171,10 @@ class Inbox:
         if isinstance(verdict, Blocked):
             return self._block(request, inbound, verdict, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
+        id_is_free = self._journal.request(request.id) is None
         stored = MatchedRequest(
-            id=request.id,
+            id=request.id if id_is_free else inbound.payload_sha256,
+            given_id=None if id_is_free else request.id,
             sealed=self._enrolments.seal(data),
             payload_sha256=inbound.payload_sha256,
             requester=inbound.requester.id,
@@ -191,7 +193,7 @@ class Inbox:
         self._journal.use_sequence(numbers_of(stored.key_id, request), stored.seq)
         self._journal.add_request(stored)
         self._ledger.write(
-            EntryKind.RECEIVED, request=stored.id, requester=stored.requester, subject=stored.payload_sha256
+            EntryKind.RECEIVED, request=stored.said_id, requester=stored.requester, subject=stored.payload_sha256
         )
         if opted_out(terms, self._journal.opt_outs(), now):
             self._requests.advance(stored, Cause.OPTED_OUT)
@@ -234,8 +236,8 @@ class Inbox:
         return Counted.BLOCKED
 
     def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> Counted | None:
-        stored = self._journal.request(withdrawal.request)
-        if stored is None or not stored.is_from(inbound.requester) or stored.state.ended:
+        stored = self._named(inbound, withdrawal.request)
+        if stored is None or stored.state.ended:
             return Counted.UNEXPECTED
         if is_replay(self._journal, inbound.requester, withdrawal):
             return Counted.REPLAYED
@@ -248,8 +250,8 @@ class Inbox:
 
         the requester has deleted the key that would open an answer.
         """
-        stored = self._journal.request(deletion.request)
-        if stored is None or not stored.is_from(inbound.requester):
+        stored = self._named(inbound, deletion.request)
+        if stored is None:
             return Counted.UNEXPECTED
         if stored.state.ended and not stored.state.may_have_left:
             return Counted.UNEXPECTED
@@ -261,7 +263,7 @@ class Inbox:
         if stored.state.may_have_left:
             self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
             self._ledger.write(
-                EntryKind.DELETED, request=stored.id, requester=stored.requester, subject=inbound.payload_sha256
+                EntryKind.DELETED, request=stored.said_id, requester=stored.requester, subject=inbound.payload_sha256
             )
         if not stored.state.ended:
             self._requests.advance(stored, Cause.WITHDRAWN)
@@ -295,7 +297,7 @@ class Inbox:
             return self._tips.on_receipt(receipt, inbound) or Counted.UNEXPECTED
         if (
             not stored.is_from(inbound.requester)
-            or receipt.request not in (None, stored.id)
+            or receipt.request not in (None, stored.said_id)
             or stored.state not in (State.APPROVED, State.SENDING)
         ):
             return Counted.UNEXPECTED
@@ -313,6 +315,10 @@ class Inbox:
         self._journal.put(receipt_of(receipt.disclosure), self._enrolments.seal(data))
         self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
+
+    def _named(self, inbound: Inbound, request: str) -> MatchedRequest | None:
+        """The request that its requester calls so."""
+        return self._journal.request_said((inbound.requester.root, inbound.requester.id), request)
 
     def _names_ours(self, receipt: Receipt) -> bool:
         """Whether it names the manifest we sent, and with it every byte of every part."""

@@ -102,7 +102,7 @@ class Requests:
         if named is not None and _has_disclosure(line.entry):
             fields["disclosure"] = named
         with self.deciding():
-            self._ledger.write(line.entry, request=stored.id, requester=stored.requester, **fields)
+            self._ledger.write(line.entry, request=stored.said_id, requester=stored.requester, **fields)
             self._journal.set_state(stored.id, line.to, disclosure)
             if stored.state.holds_footage and not line.to.holds_footage:
                 self._journal.remove(_UNJUDGED + stored.id)

@@ -406,12 +406,25 @@ def test_whoever_lists_requests_does_not_wait_for_what_they_matched(
     assert [sql for sql in read if "matched" in sql]
 
 
+def test_two_requesters_may_give_their_requests_one_id(journal: SqliteJournal) -> None:
+    theirs = stored(2, id="2" * 64, given_id=stored(1).id, requester="harbour-fire")
+    journal.add_request(stored(1))
+    journal.add_request(theirs)
+    root = stored(1).audience
+    assert journal.request_said((root, "harbour-police"), stored(1).id) == stored(1)
+    assert journal.request_said((root, "harbour-fire"), stored(1).id) == theirs
+    assert journal.request_said((root, "harbour-fire"), "2" * 64) is None
+    assert theirs.said_id == stored(1).said_id == stored(1).id
+
+
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
     journal.add_request(stored(1, asked_s=(100, 200), state=State.PENDING))
     journal.add_request(stored(2, case_mark="HH 2", asked_s=(150, 300), state=State.DENIED))
     journal.add_request(stored(3, requester="harbour-fire", case_mark="HF 1", asked_s=(100, 200)))
-    assert journal.has_request(stored(1).id)
-    assert not journal.has_request("00" * 16)
+    police = (stored(1).audience, "harbour-police")
+    assert journal.has_request(police, stored(1).id)
+    assert not journal.has_request(police, "00" * 16)
+    assert not journal.has_request((stored(1).audience, "harbour-fire"), stored(1).id)
     assert journal.requests_in_case("HH 1") == 1
     assert journal.requests_since(0) == 3
     root = stored(1).audience

@@ -63,7 +63,8 @@ class Past:
     in_all: int = 0
     since_ms: list[int] = field(default_factory=list)
 
-    def has_request(self, request: str) -> bool:
+    def has_request(self, whose: tuple[str, str], request: str) -> bool:
+        assert whose == (samples.ROOT_KEY.id, "harbour-police")
         return request in self.ids
 
     oldest: int = 0

@@ -42,6 +42,14 @@ def test_a_review_shows_who_asks_what_for_and_which_clips_match(home: Home) -> N
     assert seen.certain
 
 
+def test_a_request_that_the_device_calls_by_its_hash_is_reviewed_like_any_other(home: Home) -> None:
+    seen = review(home)
+    home.device.requests[seen.payload_sha256] = home.device.requests.pop(home.request)
+    again = review(home, seen.payload_sha256)
+    assert (again.name, again.request) == (seen.payload_sha256, seen.request)
+    assert seen.name == home.request
+
+
 def test_the_records_of_a_long_window_may_come_as_the_body(home: Home) -> None:
     def as_body(result: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
         lines = result.pop("records")

@@ -440,6 +440,25 @@ def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door
     assert door.state(asked) is State.SENDING
 
 
+def test_a_requester_who_takes_anothers_id_first_silences_nobody(door: Door) -> None:
+    wanted = request(POLICE)
+    copied = door.ask(FIRE, id=wanted.id, area=samples.square(53.6, 10.1), reply=wanted.reply)
+    door.hear(wanted, POLICE)
+    stored = door.journal.request_named(custodians.sha256_of(wanted))
+    assert stored is not None
+    assert (stored.state, stored.requester, stored.said_id) == (State.PENDING, "harbour-police", wanted.id)
+    assert door.journal.request_named(custodians.sha256_of(copied)).state is State.NO_MATCH  # type: ignore[union-attr]
+    verdict = door.obey(*custodians.approval(door, wanted, *stored.segments))
+    sent = verdict.disclosure
+    assert sent is not None
+    assert door.begin(sent)
+    approved = next(entry for entry in door.entries() if entry["kind"] == "approved")
+    assert (approved["request"], approved["requester"]) == (wanted.id, "harbour-police")
+    door.hear(withdrawal(copied), FIRE)  # ended already: nothing
+    assert door.hear(complete(door, wanted, sent), POLICE) is not None
+    assert door.journal.request_named(custodians.sha256_of(wanted)).state is State.SENT  # type: ignore[union-attr]
+
+
 def test_a_withdrawal_drops_what_was_approved_and_stops_what_is_being_sent(door: Door) -> None:
     (first, _), (second, disclosure) = approved(door), approved(door)
     door.begin(disclosure)

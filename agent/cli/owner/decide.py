@@ -78,7 +78,7 @@ def approve(
     contact = _contact(name, street, email, note)
     with DeviceLink(device) as link:
         seen = Review.fetch(link, keys, find_request(link, request_id))
-    _require_undecided(seen.state, seen.request.id[:8])
+    _require_undecided(seen.state, seen.name[:8])
     if seen.expired(wall_ms()):
         raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
     if segments is clips is posters is exists is None:
@@ -112,7 +112,7 @@ def approve(
                    "posters": [clip.number for clip in choice.posters],
                    "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
-    short = seen.request.id[:8]
+    short = seen.name[:8]
     for each in seen.segments:
         if each.id in choice.segments:
             click.echo(f"    leaves: video, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
@@ -171,7 +171,7 @@ def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: boo
         emit_json({"request": seen.request.id, "disclosure": disclosure, "first": seen.first.by})
         return
     click.echo(f"Approved by both of you, disclosure {disclosure}.")
-    _say_take_back(device, seen.request.id[:8])
+    _say_take_back(device, seen.name[:8])
 
 
 @click.command()

@@ -71,13 +71,13 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
     if out is None:
-        click.echo(f"\nTo look at it:  doorward owner review {seen.request.id[:8]} --out FOLDER")
+        click.echo(f"\nTo look at it:  doorward owner review {seen.name[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):
         _say_ways_on(seen)
 
 
 def _say_ways_on(seen: Review) -> None:
-    short = seen.request.id[:8]
+    short = seen.name[:8]
     click.echo("")
     if seen.can_second and seen.first is not None:
         click.echo(f"To approve the same:  doorward owner second {short}")

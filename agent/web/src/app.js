@@ -22,7 +22,7 @@ import { unlock } from "./pages/unlock.js";
 
 const ROUTES = [
   [/^\/requests$/, requests],
-  [/^\/requests\/([0-9a-f]{32})$/, request],
+  [/^\/requests\/([0-9a-f]{32}|[0-9a-f]{64})$/, request],
   [/^\/timeline$/, timeline],
   [/^\/timeline\/([a-z2-7]{26})$/, event],
   [/^\/tips$/, tips],

@@ -50,7 +50,7 @@ async function payloadIn(envelope, expected, id) {
   if (claimed.type !== payloadType("footage-request")) throw new OpenError("error.other-request");
   const request = footageRequest(decode(claimed.payload));
   const sha256 = await sha256hex(claimed.payload);
-  if (request.id !== id || expected !== sha256) throw new OpenError("error.other-request");
+  if ((request.id !== id && sha256 !== id) || expected !== sha256) throw new OpenError("error.other-request");
   return { claimed, request, sha256 };
 }
 
@@ -69,7 +69,7 @@ export async function review(id, identity) {
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
   const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
   const segments = await segmentsOf(answer.segments, lines, request, met.device);
-  const found = { met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
+  const found = { name: id, met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
   found.first = answer.first ? await firstYes(found, answer.first) : null;
   found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
   found.position = placeIn((await ask("place")).position);
@@ -122,7 +122,7 @@ async function said(found, sealed, identity, kind, check) {
 
 /** What the doorbell says of the requested window besides footage, for an owner who wants to tell that too. */
 export async function gapsOf(found) {
-  const gaps = absences((await ask("gaps", { id: found.request.id })).gaps, "gaps");
+  const gaps = absences((await ask("gaps", { id: found.name })).gaps, "gaps");
   const [from, to] = [found.request.from * 1000, found.request.to * 1000];
   if (gaps.some((gap) => gap.from_ms < from || gap.to_ms > to)) throw new OpenError("error.outside-window");
   return gaps;
@@ -175,7 +175,7 @@ export function shown(found) {
     if (!clip.poster && posterOf(each.record)) clip.poster = each.id;
   }
   return {
-    id: request.id, state: found.state, disclosure: found.disclosure, case: request.case, incident: request.incident,
+    id: found.name, saidId: request.id, state: found.state, disclosure: found.disclosure, case: request.case, incident: request.incident,
     kind: request.kind, description: request.description, from: request.from, to: request.to, notAfter: request.not_after,
     area: request.area, contact: request.contact, requester: requester.name, requesterId: requester.id,
     certain: segments.every((each) => each.span.quality !== "unknown"),

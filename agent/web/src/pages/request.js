@@ -129,7 +129,7 @@ function following(content, review) {
     const isNewState = !shown.startsWith(`${now.state} `);
     shown = key;
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
-    const [said, entries] = await Promise.all([saidOf(review.id), entriesOf(review.id)]);
+    const [said, entries] = await Promise.all([saidOf(review.id), entriesOf(review.saidId)]);
     place.replaceChildren(standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(isByItself)));
     story.replaceChildren(...[said, storyOf(entries)].filter(Boolean));
   }
