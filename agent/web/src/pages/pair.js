@@ -2,7 +2,7 @@
 // QR code; fragments are never sent anywhere.
 //
 // The code is asked for only where the browser trusts the doorbell's certificate.  Whoever clicks past a warning may be
-// talking to a relay in between, which would use the code for itself (docs/decisions/0030-authority-first.md).
+// talking to a relay in between, which would use the code for itself (docs/decisions/0026-authority-first.md).
 import { pair } from "../link.js";
 import { isCertificateTrusted } from "../ui/certificate.js";
 import { explain, withCode } from "../ui/texts.js";
