@@ -1,10 +1,12 @@
 """Text a stranger wrote and an owner will read: plain words that cannot pretend to be something else.
 
 Clean text is in normal form C, has only single inner spaces, and holds no control, format (bidi overrides, zero-width),
-private or line-breaking characters, no pile of combining marks and nothing that looks like a link.  `fault` is the rule
+private or line-breaking characters, nothing else that cannot be seen, no pile of combining marks and nothing that looks
+like a link.  `fault` is the rule
 the device applies; `clean` is the courtesy the requester's client offers before it signs.
 
-The price: emoji sequences and scripts that need joiners lose them (U+200C and U+200D are format characters).
+The price: emoji sequences and scripts that need joiners lose them (U+200C and U+200D are format characters), and a
+variation selector does not choose the coloured form of an emoji.
 Source: Unicode Standard Annex #9 and Technical Report #36 (bidirectional spoofing).
 """
 
@@ -19,10 +21,16 @@ from agent.errors import FormatError
 __all__ = ["check", "clean", "fault"]
 
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_UNSEEN: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+"""Marks, letters and symbols that show nothing: within "evil.com" they would hide a link from the rule and not from the
+reader (Unicode's property Default_Ignorable_Code_Point, and the empty Braille cell)."""
 _MOST_MARKS_IN_A_ROW: Final = 4
-# A scheme, "www.", or a word, a dot of any script and at least two letters: "3.5" and "a.m." pass, "bit.ly" does not.
+# A scheme, "www.", or a word, a full stop of any form and two letters: "3.5" and "a.m." pass, "bit.ly" does not.
 _LINK: Final = re.compile(
-    r"[a-z][a-z0-9+-]*://|\bwww\.|\b(mailto|tel|data|javascript):|\w[.。．｡][^\W\d_]{2}", re.IGNORECASE
+    r"[a-z][a-z0-9+-]*://|\bwww\.|\b(mailto|tel|data|javascript):|\w[.․﹒。．｡][^\W\d_]{2}", re.IGNORECASE
 )
 
 
@@ -35,7 +43,7 @@ def fault(text: str) -> str | None:
     marks = 0
     for character in text:
         category = unicodedata.category(character)
-        if category in _FORBIDDEN_CATEGORIES or (category == "Zs" and character != " "):
+        if category in _FORBIDDEN_CATEGORIES or character in _UNSEEN or (category == "Zs" and character != " "):
             return f"holds the character U+{ord(character):04X}"
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if marks > _MOST_MARKS_IN_A_ROW:
@@ -61,7 +69,7 @@ def clean(text: str) -> str:
         category = unicodedata.category(character)
         if category in ("Zs", "Zl", "Zp") or character in "\t\n\r":
             kept.append(" ")
-        elif category not in _FORBIDDEN_CATEGORIES:
+        elif category not in _FORBIDDEN_CATEGORIES and character not in _UNSEEN:
             kept.append(character)
     # Taking a character out may bring a base and its mark together, so the normal form is made again at the end.
     return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())

@@ -168,7 +168,14 @@ MILLISECONDS = integer(0, 253_402_300_799_999)
 
 # --- clean text, section 2
 
-_LINK = re.compile(r"[a-z][a-z0-9+.-]*://|\bwww\.|\b(mailto|tel|data|javascript):|\w[.。．｡][^\W\d_]{2}", re.IGNORECASE)
+_LINK = re.compile(
+    r"[a-z][a-z0-9+.-]*://|\bwww\.|\b(mailto|tel|data|javascript):|\w[.․﹒。．｡][^\W\d_]{2}", re.IGNORECASE
+)
+
+_SHOWS_NOTHING = (
+    (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2800, 0x2800), (0x3164, 0x3164),
+    (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF),
+)  # fmt: skip
 
 
 def text(longest: int) -> Check:
@@ -178,6 +185,7 @@ def text(longest: int) -> Check:
         marks = 0
         for each in value:
             category = unicodedata.category(each)
+            refuse_unless(not any(first <= ord(each) <= last for first, last in _SHOWS_NOTHING), "shows nothing")
             refuse_unless(category not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"), category)
             refuse_unless(category != "Zs" or each == " ", "another space")
             marks = marks + 1 if category in ("Mn", "Me") else 0

@@ -79,6 +79,8 @@ TEXTS = [
     "www.x", "awww.", "https://x", "tel:1", "hotel: yes", "a\u3002jp", "x" * 40, "x" * 41, "\U0001f600" * 40, "\ue000",
     "q" + "\u0323" * 4,
     "q" + "\u0323" * 5, "No. Really", "no.really", "1.2", "a_b.cd", "a\u2028b", "\ud83d",
+    "see x.\u0345om", "\u0345.com", "x.\u03b9om", "a\u0345www.b", "x.\u2160\u2160", "x.\u00bd\u00bd",
+    "evil.c\u034fom", "\u3164", "a\u2800b", "\u2764\ufe0f", "evil\u2024com", "evil\ufe52com",
 ]  # fmt: skip
 CARDS = [
     ({"name": "Ada", "street": "Mill Lane 3", "email": "ada@example.org", "note": "Ring twice."}, ""),

@@ -202,6 +202,8 @@ def _malformed_fields() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "description with an escape sequence", {"description": "a\x1b[2Jb"}
     yield "description with two spaces", {"description": "a  b"}
     yield "description not in form C", {"description": "e\u0301"}
+    yield "description with an unseen mark in a link", {"description": "see evil.c\u034fom"}
+    yield "description of an unseen letter", {"description": "\u3164"}
     yield "description with piled marks", {"description": "x" + "\u0335\u0336\u0337\u0338\u0334"}
     yield "window backwards", {"from_": NOW - HOUR, "to": NOW - 2 * HOUR}
     yield "window empty", {"from_": NOW - HOUR, "to": NOW - HOUR}

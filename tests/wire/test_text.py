@@ -36,6 +36,14 @@ REFUSED = {
     "half a surrogate pair": "a\ud800b",
     "not in form C": "e\u0301",
     "piled marks": "x" + "\u0335\u0336\u0337\u0338\u0334",
+    "link with a mark that shows nothing": "see evil.c\u034fom",
+    "link with a variation selector": "see evil\ufe0f.com",
+    "www with a mark that shows nothing": "see ww\u034fw.x",
+    "nothing to be seen": "\u3164",
+    "gaps of empty Braille cells": "a\u2800\u2800b",
+    "bare domain, one dot leader": "see example\u2024com",
+    "bare domain, small full stop": "see example\ufe52com",
+    "bare domain, of Roman numerals": "see example.\u2160\u2160",
     "https": "see https://x",
     "HTTP": "see HTTP://x",
     "www": "see www.x",
@@ -85,7 +93,7 @@ def test_every_kind_of_space_is_repaired_to_one(gap: str) -> None:
 
 
 def test_what_cannot_be_seen_is_taken_out() -> None:
-    assert text.clean("a\u200bb\x07c\ue000") == "abc"
+    assert text.clean("a\u200bb\x07c\ue000\u034f\u3164\U000e0100") == "abc"
 
 
 def test_the_length_is_counted_in_characters_and_both_ends_are_allowed() -> None:
