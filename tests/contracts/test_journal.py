@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -280,6 +281,45 @@ def test_a_journal_on_a_full_disk_is_opened_with_what_is_in_reserve(
         journal.put("b", b"1")
     journal.close()
     assert (tmp_path / "journal.sqlite.reserve").stat().st_size == 1 << 20, "and put by again when there is room"
+
+
+def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    write_a_bit_of_everything(journal)
+    before = everything(journal)
+    journal.close()
+    now_s = [1000.0]
+    monkeypatch.setattr(journal_sqlite, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    with monkeypatch.context() as read_only:
+        read_only.setattr(SqliteJournal, "_open", refuse_to_write)
+        journal = SqliteJournal(path)
+        assert everything(journal) == before
+        now_s[0] += 2.5
+        with pytest.raises(StorageError):
+            decide(journal)
+    with pytest.raises(StorageError):
+        decide(journal)  # the file is tried again every two seconds, not at once
+    now_s[0] += 2.5
+    decide(journal)
+    journal.close()
+    again = SqliteJournal(path)
+    assert again.get("name.2") == b"decided"
+    assert (tmp_path / "journal.sqlite.reserve").stat().st_mode & 0o777 == 0o600
+    again.close()
+
+
+def decide(journal: SqliteJournal) -> None:
+    with journal.transaction():
+        journal.put("name.2", b"decided")
+
+
+def refuse_to_write(_journal: SqliteJournal, _path: Path) -> None:
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+    raise StorageError("The disk takes no write.") from error
 
 
 def no_room(*_: object) -> None:

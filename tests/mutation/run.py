@@ -72,7 +72,11 @@ GROUPS = (
     Group("web", ("agent/web/*.py",), ("tests/web",)),
     Group("owner", ("agent/owner/*.py",), ("tests/owner",)),
     Group("requester", ("agent/requester/*.py",), ("tests/requester",)),
-    Group("journal", ("agent/adapters/journal_sqlite.py",), ("tests/contracts/test_journal.py",)),
+    Group(
+        "journal",
+        ("agent/adapters/journal_sqlite.py",),
+        ("tests/contracts/test_journal.py", "tests/services/test_what_a_thief_reads.py"),
+    ),
 )
 
 hypothesis.settings.register_profile("mutation", derandomize=True, max_examples=40, database=None, deadline=None)
