@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
 from agent.web.guard import Guard
+from agent.web.listener import CONNECTION
 from agent.web.marks import Caller, Mark, MarkedRoute, require_marks
 from agent.web.operations import CONTROL, PAGE, Operations, refusal
 from agent.web.pages import Pages
@@ -39,8 +40,8 @@ class Application:
     operations: Operations
     visitors: Visitors
     pages: Pages
-    know: Callable[[tuple[str, int] | None, Caller], None]
-    """Told who speaks over which connection."""
+    know: Callable[[object, Caller], None]
+    """Told who speaks over which connection (`PageListener.know`)."""
 
 
 def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
@@ -91,7 +92,7 @@ def _route(
 
 
 def _know(application: Application, request: Request, caller: Caller) -> None:
-    application.know(request.client and (request.client.host, request.client.port), caller)
+    application.know(request.scope.get("state", {}).get(CONNECTION), caller)
 
 
 def _turned_away(request: Request, caller: Caller) -> Response:

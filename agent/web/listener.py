@@ -27,8 +27,10 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["PER_ADDRESS", "PageHttpServer", "PageListener", "Rank", "most_connections"]
+__all__ = ["CONNECTION", "PER_ADDRESS", "PageHttpServer", "PageListener", "Rank", "most_connections"]
 
+CONNECTION: Final = "connection"
+"""Where the state of a request has its connection, for `PageListener.know`."""
 MOST_CONNECTIONS: Final = 64
 PER_ADDRESS: Final = 12
 """Strangers' connections from one address.  A browser opens six; two phones may share one VPN gateway."""
@@ -53,8 +55,6 @@ _PAUSE_S: Final = 1.0
 _TURN_S: Final = 0.05
 _TLS_HANDSHAKE: Final = b"\x16"
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-Client = tuple[str, int]
 
 
 class Rank(enum.IntEnum):
@@ -81,10 +81,15 @@ def most_connections() -> int:
 
 
 class _Connection:
-    """One accepted socket, from `accept` to its end."""
+    """One accepted socket, from `accept` to its end.
 
-    def __init__(self, client: Client, rank: Rank, now_s: float) -> None:
-        self.client = client
+    It is known by itself and not by the client's address and port: a client may use one port towards each of the
+    doorbell's addresses.
+    """
+
+    def __init__(self, address: str, rank: Rank, now_s: float) -> None:
+        self.address = address
+        """The client's."""
         self.rank = rank
         self.phase = _Phase.HANDSHAKE
         self.since_s = self.moved_s = now_s
@@ -92,10 +97,6 @@ class _Connection:
         self.protocol: _Http | None = None
         self.task: asyncio.Task[None] | None = None
         self.unsent_bytes = 0
-
-    @property
-    def address(self) -> str:
-        return self.client[0]
 
     def enter(self, phase: _Phase) -> None:
         self.phase = phase
@@ -128,6 +129,7 @@ class _Http(H11Protocol):
 
     def __init__(self, listener: PageListener, connection: _Connection, **settings: Any) -> None:
         super().__init__(**settings)
+        self.app_state = {**self.app_state, CONNECTION: connection}
         self._listener = listener
         self._connection = connection
 
@@ -166,7 +168,7 @@ class PageListener:
         self._socket = listening
         self._context = context
         self._most = most or most_connections()
-        self._connections: dict[Client, _Connection] = {}
+        self._connections: set[_Connection] = set()
         self._expected: OrderedDict[str, float] = OrderedDict()
         self._tokens, self._filled_s = float(HANDSHAKES), time.monotonic()
         self._settings: Callable[[], dict[str, Any]] = dict
@@ -188,14 +190,13 @@ class PageListener:
         self._sweep.cancel()
         self._sweep = None
         self._loop.remove_reader(self._socket)
-        for connection in list(self._connections.values()):
+        for connection in list(self._connections):
             if connection.protocol is None:
                 connection.end()
 
-    def know(self, client: Client | None, rank: Rank) -> None:
-        """Note who speaks over the connection of `client`."""
-        connection = self._connections.get(client) if client else None
-        if connection is None:
+    def know(self, connection: object, rank: Rank) -> None:
+        """Note who speaks over `connection`: what a request has under `CONNECTION` in its state."""
+        if not isinstance(connection, _Connection) or connection not in self._connections:
             return
         connection.rank = max(connection.rank, rank)
         if rank is Rank.OWNER:
@@ -206,8 +207,7 @@ class PageListener:
 
     def forget(self, connection: _Connection) -> None:
         """The connection is closed."""
-        if self._connections.get(connection.client) is connection:
-            del self._connections[connection.client]
+        self._connections.discard(connection)
 
     @property
     def open_connections(self) -> int:
@@ -223,14 +223,14 @@ class PageListener:
                 self._pause(error)
                 return
             accepted.setblocking(False)
-            self._admit(accepted, (str(peer[0]), int(peer[1])))
+            self._admit(accepted, str(peer[0]))
         self._rest(_ACCEPT_EVERY_S)  # a flood waits in the kernel, while those who are in are served
 
     def _pause(self, error: OSError) -> None:
         """No descriptor is left: give up strangers' ones, and let the rest of the process come first for a second."""
         self._log.warning("page_cannot_accept", reason=error.strerror)
         if error.errno in _NO_ROOM:
-            for connection in [each for each in self._connections.values() if each.rank is Rank.STRANGER]:
+            for connection in [each for each in self._connections if each.rank is Rank.STRANGER]:
                 self._drop(connection)
         self._rest(_PAUSE_S)
 
@@ -242,12 +242,20 @@ class PageListener:
         if self._sweep is not None:
             self._loop.add_reader(self._socket, self._accept)
 
-    def _admit(self, accepted: socket.socket, client: Client) -> None:
-        rank = Rank.EXPECTED if self._expected.get(client[0], 0.0) > time.monotonic() else Rank.STRANGER
-        newcomer = _Connection(client, rank, time.monotonic())
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        rank = Rank.EXPECTED if self._expected.get(address, 0.0) > time.monotonic() else Rank.STRANGER
+        newcomer = _Connection(address, rank, time.monotonic())
         self._make_room(newcomer)
-        self._connections[client] = newcomer
+        self._connections.add(newcomer)
         newcomer.task = self._loop.create_task(self._serve(accepted, newcomer))
+        # Not in a `finally` of the task: one that is cancelled before its first step runs none.
+        newcomer.task.add_done_callback(lambda _task: self._give_up(accepted, newcomer))
+
+    def _give_up(self, accepted: socket.socket, connection: _Connection) -> None:
+        """Close what never got as far as HTTP."""
+        if connection.protocol is None:
+            self.forget(connection)
+            accepted.close()
 
     def _take_token(self) -> bool:
         now_s = time.monotonic()
@@ -260,7 +268,7 @@ class PageListener:
 
     def _make_room(self, newcomer: _Connection) -> None:
         """Close older connections until the newcomer fits each bound."""
-        strangers = [each for each in self._connections.values() if each.rank is Rank.STRANGER]
+        strangers = [each for each in self._connections if each.rank is Rank.STRANGER]
         if newcomer.rank is Rank.STRANGER:
             here = [each for each in strangers if each.address == newcomer.address]
             if len(here) >= PER_ADDRESS:
@@ -268,7 +276,7 @@ class PageListener:
             elif len(strangers) >= self._most // 2:
                 self._drop(_first_to_go(strangers))
         if len(self._connections) >= self._most:
-            self._drop(_first_to_go(self._connections.values()))
+            self._drop(_first_to_go(self._connections))
 
     def _drop(self, connection: _Connection) -> None:
         self.forget(connection)
@@ -290,10 +298,6 @@ class PageListener:
                 )
         except (OSError, TimeoutError):
             pass  # the other side's concern: a scanner, or a browser that does not trust the certificate
-        finally:
-            if connection.protocol is None:
-                self.forget(connection)
-                accepted.close()
 
     async def _speaks_tls(self, accepted: socket.socket) -> bool:
         readable: asyncio.Future[None] = self._loop.create_future()
@@ -306,7 +310,7 @@ class PageListener:
 
     def _end_overdue(self) -> None:
         now_s = time.monotonic()
-        for connection in list(self._connections.values()):
+        for connection in list(self._connections):
             if connection.is_overdue(now_s):
                 self._drop(connection)
         self._sweep = self._loop.call_later(_SWEEP_S, self._end_overdue)

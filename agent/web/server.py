@@ -190,10 +190,10 @@ class PageServer:
             result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
 
-    def _know(self, client: tuple[str, int] | None, caller: Caller) -> None:
+    def _know(self, connection: object, caller: Caller) -> None:
         """An owner's connection is kept when there are too many."""
         if self._connections is not None and caller.session is not None:
-            self._connections.know(client, Rank.OWNER if caller.owner else Rank.EXPECTED)
+            self._connections.know(connection, Rank.OWNER if caller.owner else Rank.EXPECTED)
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)

@@ -64,6 +64,17 @@ class Flood:
             except OSError:
                 continue  # closed to make room
 
+    def connect_from(self, port: int, to: tuple[str, int]) -> None:
+        """Open a connection from this port, also when it has one to another address, and send half a head."""
+        spoken = socket.socket()
+        self.sockets.append(spoken)
+        spoken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        spoken.bind((self._addresses[0], port))
+        spoken.settimeout(20)
+        spoken.connect(to)
+        with suppress(OSError):  # closed to make room
+            spoken.sendall(HALF_A_HEAD)
+
     def still_open(self) -> int:
         return sum(_is_open(each) for each in self.sockets)
 
@@ -146,6 +157,20 @@ def test_strangers_hold_half_of_the_room_and_a_dozen_connections_from_one_addres
         assert flood.still_open() > PER_ADDRESS
 
 
+def test_a_client_that_uses_each_port_towards_each_of_the_doorbells_addresses_is_bounded_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Address and port of a client do not name a connection: the doorbell's own address belongs to it."""
+    everywhere = CONFIGURATION.replace('host = "127.0.0.1"', 'host = "0.0.0.0"')
+    monkeypatch.setattr("tests.web.door.CONFIGURATION", everywhere)
+    with a_door(tmp_path / "door") as door, a_flood(door.port, "127.0.0.9") as flood:
+        for port in range(22_000, 22_020):
+            for address in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
+                flood.connect_from(port, (address, door.port))
+        until(lambda: flood.still_open() <= PER_ADDRESS, 2 * module.HEAD_S)
+        until(lambda: flood.still_open() == 0, 3 * module.HEAD_S)
+
+
 def test_a_connection_over_which_an_owner_spoke_is_kept_while_strangers_come(door: Door, cookie: str) -> None:
     with ExitStack() as stack:
         context = ssl.create_default_context(cadata=door.page.certificates.authority_der)
@@ -182,7 +207,7 @@ def test_a_client_that_sends_half_is_not_waited_for(
         flood.connect(1)
         spoken = flood.sockets[0] = flood._context.wrap_socket(flood.sockets[0])
         spoken.sendall(sent.replace(b"{host}", door.host.encode()))
-        until(lambda: [c for c in door.page._connections._connections.values() if c.address == "127.0.0.9"])
+        until(lambda: [c for c in door.page._connections._connections if c.address == "127.0.0.9"])
         time.sleep(0.3)  # the half has to arrive before the clock moves
         later(after_s + 1)
         spoken.settimeout(PATIENCE_S)
