@@ -63,7 +63,7 @@ def open_books(device_key: Ed25519PrivateKey, ports: CustodianPorts, changed: Ch
         decisions,
         ledger,
         TrustKeeper(decisions, journal, ledger, tell),
-        Enrolments(decisions, journal, ledger, ports.entropy, device, changed, nonces, tell),
+        Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, changed, nonces, tell),
         Keeping(journal, ledger, ports.vault, ports.clock, held_bytes),
         nonces,
     )

@@ -2,8 +2,9 @@
 
 A list of recipients nobody can open for is the worst thing that can happen to footage, and it shows too late.  So for
 every *new* recipient, the recovery identity included, the device seals 32 random bytes; the enrolment takes effect when
-all of them were returned, each by the owner who can open it: who invites another waits for them.  Until the first one
-does, the device records nothing.
+all of them were returned, each by the owner who can open it: who invites another waits for them, a day at most.  A
+list without new keys waits for its client alone, ten minutes at most, for what an owner signed and nobody completed
+must not take effect later.  Until the first list does, the device records nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.ledger.entries import EntryKind
+from agent.core.timebase import NS_PER_S
 from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
 from agent.errors import RequestError
-from agent.ports import Entropy, Journal
+from agent.ports import Clock, Entropy, Journal
 from agent.services.decisions import Decisions
 from agent.services.ledger import Ledger
-from agent.services.nonces import Nonces
+from agent.services.nonces import LIFE_S, Nonces
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
 
-__all__ = ["RECOVERY", "Enrolments"]
+__all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
 
 RECOVERY: Final = "recovery"
+INVITED_S: Final = 86_400
+"""How long a list waits for new owners to open their tests, by the boot clock."""
 _TOKEN_BYTES: Final = 32
 _SECRET_BYTES: Final = 16
 _ENVELOPE: Final = "enrolment."
@@ -43,6 +47,8 @@ class _Pending:
     enrolment: Enrolment
     tokens: dict[str, bytes]
     tests: dict[str, bytes]
+    lapses_ns: int
+    """When it is forgotten, by the boot clock."""
     opened: set[str] = field(default_factory=set)
 
     @property
@@ -60,6 +66,7 @@ class Enrolments:
         journal: Journal,
         ledger: Ledger,
         entropy: Entropy,
+        clock: Clock,
         device: PublicKey,
         changed: Changed,
         nonces: Nonces,
@@ -70,6 +77,7 @@ class Enrolments:
         self._journal = journal
         self._ledger = ledger
         self._entropy = entropy
+        self._clock = clock
         self._device = device
         self._changed = changed
         self._nonces = nonces
@@ -90,7 +98,7 @@ class Enrolments:
 
     @property
     def pending(self) -> bool:
-        return self._pending is not None
+        return self._proposed() is not None
 
     def announce(self) -> None:
         """Tell `changed` about the list in force, if there is one."""
@@ -126,21 +134,23 @@ class Enrolments:
         new = {name: text for name, text in _named(enrolment).items() if text not in known}
         tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
         tests = {name: self._test(tokens[name], text) for name, text in new.items()}
-        self._pending = _Pending(data, enrolment, tokens, tests)
+        lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
+        self._pending = _Pending(data, enrolment, tokens, tests, lapses_ns)
         return enrolment.epoch, new
 
     def test(self, name: str) -> bytes:
         """The age file that only the recipient called `name` opens."""
-        if self._pending is None or name not in self._pending.tests:
+        pending = self._proposed()
+        if pending is None or name not in pending.tests:
             raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
-        return self._pending.tests[name]
+        return pending.tests[name]
 
     def confirm(self, answers: dict[str, bytes]) -> tuple[int, tuple[str, ...]]:
         """Take what was in opened tests: the proposed epoch, and whose tests are still to be opened.
 
         With the last of them the enrolment takes effect.  A wrong answer opens nothing: `RequestError`.
         """
-        pending = self._pending
+        pending = self._proposed()
         if pending is None:
             raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
         wrong = [
@@ -155,6 +165,12 @@ class Enrolments:
         if not pending.waiting:
             self._take_effect(pending)
         return pending.enrolment.epoch, pending.waiting
+
+    def _proposed(self) -> _Pending | None:
+        """What waits for its tests, unless that has taken too long."""
+        if self._pending is not None and self._clock.now().boot_ns > self._pending.lapses_ns:
+            self._pending = None
+        return self._pending
 
     def _take_effect(self, pending: _Pending) -> None:
         with self._decisions.one():

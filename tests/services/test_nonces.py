@@ -16,6 +16,7 @@ from agent.wire.statements import (
     Enrolment,
     Erasure,
     Hold,
+    NamedRecipient,
     OptIn,
     OptOut,
     OwnerStatement,
@@ -112,6 +113,25 @@ def test_an_enrolment_that_was_held_back_changes_no_owners(door: Door) -> None:
         door.propose(wanted)
     assert not door.custodian.enrolments.pending
     door.propose(msgspec.structs.replace(wanted, nonce=fresh(door)["nonce"]))
+
+
+@pytest.mark.parametrize(("added", "life_s"), [(False, LIFE_S), (True, 86_400)], ids=["removes one", "adds one"])
+def test_a_list_of_owners_that_nobody_completed_in_time_never_counts(door: Door, added: bool, life_s: int) -> None:
+    approvers = custodians.two_owners(door, SECOND)
+    door.enrol(**{**approvers, **fresh(door)})
+    more = (NamedRecipient(name="cy", recipient=custodians.REPLY),) if added else ()
+    previous = sha256_of(door.custodian.enrolments.current)  # type: ignore[arg-type]
+    without_bo = custodians.enrolment(epoch=3, previous=previous)
+    recipients = (*without_bo.recipients, *more)
+    without_bo = msgspec.structs.replace(without_bo, recipients=recipients, nonce=fresh(door)["nonce"])
+    tests = door.propose(without_bo)
+    assert bool(tests) == added
+    opened = dict.fromkeys(tests, b"")
+    door.clock.advance(life_s + 1)
+    assert not door.custodian.enrolments.pending
+    with pytest.raises(RequestError, match="No enrolment is waiting"):
+        door.custodian.enrolments.confirm(opened)
+    assert door.custodian.enrolments.current.epoch == 2  # type: ignore[union-attr]
 
 
 def test_the_statements_of_one_owner_act_in_their_order_and_another_owner_is_in_nobodys_way(door: Door) -> None:
