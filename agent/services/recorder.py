@@ -345,7 +345,9 @@ class Recorder:
         """
         intake = self._intake
         if intake is not None:
-            intake.lumas.force(_Trigger(kind, (at_ns or self._clock.now().boot_ns) if intake.live else None))
+            now_ns = self._clock.now().boot_ns
+            # A bridge that was taken over may date it in the future.  The event machine would go there and stay.
+            intake.lumas.force(_Trigger(kind, min(at_ns or now_ns, now_ns) if intake.live else None))
         elif kind is TriggerKind.BUTTON:
             self._pressed_ns = time.monotonic_ns()
         if kind is TriggerKind.BUTTON:

@@ -16,6 +16,7 @@ import pytest
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.state_folder import StateFolder
 from agent.config import Clips, Configuration, Device
+from agent.core.events import TriggerKind
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.opinion.arrays import Pixels
@@ -402,3 +403,13 @@ def test_the_time_before_a_stall_is_certain_counts_as_camera_lost_and_not_as_a_d
     assert lost.reason is GapReason.CAMERA_LOST
     assert abs(lost.span.start_us - watched.span.end_us) < 100_000
     assert lost.span.duration_us > 3_000_000
+
+
+@pytest.mark.parametrize("kind", [TriggerKind.BUTTON, TriggerKind.PIR])
+def test_a_trigger_that_is_dated_in_the_future_blinds_no_recorder(house: House, kind: TriggerKind) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.recorder.trigger(kind, BootNs(2**53 * 1000))  # the most that a bridge can say
+    until(lambda: house.solo.recorder.status().segments >= 1 and not house.solo.recorder.status().in_event)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 2)
