@@ -28,6 +28,7 @@ from agent.core.handover import (
     WhatToSend,
     frame,
 )
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError, InternalError, NetworkError, RequestError
 from agent.services.handover import RecorderDesk, Reports
@@ -147,6 +148,19 @@ def desk(signed: list[bytes]) -> RecorderDesk:
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
     return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None), LiveShelf())  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("status", [{}, {"link": 5, "remedy": ""}, {"link": ["connected"]}, {"state": "watching"}])
+@pytest.mark.parametrize("role", ["uplink", "recorder"])
+def test_a_report_that_says_nothing_ends_no_thread_of_the_custodians(role: str, status: dict[str, object]) -> None:
+    class Now:
+        def now(self) -> Moment:
+            return Moment(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
+
+    reports = Reports(Now())  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="lacks"):
+        reports.take(role, status)
+    assert reports.of(role) is None, "what reads it finds nobody, and says so"
 
 
 def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Path) -> None:
