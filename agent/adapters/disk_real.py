@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +85,7 @@ class RealDisk:
             return None
 
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
-        with path.open("rb", buffering=0) as file:
+        with _opened(path) as file:
             file.seek(offset)
             parts: list[bytes] = []
             while size_bytes > 0 and (part := file.read(size_bytes)):
@@ -93,7 +94,7 @@ class RealDisk:
         return b"".join(parts)
 
     def chunks(self, path: Path, offset: int = 0) -> Iterator[bytes]:
-        with path.open("rb", buffering=0) as file:
+        with _opened(path) as file:
             # Clean pages are dropped first, so that what is read is what the medium holds: pages whose write failed are
             # marked clean as well, and would otherwise be believed.  It also keeps a scrub from filling the cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -105,3 +106,13 @@ class RealDisk:
     def free_bytes(self, path: Path) -> int:
         status = os.statvfs(path)
         return status.f_bavail * status.f_frsize
+
+
+def _opened(path: Path) -> FileIO:
+    """For reading.  Raises `OSError`.
+
+    The custodian reads what the recorder has put there.  Of a recorder that was taken over that may be a link to a file
+    of the custodian's, or a pipe, whose opening would wait for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return FileIO(descriptor, "rb")

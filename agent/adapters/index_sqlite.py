@@ -15,6 +15,7 @@ Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous; FORMAT.m
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from agent.adapters.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_wr
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
-from agent.core.vault.names import SegmentId
+from agent.core.vault.names import ID_PATTERN, SegmentId
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp
 from agent.errors import StorageError
 
@@ -37,6 +38,9 @@ _VERSION: Final = 4
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
 _TYPES: Final = [int, str, str, str, int, int, int, str, *[int] * 10]
+_NAMES: Final = re.compile(rf"{ID_PATTERN} {ID_PATTERN} [0-9a-f]{{32}}")
+"""Segment, event and boot.  A segment names its files: in the index of a recorder that was taken over it could be a
+path, which root then follows."""
 _QUALITIES: Final = frozenset(each.value for each in ClockQuality)
 
 _SCHEMA: Final = """
@@ -201,8 +205,9 @@ class SqliteIndex:
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 if is_damage(error):
                     self._ruined = str(error)
-                    with suppress(OSError):
-                        self._remove()
+                    if not self._is_copy:  # the file is its recorder's to remove
+                        with suppress(OSError):
+                            self._remove()
                 raise self._failed(error) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -292,7 +297,7 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
-    if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES:
+    if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES or not _NAMES.fullmatch(" ".join(row[1:4])):
         raise Nonsense("a row that nobody wrote")
     *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain

@@ -177,7 +177,7 @@ def _of_class(table: Mapping[type[DoorwardError], _Value], error: DoorwardError,
 
 def _trace(invocation: Invocation) -> None:
     if invocation.debug:
-        traceback.print_exc()
+        _say(_legible(traceback.format_exc()))
 
 
 def _say_error(message: str, remedy: str) -> None:
@@ -241,8 +241,16 @@ def config_option(command: _Command) -> _Command:
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
-    """Write the one JSON document of a `--json` command.  Paths and enums become text."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_as_text))
+    """Write the one JSON document of a `--json` command.  Paths and enums become text.
+
+    What would steer a terminal is escaped, as JSON may: it can be the name of a file that somebody else chose.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text)
+    click.echo("".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text))
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def _as_text(value: object) -> object:

@@ -307,7 +307,10 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
     with _made(folder / entry.file.name) as out:
         for offset in range(0, entry.size_bytes, _PIECE_BYTES):
-            out.write(reader.read(entry.id, offset, min(_PIECE_BYTES, entry.size_bytes - offset)))
+            piece = reader.read(entry.id, offset, min(_PIECE_BYTES, entry.size_bytes - offset))
+            if not piece:  # the file is shorter than the index says
+                break
+            out.write(piece)
     for beside, read in ((entry.poster, reader.read_poster), (entry.sound, reader.read_sound)):
         if beside is not None:
             data = read(entry.id) or b""
@@ -316,9 +319,12 @@ def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
 
 
 def _made(path: Path) -> BinaryIO:
-    """The vault is read with its owner's rights; the copy belongs to whoever asks for it."""
+    """The vault is read with its owner's rights; the copy belongs to whoever asks for it.  Raises `FileExistsError`.
+
+    The recorder named the file and may have been taken over: root writes to nothing that is there already.
+    """
     with as_self():
-        return path.open("wb")
+        return path.open("xb")
 
 
 def _say_files(**by_word: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import socket
@@ -13,20 +14,32 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from agent.adapters.disk_real import RealDisk
+from agent.adapters.index_sqlite import SqliteIndex
 from agent.adapters.state_folder import StateFolder
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.config import load
-from agent.errors import ConfigurationError
+from agent.core.timebase import ClockQuality
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import Tip, sign_record
+from agent.core.vault.names import SHARDS
+from agent.core.vault.records import Boot
+from agent.core.vault.spans import Stamp
+from agent.errors import ConfigurationError, StorageError
 from agent.owner.link import DeviceLink
 from agent.privileges import Folder, as_owner_of, as_self, read_regular
 from agent.wire.control import Frame, read_frame, write_frame
+from agent.wire.identities import private_key_from_seed
 from tests.cli.conftest import Seen
+from tests.contracts.test_index import entry as an_entry
 
 ROLE = 54_321
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be lent another user's rights")
@@ -275,6 +288,16 @@ def test_texts_that_steer_nothing_stay_as_they_are() -> None:
     assert _legible(whole) == whole
 
 
+def test_what_the_custodian_reads_of_the_vault_is_no_link_and_no_pipe(place: Path, victim: Path) -> None:
+    (place / "link").symlink_to(victim / "secret")
+    os.mkfifo(place / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError):  # noqa: PT011 — two kinds of it
+            RealDisk().read(place / name, 0, 4)
+        with pytest.raises(OSError):  # noqa: PT011
+            list(RealDisk().chunks(place / name))
+
+
 # --- As root, with the rights of the role
 
 
@@ -313,9 +336,66 @@ def test_what_root_asks_of_the_vault_it_asks_with_the_recorders_rights(
     assert [path.name for path in victim.iterdir()] == ["secret"]
     (state / "recorder" / "recorder.sqlite").unlink(missing_ok=True)
     assert tool("vault", "stats", "--config", config).status == 0
-    made = [path for path in (state / "recorder").iterdir() if path.is_file()]
-    assert made
-    assert {path.stat().st_uid for path in made} == {ROLE}
+    # A recorder that runs has its index locked, so root reads a copy in memory and leaves nothing there.
+    assert list((state / "recorder").iterdir()) == []
+
+
+def plant_rows(state: Path, *rows: VaultEntry) -> None:
+    """The index of a recorder that was taken over; each row points to a line of the manifest that can be read."""
+    boot = Boot(at=Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD), device="0" * 16, epoch=0)
+    line = sign_record(boot, Tip(), private_key_from_seed(bytes(32)).sign)
+    (state / "vault" / "manifest").write_bytes(line.line + b"\n")
+    index = SqliteIndex(state / "recorder" / "recorder.sqlite")
+    index.apply([replace(row, line_offset=0, line_size=len(line.line)) for row in rows], [], Tip())
+    index.close()
+
+
+@pytest.mark.parametrize("through", ["a path", "a link"])
+def test_a_copy_of_the_vault_writes_nothing_beside_it_whatever_the_index_says(
+    config: Path, place: Path, victim: Path, tool: Callable[..., Seen], through: str
+) -> None:
+    state = load(config).device.state_dir
+    secret = victim / "secret"
+    secret.rename(victim / "secret.age")
+    if through == "a link":
+        (state / "vault" / "to.age").symlink_to(victim / "secret.age")
+    named = (state / "vault" / "to") if through == "a link" else secret
+    plant_rows(state, replace(an_entry(1), id=str(named)))
+    assert tool("vault", "export", place / "out", "--config", config).status != 0
+    assert (victim / "secret.age").read_text() == "as it was"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_lies_in_the_vault_cannot_steer_roots_terminal(
+    config: Path, tool: Callable[..., Seen], as_json: bool
+) -> None:
+    state = load(config).device.state_dir
+    names = ["\x1b[2J", "\x9b31m", "\u202egpj", os.fsdecode(b"\x9b31m")]
+    for shard in SHARDS:
+        (state / "vault" / "segments" / shard).mkdir()
+    for name in names:
+        (state / "vault" / "segments" / "a" / name).touch()
+    plant_rows(state)
+    said = tool("vault", "verify", *["--json"][: int(as_json)], "--config", config)
+    assert said.status == 1, said.err
+    for text in (said.out, said.err):
+        assert all(each.isprintable() or each == "\n" for each in text), ascii(text)
+    if as_json:
+        assert len(json.loads(said.out)["unknown"]) == len(names)
+
+
+def test_an_error_that_is_shown_with_its_trace_cannot_steer_roots_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise StorageError(f"{STEERING} is no name of ours.")
+
+    monkeypatch.setenv("DOORWARD_DEBUG", "1")
+    assert run(fails, []) == 5
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert all(each.isprintable() or each == "\n" for each in err), ascii(err)
 
 
 @only_root

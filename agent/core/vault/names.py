@@ -18,13 +18,23 @@ import msgspec
 
 from agent.errors import InternalError
 
-__all__ = ["ID_BYTES", "PARTS", "SHARDS", "FileKind", "SegmentId", "VaultFile", "parse_name", "segment_id"]
+__all__ = [
+    "ID_BYTES",
+    "ID_PATTERN",
+    "PARTS",
+    "SHARDS",
+    "FileKind",
+    "SegmentId",
+    "VaultFile",
+    "parse_name",
+    "segment_id",
+]
 
 ID_BYTES: Final = 16
-_ID: Final = r"[a-z2-7]{25}[aeimquy4]"
+ID_PATTERN: Final = r"[a-z2-7]{25}[aeimquy4]"
 """128 bits are 25 digits of five bits and one of three: the last digit has eight spellings, not 32."""
 
-SegmentId = Annotated[str, msgspec.Meta(pattern=rf"\A{_ID}\Z")]
+SegmentId = Annotated[str, msgspec.Meta(pattern=rf"\A{ID_PATTERN}\Z")]
 
 SHARDS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """Directories below `segments/`: the first digit of the id.  They exist from set-up on, so no commit makes one."""
@@ -74,7 +84,7 @@ class VaultFile:
         return self.id + self.kind.value
 
 
-_NAME: Final = re.compile(rf"({_ID})((?:\.poster|\.sound)?\.(?:age|part)|\.cut)")
+_NAME: Final = re.compile(rf"({ID_PATTERN})((?:\.poster|\.sound)?\.(?:age|part)|\.cut)")
 
 
 def parse_name(name: str) -> VaultFile | None:
