@@ -2,11 +2,13 @@
 
 - A code is 50 random bits, printed where only somebody at the doorbell reads it, good once, for a quarter of an hour,
   and dead after `MOST_TRIES` wrong ones.  An owner's browser can make one too, for a second phone or owner.
+- While no code lives there is nothing to guess: a wrong one changes nothing, and nothing is written.
 - A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
   be an *owner's* session, the browser signs a challenge with an approval key; that lapses when it is not used, and
   while the clock is behind: after a power cut a browser signs again, and need not be let in again.
 - Whoever fails waits: nothing for the first few, then twice as long each time.  The count is on the disk before the
-  answer is given, so a restart does not forgive.
+  answer is given, so a restart does not forgive.  Nobody waits for another: a stranger with many addresses would lock
+  out every new browser.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ __all__ = ["CODE_LIFE_S", "Session", "TooManyTriesError", "Visitors", "code_text
 CODE_LIFE_S: Final = 15 * 60
 SESSION_IDLE_S: Final = 90 * 86_400
 OWNER_IDLE_S: Final = 12 * 3600
-MOST_TRIES: Final = 10
+MOST_TRIES: Final = 10_000
+"""Of 2^50.  So many that a stranger with many addresses cannot use a code up before it is typed."""
 MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60
@@ -110,21 +113,20 @@ class Visitors:
 
     def pair(self, typed: str, address: str, browser: str) -> str:
         """Let a browser in: the token of its new session.  Raises `RequestError`, `TooManyTriesError`."""
-        buckets = (f"pair {address}", "pair")
+        bucket = f"pair {address}"
         with self._lock:
-            self._require_patience(buckets)
-            if not self._take_code(_normal(typed)):
-                self._failed(buckets)
+            self._require_patience(bucket)
+            if not self._take_code(_normal(typed), bucket):
                 raise RequestError(
                     "This code is not, or no longer, the one that was printed.",
                     remedy="Print a new one on the doorbell: doorward page code.",
                 )
-            self._write_locked("DELETE FROM failures WHERE bucket = ?", (buckets[0],))
+            self._write_locked("DELETE FROM failures WHERE bucket = ?", (bucket,))
             return self._new_session(browser)
 
-    def _take_code(self, typed: str) -> bool:
+    def _take_code(self, typed: str, bucket: str) -> bool:
         now = self._now_s()
-        found = False
+        found = is_guess = False
         for kind, salt, stored, until_s, tries in self._database.execute("SELECT * FROM codes").fetchall():
             lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES
             if lives and hmac.compare_digest(_hash(salt, typed), stored):
@@ -132,8 +134,11 @@ class Visitors:
                 found = True
             elif not lives:
                 self._write_locked("DELETE FROM codes WHERE kind = ?", (kind,))
-        if not found:
+            else:
+                is_guess = True
+        if is_guess and not found:
             self._write_locked("UPDATE codes SET tries = tries + 1", ())
+            self._failed(bucket)
         return found
 
     # sessions
@@ -183,40 +188,37 @@ class Visitors:
 
     def failed(self, bucket: str) -> None:
         with self._lock:
-            self._failed((bucket,))
+            self._failed(bucket)
 
     def require_patience(self, bucket: str) -> None:
         """Raises `TooManyTriesError`."""
         with self._lock:
-            self._require_patience((bucket,))
+            self._require_patience(bucket)
 
-    def _require_patience(self, buckets: tuple[str, ...]) -> None:
-        waits = [self._wait_s(bucket) for bucket in buckets]
-        if max(waits) > 0:
-            raise TooManyTriesError(max(waits))
+    def _require_patience(self, bucket: str) -> None:
+        wait_s = self._wait_s(bucket)
+        if wait_s > 0:
+            raise TooManyTriesError(wait_s)
 
     def _wait_s(self, bucket: str) -> int:
         row = self._database.execute("SELECT count, last_s FROM failures WHERE bucket = ?", (bucket,)).fetchone()
         if row is None:
             return 0
-        # Everybody together may fail more often than one: else one guesser would lock out all others.
-        free = FREE_FAILURES if " " in bucket else 4 * FREE_FAILURES
-        over = row[0] - free
+        over = row[0] - FREE_FAILURES
         if over < 0:
             return 0
         wait = min(2**over, LONGEST_WAIT_S) if over < 16 else LONGEST_WAIT_S
         # A clock set back must not prolong, one set forward is not noticed.
         return int(max(0, min(wait, row[1] + wait - self._now_s())))
 
-    def _failed(self, buckets: tuple[str, ...]) -> None:
+    def _failed(self, bucket: str) -> None:
         now = self._now_s()
         self._write_locked("DELETE FROM failures WHERE last_s < ?", (now - 86_400,))
-        for bucket in buckets:
-            self._write_locked(
-                "INSERT INTO failures VALUES (?, 1, ?) "
-                "ON CONFLICT (bucket) DO UPDATE SET count = count + 1, last_s = excluded.last_s",
-                (bucket, now),
-            )
+        self._write_locked(
+            "INSERT INTO failures VALUES (?, 1, ?) "
+            "ON CONFLICT (bucket) DO UPDATE SET count = count + 1, last_s = excluded.last_s",
+            (bucket, now),
+        )
 
     def _new_session(self, browser: str) -> str:
         token, now = self._token(), self._now_s()
