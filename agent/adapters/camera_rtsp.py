@@ -68,6 +68,9 @@ _BEHIND: Final = 256
 """Packets that may wait for the decoder before it goes on with the next keyframe."""
 _REORDERED_NS: Final = NS_PER_S
 """A picture that goes back in time by less than this is a B-frame; by more, the camera's clock was set."""
+_MOST_UNDATED, _MOST_UNDATED_BYTES = 2048, 32 << 20
+"""Packets that may wait for the first one with a time: three seconds at 80 Mbit/s.  A camera that gives none counts
+as lost."""
 _FALL_NS: Final = NS_PER_S // 50
 _STEADY_NS: Final = NS_PER_S // 3
 _CATCHING_UP_NS: Final = 3 * NS_PER_S
@@ -229,7 +232,7 @@ class RtspCamera:
                 )
                 decoding.enter_context(looker)
             waiting: list[tuple[bytes, bool, int | None]] = []
-            skipping = False
+            skipping, undated_bytes = False, 0
             try:
                 for packet in container.demux(stream):
                     if stopped.is_set():
@@ -237,9 +240,13 @@ class RtspCamera:
                     if packet.size == 0:
                         continue
                     own_ns = _own_ns(packet)
-                    keyframe = packet.is_keyframe  # asked before the filter empties the packet
+                    keyframe, packet_bytes = packet.is_keyframe, packet.size  # before the filter empties the packet
                     waiting += [(data, keyframe, own_ns) for data in annexb.of(packet)]
+                    undated_bytes += packet_bytes
                     if own_ns is None or not clock.settled(own_ns):
+                        if len(waiting) > _MOST_UNDATED or undated_bytes > _MOST_UNDATED_BYTES:
+                            cause = "its pictures carry no times"
+                            break
                         continue  # what comes now was sent earlier: it is dated when the clock is tied
                     for data, is_keyframe, taken_ns in clock.dated(waiting):
                         one = EncodedPacket(data, is_keyframe, clock.boot_ns(taken_ns, keyframe=is_keyframe))
@@ -249,6 +256,7 @@ class RtspCamera:
                         if looker is not None:
                             looker.take(one)
                     waiting.clear()
+                    undated_bytes = 0
             except (av.error.FFmpegError, OSError) as error:
                 cause = said(error)
         self._lost(arrivals, stopped, cause)
@@ -347,6 +355,7 @@ class _Clock:
         """When the picture was taken.  Ask in the order of decoding; what follows a keyframe may lie before others."""
         taken_ns = self._tied.boot_ns(own_ns)
         if not keyframe and 0 < self._newest_own_ns - own_ns < _REORDERED_NS:
+            self._last_ns = max(self._last_ns, taken_ns)  # tied anew meanwhile, it may lie behind all before it
             return taken_ns
         self._newest_own_ns = own_ns
         self._last_ns = max(self._last_ns + 1000, taken_ns)

@@ -45,6 +45,10 @@ LARGEST_GOP_BYTES = 64_000_000
 _PART_NS = 2 * NS_PER_S
 """As often as a segment that is written is synced (FORMAT.md, C3)."""
 _PART_BYTES = 2 << 20
+_LARGEST_PART_BYTES = 16 << 20
+"""Pictures that all come before one that was shown first make no part.  So many are no camera's, and none is kept."""
+_MOST_PICTURES = 60 * 120
+"""A minute at 120 a second.  A million pictures of ten bytes take memory, too."""
 
 
 class GopAssembler:
@@ -71,8 +75,9 @@ class GopAssembler:
         self._longest_ns = longest_ns
         self._largest_bytes = largest_bytes
         self._part_ns, self._part_bytes = part_ns, part_bytes
+        self._largest_part_bytes = max(_LARGEST_PART_BYTES, 2 * part_bytes)
         self._packets: list[EncodedPacket] = []
-        self._size_bytes = self._part_size_bytes = 0
+        self._size_bytes = self._part_size_bytes = self._pictures = 0
         self._border: int | None = None
         """Where the part that is gathered will end: known to be right when the next picture in order comes."""
         self._begins = True
@@ -98,10 +103,13 @@ class GopAssembler:
             self.skipped += 1
             return None
         part = None
+        if self._is_overlong(packet):
+            self.skipped += 1
+            end_ns = (
+                packet.sensor_ns if packet.sensor_ns > self._newest_ns else BootNs(self._newest_ns + self._frame_ns)
+            )
+            return self._out(len(self._packets), end_ns, ends=True)
         if packet.sensor_ns > self._newest_ns:
-            if self._is_overlong(packet):
-                self.skipped += 1
-                return self._out(len(self._packets), packet.sensor_ns, ends=True)
             part = self._part_before(packet)
         self._add(packet)
         return part
@@ -113,12 +121,13 @@ class GopAssembler:
     def _start(self, keyframe: EncodedPacket) -> None:
         self.overlong = ""
         self._begins, self._border = True, None
-        self._size_bytes = self._part_size_bytes = 0
+        self._size_bytes = self._part_size_bytes = self._pictures = 0
         self._begun_ns = self._part_start_ns = self._newest_ns = keyframe.sensor_ns
         self._add(keyframe)
 
     def _add(self, packet: EncodedPacket) -> None:
         self._packets.append(packet)
+        self._pictures += 1
         self._size_bytes += len(packet.data)
         self._part_size_bytes += len(packet.data)
         self._newest_ns = max(self._newest_ns, packet.sensor_ns)
@@ -127,6 +136,10 @@ class GopAssembler:
         lasted_s = (packet.sensor_ns - self._begun_ns) / NS_PER_S
         if packet.sensor_ns - self._begun_ns > self._longest_ns:
             self.overlong = f"The camera sent no keyframe for {lasted_s:.0f} s."
+        elif self._part_size_bytes + len(packet.data) > self._largest_part_bytes:
+            self.overlong = f"The camera sent {self._part_size_bytes / 1e6:.0f} MB out of order."
+        elif self._pictures >= _MOST_PICTURES:
+            self.overlong = f"The camera sent {self._pictures} pictures without a keyframe."
         elif self._size_bytes + len(packet.data) > self._largest_bytes:
             self.overlong = f"The camera sent {self._size_bytes / 1e6:.0f} MB in {lasted_s:.0f} s without a keyframe."
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import threading
@@ -9,13 +10,16 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
 
+from agent.adapters import camera_rtsp
 from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.core.media import EncodedPacket, VideoCodec
+from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_S
 from agent.errors import ConfigurationError, DeviceError
 from agent.media.fmp4 import FragmentedMp4Writer
@@ -130,6 +134,39 @@ def test_where_keyframes_are_rare_the_pictures_between_them_are_looked_at_once_a
     assert len(keyframes) == 3
     looked_s = [(at - keyframes[1]) / NS_PER_S for at in receiver.luma_ns if at >= keyframes[1]]
     assert looked_s == pytest.approx([float(second) for second in range(20)], abs=0.01)
+
+
+def test_a_stream_that_gives_no_times_is_lost_before_it_fills_the_memory(
+    filmed: tuple[Path, list[EncodedPacket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_rtsp, "_own_ns", lambda _packet: None)
+    monkeypatch.setattr(camera_rtsp, "_MOST_UNDATED", 20)
+    camera, receiver = RtspCamera(str(filmed[0]), live=False), Receiver()
+    camera.open()
+    camera.start(receiver, FIRST_NS)
+    assert receiver.done.wait(30)
+    camera.stop()
+    assert "no times" in receiver.ends[0][1]
+
+
+def test_whatever_a_camera_says_of_its_times_each_keyframe_comes_after_all_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The recorder would end at one that does not (InternalError), and so at a camera that sends it again and again."""
+    now = [10 * NS_PER_S]
+    standing = SimpleNamespace(clock_gettime_ns=lambda _clock: now[0], CLOCK_BOOTTIME=0)
+    monkeypatch.setattr(camera_rtsp, "time", standing)
+    for seed in range(300):
+        chance = random.Random(seed)
+        clock, assembler, own_ns = camera_rtsp._Clock(None, NS_PER_S // 15), GopAssembler(NS_PER_S // 15), 0
+        for _ in range(60):
+            now[0] += chance.choice((1, NS_PER_S // 15, NS_PER_S // 2, 3 * NS_PER_S))
+            own_ns += chance.choice((NS_PER_S // 15, NS_PER_S // 2, 5 * NS_PER_S, 50 * NS_PER_S)) * chance.choice(
+                (1, -1)
+            )
+            if clock.settled(own_ns):
+                keyframe = chance.random() < 0.3
+                assembler.push(EncodedPacket(b"x", keyframe, clock.boot_ns(own_ns, keyframe=keyframe)))
 
 
 def test_privacy_zones_are_refused_rather_than_ignored() -> None:

@@ -108,6 +108,25 @@ def test_a_gop_is_bounded_in_bytes_too_so_that_half_a_minute_of_4k_fits_and_more
     assert "sent 64 MB in 32 s without a keyframe" in assembler.overlong
 
 
+@pytest.mark.parametrize("size_bytes", [10**6, 1], ids=["large", "tiny"])
+def test_pictures_without_end_before_one_that_was_shown_already_do_not_fill_the_memory(size_bytes: int) -> None:
+    """Such times make no GOP longer and no part ready: a hostile camera, or a relay before one, sends what it likes."""
+    assembler = GopAssembler(frame_ns=NS_PER_MS)
+    assembler.push(packet(0, keyframe=True))
+    assembler.push(packet(900))
+    kept: list[Gop] = []
+    for number in range(10_000 if size_bytes == 1 else 20):
+        one = EncodedPacket(bytes(size_bytes), keyframe=False, sensor_ns=BootNs(1 + number))
+        kept += [part] if (part := assembler.push(one)) else []
+    assert assembler.overlong
+    assert len(kept) == 1
+    assert kept[0].ends, "what came so far is kept"
+    assert len(kept[0].packets) <= 7200
+    assert sum(len(each.data) for each in kept[0].packets) < 17 * 2**20
+    assert assembler.push(packet(2000, keyframe=True)) is None
+    assert assembler.overlong == ""
+
+
 def test_a_picture_taken_with_its_keyframe_or_before_leans_on_the_gop_before_and_is_left_out() -> None:
     assembler = GopAssembler(frame_ns=NS_PER_MS)
     assembler.push(packet(5, keyframe=True))
