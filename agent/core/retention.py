@@ -27,10 +27,12 @@ from agent.core.vault.dating import JUMP_NS
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason
+from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError
 
 __all__ = ["Decision", "Limits", "OwnGrowth", "Protected", "Usage", "decide", "overrule"]
 
+_US_PER_MS: Final = 1000
 _MOST_UNDATED: Final = 4096
 """How far to look past segments without a date.  More of them in a row wait for the byte limit: this runs at every
 segment, and a device that never learns the time must not read its whole index each time."""
@@ -119,13 +121,15 @@ def decide(
     continuous: Iterable[VaultEntry] = (),
     newest: SegmentId | None = None,
     most: int | None = None,
+    running: Stamp | None = None,
 ) -> Decision:
     """What to evict, at most `most` segments.
 
     Both stocks are read only as far as needed, so they may be cursors over a million segments.
 
     `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
-    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `Protected`.
+    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `Protected`.  `running`: now, on the
+    clock of this boot.  What was recorded in this boot is no older than it says, whatever date a wrong clock gave it.
     """
     events = _all_but_the_newest(oldest_first) if newest is None else _all_but(newest, oldest_first)
     over_bytes = usage.stored_bytes - limits.most_bytes
@@ -133,10 +137,10 @@ def decide(
     over_continuous = 0
     if limits.continuous_bytes is not None:
         over_continuous = usage.continuous_bytes - limits.continuous_bytes
-    first = _Shedding(held, limits, now_ms, max(over_bytes, over_continuous), over_floor)
+    first = _Shedding(held, limits, now_ms, running, max(over_bytes, over_continuous), over_floor)
     if usage.continuous_bytes:
         first.shed(continuous if newest is None else _all_but(newest, continuous), most)
-    then = _Shedding(held, limits, now_ms, over_bytes - first.freed, over_floor - first.freed)
+    then = _Shedding(held, limits, now_ms, running, over_bytes - first.freed, over_floor - first.freed)
     then.shed(events, None if most is None else most - len(first.evict))
     freed = first.freed + then.freed
     more = first.more or then.more
@@ -159,11 +163,18 @@ class _Shedding:
     """One stock, from its oldest on, until the wanted bytes are freed and the rest is young enough."""
 
     def __init__(
-        self, held: Container[str], limits: Limits, now_ms: int | None, over_bytes: int, over_floor: int
+        self,
+        held: Container[str],
+        limits: Limits,
+        now_ms: int | None,
+        running: Stamp | None,
+        over_bytes: int,
+        over_floor: int,
     ) -> None:
         self._held = held
         self._limits = limits
         self._now_ms = now_ms
+        self._running = running
         self._over_bytes = over_bytes
         self._over_floor = over_floor
         self._spared = 0
@@ -174,7 +185,7 @@ class _Shedding:
     def shed(self, oldest_first: Iterable[VaultEntry], most: int | None) -> None:
         undated: list[VaultEntry] = []
         for entry in oldest_first:
-            age = _age(entry, self._limits, self._now_ms)
+            age = _age(entry, self._limits, self._now_ms, self._running)
             if self.freed >= max(self._over_bytes, self._over_floor) and (
                 age is False or len(undated) == _MOST_UNDATED
             ):
@@ -206,10 +217,14 @@ class _Shedding:
         self.freed += entry.stored_bytes
 
 
-def _age(entry: VaultEntry, limits: Limits, now_ms: int | None) -> bool | None:
+def _age(entry: VaultEntry, limits: Limits, now_ms: int | None, running: Stamp | None) -> bool | None:
     """Whether `entry` is too old; None when nobody can tell."""
     if limits.oldest_ms is None or now_ms is None:
         return False
+    if running is not None and entry.boot == running.boot:
+        stood_ms = (running.at_us - entry.start_us) // _US_PER_MS
+        if stood_ms <= limits.oldest_ms:
+            return False
     if entry.quality is ClockQuality.UNKNOWN or entry.end_ms > now_ms + JUMP_NS // NS_PER_MS:
         return None
     return now_ms - entry.end_ms > limits.oldest_ms

@@ -252,6 +252,7 @@ class Vault(VaultReader):
                 continuous=self._index.oldest(continuous=True),
                 newest=newest.id if newest else None,
                 most=most,
+                running=stamp(self._clock.boot_id, now),
             )
             evict = list(decision.evict)
             freed = sum(entry.stored_bytes for entry, _reason in evict)

@@ -192,3 +192,24 @@ def test_a_power_cut_does_not_forget_that_a_time_waits_for_confirmation(door: Do
         restart(door)
     assert door.state(asked) is State.PENDING
     assert door.custodian.clock.now().quality is ClockQuality.UNKNOWN
+
+
+def test_what_was_recorded_under_a_false_past_outlives_the_return_of_the_right_time(tested: TestVault) -> None:
+    """A burglar takes the power away, answers for the time servers for an hour, and leaves."""
+    journal = SqliteJournal(":memory:")
+    TrustedClock(tested.clock, journal, tested.vault.newest).keep()
+    tested.clock.boot += 1
+    tested.clock.utc_offset_ns -= YEAR_S * NS_PER_S
+    tested = make_vault(tested.disk, clock=tested.clock)  # another process
+    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    clock.keep()
+    ids = [tested.record() for _ in range(3)]
+    tested.clock.advance(3600)
+    roll(tested, clock)
+    tested.clock.utc_offset_ns += YEAR_S * NS_PER_S
+    for _ in range(3):
+        ids.append(tested.record())
+        roll(tested, clock)
+    assert clock.trusted_ms is not None
+    assert [entry.id for entry in tested.vault.entries()] == ids
+    journal.close()
