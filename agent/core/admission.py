@@ -84,7 +84,7 @@ def admit(
     limits = inbound.requester.limits.applied_to(limits)
     case_mark = marks.of(request.audience, request.requester, request.case)
     earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else Earlier()
-    over = check(request, limits, trusted_seconds(now), earlier)
+    over = check(request, limits, trusted_seconds(now), earlier, near=near)
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
     if not inbound.requester.may_ask_about(request.area):

@@ -122,14 +122,17 @@ HARD: Final = Limits(**_HARD_BOUNDS)
 """The loosest limits there can be; `Limits()` is what a device starts with."""
 
 
-def check(request: FootageRequest, limits: Limits, now_s: int | None, earlier: Earlier = Earlier()) -> OverLimit | None:
+def check(
+    request: FootageRequest, limits: Limits, now_s: int | None, earlier: Earlier = Earlier(), *, near: bool = True
+) -> OverLimit | None:
     """The first limit `request` is over, or None.
 
     `now_s`: UTC seconds, or None while nobody vouches for the clock; then nothing is judged that needs it.
+    `near`: whether it asks the door that judges.  Any other leaves out what takes long to measure.
     """
     return (
         _of_window(request, limits)
-        or _of_area(request, limits)
+        or _of_area(request, limits, near)
         or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
         or _of_rate(limits, earlier)
     )
@@ -143,12 +146,12 @@ def _of_window(request: FootageRequest, limits: Limits) -> OverLimit | None:
     return None
 
 
-def _of_area(request: FootageRequest, limits: Limits) -> OverLimit | None:
+def _of_area(request: FootageRequest, limits: Limits, near: bool) -> OverLimit | None:
     size_m2 = request.area.size_m2
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
     # The least size must be ground where doors count.  Needles and necks add nothing to it.
-    if size_m2 < limits.area_min_m2 or request.area.opened_m2 < limits.area_min_m2:
+    if size_m2 < limits.area_min_m2 or (near and request.area.opened_m2 < limits.area_min_m2):
         return OverLimit.AREA_TOO_SMALL
     return None
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.adapters import journal_sqlite
 from agent.core.consent import State
 from agent.core.timebase import ClockQuality, seconds
-from agent.wire import strictjson
+from agent.wire import area, area_opening, strictjson
 from agent.wire.control import Frame
 from agent.wire.disclosures import ReceiptState
 from agent.wire.envelope import read_unverified
@@ -438,6 +438,35 @@ def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door
     assert door.hear(complete(door, asked, disclosure, audience=audience), namesake) is None
     assert door.hear(refused(asked, disclosure, audience=audience), namesake) is None
     assert door.state(asked) is State.SENDING
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, door: Door) -> list[int]:
+    """How deep in a decision the door was, each time it measured what counts in an area."""
+    depths: list[int] = []
+    count = area.opened_rows
+
+    def rows(*outline: Any) -> Any:
+        depths.append(door.journal._depth)
+        return count(*outline)
+
+    monkeypatch.setattr(area_opening, "opened_rows", rows)
+    area_opening.count_opened.cache_clear()
+    return depths
+
+
+def test_no_owner_waits_while_an_outline_is_measured(door: Door, measured: list[int]) -> None:
+    asked = door.ask()
+    assert door.state(asked) is State.PENDING
+    assert measured == [0]
+    area_opening.count_opened.cache_clear()
+    door.hear(asked)  # a broker repeats it: nothing is measured again
+    assert measured == [0]
+
+
+def test_a_door_elsewhere_measures_no_outline(door: Door, measured: list[int]) -> None:
+    assert door.state(door.ask(area=samples.square(53.6, 10.1))) is State.NO_MATCH
+    assert measured == []
 
 
 def test_a_requester_who_takes_anothers_id_first_silences_nobody(door: Door) -> None:
