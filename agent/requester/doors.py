@@ -30,6 +30,7 @@ from agent.wire.identities import parse_public_key
 from agent.wire.statements import (
     MAX_ENROLMENTS,
     STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
     Approval,
     Enrolment,
     Stolen,
@@ -44,6 +45,8 @@ __all__ = ["DoorHistory", "KnownDoor", "KnownDoors"]
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _MS_PER_S: Final = 1000
+_CLOCKS_DIFFER_MS: Final = 600_000
+"""Two owners' clocks, at most."""
 
 
 class KnownDoor(Message, frozen=True):
@@ -107,13 +110,15 @@ class KnownDoors:
     def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorHistory:
         """Hold a disclosure, its signatures checked before, against what is known of its doorbell.
 
-        Raises `OpenError` when the doorbell shows other owners than before, or when it was stolen by the time that the
-        owner's `approval` says.
+        Raises `OpenError` when the doorbell shows other owners than before, or when by the time that the owner's
+        `approval` says it was stolen, or the owners had signed a later list than it shows.
         """
         known = self.find(manifest.device_key.id)
         if known is None:
             return DoorHistory()
         _longer(known, manifest.enrolments)
+        if approval is not None:
+            _require_in_force(known, len(manifest.enrolments), approval)
         if known.stolen is None:
             return DoorHistory(_seen_before(known, manifest.disclosure))
         stolen, _, by = open_stolen(known.stolen)
@@ -190,6 +195,23 @@ def _longer(known: KnownDoor, shown: Sequence[str]) -> tuple[str, ...]:
             f"--forget {known.id}.",
         )
     return max(known.enrolments, tuple(shown), key=len)
+
+
+def _require_in_force(known: KnownDoor, shown: int, approval: Approval) -> None:
+    """An answer may take long, and come with a list that another has followed: approved it was before.
+
+    So nobody who has left the owners approves anything with the doorbell's key, but by lying about when.
+    """
+    if shown >= len(known.enrolments):
+        return
+    data = known.enrolments[shown].encode()
+    signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # verified when it was taken
+    following = strictjson.decode(signed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if approval.owner_time_ms > following.owner_time_ms + _CLOCKS_DIFFER_MS:
+        raise OpenError(
+            "This answer was approved after the owners had signed another list, by one that was not in force any more.",
+            remedy="Do not rely on it.  Ask the household by another way.",
+        )
 
 
 def _seen_before(known: KnownDoor, disclosure: str) -> int | None:

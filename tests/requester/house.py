@@ -114,6 +114,8 @@ class House:
     changes: Changes = field(default_factory=Changes)
     name: str = "house"
     epoch: int = 1
+    lists_every_s: int = 7200
+    """When its owners signed each of their lists, from the start on."""
 
     def __post_init__(self) -> None:
         self.device = private_key_from_seed(hashlib.sha256(f"device of {self.name}".encode()).digest())
@@ -259,7 +261,7 @@ class House:
             enrolment = Enrolment(
                 v=1,
                 device=public_key_of(self.device).text,
-                owner_time_ms=self.start_ms,
+                owner_time_ms=self.start_ms + (epoch - 1) * self.lists_every_s * 1000,
                 nonce="0e" * 16,
                 epoch=epoch,
                 recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),

@@ -74,6 +74,18 @@ def test_later_answers_are_tied_to_the_owners_that_a_doorbell_showed_first(
     assert verified(requester, asked, house.disclose(asked)).ok
 
 
+def test_who_has_left_approves_nothing_by_a_list_that_was_followed_before(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    house.lists_every_s, house.epoch = 1200, 3  # the third 40 minutes after the start, and the approval an hour
+    remember(requester, verified(requester, asked, house.disclose(asked)))
+    house.epoch = 2
+    failed = verified(requester, asked, house.disclose(asked)).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.APPROVAL
+    assert "after the owners had signed another list" in failed.said
+
+
 @pytest.mark.parametrize("epoch", [1, 2, 5])
 def test_a_thief_who_has_the_doorbells_key_cannot_give_consent_in_its_owners_place(
     requester: Requester, asked: Asked, house: House, gops: list[Gop], epoch: int
