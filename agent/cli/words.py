@@ -17,6 +17,7 @@ __all__ = [
     "day",
     "duration",
     "hours",
+    "instant",
     "listed",
     "local_window",
     "opted_out",
@@ -60,6 +61,11 @@ def day(utc_ms: int) -> str:
 def clock(utc_ms: int) -> str:
     """`06:00:12`."""
     return f"{_moment(utc_ms):%H:%M:%S}"
+
+
+def instant(utc_ms: int) -> str:
+    """`Fri 15 Jan 2027, 06:00:12`."""
+    return f"{_moment(utc_ms):%a %d %b %Y, %H:%M:%S}"
 
 
 def hours(begins: str, ends: str, days: Sequence[str] = ()) -> str:

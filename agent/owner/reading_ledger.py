@@ -15,7 +15,7 @@ from agent.errors import OpenError
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
 
-__all__ = ["LedgerView", "history_of", "read_ledger"]
+__all__ = ["LedgerView", "read_ledger"]
 
 _PAGE = 1000
 
@@ -46,8 +46,3 @@ def read_ledger(link: Link, keys: OwnerKeys) -> LedgerView:
             remedy="Keep remembered.json as evidence, and treat the device as tampered with.",
         )
     return LedgerView(checkpoint, tuple(decode_entry(leaf) for leaf in leaves), met.grown)
-
-
-def history_of(link: Link, keys: OwnerKeys, request: str) -> tuple[LedgerEntry, ...]:
-    """What happened to one request and by whom, from the whole ledger, verified."""
-    return tuple(entry for entry in read_ledger(link, keys).entries if entry.request == request)

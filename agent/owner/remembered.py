@@ -71,6 +71,14 @@ class KnownDevice(Message, frozen=True):
         """Every key that was an owner's at some time, by key id: what they set stays in force after they have left."""
         return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
 
+    def name_ever(self, key_id: str) -> str:
+        """What the newest list that has the key calls it.  Raises `KeyError` for a key that was never an owner's."""
+        lists = map(_enrolment, reversed(self.enrolments))
+        listed = next((each for each in lists if key_id in each.approver_keys), None)
+        if listed is None:
+            raise KeyError(key_id)
+        return listed.name_of(key_id)
+
     @property
     def ledger(self) -> Checkpoint:
         return open_checkpoint(self.checkpoint.encode(), self.device_key)

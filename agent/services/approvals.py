@@ -20,6 +20,7 @@ from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import RequestError
 from agent.services.books import Books
+from agent.services.kept_approvals import KeptApprovals
 from agent.services.outbox_maker import Making, OutboxMaker
 from agent.services.owner_said import Acting, Said, read_said
 from agent.services.requests import Requests, Verdict, first_approval_of
@@ -35,12 +36,16 @@ _ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _Yes:
-    """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them."""
+    """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them.
+
+    `seconded` is kept for the owners, also where one yes would be enough by now and it is no part of the proof.
+    """
 
     approval: Approval
     first: Said
     acting: OwnerStatement
     second: Said | None = None
+    seconded: Said | None = None
 
 
 class Approvals:
@@ -50,6 +55,7 @@ class Approvals:
         ports = books.ports
         self._enrolments = books.enrolments
         self._requests = requests
+        self._kept = KeptApprovals(ports.journal, books.enrolments.seal)
         self._acting = acting
         self._maker = maker
         self._journal = ports.journal
@@ -91,7 +97,7 @@ class Approvals:
         released = self._released(first.statement, headers, stored, enrolment)
         # Where one is enough by now, the second yes lets the first count and is no part of the proof.
         second = said if enrolment.approvals_needed > 1 else None
-        return self._share(_Yes(first.statement, first, seconding, second), released, enrolment)
+        return self._share(_Yes(first.statement, first, seconding, second, said), released, enrolment)
 
     def _share(self, yes: _Yes, released: tuple[Released, ...], enrolment: Enrolment) -> Verdict:
         """Copy, and check again with everything else standing still.
@@ -128,6 +134,7 @@ class Approvals:
             told=self._told(yes.approval, stored),
         )
         self._requests.approved_by(stored, (said.key_id for said in (yes.first, yes.second) if said))
+        self._kept.keep(disclosure, yes.first, released, yes.seconded)
         parts = making.finish(manifest, stored.terms.reply)
         self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
         self._ledger.write(

@@ -19,6 +19,7 @@ from agent.services.approvals import Approvals
 from agent.services.books import Books
 from agent.services.inbox import bulletins, deletion_of, receipt_of
 from agent.services.keeping import Kept
+from agent.services.kept_approvals import KeptApprovals
 from agent.services.owner_settings import OwnerSettings
 from agent.services.requests import first_approval_of
 from agent.services.statements import Statements
@@ -69,6 +70,7 @@ class Control:
         self._nonces = books.nonces
         self._ledger = books.ledger
         self._journal = books.ports.journal
+        self._approved = KeptApprovals(books.ports.journal, books.enrolments.seal)
         self._vault = books.ports.vault
         self._keeping = books.keeping
         self._settings = settings
@@ -90,6 +92,7 @@ class Control:
             "gaps": self._show_gaps,
             "bulletins": lambda _frame: ({"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""),
             "tips": self._list_tips,
+            "shared": self._shared,
             "segment": self._segment,
             "poster": self._poster,
             "sound": self._sound,
@@ -220,6 +223,11 @@ class Control:
                 for each in self._tips.listed()
             ]
         }, b""
+
+    def _shared(self, frame: Frame) -> Answer:
+        """What owners approved for a disclosure or tip, as they signed it: for those who can open it."""
+        kept = self._approved.of(_text(frame, "disclosure"))
+        return {"kept": kept is not None}, kept or b""
 
     def _segment(self, frame: Frame) -> Answer:
         segment = _text(frame, "id")

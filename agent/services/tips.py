@@ -22,6 +22,7 @@ from agent.core.requests import OutboxRecord, trusted_seconds
 from agent.errors import DoorwardError, RequestError
 from agent.services.books import Books
 from agent.services.delay import Delay
+from agent.services.kept_approvals import KeptApprovals
 from agent.services.outbox_maker import OutboxMaker
 from agent.services.owner_said import Said
 from agent.services.requests import APPROVER_LEFT, NOT_TRUSTED
@@ -64,6 +65,7 @@ class Tips:
         ports = books.ports
         self._decisions = books.decisions
         self._journal = ports.journal
+        self._kept = KeptApprovals(ports.journal, books.enrolments.seal)
         self._outbox = ports.outbox
         self._maker = maker
         self._ledger = books.ledger
@@ -104,6 +106,7 @@ class Tips:
                     manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
                     parts = making.finish(manifest, tip.reply)
                     self._journal.add_outbox(OutboxRecord(tip.tip, tip.tip, tip.requester, parts))
+                    self._kept.keep(tip.tip, said, released)
                     # The owner's clock counts while the doorbell's is not trusted.
                     now_s = trusted_seconds(self._clock.now()) or tip.owner_time_ms // 1000
                     not_after_s = now_s + _LIFE_S

@@ -49,6 +49,7 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "place": (Mark.OWNER, _SMALL),
     "bulletins": (Mark.OWNER, _SMALL),
     "tips": (Mark.OWNER, _SMALL),
+    "shared": (Mark.OWNER, _SMALL),
     "segment": (Mark.OWNER, _SMALL),
     "poster": (Mark.OWNER, _SMALL),
     "sound": (Mark.OWNER, _SMALL),

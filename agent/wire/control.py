@@ -23,9 +23,11 @@ __all__ = [
     "Frame",
     "Reader",
     "packed",
+    "packed_yes",
     "read_frame",
     "split_body",
     "unpacked",
+    "unpacked_yes",
     "write_frame",
 ]
 
@@ -87,6 +89,22 @@ def unpacked(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     if frame is None or not isinstance(envelope, str) or not envelope.isascii():
         raise FormatError("This is no kept statement.")
     return envelope.encode("ascii"), split_body(frame)
+
+
+def packed_yes(approval: bytes, second: bytes | None, records: tuple[bytes, ...]) -> bytes:
+    """What owners have shared, as it is kept for them: an approval or tip, the seconding, and the records it names."""
+    head = {"approval": approval.decode("ascii"), "second": second.decode("ascii") if second else None}
+    return write_frame(Frame(head, b"".join(line + b"\n" for line in records)))
+
+
+def unpacked_yes(data: bytes) -> tuple[bytes, bytes | None, tuple[bytes, ...]]:
+    """What `packed_yes` made of it.  Raises `FormatError`."""
+    frame = read_frame(_Kept(data))
+    approval, second = (frame.head.get("approval"), frame.head.get("second")) if frame is not None else (None, None)
+    if frame is None or not isinstance(approval, str) or not (second is None or isinstance(second, str)):
+        raise FormatError("This is no kept approval.")
+    said = None if second is None else second.encode("ascii", "replace")
+    return approval.encode("ascii", "replace"), said, tuple(frame.body.splitlines())
 
 
 class _Kept:

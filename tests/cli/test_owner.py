@@ -15,7 +15,7 @@ import pytest
 
 from agent.adapters.control_socket import ControlSocket
 from agent.cli.owner import COMMANDS
-from agent.core.consent import State
+from agent.core.consent import Cause, State
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.segment import split_media
 from agent.media.join import probe
@@ -107,6 +107,53 @@ def test_before_the_yes_an_owner_reads_what_recipients_may_do(
     done = door("approve", request, "--segments", "1", "--yes")
     assert warned in done.err
     assert "leaves: video, " in done.out
+
+
+def test_after_the_yes_an_owner_reads_which_pictures_left_by_time_id_and_kind(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, request, segments = asked
+    assert "approved this" not in door("review", request).out
+    assert json.loads(door("review", request, "--json").out)["shared"] is None
+    door("approve", request, "--segments", "2", "--posters", "1", "--yes")
+    said = door("review", request).out
+    assert "anna approved this.  Nothing of it has left:" in said
+    rows = [line.split() for line in said.splitlines() if line.startswith("    ") and segments[0] in line]
+    assert [row[-2:] for row in rows] == [["still", segments[0]]]
+    asked_for = door.device.requests[request]
+    door.device._advance(asked_for, Cause.FIRST_BYTE, disclosure=asked_for.disclosure)
+    del door.device.stored[segments[1]]
+    asked_for.segments = (segments[0], segments[2])
+    said = door("review", request).out
+    assert "It began to leave" in said
+    (row,) = (line for line in said.splitlines() if segments[1] in line)
+    assert "film" in row
+    assert row.endswith("no longer stored")
+    shown = json.loads(door("review", request, "--json").out)["shared"]
+    assert [(each["kind"], each["id"], each["stored"]) for each in shown["items"]] == [
+        ("still", segments[0], True),
+        ("film", segments[1], False),
+    ]
+    assert shown["approved_by"] == ["anna"]
+
+
+def test_what_left_is_read_although_the_requester_is_no_longer_trusted(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, request, segments = asked
+    door("approve", request, "--segments", "2", "--yes")
+    assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
+    done = door("review", request)
+    assert segments[1] in done.out
+    assert done.status != 0
+
+
+def test_a_device_that_lies_about_what_left_is_an_alarm(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, request, _ = asked
+    door("approve", request, "--segments", "2", "--yes")
+    door.device.lies["shared"] = lambda answer, body: ({"kept": False}, b"")
+    done = door("review", request)
+    assert (done.status, "does not show what was approved last" in done.err) == (4, True)
 
 
 def test_help_of_every_command_is_the_line_in_the_table() -> None:
@@ -541,6 +588,7 @@ def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tupl
     assert text.text == "A white van."
     listed = door("tip", "list").out
     assert f"{sent.tip[:8]}  to harbour-police: approved" in listed
+    assert "No still, film or sound." in listed
     assert "Tips are taken by: harbour-police (Harbour Police)." in listed
     door.device.tips[-1]["state"] = "sent"
     done = door("revoke", sent.tip)
@@ -556,6 +604,10 @@ def test_footage_in_a_tip_is_opened_checked_and_wrapped_to_its_requester(
     sealed = door.device.outbox[PartKind.SEGMENT, segments[1]]
     assert split_media(open_bytes(sealed, [REPLY]))[0] == media[1]
     assert open_bytes(door.device.outbox[PartKind.POSTER, segments[0]], [REPLY]).startswith(b"\xff\xd8\xff")
+    listed = door("tip", "list").out
+    assert [f"still  {segments[0]}" in listed, f"film   {segments[1]}" in listed] == [True, True]
+    sent = json.loads(door("tip", "list", "--json").out)["tips"][0]
+    assert [each["kind"] for each in sent["shared"]["items"]] == ["still", "film"]
     door.device.stored[segments[1]].sealed += b"x"
     assert door("tip", "send", "harbour-police", "--segments", segments[1], "--yes").status == 4
 

@@ -29,6 +29,7 @@ from agent.core.vault.segment import Begin, Content, Context, begin_stanza, cont
 from agent.core.vault.spans import Span, Stamp
 from agent.errors import FormatError, RequestError
 from agent.wire import base64, envelope, strictjson
+from agent.wire.control import packed_yes
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -120,6 +121,8 @@ class FakeDevice:
     trust: TrustStore = field(default_factory=TrustStore)
     bundles: dict[str, bytes] = field(default_factory=dict)
     tips: list[dict[str, str]] = field(default_factory=list)
+    yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
+    """By disclosure: the approval or tip and the seconding, in their envelopes, and the records of what they name."""
     posted: list[bytes] = field(default_factory=list)
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
     settings: str | None = None
@@ -277,6 +280,9 @@ class FakeDevice:
         self.asked_ops.append(op)
         answer = getattr(self, f"on_{op}")(body=body, **arguments)
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
+        if op == "shared":
+            kept = self.yes.get(arguments["disclosure"])
+            data = self._seal(packed_yes(*kept), None)[0] if kept else b""
         if op in ("segment", "poster", "sound"):
             result = {"record": self.stored[arguments["id"]].signed.line.decode()}
         return self.lies[op](result, data) if op in self.lies else (result, data)
@@ -368,6 +374,9 @@ class FakeDevice:
     def on_tips(self, body: bytes) -> dict[str, Any]:
         return {"tips": self.tips}
 
+    def on_shared(self, body: bytes, disclosure: str) -> dict[str, Any]:
+        return {"kept": disclosure in self.yes}
+
     def on_bulletins(self, body: bytes) -> dict[str, Any]:
         return {"bulletins": [self.sealed(data) for data in self.posted]}
 
@@ -412,9 +421,9 @@ class FakeDevice:
             case Seconding():
                 asked = self._named(statement.request)
                 assert asked.first is not None
-                _, first, first_sha256, headers = asked.first
+                data, first, first_sha256, headers = asked.first
                 assert statement.approval == first_sha256
-                return self._share(asked, first, first_sha256, headers)
+                return self._share(asked, first, first_sha256, headers, data, envelope.encode())
             case Refusal():
                 return {"state": self._advance(self._named(statement.request), Cause.DENIED)}
             case Revocation():
@@ -448,6 +457,10 @@ class FakeDevice:
                     for item in self.released
                 }
                 self.tips.append({"id": statement.tip, "requester": statement.requester, "state": "approved"})
+                lines = tuple({item.record.line: None for item in self.released})
+                self.yes[statement.tip] = envelope.encode(), None, lines
+                named = {"request": statement.tip, "requester": statement.requester, "disclosure": statement.tip}
+                self.write(EntryKind.TIP, subject=subject, segments=len(statement.segments), **named)
                 return {"state": "approved", "disclosure": statement.tip, "request": None}
             case TrustChange():
                 for text in statement.roots_added:
@@ -508,9 +521,12 @@ class FakeDevice:
             asked.first = data, approval, subject, headers
             state = self._advance(asked, Cause.HALF, subject=subject, segments=len(approval.segments), reason=by)
             return {"state": state, "disclosure": None, "request": asked.request.id}
-        return self._share(asked, approval, subject, headers)
+        return self._share(asked, approval, subject, headers, data)
 
-    def _share(self, asked: Asked, approval: Approval, subject: str, headers: dict[str, bytes]) -> dict[str, Any]:
+    def _share(
+        self, asked: Asked, approval: Approval, subject: str, headers: dict[str, bytes], data: bytes,
+        second: bytes | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         records = {name: stored.signed for name, stored in self.stored.items()}
         self.released = release(approval, headers, asked, records, self.key.text)
         self.outbox = {
@@ -518,6 +534,7 @@ class FakeDevice:
             for item in self.released
         }
         asked.disclosure = self.token().hex()
+        self.yes[asked.disclosure] = data, second, tuple({item.record.line: None for item in self.released})
         state = self._advance(
             asked, Cause.APPROVED, disclosure=asked.disclosure, subject=subject, segments=len(approval.segments)
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.media.join import probe
-from agent.owner.reading_ledger import history_of
+from agent.owner.reading_ledger import read_ledger
 from agent.owner.sources import DeviceVault
 from agent.owner.tipping import send_tip
 from agent.requester.receiving import News, NewsKind
@@ -53,5 +53,5 @@ def test_a_tip_goes_to_one_requester_and_names_nobody(street: Street, footage: P
     assert probe(tmp_path / "segment.mp4").frames > 0
     assert seen.files[1].data.startswith(b"\xff\xd8\xff")
     with street.owners_link() as link:
-        kinds = [entry.kind.value for entry in history_of(link, street.owner, words)]
+        kinds = [entry.kind.value for entry in read_ledger(link, street.owner).entries if entry.request == words]
     assert kinds == ["tip", "sealed", "sending", "receipt"]

@@ -47,7 +47,7 @@ SPECIFIED = {
         f"/api/{name}": Mark.OWNER
         for name in (
             "status", "requests", "request", "asked", "gaps", "place",
-            "bulletins", "tips", "segment", "poster", "sound", "live",
+            "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
             "list", "kept", "settings",
             "statement", "trust", "trust_bundle",
             "alerts_test", "push_key", "push_unsubscribe",

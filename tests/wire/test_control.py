@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import FormatError
 from agent.wire import control
-from agent.wire.control import Frame, packed, read_frame, split_body, unpacked, write_frame
+from agent.wire.control import Frame, packed, packed_yes, read_frame, split_body, unpacked, unpacked_yes, write_frame
 
 HEADS = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.booleans(), max_size=4)
 
@@ -94,3 +94,15 @@ def test_a_body_is_split_as_its_sizes_say() -> None:
 
 def test_equal_heads_are_equal_bytes_whatever_order_they_were_made_in() -> None:
     assert write_frame(Frame({"a": 1, "op": "look"})) == write_frame(Frame({"op": "look", "a": 1}))
+
+
+@pytest.mark.parametrize("second", [None, b'{"second":1}'])
+@pytest.mark.parametrize("records", [(), (b"one", b"two")])
+def test_what_owners_have_shared_is_unpacked_as_it_was_packed(second: bytes | None, records: tuple[bytes, ...]) -> None:
+    assert unpacked_yes(packed_yes(b"{}", second, records)) == (b"{}", second, records)
+
+
+@pytest.mark.parametrize("data", [b"", write_frame(Frame({})), write_frame(Frame({"approval": "{}", "second": 1}))])
+def test_what_is_no_kept_approval_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match="no kept approval"):
+        unpacked_yes(data)

@@ -18,15 +18,17 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.outline import NEAR_M, near, outline
 from agent.cli.owner.ledger import entry_line, say_doubts
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one
+from agent.cli.owner.shared import shared_document, shared_lines
 from agent.core.consent import State
 from agent.errors import FormatError
 from agent.owner.clock import wall_ms
 from agent.owner.exporting import ClipFiles, export_review
 from agent.owner.keys import OwnerKeys
 from agent.owner.link import DeviceLink
-from agent.owner.meeting import Link
-from agent.owner.reading_ledger import history_of
+from agent.owner.meeting import Link, meet
+from agent.owner.reading_ledger import read_ledger
 from agent.owner.reviewing import Review, ReviewedSegment
+from agent.owner.shared import Shared, disclosure_of, shared_of
 from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
@@ -60,13 +62,19 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         if request_id is None:
             _list(link, keys, as_json)
             return
-        seen = Review.fetch(link, keys, find_request(link, request_id))
+        name = find_request(link, request_id)
+        entries = read_ledger(link, keys).entries
+        history = [entry for entry in entries if entry.request == name]
+        disclosure = disclosure_of(entries, name)
+        left = shared_of(link, meet(link, keys), entries, disclosure, keys.identity) if disclosure else None
+        seen = _fetched(link, keys, name, left)
         written = tuple(_open_all(seen, out)) if out is not None else ()
-        history = history_of(link, keys, seen.request.id)
     if as_json:
-        emit_json(as_document(seen, written) | {"history": [msgspec.to_builtins(entry) for entry in history]})
+        told = {"shared": shared_document(left), "history": [msgspec.to_builtins(entry) for entry in history]}
+        emit_json(as_document(seen, written) | told)
         return
     show(seen, written)
+    _say_shared(left)
     for entry in history:
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
@@ -74,6 +82,20 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         click.echo(f"\nTo look at it:  doorward owner review {seen.name[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):
         _say_ways_on(seen)
+
+
+def _fetched(link: Link, keys: OwnerKeys, name: str, left: Shared | None) -> Review:
+    """The request.  Where it does not verify any more, an owner still reads what left; then the error is raised."""
+    try:
+        return Review.fetch(link, keys, name)
+    except FormatError:
+        _say_shared(left)
+        raise
+
+
+def _say_shared(left: Shared | None) -> None:
+    for line in shared_lines(left) if left is not None else ():
+        click.echo(line)
 
 
 def _say_ways_on(seen: Review) -> None:

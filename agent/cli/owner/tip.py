@@ -9,10 +9,14 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.owner.ledger import entry_line
 from agent.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
+from agent.cli.owner.shared import shared_document, shared_lines
 from agent.errors import ConfigurationError
 from agent.owner.link import DeviceLink
 from agent.owner.meeting import meet
+from agent.owner.reading_ledger import read_ledger
+from agent.owner.shared import shared_of
 from agent.owner.sources import DeviceVault
 from agent.owner.tipping import send_tip, takers
 
@@ -67,18 +71,28 @@ def send(
 @device_option
 @json_option
 def list_tips(folder: Path, device: Path, as_json: bool) -> None:
-    """Show the tips you sent and where each stands, and who takes tips."""
+    """Show the tips you sent, what left with each and where it stands, and who takes tips."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         meet(link, keys)
         tips = [each for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
+        entries = read_ledger(link, keys).entries
+        met = meet(link, keys)
+        names = [str(each.get("id")) for each in tips]
+        sent = {name: shared_of(link, met, entries, name, keys.identity) for name in names}
         found = takers(link, keys)
     if as_json:
-        emit_json({"tips": tips, "takers": [entry.id for _, entry in found]})
+        shown = [{**each, "shared": shared_document(sent[str(each.get("id"))])} for each in tips]
+        emit_json({"tips": shown, "takers": [entry.id for _, entry in found]})
         return
     for each in tips:
         name, to, where = (words.plain(each.get(key)) for key in ("id", "requester", "state"))
         click.echo(f"{name[:8]}  to {to}: {where}")
+        for line in shared_lines(sent[str(each.get("id"))]):
+            click.echo(f"    {line}")
+        for entry in entries:
+            if entry.disclosure == each.get("id"):
+                click.echo(f"        {entry_line(entry)}")
     listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "nobody you trust"
     click.echo(f"Tips are taken by: {listed}.")
 
