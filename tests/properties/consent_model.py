@@ -24,11 +24,13 @@ import pytest
 
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core import admission
+from agent.core.clock_trust import ClockTrust
 from agent.core.consent import State
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.vault.age import bech32
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.services import enrolment, outbox_maker
+from agent.services.clock_trust import TrustedClock
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
@@ -107,6 +109,8 @@ class Snapshot:
     objects: dict[str, dict[int, bytes]]
     evicted: frozenset[str]
     boot_ns: int
+    utc_offset_ns: int
+    believed: ClockTrust | None
     receipts: dict[str, int]
     sending: dict[str, int]
     published: dict[tuple[str, int], str]
@@ -360,6 +364,13 @@ class World:
             if any(gone in stored.segments for stored in waiting if stored):
                 raise Broken("a segment was evicted that waits for its owner")
 
+    @property
+    def clock(self) -> TrustedClock:
+        """The doorbell's, with what it believes."""
+        clock = self.door.custodian.books.ports.clock
+        assert isinstance(clock, TrustedClock)
+        return clock
+
     def restart(self) -> None:
         """A new process finds what the old one left."""
         self.journal.cut = None
@@ -377,6 +388,8 @@ class World:
             objects={name: dict(parts) for name, parts in self.outbox.objects.items()},
             evicted=self.everything - self.vault.kept.keys(),
             boot_ns=self.door.clock.boot_ns,
+            utc_offset_ns=self.door.clock.utc_offset_ns,
+            believed=self.clock._trust,
             receipts=dict(self.door.custodian._inbox._newest_receipt),
             sending=dict(self.sending),
             published=dict(self.published),
@@ -391,7 +404,8 @@ class World:
         self.outbox.making.clear()
         self.outbox.off = False
         self.vault.kept = {name: paper for name, paper in self.papers.items() if name not in snapshot.evicted}
-        self.door.clock.boot_ns = snapshot.boot_ns
+        self.door.clock.boot_ns, self.door.clock.utc_offset_ns = snapshot.boot_ns, snapshot.utc_offset_ns
+        self.clock._trust = self.clock._written = snapshot.believed
         receipts = self.door.custodian._inbox._newest_receipt
         receipts.clear()
         receipts.update(snapshot.receipts)
