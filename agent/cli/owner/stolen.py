@@ -19,7 +19,13 @@ __all__ = ["stolen"]
 @click.argument("device_id", metavar="DEVICE")
 @keys_option
 @click.option("--since", metavar="TIME", help="Stolen at this time or later, like 2027-01-15T18:00 (UTC).  [now]")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("stolen.json"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("stolen.json"),
+    show_default=True,
+    help="Where the signed notice is written.",
+)
 @yes_option
 @json_option
 def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: bool, as_json: bool) -> None:

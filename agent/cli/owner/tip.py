@@ -71,7 +71,7 @@ def send(
 @device_option
 @json_option
 def list_tips(folder: Path, device: Path, as_json: bool) -> None:
-    """Show the tips you sent, what left with each and where it stands, and who takes tips."""
+    """Show your tips, what left with each, and who takes tips."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         meet(link, keys)
