@@ -44,7 +44,7 @@ from av.video.stream import VideoStream
 
 from agent.adapters.delivery import Delivery, Ending
 from agent.adapters.encoding import luma_size
-from agent.adapters.rtsp import host_of, opened, said
+from agent.adapters.rtsp import LARGEST_PX, host_of, opened, said
 from agent.core.arrivals import ArrivalClock
 from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S, BootNs
@@ -64,6 +64,8 @@ _RARE_NS: Final = 2 * NS_PER_S
 """Keyframes further apart than this are too rare for the detector."""
 _DECODED_PX: Final = 1920 * 1088
 """Pictures no larger than this are decoded between rare keyframes: a decoder may hold 16 of them, 50 MB."""
+_SMALL_PX: Final = 2560 * 1920
+"""The largest picture of a small stream: a decoder may hold 16 of them."""
 _BEHIND: Final = 256
 """Packets that may wait for the decoder before it goes on with the next keyframe."""
 _REORDERED_NS: Final = NS_PER_S
@@ -272,6 +274,7 @@ class RtspCamera:
         cause = "its small stream ended"
         with container:
             container.streams.video[0].thread_type = "NONE"  # frame threads would hold pictures back
+            container.streams.video[0].codec_context.options = {"max_pixels": str(_SMALL_PX)}
             try:
                 for picture in container.decode(video=0):
                     if stopped.is_set():
@@ -455,6 +458,8 @@ class _Looker:
     def _decoder(self) -> VideoCodecContext:
         codec = av.CodecContext.create(self._codec.value, "r")
         codec.thread_count = 1
+        # A stream may grow after it was opened: a picture beyond this is not unpacked.
+        codec.options = {"max_pixels": str(_DECODED_PX if self._is_small else LARGEST_PX)}
         return codec
 
     def _look(self, pictures: Iterable[av.VideoFrame]) -> None:
@@ -482,6 +487,11 @@ def _video_of(container: InputContainer, url: str, *, any_codec: bool = False) -
     stream = next(iter(container.streams.video), None)
     if stream is None or not stream.width:
         raise DeviceError(f"The camera at {host_of(url)} sends no picture.", remedy="Check the path in camera.url.")
+    if stream.width * stream.height > LARGEST_PX:
+        raise DeviceError(
+            f"The camera at {host_of(url)} sends {stream.width} × {stream.height} pixels, more than fits the memory.",
+            remedy="Set the camera to a smaller picture.",
+        )
     if not any_codec and stream.codec_context.name not in {codec.value for codec in VideoCodec}:
         raise DeviceError(
             f"The camera at {host_of(url)} sends {stream.codec_context.name}, and segments hold H.264 or H.265.",

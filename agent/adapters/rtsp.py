@@ -13,8 +13,10 @@ from av.container import InputContainer
 
 from agent.errors import DeviceError
 
-__all__ = ["host_of", "no_sound", "opened", "said"]
+__all__ = ["LARGEST_PX", "host_of", "no_sound", "opened", "said"]
 
+LARGEST_PX: Final = 7680 * 4320
+"""One such picture takes 50 MB, which fits the recorder.  Without a bound a megabyte can unpack to all the memory."""
 _OPENING_S: Final = 10.0
 
 
@@ -23,10 +25,10 @@ def opened(url: str, patience_s: float, media: str = "video") -> InputContainer:
 
     Raises `DeviceError`.
     """
-    options = {}
+    options = {"max_pixels": str(LARGEST_PX)}
     if url.startswith("rtsp"):
         # Without "nobuffer": what is read to find out about the stream is footage, too.
-        options = {"rtsp_transport": "tcp", "allowed_media_types": media}
+        options |= {"rtsp_transport": "tcp", "allowed_media_types": media}
     try:
         return av.open(url, mode="r", options=options, timeout=(_OPENING_S, patience_s))
     except (av.error.FFmpegError, OSError) as error:

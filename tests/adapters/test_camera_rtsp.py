@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.core.media import EncodedPacket, VideoCodec
 from agent.core.segmenting import GopAssembler
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.ports import CameraEnd
@@ -167,6 +168,34 @@ def test_whatever_a_camera_says_of_its_times_each_keyframe_comes_after_all_befor
             if clock.settled(own_ns):
                 keyframe = chance.random() < 0.3
                 assembler.push(EncodedPacket(b"x", keyframe, clock.boot_ns(own_ns, keyframe=keyframe)))
+
+
+def one_picture(width_px: int, height_px: int) -> bytes:
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width_px, height_px, "yuv420p", Fraction(1, 15)
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "threads": "1"}
+    return b"".join(bytes(each) for each in encoder.encode(av.VideoFrame(width_px, height_px, "yuv420p")))
+
+
+def test_a_picture_larger_than_the_stream_said_is_not_unpacked() -> None:
+    """A megabyte unpacks to 700 MB (12 288 × 12 288), and the recorder has 220."""
+    said = SimpleNamespace(codec_context=SimpleNamespace(name="h264"), width=1280, height=720)
+    seen: list[int] = []
+    with camera_rtsp._Looker(said, (320, 180), lambda luma: seen.append(luma.sensor_ns), wait=True) as looker:  # type: ignore[arg-type]
+        for number, (width_px, height_px) in enumerate(((1280, 720), (2048, 1152), (1280, 720)), 1):
+            looker.take(EncodedPacket(one_picture(width_px, height_px), True, BootNs(number * NS_PER_S)))
+    assert seen == [NS_PER_S, 3 * NS_PER_S]
+
+
+def test_a_stream_of_pictures_that_no_memory_holds_is_refused(
+    filmed: tuple[Path, list[EncodedPacket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = filmed[0].with_suffix(".h264")
+    raw.write_bytes(one_picture(640, 480))
+    RtspCamera(str(raw), live=False).open()
+    monkeypatch.setattr(camera_rtsp, "LARGEST_PX", 640 * 480 - 1)
+    with pytest.raises(DeviceError, match="640 × 480"):
+        RtspCamera(str(raw), live=False).open()
 
 
 def test_privacy_zones_are_refused_rather_than_ignored() -> None:
