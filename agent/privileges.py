@@ -25,6 +25,7 @@ from typing import Final
 __all__ = ["Folder", "as_owner_of", "as_self", "read_regular"]
 
 _CHUNK: Final = bytes(1 << 20)
+_PIECE_BYTES: Final = 1 << 20
 _MOST_OVERWRITTEN_BYTES: Final = 64 << 20
 """A sparse file of an attacker's claims any size."""
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -93,10 +94,13 @@ def read_regular(path: Path | str, limit_bytes: int, *, folder: int | None = Non
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "It is no regular file", str(path))
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
+        pieces, left = [], limit_bytes + 1
+        while left and (piece := file.read(min(left, _PIECE_BYTES))):  # `read` makes room for all that it is asked for
+            pieces.append(piece)
+            left -= len(piece)
+    if not left:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    return data
+    return b"".join(pieces)
 
 
 class Folder:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import StorageError
+from agent.privileges import read_regular
 
 __all__ = ["EXCLUSIVE", "open_snapshot", "takes_no_write"]
 
@@ -28,6 +29,9 @@ EXCLUSIVE: Final = "PRAGMA locking_mode=EXCLUSIVE"
 _REFUSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN})
 _READING: Final = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 _PRIMARY: Final = 0xFF
+_MOST_BYTES: Final = 256 << 20
+"""An index of a million segments has less.  A role that was taken over can put a link to /dev/zero there, or a pipe:
+root's command would take all memory, or wait for ever."""
 _TRIES: Final = 100
 _PAUSE_S: Final = 0.05
 _MEMORY: Final = "/dev/shm"  # noqa: S108 — a folder of its own in there, 0700
@@ -62,8 +66,8 @@ def _read_whole(path: Path) -> tuple[bytes, bytes]:
     log = path.with_name(f"{path.name}-wal")
     for _ in range(_TRIES):
         before = _marks(path, log)
-        data = path.read_bytes()
-        written = log.read_bytes() if before[1] is not None else b""
+        data = read_regular(path, _MOST_BYTES)
+        written = read_regular(log, _MOST_BYTES) if before[1] is not None else b""
         if _marks(path, log) == before:
             return data, written
         time.sleep(_PAUSE_S)  # somebody is writing
@@ -74,7 +78,7 @@ def _marks(*paths: Path) -> list[tuple[int, int] | None]:
     found: list[tuple[int, int] | None] = []
     for path in paths:
         try:
-            status = path.stat()
+            status = path.lstat()
         except FileNotFoundError:
             found.append(None)
         else:

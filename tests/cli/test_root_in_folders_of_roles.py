@@ -23,6 +23,7 @@ import pytest
 
 from agent.adapters.disk_real import RealDisk
 from agent.adapters.index_sqlite import SqliteIndex
+from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.adapters.state_folder import StateFolder
 from agent.cli.app import doorward
 from agent.cli.frame import run
@@ -442,6 +443,24 @@ def test_a_backup_takes_nothing_that_a_link_leads_to(config: Path, victim: Path)
     (folder.root / "page").symlink_to(victim)
     with pytest.raises(OSError, match="Not a directory"):
         dict(_own_files(folder))
+
+
+@pytest.mark.parametrize("planted", ["a pipe", "a device", "a hole of a terabyte"])
+def test_a_database_that_is_none_takes_neither_memory_nor_time(
+    config: Path, tool: Callable[..., Seen], planted: str
+) -> None:
+    state = load(config).device.state_dir
+    for path in (state / "recorder" / "recorder.sqlite", state / "custodian" / "journal.sqlite"):
+        if planted == "a pipe":
+            os.mkfifo(path)
+        elif planted == "a device":
+            path.symlink_to("/dev/zero")
+        else:
+            with path.open("wb") as sparse:
+                sparse.truncate(1 << 40)
+        with pytest.raises(StorageError, match="cannot be read"):
+            open_snapshot(path)
+    assert tool("vault", "stats", "--config", config).status == 0
 
 
 def test_only_a_regular_file_is_read(place: Path) -> None:
