@@ -93,10 +93,23 @@ class _Signed:
         return hashlib.sha256(self.payload).hexdigest()
 
 
-def disclosure_of(entries: Sequence[LedgerEntry], request: str) -> str | None:
-    """Under which id an owner's yes to that request was carried out; None before there was one."""
-    approved = (each for each in entries if each.kind is EntryKind.APPROVED and each.request == request)
+def disclosure_of(entries: Sequence[LedgerEntry], name: str) -> str | None:
+    """Under which id an owner's yes to a request was carried out; None before there was one.
+
+    `name`: what the device calls the request, its id, or its payload's hash where two requesters use one id.
+    """
+    received = next((each for each in entries if each.kind is EntryKind.RECEIVED and name in _names(each)), None)
+    approved = (each for each in entries if each.kind is EntryKind.APPROVED and received and _same(each, received))
     return next((each.disclosure for each in approved), None)
+
+
+def _names(received: LedgerEntry) -> tuple[str | None, str | None]:
+    return received.request, received.subject
+
+
+def _same(one: LedgerEntry, other: LedgerEntry) -> bool:
+    """Ids are unique only with a requester."""
+    return (one.request, one.requester) == (other.request, other.requester)
 
 
 def shared_of(link: Link, met: Met, entries: Sequence[LedgerEntry], disclosure: str, identity: AgeIdentity) -> Shared:
@@ -122,7 +135,7 @@ def shared_of(link: Link, met: Met, entries: Sequence[LedgerEntry], disclosure: 
     if signed.sha256 != yes.subject:
         raise _lie("The device shows another approval than the one that the ledger names.")
     chosen = _chosen(signed, yes, entries, met.key)
-    seconded = _second(second, signed, yes, entries, met)
+    seconded = _second(second, signed, chosen, entries, met)
     items = tuple(_items(chosen, _records(lines, met.key)))
     return Shared(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms)
 
@@ -142,28 +155,24 @@ def _chosen(signed: _Signed, yes: LedgerEntry, entries: Sequence[LedgerEntry], d
             raise _lie("The tip that the device shows is another one.")
         return tip
     approval = strictjson.decode(signed.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
-    if (approval.device, approval.request) != (device.text, _request_sha256(yes, entries)):
+    received = (each for each in entries if each.kind is EntryKind.RECEIVED and _same(each, yes))
+    if approval.device != device.text or approval.request not in {each.subject for each in received}:
         raise _lie("The approval that the device shows is for something else.")
     return approval
 
 
-def _request_sha256(yes: LedgerEntry, entries: Sequence[LedgerEntry]) -> str | None:
-    received = (each for each in entries if each.kind is EntryKind.RECEIVED and each.request == yes.request)
-    return next((each.subject for each in received), None)
-
-
 def _second(
-    shown: bytes | None, first: _Signed, yes: LedgerEntry, entries: Sequence[LedgerEntry], met: Met
+    shown: bytes | None, first: _Signed, chosen: Approval | Tip, entries: Sequence[LedgerEntry], met: Met
 ) -> str | None:
-    """The name of the owner who said yes to the same, where it waited for one."""
+    """The name of the owner who said yes to the same, where it waited for one.  A tip waits for no other."""
     waited = any(each.kind is EntryKind.FIRST_APPROVAL and each.subject == first.sha256 for each in entries)
-    if not waited and shown is None:
+    if isinstance(chosen, Tip) or (shown is None and not waited):
         return None
     if shown is None:
         raise _lie("The device does not show the second owner's yes.")
     signed = _signed(shown, Seconding, met)
     said = strictjson.decode(signed.payload, Seconding, limit_bytes=STATEMENT_LIMIT_BYTES)
-    expected = (met.key.text, _request_sha256(yes, entries), first.sha256)
+    expected = (met.key.text, chosen.request, first.sha256)
     if (said.device, said.request, said.approval) != expected or signed.key_id == first.key_id:
         raise _lie("The second owner's yes that the device shows is for something else.")
     return signed.by

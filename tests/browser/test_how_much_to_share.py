@@ -129,3 +129,31 @@ def test_where_it_takes_two_owners_the_second_agrees_to_exactly_what_the_first_c
     people.run("ben", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
     people.sign("ben", "Sign my no")
     until(lambda: home.house.state_of(other) == "denied", "the no")
+
+
+def test_after_sharing_an_owner_sees_which_stills_and_film_left(home: Home) -> None:
+    people, request = home.people, home.asked("2026-36")
+    people.open_request("ana", request)
+    people.run("ana", 'await page.getByRole("radio", {name: "Video and stills"}).check();')
+    people.tick_first_clip("ana")
+    news: list[News] = []
+    people.share("ana")
+    people.run("ana", 'await page.locator(".left li").first().waitFor();')
+    with home.police.receiving(news):
+        until(lambda: home.house.state_of(request) == "sent", "the receipt")
+    left = people.run(
+        "ana",
+        """await page.getByRole("heading", {name: "What left", exact: true}).waitFor();
+           await page.locator(".left").scrollIntoViewIfNeeded();
+           await page.locator(".left img[src^=blob]").first().waitFor();
+           const found = await axe(page);
+           if (found.length) throw new Error(JSON.stringify(found));
+           return {
+             kinds: await page.locator(".left .kind").allTextContents(),
+             said: await page.locator(".left").innerText(),
+           };""",
+    )
+    assert {"still", "film"} <= set(left["kinds"])
+    assert "owner-1 approved this. It began to leave" in left["said"]
+    assert "no longer stored" not in left["said"]
+    assert people.browser.troubles("ana") == []

@@ -88,6 +88,10 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
         "ana",
         """await page.waitForFunction(() => document.querySelectorAll(".card .state").length === 2
              && [...document.querySelectorAll(".card .state")].every((each) => each.textContent === "Received"));
+           // The newest is the one with pictures.
+           await page.getByText("What left with it").first().click();
+           await page.locator(".left .kind", {hasText: "still"}).first().waitFor();
+           await page.locator(".left .kind", {hasText: "film"}).first().waitFor();
            await page.screenshot({path: args.shots + "/tips-sent-phone-light.png", fullPage: true});""",
         shots=str(screenshots),
     )

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from agent.core.consent import Cause
+from agent.core.ledger.entries import EntryKind
 from agent.core.vault.manifest import Tip as ManifestTip
 from agent.core.vault.manifest import sign_record
 from agent.errors import FormatError, OpenError
@@ -158,6 +159,19 @@ def test_what_opens_and_is_no_approval_is_refused(home: Home) -> None:
 def test_a_device_that_names_what_no_owner_approved_is_noticed(home: Home) -> None:
     with pytest.raises(OpenError, match="no approval of this disclosure"):
         left(home, "ab" * 16)
+
+
+def test_a_request_is_found_by_its_hash_where_another_requester_used_its_id_before(home: Home) -> None:
+    disclosure = choose(home)
+    asked = home.device.requests[home.request]
+    entries = read_ledger(home.device, home.keys).entries
+    theirs = next(each for each in entries if each.kind is EntryKind.RECEIVED)
+    foreign = msgspec.structs.replace(theirs, requester="harbour-fire", subject="ab" * 32)
+    both = (*entries[:1], foreign, *entries[1:])
+    assert disclosure_of(both, asked.payload_sha256) == disclosure
+    assert disclosure_of(both, "ab" * 32) is None
+    assert disclosure_of(both, "ff" * 16) is None
+    assert shared_of(home.device, meet(home.device, home.keys), both, str(disclosure), home.keys.identity).items
 
 
 def test_a_device_without_the_record_of_an_item_is_noticed(home: Home) -> None:

@@ -9,7 +9,7 @@ import { decode } from "../../agent/web/src/wire/strictjson.js";
 const readers = {
   "footage-request": messages.footageRequest, bulletin: messages.bulletin, deletion: messages.deletion,
   receipt: messages.receipt, enrolment: messages.enrolment, approval: messages.approval, settings: messages.settings,
-  "trust-bundle": messages.trustBundle,
+  "trust-bundle": messages.trustBundle, tip: messages.tip, seconding: messages.seconding,
 };
 const verdicts = readFileSync(process.argv[2], "utf8").split("\n").filter(Boolean).map((line) => {
   const [kind, message] = line.split("\t");

@@ -19,7 +19,8 @@ from tests.wire import samples
 pytestmark = pytest.mark.interop
 
 KINDS = (
-    "footage-request", "bulletin", "deletion", "receipt", "enrolment", "approval", "settings", "trust-bundle"
+    "footage-request", "bulletin", "deletion", "receipt", "enrolment", "approval", "settings", "trust-bundle", "tip",
+    "seconding",
 )  # fmt: skip
 MESSAGES = 20_000
 NAMES = ("constructor", "toString", "hasOwnProperty", "__proto__", "valueOf", "note", "v", "shape", "lat")

@@ -64,11 +64,11 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
             return
         name = find_request(link, request_id)
         entries = read_ledger(link, keys).entries
-        history = [entry for entry in entries if entry.request == name]
         disclosure = disclosure_of(entries, name)
         left = shared_of(link, meet(link, keys), entries, disclosure, keys.identity) if disclosure else None
         seen = _fetched(link, keys, name, left)
         written = tuple(_open_all(seen, out)) if out is not None else ()
+    history = [entry for entry in entries if entry.request == seen.request.id]
     if as_json:
         told = {"shared": shared_document(left), "history": [msgspec.to_builtins(entry) for entry in history]}
         emit_json(as_document(seen, written) | told)

@@ -9,6 +9,7 @@ import { readLedger } from "./owner/ledger.js";
 import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
 import * as reviewing from "./owner/reviewing.js";
 import { changeSettings } from "./owner/setting.js";
+import { disclosureOf, sharedOf } from "./owner/shared.js";
 import * as store from "./owner/store.js";
 import * as tipping from "./owner/tipping.js";
 import * as trusting from "./owner/trusting.js";
@@ -272,6 +273,19 @@ const operations = {
     const found = await whicheverOpens((key) => reviewing.review(id, key));
     reviews.set(id, found);
     return reviewing.shown(found);
+  },
+
+  /** What left, or may leave, of what a request (or a disclosure or tip) was given; null where nobody said yes. */
+  async shared({ request, disclosure }) {
+    const [now, ledger] = [await meet(), await readLedger()];
+    const id = disclosure ?? disclosureOf(ledger.entries, request);
+    if (!id) return null;
+    let found;
+    for (const key of [opener(), ...older]) {
+      found = await sharedOf(id, ledger, now, key);
+      if (found.unlisted !== "others") break;
+    }
+    return found;
   },
 
   // Deciding: each takes the passphrase, for the approval key is not kept unlocked

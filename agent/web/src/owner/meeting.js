@@ -61,6 +61,19 @@ export async function approversEver(known) {
   return keys;
 }
 
+/** `{key, name}` of everyone who was an owner at some time, by key id; the name is the newest. */
+export async function ownersEver(known) {
+  const owners = new Map();
+  for (const envelope of known.enrolments) {
+    const { value } = await readEnrolment(envelope);
+    for (const { name, key: text } of value.approvers) {
+      const key = await parseKey(text);
+      owners.set(key.id, { key, name });
+    }
+  }
+  return owners;
+}
+
 async function met(device, enrolments, checkpoint, grown) {
   const enrolled = await readEnrolment(enrolments.at(-1));
   return { device, known: await store.memory(device.id), enrolment: enrolled.value, enrolled, checkpoint, grown };

@@ -7,6 +7,7 @@ import { h, icon, ICONS, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
 import { agreeing, answering, deny, isByItself, whoAsks, WAITING } from "./answering.js";
+import { left } from "./left.js";
 
 const REFRESH_MS = 3000;
 
@@ -129,9 +130,9 @@ function following(content, review) {
     const isNewState = !shown.startsWith(`${now.state} `);
     shown = key;
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
-    const [said, entries] = await Promise.all([saidOf(review.id), entriesOf(review.saidId)]);
+    const [said, entries, shared] = await Promise.all([saidOf(review.id), entriesOf(review.saidId), left({ request: review.id })]);
     place.replaceChildren(standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(isByItself)));
-    story.replaceChildren(...[said, storyOf(entries)].filter(Boolean));
+    story.replaceChildren(...[shared, said, storyOf(entries)].filter(Boolean));
   }
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return refresh().then(() => () => clearInterval(timer));

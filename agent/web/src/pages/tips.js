@@ -9,6 +9,7 @@ import { h, icon, ICONS } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
 import { clipCard, howMuch, isByItself, offerToLeaveOut, orFailed } from "./answering.js";
 import { readEvent } from "./event.js";
+import { left } from "./left.js";
 
 const REFRESH_MS = 3000;
 
@@ -142,8 +143,18 @@ function card({ id, root, requester, state }, takers, when, endedByItself) {
     "article.card.request",
     h("header", h("p.who", { dir: "auto" }, who), h("p.state", t(endedByItself ? "state.by-itself" : state === "approved" ? "tip.ready" : `state.${state}`))),
     when && h("p.quiet", dateAndClock(when)),
+    shownWith(id),
     isRevocable && h("button", { type: "button", onclick: () => revoke(id, state) }, t(state === "approved" ? "revoke" : "stop")),
   );
+}
+
+/** What left with a tip, once that is asked for. */
+function shownWith(tip) {
+  const place = h("div");
+  const show = async ({ target }) => {
+    if (target.open && !place.firstChild) place.replaceChildren(...[await left({ disclosure: tip })].filter(Boolean));
+  };
+  return h("details", { ontoggle: show }, h("summary", t("left.show")), place);
 }
 
 async function revoke(id, state) {

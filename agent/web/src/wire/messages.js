@@ -100,6 +100,25 @@ export function approval(value) {
   return found;
 }
 
+const statement = { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId };
+const sealedText = also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS);
+const tipShape = object(
+  { ...statement, tip: hexId, audience: keyId, requester: label, reply: hybridRecipient },
+  { message: sealedText },
+  { segments: items, posters: items },
+);
+
+export function tip(value) {
+  const found = tipShape(value);
+  const [segments, posters] = [found.segments ?? [], found.posters ?? []];
+  if (found.message === undefined && !segments.length && !posters.length) throw new FormatError("error.format", { what: "message" });
+  for (const named of [segments, posters]) distinct(named.map((each) => each.id), "segments");
+  distinct([...segments, ...posters].map((each) => each.header_sha256), "header_sha256");
+  return found;
+}
+
+export const seconding = object({ ...statement, request: sha256Text, approval: sha256Text });
+
 const minute = integer(0, 1439);
 const percent = integer(10, 1000);
 const tenThousandth = integer(0, 10_000);

@@ -15,12 +15,18 @@ const POSTER_REMARK = "doorward context:";
 
 /** The record in a manifest line, once the device's key has signed it and it is about `segment`. */
 export async function recordOf(line, segment, device) {
+  const record = await openRecord(line, device);
+  if (idOf(record) !== segment) throw new OpenError("error.other-record");
+  return record;
+}
+
+/** The same of whichever segment it is about. */
+export async function openRecord(line, device) {
   const outer = manifestLine(decode(utf8(line), LONGEST_LINE));
   const payload = unbase64(outer.payload);
   if (!(await verifies(device, unbase64(outer.sig), pae(RECORD_TYPE, payload)))) throw new OpenError("error.not-signed");
   const { record } = manifestPayload(decode(payload, LONGEST_LINE));
-  const isSegment = record.kind === "segment" || record.kind === "adopted";
-  if (!isSegment || idOf(record) !== segment) throw new OpenError("error.other-record");
+  if (record.kind !== "segment" && record.kind !== "adopted") throw new OpenError("error.other-record");
   return record;
 }
 

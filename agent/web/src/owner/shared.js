@@ -1,0 +1,134 @@
+// Which stills, film and sound left: what owners approved, verified in this browser (agent/owner/shared.py).
+import { FormatError, OpenError } from "../errors.js";
+import { ask, fetchOp, readFrame } from "../link.js";
+import { open as openSealed } from "../wire/age.js";
+import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
+import { open, payloadType } from "../wire/envelope.js";
+import { approval as isApproval, seconding as isSeconding, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, tip as isTip } from "../wire/messages.js";
+import { idOf, openRecord, posterOf, soundOf, spanOf } from "../wire/segment.js";
+import { decode } from "../wire/strictjson.js";
+import { ownersEver } from "./meeting.js";
+
+const isYes = (entry) => entry.kind === "approved" || entry.kind === "tip";
+
+/**
+ * `{by, second, items, unlisted, begun}` of a disclosure or tip.  `ledger`: as `readLedger` gives it.  `unlisted`: why there
+ * are no items.  Throws OpenError where the doorbell shows anything else than the ledger and the signatures say.
+ */
+export async function sharedOf(disclosure, ledger, met, identity) {
+  const { entries } = ledger;
+  const yes = entries.find((entry) => isYes(entry) && entry.disclosure === disclosure);
+  if (!yes) throw new OpenError("error.other-shared");
+  const begun = entries.find((entry) => entry.kind === "sending" && entry.disclosure === disclosure)?.utc_ms ?? null;
+  const { result, body } = await fetchOp("shared", { disclosure });
+  const unlisted = (why) => ({ by: yes.reason ?? "", second: null, items: null, unlisted: why, begun });
+  if (result.kept !== true) {
+    // The newest is always kept.
+    if (yes === entries.filter(isYes).at(-1)) throw new OpenError("error.other-shared");
+    return unlisted("dropped");
+  }
+  let opened;
+  try {
+    opened = await openSealed(body, identity);
+  } catch (error) {
+    if (error.text === "error.does-not-open") return unlisted("others");
+    throw error;
+  }
+  const found = await verified(opened, yes, entries, met);
+  return { ...found, items: joined(await lookedUp(found.items)), unlisted: null, begun };
+}
+
+/** What the sealed list says, once ledger, owners and records agree. */
+export async function verified(opened, yes, entries, met) {
+  const { head, body } = readFrame(opened);
+  const owners = await ownersEver(met.known);
+  const kind = yes.kind === "tip" ? "tip" : "approval";
+  const first = await signed(head.approval, kind, owners);
+  if (first.sha256 !== yes.subject) throw new OpenError("error.other-shared");
+  const chosen = (kind === "tip" ? isTip : isApproval)(first.value);
+  const isAsked = entries.some((entry) => entry.kind === "received" && isOf(entry, yes) && entry.subject === chosen.request);
+  const isThis = chosen.device === met.device.text && (kind === "tip" ? chosen.tip === yes.disclosure : isAsked);
+  if (!isThis) throw new OpenError("error.other-shared");
+  const isAwaited = entries.some((entry) => entry.kind === "first-approval" && entry.subject === first.sha256);
+  const second = isAwaited || head.second ? await seconded(head.second, first, chosen.request, owners, met) : null;
+  const records = await recordsIn(body, met.device);
+  const items = [
+    ...listed("still", chosen.posters ?? [], posterOf, records),
+    ...listed("film", chosen.segments ?? [], (record) => record.file, records),
+    ...listed("sound", chosen.sounds ?? [], soundOf, records),
+  ].sort((a, b) => a.start - b.start);
+  return { by: first.by, second, items };
+}
+
+async function seconded(text, first, request, owners, met) {
+  const yes = await signed(text, "seconding", owners);
+  const { device, request: named, approval } = isSeconding(yes.value);
+  if (device !== met.device.text || named !== request || approval !== first.sha256 || yes.keyId === first.keyId) throw new OpenError("error.other-shared");
+  return yes.by;
+}
+
+/** A statement, once somebody has signed it who was an owner of this doorbell at some time. */
+async function signed(text, kind, owners) {
+  if (typeof text !== "string") throw new OpenError("error.other-shared");
+  const keys = new Map([...owners].map(([id, { key }]) => [id, key]));
+  const claimed = await open(utf8(text), payloadType(kind), keys, STATEMENT_ENVELOPE_LIMIT).catch((error) => {
+    throw error instanceof FormatError ? new OpenError("error.other-shared") : error;
+  });
+  const value = decode(claimed.payload, STATEMENT_LIMIT);
+  return { value, sha256: await sha256hex(claimed.payload), keyId: claimed.keyId, by: owners.get(claimed.keyId).name };
+}
+
+async function recordsIn(body, device) {
+  const lines = fromUtf8(body).split("\n").filter(Boolean);
+  const records = await Promise.all(lines.map((line) => openRecord(line, device)));
+  return new Map(records.map((record) => [idOf(record), record]));
+}
+
+function listed(kind, items, fileOf, records) {
+  return items.map(({ id, payload_sha256: payload }) => {
+    const record = records.get(id);
+    if (!record || fileOf(record)?.sha256_payload !== payload) throw new OpenError("error.other-shared");
+    const { start, end } = spanOf(record);
+    return { kind, id, start, end };
+  });
+}
+
+const NEAR_MS = 100;
+
+/** Film and sound that go on without a pause as one entry each; stills one by one. */
+export function joined(items) {
+  const found = [];
+  const last = new Map();
+  for (const each of items) {
+    const before = last.get(each.kind);
+    const goesOn = each.kind !== "still" && before?.stored === each.stored && each.start - before.end <= NEAR_MS;
+    if (goesOn) before.end = Math.max(before.end, each.end);
+    else last.set(each.kind, found[found.push({ ...each }) - 1]);
+  }
+  return found;
+}
+
+/** Under which id a yes to a request was carried out; undefined before there was one.  `name`: what the doorbell calls the
+ *  request, which is its id, or the hash of its payload where another requester had used that id before. */
+export function disclosureOf(entries, name) {
+  const received = entries.find((entry) => entry.kind === "received" && (entry.request === name || entry.subject === name));
+  return entries.find((entry) => entry.kind === "approved" && isOf(entry, received))?.disclosure;
+}
+
+/** Ids are unique only with a requester. */
+const isOf = (entry, other) => other !== undefined && entry.request === other.request && entry.requester === other.requester;
+
+/** With what the doorbell says of which are still stored. */
+async function lookedUp(items) {
+  if (!items.length) return items;
+  const stored = new Set();
+  const end = Math.max(...items.map((each) => each.end)) + 1;
+  for (let from = items[0].start, more = true; more; ) {
+    const { segments, more: isMore } = await ask("list", { from_ms: from, to_ms: end });
+    const before = stored.size;
+    for (const each of segments) stored.add(each.id);
+    more = isMore && stored.size > before;
+    from = segments.at(-1)?.start_ms;
+  }
+  return items.map((each) => ({ ...each, stored: stored.has(each.id) }));
+}

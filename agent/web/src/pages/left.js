@@ -1,0 +1,43 @@
+// Which stills, film and sound left, by time; of what is no longer stored, that it is not.
+import { call } from "../ui/client.js";
+import { h } from "../ui/dom.js";
+import { poster } from "../ui/posters.js";
+import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
+
+/** `what`: `{request}` or `{disclosure}`.  Null where nobody said yes. */
+export async function left(what) {
+  try {
+    const found = await call("shared", what);
+    return found && section(found);
+  } catch (error) {
+    return h("p.problem", { role: "alert" }, explain(error));
+  }
+}
+
+function section({ by, second, items, unlisted, begun }) {
+  const who = second ? t("left.two", { first: by, second }) : by;
+  return h(
+    "section.card.left",
+    h("h2", t(begun ? "left" : "left.not-yet")),
+    h("p", begun ? t("left.begun", { who, date: dateAndClock(begun) }) : t("left.waits", { who })),
+    unlisted && h("p.note", t(`left.unlisted.${unlisted}`)),
+    items && !items.length && h("p", t("left.none")),
+    items?.length > 0 && h("ol.story", items.map(row)),
+    items && h("p.quiet", t("left.checked")),
+  );
+}
+
+function row({ kind, id, start, end, stored }) {
+  const at = `${shortDate(start)}, ${exact(start)}`;
+  const time = kind === "still" ? at : `${at}\u00a0–\u2060\u00a0${exact(end)}`;
+  return h(
+    "li",
+    h("time", { datetime: new Date(start).toISOString() }, time),
+    h(
+      "span",
+      kind === "still" && stored && poster(id, t("left.still.alt", { date: at })),
+      h("span.kind", t(`left.${kind}`)),
+      !stored && h("span.quiet", ` · ${t("left.gone")}`),
+    ),
+  );
+}
