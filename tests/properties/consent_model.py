@@ -38,11 +38,22 @@ from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
 
-__all__ = ["Broken", "Exploration", "Explored", "World", "remembering"]
+__all__ = ["CLOCK_ACTIONS", "Broken", "Exploration", "Explored", "World", "remembering"]
 
 STRANGER, SECOND = private_key_from_seed(b"x" * 32), private_key_from_seed(b"2" * 32)
 WAITING = (State.PENDING, State.HALF)
 OPEN = (State.APPROVED, State.SENDING)
+AHEAD_S = 25 * 86_400
+"""By how much the clock jumps: to behind everything's end, and near enough for the longest look-back."""
+CLOCK_ACTIONS = (
+    "the clock jumps",
+    "the clock is right again",
+    "the jump stands",
+    "an owner states the new time",
+    "a stranger states the new time!",
+)
+READINGS_IN_A_DAY = 144
+"""Of the clock, every ten minutes: more than that between two does not count as standing."""
 ENDS = frozenset(State) - {State.RECEIVED, *WAITING, *OPEN}
 LEDGERED: dict[State | None, str] = {
     State.NO_MATCH: "no-match",
@@ -111,6 +122,7 @@ class Snapshot:
     boot_ns: int
     utc_offset_ns: int
     believed: ClockTrust | None
+    jump: str
     receipts: dict[str, int]
     sending: dict[str, int]
     published: dict[tuple[str, int], str]
@@ -156,7 +168,10 @@ class World:
         self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
         self._revoking = [stated() for _ in self.asked]
         self._without = signed(custodians.bundle(2, FIRE), ROOT)
-        self._over_limit = custodians.request(not_after_s=custodians.NOW_S - 1)
+        # Over a limit that needs no clock: what needs one is the requests' own end.
+        self._over_limit = custodians.request(to_s=samples.request().from_s + 43_201)
+        self.jump, self._confirming = "", False
+        self.clock.keep()
         self.sending: dict[str, int] = {}
         self.published: dict[tuple[str, int], str] = {}
         self.obeyed: set[str] = set()
@@ -164,6 +179,7 @@ class World:
 
     def quieten(self) -> None:
         self.door.custodian.requests._log = Quiet()
+        self.clock._log = Quiet()
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         """What must change nothing has a name that ends in `!`."""
@@ -198,6 +214,11 @@ class World:
             "time": self._time,
             "evict": self._evict,
             "restart": self.restart,
+            "the clock jumps": self._jump,
+            "the clock is right again": self._jump_back,
+            "the jump stands": self._stand,
+            "an owner states the new time": lambda: self._state_time(APPROVER),
+            "a stranger states the new time!": lambda: self._state_time(STRANGER),
             "forged request!": lambda: self._hear(self.asked[0], STRANGER),
             "forged withdrawal!": lambda: self._hear(self._withdrawals[0], STRANGER),
             "another's withdrawal!": self._withdraw_anothers,
@@ -344,12 +365,63 @@ class World:
     def _time(self) -> None:
         """To just behind the requests' end, then to behind the grace for what was approved."""
         end_s = self.asked[0].not_after_s
-        self.door.clock.boot_ns += (end_s - custodians.NOW_S + 1 if self.phase == 0 else 7 * 86_400) * 10**9
+        if self.phase < 2:
+            self.door.clock.boot_ns += (end_s - custodians.NOW_S + 1 if self.phase == 0 else 7 * 86_400) * 10**9
+        self.door.custodian.requests.on_time()
+
+    def _jump(self) -> None:
+        """A time server says that it is much later."""
+        if self.jump == "":
+            self.door.clock.utc_offset_ns += AHEAD_S * 10**9
+            self.jump = "unconfirmed"
+            self._watch()
+
+    def _jump_back(self) -> None:
+        if self.jump == "unconfirmed":
+            self.door.clock.utc_offset_ns -= AHEAD_S * 10**9
+            self.jump = ""
+            self._watch()
+
+    def _stand(self) -> None:
+        """Three days with the clock as it is, in which nothing ends before they are over."""
+        if self.jump == "unconfirmed":
+            before = self._states()
+            self._days(2)
+            self.door.custodian.requests.on_time()
+            if self._states() != before:
+                raise Broken("a jump of the clock that nobody confirmed ended a request")
+            self._days(1.1)
+            self._confirm()
+
+    def _days(self, count: float) -> None:
+        for _ in range(round(count * READINGS_IN_A_DAY)):
+            self.door.clock.advance(600)
+            self.clock.now()
+
+    def _state_time(self, by: Any) -> None:
+        """A statement that does nothing else: there is no such request."""
+        if self.jump == "unconfirmed":
+            now_ms = self.door.clock.now().utc_ns // 10**6
+            said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
+            self._take(signed(Refusal(**said), by))
+            if by is APPROVER:
+                self._confirm()
+
+    def _confirm(self) -> None:
+        self._confirming = True
+        self._watch()
+
+    def _watch(self) -> None:
+        """As the custodian does every few seconds."""
+        with self.door.custodian.requests.deciding():
+            self.clock.keep()
+        self.jump, self._confirming = "confirmed" if self._confirming else self.jump, False
         self.door.custodian.requests.on_time()
 
     @property
     def phase(self) -> int:
-        now_s = self.door.clock.now().utc_ns // 10**9
+        """By the time that is to be believed, whatever the doorbell believes."""
+        now_s = self.door.clock.now().utc_ns // 10**9 - (AHEAD_S if self.jump == "unconfirmed" else 0)
         end_s = self.asked[0].not_after_s
         return 0 if now_s <= end_s else 1 if now_s <= end_s + 7 * 86_400 else 2
 
@@ -377,12 +449,15 @@ class World:
         self.outbox.off = False
         self.sending.clear()
         self.door.custodian._inbox._newest_receipt.clear()
+        self.clock._trust = self.clock._written = self.clock._load()
+        if self._confirming and self.clock.status() is None:
+            self.jump = "confirmed"  # the power went, but it was written down
+        self._confirming = False
         self.door.custodian.start()
 
     # -- states --------------------------------------------------------------------------------------------------------
 
     def take(self) -> Snapshot:
-        states = tuple(stored.state if stored else None for stored in map(self.journal.request, self._ids()))
         return Snapshot(
             database=self.journal._db.serialize(),
             objects={name: dict(parts) for name, parts in self.outbox.objects.items()},
@@ -390,13 +465,17 @@ class World:
             boot_ns=self.door.clock.boot_ns,
             utc_offset_ns=self.door.clock.utc_offset_ns,
             believed=self.clock._trust,
+            jump=self.jump,
             receipts=dict(self.door.custodian._inbox._newest_receipt),
             sending=dict(self.sending),
             published=dict(self.published),
             obeyed=frozenset(self.obeyed),
             leaves=self._size(),
-            states=states,
+            states=self._states(),
         )
+
+    def _states(self) -> tuple[State | None, ...]:
+        return tuple(stored.state if stored else None for stored in map(self.journal.request, self._ids()))
 
     def put(self, snapshot: Snapshot) -> None:
         self.journal._db.deserialize(snapshot.database)
@@ -406,6 +485,7 @@ class World:
         self.vault.kept = {name: paper for name, paper in self.papers.items() if name not in snapshot.evicted}
         self.door.clock.boot_ns, self.door.clock.utc_offset_ns = snapshot.boot_ns, snapshot.utc_offset_ns
         self.clock._trust = self.clock._written = snapshot.believed
+        self.jump, self._confirming = snapshot.jump, False
         receipts = self.door.custodian._inbox._newest_receipt
         receipts.clear()
         receipts.update(snapshot.receipts)
@@ -418,7 +498,8 @@ class World:
     def pulse(self) -> Any:
         """What is different after any change: cheaper than a key.  One row more is a counter's."""
         memory = (dict(self.sending), len(self.published), dict(self.door.custodian._inbox._newest_receipt))
-        return memory, self.door.clock.boot_ns, len(self.vault.kept), self.outbox.objects.keys() | set()
+        clock = (self.door.clock.boot_ns, self.door.clock.utc_offset_ns, self.clock.status() is None)
+        return memory, clock, len(self.vault.kept), self.outbox.objects.keys() | set()
 
     def key(self) -> Any:
         """Two worlds with the same key have the same future."""
@@ -439,7 +520,8 @@ class World:
         numbers = frozenset(self.journal._rows("SELECT key_id, seq FROM sequence"))
         strays = len(self.outbox.objects.keys() - rows)
         each += [hashlib.sha256(kept).hexdigest() for kept in self.journal.named("first.").values()]
-        each += [self.trusted]
+        each += [self.trusted, self.jump]
+        each += [frozenset(self.journal.named("unjudged."))]
         return (*each, nonces, numbers, self.journal.opt_outs(), self.phase, len(self.vault.kept), strays)
 
     def _ids(self) -> list[str]:
@@ -478,7 +560,10 @@ class World:
 
     def _check_time(self) -> None:
         open_now = {stored.state for stored in self.journal.requests(*WAITING, *OPEN)}
-        if (self.phase > 0 and open_now & {*WAITING}) or (self.phase > 1 and open_now):
+        known = self.jump != "unconfirmed"
+        if (self.clock.status() is None) is not known:
+            raise Broken("a jump of the clock was believed that nobody confirmed, or not believed that was confirmed")
+        if known and ((self.phase > 0 and open_now & {*WAITING}) or (self.phase > 1 and open_now)):
             raise Broken("a request outlived its time")
         if self.journal.opt_outs() and open_now & {*WAITING}:
             raise Broken("an owner was asked who had opted out")
@@ -511,6 +596,8 @@ class World:
                 raise Broken(f"{was} became {state}, and the ledger says {entries}")
             if state is was:
                 continue
+            if state is State.EXPIRED and self.jump == "unconfirmed":
+                raise Broken("a request expired by a clock that nobody vouches for")
             if was in ENDS or stored is None:
                 raise Broken(f"a request came back from {was}")
             window = tuple(s for s in self.sets[number] if s in self.vault.kept)
@@ -532,11 +619,14 @@ class Explored:
 class Exploration:
     """Breadth first, so that the way to a broken promise is a shortest one."""
 
-    def __init__(self, world: World, *, cuts: bool = True, only: Container[str] | None = None) -> None:
-        """`cuts`: with a power cut before and after every commit.  `only`: these actions."""
+    def __init__(
+        self, world: World, *, cuts: bool = True, only: Container[str] | None = None, but: Container[str] = ()
+    ) -> None:
+        """`cuts`: with a power cut before and after every commit.  `only`: these actions.  `but`: without these."""
         self._world = world
         self._cuts = cuts
         self._actions = {name: act for name, act in world.actions.items() if only is None or name in only}
+        self._actions = {name: act for name, act in self._actions.items() if name not in but}
         self._seen = {world.key()}
         self._waiting: deque[tuple[Snapshot, tuple[str, ...]]] = deque([(world.take(), ())])
         self._doing = ""

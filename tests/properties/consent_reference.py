@@ -41,6 +41,8 @@ class Reference:
     asked: list[Asked]
     kept: list[int] = field(default_factory=lambda: [0, 1, 2])
     phase: int = 0
+    jump: str = ""
+    """A jump of the clock: "unconfirmed" while nobody vouches for it, then "confirmed"."""
     opted_out: bool = False
     trusted: bool = True
     """Whether the first requester still is."""
@@ -53,7 +55,9 @@ class Reference:
 
     def copy(self) -> Reference:
         each = [Asked(a.state, a.ours, a.first, a.carried, a.parts) for a in self.asked]
-        return Reference(self.owners, each, list(self.kept), self.phase, self.opted_out, self.trusted, self.said)
+        return Reference(
+            self.owners, each, list(self.kept), self.phase, self.jump, self.opted_out, self.trusted, self.said
+        )
 
     def shown(self) -> Shown:
         """States, outbox objects, what waits for a second yes, what has left, what is kept, what was used up."""
@@ -65,6 +69,7 @@ class Reference:
             tuple(each.carried for each in self.asked),
             tuple(self.kept),
             self.phase,
+            self.jump,
             self.opted_out,
             self.trusted,
             len(self.said),
@@ -87,7 +92,7 @@ class Reference:
         if each.state is not None or (n == 0 and not self.trusted):
             return
         self.said |= {f"request {n}"}
-        if self.phase > 0:
+        if self.phase > 0 and self.jump != "unconfirmed":
             return  # over, and its number is used
         each.ours = tuple(s for s in (n, n + 1) if s in self.kept)
         each.state = "opted out" if self.opted_out else "pending" if each.ours else "no match"
@@ -185,6 +190,27 @@ class Reference:
 
     def time(self) -> None:
         self.phase = min(self.phase + 1, 2)
+        self._run_out()
+
+    def jumps(self) -> None:
+        """Until somebody vouches for the clock again, nothing runs out and nothing is too late."""
+        if self.jump == "":
+            self.jump = "unconfirmed"
+
+    def is_right_again(self) -> None:
+        if self.jump == "unconfirmed":
+            self.jump = ""
+            self._run_out()
+
+    def is_confirmed(self) -> None:
+        """After three days, or by an owner at once: then it is as late as the clock says, behind everything's end."""
+        if self.jump == "unconfirmed":
+            self.jump, self.phase = "confirmed", 2
+            self._run_out()
+
+    def _run_out(self) -> None:
+        if self.jump == "unconfirmed":
+            return
         for each in self.asked:
             if each.state in WAITING and self.phase > 0:
                 self._end(each, "expired")
@@ -198,6 +224,8 @@ class Reference:
             self.kept.remove(gone)
 
     def restart(self) -> None:
+        """What ran out while the power was away ends; nothing else does."""
+        self._run_out()
         for each in self.asked:
             each.carried = None
 
@@ -225,4 +253,8 @@ _PLAIN: dict[str, Callable[[Reference], None]] = {
     "time": Reference.time,
     "evict": Reference.evict,
     "restart": Reference.restart,
+    "the clock jumps": Reference.jumps,
+    "the clock is right again": Reference.is_right_again,
+    "the jump stands": Reference.is_confirmed,
+    "an owner states the new time": Reference.is_confirmed,
 }

@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from agent.adapters.journal_sqlite import SqliteJournal
-from agent.core import admission, consent
+from agent.core import admission, clock_trust, consent
+from agent.core.clock_trust import ClockTrust
 from agent.core.consent import Cause, State
 from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
@@ -25,17 +26,19 @@ from agent.core.requests import StoredRequest
 from agent.services import approvals, inbox
 from agent.services import requests as requests_service
 from agent.services.approvals import Approvals
+from agent.services.clock_trust import TrustedClock
 from agent.services.decisions import Decisions
 from agent.services.inbox import Inbox
 from agent.services.ledger import Ledger
 from agent.services.requests import Requests
-from agent.wire import envelope
+from agent.services.statements import Statements
+from agent.wire import envelope, strictjson
 from agent.wire.control import unpacked
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Enrolment
 from tests.custodians import FakeOutbox
-from tests.properties.consent_model import Broken, Exploration, World, remembering
+from tests.properties.consent_model import CLOCK_ACTIONS, Broken, Exploration, World, remembering
 
 BETWEEN_TWO = {
     *(f"{act} {number}" for number in (0, 1) for act in ("request", "approve", "deny", "revoke", "send", "receipt")),
@@ -65,7 +68,8 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
 
 @pytest.mark.timeout(1800)
 def test_two_owners_who_must_both_approve_and_everything_they_can_do_about_one_request() -> None:
-    with explored(1, owners=2) as exploration:
+    # The clock's jumps are tried with one owner and walked with two: with both, this would take four times as long.
+    with explored(1, owners=2, but=CLOCK_ACTIONS) as exploration:
         done = exploration.run()
     assert done.whole
     assert done.reached == set(State) - {State.RECEIVED}
@@ -199,6 +203,45 @@ def trust_is_asked_for_once_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Requests, "reconsider", lambda *_: None)
 
 
+def a_jump_of_the_clock_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClockTrust, "after", lambda _, boot, read: ClockTrust.of(boot, read))
+
+
+def a_jump_of_the_clock_waits_a_day_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(clock_trust, "LONGEST_WAIT_US", 86_400 * 10**6)
+
+
+def a_jump_of_the_clock_is_never_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(clock_trust, "LONGEST_WAIT_US", 10**20)
+
+
+def an_owners_time_confirms_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClockTrust, "confirmed", lambda trust, *_: trust)
+
+
+def any_statement_confirms_a_jump(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClockTrust, "confirmed", lambda _, boot, read, _ms: ClockTrust.of(boot, read))
+
+
+def a_statement_that_nobody_signed_confirms_a_jump(patch: pytest.MonkeyPatch) -> None:
+    take = Statements.take
+
+    def hasty(self: Statements, data: bytes, headers: tuple[bytes, ...] = ()) -> Any:
+        said = strictjson.decode(envelope.read_unverified(data).payload, dict)  # type: ignore[type-var]
+        self._clock.confirm(said["owner_time_ms"])  # type: ignore[index]
+        return take(self, data, headers)
+
+    patch.setattr(Statements, "take", hasty)
+
+
+def a_restart_forgets_what_the_time_was(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TrustedClock, "_load", lambda _: None)
+
+
+def requests_end_by_a_clock_that_nobody_vouches_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(requests_service, "trusted_seconds", lambda now: now.utc_ns // 10**9)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_denied_request_can_still_be_approved,
     signatures_are_not_checked,
@@ -219,6 +262,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     opting_out_does_not_count,
     nothing_expires,
     trust_is_asked_for_once_only,
+    a_jump_of_the_clock_is_believed_at_once,
+    a_jump_of_the_clock_waits_a_day_only,
+    a_jump_of_the_clock_is_never_believed,
+    an_owners_time_confirms_nothing,
+    any_statement_confirms_a_jump,
+    a_statement_that_nobody_signed_confirms_a_jump,
+    a_restart_forgets_what_the_time_was,
+    requests_end_by_a_clock_that_nobody_vouches_for,
 )
 
 

@@ -97,6 +97,7 @@ class Door:
             tuple(world.sending.get(name or "") for name in named),
             tuple(number for number, segment in enumerate(self._segments) if segment in world.vault.kept),
             world.phase,
+            world.jump,
             bool(world.journal.opt_outs()),
             world.trusted,
             self._counted() - self._used,
