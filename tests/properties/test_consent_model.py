@@ -56,7 +56,7 @@ def explored(count: int, owners: int = 1, **how: Any) -> Iterator[Exploration]:
             world.door.close()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_every_commit() -> None:
     with explored(1) as exploration:
         done = exploration.run()
