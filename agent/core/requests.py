@@ -50,8 +50,8 @@ _MINUTES_PER_DAY: Final = 24 * 60
 
 WAITING: Final = tuple(state for state in State if state.holds_footage)
 """For an owner."""
-IN_VAIN: Final = (State.PENDING, State.HALF, State.DENIED, State.EXPIRED, State.WITHDRAWN)
-"""An owner was asked, and has not said yes."""
+IN_VAIN: Final = (State.PENDING, State.HALF, State.DENIED, State.OPTED_OUT, State.EXPIRED, State.WITHDRAWN)
+"""An owner was asked and has not said yes, or has said beforehand that they do not want to be asked."""
 SEQUENCE_WINDOW: Final = 4096
 """How many numbers of one key and kind are remembered."""
 

@@ -264,6 +264,16 @@ def test_about_one_time_a_requester_asks_twice_in_vain_whatever_case_numbers_it_
     door.close()
 
 
+def test_an_opt_out_that_is_over_gives_nobody_two_more_questions_about_one_time() -> None:
+    door = Door.enrolled(counts_windows=True)
+    assert [door.state(door.ask()) for _ in range(2)] == [State.PENDING, State.PENDING]
+    door.obey(OptOut(**stated(), scope=Scope.ALL))
+    door.obey(OptIn(**stated(), scope=Scope.ALL))
+    assert door.state(door.ask()) is None
+    assert {line.reason for line in door.journal.blocked()} == {"too many requests about this time"}
+    door.close()
+
+
 def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_day() -> None:
     door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
     for _ in range(3):
