@@ -81,9 +81,7 @@ class DiskOutbox:
     def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
         """Bytes of a part.  Raises `StorageError` when it is not (or no longer) there."""
         try:
-            with (self._folder / disclosure / str(number)).open("rb") as file:
-                file.seek(offset)
-                data = file.read(size)
+            data = _read_at(f"{self._folder}/{disclosure}/{number}", offset, size)
         except OSError as error:
             raise StorageError(f"Part {number} of disclosure {disclosure} is not in the outbox.") from error
         if len(data) != size:
@@ -111,6 +109,18 @@ def _told() -> Iterator[None]:
             f"The approved footage cannot be copied to the outbox: {error.strerror or error}.",
             remedy="Free some space and approve again; nothing was sent.",
         ) from error
+
+
+def _read_at(path: str, offset: int, size: int) -> bytes:
+    """Three system calls for a chunk: a file object makes more, and takes twice the CPU.
+
+    Opened anew for each chunk: what was revoked is gone for the next one.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(handle, size, offset)
+    finally:
+        os.close(handle)
 
 
 def _sync(folder: Path) -> None:
