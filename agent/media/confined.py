@@ -23,19 +23,33 @@ from typing import Any, Final, Self
 
 from agent.errors import FormatError, StorageError
 
-__all__ = ["ConfinedMedia"]
+__all__ = ["READY", "ConfinedMedia"]
 
-_WORKER: Final = (sys.executable, "-I", "-m", "agent.media.confined_worker")
+_PROGRAM: Final = str(Path(__file__).resolve().parents[2])
+_FOLDERS: Final = [_PROGRAM, *(each for each in sys.path if Path(each).is_absolute() and each != _PROGRAM)]
+"""Where this process finds its modules.  An isolated interpreter ignores PYTHONPATH and the current folder."""
+_WORKER: Final = (
+    sys.executable,
+    "-I",
+    "-c",
+    f"import runpy, sys; sys.path[:] = {_FOLDERS!r};"
+    " runpy.run_module('agent.media.confined_worker', run_name='__main__')",
+)
 _ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+_START_S: Final = 120.0
 _JOB_S: Final = 60.0
 _BYTES_PER_S: Final = 4 << 20
 """How fast the slowest machine that is waited for joins films."""
+READY: Final = b"+"
 _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
 
 
 class ConfinedMedia:
-    """Use it in a `with`.  Every method raises `FormatError`, with the reason, for what cannot be opened."""
+    """Use it in a `with`.  Every method raises `FormatError`, with the reason, for what cannot be opened.
+
+    A process that does not start is this machine's fault: `StorageError`.  No footage is refused for it.
+    """
 
     def __init__(self, command: Sequence[str] = _WORKER, job_s: float = _JOB_S) -> None:
         self._command = command
@@ -115,7 +129,22 @@ class ConfinedMedia:
                     env=_ENVIRONMENT,
                     cwd="/",
                 )
+            self._require_start(ours)
         return self._socket
+
+    def _require_start(self, link: socket.socket) -> None:
+        """The worker says that it runs before it is given anything."""
+        try:
+            link.settimeout(_START_S)
+            started = link.recv(1)
+        except OSError:
+            started = b""
+        if started != READY:
+            self._end()
+            raise StorageError(
+                "The process that opens footage does not start.",
+                remedy="Install Doorward again, and look for free memory. What has arrived is kept.",
+            )
 
     def _end(self) -> None:
         if self._socket is not None:

@@ -1,7 +1,7 @@
 """The other side of `confined`: opens one thing after the other until the socket closes, within limits of its own.
 
-Started as `python -I -m agent.media.confined_worker DESCRIPTOR`.  A job that needs more than its limits ends the
-process; whoever asked takes that for an answer.
+Started in an isolated interpreter with the number of a socket's descriptor.  A job that needs more than its limits ends
+the process.  The asking side takes that for an answer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import DoorwardError, StorageError
+from agent.media.confined import READY
 
 __all__ = ["confine", "main"]
 
@@ -29,7 +30,11 @@ _CPU_BYTES_PER_S: Final = 4 << 20
 
 def main(descriptor: int) -> None:
     confine()
+    # Within the limits. A decoder that is missing here is this machine's fault, and no fault of the first film.
+    import agent.media.playable  # noqa: F401 (`_check` uses it)
+
     with socket.socket(fileno=descriptor) as link:
+        link.sendall(READY)
         while True:
             asked, handles, _, _ = socket.recv_fds(link, 1, 2)
             if not asked:

@@ -110,6 +110,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_film(media: ConfinedMedia, film:
 ECHO = """
 import os, socket, sys
 link = socket.socket(fileno=int(sys.argv[1]))
+link.sendall(b"+")
 asked, handles, _, _ = socket.recv_fds(link, 1, 2)
 data = os.pread(handles[1], 100, 0)
 {reaction}
@@ -134,6 +135,14 @@ def test_a_process_that_dies_hangs_or_talks_nonsense_costs_the_one_thing_it_had(
                 broken.check("segment", b"a")
 
 
+@pytest.mark.parametrize("script", ["raise SystemExit(1)", "import no_such_module"])
+def test_a_process_that_does_not_start_is_no_fault_of_the_film(script: str) -> None:
+    with ConfinedMedia([sys.executable, "-I", "-c", script]) as missing:
+        for _ in range(2):
+            with pytest.raises(StorageError, match="does not start"):
+                missing.check("segment", b"a")
+
+
 def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOORWARD_SECRET", "here")
     script = (
@@ -141,6 +150,7 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
         "from agent.media.confined_worker import confine\n"
         "confine()\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
+        "link.sendall(b'+')\n"
         "asked, handles, _, _ = socket.recv_fds(link, 1, 2)\n"
         "try: bytearray(2 << 30); said = 'took 2 GiB'\n"
         "except MemoryError: said = 'no memory'\n"
