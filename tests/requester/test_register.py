@@ -18,6 +18,7 @@ from tests.requester.conftest import NOW_S, ROOT_ID, question
 
 YEAR_S = 366 * 86_400
 TOUCHES = ("open", "os.listdir", "os.scandir")
+QUAY = Circle(lat=52.3702, lon=4.8952, radius_m=300)
 counting: list[int] = []
 
 
@@ -69,7 +70,7 @@ def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester
             "the roots a receipt is made for": touched(requester.audiences),
             "withdraw": touched(lambda: saying.withdraw(requester, ask(requester, number + 500))),
             "a bulletin": touched(
-                lambda: saying.make_bulletin(requester, "Flood", "On the quay.", not_after_s=NOW_S + 60)
+                lambda: saying.make_bulletin(requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=QUAY)
             ),
         }
 
