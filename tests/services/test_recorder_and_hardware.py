@@ -322,8 +322,9 @@ def test_a_second_ring_is_on_the_timeline(house: House) -> None:
     until(lambda: house.solo.recorder.status().in_event)
     time.sleep(1.5)
     house.solo.press_button()
-    until(lambda: house.solo.recorder.status().segments >= 2 and not house.solo.recorder.status().in_event)
-    second, first = Timeline(house.solo._recording.manifest).events(0, 2**53)
+    timeline = Timeline(house.solo._recording.manifest)
+    until(lambda: len(timeline.events(0, 2**53)) == 2 and not house.solo.recorder.status().in_event)
+    second, first = timeline.events(0, 2**53)
     assert [first["kind"], second["kind"]] == ["button", "button"]
     assert abs(second["start_ms"] - first["end_ms"]) <= 1, "not a picture is missing"
 
