@@ -33,9 +33,9 @@ HEAD = """\
 # The README's commands on a fresh machine
 
 `make test-clean` (root, about half an hour) writes this: a Debian root with only git and make, the last commit cloned,
-then the command, set-up and downloads included.  `make install` is a newcomer's whole run: the section "On a Pi" typed
-as it stands in a booted system, the installer's questions answered, keys made, the doorbell enrolled, until the owner
-has opened the first sealed clip.
+then the command, set-up and downloads included.  `make install` is a newcomer's whole run: the section "Install it"
+typed as it stands in a booted system, the installer's questions answered, keys made, the doorbell enrolled, until the
+owner has opened the first sealed clip.
 
 | system | command | result | s | when |
 |---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""A newcomer with a fresh Debian, the README's section "On a Pi" typed as it stands, until the first clip is opened.
+"""A newcomer with a fresh Debian, the README's section "Install it" typed as it stands, until the first clip is opened.
 
 The root has what a fresh system has (systemd, sudo) and git and make; it is booted and shares this machine's network,
 because the installer fetches what it needs.  The installer's four questions are answered on a terminal.
