@@ -9,7 +9,7 @@ becomes the belief after it has stood for an eighth of the jump, in running time
 - An owner's signed statement that was made at the claimed time confirms a jump forward at once.
 - Until then the clock counts as unknown: nothing expires, nothing is revoked, nothing is evicted by age.
 
-Source: SECURITY.md, "The clock"; docs/decisions/0025.
+Source: docs/security/limits.md, "The clock"; docs/decisions/0025.
 """
 
 from __future__ import annotations

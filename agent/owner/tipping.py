@@ -2,7 +2,7 @@
 
 Words and footage are sealed to the `tips` recipient that the requester's trust bundle gives, so neither device nor
 broker reads them.  Words alone name nobody.  Footage names its device by the key that signed it at capture, and with it
-every other answer of that device (SECURITY.md, "Tips").
+every other answer of that device (docs/security/limits.md).
 """
 
 from __future__ import annotations

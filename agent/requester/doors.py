@@ -7,7 +7,7 @@ keeps the chain that a doorbell showed first, and accepts from then on that chai
     doors/<device id>.json    the doorbell's key, the chain, when and with which disclosure it was first seen, and the
                               owner's word that it was stolen, if there is one
 
-Source: PROTOCOL.md, section 8; SECURITY.md, "Of the doorbell".
+Source: PROTOCOL.md, section 8; docs/security/limits.md.
 """
 
 from __future__ import annotations

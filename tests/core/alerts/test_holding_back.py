@@ -124,8 +124,8 @@ def test_outside_of_the_house_a_request_counts_from_when_its_own_time_is_over(
 @pytest.mark.parametrize(("others_a_day", "stated"), [(1, 90), (5, 57), (10, 37), (50, 17)])
 def test_what_a_watcher_gains_is_the_number_that_security_states(others_a_day: int, stated: int) -> None:
     assert abs(advantage(others_a_day) - stated / 100) < 0.02
-    security = (Path(__file__).parents[3] / "SECURITY.md").read_text(encoding="utf-8")
-    assert f"with {others_a_day} a day .{stated}" in security
+    limits = Path(__file__).parents[3] / "docs" / "security" / "limits.md"
+    assert f"with {others_a_day} a day .{stated}" in limits.read_text(encoding="utf-8")
 
 
 def test_the_smallest_of_thirty_draws_would_tell_far_more() -> None:
