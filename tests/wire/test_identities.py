@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import DoorwardError, FormatError
 from agent.wire import identities
+from tests import public_vectors
 from tests.wire import samples
 
 P = 2**255 - 19
@@ -137,14 +137,19 @@ def test_a_private_key_that_is_none_or_of_another_kind_is_refused_without_quotin
         assert "canary" not in str(caught.value)
 
 
-def test_the_public_ed25519_vectors_are_verified_as_they_say(shared: Path) -> None:
-    files = sorted((shared / "vectors" / "wycheproof").glob("ed25519*.json"))
-    assert files
-    for group in (group for file in files for group in json.loads(file.read_text())["testGroups"]):
-        public = identities.PublicKey(bytes.fromhex(group["publicKey"]["pk"]))
+def test_the_public_ed25519_vectors_are_verified_as_they_say() -> None:
+    file = public_vectors.folder("wycheproof") / "ed25519_test.json"
+    for group in json.loads(file.read_text())["testGroups"]:
+        raw = bytes.fromhex(group["publicKey"]["pk"])
+        if any("SmallOrderPublicKey" in test["flags"] for test in group["tests"]):
+            # RFC 8032 accepts one signature under such a key for every message, so the key itself is refused.
+            with pytest.raises(FormatError, match="sound"):
+                identities.PublicKey(raw)
+            continue
+        public = identities.PublicKey(raw)
         for test in group["tests"]:
             verified = public.verifies(bytes.fromhex(test["sig"]), bytes.fromhex(test["msg"]))
-            assert verified == (test["result"] == "valid"), test["comment"]
+            assert test["result"] == "acceptable" or verified == (test["result"] == "valid"), test["comment"]
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -1,6 +1,6 @@
 """The primitives under age, as we call them, against Project Wycheproof's vectors.
 
-Source: github.com/C2SP/wycheproof, testvectors_v1.
+Source: github.com/C2SP/wycheproof, testvectors_v1, as scripts/public_vectors.py fetches them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from agent.core.vault.age.derivation import hkdf
 from agent.core.vault.age.opening.identities import _shared_secret
 from agent.core.vault.age.recipients import X25519Recipient
 from agent.errors import FormatError
+from tests import public_vectors
 
 
 @pytest.fixture
-def wycheproof(shared: Path) -> Path:
-    return shared / "vectors/wycheproof"
+def wycheproof() -> Path:
+    return public_vectors.folder("wycheproof")
 
 
 def cases(path: Path, *binary: str) -> Iterator[dict[str, Any]]:

@@ -1,13 +1,13 @@
 """Every public age vector (C2SP CCTV testkit) gives the outcome its file states, at the stage it states.
 
-Source: c2sp.org/CCTV/age.  Each file: `name: value` lines, an empty line, then the age file.
+Source: c2sp.org/CCTV/age, as scripts/public_vectors.py fetches them.
+Each file: `name: value` lines, an empty line, then the age file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,9 +28,9 @@ from agent.core.vault.age.opening import (
     parse_identity,
 )
 from agent.errors import FormatError, OpenError
+from tests import public_vectors
 
-SHARED = Path(os.environ.get("DOORWARD_SHARED") or Path(__file__).resolve().parents[5] / "shared")
-PATHS = sorted((SHARED / "vectors/age").glob("*"))
+PATHS = public_vectors.files("age")
 NAMES = [path.name for path in PATHS] or ["absent"]
 WITH_SOUND_HEADER = [
     path.name for path in PATHS if path.read_bytes()[:25].startswith((b"expect: success", b"expect: payload"))
@@ -89,11 +89,12 @@ def opened(chunks: Iterator[bytes]) -> tuple[str, FormatError | None]:
 
 
 @pytest.fixture
-def vector(request: pytest.FixtureRequest, shared: Path) -> Vector:
-    return read_vector(shared / "vectors/age" / request.param)
+def vector(request: pytest.FixtureRequest) -> Vector:
+    return read_vector(public_vectors.folder("age") / request.param)
 
 
-def test_all_vectors_are_there(shared: Path) -> None:
+def test_all_vectors_are_there() -> None:
+    public_vectors.folder("age")
     assert len(NAMES) == 143
     assert len(WITH_SOUND_HEADER) == 45
 
