@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -47,12 +48,15 @@ _CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake.  `tree` keeps the original's line numbers; `function`: it lies in the body of one."""
+    """One mistake.  `tree()` keeps the original's line numbers; `function`: it lies in the body of one.
+
+    The tree is made on demand, because a sample uses few of the mutants and a copy of a whole module takes long.
+    """
 
     line: int
     what: str
     function: bool
-    tree: ast.Module
+    tree: Callable[[], ast.Module]
 
 
 Change = Callable[[ast.AST], ast.AST | None]
@@ -65,13 +69,17 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     for path, function in _places(tree, (), False, quiet=False):
         node = _at(tree, path)
         for what, change in _changes(node):
-            mutated = copy.deepcopy(tree)
-            target = _at(mutated, path)
-            replacement = change(target)
-            if replacement is not None:
-                _put(mutated, path, ast.copy_location(replacement, target))
-            ast.fix_missing_locations(mutated)
-            yield Mutant(getattr(node, "lineno", 0), what, function, mutated)
+            yield Mutant(getattr(node, "lineno", 0), what, function, functools.partial(_changed, tree, path, change))
+
+
+def _changed(tree: ast.Module, path: _Path, change: Change) -> ast.Module:
+    mutated = copy.deepcopy(tree)
+    target = _at(mutated, path)
+    replacement = change(target)
+    if replacement is not None:
+        _put(mutated, path, ast.copy_location(replacement, target))
+    ast.fix_missing_locations(mutated)
+    return mutated
 
 
 _Path = tuple[tuple[str, int | None], ...]

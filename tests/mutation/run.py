@@ -4,11 +4,15 @@ For example, `--every=8 services web` tries one mutant of eight in two groups, a
 
 - A group is a set of files and the tests that mirror them (`GROUPS`).  Without a name every group runs.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
-  `--first=K` starts with the K-th.
+  `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
+  survivors of the last run again.
+- The tests of a group run once without a mistake, and the runner records which test passes which line.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
-  pass its line run, the quickest first.  A mistake in a definition is made as the module is imported.
-- Survivors are listed and written to `.cache/mutation.json`.  First the runner checks that an unchanged file passes.
+  pass its line run: first the test that noticed the last mistake in this file, then the quickest.
+- A mistake in a definition is made as the module is imported.
+- A test that fails counts only if it passes without a mistake in a fork like that.
+- Survivors are listed and written to `.cache/mutation.json`.
 """
 
 from __future__ import annotations
@@ -17,21 +21,26 @@ import ast
 import contextlib
 import functools
 import gc
+import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import itertools
 import json
+import math
 import os
+import random
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import types
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import hypothesis
 import pytest
@@ -42,12 +51,14 @@ from tests.mutation.mutants import Mutant, mutants_of
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / ".cache" / "mutation.json"
 NOTICED_BY = ROOT / ".cache" / "mutation-noticed-by.txt"
-"""The test that failed last, for the case that an unchanged file is taken for a mistake."""
+"""Each mistake that was noticed, after how long and by which test."""
 QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures", "--timeout=0", "--capture=no"]
-QUIET += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+QUIET += ["--tb=native", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 SLOWER = 10
 PATIENCE_S = 20.0
-"""A mutant counts as noticed when it runs for this many seconds plus ten times what its tests take."""
+"""A mutant counts as noticed when a test runs for this many seconds plus ten times what it takes without a mistake."""
+MOST_LEFT_OUT = 0.02
+"""Do not go on if a larger share of a group's tests fails without a mistake."""
 GOAL = 0.95
 
 
@@ -79,7 +90,15 @@ GROUPS = (
     ),
 )
 
-hypothesis.settings.register_profile("mutation", derandomize=True, max_examples=40, database=None, deadline=None)
+# A failure is enough. Shrinking the example takes longer than all tests that passed before.
+hypothesis.settings.register_profile(
+    "mutation",
+    derandomize=True,
+    max_examples=40,
+    database=None,
+    deadline=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+)
 
 
 def modules(group: Group, named: Sequence[str]) -> list[Path]:
@@ -91,26 +110,61 @@ def modules(group: Group, named: Sequence[str]) -> list[Path]:
 
 
 @dataclass
+class Draw:
+    """The mutants to try: one of `every`, `size` at random (all if None), or the survivors of the last run."""
+
+    paths: Sequence[Path]
+    first: int = 0
+    every: int = 1
+    size: int | None = None
+    seed: int = 1
+    again: frozenset[tuple[str, int, str]] | None = None
+
+    def mutants(self, *, in_function: bool) -> list[tuple[Path, Mutant]]:
+        """In the order of the files and lines, so that mutants of one function follow each other."""
+        found = []
+        for path in self.paths:
+            all_here = (mutant for mutant in mutants_of(path.read_text()) if mutant.function is in_function)
+            found += [(path, mutant) for mutant in itertools.islice(all_here, self.first, None, self.every)]
+        if self.again is not None:
+            return [each for each in found if _key(*each) in self.again]
+        if self.size is not None and self.size < len(found):
+            chosen = random.Random(self.seed).sample(range(len(found)), self.size)
+            return [found[number] for number in sorted(chosen)]
+        return found
+
+
+def _key(path: Path, mutant: Mutant) -> tuple[str, int, str]:
+    return str(path.relative_to(ROOT)), mutant.line, mutant.what
+
+
+@dataclass
 class Score:
-    """`survived`: file, line and mistake."""
+    """`survived`: file, line and mistake.  `left_out`: tests that fail even without a mistake."""
 
     killed: int = 0
-    survived: list[tuple[str, int, str]] = None  # type: ignore[assignment]
+    survived: list[tuple[str, int, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.survived = []
-
-    def note(self, path: Path, mutant: Mutant, killed: bool) -> None:
-        if killed:
+    def note(self, path: Path, mutant: Mutant, by: str | None, took_s: float) -> None:
+        place = f"{path.relative_to(ROOT)}:{mutant.line}  {mutant.what}"
+        if by is not None:
             self.killed += 1
+            with NOTICED_BY.open("a") as file:
+                file.write(f"{took_s:6.1f} s  {place}  {by}\n")
         else:
-            self.survived.append((str(path.relative_to(ROOT)), mutant.line, mutant.what))
-            print(f"  survived  {path.relative_to(ROOT)}:{mutant.line}  {mutant.what}", flush=True)
+            self.survived.append(_key(path, mutant))
+            print(f"  survived  {place}  ({took_s:.0f} s)", flush=True)
 
 
-def noticed(act: Any, patience_s: float) -> bool:
-    """Run `act` in a fork: whether it failed, died, or took too long."""
+Act = Callable[[Callable[[str], None]], str | None]
+"""Runs tests, tells the name of each as it starts, and returns the one that failed."""
+
+
+def run_in_fork(act: Act, patience_s: Callable[[str], float], base: Path | None = None) -> str | None:
+    """Run `act` in a fork. Returns the test that failed, died or took longer than `patience_s` of its name."""
     sys.stdout.flush()
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)  # a mutant that hangs is killed with every process that it has started
@@ -118,103 +172,283 @@ def noticed(act: Any, patience_s: float) -> bool:
         for stream in (1, 2):
             os.dup2(null, stream)
         try:
-            failed = act()
+            failed = act(lambda name: _write_line(writer, name)) is not None
         except BaseException:  # noqa: BLE001 — whatever it is, it was noticed
             failed = True
         os._exit(1 if failed else 0)
-    deadline = time.monotonic() + patience_s
-    pause_s = 0.002
+    os.close(writer)
+    name, status = _follow(child, reader, patience_s)
+    os.close(reader)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # also ends what the last test left behind
+    if status is None:
+        os.waitpid(child, 0)
+    for left in base.iterdir() if base is not None else ():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+    return None if status == 0 else name
+
+
+def _write_line(writer: int, name: str) -> None:
+    os.write(writer, name.encode() + b"\n")
+
+
+def _follow(child: int, reader: int, patience_s: Callable[[str], float]) -> tuple[str, int | None]:
+    """Wait for the child. Returns the test that it started last and its exit status, None if it took too long."""
+    os.set_blocking(reader, False)
+    said, name, pause_s = b"", "before the first test", 0.002
+    deadline = time.monotonic() + patience_s("")
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
+        with contextlib.suppress(BlockingIOError):
+            said += os.read(reader, 65536)
+        if b"\n" in said:
+            *_, last, said = said.split(b"\n")
+            name, pause_s = last.decode(), 0.002
+            deadline = time.monotonic() + patience_s(name)
         if done:
-            return status != 0
+            return name, status
         time.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, 0.1)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+        pause_s = min(pause_s * 1.5, 0.05)
+    return name, None
 
 
 # -- in functions ------------------------------------------------------------------------------------------------------
 
 
+class Record(TypedDict):
+    """What a run of a group's tests without a mistake showed.
+
+    `passing` maps a file to its lines, and each line to the tests that pass it.  `fixtures` are the shared ones that
+    pass any line.  `of` is a hash of the code and the tests.
+    """
+
+    of: str
+    took_s: dict[str, float]
+    passing: dict[str, dict[str, list[str]]]
+    fixtures: list[str]
+    failed: list[str]
+
+
 class InFunctions:
     """A pytest plugin in whose loop the mutants run."""
 
-    def __init__(self, paths: Sequence[Path], sample: slice, score: Score) -> None:
-        self._paths = paths
-        self._sample = sample
+    def __init__(self, group: Group, draw: Draw, score: Score) -> None:
+        self._group = group
+        self._draw = draw
         self._score = score
         self._took_s: dict[str, float] = {}
+        self._reported: set[str] = set()
         self._failed = False
+        self._noticed_last: dict[Path, str] = {}
+        self._sound: dict[str, bool] = {}
+        self._coverage: Any = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._took_s[report.nodeid] = self._took_s.get(report.nodeid, 0.0) + report.duration
         self._failed |= report.failed
+        if report.failed:
+            self._reported.add(report.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
+        """Lines that a shared fixture runs belong to each test that uses it, not to the first test only."""
+        if self._coverage is None or fixturedef.scope == "function":
+            return (yield)
+        self._coverage.switch_context(_context(fixturedef))
+        try:
+            return (yield)
+        finally:
+            self._coverage.switch_context(request._pyfuncitem.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._session = session
+        self._items = {item.nodeid: item for item in session.items}
+        self._paths = modules(self._group, [])
+        self._base = Path(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+        record = self._recorded()
+        self._took_s, failed = record["took_s"], frozenset(record["failed"])
+        self._score.left_out += sorted(failed)
+        self._sound = dict.fromkeys(failed, False)
+        for path in self._paths:
+            importlib.import_module(_module_name(path))
+        self._set_up_shared_fixtures(record)
+        gc.collect()
+        live = gc.get_objects()
+        # A fork has no thread of a native decoder. Collecting such a decoder in the fork would crash it.
+        gc.freeze()
+        self._functions, self._caches = _exchangeable(live, self._paths)
+        for path, mutant in self._draw.mutants(in_function=True):
+            began = time.monotonic()
+            by = self._notice(path, mutant, record["passing"].get(str(path.relative_to(ROOT)), {}))
+            self._score.note(path, mutant, by, time.monotonic() - began)
+        return True
+
+    # the record
+
+    def _recorded(self) -> Record:
+        """Run every test once with the lines that it passes, in a fork, or read what an earlier run found.
+
+        An earlier record counts as long as the group's code and tests are the same.
+        """
+        kept = ROOT / ".cache" / f"mutation-{self._group.name}-record.json"
+        files = [*self._paths, *sorted({Path(item.path) for item in self._items.values()})]
+        of = hashlib.sha256(
+            b"".join(str(path.relative_to(ROOT)).encode() + path.read_bytes() for path in files)
+        ).hexdigest()
+        if kept.exists():
+            record: Record = json.loads(kept.read_text())
+            if record["of"] == of:
+                return record
+        kept.unlink(missing_ok=True)
+        began = time.monotonic()
+        run_in_fork(functools.partial(self._make_record, kept, of), lambda _: 3600.0, self._base)
+        assert kept.exists(), f"{self._group.name}: the tests were not recorded, see {NOTICED_BY}"
+        print(f"{self._group.name}: {len(self._items)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
+        made: Record = json.loads(kept.read_text())
+        share = len(made["failed"]) / len(self._items)
+        assert share < MOST_LEFT_OUT, f"{self._group.name}: these tests fail without a mistake: {made['failed']}"
+        return made
+
+    def _make_record(self, kept: Path, of: str, starts: Callable[[str], None]) -> str | None:
         from coverage import Coverage
 
         coverage = Coverage(data_file=None, include=[str(path) for path in self._paths], config_file=False)
+        self._coverage = coverage
         coverage.start()
-        for item, following in itertools.pairwise([*session.items, None]):
+        items = list(self._items.values())
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            starts(item.nodeid)
             coverage.switch_context(item.nodeid)
             self._run(item, following)
         coverage.stop()
-        assert not self._failed, "the tests fail without any mutant"
-        self._items = {item.nodeid: item for item in session.items}
-        gc.collect()
-        self._live = gc.get_objects()
-        # A fork has no thread of a native decoder. Collecting such a decoder in the fork would crash it.
-        gc.freeze()
+        found, users = coverage.get_data(), _users_of_fixtures(self._items.values())
+        passing: dict[str, dict[str, list[str]]] = {}
+        fixtures: set[str] = set()
         for path in self._paths:
-            self._module(path, coverage.get_data().contexts_by_lineno(str(path)))
-        return True
+            lines = found.contexts_by_lineno(str(path))
+            passing[str(path.relative_to(ROOT))] = {
+                str(line): sorted({test for name in names for test in users.get(name, [name]) if test in self._items})
+                for line, names in lines.items()
+            }
+            fixtures |= {name for names in lines.values() for name in names if name in users}
+        record = Record(
+            of=of, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=sorted(self._reported)
+        )
+        kept.write_text(json.dumps(record))
+        return None
 
-    def _module(self, path: Path, passing: dict[int, list[str]]) -> None:
-        source = path.read_text()
-        spans = _statements(ast.parse(source))
-        everything = sorted({name for names in passing.values() for name in names if name in self._items})
-        unchanged = Mutant(0, "nothing", True, ast.parse(source))
-        act = functools.partial(self._try, path, unchanged, [self._items[name] for name in everything])
-        NOTICED_BY.unlink(missing_ok=True)
-        if noticed(act, 600.0):
-            by = NOTICED_BY.read_text() if NOTICED_BY.exists() else "a test that crashed or took too long"
-            raise AssertionError(f"{path}: without a mistake something is noticed, by {by}")
-        for mutant in _sampled(source, self._sample, in_function=True):
-            lines = spans.get(mutant.line, [mutant.line])
-            names = {name for line in lines for name in passing.get(line, []) if name in self._items}
-            chosen = sorted(names, key=lambda name: self._took_s[name])
-            patience_s = PATIENCE_S + SLOWER * sum(self._took_s[name] for name in chosen)
-            act = functools.partial(self._try, path, mutant, [self._items[name] for name in chosen])
-            self._score.note(path, mutant, bool(chosen) and noticed(act, patience_s))
+    def _set_up_shared_fixtures(self, record: Record) -> None:
+        """Set up the session's fixtures before the forks, except those that use the code under test."""
+        wanted: dict[str, list[str]] = {}
+        for item in self._items.values():
+            for fixture in _shared_fixtures(item):
+                ours = fixture.scope == "session" and fixture.baseid.startswith("tests")
+                if ours and _context(fixture) not in record["fixtures"] and self._sound.get(item.nodeid, True):
+                    wanted.setdefault(_context(fixture), []).append(item.nodeid)
+        for names in wanted.values():
+            self._run(self._items[min(names, key=self._took_s.__getitem__)], self._session)
 
-    def _try(self, path: Path, mutant: Mutant, items: list[pytest.Item]) -> bool:
-        exchange(self._live, path, compile(mutant.tree, str(path), "exec", dont_inherit=True))
+    # the mutants
+
+    def _notice(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> str | None:
+        """The test that notices the mistake, or None.
+
+        A test counts if it passes without a mistake in a fork like the one in which it failed.
+        """
+        lines = _statements(path).get(mutant.line, [mutant.line])
+        names = {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
+        chosen = sorted(names, key=lambda name: (name != self._noticed_last.get(path), self._took_s[name]))
+        code = compile(mutant.tree(), str(path), "exec", dont_inherit=True)
+        while chosen:
+            by = run_in_fork(functools.partial(self._try, path, code, chosen), self._patience_s, self._base)
+            if by is None:
+                return None
+            assert by in self._items, f"{path}:{mutant.line} {mutant.what}: the fork ended {by}"
+            if self._is_sound(by):
+                self._noticed_last[path] = by
+                return by
+            chosen.remove(by)
+        return None
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether the test passes without a mistake. It is tried once."""
+        if name not in self._sound:
+            act = functools.partial(self._try, None, None, [name])
+            self._sound[name] = run_in_fork(act, self._patience_s, self._base) is None
+            if not self._sound[name]:
+                self._score.left_out.append(name)
+                print(f"  left out, because it fails without a mistake: {name}", flush=True)
+        return self._sound[name]
+
+    def _patience_s(self, name: str) -> float:
+        return PATIENCE_S + SLOWER * self._took_s.get(name, 0.0)
+
+    def _try(
+        self, path: Path | None, code: types.CodeType | None, names: Sequence[str], starts: Callable[[str], None]
+    ) -> str | None:
+        for cache in self._caches:
+            cache.cache_clear()
+        if path is not None and code is not None:
+            exchange(self._functions[path], code)
         self._failed = False
-        for item, following in itertools.pairwise([*items, None]):
-            self._run(item, following)
+        for name, following in zip(names, [*names[1:], None], strict=True):
+            starts(name)
+            self._run(self._items[name], self._session if following is None else self._items[following])
             if self._failed:
-                NOTICED_BY.write_text(item.nodeid)
-                return True
-        return False
+                return name
+        return None
 
-    def _run(self, item: pytest.Item, following: pytest.Item | None) -> None:
+    def _run(self, item: pytest.Item, following: pytest.Item | pytest.Session | None) -> None:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
-def exchange(live: Sequence[object], path: Path, code: types.CodeType) -> None:
-    """Give every function of the module its code in `code`, and empty every cache.  `live`: all objects there are."""
+def _module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _context(fixture: Any) -> str:
+    return f"fixture {fixture.baseid} {fixture.argname}"
+
+
+def _shared_fixtures(item: pytest.Item) -> Iterator[Any]:
+    """The fixtures of the test that live longer than the test."""
+    for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+        yield from (fixture for fixture in definitions if fixture.scope != "function")
+
+
+def _users_of_fixtures(items: Iterable[pytest.Item]) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for item in items:
+        for fixture in _shared_fixtures(item):
+            users.setdefault(_context(fixture), []).append(item.nodeid)
+    return users
+
+
+def _exchangeable(
+    live: Sequence[object], paths: Sequence[Path]
+) -> tuple[dict[Path, list[types.FunctionType]], list[Any]]:
+    """Among all objects: the functions of each file, and every cache of a function."""
+    functions: dict[Path, list[types.FunctionType]] = {path: [] for path in paths}
+    by_name = {str(path): found for path, found in functions.items()}
+    caches = []
+    for each in live:
+        if isinstance(each, types.FunctionType):
+            by_name.get(each.__code__.co_filename, []).append(each)
+        elif isinstance(each, functools._lru_cache_wrapper):
+            caches.append(each)
+    return functions, caches
+
+
+def exchange(found: Sequence[types.FunctionType], code: types.CodeType) -> None:
+    """Give every function of a module its code in `code`."""
     wanted = {(each.co_qualname, each.co_firstlineno): each for each in _functions_of(code)}
-    for found in live:
-        if isinstance(found, types.FunctionType) and found.__code__.co_filename == str(path):
-            new = wanted.get((found.__code__.co_qualname, found.__code__.co_firstlineno))
-            if new is not None:
-                found.__code__ = new
-        elif isinstance(found, functools._lru_cache_wrapper):
-            found.cache_clear()
+    for function in found:
+        new = wanted.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
+        # A mistake that forgets the only use of `super()` changes the closure, which a function cannot exchange.
+        if new is not None and new.co_freevars == function.__code__.co_freevars:
+            function.__code__ = new
 
 
 def _functions_of(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -227,10 +461,11 @@ def _functions_of(code: types.CodeType) -> Iterator[types.CodeType]:
                 yield from _functions_of(const)
 
 
-def _statements(tree: ast.Module) -> dict[int, list[int]]:
+@functools.cache
+def _statements(path: Path) -> dict[int, list[int]]:
     """By line: the lines of the smallest statement around it, any of which a tracer may name."""
     found: dict[int, list[int]] = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.stmt) and not hasattr(node, "body"):
             lines = list(range(node.lineno, (node.end_lineno or node.lineno) + 1))
             found.update(dict.fromkeys(lines, lines))
@@ -269,34 +504,30 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def in_definitions(group: Group, paths: Sequence[Path], sample: slice, score: Score) -> None:
+def in_definitions(group: Group, draw: Draw, score: Score) -> None:
     """No module of the project may be imported here: each fork imports the project with its mistake."""
     assert not any(name.startswith("agent") for name in sys.modules)
-    unchanged = Mutant(0, "nothing", False, ast.parse(paths[0].read_text()))
+    path = draw.paths[0]
+    unchanged = compile(path.read_text(), str(path), "exec", dont_inherit=True)
     began = time.monotonic()
-    assert not noticed(functools.partial(_import_and_test, group, paths[0], unchanged), 1800.0), (
-        f"{group.name}: the tests fail without any mutant"
-    )
+    by = run_in_fork(functools.partial(_import_and_test, group, path, unchanged), lambda _: 1800.0)
+    assert by is None, f"{group.name}: the tests fail without any mutant"
     patience_s = PATIENCE_S * 6 + 3 * (time.monotonic() - began)
-    for path in paths:
-        for mutant in _sampled(path.read_text(), sample, in_function=False):
-            act = functools.partial(_import_and_test, group, path, mutant)
-            score.note(path, mutant, noticed(act, patience_s))
+    for path, mutant in draw.mutants(in_function=False):
+        began = time.monotonic()
+        code = compile(mutant.tree(), str(path), "exec", dont_inherit=True)
+        by = run_in_fork(functools.partial(_import_and_test, group, path, code), lambda _: patience_s)
+        score.note(path, mutant, by, time.monotonic() - began)
 
 
-def _sampled(source: str, sample: slice, *, in_function: bool) -> Iterator[Mutant]:
-    """The chosen mutants: those in functions, or those in definitions."""
-    chosen = (mutant for mutant in mutants_of(source) if mutant.function is in_function)
-    return itertools.islice(chosen, sample.start, sample.stop, sample.step)
-
-
-def _import_and_test(group: Group, path: Path, mutant: Mutant) -> bool:
-    sys.meta_path.insert(0, _Finder(path, compile(mutant.tree, str(path), "exec", dont_inherit=True)))
+def _import_and_test(group: Group, path: Path, code: types.CodeType, starts: Callable[[str], None]) -> str | None:
+    sys.meta_path.insert(0, _Finder(path, code))
     named = [each for folder in group.tests for each in _tests_named_after(path.stem, ROOT / folder)]
     for chosen in ([*group.quickest, *named], list(group.tests)):
+        starts(" ".join(chosen))
         if chosen and pytest.main([*QUIET, "-x", "--hypothesis-profile=mutation", *chosen]) != 0:
-            return True
-    return False
+            return " ".join(chosen)
+    return None
 
 
 def _tests_named_after(stem: str, place: Path) -> list[str]:
@@ -305,27 +536,29 @@ def _tests_named_after(stem: str, place: Path) -> list[str]:
     return [str(each) for each in files if stem in each.stem or stem == each.parent.name]
 
 
-def run_group(group: Group, paths: Sequence[Path], options: frozenset[str], sample: slice) -> Score:
+def run_group(group: Group, draw: Draw, options: frozenset[str]) -> Score:
     score = Score()
     if "--functions" not in options:
-        in_definitions(group, paths, sample, score)
+        in_definitions(group, draw, score)
     if "--definitions" not in options:
-        plugin = InFunctions(paths, sample, score)
-        status = pytest.main([*QUIET, "--hypothesis-profile=mutation", *group.tests], plugins=[plugin])
+        plugin = InFunctions(group, draw, score)
+        with tempfile.TemporaryDirectory(prefix="doorward-mutants-") as base:
+            arguments = [*QUIET, f"--basetemp={base}/of", "--hypothesis-profile=mutation", *group.tests]
+            status = pytest.main(arguments, plugins=[plugin])
         assert status == 0, status
     return score
 
 
-def _run_apart(group: Group, paths: Sequence[Path], options: frozenset[str], sample: slice) -> dict[str, Any]:
+def _run_apart(group: Group, draw: Draw, options: frozenset[str]) -> dict[str, Any]:
     """Run one group in a process of its own, because the next group must find no module of the project imported."""
-    result = RESULT.with_name(f"mutation-{group.name}.json")
+    result = _result_of(group)
     result.parent.mkdir(exist_ok=True)
     result.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
-            score = run_group(group, paths, options, sample)
-            result.write_text(json.dumps({"killed": score.killed, "survived": score.survived}))
+            score = run_group(group, draw, options)
+            result.write_text(json.dumps(asdict(score)))
         except BaseException:  # noqa: BLE001 - the parent reports a group without a result
             traceback.print_exc()
         sys.stdout.flush()
@@ -336,8 +569,26 @@ def _run_apart(group: Group, paths: Sequence[Path], options: frozenset[str], sam
     return found
 
 
-def _share(killed: int, survived: int) -> float:
-    return killed / (killed + survived) if killed + survived else 1.0
+def _result_of(group: Group) -> Path:
+    return RESULT.with_name(f"mutation-{group.name}.json")
+
+
+def interval(noticed: int, made: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share after Wilson, for a sample that was drawn at random."""
+    share, z2 = noticed / made, 1.96**2
+    middle = (share + z2 / (2 * made)) / (1 + z2 / made)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * made)) / made) / (1 + z2 / made)
+    return middle - half, middle + half
+
+
+def _draw(group: Group, named: Sequence[str], options: frozenset[str]) -> Draw:
+    again = None
+    if "--again" in options:
+        survived = json.loads(_result_of(group).read_text())["survived"] if _result_of(group).exists() else []
+        again = frozenset((path, line, what) for path, line, what in survived)
+    sample = _number(options, "--sample=", 0) or None
+    first, every = _number(options, "--first=", 0), _number(options, "--every=", 1)
+    return Draw(modules(group, named), first, every, sample, _number(options, "--seed=", 1), again)
 
 
 def _number(options: frozenset[str], name: str, default: int) -> int:
@@ -347,22 +598,24 @@ def _number(options: frozenset[str], name: str, default: int) -> int:
 def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     options = frozenset(each for each in arguments if each.startswith("--"))
-    sample = slice(_number(options, "--first=", 0), None, _number(options, "--every=", 1))
     named, reached = [each for each in arguments if each not in options], True
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):
         importlib.import_module(library)  # the same for every fork
     found: dict[str, Any] = {}
     for group in GROUPS:
-        paths, began = modules(group, named), time.monotonic()
-        if not paths:
+        draw, began = _draw(group, named, options), time.monotonic()
+        if not draw.paths:
             continue
-        result = found[group.name] = _run_apart(group, paths, options, sample)
-        killed, survived = result["killed"], len(result["survived"])
-        share = _share(killed, survived)
-        reached &= share >= GOAL
-        took_s = time.monotonic() - began
+        result = found[group.name] = _run_apart(group, draw, options)
+        killed, made = result["killed"], result["killed"] + len(result["survived"])
+        if not made:
+            continue
+        low, high = interval(killed, made)
+        reached &= killed / made >= GOAL
         print(
-            f"{group.name}: {killed + survived} mutants, {killed} noticed, {share:.1%}, in {took_s:.0f} s", flush=True
+            f"{group.name}: {made} mutants, {killed} noticed, {killed / made:.1%} (of a random sample, with 95 % "
+            f"confidence {low:.1%} to {high:.1%}), in {time.monotonic() - began:.0f} s",
+            flush=True,
         )
     RESULT.write_text(json.dumps(found, indent=1))
     return 0 if reached else 1
