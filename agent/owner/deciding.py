@@ -285,14 +285,14 @@ def _told(clip: Clip) -> ClipTold:
 def _handed_over(
     keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
 ) -> tuple[SealedItem, bytes]:
-    open_captured(each.signed, data, [keys.identity], device=device)
+    open_captured(each.signed, data, keys.identities, device=device)
     return _wrapped(keys, each.id, each.record.file.sha256_payload, data, reply)
 
 
 def _sound_handed_over(
     keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
 ) -> tuple[SealedItem, bytes]:
-    open_sound(each.signed, data, [keys.identity], device=device)
+    open_sound(each.signed, data, keys.identities, device=device)
     assert each.record.sound_file is not None  # noqa: S101 (`open_sound` has refused it)
     return _wrapped(keys, each.id, each.record.sound_file.sha256_payload, data, reply)
 
@@ -300,7 +300,7 @@ def _sound_handed_over(
 def _poster_handed_over(
     keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
 ) -> tuple[SealedItem, bytes]:
-    open_poster(each.signed, data, [keys.identity], device=device)
+    open_poster(each.signed, data, keys.identities, device=device)
     assert each.record.poster_file is not None  # noqa: S101 (`open_poster` has refused it)
     return _wrapped(keys, each.id, each.record.poster_file.sha256_payload, data, reply)
 
@@ -308,7 +308,7 @@ def _poster_handed_over(
 def _wrapped(
     keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
 ) -> tuple[SealedItem, bytes]:
-    header = rewrap(data[: split(data)], [keys.identity], [reply])
+    header = rewrap(data[: split(data)], keys.identities, [reply])
     return SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest()), header
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from agent.core.vault.age.opening import open_bytes
@@ -36,7 +37,7 @@ from agent.wire.statements import (
     open_chain,
 )
 
-__all__ = ["Enrolled", "enrol", "replace_kit"]
+__all__ = ["Enrolled", "enrol", "owners_to_replace", "recover", "replace_kit"]
 
 _TOKEN_BYTES: Final = 32
 
@@ -62,12 +63,14 @@ def enrol(
     add: Sequence[OwnerCard] = (),
     remove: Sequence[str] = (),
     recovery_kit: Path | None = None,
+    kit_decides: bool | None = None,
     approvals: Literal[1, 2] | None = None,
     clock: Clock = wall_ms,
 ) -> Enrolled:
     """Enrol this owner, or change who the owners are: `add` others by their cards, `remove` by name.
 
     `approvals`: how many owners it takes to share something; None leaves it as it is, which is one at first.
+    `kit_decides`: whether the recovery kit may put new keys in place of lost ones; None leaves it, at first it may not.
     An owner whom another has added answers their own test by calling this on their own machine.
     Raises `ConfigurationError` for keys that do not go together, `OpenError` when a test does not open.
     """
@@ -91,46 +94,105 @@ def enrol(
     )
     # Before anything is signed: without the recovery page in hand there is nothing to enrol.
     recovery = _recovery(keys, recovery_kit, wanted, before)
+    if kit_decides is not None:
+        kit = _kit_of(keys, recovery_kit, wanted.recovery) if kit_decides else None
+        wanted = replace(wanted, approvers=_with_kit(wanted.approvers, kit))
     if before is not None and _same_owners(before, wanted):
         _remember(link, keys, device)
         return Enrolled(device, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
     _require_one_kind(wanted)
-    tests = _propose(link, keys, wanted)
+    tests = _propose(link, keys.approval, wanted)
     if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
         raise OpenError("The device does not prove that it seals to your keys.", remedy="Do not use this device.")
     return _open_tests(link, keys, device, tests, recovery, proposed=wanted)
 
 
-def replace_kit(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Enrolled:
+def replace_kit(link: Link, keys: OwnerKeys, *, kit_decides: bool | None = None, clock: Clock = wall_ms) -> Enrolled:
     """Put another recovery kit in place of the one in force: its page is in the owner's folder before it counts.
 
-    What is recorded from then on is sealed to the new kit, and not to the old one.  Where the old kit could decide, the
-    new one can.  Raises as `enrol` does.
+    What is recorded from then on is sealed to the new kit, and not to the old one.  The new kit can decide if
+    `kit_decides`; if that is None, it can when the old one could.  Raises as `enrol` does.
     """
     met = meet(link, keys)
     before = met.known.enrolled
     identity = keys.make_kit()
-    approvers = [each for each in before.approvers if each.name != RECOVERY_NAME]
-    if len(approvers) < len(before.approvers):
-        approvers.append(NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(identity)).text))
+    if kit_decides is None:
+        kit_decides = RECOVERY_NAME in {each.name for each in before.approvers}
     wanted = replace(
         before,
         owner_time_ms=clock(),
         nonce=ask_nonce(link),
         epoch=before.epoch + 1,
-        approvers=tuple(approvers),
+        approvers=_with_kit(before.approvers, identity if kit_decides else None),
         recovery=str(identity.recipient()),
         previous=hashlib.sha256(met.known.enrolment_payload).hexdigest(),
     )
-    tests = _propose(link, keys, wanted)
+    tests = _propose(link, keys.approval, wanted)
     done = _open_tests(link, keys, met.key, tests, identity, proposed=wanted)
     keys.adopt_kit()
     return done
 
 
-def _propose(link: Link, keys: OwnerKeys, wanted: Enrolment) -> dict[str, str]:
+def owners_to_replace(link: Link, kit: AgeIdentity) -> tuple[str, ...]:
+    """The owners in force, if this kit can put new keys in place of theirs.
+
+    Raises `ConfigurationError` when the kit is another one, or only opens.
+    """
+    return tuple(each.name for each in _recoverable(link, ask_device(link), kit)[1].recipients)
+
+
+def recover(
+    link: Link, keys: OwnerKeys, kit: AgeIdentity, *, replaces: Sequence[str] = (), clock: Clock = wall_ms
+) -> Enrolled:
+    """Put `keys`, made with `OwnerKeys.create(kit=...)`, in place of the lost keys of the owners named `replaces`.
+
+    The recovery kit signs the next list of owners, so the device must list the kit as an approver.  Raises as
+    `owners_to_replace` and `enrol` do.
+    """
+    device = ask_device(link)
+    if keys.memory.device(device.id) is not None:
+        meet(link, keys)
+    shown, before = _recoverable(link, device, kit)
+    if keys.card.approver in {each.key for each in before.approvers}:
+        # The answer to an earlier run was lost; its list is in force.
+        now = _remember(link, keys, device)
+        return Enrolled(device, now.epoch, (), approvals=now.approvals_needed, recovery=now.recovery)
+    owners = tuple(each for each in before.recipients if each.name not in replaces)
+    wanted = _wanted(
+        keys.card,
+        before,
+        shown,
+        device,
+        add=(),
+        remove=replaces,
+        approvals=2 if before.approvals_needed == 2 and owners else 1,
+        nonce=ask_nonce(link),
+        now_ms=clock(),
+    )
+    _require_one_kind(wanted)
+    tests = _propose(link, kit_approval(kit), wanted)
+    return _open_tests(link, keys, device, tests, None, proposed=wanted)
+
+
+def _recoverable(link: Link, device: PublicKey, kit: AgeIdentity) -> tuple[str, Enrolment]:
+    """The list in force, verified from the first one on, if this kit may sign the next."""
+    enrolments = ask_enrolments(link)
+    if not enrolments:
+        raise ConfigurationError("This device has no owner yet.", remedy="Enrol it: doorward owner enrol.")
+    before = open_chain([each.encode() for each in enrolments], device.text)
+    _require_kit(kit, before.recovery)
+    if public_key_of(kit_approval(kit)).text not in {each.key for each in before.approvers}:
+        raise ConfigurationError(
+            "This recovery kit opens footage, but it cannot put new keys in place: the device does not list it so.",
+            remedy="Open the footage with it: doorward owner open --vault COPY --identity KIT --out FOLDER.  "
+            "Another owner can add your new keys: doorward owner enrol --add.",
+        )
+    return enrolments[-1], before
+
+
+def _propose(link: Link, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
     """Sign the next list of owners and hand it in; the device's tests of what is new in it."""
-    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), keys.approval)
+    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
     return _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
 
 
@@ -195,9 +257,12 @@ def _wanted(
     nonce: str,
     now_ms: int,
 ) -> Enrolment:
-    """The enrolment to propose: everybody of before, but those removed, and those added."""
+    """The enrolment to propose: the owners of before, without those removed, with this one and those added."""
     recipients = {item.name: item.recipient for item in before.recipients} if before else {}
     approvers = {item.name: item.key for item in before.approvers} if before else {}
+    # New keys may take the place of lost ones under the same name.
+    if card.name in remove and recipients.get(card.name, card.recipient) == card.recipient:
+        raise ConfigurationError("You cannot remove yourself.", remedy="Another owner can.")
     for name in remove:
         if name not in recipients:
             raise ConfigurationError(
@@ -212,10 +277,9 @@ def _wanted(
                 remedy="Remove that one in the same step (--remove), or make keys with another name.",
             )
         recipients[each.name], approvers[each.name] = each.recipient, each.approver
-    if card.name in remove:
-        raise ConfigurationError("You cannot remove yourself.", remedy="Another owner can.")
     needed = approvals or (before.approvals_needed if before else 1)
-    if needed > len(approvers):
+    # Recipients are counted: a recovery kit that may decide is an approver, and no second owner.
+    if needed > len(recipients):
         raise ConfigurationError(
             "It cannot take two owners to share: there is only one.",
             remedy="Add the other in the same step (--add), or say --approvals 1.",
@@ -260,14 +324,31 @@ def _recovery(keys: OwnerKeys, kit: Path | None, wanted: Enrolment, before: Enro
     known = before is not None and before.recovery == wanted.recovery
     if known and kit is None:
         return None
+    identity = _kit_of(keys, kit, wanted.recovery)
+    return None if known else identity
+
+
+def _kit_of(keys: OwnerKeys, kit: Path | None, wanted: str) -> AgeIdentity:
     identity = keys.recovery(kit)
-    if str(identity.recipient()) != wanted.recovery:
+    _require_kit(identity, wanted)
+    return identity
+
+
+def _require_kit(identity: AgeIdentity, wanted: str) -> None:
+    if str(identity.recipient()) != wanted:
         raise ConfigurationError(
             f"This recovery kit is {kit_name(str(identity.recipient()))}; the one of this device is "
-            f"{kit_name(wanted.recovery)}.",
+            f"{kit_name(wanted)}.",
             remedy="Take the page that says so.  To have another kit: doorward owner replace-kit.",
         )
-    return None if known else identity
+
+
+def _with_kit(approvers: Sequence[NamedKey], kit: AgeIdentity | None) -> tuple[NamedKey, ...]:
+    """The approvers, and the kit as one of them or not at all."""
+    owners = tuple(each for each in approvers if each.name != RECOVERY_NAME)
+    if kit is None:
+        return owners
+    return (*owners, NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(kit)).text))
 
 
 def _first_seen(data: bytes, device: PublicKey) -> Enrolment:

@@ -60,6 +60,7 @@ __all__ = [
     "OwnerKeys",
     "OwnerSeeds",
     "read_identities",
+    "read_kit_file",
 ]
 
 DEFAULT_FOLDER: Final = Path("~/.config/doorward/owner")
@@ -147,28 +148,36 @@ class OwnerKeys:
         kind: IdentityKind = IdentityKind.HYBRID,
         passphrase: str | None = None,
         seeds: OwnerSeeds | None = None,
+        kit: AgeIdentity | None = None,
         log2_work_factor: int = 18,
     ) -> Self:
-        """Make an owner in `folder`, recovery kit included.  Raises `ConfigurationError` when one is there already."""
+        """Make an owner in `folder`, recovery kit included.  Raises `ConfigurationError` when one is there already.
+
+        `kit`: the recovery identity of a device whose owner comes back with it.  No other kit is made then, and the
+        identity file keeps this one after the new identity, because it opens what was recorded before.
+        """
         names = (OwnerCard.FILE, KIT, "identity.txt", "identity.age", "approval.pem", "approval.age")
         # Each by itself is a reason to stop: a lost card must not cost the identity beside it.
         found = next((name for name in names if (folder / name).exists()), None)
         if found is not None:
             raise ConfigurationError(f"{folder} holds keys already: {found}.", remedy="Choose another folder.")
         seeds = seeds or OwnerSeeds()
-        identity, recovery = kind.identity(seeds.identity), kind.identity(seeds.recovery)
+        identity, recovery = kind.identity(seeds.identity), kit or kind.identity(seeds.recovery)
         approval = private_key_from_seed(seeds.approval)
         data = _card(name, identity, approval, recovery)
         files.make_folder(folder)
         secret = f"# opens the footage of Doorward owner {name}\n{identity.secret_text()}\n"
+        if kit is not None:
+            secret += f"# opens what was recorded before these keys were made\n{kit.secret_text()}\n"
         for stem, plain, suffix in ((_IDENTITY, secret, ".txt"), (_APPROVAL, dump_private_key(approval), ".pem")):
             if passphrase is None:
                 files.write(folder / f"{stem}{suffix}", plain.encode(), secret=True)
             else:
                 sealed = _seal(plain.encode(), passphrase, log2_work_factor)
                 files.write(folder / f"{stem}.age", sealed, secret=True)
-        page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"))
-        files.write(folder / KIT, page.encode(), secret=True)
+        if kit is None:
+            page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"))
+            files.write(folder / KIT, page.encode(), secret=True)
         # Last: a folder without a card was never made to its end, and says so.
         files.write(folder / OwnerCard.FILE, data)
         return cls.load(folder, passphrase=None if passphrase is None else lambda: passphrase)
@@ -200,14 +209,19 @@ class OwnerKeys:
     def approver(self) -> PublicKey:
         return parse_public_key(self.card.approver)
 
-    @cached_property
+    @property
     def identity(self) -> AgeIdentity:
         """What opens footage."""
-        identities = parse_identity_file(self._secret(_IDENTITY, ".txt"))
-        for identity in identities:
-            if str(identity.recipient()) == self.card.recipient:
-                return identity
-        raise self._does_not_fit(_IDENTITY)
+        return self.identities[0]
+
+    @cached_property
+    def identities(self) -> tuple[AgeIdentity, ...]:
+        """The identity of the card, then older ones that open what was recorded before it was made."""
+        found = parse_identity_file(self._secret(_IDENTITY, ".txt"))
+        own = [each for each in found if str(each.recipient()) == self.card.recipient]
+        if not own:
+            raise self._does_not_fit(_IDENTITY)
+        return (own[0], *(each for each in found if each not in own))
 
     @cached_property
     def approval(self) -> Ed25519PrivateKey:
@@ -219,16 +233,7 @@ class OwnerKeys:
 
     def recovery(self, kit: Path | None = None) -> AgeIdentity:
         """The recovery identity from its kit (default: the one keygen left here).  Raises `ConfigurationError`."""
-        path = kit or self.folder / KIT
-        if not path.is_file():
-            raise ConfigurationError(
-                f"The recovery kit is not at {path}.",
-                remedy="Type the last line of the printed page into a file and give it with --recovery-kit.",
-            )
-        try:
-            return read_kit(files.read_private(path, _LIMIT_BYTES).decode("utf-8", "replace"))
-        except FormatError as error:
-            raise ConfigurationError(f"{path}: {error.message}", remedy="Compare it with the printed page.") from error
+        return read_kit_file(kit or self.folder / KIT)
 
     def make_kit(self) -> AgeIdentity:
         """Another recovery identity.  Its page lies beside the one in force until `adopt_kit` puts it in that place."""
@@ -278,6 +283,19 @@ class OwnerKeys:
             f"The {stem} key in {self.folder} is not the one that {OwnerCard.FILE} names.",
             remedy="Restore the folder from one backup, all its files together.",
         )
+
+
+def read_kit_file(path: Path) -> AgeIdentity:
+    """The recovery identity on a page in a file.  Raises `ConfigurationError`."""
+    if not path.is_file():
+        raise ConfigurationError(
+            f"The recovery kit is not at {path}.",
+            remedy="Type the last line of the printed page into a file and give it with --recovery-kit.",
+        )
+    try:
+        return read_kit(files.read_private(path, _LIMIT_BYTES).decode("utf-8", "replace"))
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Compare it with the printed page.") from error
 
 
 def read_identities(path: Path, passphrase: Passphrase) -> tuple[AgeIdentity, ...]:

@@ -34,7 +34,12 @@ _PAGE = """\
 #      the footage recorded so far.  Against what is recorded later:
 #      doorward owner replace-kit
 #
-# To use it: copy the doorbell's disk, type or scan the last line into a file, and
+# Every page opens.  A page decides only if the device lists it so (doorward owner status).
+# A page that decides puts new keys in place of lost ones, beside the device:
+#
+#      doorward owner recover --keys NEW-FOLDER --recovery-kit THAT-FILE
+#
+# To open what is stored: copy the doorbell's disk, type or scan the last line into a file, and
 #
 #      doorward owner open --vault COPY --identity THAT-FILE --out FOLDER
 #

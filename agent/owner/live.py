@@ -54,7 +54,7 @@ def watch(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tu
             raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.")
         found = []
         for sealed in _cut(body, sizes):
-            gop = _opened(sealed, [keys.identity], met.key.id)
+            gop = _opened(sealed, keys.identities, met.key.id)
             if gop.span.boot == boot and gop.span.start_us < until_us:
                 raise OpenError("The device shows again what it has shown.", remedy="Look at the device.")
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:

@@ -169,7 +169,7 @@ class Review:
         """A matched segment, opened and held against its record; through `link` if the first one is closed."""
         signed = self._find(segment).signed
         data = DeviceVault(link or self._link, self.device).sealed(segment)
-        return open_captured(signed, data, [self._keys.identity], device=self.device.id)
+        return open_captured(signed, data, self._keys.identities, device=self.device.id)
 
     def poster(self, clip: Clip, link: Link | None = None) -> bytes | None:
         """The JPEG of a clip, opened and checked; None when it has none."""
@@ -177,7 +177,7 @@ class Review:
         if first is None:
             return None
         data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
-        return open_poster(first.signed, data, [self._keys.identity], device=self.device.id).image
+        return open_poster(first.signed, data, self._keys.identities, device=self.device.id).image
 
     def sound(self, segment: str, link: Link | None = None) -> bytes | None:
         """What was heard during a matched segment, opened and checked; None when it has no sound."""
@@ -185,7 +185,7 @@ class Review:
         if not found.has_sound:
             return None
         data = DeviceVault(link or self._link, self.device).sealed_sound(segment)
-        return open_sound(found.signed, data, [self._keys.identity], device=self.device.id)
+        return open_sound(found.signed, data, self._keys.identities, device=self.device.id)
 
     def _find(self, segment: str) -> ReviewedSegment:
         for each in self.segments:

@@ -113,7 +113,7 @@ def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> Opened
     """One segment from a device, or from the folder of one, opened with the owner's identity and checked."""
     if isinstance(source, Link):
         source = DeviceVault(source, meet(source, keys).key)
-    return source.open(segment, [keys.identity])
+    return source.open(segment, keys.identities)
 
 
 def record_of(line: str, segment: str, device: PublicKey) -> SignedRecord:

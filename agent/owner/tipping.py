@@ -98,7 +98,7 @@ def _handed_over(
 ) -> tuple[SealedItem, bytes]:
     answer, data = link.fetch("segment", id=name)
     signed = record_of(field(answer, "record", str), name, device)
-    open_captured(signed, data, [keys.identity], device=device.id)
+    open_captured(signed, data, keys.identities, device=device.id)
     assert isinstance(signed.record, Segment | Adopted)  # noqa: S101 (`open_captured` has refused others)
     return _wrapped(keys, name, signed.record.file.sha256_payload, data, reply)
 
@@ -108,7 +108,7 @@ def _poster_handed_over(
 ) -> tuple[SealedItem, bytes]:
     answer, data = link.fetch("poster", id=name)
     signed = record_of(field(answer, "record", str), name, device)
-    open_poster(signed, data, [keys.identity], device=device.id)
+    open_poster(signed, data, keys.identities, device=device.id)
     poster = signed.record.poster_file if isinstance(signed.record, Segment | Adopted) else None
     if poster is None:
         raise OpenError(f"Segment {name} has no poster.")
@@ -118,7 +118,7 @@ def _poster_handed_over(
 def _wrapped(
     keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
 ) -> tuple[SealedItem, bytes]:
-    header = rewrap(data[: split(data)], [keys.identity], [reply])
+    header = rewrap(data[: split(data)], keys.identities, [reply])
     item = SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest())
     return item, header
 

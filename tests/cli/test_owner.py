@@ -1021,3 +1021,48 @@ def test_the_recovery_page_is_replaced_and_each_page_is_called_by_its_name(door:
     assert door("enrol", "--add", bob.folder / "owner.json", "--yes").status == 0
     theirs = Doorstep(door.device, bob.folder, door.socket, door.run)
     assert f"is not this device's, which is {name}" in theirs("enrol", "--yes").out
+
+
+def test_an_owner_without_keys_comes_back_with_the_page_at_the_command_line(door: Doorstep, tmp_path: Path) -> None:
+    assert "only if the device lists it so" in door.run("owner", "keygen", "--keys", tmp_path / "other").out
+    assert door("enrol", "--yes").status == 0
+    page = tmp_path / "page.txt"
+    page.write_text((door.keys / KIT).read_text())
+    page.chmod(0o600)
+    new = Doorstep(door.device, tmp_path / "new", door.socket, door.run)
+    assert "recovery  " in door("status").out
+    assert "decides nothing.  To let it bring you back" in door("status").out
+    refused = new("recover", "--recovery-kit", page, "--yes")
+    assert refused.status == 2
+    assert "it cannot put new keys in place" in refused.err
+    assert not new.keys.exists()
+    assert door("enrol", "--kit-decides", "--yes").status == 0
+    assert "can put new keys in place of lost ones (doorward owner recover)" in door("status").out
+    done = new("recover", "--recovery-kit", page, "--yes")
+    assert done.status == 0, done.err
+    assert "doorward owner replace-kit" in done.out
+    assert [each.name for each in door.device.enrolment.recipients] == ["anna"]
+    assert door.device.enrolment.recipients[0].recipient == OwnerKeys.load(new.keys).card.recipient
+    assert new("status").status == 0
+    assert json.loads(new("recover", "--recovery-kit", page, "--json", "--yes").out)["epoch"] == 3
+    assert new("replace-kit", "--yes").status == 0
+
+
+def test_recovery_asks_whose_keys_are_lost_where_there_are_several_owners(door: Doorstep, tmp_path: Path) -> None:
+    assert door("enrol", "--kit-decides", "--yes").status == 0
+    bob = OwnerKeys.create(tmp_path / "bob", name="bob")
+    assert door("enrol", "--add", bob.folder / "owner.json", "--yes").status == 0
+    assert Doorstep(door.device, bob.folder, door.socket, door.run)("enrol", "--yes").status == 0
+    new = Doorstep(door.device, tmp_path / "new", door.socket, door.run)
+    page = door.keys / KIT
+
+    def recover(*arguments: object) -> object:
+        return new("recover", "--recovery-kit", page, "--yes", *arguments)
+
+    assert "This device has 2 owners: anna, bob." in recover().err
+    assert "Its owners: anna, bob." in recover("--replaces", "carol").err
+    assert "exclude each other" in recover("--replaces", "bob", "--keep-all").err
+    assert "is called 'bob'" in recover("--replaces", "anna", "--name", "bob").err
+    assert not new.keys.exists()
+    assert recover("--keep-all", "--name", "carol").status == 0
+    assert [each.name for each in door.device.enrolment.recipients] == ["anna", "bob", "carol"]

@@ -13,13 +13,13 @@ import pytest
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, NetworkError, OpenError
-from agent.owner.enrolling import enrol, replace_kit
-from agent.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerKeys
+from agent.owner.enrolling import enrol, owners_to_replace, recover, replace_kit
+from agent.owner.keys import KIT, NEW_KIT, AgeIdentity, IdentityKind, OwnerKeys
 from agent.owner.kit import RECOVERY_NAME, kit_approval, recovery_kit
 from agent.owner.meeting import meet
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import public_key_of
-from agent.wire.statements import Enrolment, NamedKey
+from agent.wire.statements import Enrolment, NamedKey, NamedRecipient
 from tests.owner.conftest import NOW_MS, now, seeds
 from tests.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -256,3 +256,111 @@ def test_a_kit_that_is_not_there_when_the_device_goes_away_does_not_take_the_pla
         replace_kit(device, keys)
     assert keys.recovery().secret_text() == before
     assert (keys.folder / NEW_KIT).exists()
+
+
+def _comes_back(folder: Path, kit: AgeIdentity, name: str = "anna") -> OwnerKeys:
+    return OwnerKeys.create(folder, name=name, seeds=seeds(f"new {name}"), kit=kit)
+
+
+def test_an_owner_who_lost_all_keys_comes_back_with_a_kit_that_decides(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    enrol(device, keys, kit_decides=True, clock=now)
+    before = base64.decode(device.sealed(b"before"))
+    kit = keys.recovery()
+    assert owners_to_replace(device, kit) == ("anna",)
+    new = _comes_back(tmp_path / "new", kit)
+    done = recover(device, new, kit, replaces=["anna"], clock=now)
+    assert (done.epoch, done.opened, done.recovery) == (2, ("anna",), keys.card.recovery)
+    assert {each.name: each.key for each in device.enrolment.approvers} == {
+        "anna": new.card.approver,
+        RECOVERY_NAME: public_key_of(kit_approval(kit)).text,
+    }
+    after = base64.decode(device.sealed(b"after"))
+    assert [open_bytes(each, new.identities) for each in (before, after)] == [b"before", b"after"]
+    with pytest.raises(OpenError):
+        open_bytes(after, keys.identities)
+    assert meet(device, OwnerKeys.load(new.folder)).known.enrolled.epoch == 2
+    assert not (new.folder / KIT).exists()
+
+
+def test_a_recovery_whose_answer_was_lost_is_finished_by_the_next_run(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    enrol(device, keys, kit_decides=True, clock=now)
+    kit = keys.recovery()
+    new = _comes_back(tmp_path / "new", kit)
+    recover(device, new, kit, replaces=["anna"], clock=now)
+    (new.folder / "remembered.json").unlink()
+    assert recover(device, new, kit, replaces=["anna"], clock=now).epoch == 2
+    assert meet(device, new).key == device.key
+
+
+def test_a_kit_that_only_opens_puts_no_keys_in_place_and_says_what_it_can_do(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    enrol(device, keys, clock=now)
+    kit = keys.recovery()
+    with pytest.raises(ConfigurationError, match="opens footage, but it cannot put new keys in place") as refused:
+        recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now)
+    assert "doorward owner open" in (refused.value.remedy or "")
+    assert device.enrolment.epoch == 1
+
+
+def test_what_a_kit_may_do_is_an_owners_to_change(device: FakeDevice, keys: OwnerKeys, tmp_path: Path) -> None:
+    enrol(device, keys, clock=now)
+    enrol(device, keys, kit_decides=True, clock=now)
+    assert RECOVERY_NAME in {each.name for each in device.enrolment.approvers}
+    assert enrol(device, keys, clock=now).epoch == 2
+    enrol(device, keys, kit_decides=False, clock=now)
+    assert [each.name for each in device.enrolment.approvers] == ["anna"]
+    replace_kit(device, keys, kit_decides=True, clock=now)
+    kit = keys.recovery()
+    assert recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now).epoch == 5
+
+
+def test_another_kit_and_a_device_without_owners_are_named_before_keys_are_made(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    with pytest.raises(ConfigurationError, match="has no owner yet"):
+        owners_to_replace(device, keys.recovery())
+    enrol(device, keys, kit_decides=True, clock=now)
+    with pytest.raises(ConfigurationError, match="the one of this device is age1"):
+        owners_to_replace(device, make_owner("mallory").recovery())
+
+
+def test_two_owners_agreement_ends_when_recovery_leaves_one_and_stays_when_it_leaves_two(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner, tmp_path: Path
+) -> None:
+    bob = make_owner("bob")
+    enrol(device, keys, kit_decides=True, clock=now)
+    enrol(device, keys, add=[bob.card], approvals=2, clock=now)
+    enrol(device, bob, clock=now)
+    kit = keys.recovery()
+    assert recover(device, _comes_back(tmp_path / "1", kit), kit, replaces=["anna"], clock=now).approvals == 2
+    new = _comes_back(tmp_path / "2", kit, "carol")
+    assert recover(device, new, kit, replaces=["anna", "bob"], clock=now).approvals == 1
+
+
+def test_a_kit_that_decides_is_no_second_owner(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, kit_decides=True, clock=now)
+    with pytest.raises(ConfigurationError, match="there is only one"):
+        enrol(device, keys, approvals=2, clock=now)
+
+
+def test_a_device_with_another_chain_of_owners_gets_no_signature_of_the_kit(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner, tmp_path: Path
+) -> None:
+    enrol(device, keys, kit_decides=True, clock=now)
+    kit = keys.recovery()
+    mallory = make_owner("mallory")
+    forged = msgspec.structs.replace(
+        device.enrolment,
+        epoch=2,
+        previous=hashlib.sha256(strictjson.encode(device.enrolment)).hexdigest(),
+        recipients=(NamedRecipient(name="mallory", recipient=mallory.card.recipient),),
+    )
+    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(forged), mallory.approval)
+    with pytest.raises(OpenError):
+        recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["mallory"], clock=now)
+    assert device.proposed is None

@@ -17,6 +17,9 @@ COMMANDS = {
     "replace-kit": LazyCommand(
         "agent.cli.owner.keys:replace_kit", "Put a new recovery page in place of the one in force."
     ),
+    "recover": LazyCommand(
+        "agent.cli.owner.recovering:recover", "Put new keys in place of lost ones, with the recovery page."
+    ),
     "status": LazyCommand("agent.cli.owner.keys:status", "Show how a device is, and that it only went forwards."),
     "review": LazyCommand("agent.cli.owner.review:review", "Look at a footage request and what it matches."),
     "approve": LazyCommand("agent.cli.owner.decide:approve", "Share the segments you choose, and no others."),

@@ -32,5 +32,5 @@ def open_backup(backup: Path, folder: Path, identity: Path | None) -> None:
             "An opened backup holds the device's keys, which do not belong on a terminal.",
             remedy=f"doorward owner open-backup {backup} | ssh doorbell sudo doorward restore -",
         )
-    identities = read_identities(identity, ask_passphrase) if identity else (load_keys(folder).identity,)
+    identities = read_identities(identity, ask_passphrase) if identity else load_keys(folder).identities
     sys.stdout.buffer.write(open_bytes(backup.read_bytes(), identities))

@@ -42,7 +42,7 @@ def export(where: str, folder: Path, device: Path, days: int, credentials: Path 
     now_ms = time.time_ns() // 1_000_000
     done = []
     with source_of(None, device, keys, folder, None) as source:
-        for each in deposit_clips(source, (keys.identity,), deposit, since_ms=now_ms - days * _DAY_MS, now_ms=now_ms):
+        for each in deposit_clips(source, keys.identities, deposit, since_ms=now_ms - days * _DAY_MS, now_ms=now_ms):
             done.append(each)
             if not as_json:
                 click.echo("  ".join(each.names) or "A clip did not open.")

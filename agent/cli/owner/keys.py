@@ -20,10 +20,17 @@ from agent.owner.link import DeviceLink
 from agent.owner.meeting import ask_device, meet
 from agent.wire.statements import Enrolment
 
-__all__ = ["enrol", "keygen", "replace_kit", "status"]
+__all__ = ["enrol", "keygen", "new_passphrase", "replace_kit", "say_enrolled", "status"]
 
 _CARD_LIMIT_BYTES: Final = 16 * 1024
 _APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, None: None}
+
+
+_kit_option = click.option(
+    "--kit-decides/--kit-only-opens", "kit_decides", default=None,
+    help="Whether the recovery page may put new keys in place of lost ones (doorward owner recover).  "
+    "At first it only opens.",
+)  # fmt: skip
 
 
 @click.command()
@@ -38,11 +45,12 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
     """Make your keys, and a recovery page to print.
 
     The keys open footage and sign your decisions.  The recovery page opens footage when everything else is lost.
+    It puts new keys in place of lost ones only if you enrol with --kit-decides.
     """
     kind = IdentityKind.X25519 if x25519 else IdentityKind.HYBRID
     passphrase: str | None = None
     if wants_passphrase:
-        passphrase = _new_passphrase()
+        passphrase = new_passphrase()
     keys = OwnerKeys.create(folder.expanduser(), name=name, kind=kind, passphrase=passphrase)
     kit = keys.folder / KIT
     if as_json:
@@ -54,7 +62,10 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
         return
     click.echo(f"Your keys are in {keys.folder}.  Keep a backup of that folder where only you can read it.")
     click.echo(f"\nPrint this page now, and take it off this machine once you have enrolled:\n  {kit}")
-    click.echo("\nNext:\n  doorward owner enrol")
+    click.echo("The page opens footage.  It can put new keys in place of lost ones only if the device lists it so.")
+    click.echo("\nNext, one of:")
+    click.echo("  doorward owner enrol                 the page only opens")
+    click.echo("  doorward owner enrol --kit-decides   the page also brings you back: doorward owner recover")
 
 
 @click.command()
@@ -73,11 +84,12 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
     "--recovery-kit", type=click.Path(path_type=Path, dir_okay=False),
     help="The recovery page, when it is no longer in the folder with your keys.",
 )  # fmt: skip
+@_kit_option
 @yes_option
 @json_option
 def enrol(
     folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], approvals: str | None,
-    recovery_kit: Path | None, sure: bool, as_json: bool,
+    recovery_kit: Path | None, kit_decides: bool | None, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Become the owner of a device; prove that your keys open.
 
@@ -94,7 +106,13 @@ def enrol(
     # A fresh connection: the device does not wait while somebody reads.
     with DeviceLink(device) as link:
         done = enrolling.enrol(
-            link, keys, add=added, remove=remove, recovery_kit=recovery_kit, approvals=_APPROVALS[approvals]
+            link,
+            keys,
+            add=added,
+            remove=remove,
+            recovery_kit=recovery_kit,
+            kit_decides=kit_decides,
+            approvals=_APPROVALS[approvals],
         )
     if as_json:
         emit_json(
@@ -102,15 +120,16 @@ def enrol(
              "opened": list(done.opened), "waiting": list(done.waiting), "approvals": done.approvals}
         )  # fmt: skip
         return
-    _say_enrolled(keys, done)
+    say_enrolled(keys, done)
 
 
 @click.command("replace-kit")
 @keys_option
 @device_option
+@_kit_option
 @yes_option
 @json_option
-def replace_kit(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool, as_json: bool) -> None:
     """Put a new recovery page in place of the one in force.
 
     For the day on which the page was lost, or somebody may have seen it.  What the device records from then on is
@@ -120,7 +139,7 @@ def replace_kit(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     if not sure:
         click.confirm("Make a new recovery page, which takes the place of the one in force?", abort=True, err=True)
     with DeviceLink(device) as link:
-        done = enrolling.replace_kit(link, keys)
+        done = enrolling.replace_kit(link, keys, kit_decides=kit_decides)
     if as_json:
         emit_json(
             {"device_id": done.device.id, "epoch": done.epoch, "recovery": done.recovery, "kit": keys.folder / KIT}
@@ -131,7 +150,7 @@ def replace_kit(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     click.echo("The page from before opens what was recorded until now, and nothing of what comes.")
 
 
-def _new_passphrase() -> str:
+def new_passphrase() -> str:
     while True:
         # An empty default: click asks for ever, without a word, where there is none.
         answer: str = click.prompt(
@@ -142,7 +161,7 @@ def _new_passphrase() -> str:
         click.echo("An empty passphrase seals nothing.  Type one, or stop with Ctrl-C.", err=True)
 
 
-def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
+def say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
     for name in done.opened:
         click.echo(f"  the test for {'the recovery key' if name == 'recovery' else f'{name}'} opened")
     if done.waiting:
@@ -156,8 +175,9 @@ def _say_enrolled(keys: OwnerKeys, done: enrolling.Enrolled) -> None:
 
 
 def _kit_decides(enrolment: Enrolment) -> str:
-    decides = RECOVERY_NAME in {approver.name for approver in enrolment.approvers}
-    return ", which opens everything and can put new keys in place" if decides else ", which opens everything"
+    if RECOVERY_NAME in {approver.name for approver in enrolment.approvers}:
+        return ", which opens everything and can put new keys in place of lost ones (doorward owner recover)"
+    return ", which opens everything and decides nothing.  To let it bring you back: doorward owner enrol --kit-decides"
 
 
 def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:

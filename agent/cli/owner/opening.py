@@ -98,7 +98,7 @@ def _device_keys(keys: OwnerKeys | None, signed_by: str | None) -> dict[str, Pub
 
 
 def _own(keys: OwnerKeys | None) -> tuple[AgeIdentity, ...]:
-    return (keys.identity,) if keys else ()
+    return keys.identities if keys else ()
 
 
 def chosen_clips(
