@@ -1,36 +1,29 @@
-"""Decides what becomes of a footage request: one table, from its arrival to the requester's receipt.
+"""The consent table: everything that can happen to a footage request, from its arrival to the requester's receipt.
 
-The theory
-==========
+A footage request on a device is always in one `State`.  If a `Cause` happens, the table gives the next state, the
+ledger entry that records it, and the `Act`s that follow.  Combinations outside the table are refused.  No other code
+moves a request.
 
-A footage request on a device is always in exactly one `State`.  Something happens to it, a `Cause`; the table below
-says what the next state is, which ledger entry records it, and which `Act`s follow.  What is not in the table cannot
-happen.  The table *is* the state machine: there is no other code that moves a request.
+Rules that the table keeps:
 
-Four things make it the owner's table and not ours:
+1. **One cause releases footage.**  `Cause.APPROVED` needs a statement, signed with an owner's approval key, that
+   contains the new headers of exactly the released segments (`agent.core.disclosure`).  The device has no key that
+   opens footage, so it cannot approve.  If the owners agreed that it takes two, the first approval is `Cause.HALF` and
+   waits for the second.
+2. **Every other end is silence.**  Only the act `Act.OFFER_OUTBOX` lets data leave, and only `APPROVED` has it.  From
+   the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and `EXPIRED` before an approval look the same.  After an approval,
+   the requester learns that an answer waits and how many parts it has.  If the approval is then revoked, nothing more
+   follows.
+3. **The ledger comes first.**  Ledger entry, new state and acts are one transaction.  Acts run after the commit and
+   carry the request's id, so running one twice is harmless.
+4. **An approval can be revoked** until the first byte leaves (`APPROVED` to `REVOKED`), and stopped afterwards
+   (`SENDING` to `STOPPED`: no new segment starts).  The device does both automatically if the requester is no longer
+   trusted (`Cause.BARRED`) or an owner who approved has left (`Cause.REVOKED`).
 
-1. **Only one cause opens anything.**  `Cause.APPROVED` is raised for one thing alone, a statement signed by the
-   owner's approval key that carries, segment by segment, the new headers their client wrapped
-   (`agent.core.disclosure`).  The device holds no key that opens footage, so it could not say yes by itself.  Where
-   the owners have agreed that it takes two, one yes is `Cause.HALF` and waits; the other owner's lets it count.
-2. **Every other end is silence.**  One act alone lets anything leave, `Act.OFFER_OUTBOX`, and `APPROVED` alone has it.
-   Seen from the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and a request that ran out undecided are one and the same
-   thing: nothing.  (Whoever was approved hears that an answer waits: how many parts, no byte of them.  If it is then
-   revoked, they hear no more.)
-3. **The ledger comes first.**  Ledger entry, new state and acts are committed in one transaction; acts are carried out
-   only afterwards and carry their request's id, so doing one twice is harmless.
-4. **A yes can be taken back** until the first byte leaves (`APPROVED` → `REVOKED`), and stopped after that
-   (`SENDING` → `STOPPED`: no new segment starts).  What has left cannot be called back, and we do not pretend it can.
-   The same happens by itself when whoever asked is no longer trusted (`Cause.BARRED`) and when an owner whose yes it
-   was has left (`Cause.REVOKED`): a yes outlives neither the trust it was said in nor the say of whoever said it.
+Holding footage against eviction is a property of the state (`State.holds_footage`) instead of an act, so no crash can
+lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
 
-Holding footage against eviction is no act: a request's state says whether its matched segments are held
-(`State.holds_footage`), so a hold can neither be forgotten nor left behind.
-
-What an owner tells unasked (`services.tips`) steps the same table from `APPROVED` on: nobody asked, so there is nothing
-before it.
-
-Source: SECURITY.md, promises 2 to 5; the picture in `docs/consent.md` is drawn from this table.
+Source: SECURITY.md, promises 2 to 5.  The diagram in `docs/consent.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -48,7 +41,7 @@ __all__ = ["TABLE", "Act", "Cause", "State", "Step", "diagram", "step"]
 
 
 class State(enum.Enum):
-    """Where a footage request stands.  The value is the word the owner reads."""
+    """The state of a footage request.  The value is the word that owners read."""
 
     RECEIVED = "received"
     PENDING = "pending"
@@ -66,22 +59,22 @@ class State(enum.Enum):
 
     @property
     def ended(self) -> bool:
-        """No cause leads out of it."""
+        """True if no cause leads out of this state."""
         return not any(state is self for state, _ in TABLE)
 
     @property
     def holds_footage(self) -> bool:
-        """Its matched segments must not be evicted: the owner has not decided yet."""
+        """True if the matched segments must stay stored, because no owner has decided yet."""
         return self in (State.PENDING, State.HALF)
 
     @property
     def may_have_left(self) -> bool:
-        """Something of what was approved may be with the requester."""
+        """True if the requester may have received a part of what was approved."""
         return self in (State.SENDING, State.SENT, State.STOPPED)
 
 
 class Cause(enum.Enum):
-    """What happened."""
+    """An event in the life of a request.  The value is a sentence that owners read."""
 
     UNMATCHED = "no segment matches"
     MATCHED = "segments match"
@@ -92,17 +85,17 @@ class Cause(enum.Enum):
     EXPIRED = "its time is over"
     WITHDRAWN = "the requester withdraws"
     REVOKED = "the owner takes the approval back"
-    """Or is none any more.  The ledger's reason says so."""
+    """Also used if an owner who approved has left.  The ledger states the reason."""
     FIRST_BYTE = "the first byte is about to leave"
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
     BARRED = "it may not be asked"
-    """Whoever asked is not trusted (any more), or asked over a limit of time while nobody knew the time.  The ledger's
-    reason says which."""
+    """The requester is no longer trusted, or the request broke a time limit that could be checked only after the clock
+    was synchronised.  The ledger states which."""
 
 
 class Act(enum.Enum):
-    """What the device does once the step is durable."""
+    """An effect that the device carries out after the step is durable."""
 
     TELL_OWNER = "one notification, neutral words"
     TELL_OTHERS = "one notification to the other owners, neutral words"
@@ -114,7 +107,7 @@ class Act(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the table: where it goes, what the ledger says, what follows."""
+    """One line of the table: the next state, the ledger entry, and the acts that follow."""
 
     to: State
     entry: EntryKind
@@ -125,19 +118,19 @@ _R, _P, _H, _A, _S = State.RECEIVED, State.PENDING, State.HALF, State.APPROVED, 
 
 TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
     {
-        # Received: decided at once, on the device, before anybody is asked.
+        # Received: the device decides in one transaction, before it asks an owner.
         (_R, Cause.UNMATCHED): Step(State.NO_MATCH, EntryKind.NO_MATCH),
         (_R, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
         (_R, Cause.MATCHED): Step(_P, EntryKind.MATCHED, (Act.TELL_OWNER,)),
-        # Pending: the owner's turn.  Doing nothing is an answer too, and looks like every other no.
+        # Pending: an owner decides.  From outside, no decision looks like every other denial.
         (_P, Cause.APPROVED): Step(_A, EntryKind.APPROVED, (Act.OFFER_OUTBOX,)),
         (_P, Cause.DENIED): Step(State.DENIED, EntryKind.DENIED),
         (_P, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
         (_P, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
         (_P, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
         (_P, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
-        # Half approved, where the owners have agreed that it takes two.  Another says yes to exactly that, or no, or
-        # approves something else, which waits in turn.  Any one no is a no.
+        # Half approved: the owners agreed that it takes two.  The second owner approves exactly the same, denies, or
+        # approves something else, which then waits for the first.  One denial ends the request.
         (_P, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
         (_H, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
         (_H, Cause.APPROVED): Step(_A, EntryKind.APPROVED, (Act.OFFER_OUTBOX,)),
@@ -146,14 +139,15 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
         (_H, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
         (_H, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
         (_H, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
-        # Approved: fixed, not yet begun.  Still entirely the owner's.
+        # Approved: the bytes are fixed and none has left, so the owner can still revoke all of it.
         (_A, Cause.FIRST_BYTE): Step(_S, EntryKind.SENDING),
         (_A, Cause.REVOKED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
         (_A, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.DROP_OUTBOX,)),
         (_A, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN, (Act.DROP_OUTBOX,)),
         (_A, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED, (Act.DROP_OUTBOX,)),
         (_A, Cause.BARRED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
-        # Sending: only the requester's own signed receipt makes it sent; a broker's acknowledgement does not.
+        # Sending: only the requester's signed receipt ends it.  A broker's acknowledgement is not enough, because the
+        # broker may lose the message afterwards.
         (_S, Cause.RECEIPT): Step(State.SENT, EntryKind.RECEIPT, (Act.CLOSE_OUTBOX,)),
         (_S, Cause.REVOKED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
         (_S, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
@@ -165,7 +159,10 @@ TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
 
 
 def step(state: State, cause: Cause) -> Step:
-    """The line of the table for `cause` in `state`.  Raises `RequestError`, in words for whoever tried."""
+    """Returns the line of the table for `cause` in `state`.
+
+    Raises `RequestError` with a message for the client that tried, if the table has no such line.
+    """
     try:
         return TABLE[state, cause]
     except KeyError:
@@ -176,7 +173,8 @@ def step(state: State, cause: Cause) -> Step:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, in the table's order (`docs/consent.md` is held to it by a test)."""
+    """Returns the table as a Mermaid state diagram, in the order of the table.  A test compares it with
+    `docs/consent.md`."""
     name = {state: state.value.replace(" ", "_") for state in State}
     arrows = [f"    {name[state]} --> {name[line.to]}: {cause.value}" for (state, cause), line in TABLE.items()]
     ends = [f"    {name[state]} --> [*]" for state in State if state.ended]
