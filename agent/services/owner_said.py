@@ -27,6 +27,7 @@ from agent.wire.statements import (
     OptOut,
     OwnerStatement,
     PushSubscription,
+    PushUnsubscription,
     Refusal,
     Release,
     Revocation,
@@ -54,6 +55,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         Erasure,
         Settings,
         PushSubscription,
+        PushUnsubscription,
     )
 }
 

@@ -3,8 +3,9 @@
 The subscriptions and the doorbell's own VAPID key are kept by the custodian; the uplink gets them as addresses, like
 every other channel's.  A browser is reached under the same rules as any channel, and told nothing else.
 
-An owner signs that a browser is told (`wire.statements.PushSubscription`), and it stands in the ledger: who has a
-session alone, or the socket, adds no listener.  A browser is told as long as that owner is one.
+An owner signs that a browser is told, and that it is told no more (`wire.statements.PushSubscription` and
+`PushUnsubscription`).  Both stand in the ledger.  A session or the socket alone neither adds nor removes a listener.
+A browser is told as long as that owner is one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.control import Frame
-from agent.wire.statements import PushSubscription
+from agent.wire.statements import PushSubscription, PushUnsubscription
 
 __all__ = ["PushChannels", "PushStore"]
 
@@ -83,11 +84,13 @@ class PushChannels:
             self._announce(name, browser)
         self.answers: dict[str, Callable[[Frame], Answer]] = {
             "push_key": lambda _frame: ({"key": encode_url(point_of(self._key))}, b""),
-            "push_unsubscribe": self._unsubscribe,
         }
 
-    def subscribe(self, statement: PushSubscription, signer: str) -> None:
-        """Within the decision in which the owner with the key id `signer` says so; told once that is durable."""
+    def subscribe(self, statement: PushSubscription | PushUnsubscription, signer: str) -> None:
+        """Within the decision in which the owner with the key id `signer` says so; it counts once that is durable."""
+        if isinstance(statement, PushUnsubscription):
+            self._after(lambda: self._forget(_name(statement.endpoint)))
+            return
         browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")} | {"owner": signer}
         subscription(statement.endpoint, statement.p256dh, statement.auth)
         name = _name(statement.endpoint)
@@ -113,13 +116,13 @@ class PushChannels:
             if gone:
                 self._save()
 
-    def _unsubscribe(self, frame: Frame) -> Answer:
-        name = _name(_text(frame, "endpoint"))
+    def _forget(self, name: str) -> None:
+        # Before it goes: the browser itself hears that it is told no more, whoever of the owners signed that.
+        self._tell("alerts ended", "A browser gets no more alerts.")
         with self._lock:
             if self._browsers.pop(name, None) is not None:
                 self._save()
                 self._alerts.drop_channel(name)
-        return {}, b""
 
     def _announce(self, name: str, browser: dict[str, str]) -> None:
         self._alerts.set_channel(
@@ -156,10 +159,3 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, st
 def _name(endpoint: str) -> str:
     """Says which browser without saying where it is reached."""
     return _PREFIX + hashlib.sha256(endpoint.encode()).hexdigest()[:8]
-
-
-def _text(frame: Frame, name: str) -> str:
-    value = frame.head.get(name)
-    if not isinstance(value, str) or not value.isascii():
-        raise RequestError(f"{name}: text is missing.")
-    return value

@@ -28,6 +28,7 @@ from agent.wire.statements import (
     OptIn,
     OptOut,
     PushSubscription,
+    PushUnsubscription,
     Refusal,
     Release,
     Revocation,
@@ -39,8 +40,11 @@ from agent.wire.statements import (
 
 __all__ = ["Statements", "Subscribe"]
 
-Subscribe = Callable[[PushSubscription, str], None]
-"""Takes a subscription and the key id of the owner who signed it.  Raises `RequestError` or `FormatError`."""
+Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
+"""Takes a change of what browsers are told, and the key id of the owner who signed it.
+
+Raises `RequestError` or `FormatError`.
+"""
 
 
 class Statements:
@@ -69,7 +73,7 @@ class Statements:
         self._tips = tips
         self._nonces = nonces
         self.subscribe: Subscribe | None = None
-        """Has a browser told of what happens, within the decision; None where nobody is told."""
+        """Begins or ends alerts in a browser, within the decision; None on a device without alerts."""
 
     def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
         """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
@@ -117,7 +121,7 @@ class Statements:
                 self._keeping.erase(statement, fields)
             case Settings() as statement:
                 self._settings.take(statement, said.data, fields)
-            case PushSubscription() as statement:
+            case PushSubscription() | PushUnsubscription() as statement:
                 self._subscribe(statement, said)
         return Verdict()
 
@@ -138,7 +142,7 @@ class Statements:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
         return self._requests.advance(stored, Cause.REVOKED, **fields)
 
-    def _subscribe(self, statement: PushSubscription, said: Said) -> None:
+    def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: Said) -> None:
         if self.subscribe is None:
             raise RequestError("This device alerts nobody.", remedy="Its configuration needs a section [alerts].")
         self.subscribe(statement, said.key_id)

@@ -65,7 +65,6 @@ CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
     "alerts_test": (Mark.OWNER, _SMALL),
     # Alerts in this browser, by its push service: offered by a doorbell that has [alerts].
     "push_key": (Mark.OWNER, _SMALL),
-    "push_unsubscribe": (Mark.OWNER, _SMALL),
 }
 """By name: who may, and the largest body."""
 

@@ -67,6 +67,7 @@ __all__ = [
     "OwnerStatement",
     "PrivateHours",
     "PushSubscription",
+    "PushUnsubscription",
     "QuietHours",
     "Refusal",
     "Release",
@@ -502,6 +503,14 @@ class PushSubscription(OwnerStatement, frozen=True):
     endpoint: Annotated[str, Meta(min_length=1, max_length=MAX_ENDPOINT_CHARACTERS)]
     p256dh: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
     auth: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
+
+
+class PushUnsubscription(OwnerStatement, frozen=True):
+    """Tell the browser with this endpoint nothing more."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("push-unsubscription")
+
+    endpoint: Annotated[str, Meta(min_length=1, max_length=MAX_ENDPOINT_CHARACTERS)]
 
 
 class Stolen(OwnerStatement, frozen=True):

@@ -20,7 +20,7 @@ from agent.services.push import MOST_BROWSERS, PushChannels
 from agent.wire.base64 import encode_url
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import PushSubscription
+from agent.wire.statements import PushSubscription, PushUnsubscription
 from tests import custodians
 from tests.custodians import Door
 from tests.services.test_alerts import HOLDING_BACK, TestClock, local, wait_until
@@ -28,8 +28,9 @@ from tests.services.test_alerts import HOLDING_BACK, TestClock, local, wait_unti
 POINT = encode_url(point_of(ec.generate_private_key(ec.SECP256R1())))
 
 
-def asking(number: int) -> Frame:
-    return Frame({"endpoint": f"https://push.test/{number}"})
+def ended(number: int) -> PushUnsubscription:
+    """As an owner signs it."""
+    return PushUnsubscription(**custodians.stated(), endpoint=f"https://push.test/{number}")
 
 
 def wanted(number: int, **changes: str) -> PushSubscription:
@@ -72,7 +73,7 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
         alerts.notify("button", "")
         wait_until(lambda run=run: len(brought.messages) == run + 1)
         if run == 1:
-            push.answers["push_unsubscribe"](asking(1))
+            push.subscribe(ended(1), "anna")
             alerts.notify("button", "")
         alerts.stop()
         delivery.stop()
@@ -158,5 +159,35 @@ def test_only_an_owners_signature_adds_a_browser_and_it_stands_in_the_ledger_and
     assert told == ["alerts"]
     (entry,) = [each for each in door.entries() if each["kind"] == "alerts-changed"]
     assert entry["reason"] == "anna"
+    door.close()
+    alerts.close()
+
+
+def test_only_an_owners_signature_ends_the_alerts_of_a_browser_and_it_stands_in_the_ledger_and_is_told(
+    tmp_path: Path,
+) -> None:
+    door, alerts, store = Door.enrolled(), alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    told: list[tuple[str, int]] = []
+
+    def tell(kind: str, _text: str) -> None:
+        told.append((kind, len(json.loads(store.load())["browsers"])))
+
+    push = PushChannels(store, alerts, door.custodian.books.decisions.after, tell)
+    door.custodian.statements.subscribe = push.subscribe
+    door.obey(wanted(1))
+    door.obey(wanted(2))
+    told.clear()
+    assert "push_unsubscribe" not in {*push.answers, *door.custodian.control._operations}
+    with pytest.raises(OpenError):
+        door.obey(ended(1), by=private_key_from_seed(b"s" * 32))
+    assert told == []
+    assert door.kinds().count("alerts-changed") == 2
+    door.obey(ended(1))
+    assert told == [("alerts ended", 2)], "the browser itself hears of it, too"
+    assert [each["endpoint"] for each in json.loads(store.load())["browsers"].values()] == ["https://push.test/2"]
+    (entry,) = [each for each in door.entries() if each["kind"] == "alerts-changed"][2:]
+    assert entry["reason"] == "anna"
+    door.obey(ended(1))  # a browser that the doorbell has forgotten can leave, too
+    assert len(json.loads(store.load())["browsers"]) == 1
     door.close()
     alerts.close()

@@ -50,7 +50,7 @@ SPECIFIED = {
             "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
             "list", "kept", "settings",
             "statement", "trust", "trust_bundle",
-            "alerts_test", "push_key", "push_unsubscribe",
+            "alerts_test", "push_key",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
             "page_now",
         )
@@ -95,7 +95,7 @@ def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
 
 
 def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
-    with_alerts = {"alerts_test", "push_key", "push_unsubscribe"}
+    with_alerts = {"alerts_test", "push_key"}
     assert set(CONTROL) - with_alerts == set(door.page._control._operations)
     assert not set(CONTROL) & set(PAGE)
 

@@ -48,6 +48,7 @@ from agent.wire.statements import (
     OptOut,
     PrivateHours,
     PushSubscription,
+    PushUnsubscription,
     QuietHours,
     Refusal,
     Release,
@@ -395,6 +396,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "push-subscription": PushSubscription(
         **_STATED, endpoint="https://push.example/f00d", p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA", auth="tBHItJI5"
     ),
+    "push-unsubscription": PushUnsubscription(**_STATED, endpoint="https://push.example/f00d"),
     "stolen": Stolen(**_STATED, since_s=NOW_S),
     "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),
     "disclosure-manifest": disclosure_manifest(),

@@ -63,6 +63,7 @@ NEWS: Final[dict[str, News]] = {
     "owners": News(AlertKind.OWNERS, "The owners of this doorbell have changed: look who they are.", Rank.SOON),
     "settings": News(AlertKind.OWNERS, "An owner has changed the settings of this doorbell: look at them.", Rank.SOON),
     "alerts": News(AlertKind.OWNERS, "Another browser gets the alerts of this doorbell.", Rank.SOON),
+    "alerts ended": News(AlertKind.OWNERS, "A browser gets no more alerts of this doorbell.", Rank.SOON),
     "tamper": News(AlertKind.TAMPER, "Somebody opened the doorbell's case.", Rank.SOON),
     "camera": News(AlertKind.CAMERA, "The camera gives no pictures.", Rank.SOON, state=True),
     "camera back": News(AlertKind.CAMERA, "The camera is back.", Rank.SOON, state=True),

@@ -36,7 +36,9 @@ async function thisBrowser(doing, again) {
   const subscribed = await worker.pushManager.getSubscription();
   if (subscribed) {
     const leave = doing(async () => {
-      await ask("push_unsubscribe", { endpoint: subscribed.endpoint });
+      const matter = { endpoint: subscribed.endpoint };
+      const sign = (passphrase) => call("decide", { kind: "push-unsubscription", matter, passphrase });
+      if (!(await withPassphrase(t("alerts.browser.off"), t("alerts.browser.off.text"), t("set.yes"), sign))) return;
       await subscribed.unsubscribe();
       await again();
     });
