@@ -85,8 +85,8 @@ CREATE TABLE IF NOT EXISTS nonce (nonce TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 
 -- What trusted requesters asked beyond a limit, for the owner to look at; the newest few hundred.
-CREATE TABLE IF NOT EXISTS blocked (payload_sha256 TEXT PRIMARY KEY, requester TEXT NOT NULL, reason TEXT NOT NULL,
-  at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocked (payload_sha256 TEXT PRIMARY KEY, root TEXT NOT NULL, requester TEXT NOT NULL,
+  reason TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS opt_out (scope TEXT NOT NULL, value TEXT NOT NULL, until_s INTEGER,
   PRIMARY KEY (scope, value)) WITHOUT ROWID;
@@ -437,8 +437,9 @@ class SqliteJournal:
         values = (since_ms, *(whose or ()))
         return self._count(f"SELECT count(*) FROM request WHERE received_ms >= ? AND {where}{of}", values)  # noqa: S608
 
-    def blocked_since(self, since_ms: int, requester: str) -> int:
-        return self._count("SELECT count(*) FROM blocked WHERE at_ms >= ? AND requester = ?", (since_ms, requester))
+    def blocked_since(self, since_ms: int, whose: tuple[str, str]) -> int:
+        query = "SELECT count(*) FROM blocked WHERE at_ms >= ? AND root = ? AND requester = ?"
+        return self._count(query, (since_ms, *whose))
 
     def _count(self, sql: str, values: tuple[object, ...]) -> int:
         return int(self._rows(sql, values)[0][0])
@@ -491,8 +492,8 @@ class SqliteJournal:
         """False if it was listed before.  The list keeps the newest `keep`."""
         with self._lock:
             added = self._execute(
-                "INSERT OR IGNORE INTO blocked VALUES (?, ?, ?, ?)",
-                (blocked.payload_sha256, blocked.requester, blocked.reason, blocked.at_ms),
+                "INSERT OR IGNORE INTO blocked VALUES (?, ?, ?, ?, ?)",
+                (blocked.payload_sha256, blocked.root, blocked.requester, blocked.reason, blocked.at_ms),
             )
             self._execute(
                 "DELETE FROM blocked WHERE payload_sha256 IN "
@@ -503,8 +504,10 @@ class SqliteJournal:
 
     def blocked(self) -> list[BlockedRequest]:
         """Newest first."""
-        rows = self._rows("SELECT payload_sha256, requester, reason, at_ms FROM blocked ORDER BY at_ms DESC")
-        return [BlockedRequest(str(sha256), str(who), str(why), int(at)) for sha256, who, why, at in rows]
+        rows = self._rows("SELECT payload_sha256, root, requester, reason, at_ms FROM blocked ORDER BY at_ms DESC")
+        return [
+            BlockedRequest(str(sha256), str(root), str(who), str(why), int(at)) for sha256, root, who, why, at in rows
+        ]
 
     def add_opt_out(self, opt_out: StandingOptOut) -> None:
         with self._lock:

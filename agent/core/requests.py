@@ -85,7 +85,9 @@ class History(Protocol):
         """Those written down that do not concern this place."""
         ...
 
-    def blocked_since(self, since_ms: int, requester: str) -> int: ...
+    def blocked_since(self, since_ms: int, whose: tuple[str, str]) -> int:
+        """Those of one (root, requester) that were listed as blocked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class BlockedRequest:
     """One line of the owner's list of what was blocked."""
 
     payload_sha256: str
+    root: str
+    """Key id of the root that vouches for the requester: another root may give the same name to another requester."""
     requester: str
     reason: str
     at_ms: int

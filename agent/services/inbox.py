@@ -46,12 +46,12 @@ _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
 _BLOCKED_KEPT: Final = 256
 _BLOCKED_PER_DAY: Final = 32
-"""Of one requester."""
+"""Of one (root, requester)."""
 _BULLETIN, _RECEIPT, _DELETION = "bulletin.", "receipt.", "deletion."
 """How the names begin under which the journal keeps what requesters signed, sealed to the owners."""
 _BULLETINS_KEPT: Final = 32
 _BULLETINS_PER_DAY: Final = 8
-"""Of one requester."""
+"""Of one (root, requester)."""
 _DAY_MS: Final = 86_400_000
 
 
@@ -245,8 +245,9 @@ class Inbox:
         List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
         """
         numbers = numbers_of(inbound.requester.key.id, request)
-        blocked = BlockedRequest(inbound.payload_sha256, inbound.requester.id, verdict.reason, at_ms)
-        if self._journal.blocked_since(at_ms - _DAY_MS, blocked.requester) >= _BLOCKED_PER_DAY:
+        requester = inbound.requester
+        blocked = BlockedRequest(inbound.payload_sha256, requester.root, requester.id, verdict.reason, at_ms)
+        if self._journal.blocked_since(at_ms - _DAY_MS, (requester.root, requester.id)) >= _BLOCKED_PER_DAY:
             return Counted.BLOCKED if verdict.for_now else _Unlisted(numbers, request.seq)
         if not verdict.for_now:
             self._journal.use_sequence(numbers, request.seq)
@@ -303,7 +304,7 @@ class Inbox:
 
     def _keep_bulletin(self, inbound: Inbound, now_ms: int, data: bytes, bulletin: Bulletin) -> None:
         kept = sorted(self._journal.named(_BULLETIN))
-        theirs = f".{inbound.requester.id}."
+        theirs = f".{inbound.requester.root}.{inbound.requester.id}."
         today = [name for name in kept if theirs in name and int(name.partition(".")[0]) >= now_ms - _DAY_MS]
         if len(today) >= _BULLETINS_PER_DAY:
             return

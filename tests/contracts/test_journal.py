@@ -38,6 +38,8 @@ from agent.web.visitors import Visitors
 from agent.wire.statements import Scope
 from tests.wire import samples
 
+ROOT = samples.ROOT_KEY.id
+
 KEY = "ab" * 8
 TERMS = Terms.of(samples.request(reply=samples.REPLY))
 
@@ -104,7 +106,7 @@ def write_a_bit_of_everything(journal: SqliteJournal, number: int = 1) -> None:
     journal.use_sequence(KEY, number)
     journal.use_nonce(f"{number:032x}")
     journal.count("replayed")
-    journal.add_blocked(BlockedRequest(f"{number:064x}", "harbour-police", "expired", number), 10)
+    journal.add_blocked(BlockedRequest(f"{number:064x}", ROOT, "harbour-police", "expired", number), 10)
 
 
 @pytest.mark.parametrize("kind", [ValueError, Lost, KeyboardInterrupt])
@@ -494,7 +496,7 @@ def test_what_concerns_another_place_is_counted_by_itself(journal: SqliteJournal
 
 
 def test_what_was_blocked_for_a_day_and_is_a_request_now_is_no_longer_listed_as_blocked(journal: SqliteJournal) -> None:
-    journal.add_blocked(BlockedRequest(stored(1).payload_sha256, "harbour-police", "too many requests", 5), 10)
+    journal.add_blocked(BlockedRequest(stored(1).payload_sha256, ROOT, "harbour-police", "too many requests", 5), 10)
     journal.add_request(stored(1))
     assert journal.blocked() == []
 
@@ -523,12 +525,15 @@ def test_a_nonce_is_good_once(journal: SqliteJournal) -> None:
 
 
 def test_the_list_of_the_blocked_keeps_the_newest_and_each_once(journal: SqliteJournal) -> None:
-    lines = [BlockedRequest(f"{n:064x}", "harbour-police" if n % 2 else "harbour-fire", "expired", n) for n in range(6)]
+    lines = [
+        BlockedRequest(f"{n:064x}", ROOT, "harbour-police" if n % 2 else "harbour-fire", "expired", n) for n in range(6)
+    ]
     assert all(journal.add_blocked(line, 4) for line in lines)
     assert not journal.add_blocked(lines[5], 4)
     assert journal.blocked() == lines[:1:-1]
-    assert journal.blocked_since(3, "harbour-police") == 2
-    assert journal.blocked_since(0, "harbour-fire") == 2
+    assert journal.blocked_since(3, (ROOT, "harbour-police")) == 2
+    assert journal.blocked_since(0, (ROOT, "harbour-fire")) == 2
+    assert journal.blocked_since(0, ("another root", "harbour-fire")) == 0
 
 
 def test_an_opt_out_is_replaced_by_its_like_and_removed(journal: SqliteJournal) -> None:

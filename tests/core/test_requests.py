@@ -96,7 +96,7 @@ class Past:
         assert whose in (None, (samples.ROOT_KEY.id, "harbour-police"))
         return self.elsewhere if whose is None else self.elsewhere_of_one
 
-    def blocked_since(self, since_ms: int, requester: str) -> int:
+    def blocked_since(self, since_ms: int, whose: tuple[str, str]) -> int:
         return 0
 
 

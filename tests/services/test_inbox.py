@@ -574,6 +574,16 @@ def test_after_its_end_no_receipt_matters(door: Door, state: ReceiptState) -> No
     assert everything_but_counters(door) == before
 
 
+def namesake_of_the_police(door: Door) -> tuple[Ed25519PrivateKey, str]:
+    """The key of a requester with the same id below another root that the owner trusts, and that root's id."""
+    root_key, key = private_key_from_seed(b"R" * 32), private_key_from_seed(b"N" * 32)
+    root = public_key_of(root_key)
+    door.obey(TrustChange(**stated(), roots_added=(root.text,)))
+    entry = samples.requester(keys=(RequesterKey(key=public_key_of(key).text, from_s=0, until_s=2 * NOW_S),))
+    door.custodian.control._trust.accept(signed(samples.bundle(root=root.id, version=1, requesters=(entry,)), root_key))
+    return key, root.id
+
+
 def bulletin(**changes: Any) -> Any:
     values = {"id": custodians.new_id(), "seq": next(custodians._numbers), **changes}
     return msgspec.structs.replace(samples.EVERY_MESSAGE["bulletin"], **values)
@@ -607,6 +617,34 @@ def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door:
         for _ in range(8):
             door.hear(bulletin(not_after_s=NOW_S + 10 * 86_400))
     assert len(bulletins(door)) == 32
+
+
+def test_a_namesake_under_another_root_uses_up_no_bulletins_of_the_other(door: Door) -> None:
+    namesake, root = namesake_of_the_police(door)
+    for _ in range(20):
+        door.hear(bulletin(audience=root), namesake)
+    assert len(bulletins(door)) == 8
+    until_s = NOW_S + 2 * 86_400
+    ours = bulletin(not_after_s=until_s)
+    door.hear(ours)
+    assert ours in bulletins(door)
+    door.clock.advance(86_401)
+    same_id = bulletin(id=ours.id, audience=root, not_after_s=until_s)
+    again = bulletin(id=ours.id, not_after_s=until_s)
+    for each, by in ((same_id, namesake), (again, POLICE)):
+        door.hear(each, by)  # in the same millisecond: neither takes the place of the other
+    assert {each.audience for each in bulletins(door) if each.id == ours.id} == {root, ours.audience}
+    assert sum(each.id == ours.id for each in bulletins(door)) == 3
+
+
+def test_a_namesake_under_another_root_uses_up_no_lines_of_the_others_blocked_list(door: Door) -> None:
+    namesake, root = namesake_of_the_police(door)
+    for _ in range(40):
+        door.ask(namesake, audience=root, not_after_s=NOW_S - 1)
+    assert len(door.journal.blocked()) == 32
+    door.ask(not_after_s=NOW_S - 1)
+    assert len(door.journal.blocked()) == door.kinds().count("blocked") == 33
+    assert [line.root for line in door.journal.blocked()].count(samples.ROOT_KEY.id) == 1
 
 
 # -- what the requester says of what it received -----------------------------------------------------------------------
