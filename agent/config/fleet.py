@@ -87,7 +87,7 @@ class FleetBroker(Section, frozen=True, kw_only=True):
     ca: _FileName
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
     keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
-    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 65_536
+    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
 
 
 class FleetPanel(Section, frozen=True, kw_only=True):

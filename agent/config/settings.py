@@ -267,7 +267,7 @@ class Broker(Section, frozen=True, kw_only=True):
     key: Path
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
     keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
-    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 65_536
+    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
 
 
 class Page(Section, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from agent.config import Broker, Configuration
 from agent.core.events import TriggerKind
 from agent.core.opinion.eye import Eye
 from agent.core.timebase import BootNs
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError
 from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
 from agent.roles.custodian_side import NO_LINK, CustodianSide, Post
@@ -133,7 +134,7 @@ class Solo:
             self._clock,
             device=self.device.id,
             cell_filter=self._owned.cell_filter,
-            chunk_bytes=broker.chunk_bytes if broker else 64 << 10,
+            chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
         )
 
     def start(self) -> None:

@@ -34,6 +34,7 @@ from agent.core.transfer import (
     SendInit,
     held_of,
 )
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError, StorageError
 from agent.ports import Bus, Clock, Outbox
 from agent.wire import strictjson
@@ -51,6 +52,8 @@ _AGAIN_S: Final = (900.0, 2700.0)
 At random, so that nobody can send just before it, and a street does not ask at one moment."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
+_EVENTS_AT_ONCE: Final = 16
+"""A window of acknowledgements.  Then it looks at the custodian's list again, so that a revocation waits no longer."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
 _INIT_EXPIRY_S: Final = 30 * 86_400
 
@@ -93,7 +96,7 @@ class Uplink:
         *,
         device: str,
         cell_filter: str | None,
-        chunk_bytes: int = 64 << 10,
+        chunk_bytes: int = LARGEST_CHUNK_BYTES,
         uniform: Callable[[float, float], float] | None = None,
     ) -> None:
         """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
@@ -149,14 +152,22 @@ class Uplink:
                     self._take_up()
                 self._listen()
                 self._pump()
-                event = self._bus.next_event(self._patience_s())
-                if event is not None:
-                    self._on_event(event)
+                self._take_events()
         finally:
             self._link, self._remedy = "stopped", ""
             self._bus.stop()
 
     # -- events --------------------------------------------------------------------------------------------------------
+
+    def _take_events(self) -> None:
+        """Wait for one, and take the others that have come with it: a window is refilled in one go."""
+        patience_s = self._patience_s()
+        for _ in range(_EVENTS_AT_ONCE):
+            event = self._bus.next_event(patience_s)
+            if event is None:
+                return
+            self._on_event(event)
+            patience_s = 0.0
 
     def _on_event(self, event: object) -> None:
         now = self._now()

@@ -637,3 +637,37 @@ def test_the_socket_is_tuned_where_the_kernel_can_and_silently_not_where_it_cann
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         tls.tune(sock, replace(settings, congestion=b"nosuchthing", user_timeout_ms=1))
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1
+
+
+# The bell
+
+
+def test_who_leaves_many_chunks_rings_once(pki: BrokerPki) -> None:
+    bus = MqttBus(settings_for(pki, 1))
+    for _ in range(16):
+        bus._wake()
+    assert bus._wake_reader.recv(16) == b"\0"
+    bus._drain_wake()
+    bus._wake()
+    assert bus._wake_reader.recv(16) == b"\0"
+    bus.stop()
+
+
+def test_who_rings_while_the_thread_hears_the_one_before_does_not_silence_the_next(pki: BrokerPki) -> None:
+    bus = MqttBus(settings_for(pki, 1))
+    bell, rung = bus._wake_reader, []
+
+    def recv(size: int) -> bytes:
+        heard = bell.recv(size)
+        if not rung:
+            rung.append(True)
+            bus._wake()
+        return heard
+
+    bus._wake()
+    bus._wake_reader = SimpleNamespace(recv=recv)  # type: ignore[assignment]
+    bus._drain_wake()
+    bus._wake_reader = bell
+    bus._wake()
+    assert bell.recv(16) == b"\0"
+    bus.stop()

@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import ssl
@@ -68,6 +69,7 @@ class MqttBus:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
+        self._woken = False
         self.dropped = 0
         """Inbound messages dropped since the start: malformed, or nobody took them in time."""
 
@@ -182,8 +184,9 @@ class MqttBus:
                 if self._stopping:
                     return
                 self._hand_over(connection)
-                for happening in connection.step(self._let_in(connection)):
-                    self._tell(happening, connection)
+                happened = connection.step(self._let_in(connection))
+                if happened:
+                    self._tell(happened, connection)
         finally:
             self.dropped += connection.dropped
             connection.close()
@@ -242,33 +245,39 @@ class MqttBus:
         self._events.append((message, packet_id, self._connection_count))
         return True
 
-    def _tell(self, happening: Happening, connection: Connection) -> None:
+    def _tell(self, happened: list[Happening], connection: Connection) -> None:
+        """All that came at once, under one lock: told one by one, each would wake a caller to wait for the next."""
         with self._changed:
-            match happening:
-                case Delivered(message, packet_id) if self._settings.inbound_beat_s:
-                    if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
-                        self.dropped += 1
-                        connection.acknowledge(packet_id)
-                    elif sender_of(message.topic).is_receipt:
-                        self.dropped += self._inbound.put(message)
-                        self._came.append((None, packet_id))
-                    else:
-                        self._came.append((message, packet_id))
-                case Delivered(message, packet_id):
-                    if not self._offer(message, packet_id):
-                        connection.acknowledge(packet_id)
-                case Connected(_, window):
-                    self._connected = True
-                    self._window.messages = window
-                    self._filter_changes = deque((each, True) for each in self._filters)
-                    self._events.append((happening, 0, 0))
-                case Acknowledged(token) | Refused(token):
-                    self._acknowledged_any = True
-                    self._unsettled.discard(token)
-                    self._events.append((happening, 0, 0))
-                case _:
-                    self._events.append((happening, 0, 0))
+            for happening in happened:
+                self._tell_one(happening, connection)
             self._changed.notify_all()
+
+    def _tell_one(self, happening: Happening, connection: Connection) -> None:
+        """Under the lock."""
+        match happening:
+            case Delivered(message, packet_id) if self._settings.inbound_beat_s:
+                if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
+                    self.dropped += 1
+                    connection.acknowledge(packet_id)
+                elif sender_of(message.topic).is_receipt:
+                    self.dropped += self._inbound.put(message)
+                    self._came.append((None, packet_id))
+                else:
+                    self._came.append((message, packet_id))
+            case Delivered(message, packet_id):
+                if not self._offer(message, packet_id):
+                    connection.acknowledge(packet_id)
+            case Connected(_, window):
+                self._connected = True
+                self._window.messages = window
+                self._filter_changes = deque((each, True) for each in self._filters)
+                self._events.append((happening, 0, 0))
+            case Acknowledged(token) | Refused(token):
+                self._acknowledged_any = True
+                self._unsettled.discard(token)
+                self._events.append((happening, 0, 0))
+            case _:
+                self._events.append((happening, 0, 0))
 
     def _end_of_link(self, news: Disconnected | None) -> None:
         with self._changed:
@@ -297,17 +306,20 @@ class MqttBus:
                     deadline = min(deadline, time.monotonic() + self._backoff.next_s(fault, pending=True))
 
     def _wake(self) -> None:
+        """One byte is enough until the thread has seen it: a caller that leaves sixteen chunks rings once."""
+        if self._woken:
+            return
+        self._woken = True
         try:
             self._wake_writer.send(b"\0")
         except OSError:  # full: it is awake already; closed: it has stopped
             return
 
     def _drain_wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             while self._wake_reader.recv(4096):
                 pass
-        except BlockingIOError:
-            return
+        self._woken = False  # last: who rang before has left what `_hand_over` finds, who comes after rings again
 
 
 def _internal(error: Exception) -> LinkError:

@@ -45,7 +45,8 @@ LONGEST_ASK_NS = seconds(120)
 _OVERHEAD_BYTES = 1024
 """What a packet needs beside its chunk: topic and properties."""
 _WINDOW = 16
-_GROW_AFTER = 64
+_GROW_AFTER = 16
+"""Chunks acknowledged one after the other before larger ones are tried.  Twice as many after each time that failed."""
 _TOO_LARGE = 0x95
 
 
@@ -58,7 +59,9 @@ class _State(enum.Enum):
 class Sender:
     """Sends `parts` (part 0 first).  `begun` as it was made durable; `first_token` starts this sender's bus tokens.
 
-    `window_bytes` bounds the chunks in flight; the bus has its own window and may say no to any send: `put_back`.
+    Chunks start at `DEFAULT_CHUNK_BYTES` and grow up to `chunk_bytes` while the link holds: larger ones cost both ends
+    and the broker less, smaller ones get through where a link dies often.  `window_bytes` bounds the chunks in flight;
+    the bus has its own window and may say no to any send: `put_back`.
     Starts without a link: call `connected` when there is one.
     """
 
@@ -68,13 +71,14 @@ class Sender:
         *,
         begun: bool = False,
         first_token: int = 0,
-        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        chunk_bytes: int = LARGEST_CHUNK_BYTES,
         window_bytes: int = 1 << 20,
     ) -> None:
         self._parts = parts
         self._begun = begun
         self._wanted_chunk = max(SMALLEST_CHUNK_BYTES, min(chunk_bytes, LARGEST_CHUNK_BYTES))
-        self._chunk_bytes = self._wanted_chunk
+        self._chunk_bytes = min(self._wanted_chunk, DEFAULT_CHUNK_BYTES)
+        self._grow_after = _GROW_AFTER
         self._packet_chunk = LARGEST_CHUNK_BYTES
         self._smooth = 0
         self._window_bytes = window_bytes
@@ -137,8 +141,7 @@ class Sender:
         """The link ended; what was in flight has been settled as lost.  After a silent death chunks get smaller."""
         self._online = False
         if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _State.SENDING:
-            self._chunk_bytes = max(SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
-            self._smooth = 0
+            self._shrink()
 
     def settled(self, event: Settled, now: BootNs) -> None:
         """What the broker said to one of our publications.  Tokens of others are ignored."""
@@ -151,7 +154,9 @@ class Sender:
             case Refused(code=code):
                 self._again(send)
                 if code == _TOO_LARGE and self.chunk_bytes > SMALLEST_CHUNK_BYTES:
-                    self._chunk_bytes = max(SMALLEST_CHUNK_BYTES, self.chunk_bytes // 2)
+                    self._chunk_bytes = self.chunk_bytes
+                    self._shrink()
+                    self._wanted_chunk = self._chunk_bytes
                 else:
                     self._hold(now)
             case Lost():
@@ -304,7 +309,7 @@ class Sender:
     def _acknowledged(self, send: Send, heard: bool, now: BootNs) -> None:
         if isinstance(send, SendChunk):
             self._smooth += 1
-            if self._smooth >= _GROW_AFTER:
+            if self._smooth >= self._grow_after:
                 self._smooth = 0
                 self._chunk_bytes = min(self._wanted_chunk, self._chunk_bytes * 2)
         if not heard and isinstance(send, SendChunk | SendFin):
@@ -324,6 +329,11 @@ class Sender:
                 pass  # a courtesy: the init expires by itself
 
     # Bookkeeping
+
+    def _shrink(self) -> None:
+        self._chunk_bytes = max(SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
+        self._grow_after *= 2
+        self._smooth = 0
 
     def _end(self, outcome: Outcome) -> None:
         self._state = _State.ENDED

@@ -196,7 +196,7 @@ def test_a_silent_death_of_the_link_halves_the_chunk_and_a_long_smooth_run_resto
     sender.disconnected(LinkFault.STALLED)
     assert sender.chunk_bytes == 32 * KIB
     large = PartSize(64 * 32 * KIB * 2, "03" * 32)
-    sender = Sender((MANIFEST, large))
+    sender = Sender((MANIFEST, large), chunk_bytes=64 * KIB)
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
     sender.receipt(MANIFEST_ONLY, START)
@@ -205,6 +205,48 @@ def test_a_silent_death_of_the_link_halves_the_chunk_and_a_long_smooth_run_resto
     acknowledge(sender, effects(sender))
     sender.receipt(MANIFEST_ONLY, START)
     for _ in range(8):
+        acknowledge(sender, effects(sender))
+    assert sender.chunk_bytes == 64 * KIB
+
+
+def test_chunks_grow_while_the_link_holds_and_less_eagerly_after_each_time_it_died() -> None:
+    sender = Sender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
+
+    def again() -> None:
+        sender.connected(PACKET_BYTES)
+        acknowledge(sender, effects(sender))
+        sender.receipt(MANIFEST_ONLY, START)
+
+    def sent_until(size_bytes: int) -> int:
+        count = 0
+        while sender.chunk_bytes < size_bytes:
+            effect = sender.next_effect(START)
+            assert isinstance(effect, SendChunk | MarkBegun)
+            acknowledge(sender, [effect])
+            count += isinstance(effect, SendChunk)
+        return count
+
+    again()
+    assert sender.chunk_bytes == 64 * KIB
+    assert sent_until(128 * KIB) == 16
+    for patience in (32, 64, 128):
+        sender.disconnected(LinkFault.LOST)
+        again()
+        assert sender.chunk_bytes == 64 * KIB
+        assert sent_until(128 * KIB) == patience
+
+
+def test_a_size_the_broker_calls_too_large_is_not_tried_again() -> None:
+    sender = Sender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
+    sender.connected(PACKET_BYTES)
+    acknowledge(sender, effects(sender))
+    sender.receipt(MANIFEST_ONLY, START)
+    while sender.chunk_bytes < 128 * KIB:
+        acknowledge(sender, effects(sender))
+    first, *others = [each for each in effects(sender) if isinstance(each, SendChunk)]
+    sender.settled(Refused(first.token, 0x95, "packet too large"), START)
+    acknowledge(sender, others)
+    for _ in range(40):
         acknowledge(sender, effects(sender))
     assert sender.chunk_bytes == 64 * KIB
 
