@@ -124,6 +124,7 @@ class FakeDevice:
     yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
     """By disclosure: the approval or tip and the seconding, in their envelopes, and the records of what they name."""
     posted: list[bytes] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
     settings: str | None = None
     settings_sha256: str | None = None
@@ -356,6 +357,10 @@ class FakeDevice:
             "opt_outs": [each for each in standing if each["scope"] != "hours"],
             "quiet_hours": [each for each in standing if each["scope"] == "hours"],
         }  # fmt: skip
+
+    def on_gaps(self, body: bytes, id: str) -> dict[str, Any]:
+        assert id in self.requests
+        return {"gaps": self.gaps}
 
     def on_place(self, **_: Any) -> dict[str, Any]:
         return {"position": self.position}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -13,13 +14,14 @@ from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.media.fmp4 import whole_fragments
 from agent.owner.bulletins import read_bulletins
-from agent.owner.deciding import CannotShareError, Choice, approve, deny, opt_in, opt_out, revoke
+from agent.owner.deciding import CannotShareError, Choice, approve, deny, gaps_of, opt_in, opt_out, revoke
 from agent.owner.enrolling import enrol
 from agent.owner.reviewing import Review
 from agent.owner.trusting import untrust_root
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind
-from agent.wire.statements import Approval, OptIn, OptOut, Refusal, Revocation, Scope
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import Absence, Approval, OptIn, OptOut, Refusal, Revocation, Scope, Why
 from tests.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
 from tests.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -248,6 +250,70 @@ def test_bulletins_from_before_one_was_an_owner_are_left_out(home: Home) -> None
     others = [*home.device.on_bulletins(b"")["bulletins"], sealed_to_somebody_else()]
     home.device.lies["bulletins"] = lambda _result, data: ({"bulletins": others}, data)
     assert [each.bulletin for each in read_bulletins(home.device, home.keys, clock=now)] == [bulletin]
+
+
+def test_a_bulletin_counts_only_if_its_requesters_key_signed_it(home: Home) -> None:
+    bulletin = samples.EVERY_MESSAGE["bulletin"]
+    signed = envelope.sign(bulletin.PAYLOAD_TYPE, strictjson.encode(bulletin), samples.REQUESTER)
+    forged = envelope.sign(bulletin.PAYLOAD_TYPE, strictjson.encode(bulletin), private_key_from_seed(b"x" * 32))
+    ours, theirs = (json.loads(each) for each in (signed, forged))
+    ours["signatures"][0]["sig"] = theirs["signatures"][0]["sig"]
+    other = envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(bulletin), samples.REQUESTER)
+    home.device.posted = [json.dumps(ours).encode(), forged, other]
+    assert read_bulletins(home.device, home.keys, clock=now) == ()
+
+
+def test_a_bulletin_is_shown_until_its_last_second(home: Home) -> None:
+    bulletin = samples.EVERY_MESSAGE["bulletin"]
+    home.device.posted = [envelope.sign(bulletin.PAYLOAD_TYPE, strictjson.encode(bulletin), samples.REQUESTER)]
+    over_ms = (samples.NOW_S + 12 * samples.HOUR_S) * 1000
+    (last_second,) = read_bulletins(home.device, home.keys, clock=lambda: over_ms + 999)
+    assert last_second.requester.id == "harbour-police"
+    assert read_bulletins(home.device, home.keys, clock=lambda: over_ms + 1000) == ()
+
+
+def window_ms(review: Review) -> tuple[int, int]:
+    return review.request.from_s * 1000, review.request.to_s * 1000
+
+
+def test_gaps_are_what_the_device_says_of_the_window(home: Home, review: Review) -> None:
+    begin, end = window_ms(review)
+    home.device.gaps = [
+        {"from_ms": begin, "to_ms": begin + 1000, "why": "privacy switch"},
+        {"from_ms": end - 1000, "to_ms": end, "why": "camera lost"},
+    ]
+    assert gaps_of(home.device, home.keys, review) == (
+        Absence(begin, begin + 1000, Why.PRIVACY), Absence(end - 1000, end, Why.CAMERA_LOST),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(1, 0), (0, 1)], ids=["before", "after"])
+def test_gaps_outside_the_window_are_not_shared(home: Home, review: Review, before_ms: int, after_ms: int) -> None:
+    begin, end = window_ms(review)
+    home.device.gaps = [{"from_ms": begin - before_ms, "to_ms": end + after_ms, "why": "privacy switch"}]
+    with pytest.raises(OpenError, match="more time than was asked about"):
+        gaps_of(home.device, home.keys, review)
+
+
+def test_gaps_that_are_none_are_refused(home: Home, review: Review) -> None:
+    home.device.gaps = [{"from_ms": -1, "to_ms": 2, "why": "privacy switch"}]
+    with pytest.raises(OpenError, match="makes no sense"):
+        gaps_of(home.device, home.keys, review)
+
+
+def test_sound_and_posters_that_cannot_be_shared_are_named_as_such(home: Home, review: Review) -> None:
+    stored = home.device.stored[home.segments[0]]
+    assert stored.sound is not None
+    assert stored.poster is not None
+    stored.sound = stored.sound[:-1] + bytes([stored.sound[-1] ^ 1])
+    stored.poster = stored.poster[:-1] + bytes([stored.poster[-1] ^ 1])
+    choice = Choice(home.segments, posters=review.clips, sound=True)
+    with pytest.raises(CannotShareError) as refused:
+        approve(home.device, home.keys, review, choice, clock=now)
+    assert "The sound of segment 1 cannot be shared: " in refused.value.message
+    assert "The poster beside segment 1 cannot be shared: " in refused.value.message
+    assert refused.value.rest == Choice(home.segments[1:], posters=review.clips[1:], sound=True)
+    approve(home.device, home.keys, review, refused.value.rest, clock=now)
 
 
 def test_a_yes_can_be_taken_back(home: Home, review: Review) -> None:

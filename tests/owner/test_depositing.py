@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -131,3 +132,19 @@ def test_a_wrong_password_is_told_and_not_shown(home: Home, dav: DavServer) -> N
 def test_footage_goes_over_https_and_passwords_do_not_stand_in_addresses(url: str) -> None:
     with pytest.raises(ConfigurationError):
         WebDavDeposit(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("https://cloud.example/dav", 443), ("https://cloud.example:8443/dav", 8443)]
+)
+def test_a_server_is_reached_at_the_port_of_its_address(url: str, port: int) -> None:
+    reached: list[tuple[str, int]] = []
+
+    class Unreachable(HTTPConnection):
+        def connect(self) -> None:
+            reached.append((self.host, self.port))
+            raise OSError("no network in this test")
+
+    with pytest.raises(NetworkError):
+        WebDavDeposit(url, connect=Unreachable).has("clip.mp4")
+    assert reached == [("cloud.example", port)]
