@@ -22,8 +22,6 @@ class Supervision:
         # "@" stands for the abstract namespace's zero byte.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.supervised = bool(self._address)
-        self.watchdog_s = _watchdog_s(environment)
-        """The watchdog's patience; None when there is none."""
 
     def ready(self, status: str) -> None:
         self._say(f"READY=1\nSTATUS={status}")
@@ -45,12 +43,3 @@ class Supervision:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             # sendto and not connect: a role whose sandbox forbids connect(2) can still say that it lives.
             line.sendto(words.replace("\0", "").encode(), self._address)
-
-
-def _watchdog_s(environment: Mapping[str, str]) -> float | None:
-    try:
-        for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        microseconds = int(environment["WATCHDOG_USEC"])
-    except (KeyError, ValueError):
-        return None
-    return microseconds / 1e6 if for_us and microseconds > 0 else None

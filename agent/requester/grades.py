@@ -48,11 +48,6 @@ class Grades:
         )
         return tuple(each for each in said if each)
 
-    @property
-    def shows_anything(self) -> bool:
-        """Whether there is a picture; otherwise the owner has only said that there is footage."""
-        return bool(self.segments or self.posters)
-
 
 def grades_of(verification: Verification) -> Grades:
     """The grades of a verification that is `ok`; nothing of any other."""

@@ -209,10 +209,6 @@ class PageListener:
         """The connection is closed."""
         self._connections.discard(connection)
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._connections)
-
     def _accept(self) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
             try:

@@ -49,8 +49,6 @@ class MotionSettings:
     """Relative growth of a cell's usual difference while it is exceeded."""
     noise_fall_per_s: float = 0.05
     """Relative decay otherwise.  Rise and fall balance where 8 % of frames exceed it: the 92 % quantile."""
-    illumination_cells: int = 11
-    """Side of the square whose mean difference counts as a change of light, not of things."""
 
     # When differing cells are a visitor.
     path_cells: int = 6
