@@ -1,11 +1,11 @@
-"""`python -m firmware_bridge`: run the bridge, or be the hand that presses a simulated panel.
+"""`python -m firmware_bridge`: runs the bridge, or presses the buttons of a simulated panel.
 
-run                      the bridge, until SIGTERM or Ctrl-C (what it does without a word)
+run                      the bridge, until SIGTERM or Ctrl-C (the default)
 press [--for SECONDS]    the button
-pass                     somebody walks by the PIR
+pass                     a person walks past the PIR
 privacy on|off           the privacy switch
 tamper open|closed       the case
-show                     which lights are on, and how the board is
+show                     which LEDs are on, and the state of the board
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which board this is, and what is known about it: memory, encoder, how many camera buffers it can spare.
+"""Boards and their properties: memory, encoder, and the number of camera buffers.
 
 Sources: Raspberry Pi documentation, "Processors" and "Camera software" (H.264 encoder in VideoCore IV and VI, none in
-BCM2712); /proc/device-tree/model.  Nothing here was measured on a Pi.
+BCM2712); /proc/device-tree/model. These values were not measured on a Pi.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MODEL = Path("/proc/device-tree/model")
 
 
 class BoardName(enum.Enum):
-    """The boards with a profile of their own."""
+    """Boards with a separate profile."""
 
     AUTO = "auto"
     ZERO_2_W = "zero2w"
@@ -30,10 +30,10 @@ class BoardName(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a camera and a health check want to know of a board.
+    """Properties of a board that the camera and the health check need.
 
-    `throttles_c`: from this temperature on its firmware lowers the clock by itself.  `opinion`: whether it has memory
-    and time for a second opinion (90 MB) by default; boards that are sold with 512 MB do not.
+    `throttles_c`: the firmware lowers the clock above this temperature. `opinion`: true if the board has memory and
+    time for object detection (90 MB) by default. Boards that are sold with 512 MB do not.
     """
 
     name: BoardName
@@ -69,7 +69,7 @@ _MODELS = (
 
 
 def board_here(model: Path = _MODEL) -> Board:
-    """By the device tree's word; `OTHER` when it has none."""
+    """Returns the board that the device tree names, or `OTHER`."""
     try:
         words = model.read_bytes().rstrip(b"\0").decode(errors="replace")
     except OSError:

@@ -1,11 +1,11 @@
-"""The loop that joins wires, panel, board and socket: one thread, one selector, nothing that blocks.
+"""The loop that joins lines, panel, board and socket: one thread, one selector, no blocking call.
 
-It decides nothing: `panel`, `daylight` and `ladder` do.  What it keeps is what they must not forget: presses that no
-agent has acknowledged yet (the newest `_MOST_PRESSES`), and how often it has rebooted the board.
+The decisions are made in `panel`, `daylight` and `ladder`. The loop keeps their durable state: presses that the agent
+has not acknowledged (the newest `_MOST_PRESSES`), and the number of reboots.
 
-A reboot is asked for by the agent and bounded here: only where `board.may_reboot` allows it, at most `_REBOOTS` times
-in a row.  The count is a file beside the socket's, forgotten after an hour of a living agent; when it cannot be
-written there is no reboot, because an unbounded one would be worse than none.
+The agent asks for a reboot, and the bridge limits it: only if `board.may_reboot` allows it, and at most `_REBOOTS`
+times in a row. The count is in a file beside the socket and is reset after an hour with a living agent. If the file
+cannot be written, the bridge does not reboot, because an unlimited number of reboots would be worse.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def boot_ns() -> int:
 
 
 def minute_of_day() -> int | None:
-    """Of the local day; None while the date is plainly wrong."""
+    """Returns the minute of the local day, or None if the date is clearly wrong."""
     if time.time() < _EARLIEST_TRUE_S:
         return None
     now = time.localtime()
@@ -115,7 +115,7 @@ class Bridge:
         }
 
     def run(self) -> None:
-        """Raises `BridgeError` when the lines or the socket cannot be had, or the chip goes away."""
+        """Raises `BridgeError` if the lines or the socket cannot be opened, or the chip disappears."""
         try:
             self._begin()
             health_ns = 0
@@ -153,7 +153,7 @@ class Bridge:
         self._lines.close()
         self._selector.close()
         if self._watchdog is not None:
-            os.write(self._watchdog, b"V")  # the magic close: stopping on purpose is no hang
+            os.write(self._watchdog, b"V")  # the "magic close": a planned stop must not look like a hang
             os.close(self._watchdog)
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -311,7 +311,7 @@ def _open_watchdog(path: Path) -> int:
 
 
 def _notify_systemd(word: str) -> None:
-    """sd_notify(3), for a unit of type notify; nothing without one."""
+    """Sends sd_notify(3) for a unit of type notify. Does nothing outside systemd."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if place:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -1,13 +1,13 @@
-"""Decides when it is night for the camera: the infrared filter out of the way and the lamp on, or back again.
+"""Decides when it is night for the camera, and moves the infrared filter and switches the lamp.
 
     state   input                                   effects                                   next
     DAY     below night_lux for the whole dwell     Move(night), Lamp(on), Blackout           NIGHT
     NIGHT   above day_lux for the whole dwell       Move(day), Lamp(off), Blackout            DAY
     NIGHT   the agent is silent                     Move(day), Lamp(off), Blackout            DAY
 
-The two thresholds lie apart because the lamp itself brightens the picture; the dwell keeps headlights and a cloud from
-moving the filter.  While it moves, the whole picture changes: the blackout tells the agent not to take that for a
-visitor.  Without light readings (a camera that gives none) it stays day.
+The thresholds differ because the lamp itself brightens the picture. The dwell time ignores headlights and clouds. While
+the filter moves, the whole picture changes, so the blackout tells the agent to ignore motion. If the camera gives no
+light readings, it stays day.
 
 Pure: the time is an argument.
 """
@@ -24,7 +24,7 @@ BLACKOUT_NS = 2_500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Move the filter and set the lamp to suit; no motion for `BLACKOUT_NS`."""
+    """Move the filter and switch the lamp. Motion does not count for `BLACKOUT_NS`."""
 
     night: bool
 
@@ -50,7 +50,7 @@ class Daylight:
         return self._switch(not self.night)
 
     def on_silence(self) -> Switch | None:
-        """Nobody watches: no lamp burns for nobody."""
+        """Switches the lamp off, because no process uses the picture."""
         return self._switch(False) if self.night else None
 
     def _switch(self, night: bool) -> Switch:

@@ -1,7 +1,7 @@
-"""The one error of the bridge: a sentence for a person, and what to do next.
+"""The error of the bridge: a message for a person, and the remedy.
 
-The bridge knows nothing of the agent, its error tree included; `agent.adapters.bridge_socket` turns this into one of
-its own where the two meet.
+The bridge must not import the agent, so it cannot use the agent's error tree. `agent.adapters.bridge_socket` converts
+this error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ __all__ = ["BridgeError"]
 
 
 class BridgeError(Exception):
-    """A line, a chip, a socket or a setting that cannot be used.  `str()` is message and remedy."""
+    """A line, chip, socket or setting cannot be used. `str()` gives message and remedy."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)

@@ -1,8 +1,8 @@
-"""The messages between bridge and agent: one JSON object a packet, at most `MOST_BYTES`, everything typed and ranged.
+"""The messages between bridge and agent: one JSON object per packet, at most `MOST_BYTES`, with types and ranges.
 
-The socket is SOCK_SEQPACKET (unix(7)), so the kernel keeps packets apart: there is no length to lie about, and a packet
-that is too long is seen by its flag and refused whole.  Unknown kinds and fields are refused, not skipped.
-Source: PROTOCOL.md, "Frames".
+The socket is SOCK_SEQPACKET (unix(7)), so the kernel separates packets and a sender cannot lie about a length. A packet
+that is too long is recognised by its flag and refused. Unknown kinds and fields are refused. Source: PROTOCOL.md,
+"Frames".
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Frame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 
 class Peer(enum.Enum):
-    """Who says hello."""
+    """The kind of peer in `hello`."""
 
     AGENT = "agent"
     HAND = "hand"
@@ -75,7 +75,7 @@ class Hello(_Frame, frozen=True, kw_only=True, tag="hello"):
 
 
 class Alive(_Frame, frozen=True, kw_only=True, tag="alive"):
-    """About once a second.  After three seconds without one the bridge takes the agent for silent."""
+    """Sent about once a second. After three seconds without one, the bridge treats the agent as silent."""
 
     delivering: bool
     well: bool
@@ -83,13 +83,13 @@ class Alive(_Frame, frozen=True, kw_only=True, tag="alive"):
 
 
 class Got(_Frame, frozen=True, kw_only=True, tag="got"):
-    """The press is an event now: it need not be told again."""
+    """The press has become an event. The bridge stops repeating it."""
 
     press: Count
 
 
 class Reboot(_Frame, frozen=True, kw_only=True, tag="reboot"):
-    """The camera does not come back whatever the agent does.  The bridge may refuse."""
+    """The agent cannot bring the camera back. The bridge may refuse."""
 
     why: Text
 
@@ -128,7 +128,7 @@ class Pressed(_Frame, frozen=True, kw_only=True, tag="pressed"):
 
 
 class Passed(_Frame, frozen=True, kw_only=True, tag="passed"):
-    """The PIR.  Lost when nobody listens: it is a second opinion."""
+    """A PIR pulse. It is lost if no agent is connected, because the camera sees motion too."""
 
     at_us: Micros
 
@@ -143,13 +143,13 @@ class PrivacyTurned(_Frame, frozen=True, kw_only=True, tag="privacy"):
 
 
 class Blackout(_Frame, frozen=True, kw_only=True, tag="blackout"):
-    """The filter moves: motion of the next `ms` is not somebody."""
+    """The filter moves. Motion within the next `ms` does not count."""
 
     ms: Annotated[int, Meta(ge=0, le=60_000)]
 
 
 class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
-    """The board's health, every few seconds.  What cannot be read is absent, not zero."""
+    """The board's health, every few seconds. Values that cannot be read are absent, not zero."""
 
     relief: Relief
     temperature_c: Annotated[float, Meta(ge=-60, le=200)] | None = None
@@ -166,7 +166,7 @@ class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
 
 
 class Shown(_Frame, frozen=True, kw_only=True, tag="shown"):
-    """What a hand asked for: which outputs are on, and how the bridge sees the world."""
+    """The answer to `ask`: which outputs are on, and the bridge's state."""
 
     on: Annotated[tuple[Text, ...], Meta(max_length=8)]
     privacy: bool

@@ -1,4 +1,4 @@
-"""Reads what the board says about itself.  What it does not say is None, never a guess and never an error.
+"""Reads the board's health. A value that the board does not report is None.
 
 Sources: Raspberry Pi documentation, "get_throttled" (bits 0, 2, 16, 18); Documentation/ABI/testing/sysfs-devices-mmc
 (life_time, in steps of ten per cent); Documentation/admin-guide/iostats.rst; proc(5); adjtimex(2); wireless(7).
@@ -32,7 +32,8 @@ class Health:
     written_mb: int | None = None
     """To the card since boot."""
     wear_percent: int | None = None
-    """Of its life, as eMMC and some industrial cards report it; 110 is "beyond"."""
+    """Used life of the card in per cent, as eMMC and some industrial cards report it. For example, 110 means "beyond
+    its life"."""
     cma_total_mb: int | None = None
     cma_free_mb: int | None = None
     clock_source: str | None = None
@@ -99,7 +100,7 @@ def _mb(memory: dict[str, str], name: str) -> int | None:
 
 
 def _throttled(root: Path) -> int | None:
-    """The firmware's flags, where its driver offers them; asking by /dev/vcio would need more rights than this."""
+    """Reads the firmware's flags from its driver, because /dev/vcio would need more rights."""
     return _number(root / "sys/devices/platform/soc/soc:firmware/get_throttled", 16)
 
 

@@ -1,17 +1,17 @@
-"""Decides how much the camera is relieved, so that the board never gets as hot as its firmware's own limit.
+"""Decides how much the camera reduces its work, so that the board stays below the firmware's temperature limit.
 
     rung        at           what the agent does
     0 NORMAL                 everything as configured
-    1 OPINION   relief - 3   no second opinion on what is in an event's pictures
-    2 ANALYSIS  relief       also looks at every second small picture
+    1 OPINION   relief - 3   no object detection
+    2 ANALYSIS  relief       also analyses only every second small picture
     3 RATE      relief + 3   also fewer frames a second
     4 SIZE      relief + 6   also a smaller picture
 
-Rungs are climbed one at a time, at most every `CLIMB_NS`, for a board takes that long to answer; and left one at a
-time after `REST_NS` below the rung's own temperature less `MARGIN_C`.  A supply that is too weak, or a firmware that
-throttles already, counts as rung 3 at once: waiting would cost frames that nobody counts.
+The level rises by one at most every `CLIMB_NS`, because a board reacts that slowly. It falls by one after `REST_NS`
+below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already throttles, counts as rung
+3 at once, because waiting would lose frames.
 
-Pure: the time is an argument.  A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
+Pure: the time is an argument. A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REST_NS = 120 * 10**9
 
 
 class Relief(enum.IntEnum):
-    """What the agent gives up, each with all before it."""
+    """The work that the agent gives up. Each level includes the levels before it."""
 
     NORMAL = 0
     OPINION = 1
@@ -41,13 +41,13 @@ class Ladder:
 
     def __init__(self, relief_from_c: float) -> None:
         self._from_c = relief_from_c - STEP_C
-        """Where the first rung begins: giving up opinions is no relief that anybody misses."""
+        """The temperature of the first rung. Object detection is the cheapest to give up, so it goes first."""
         self.relief = Relief.NORMAL
         self._climbed_ns: int | None = None
         self._cool_ns: int | None = None
 
     def step(self, temperature_c: float | None, *, starved: bool, now_ns: int) -> Relief:
-        """`starved`: under-voltage or throttled now.  No temperature: only that counts."""
+        """`starved`: under-voltage or throttled now. Without a temperature only `starved` counts."""
         wanted = max(self._by_temperature(temperature_c), Relief.RATE if starved else Relief.NORMAL)
         if starved and self.relief < Relief.RATE:
             self._climb(Relief.RATE, now_ns)
@@ -71,5 +71,5 @@ class Ladder:
         return Relief(min(Relief.SIZE, 1 + int((temperature_c - self._from_c) // STEP_C)))
 
     def _is_cool(self, temperature_c: float | None) -> bool:
-        """Below where the present rung begins, with the margin; a board that says nothing is cool enough."""
+        """True below the present rung's temperature minus the margin, or if the board reports no temperature."""
         return temperature_c is None or temperature_c < self._from_c + (self.relief - 1) * STEP_C - MARGIN_C

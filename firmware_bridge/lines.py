@@ -1,7 +1,7 @@
-"""The wires of a doorbell by meaning, and what a backend must do with them.
+"""The lines of a doorbell by meaning, and the interface of a backend.
 
-A backend says "active" and "inactive"; whether that is a high or a low voltage is its business (PROTOCOL.md, "Pins").
-Times are nanoseconds of CLOCK_BOOTTIME, everywhere in this package.
+A backend says "active" and "inactive" and hides high and low voltage (PROTOCOL.md, "Pins"). Times in this package are
+nanoseconds of CLOCK_BOOTTIME.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ __all__ = ["Edge", "Input", "Lines", "Output"]
 
 
 class Input(enum.Enum):
-    """What the doorbell feels."""
+    """Input lines."""
 
     BUTTON = "button"
     PIR = "pir"
     TAMPER = "tamper"
     """Active: the case is open."""
     PRIVACY = "privacy"
-    """Active: the camera must not see.  A cut wire reads as active."""
+    """Active: the camera must be off. A cut wire reads as active."""
 
 
 class Output(enum.Enum):
-    """What the doorbell shows and moves."""
+    """Output lines."""
 
     RECORDING_LED = "recording_led"
     STATUS_LED = "status_led"
@@ -40,7 +40,7 @@ class Output(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One input changed its level.  Not debounced, unless the backend's kernel does that."""
+    """An input changed its level. It is not debounced, unless the backend's kernel does it."""
 
     input: Input
     active: bool
@@ -48,7 +48,7 @@ class Edge:
 
 
 class Lines(Protocol):
-    """The wires.  One thread uses them; `fileno` becomes readable when `read` has something to give."""
+    """The lines. One thread uses them. `fileno` becomes readable if `read` has edges."""
 
     @property
     def name(self) -> str:
@@ -62,11 +62,11 @@ class Lines(Protocol):
     def fileno(self) -> int: ...
 
     def read(self) -> tuple[Edge, ...]:
-        """The edges since the last call, in order; never blocks.  Raises `BridgeError` when the chip is gone."""
+        """Returns the edges since the last call, in order. Never blocks. Raises `BridgeError` if the chip is gone."""
         ...
 
     def drive(self, output: Output, on: bool) -> None:
-        """An output that is not wired is left alone."""
+        """Sets an output. Outputs without a wire are ignored."""
         ...
 
     def close(self) -> None:

@@ -1,19 +1,19 @@
-"""Decides what a doorbell does with its wires: from edges and the agent's words to presses, lights and chimes.
+"""Decides what a doorbell does with its lines: edges and the agent's reports become presses, LEDs and chimes.
 
-Rules, each with a test of its own:
-- **Debounce.**  A level counts once it has stood for `debounce_ns`; the time that counts is that of its first edge.
-- **A press** is told once, when it begins, whatever else goes on; holding on makes it a long one, told once more.
-  It is kept until the agent has said that it has it.  No setting, state or hour suppresses it.
-- **The chime** rings at a press: with a dead agent too, never longer than `chime_ns`, not within the quiet hours.  When
-  the date is unknown it rings: a bell too many is better than a visitor unheard.
-- **The recording LED** is lit whenever the sensor delivers frames.  While an agent is connected and silent nobody knows
-  whether it does, so the LED is lit then too; it goes dark when the agent says so or is gone.  There is no off switch.
-- **The privacy switch** is told at once when it closes.  Before the first reading it counts as closed.
-- **The status LED** shows one thing: PRIVACY (long on, short off), FAULT (fast: no agent, a silent one, one that
-  cannot record), STRAIN (short flash: heat, weak supply), else WELL (steady).
-- **Silence.**  An agent unheard for `SILENCE_NS` is treated as gone, except for the recording LED.
+Each rule has a test:
+- **Debounce.** A level counts after it has been stable for `debounce_ns`. Its time is that of its first edge.
+- **A press** is reported once when it begins. If it lasts, it becomes a long press and is reported once more. It is
+  kept until the agent acknowledges it. No setting, state or hour suppresses it.
+- **The chime** rings at a press, also if the agent is dead. It rings at most `chime_ns` and not in quiet hours. If the
+  date is unknown it rings, because an unheard visitor is worse.
+- **The recording LED** is lit while the sensor delivers frames. If a connected agent is silent, the state is unknown
+  and the LED stays lit. It goes dark if the agent says so or has gone. There is no off switch.
+- **The privacy switch** is reported at once when it closes. Before the first reading it counts as closed.
+- **The status LED** shows one state: PRIVACY (long on, short off), FAULT (fast: no agent, a silent one, or one that
+  cannot record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady).
+- **Silence.** An agent that was silent for `SILENCE_NS` is treated as gone, except for the recording LED.
 
-Pure: times are CLOCK_BOOTTIME nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
+Pure: times are CLOCK_BOOTTIME nanoseconds from the caller, who asks `next_deadline_ns` when to call `on_time`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ __all__ = [
 
 SILENCE_NS = 3_000_000_000
 _CHIME_PAUSE_NS = 2_000_000_000
-"""Between two rings: a child's finger must not burn the relay."""
+"""Pause between two rings. A child who keeps pressing must not burn the relay."""
 _COIL_NS = 100_000_000
-"""What a latching infrared filter needs."""
+"""Pulse length that a latching infrared filter needs."""
 _MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The panel's settings, in the panel's units.  `quiet`: minutes of the day, from and until, or None."""
+    """The panel's settings in its units. `quiet`: minutes of the day, from and until, or None."""
 
     debounce_ns: int = 20 * _MS
     long_press_ns: int = 5_000 * _MS
@@ -61,7 +61,7 @@ class Rules:
     light_dwell_ns: int = 10_000 * _MS
 
     def is_quiet(self, minute: int | None) -> bool:
-        """Is this minute of the day (None: the date is unknown) within the quiet hours?  They may span midnight."""
+        """True if this minute of the day is in the quiet hours, which may span midnight. None: the date is unknown."""
         if self.quiet is None or minute is None:
             return False
         begins, ends = self.quiet
@@ -70,7 +70,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class AgentWord:
-    """What the agent says of itself about once a second."""
+    """The agent's report about itself, about once a second."""
 
     delivering: bool
     """The sensor gave a frame within the last second."""
@@ -87,7 +87,7 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """`press` counts from 1 in the life of one panel; a long press is told a second time with `held`."""
+    """`press` counts from 1 for each panel. A long press is reported a second time with `held`."""
 
     press: int
     at_ns: int
@@ -114,7 +114,7 @@ class PrivacyTurned:
 
 @dataclass(frozen=True, slots=True)
 class Blackout:
-    """The picture is about to change as a whole: no motion counts for so long."""
+    """The whole picture is about to change. Motion does not count for this time."""
 
     length_ns: int
 
@@ -123,7 +123,7 @@ Effect = Drive | Pressed | Passed | Tampered | PrivacyTurned | Blackout
 
 
 class _Pattern(enum.Enum):
-    """Status LED: how long on, how long off, in ms.  Steady when never off."""
+    """Status LED: milliseconds on and off. Steady if the off time is zero."""
 
     PRIVACY = (1800, 200)
     FAULT = (150, 150)
@@ -174,7 +174,7 @@ class Panel:
     _passed_ns: int | None = None
     _rang_ns: int | None = None
     _pulses: dict[Output, int] = field(default_factory=dict)
-    """Outputs that go off by themselves, and when."""
+    """Outputs that go off automatically, with their times."""
     _shown: dict[Output, bool] = field(default_factory=dict)
     _now_ns: int = 0
     _daylight: Daylight = field(init=False)
@@ -190,11 +190,12 @@ class Panel:
 
     @property
     def shown(self) -> Mapping[Output, bool]:
-        """What each output shows now."""
+        """Returns the state of each output."""
         return dict(self._shown)
 
     def begin(self, levels: Mapping[Input, bool], now_ns: int) -> tuple[Effect, ...]:
-        """The wires as they are found.  A button that is down already is no press; an open case is news."""
+        """Takes the first levels of the lines. A button that is already pressed is no press. An open case is
+        reported."""
         self._inputs = {wire: _Debounced(level, level) for wire, level in levels.items()}
         self.privacy = levels.get(Input.PRIVACY, False)
         effects: list[Effect] = [PrivacyTurned(self.privacy)]
@@ -206,7 +207,7 @@ class Panel:
         return (*effects, *self._indicate(now_ns))
 
     def on_edge(self, edge: Edge, now_ns: int, minute: int | None) -> tuple[Effect, ...]:
-        """One edge; `minute` of the local day, None when the date is unknown."""
+        """Handles one edge. `minute` is the minute of the local day, None if the date is unknown."""
         before = (*self.on_time(edge.at_ns, minute),) if edge.at_ns <= now_ns else ()
         if edge.input in self._inputs:
             self._inputs[edge.input].on_edge(edge)
@@ -223,7 +224,7 @@ class Panel:
         return (*self._switch(self._daylight.on_silence(), now_ns), *self._indicate(now_ns))
 
     def on_strain(self, strained: bool, now_ns: int) -> tuple[Effect, ...]:
-        """Heat or a weak supply: shown, nothing else."""
+        """Heat or a weak supply. Only the status LED shows it."""
         self._strained = strained
         return (*self._indicate(now_ns),)
 
@@ -247,7 +248,7 @@ class Panel:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `on_time` next has something to do, judged from the last call; None while nothing is pending."""
+        """Returns the time of the next `on_time` call, from the last call on. None if nothing is pending."""
         due = [level.due_ns(self.rules.debounce_ns) for level in self._inputs.values()]
         due += self._pulses.values()
         if self._held_from_ns is not None:
@@ -257,7 +258,7 @@ class Panel:
         due.append(self._pattern(self._now_ns).changes_ns(self._now_ns))
         return min((one for one in due if one is not None), default=None)
 
-    # What follows from one input.
+    # Effects of one input.
 
     def _turned(self, wire: Input, active: bool, at_ns: int, now_ns: int, minute: int | None) -> Iterator[Effect]:
         match wire:
@@ -297,7 +298,7 @@ class Panel:
         yield from self._drive(coil, True)
         yield from self._drive(Output.IR_LED, switch.night)
 
-    # What the lights say.
+    # LED patterns.
 
     def _indicate(self, now_ns: int) -> Iterator[Effect]:
         self._now_ns = now_ns

@@ -1,9 +1,9 @@
-"""The bridge's end of the local socket: who may connect, and what each peer is.
+"""The bridge's end of the local socket: access control and kinds of peers.
 
-Rules: SOCK_SEQPACKET, the file 0660 in a folder the operator made; the peer's uid (SO_PEERCRED, unix(7)) is ours,
-root's or the agent's; the first frame is `Hello` in our version; at most one agent, the newest, for it is the one that
-was just restarted; at most `MOST_PEERS` in all.  A peer that sends anything else is dropped with the reason, and a
-peer that does not read what it is sent is dropped without.  No call blocks.
+The socket is SOCK_SEQPACKET with file mode 0660 in a folder that the operator made. A peer must have our uid, root's or
+the agent's (SO_PEERCRED, unix(7)). Its first frame must be `Hello` in our version. Only the newest agent stays, because
+it is the one that was just restarted. At most `MOST_PEERS` peers are connected. A peer that breaks these rules is
+dropped with the reason. A peer that does not read is dropped without. No call blocks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Server:
-    """Listens at `path` from `open` to `close`.  `peers` maps each connection to what it said it is, None before."""
+    """Listens at `path` from `open` to `close`. `peers` maps each connection to its kind, None before `hello`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Server:
         allowed_uids: frozenset[int] = frozenset(),
         on_drop: Callable[[socket.socket, Peer | None], None] = lambda _peer, _kind: None,
     ) -> None:
-        """`on_drop` is called before a peer's connection is closed, whoever closes it."""
+        """`on_drop` is called before a peer's connection is closed, on every path."""
         self._path = path
         self._allowed = allowed_uids | {0, os.getuid()}
         self._on_drop = on_drop
@@ -64,7 +64,7 @@ class Server:
             unready.chmod(0o660)
             listener.listen(MOST_PEERS)
             if self._path.is_socket() or not self._path.exists():
-                unready.rename(self._path)  # whoever sees it can connect
+                unready.rename(self._path)  # appears under its name only when it accepts connections
             else:
                 unready.unlink()
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -84,7 +84,7 @@ class Server:
         return self._listener
 
     def accept(self) -> socket.socket | None:
-        """The new peer, or None when it may not come in."""
+        """Returns the new peer, or None if it is refused."""
         try:
             peer, _ = self.listener.accept()
         except OSError:
@@ -98,7 +98,7 @@ class Server:
         return peer
 
     def read(self, peer: socket.socket) -> FromAgent | None:
-        """The next frame of this peer; None when it has gone or was dropped.  Raises `BlockingIOError`."""
+        """Returns the next frame of this peer, or None if it has gone or was dropped. Raises `BlockingIOError`."""
         why = ""
         try:
             packet = receive(peer)
@@ -123,7 +123,7 @@ class Server:
             self.drop(peer)
 
     def tell_agent(self, frame: FromBridge) -> bool:
-        """False when there is none."""
+        """Returns false if no agent is connected."""
         agent = self.agent
         if agent is None:
             return False

@@ -1,9 +1,9 @@
-"""`[panel]` and `[board]` of the configuration: which wires there are, what they do, and what the board may do.
+"""`[panel]` and `[board]` of the configuration: lines, their behaviour, and what the board may do.
 
-The agent's `agent.config` and the bridge's own process read the same two tables of the same file with the same types,
-so that they cannot disagree.  What is wrong in them is explained by `doorward config check`.
+The agent's `agent.config` and the bridge read the same two tables with the same types, so they cannot disagree.
+`doorward config check` explains mistakes.
 
-The recording LED has no off switch here, on purpose: its pin can be chosen, not left out and not turned round, which
+The recording LED cannot be switched off, on purpose: its pin can be chosen, but not left out and not inverted, which
 would make it dark while frames are delivered (SECURITY.md).
 """
 
@@ -25,7 +25,7 @@ from firmware_bridge.lines import Input, Output
 __all__ = ["Backend", "Board", "Panel", "clashes", "load"]
 
 Pin = Annotated[int, Meta(ge=0, le=511)]
-"""A line's offset on its chip; on a Pi that is the BCM number."""
+"""The offset of a line on its chip. On a Pi this is the BCM number."""
 TimeOfDay = Annotated[
     str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", description='a time of day in quotes, like "22:00"')
 ]
@@ -35,7 +35,7 @@ _MOST_BYTES = 1 << 20
 
 
 class Backend(enum.Enum):
-    """How the wires are reached."""
+    """The library that reaches the lines."""
 
     SIMULATED = "simulated"
     GPIOD = "gpiod"
@@ -43,7 +43,7 @@ class Backend(enum.Enum):
 
 
 class Panel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[panel]`: without this section there is no bridge and no wire."""
+    """`[panel]`. Without this section there is no bridge."""
 
     backend: Backend = Backend.SIMULATED
     socket: Path = Path("/run/doorward/bridge.sock")
@@ -91,7 +91,7 @@ class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
-    """(key, what is wrong, remedy) for keys that are fine each by itself and wrong together."""
+    """Yields (key, problem, remedy) for keys that are valid alone but contradict each other."""
     taken: dict[int, str] = {}
     for wire, pin in panel.pins().items():
         if pin in taken:
@@ -114,7 +114,7 @@ def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
 
 
 def load(path: Path) -> tuple[Panel, Board]:
-    """The two tables of a configuration file.  Raises `BridgeError`; relative paths are relative to the file."""
+    """Reads the two tables of a configuration file. Relative paths are relative to the file. Raises `BridgeError`."""
     remedy = f"See what is wrong with:  doorward config check {path}"
     try:
         with path.open("rb") as file:

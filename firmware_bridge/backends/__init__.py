@@ -12,7 +12,7 @@ __all__ = ["lines_of"]
 
 
 def lines_of(panel: Panel) -> Lines:
-    """The backend that is configured, not yet opened."""
+    """Returns the configured backend, not yet opened."""
     if panel.backend is Backend.GPIOD:
         from firmware_bridge.backends.chip import ChipLines
 

@@ -1,9 +1,8 @@
-"""Wires through the kernel's GPIO character device, with the kernel's debounce: python3-libgpiod 2.
+"""Lines through the kernel's GPIO character device with the kernel's debounce: python3-libgpiod 2.
 
-The kernel stamps each edge with CLOCK_MONOTONIC, which on a doorbell (it never sleeps) is CLOCK_BOOTTIME less a
-constant, taken when the lines are claimed.  The panel's own debounce goes on behind the kernel's: an edge that survived
-one passes the other.
-Source: linux/gpio.h (GPIO_V2), libgpiod 2 documentation.
+The kernel stamps each edge with CLOCK_MONOTONIC. On a doorbell, which never sleeps, this is CLOCK_BOOTTIME minus a
+constant that is measured when the lines are claimed. The panel's debounce runs after the kernel's: an edge that passes
+one also passes the other. Source: linux/gpio.h (GPIO_V2), libgpiod 2 documentation.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from firmware_bridge.settings import Panel
 __all__ = ["ChipLines"]
 
 _PULLED_DOWN = (Input.PIR,)
-"""A PIR drives its line; everything else is a contact to ground, so its line is pulled up."""
+"""A PIR drives its line. All other inputs are contacts to ground, so their lines are pulled up."""
 
 
 class ChipLines:
@@ -118,7 +117,8 @@ class ChipLines:
 
 
 def _boot_ahead_ns() -> int:
-    """Of CLOCK_MONOTONIC.  The closest of a few readings: a pause in between would stay in the time of every edge."""
+    """Returns CLOCK_BOOTTIME minus CLOCK_MONOTONIC. Takes the closest of a few readings, because a pause between the
+    two clocks would shift the time of every edge."""
     tries: list[tuple[int, int]] = []
     for _ in range(5):
         before_ns, other_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()

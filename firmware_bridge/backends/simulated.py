@@ -1,6 +1,6 @@
-"""A panel without wires, as complete as the real ones: tests, demos and laptops press it, and see what it shows.
+"""A panel without wires, as complete as the real ones, for tests, demos and laptops.
 
-`hold` may be called from any thread; everything else belongs to the bridge's.
+`hold` may be called from any thread. All other calls belong to the bridge's thread.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Wires through gpiozero, for add-on boards and pin libraries that only it knows.
+"""Lines through gpiozero, for add-on boards and pin libraries that only gpiozero supports.
 
-gpiozero calls back from threads of its own and its mock pins ignore `bounce_time`, so nothing but the bare edge is
-taken from it: the debounce is the panel's.
-Source: gpiozero documentation, "API - Pins".
+gpiozero calls back from its own threads, and its mock pins ignore `bounce_time`. So only the bare edge is used, and the
+panel debounces. Source: gpiozero documentation, "API - Pins".
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["ZeroLines"]
 
 
 class ZeroLines:
-    """Implements `Lines`.  `factory` is gpiozero's pin factory, its own choice when None."""
+    """Implements `Lines`. `factory` is gpiozero's pin factory, or None for gpiozero's default."""
 
     name = "gpiozero"
 
@@ -80,7 +79,8 @@ class ZeroLines:
         low = wire.value in self._panel.active_low
         if isinstance(wire, Output):
             return gpiozero.DigitalOutputDevice(pin, active_high=not low, pin_factory=self._factory)
-        # With a pull resistor gpiozero calls the driven level active; where ours is the other one, it is turned here.
+        # With a pull resistor, gpiozero calls the driven level active. This class inverts it where our meaning is the
+        # other one.
         pulled_up = wire is not Input.PIR
         turned = pulled_up != low
         device = gpiozero.DigitalInputDevice(pin, pull_up=pulled_up, pin_factory=self._factory)
@@ -98,7 +98,8 @@ class ZeroLines:
 
 
 class _Turned:
-    """An input whose rest is gpiozero's active state: a normally closed contact on a pulled-up line."""
+    """An input whose rest level is gpiozero's active state, for example a normally closed contact on a pulled-up
+    line."""
 
     def __init__(self, device: Any) -> None:
         self._device = device
