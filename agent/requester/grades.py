@@ -48,6 +48,11 @@ class Grades:
         )
         return tuple(each for each in said if each)
 
+    @property
+    def shows_anything(self) -> bool:
+        """True if a picture was shared.  Otherwise the owner has said only that there is footage."""
+        return bool(self.segments or self.posters)
+
 
 def grades_of(verification: Verification) -> Grades:
     """The grades of a verification that is `ok`; nothing of any other."""
