@@ -107,7 +107,7 @@ explore: setup-test ## Run the property tests on examples drawn anew, more of th
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
 	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)
 
-mutate: setup-test ## Make small mistakes in the code; its tests must notice 95 % (hours; ARGS='--every=30 owner' for a sample)
+mutate: setup-test ## Make small mistakes in the code; its tests must notice 95 % (ARGS='--functions --sample=100 owner' for a sample)
 	@$(VENV)/bin/python -m tests.mutation.run $(ARGS)
 
 lint: setup-test ## Run the linter, the type checker and the import contracts

@@ -112,3 +112,19 @@ def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
     shown = repr((keys, keys.identity, keys.card, seeds("anna")))
     assert "SECRET" not in shown
     assert "anna identity" not in shown
+
+
+@pytest.mark.parametrize("kind", IdentityKind)
+def test_an_identity_file_under_a_passphrase_opens_with_it(tmp_path: Path, kind: IdentityKind) -> None:
+    asked: list[str] = []
+    keys = OwnerKeys.create(tmp_path, seeds=seeds("anna"), kind=kind, passphrase="open sesame", log2_work_factor=8)
+    path = tmp_path / "identity.age"
+
+    def passphrase() -> str:
+        asked.append("once")
+        return "open sesame"
+
+    assert read_identities(path, passphrase) == (keys.identity,)
+    assert asked == ["once"]
+    with pytest.raises(OpenError):
+        read_identities(path, lambda: "open barley")

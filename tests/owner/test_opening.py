@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.core.timebase import ClockQuality
@@ -11,22 +12,23 @@ from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.digest import digest
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted
+from agent.core.vault.records import Adopted, Segment
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.media.join import probe
-from agent.owner.exporting import clips_of, export_clip
+from agent.owner.exporting import clips_of, export_clip, export_review
 from agent.owner.folder import FolderVault
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import meet
-from agent.owner.opening import OpenedSegment, open_captured, open_unrecorded
+from agent.owner.opening import OpenedSegment, open_captured, open_sound, open_unrecorded
+from agent.owner.reviewing import Review
 from agent.owner.sources import DeviceVault, open_segment
 from agent.wire.identities import private_key_from_seed
 from tests.damage import with_another_end
-from tests.owner.conftest import WINDOW_MS, Home, seeds
+from tests.owner.conftest import WINDOW_MS, Home, now, seeds
 from tests.owner.fake_device import JPEG
-from tests.sounds import heard_from_s
+from tests.sounds import heard_from_s, track
 
 
 def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
@@ -254,3 +256,58 @@ def test_a_segment_whose_ends_disagree_does_not_open(home: Home, media: list[byt
     sealed, _ = home.device._seal(plaintext, begin)
     with pytest.raises(FormatError, match="another than at its beginning"):
         open_unrecorded(sealed, [home.keys.identity])
+
+
+def test_the_sound_of_another_segment_under_this_record_is_betrayed_by_its_inside(home: Home) -> None:
+    other = home.device.record(b"\0\0\0\x08free", WINDOW_MS + 120_000, event=7, sound=track(2))
+    shown, old = home.device.stored[home.segments[0]], home.device.stored[other]
+    record, theirs = shown.signed.record, old.signed.record
+    assert isinstance(record, Segment)
+    assert isinstance(theirs, Segment)
+    assert old.sound is not None
+    signed = home.device._record(msgspec.structs.replace(record, sound=theirs.sound))
+    assert open_sound(old.signed, old.sound, [home.keys.identity], device=home.device.key.id)
+    with pytest.raises(FormatError, match="does not say of itself"):
+        open_sound(signed, old.sound, [home.keys.identity], device=home.device.key.id)
+
+
+def test_the_clips_of_a_review_are_written_as_a_film_a_still_and_their_segments(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    opened: list[str] = []
+    done = export_review(review, review.clips[0], tmp_path / "out", lambda: opened.append("one"))
+    assert opened == ["one", "one"]
+    assert done.notes == ()
+    assert done.video == tmp_path / "out" / "clip-1.mp4"
+    assert probe(done.video).frames == 40
+    assert done.still is not None
+    assert done.still.read_bytes() == JPEG
+    assert {number: probe(path).frames for number, path in done.segments.items()} == {1: 20, 2: 20}
+    assert [path.name for path in done.segments.values()] == ["segment-001.mp4", "segment-002.mp4"]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o600}
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_of_a_clip_of_a_review_what_is_damaged_is_left_out_and_named(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    stored = home.device.stored[home.segments[0]]
+    assert stored.poster is not None
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    stored.poster = stored.poster[:-1] + bytes([stored.poster[-1] ^ 1])
+    opened: list[str] = []
+    done = export_review(review, review.clips[0], tmp_path / "out", lambda: opened.append("one"))
+    assert opened == ["one", "one"]
+    assert list(done.segments) == [2]
+    assert done.video is not None
+    assert probe(done.video).frames == 20
+    assert [note.partition(":")[0] for note in done.notes] == ["segment 1 is left out", "the poster is left out"]
+    assert done.still is not None
+    assert done.still.read_bytes() != JPEG
+
+
+def test_of_a_clip_of_a_review_that_does_not_open_nothing_is_written(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    stored = home.device.stored[home.segments[2]]
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    done = export_review(review, review.clips[1], tmp_path / "out")
+    assert (done.video, done.still, done.segments) == (None, None, {})
+    assert [note.partition(":")[0] for note in done.notes] == ["segment 3 is left out"]

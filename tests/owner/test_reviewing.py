@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +13,12 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
 from agent.core.vault.records import Poster, Segment
 from agent.core.vault.segment import Content, Context, poster_plaintext
-from agent.errors import FormatError, OpenError
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.owner.deciding import Choice, approve, second
+from agent.owner.enrolling import enrol
+from agent.owner.keys import OwnerKeys
 from agent.owner.reviewing import Review
-from agent.owner.trusting import untrust_root
+from agent.owner.trusting import trust_root, untrust_root
 from agent.wire import envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -315,3 +320,58 @@ def test_a_poster_that_is_no_picture_is_refused(home: Home) -> None:
         seen = review(home)
         with pytest.raises(FormatError, match=complaint):
             seen.poster(seen.clips[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"lat": 52.12345678, "lon": 4}, (52.1234568, 4.0)),
+        ({"lat": 90, "lon": 180}, (90.0, 180.0)),
+        ({"lat": -90, "lon": -180}, (-90.0, -180.0)),
+        ({"lat": 90.1, "lon": 4}, None),
+        ({"lat": 52, "lon": 180.1}, None),
+        ({"lat": "52", "lon": 4}, None),
+        ({"lat": 52}, None),
+        (None, None),
+    ],
+)
+def test_where_the_device_says_it_is_is_shown_if_it_is_a_place(
+    home: Home, said: Any, shown: tuple[float, float] | None
+) -> None:
+    home.device.position = said
+    assert review(home).position == shown
+
+
+def test_a_second_owner_can_second_what_the_first_approved_and_not_their_own(
+    home: Home, make_owner: Callable[[str], OwnerKeys]
+) -> None:
+    ben = make_owner("ben")
+    enrol(home.device, home.keys, add=[ben.card], approvals=2, clock=now)
+    enrol(home.device, ben, clock=now)
+    trust_root(home.device, ben, samples.ROOT_KEY.text, clock=now)
+    # Footage from before ben is not sealed to ben: the clip is new.
+    late = home.device.record(b"\0\0\0\x08free", WINDOW_MS + 200_000, event=8)
+    request = home.device.ask_for(signed_request(id="e" * 32, seq=9), [late])
+    mine, theirs = (Review.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
+    assert not mine.can_second
+    assert not theirs.can_second
+    clip = mine.clips[0]
+    assert approve(home.device, home.keys, mine, Choice(told=(clip,)), clock=now) is None
+    mine, theirs = (Review.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
+    assert mine.first is not None
+    assert theirs.first == mine.first
+    assert not mine.can_second
+    assert theirs.can_second
+    with pytest.raises(RequestError, match="No approval of this request waits"):
+        second(home.device, ben, replace(theirs, first=None), clock=now)
+    disclosure = second(home.device, ben, theirs, clock=now)
+    assert home.device.requests[request].disclosure == disclosure
+    known = ben.memory.device(home.device.key.id)
+    assert known is not None
+    assert known.ledger.size == len(home.device.leaves)
+
+
+def test_records_that_are_no_text_are_refused(home: Home) -> None:
+    home.device.lies["request"] = lambda result, _: ({**result, "records": []}, b"\xff\n" * len(home.segments))
+    with pytest.raises(DoorwardError):
+        review(home)

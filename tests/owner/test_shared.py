@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -252,3 +253,42 @@ def test_what_an_owner_approved_who_has_left_since_bears_their_name(home: Home, 
 def test_a_key_that_was_never_an_owners_has_no_name(home: Home) -> None:
     with pytest.raises(KeyError):
         meet(home.device, home.keys).known.name_ever("00" * 16)
+
+
+def test_a_device_that_shows_another_tip_of_the_same_owner_is_noticed(home: Home) -> None:
+    """Its ledger names that tip, under the id of one that was never sent."""
+    entry = samples.requester(tips=str(REPLY.recipient()))
+    offer_bundle(home.device, home.keys, signed_bundle(version=9, requesters=(entry,)))
+    sent = send_tip(home.device, home.keys, entry.id, "A van.", posters=home.segments[:1], clock=now)
+    data = home.device.yes[sent][0]
+    subject = hashlib.sha256(envelope.read_unverified(data, limit_bytes=1 << 20).payload).hexdigest()
+    made_up = "ab" * 16
+    named = {"request": made_up, "requester": entry.id, "disclosure": made_up}
+    home.device.write(EntryKind.TIP, subject=subject, segments=0, **named)
+    home.device.yes[made_up] = home.device.yes[sent]
+    with pytest.raises(OpenError, match="tip that the device shows is another one"):
+        left(home, made_up)
+
+
+@pytest.mark.parametrize("tip", [False, True], ids=["an approval", "a tip"])
+def test_what_the_owner_said_yes_to_at_another_door_is_not_this_doors(home: Home, tip: bool) -> None:
+    """The same statement, with everything in the ledger as it should be, but signed for another device."""
+    if tip:
+        entry = samples.requester(tips=str(REPLY.recipient()))
+        offer_bundle(home.device, home.keys, signed_bundle(version=9, requesters=(entry,)))
+        yes = send_tip(home.device, home.keys, entry.id, "A van.", posters=home.segments[:1], clock=now)
+    else:
+        yes = str(choose(home))
+    data, second_yes, lines = home.device.yes[yes]
+    signed = envelope.read_unverified(data, limit_bytes=1 << 20)
+    said = json.loads(signed.payload) | {"device": samples.ROOT_KEY.text}
+    payload = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
+    moved = envelope.sign(signed.payload_type, payload, home.keys.approval)
+    home.device.yes[yes] = moved, second_yes, lines
+    subject = hashlib.sha256(payload).hexdigest()
+    entries = [
+        msgspec.structs.replace(each, subject=subject) if each.disclosure == yes and each.subject else each
+        for each in read_ledger(home.device, home.keys).entries
+    ]
+    with pytest.raises(OpenError, match="another one" if tip else "something else"):
+        shared_of(home.device, meet(home.device, home.keys), entries, yes, home.keys.identity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from agent.core.ledger.entries import EntryKind, LedgerEntry, entry
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.owner.transparency import transparency_of
@@ -82,3 +84,32 @@ def test_picture_and_page_show_every_requester_and_load_nothing() -> None:
 def test_an_empty_ledger_says_that_nobody_asked() -> None:
     assert "nobody has asked" in draw(transparency_of([]))
     assert "What this doorbell was asked" in page(transparency_of([]))
+
+
+def bars(svg: str) -> list[tuple[int, int, int, str]]:
+    """Of each bar, in the order of the picture: where it begins, its width, its top, and the words behind it."""
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    root = ElementTree.fromstring(svg)
+    rects = [each.attrib for each in root.findall("svg:rect", names) if "rx" in each.attrib]
+    texts = {(int(each.attrib["x"]), int(each.attrib["y"])): each.text for each in root.findall("svg:text", names)}
+    shapes = [(int(each["x"]), int(each["width"]), int(each["y"])) for each in rects]
+    return [(x, width, y, texts[x + width + 8, y + 11] or "") for x, width, y in shapes]
+
+
+def test_each_bar_of_the_picture_is_as_long_as_its_number_and_has_it_behind() -> None:
+    found = transparency_of(story())
+    drawn = bars(draw(found))
+    assert [words.split()[0] for *_, words in drawn] == ["2", "2", "1", "1", "0", "0"]
+    longest = drawn[0][1]
+    assert [width for _, width, _, _ in drawn] == [longest, longest, *[round(longest / 2)] * 2, 2, 2]
+    assert len({top for _, _, top, _ in drawn}) == len(drawn), "no bar covers another"
+    assert all(x + width + 8 + 8 * len(words) <= 720 for x, width, _, words in drawn), "and all stands in the picture"
+
+
+def test_the_page_adds_up_where_there_is_more_than_one_requester() -> None:
+    both = page(transparency_of(story()))
+    one = page(transparency_of([each for each in story() if each.requester != FIRE]))
+    assert [both.count("<tr><td>"), one.count("<tr><td>")] == [3, 1]
+    body = both.partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = ElementTree.fromstring(f"<table>{body}</table>")
+    assert [[cell.text for cell in row][:2] for row in cells] == [[POLICE, "2"], [FIRE, "1"], ["all", "3"]]
