@@ -119,10 +119,10 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     for request in answer["requests"]:
         click.echo(f"{request['id']}  {click.style(request['state'], bold=True)}")
         match = f"{counted(request['segments'], 'segment')} match"
-        if request["kind"] is None:
+        if None in (request.get("kind"), request.get("from"), request.get("to")):
             click.echo(f"    {request['requester_name']}, received {_time(request['received_ms'] // 1000)} UTC")
             continue
-        click.echo(f"    {request['requester_name']} ({request['kind']}), {request['incident']}")
+        click.echo(f"    {request['requester_name']} ({request['kind']}), {request.get('incident')}")
         click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {match}")
     if answer["blocked"]:
         click.echo(f"\nBlocked, without bothering you: {len(answer['blocked'])}")
@@ -142,7 +142,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """What waits in memory, what the card has had to write, and what reading everything again has found."""
     recorder, rows = answer["recorder"], []
     if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
-        kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder['in_memory_bytes'] / 1e6:.1f} MB)"
+        kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder.get('in_memory_bytes', 0) / 1e6:.1f} MB)"
         rows.append(("memory", f"{kept} wait for the disk"))
     rows += _opinion_rows(recorder)
     wear = recorder.get("wear")
@@ -166,7 +166,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
         "resting": "resting while the board is too warm or its supply too weak",
         "failed": click.style(str(opinion.get("detail")), fg="red"),
     }
-    words = rows.get(opinion.get("state", "off"))
+    words = rows.get(str(opinion.get("state", "off")))
     if words is None:
         return []
     gone = f"; {counted(recorder['let_go'], 'event')} not kept" if recorder.get("let_go") else ""

@@ -39,15 +39,16 @@ def test(config: Path, as_json: bool) -> None:
                 "No channel is configured: the log tells, nobody else.",
                 remedy=f"Add [alerts] to {config}, as config/doorward.toml shows, and restart the doorbell.",
             )
-        names = link.ask("alerts_test")["channels"]
+        names = [name for name in link.ask("alerts_test")["channels"] if name in before]
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             now = _channels(link)
-            open_ones = [name for name in names if not _settled(before.get(name, {}), now[name])]
+            open_ones = [name for name in names if not _settled(before[name], now.get(name, before[name]))]
             if not open_ones or time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_S)
-    failed = [name for name in names if now[name]["delivered"] <= before.get(name, {}).get("delivered", 0)]
+    now = before | now
+    failed = [name for name in names if now[name]["delivered"] <= before[name]["delivered"]]
     if as_json:
         emit_json({name: {"delivered": name not in failed, "fault": now[name]["fault"]} for name in names})
     else:

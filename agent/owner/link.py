@@ -1,6 +1,7 @@
 """The owner's client's end of the device's control socket: asks, gets the answer, raises the device's own words.
 
-Nothing in an answer can steer a terminal, and root connects with the rights of the socket folder's owner.
+Every answer has the shape of its operation (`answers`).  Nothing in it can steer a terminal.  Root connects with the
+rights of the socket folder's owner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from agent import errors
 from agent.errors import DoorwardError, NetworkError
+from agent.owner.answers import check_answer
 from agent.privileges import as_owner_of
 from agent.wire.control import Frame, read_frame, write_frame
 
@@ -65,7 +67,10 @@ class DeviceLink:
             raise NetworkError("The device closed the connection.", remedy="Look at 'doorward status' there.")
         if answer.head.get("ok") is True:
             result = _legible(answer.head.get("result"))
-            return (result if isinstance(result, dict) else {}), answer.body
+            if not isinstance(result, dict):
+                result = {}
+            check_answer(op, result)
+            return result, answer.body
         raise _error(answer.head)
 
 

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from agent.core.handover import (
     Addressing,
     Answer,
@@ -51,6 +53,7 @@ from agent.core.handover import (
 )
 from agent.core.home_news import HomeAddress
 from agent.core.retention import Protected
+from agent.core.status import RecorderReport, UplinkReport, fault_in
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import RequestError
 from agent.ports import Clock, Notifier
@@ -69,15 +72,7 @@ _MOST_PATIENCE_S: Final = 3.0
 _NEWS_S: Final = 10.0
 _ALERTS_S: Final = 3.0
 _LONGEST_TEXT: Final = 500
-_NUMBER: Final = (int, float)
-_IN_REPORTS: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
-    "recorder": {
-        "state": str, "detail": str, "frames": int, "frames_dropped": int, "packets_dropped": int, "events": int,
-        "segments": int, "analysis_ms_per_frame": _NUMBER,
-    },
-    "uplink": {"link": str, "remedy": str},
-}  # fmt: skip
-"""What is always there.  A role that was taken over may leave it out."""
+_IN_REPORTS: Final[Mapping[str, type[Struct]]] = {"recorder": RecorderReport, "uplink": UplinkReport}
 _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
 
@@ -96,10 +91,10 @@ class Reports:
         self._last: dict[str, tuple[int, Mapping[str, Any]]] = {}
 
     def take(self, role: str, status: Mapping[str, Any]) -> None:
-        """Raises `RequestError` for a report that lacks what the custodian's own threads read of it."""
-        wrong = [name for name, kind in _IN_REPORTS[role].items() if not isinstance(status.get(name), kind)]
-        if wrong:
-            raise RequestError(f"A report of the {role} says what it is, and lacks: {', '.join(wrong)}.")
+        """Raises `RequestError` for a report that the custodian's threads or an owner's command could not read."""
+        fault = fault_in(status, _IN_REPORTS[role])
+        if fault is not None:
+            raise RequestError(f"A report of the {role} cannot be used: {fault}.")
         self._last[role] = (self._clock.now().boot_ns, status)
 
     def of(self, role: str) -> Mapping[str, Any] | None:

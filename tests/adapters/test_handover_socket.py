@@ -158,7 +158,7 @@ def test_a_report_that_says_nothing_ends_no_thread_of_the_custodians(role: str, 
             return Moment(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
 
     reports = Reports(Now())  # type: ignore[arg-type]
-    with pytest.raises(RequestError, match="lacks"):
+    with pytest.raises(RequestError, match="cannot be used"):
         reports.take(role, status)
     assert reports.of(role) is None, "what reads it finds nobody, and says so"
 

@@ -334,7 +334,13 @@ class FakeDevice:
         return {"epoch": epoch}
 
     def on_status(self, body: bytes) -> dict[str, Any]:
-        return {"recording": True, "vault": {"segments": len(self.stored), "bytes": 1}}
+        counts = dict.fromkeys(("frames", "frames_dropped", "packets_dropped", "events", "segments"), 0)
+        return {
+            "device": "door", "device_id": self.key.id, "owners": ["anna"], "clock": "synced",
+            "recorder": {"state": "watching", "detail": "", "analysis_ms_per_frame": 1.5, **counts},
+            "vault": {"segments": len(self.stored), "stored_bytes": 1},
+            "link": {"link": "off", "remedy": "no [broker] configured"},
+        }  # fmt: skip
 
     def on_requests(self, body: bytes, all: bool = False) -> dict[str, Any]:
         shown = [
