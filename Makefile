@@ -99,7 +99,7 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
 	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
 	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py \
-	    tests/services/test_a_flood.py $(ARGS)
+	    tests/services/test_a_flood.py tests/requester/test_many_doors.py $(ARGS)
 
 explore: setup-test ## Run the property tests on examples drawn anew, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)

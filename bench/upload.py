@@ -87,7 +87,7 @@ def main() -> int:
         pki = BrokerPki.create(folder / "broker", datetime.now(UTC))
         pki.add_device(DEVICE, datetime.now(UTC))
         pki.add_requester(REQUESTER, datetime.now(UTC))
-        sizes = _fill_outbox(folder / "outbox", size_bytes)
+        sizes = fill_outbox(folder / "outbox", size_bytes)
         results: dict[str, list[Result]] = {label: [] for label, _ in SENDERS}
         with PrivateBroker(folder / "broker") as broker:
             for _ in range(rounds):
@@ -109,7 +109,7 @@ def _print(results: dict[str, list[Result]], size_bytes: int) -> None:
         print(f"| {label} | {rate:.0f} | {cpu:.2f} | {speed:.2f} | {work:.2f} |")
 
 
-def _fill_outbox(folder: Path, size_bytes: int) -> list[int]:
+def fill_outbox(folder: Path, size_bytes: int) -> list[int]:
     """A manifest and segments of random bytes as an outbox holds them; their sizes."""
     (folder / DISCLOSURE).mkdir(parents=True)
     sizes = [50_000] + [SEGMENT_BYTES] * (size_bytes // SEGMENT_BYTES)
@@ -122,13 +122,13 @@ def _turn(spawn: Any, folder: Path, broker: PrivateBroker, sizes: list[int], sen
     """One upload: a fresh requester process, a fresh sending process."""
     ready, requester_end = spawn.Pipe()
     done, sender_end = spawn.Pipe()
-    requester = spawn.Process(target=_receive, args=(folder, broker.requester_port, sizes, requester_end), daemon=True)
+    requester = spawn.Process(target=receive, args=(folder, broker.requester_port, sizes, requester_end), daemon=True)
     sender = spawn.Process(target=send, args=(folder, broker.device_port, sizes, sender_end), daemon=True)
     requester.start()
     try:
-        _await(ready)
+        await_answer(ready)
         sender.start()
-        result: Result = _await(done)
+        result: Result = await_answer(done)
         sender.join(PATIENCE_S)
         ready.send("stop")
         requester.join(PATIENCE_S)
@@ -139,24 +139,24 @@ def _turn(spawn: Any, folder: Path, broker: PrivateBroker, sizes: list[int], sen
     return result
 
 
-def _await(pipe: Connection) -> Any:
+def await_answer(pipe: Connection) -> Any:
     if not pipe.poll(PATIENCE_S):
         raise SystemExit("Error: a process of the benchmark has not answered; see above.")
     return pipe.recv()
 
 
-def _settings(folder: Path, name: str, port: int, **changes: Any) -> BusSettings:
+def settings(folder: Path, name: str, port: int, *, host: str = "localhost", **changes: Any) -> BusSettings:
     files = BrokerPki(folder / "broker").client(name)
-    return BusSettings("localhost", port, name, files.authority, files.certificate, files.key, **changes)
+    return BusSettings(host, port, name, files.authority, files.certificate, files.key, **changes)
 
 
 # The requester: takes everything, answers ours.
 
 
-def _receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
-    parts = tuple(_part_sizes(folder, sizes))
+def receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
+    parts = tuple(part_sizes(folder, sizes))
     bus = MqttBus(
-        _settings(folder, REQUESTER, port, inbound_packet_bytes=160 << 10, inbound_window=64, inbound_beat_s=0)
+        settings(folder, REQUESTER, port, inbound_packet_bytes=160 << 10, inbound_window=64, inbound_beat_s=0)
     )
     bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
     bus.start()
@@ -183,7 +183,7 @@ def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...], 
             receiver.fin(topic.part)
         case Verb.INIT:
             note = strictjson.decode(event.payload, UploadNote)
-            receiver.init(PartSize(note.size_bytes, note.sha256), note.parts)
+            receiver.init(PartSize(note.size_bytes, note.sha256), note.parts, note.question)
     answers = []
     while (effect := receiver.next_effect(now)) is not None:
         match effect:
@@ -201,7 +201,7 @@ def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...], 
     return answers
 
 
-def _part_sizes(folder: Path, sizes: list[int]) -> list[PartSize]:
+def part_sizes(folder: Path, sizes: list[int]) -> list[PartSize]:
     paths = [folder / "outbox" / DISCLOSURE / str(number) for number in range(len(sizes))]
     return [PartSize(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
 
@@ -218,10 +218,10 @@ def _clocked(work: Callable[[], None]) -> Result:
 
 def _send_ours(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None:
     parts = tuple(
-        OutboxPart(number, "", part.size_bytes, part.sha256) for number, part in enumerate(_part_sizes(folder, sizes))
+        OutboxPart(number, "", part.size_bytes, part.sha256) for number, part in enumerate(part_sizes(folder, sizes))
     )
-    custody = _Custody(OutboxRecord(DISCLOSURE, "ef" * 16, REQUESTER, parts))
-    bus = MqttBus(_settings(folder, DEVICE, port, window_messages=IN_FLIGHT))
+    custody = Custody(OutboxRecord(DISCLOSURE, "ef" * 16, REQUESTER, parts))
+    bus = MqttBus(settings(folder, DEVICE, port, window_messages=IN_FLIGHT))
     uplink = Uplink(bus, custody, DiskOutbox(folder / "outbox"), SystemClock(), device=DEVICE, cell_filter=None)
     thread = threading.Thread(target=uplink.run, name="uplink")
 
@@ -234,7 +234,7 @@ def _send_ours(folder: Path, port: int, sizes: list[int], pipe: Connection) -> N
     thread.join()
 
 
-class _Custody:
+class Custody:
     """Lists one disclosure, and takes receipts unverified."""
 
     def __init__(self, record: OutboxRecord) -> None:

@@ -114,7 +114,8 @@ class Arrivals:
         known = disclosure in self._reception or self._reopened(device, disclosure)
         if not known and not self._begun(device, disclosure, note):
             return
-        assembly = self._reception.init(device, disclosure, PartSize(note.size_bytes, note.sha256), note.parts)
+        manifest = PartSize(note.size_bytes, note.sha256)
+        assembly = self._reception.init(device, disclosure, manifest, note.parts, note.question)
         if assembly is not None:
             if disclosure in self._waiting_for_room or self._turns.waits(disclosure):
                 self._read_manifest(disclosure, assembly)

@@ -55,6 +55,7 @@ _SOON_S: Final = (20.0, 60.0)
 _EVENTS_AT_ONCE: Final = 16
 """A window of acknowledgements.  Then it looks at the custodian's list again, so that a revocation waits no longer."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
+_FIRST_QUESTIONS: Final = 1 << 48
 _INIT_EXPIRY_S: Final = 30 * 86_400
 
 
@@ -248,6 +249,7 @@ class Uplink:
             begun=begun,
             first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
             chunk_bytes=self._chunk_bytes,
+            first_question=random.SystemRandom().randrange(_FIRST_QUESTIONS),
         )
         topic = str(ReceiptTopic(self._name_for(record), record.disclosure))
         self._transfers[record.disclosure] = _Transfer(record, sender, topic)
@@ -294,11 +296,9 @@ class Uplink:
     def _publish(self, record: OutboxRecord, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
         token = effect.token
         match effect:
-            case SendInit():
-                topic = self._topic(record, 0, Verb.INIT)
-                return self._bus.publish(
-                    topic, _note(record, effect.manifest), token=token, retain=True, expiry_s=_INIT_EXPIRY_S
-                )
+            case SendInit(manifest=manifest, question=question):
+                topic, note = self._topic(record, 0, Verb.INIT), _note(record, manifest, question)
+                return self._bus.publish(topic, note, token=token, retain=True, expiry_s=_INIT_EXPIRY_S)
             case SendChunk(part=part, offset=offset, length=length):
                 data = self._outbox.read(record.disclosure, part, offset, length)
                 verb = ChunkVerb(offset, hashlib.sha256(data).hexdigest())
@@ -329,5 +329,8 @@ class Uplink:
         return self._clock.now().boot_ns
 
 
-def _note(record: OutboxRecord, part: PartSize) -> bytes:
-    return strictjson.encode(UploadNote(v=1, parts=len(record.parts), size_bytes=part.size_bytes, sha256=part.sha256))
+def _note(record: OutboxRecord, part: PartSize, question: int | None = None) -> bytes:
+    parts = len(record.parts)
+    return strictjson.encode(
+        UploadNote(v=1, parts=parts, size_bytes=part.size_bytes, sha256=part.sha256, question=question)
+    )

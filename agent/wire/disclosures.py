@@ -273,6 +273,9 @@ class Receipt(Message, frozen=True, kw_only=True):
     stored: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     incomplete: Annotated[tuple[PartMissing, ...], Meta(max_length=_MAX_SPANS)] = ()
     """Parts that are neither stored nor incomplete have not begun to arrive."""
+    question: Sequence | None = None
+    """Of the newest init that was read before this was said.  All that the device sent before that init, and that the
+    broker did not drop, has been counted: only such a receipt says what is missing, an older one what had not come."""
     unopened: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     """Parts that are as they were sealed and no film, sound or still that opens: only in a complete receipt."""
     retention_days: Annotated[int, Meta(ge=0, le=36_525)] | None = None

@@ -1,8 +1,8 @@
 """What travels beside the chunks of an upload: the payload of `init` and of `fin`.
 
-`init` (of part 0, retained while the upload lasts) says what part 0 is and how many parts there are; it is also the
-question what the requester holds already.  `fin` (of any part) says that all of this part was sent.  `abort` is empty.
-None of them is signed: they only steer the transfer, and what arrives is judged by the manifest in part 0.
+`init` (of part 0, retained while the upload lasts) says what part 0 is and how many parts there are.  It also asks what
+the requester holds already, with a number that receipts repeat.  `fin` (of any part) says that all of this part was
+sent.  `abort` is empty.  None of them is signed: they steer the transfer, and the manifest in part 0 judges the bytes.
 Source: PROTOCOL.md, "Upload"; the grammar is EMQX's file transfer over MQTT.
 """
 
@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from agent.wire.disclosures import MAX_PARTS
-from agent.wire.fields import Sha256, Version1
+from agent.wire.fields import Sequence, Sha256, Version1
 from agent.wire.strictjson import Message
 
 __all__ = ["UPLOAD_NOTE_LIMIT_BYTES", "UploadNote"]
@@ -28,3 +28,5 @@ class UploadNote(Message, frozen=True):
     parts: Annotated[int, Meta(ge=1, le=MAX_PARTS + 1)]
     size_bytes: Annotated[int, Meta(ge=1, le=2**40)]
     sha256: Sha256
+    question: Sequence | None = None
+    """Only in an init, which is also a question: receipts repeat the number of the newest one that was read."""

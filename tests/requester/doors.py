@@ -109,8 +109,8 @@ class Door:
 
     def _publish(self, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
         match effect:
-            case SendInit():
-                return self._send(effect.token, 0, Verb.INIT, self._note(0), retain=True)
+            case SendInit(question=question):
+                return self._send(effect.token, 0, Verb.INIT, self._note(0, question), retain=True)
             case ClearInit():
                 return self._send(effect.token, 0, Verb.INIT, b"", retain=True)
             case SendAbort():
@@ -127,8 +127,8 @@ class Door:
         topic = UploadTopic(self.requester_id, self.disclosure.device, self.disclosure.id, part, verb)
         return self.bus.publish(str(topic), payload, token=token, retain=retain)
 
-    def _note(self, part: int) -> bytes:
-        size = self.disclosure.sizes[part]
+    def _note(self, part: int, question: int | None = None) -> bytes:
+        size, parts = self.disclosure.sizes[part], len(self.disclosure.parts)
         return strictjson.encode(
-            UploadNote(v=1, parts=len(self.disclosure.parts), size_bytes=size.size_bytes, sha256=size.sha256)
+            UploadNote(v=1, parts=parts, size_bytes=size.size_bytes, sha256=size.sha256, question=question)
         )

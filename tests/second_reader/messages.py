@@ -81,7 +81,7 @@ def _receipt(value: Any) -> dict[str, Any]:
         {
             "request": HEX32, "manifest": HEX64, "stored": many(parts, 0, 64), "retention_days": integer(0, 36_525),
             "incomplete": many(of({"part": integer(0), "missing": many(span, 1, 64)}), 0, 64), "time_s": SECONDS,
-            "unopened": many(parts, 0, 64),
+            "unopened": many(parts, 0, 64), "question": integer(1),
         },
     )  # fmt: skip
     stored, incomplete = found.get("stored", []), found.get("incomplete", [])

@@ -475,6 +475,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         stored=tuple(PartRange(first=first, last=last) for first, last in apart),
         incomplete=(PartMissing(part=30_000, missing=spans),) if spans else (),
         retention_days=draw(st.none() | st.integers(0, 36_525)),
+        question=draw(st.none() | SEQUENCES),
     )
 
 

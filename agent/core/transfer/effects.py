@@ -44,6 +44,7 @@ class SendInit:
     token: int
     parts: int
     manifest: PartSize
+    question: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ def held_of(receipt: Receipt) -> Held:
         receipt.manifest,
         tuple((span.first, span.last) for span in receipt.stored),
         tuple((part.part, tuple((span.start, span.end) for span in part.missing)) for part in receipt.incomplete),
+        receipt.question,
     )
 
 
@@ -50,6 +51,7 @@ def receipt_of(
             PartMissing(part=part, missing=tuple(Span(start=start, end=end) for start, end in spans))
             for part, spans in held.incomplete
         ),
+        question=held.question,
         unopened=tuple(PartRange(first=first, last=last) for first, last in unopened),
         retention_days=retention_days,
         time_s=time_s,

@@ -111,6 +111,7 @@ class Receiver:
         self._effects: deque[ReceiverEffect] = deque()
         self._due = _Due.NOT
         self._answered_ns: BootNs | None = None
+        self._question: int | None = None
         self.dropped = 0
         """Chunks that were malformed, out of bounds or not wanted."""
         if not self._bearable(manifest, parts):
@@ -145,9 +146,10 @@ class Receiver:
 
     # Inputs
 
-    def init(self, manifest: PartSize, parts: int) -> None:
+    def init(self, manifest: PartSize, parts: int, question: int | None = None) -> None:
         """The device says again what it sends, and asks what is here.  Another object under the same id is dropped."""
         if manifest == self._sizes[0] and parts == self._count:
+            self._question = question
             self._due = _Due.NOW
         else:
             self.dropped += 1
@@ -252,9 +254,10 @@ class Receiver:
         manifest = self._sizes[0].sha256 if 0 in self._sealed else None
         if self._state is not HeldState.PARTIAL:
             stored = ((0, self._count - 1),) if self._state is HeldState.COMPLETE else ()
-            return Held(self._state, self._sizes[0].sha256 if self._state is HeldState.COMPLETE else manifest, stored)
+            known = self._sizes[0].sha256 if self._state is HeldState.COMPLETE else manifest
+            return Held(self._state, known, stored, question=self._question)
         ranges = tuple((start, end - 1) for start, end in Spans((part, part + 1) for part in self._sealed))
-        return Held(self._state, manifest, ranges[: self._limits.spans], self._incomplete())
+        return Held(self._state, manifest, ranges[: self._limits.spans], self._incomplete(), self._question)
 
     def _incomplete(self) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
         room = self._limits.spans

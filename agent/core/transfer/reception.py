@@ -30,7 +30,9 @@ class Reception:
         """One that was found on disk at the start."""
         self._open[disclosure] = (device, receiver)
 
-    def init(self, device: str, disclosure: str, manifest: PartSize, parts: int) -> Receiver | None:
+    def init(
+        self, device: str, disclosure: str, manifest: PartSize, parts: int, question: int | None = None
+    ) -> Receiver | None:
         """The receiver this init is for, made when it is the first; None when it is dropped."""
         if disclosure not in self._open:
             if len(self._open) >= self._most:
@@ -39,7 +41,7 @@ class Reception:
             self._open[disclosure] = (device, Receiver(manifest, parts, self._limits))
         receiver = self.find(device, disclosure)
         if receiver is not None:
-            receiver.init(manifest, parts)
+            receiver.init(manifest, parts, question)
         return receiver
 
     def find(self, device: str, disclosure: str) -> Receiver | None:

@@ -3,8 +3,9 @@
     ASKING  ── receipt ──▶  SENDING  ── all sent, quiet for a while ──▶  ASKING …
        └────────────── complete / refused / stop, from anywhere ──────────▶  ENDED
 
-Lists of missing bytes are believed only as the answer to a question asked while nothing was in flight: a receipt that
-crossed chunks on their way would have them sent twice.  Parts it says are *held* are believed always.
+A list of missing bytes is believed only as the answer to a question that was asked while nothing was in flight.  The
+answer repeats the number of the question.  Chunks for a slow requester wait at the broker: a receipt from before the
+question calls them missing, and they would be sent twice.  Parts a receipt says are *held* are believed always.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Sender:
     and the broker less, smaller ones get through where a link dies often.  `window_bytes` bounds the chunks in flight;
     the bus has its own window and may say no to any send: `put_back`.
     Starts without a link: call `connected` when there is one.
+    `first_question` is chosen at random, so that a receipt for a sender before a restart answers none of this one.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Sender:
         first_token: int = 0,
         chunk_bytes: int = LARGEST_CHUNK_BYTES,
         window_bytes: int = 1 << 20,
+        first_question: int = 0,
     ) -> None:
         self._parts = parts
         self._begun = begun
@@ -84,6 +87,7 @@ class Sender:
         self._window_bytes = window_bytes
         self._window = _WINDOW
         self._token = first_token
+        self._question = first_question
         self._state = _State.ASKING
         self._online = False
         self._pending: dict[int, Spans] = {}
@@ -202,7 +206,7 @@ class Sender:
         if self._state is _State.ENDED or not self._online:
             return None
         if self._state is _State.ASKING:
-            return self._question(now)
+            return self._next_question(now)
         effect = self._next_send()
         if effect is not None:
             self._ask_again_ns = None
@@ -218,12 +222,13 @@ class Sender:
             self._asked = False
             self._ask_again_ns = None
 
-    def _question(self, now: BootNs) -> SenderEffect | None:
+    def _next_question(self, now: BootNs) -> SenderEffect | None:
         if self._asked or self._in_flight:
             return None  # a question in the middle of traffic gets an answer that is out of date
         self._asked = True
         self._pause(now)
-        return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0]))
+        self._question += 1
+        return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0], self._question))
 
     def _hold(self, now: BootNs) -> None:
         """Send nothing more before a receipt comes, or it is time to ask again."""
@@ -239,7 +244,11 @@ class Sender:
     def _learn(self, held: Held, now: BootNs) -> None:
         stored = {part for first, last in held.stored for part in range(first, min(last + 1, len(self._parts)))}
         if self._state is _State.ASKING:
-            if self._asked and not self._bytes_in_flight:
+            self._held |= stored
+            if held.question not in (None, self._question):
+                # The requester works through what was sent before the question: its answer is still to come.
+                self._ask_again_ns = BootNs(now + self._patience_ns)
+            elif self._asked and not self._bytes_in_flight:
                 self._held = stored
                 self._plan(held, stored)
                 self._state = _State.SENDING

@@ -45,3 +45,5 @@ class Held:
     """Ranges of parts, both ends included, ascending."""
     incomplete: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     """(part, its missing spans), at most as many as a receipt has room for: the rest is asked for by the next."""
+    question: int | None = None
+    """The number of the newest init that was read before."""

@@ -203,12 +203,12 @@ class Simulation:
         if not self.requester_up:
             return
         match effect:
-            case SendInit(_, parts, manifest):
+            case SendInit(_, parts, manifest, question):
                 if self.receiver is None:
                     state = HeldState.COMPLETE if self.disk.completed else HeldState.PARTIAL
                     sealed = frozenset(self.disk.sealed)
                     self.receiver = Receiver(manifest, parts, self.limits, sealed=sealed, state=state)
-                self.receiver.init(manifest, parts)
+                self.receiver.init(manifest, parts, question)
             case SendChunk(_, part, offset, length) if self.receiver is not None:
                 data = self.spoil(effect, self.parts[part][offset : offset + length])
                 self.receiver.chunk(part, offset, data, hashlib.sha256(data).hexdigest())

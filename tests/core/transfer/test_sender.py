@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core.bus import Acknowledged, LinkFault, Lost, Refused
@@ -67,7 +69,7 @@ def test_it_does_nothing_without_a_link_and_asks_first_when_there_is_one() -> No
     sender = Sender((MANIFEST, SEGMENT))
     assert effects(sender) == []
     sender.connected(PACKET_BYTES)
-    assert effects(sender) == [SendInit(1, 2, MANIFEST)]
+    assert effects(sender) == [SendInit(1, 2, MANIFEST, 1)]
 
 
 def test_no_byte_of_a_segment_leaves_before_the_requester_holds_the_manifest() -> None:
@@ -297,6 +299,27 @@ def test_stop_in_the_middle_tells_the_requester_and_ignores_all_that_follows() -
     sender.connected(PACKET_BYTES)
     sender.receipt(MANIFEST_ONLY, START)
     assert effects(sender, BootNs(seconds(1000))) == []
+
+
+def test_a_receipt_from_before_the_question_does_not_have_anything_sent_twice() -> None:
+    """The chunks wait at the broker for a slow requester, in front of the question."""
+    sender = sending()
+    sent = effects(sender)
+    while sent:
+        acknowledge(sender, sent)
+        sent = effects(sender)
+    (init,) = effects(sender, BootNs(seconds(10)))
+    assert isinstance(init, SendInit)
+    assert init.question == 2
+    acknowledge(sender, [init])
+    first_part = Held(HeldState.PARTIAL, MANIFEST.sha256, stored=((0, 1),), question=1)
+    sender.receipt(first_part, BootNs(seconds(14)))
+    assert effects(sender, BootNs(seconds(14))) == []
+    assert sender.held_bytes == MANIFEST.size_bytes + SEGMENT.size_bytes
+    assert sender.deadline_ns is not None
+    assert sender.deadline_ns > seconds(20), "it is answered: the question waits"
+    sender.receipt(replace(first_part, question=2), BootNs(seconds(15)))
+    assert {part for part, _, _ in chunks(effects(sender, BootNs(seconds(15))))} == {2}
 
 
 def test_a_receipt_that_crossed_chunks_on_their_way_does_not_have_them_sent_twice() -> None:

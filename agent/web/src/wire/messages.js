@@ -157,7 +157,7 @@ const span64 = also(pair(count), ([start, end]) => start < end);
 const partMissing = object({ part: partNumber, missing: also(list(span64, 1, 64), (spans) => ascending(spans, 0)) });
 const receiptShape = object(
   { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
-  { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS },
+  { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS, question: sequence },
   {
     stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)), incomplete: list(partMissing, 0, 64),
     unopened: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
