@@ -301,6 +301,7 @@ class InFunctions:
         # A fork has no thread of a native decoder. Collecting such a decoder in the fork would crash it.
         gc.freeze()
         self._functions, self._caches = _exchangeable(live, self._paths)
+        assert _threads() == 1, f"{_threads()} threads run, and a fork would wait for them for ever"
         for path, mutant in self._draw.mutants(in_function=True):
             began = time.monotonic()
             by = self._notice(path, mutant, record["passing"].get(str(path.relative_to(ROOT)), {}))
@@ -362,7 +363,10 @@ class InFunctions:
         return None
 
     def _set_up_shared_fixtures(self, record: Record) -> None:
-        """Set up the session's fixtures before the forks, except those that use the code under test."""
+        """Set up the session's fixtures before the forks, except those that use the code under test.
+
+        A fixture that leaves a thread behind is set up in each fork: what waits for such a thread there would hang.
+        """
         wanted: dict[str, list[str]] = {}
         for item in self._items.values():
             for fixture in _shared_fixtures(item):
@@ -370,7 +374,14 @@ class InFunctions:
                 if ours and _context(fixture) not in record["fixtures"] and self._sound.get(item.nodeid, True):
                     wanted.setdefault(_context(fixture), []).append(item.nodeid)
         for names in wanted.values():
-            self._run(self._items[min(names, key=self._took_s.__getitem__)], self._session)
+            quickest = min(names, key=self._took_s.__getitem__)
+            if run_in_fork(functools.partial(self._leaves_threads, quickest), self._patience_s, self._base) is None:
+                self._run(self._items[quickest], self._session)
+
+    def _leaves_threads(self, name: str, starts: Callable[[str], None]) -> str | None:
+        starts(name)
+        self._run(self._items[name], self._session)
+        return name if _threads() > 1 else None
 
     # the mutants
 
@@ -425,6 +436,10 @@ class InFunctions:
 
     def _run(self, item: pytest.Item, following: pytest.Item | pytest.Session | None) -> None:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def _threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def _module_name(path: Path) -> str:
@@ -620,6 +635,8 @@ def _number(options: frozenset[str], name: str, default: int) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
+    # A fork has only the thread that forked, and would wait for ever for the other threads of a pool.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
     options = frozenset(each for each in arguments if each.startswith("--"))
     named, reached = [each for each in arguments if each not in options], True
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):

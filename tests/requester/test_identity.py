@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent import files
+from agent.core.vault.age.opening import HybridIdentity, X25519Identity
 from agent.errors import ConfigurationError, StorageError
-from agent.requester.identity import Asked, Requester
+from agent.requester.identity import Asked, Profile, Requester
 from agent.requester.keys import load_key, make_key
 from agent.requester.sequence import SequenceCounter
 from agent.wire.fields import Kind
@@ -139,3 +140,65 @@ def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: A
     path.write_bytes(data)
     with pytest.raises(ConfigurationError, match=r"request\.dsse"):
         requester.asked(asked.request.id)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "holds no identity"),
+        (b"# only a remark\n", "holds no identity"),
+        (b"no identity\n", "Restore it from a backup"),
+        (
+            f"{HybridIdentity(bytes(32)).secret_text()}\n{HybridIdentity(b'1' * 32).secret_text()}\n".encode(),
+            "holds no",
+        ),
+        (f"{X25519Identity(bytes(32)).secret_text()}\n".encode(), "holds no identity"),
+        (b"\xff\xfe\n", "Restore it from a backup"),
+    ],
+    ids=["empty", "a remark", "other text", "two", "another kind", "no text"],
+)
+@pytest.mark.parametrize("file", ["tips", "reply"])
+def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
+    requester: Requester, asked: Asked, file: str, content: bytes, why: str
+) -> None:
+    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    files.write(path, content, secret=True)
+    with pytest.raises(ConfigurationError) as raised:
+        _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)
+    assert why in f"{raised.value.message} {raised.value.remedy}"
+    assert str(path) in raised.value.message
+
+
+@pytest.mark.parametrize("file", ["tips", "reply"])
+def test_an_identity_that_others_may_read_is_refused(requester: Requester, asked: Asked, file: str) -> None:
+    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)
+
+
+def test_the_identity_for_tips_opens_what_is_sealed_to_its_recipient(requester: Requester) -> None:
+    identity = requester.tips_identity()
+    assert identity is not None
+    assert (requester.folder / "tips.recipient").read_text() == f"{identity.recipient()}\n"
+    (requester.folder / "tips.identity").unlink()
+    assert requester.tips_identity() is None
+
+
+def test_a_damaged_profile_is_named_with_its_remedy(requester: Requester) -> None:
+    (requester.folder / Profile.FILE).write_text("{}")
+    with pytest.raises(ConfigurationError, match=Profile.FILE) as raised:
+        Requester.open(requester.folder)
+    assert raised.value.remedy == "Restore it from a backup."
+
+
+def test_a_key_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no key at .*signing\.key"):
+        load_key(tmp_path / "signing.key")
+
+
+def test_requests_are_listed_by_their_ids_and_nothing_else_is(requester: Requester) -> None:
+    assert list(requester.request_ids()) == []
+    for name in ("ab" * 16, "notes", "AB" * 16):
+        (requester.folder / "requests" / name).mkdir(parents=True)
+    assert list(requester.request_ids()) == ["ab" * 16]

@@ -1,0 +1,190 @@
+"""Where it takes two owners to share, a requester verifies both, names both, and can have both checked by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.core.media import Gop
+from agent.core.transfer import HeldState
+from agent.core.vault.age.opening import HybridIdentity
+from agent.errors import ConfigurationError
+from agent.requester.answers import AnswerFolder
+from agent.requester.checks import CheckKind
+from agent.requester.identity import Asked, Requester
+from agent.requester.opening import open_disclosure
+from agent.requester.verifying import Verification, verify_disclosure
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import DisclosureManifest
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.messages import Withdrawal
+from agent.wire.statements import Enrolment, NamedKey, NamedRecipient, Seconding
+from tests.requester.conftest import NOW_S, filmed
+from tests.requester.house import Changes, House
+from tests.requester.test_doors import said_by
+from tests.requester.test_verifying import lay_down, verified
+from tests.wire import samples
+
+BEN = private_key_from_seed(b"b" * 32)
+STRANGER = private_key_from_seed(b"s" * 32)
+
+
+def two_owners(enrolment: Enrolment) -> Enrolment:
+    ben = NamedRecipient(name="ben", recipient=str(HybridIdentity(b"b" * 32).recipient()))
+    return msgspec.structs.replace(
+        enrolment,
+        recipients=(ben, *enrolment.recipients),
+        approvers=(NamedKey(name="ben", key=public_key_of(BEN).text), *enrolment.approvers),
+        approvals_needed=2,
+    )
+
+
+def seconded(key: Any = BEN, **changes: Any) -> Callable[[DisclosureManifest], DisclosureManifest]:
+    """The manifest with the second owner's approval in it."""
+
+    def add(manifest: DisclosureManifest) -> DisclosureManifest:
+        first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=1 << 20).payload
+        values: dict[str, Any] = {
+            "v": 1,
+            "device": manifest.device,
+            "owner_time_ms": (NOW_S - 60) * 1000,
+            "nonce": "0f" * 16,
+            "request": manifest.request,
+            "approval": hashlib.sha256(first).hexdigest(),
+        }
+        second = Seconding(**{**values, **changes})
+        signed = envelope.sign(Seconding.PAYLOAD_TYPE, strictjson.encode(second), key or mira())
+        return msgspec.structs.replace(manifest, seconding=signed.decode())
+
+    return add
+
+
+def mira() -> Any:
+    return House(0).owner
+
+
+def shared(requester: Requester, asked: Asked, gops: list[Gop], changes: Changes) -> Verification:
+    return verified(requester, asked, filmed(gops, changes).disclose(asked))
+
+
+def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+    verification = shared(requester, asked, gops, Changes(enrolment=two_owners, manifest=seconded()))
+    assert verification.ok, verification.failed
+    said = said_by(verification, CheckKind.APPROVAL)
+    assert "“mira”, whom that list names, signed the approval" in said
+    assert "It takes two owners: “ben” signed that they approve the same." in said
+    assert verification.disclosed is not None
+    assert (verification.disclosed.approver, verification.disclosed.seconder) == ("mira", "ben")
+    second = verification.disclosed.manifest.seconding
+    assert second is not None
+    (check,) = [each for each in verification.checks if each.kind is CheckKind.APPROVAL]
+    assert hashlib.sha256(second.encode()).hexdigest() in {proof.value for proof in check.proofs}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (Changes(enrolment=two_owners), "lacks the second owner's approval"),
+        (Changes(manifest=seconded()), "where none is needed"),
+        (Changes(enrolment=two_owners, manifest=seconded(STRANGER)), "No trusted key"),
+        (Changes(enrolment=two_owners, manifest=seconded(None)), "No trusted key"),
+        (Changes(enrolment=two_owners, manifest=seconded(approval=samples.SHA)), "for something else"),
+        (Changes(enrolment=two_owners, manifest=seconded(request=samples.SHA)), "for something else"),
+        (Changes(enrolment=two_owners, manifest=seconded(device=samples.ROOT_KEY.text)), "for something else"),
+    ],
+    ids=[
+        "missing",
+        "too many",
+        "a stranger",
+        "the same owner",
+        "another approval",
+        "another request",
+        "another device",
+    ],
+)
+def test_without_the_second_owners_yes_to_the_same_it_does_not_verify(
+    requester: Requester, asked: Asked, gops: list[Gop], changes: Changes, why: str
+) -> None:
+    failed = shared(requester, asked, gops, changes).failed
+    assert failed is not None
+    assert (failed.kind, why in failed.said) == (CheckKind.APPROVAL, True), failed.said
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
+    lay_down(requester, asked, disclosure)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    assert made.verification.disclosed is not None
+    second = made.verification.disclosed.manifest.seconding
+    assert second is not None
+    assert (made.bundle / "seconding.dsse").read_text() == second
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-in", "seconding.signed"]
+    for key, verifies in (("second-owner", True), ("owner", False)):
+        again = [*command, "-inkey", f"{key}.pem", "-sigfile", "seconding.signature"]
+        done = subprocess.run(again, cwd=made.bundle / "by-hand", capture_output=True, check=False)
+        assert (done.returncode == 0) is verifies
+
+
+def test_where_one_owner_is_enough_the_bundle_has_no_second(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    names = {path.name for path in made.bundle.rglob("*")}
+    assert "approval.dsse" in names
+    assert not {"seconding.dsse", "second-owner.pem", "seconding.signed"} & names
+
+
+# -- what has not arrived as it should ---------------------------------------------------------------------------------
+
+
+def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    folder = lay_down(requester, asked, disclosure)
+    (folder.path / "request.dsse").unlink()
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert "has not said yet which request it answers" in failed.said
+    folder.end(HeldState.REFUSED, "It is larger than this machine takes.")
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert "was refused when it arrived" in failed.said
+
+
+def test_a_receipt_that_we_did_not_sign_or_that_is_none_proves_nothing(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    folder = lay_down(requester, asked, disclosure)
+    origin = folder.origin()
+    assert origin is not None
+    receipt = samples.EVERY_MESSAGE["receipt-complete"]
+    complete = msgspec.structs.replace(
+        receipt, disclosure=disclosure.id, request=asked.request.id, requester=requester.id, manifest=origin.sha256
+    )
+    kind = type(complete).PAYLOAD_TYPE
+    folder.keep_receipt(requester.sign(kind, complete))
+    assert verify_disclosure(requester.folder, disclosure.id).receipt == complete
+    withdrawal = samples.EVERY_MESSAGE["withdrawal"]
+    for data in (
+        envelope.sign(kind, strictjson.encode(complete), STRANGER),
+        requester.sign(kind, withdrawal),
+        requester.sign(Withdrawal.PAYLOAD_TYPE, complete),
+    ):
+        (folder.path / "receipt.dsse").write_bytes(data)
+        verification = verify_disclosure(requester.folder, disclosure.id)
+        assert verification.ok
+        assert verification.receipt is None
+
+
+def test_an_answer_has_an_id_and_no_path(requester: Requester) -> None:
+    with pytest.raises(ConfigurationError, match="is no disclosure"):
+        AnswerFolder(requester.folder, "../../elsewhere")
