@@ -33,10 +33,9 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
         StoredRequest,
     )
     from agent.core.timebase import BootNs, Moment
-    from agent.core.vault.entries import Totals, VaultEntry
-    from agent.core.vault.manifest import Tip
+    from agent.core.vault.entries import Dater, Totals, VaultEntry
+    from agent.core.vault.manifest import RawLine, Tip
     from agent.core.vault.names import SegmentId, VaultFile
-    from agent.core.vault.spans import Stamp
     from agent.wire.statements import Scope
 
 __all__ = [
@@ -532,6 +531,10 @@ class SegmentStore(Protocol):
         """Unlink what of `files` is there.  Not made durable: what comes back, the next start removes again."""
         ...
 
+    def settle_removals(self) -> None:
+        """Make durable that removed files are gone."""
+        ...
+
     def set_aside(self, shard: str, name: str) -> None:
         """Move what does not belong into `aside/`, durably, under a name not taken there."""
         ...
@@ -560,29 +563,59 @@ class SegmentStore(Protocol):
 
 
 class ManifestLog(Protocol):
-    """The file of manifest lines: only its end ever changes.  Everything raises `StorageError` with the remedy.
+    """The manifest's lines, in chapters: only the end of the newest ever changes, and whole old ones are removed.
 
-    After a failed `append` every further one fails until `settle`, because nobody knows what the file then holds.
+    A position is the number of a chapter and an offset in its file (`core.vault.manifest.chapter_start`).  Everything
+    raises `StorageError` with the remedy.  After a failed `append` every further one fails until `settle`, because the
+    file may then hold anything.
     """
 
     def settle(self) -> None:
-        """Open the log (made when missing) and make durable what it holds now."""
+        """Open the newest chapter (made when there is none) and make durable what it holds now."""
         ...
 
     def append(self, line: bytes) -> None:
         """Add `line` and its line feed; on return they are durable."""
         ...
 
-    def cut(self, offset: int) -> None:
-        """Drop everything from byte `offset` on, durably."""
+    def cut(self, position: int) -> None:
+        """Drop everything of its chapter from `position` on, durably."""
         ...
 
-    def size(self) -> int: ...
+    def chapters(self) -> tuple[int, ...]:
+        """The numbers of the chapters that are there, ascending."""
+        ...
 
-    def read(self, offset: int, size_bytes: int) -> bytes: ...
+    def end(self) -> int:
+        """The position behind the last byte; 0 when there is none."""
+        ...
 
-    def lines(self, offset: int = 0) -> Iterator[bytes]:
-        """Raw lines from byte `offset` on, from the medium, each with its line feed; the last perhaps without."""
+    def sizes(self) -> dict[int, int]:
+        """The bytes of each chapter, by number."""
+        ...
+
+    def read(self, position: int, size_bytes: int) -> bytes:
+        """Fewer bytes than asked for only at the end of a chapter; nothing of a chapter that is not there."""
+        ...
+
+    def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
+        """The lines from `position` on, from the medium, chapter after chapter, in bounded memory."""
+        ...
+
+    def lines(self, position: int = 0) -> Iterator[bytes]:
+        """The same lines, each with its line feed, the last of a chapter perhaps without."""
+        ...
+
+    def prepare_chapter(self, chapter: int, lines: Iterable[bytes]) -> None:
+        """Write a new chapter's first lines aside, durably.  A failure changes nothing of the manifest."""
+        ...
+
+    def begin_chapter(self, chapter: int) -> None:
+        """Make a prepared chapter the newest, all of it or nothing; durable on return."""
+        ...
+
+    def remove_chapters(self, chapters: Iterable[int]) -> None:
+        """Unlink them.  Not durable: those that come back are removed by the next start."""
         ...
 
     def spend_reserve(self) -> None:
@@ -618,7 +651,7 @@ class Index(Protocol):
         ...
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
     ) -> None:
         """Remove, then add, then date by the `anchors`: all of it or nothing.  What is removed need not be there."""
         ...
@@ -641,6 +674,18 @@ class Index(Protocol):
         ...
 
     def set_scrubbed(self, sequence: int) -> None: ...
+
+    def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
+        """Every segment whose line lies at a position in [first, end), by position."""
+        ...
+
+    def boots(self) -> frozenset[str]:
+        """The boots in which the stored segments were recorded."""
+        ...
+
+    def line_bytes(self) -> dict[int, int]:
+        """What the lines of stored segments take in each chapter of the manifest, line feeds included."""
+        ...
 
     def undated(self, boot: str) -> bool:
         """Whether a segment of `boot` has a date that an anchor could improve."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Totals, VaultEntry, dated
-from agent.core.vault.manifest import Tip
-from agent.core.vault.spans import Stamp
+from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
+from agent.core.vault.manifest import Tip, chapter_of
 
 __all__ = ["FakeIndex"]
 
@@ -29,7 +29,7 @@ class FakeIndex:
         self._tip, self._entries, self._scrubbed = Tip(), {}, -1
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip, anchors: Sequence[Stamp] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip, anchors: Sequence[Dater] = ()
     ) -> None:
         entries = dict(self._entries)
         for segment in removed:
@@ -59,6 +59,19 @@ class FakeIndex:
 
     def set_scrubbed(self, sequence: int) -> None:
         self._scrubbed = sequence
+
+    def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
+        found = [entry for entry in self._entries.values() if first <= entry.line_offset < end]
+        return tuple(sorted(found, key=lambda entry: entry.line_offset))
+
+    def boots(self) -> frozenset[str]:
+        return frozenset(entry.boot for entry in self._entries.values())
+
+    def line_bytes(self) -> dict[int, int]:
+        found: Counter[int] = Counter()
+        for entry in self._entries.values():
+            found[chapter_of(entry.line_offset)] += entry.line_size + 1
+        return dict(found)
 
     def undated(self, boot: str) -> bool:
         return any(

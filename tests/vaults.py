@@ -12,6 +12,7 @@ from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs, seconds
 from agent.core.vault.age.opening import X25519Identity
+from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
 from agent.services.vault import Sealing, Vault
@@ -115,7 +116,7 @@ class TestVault:
 
 def make_vault(
     disk: Disk, *, index: Index | None = None, clock: SteppedClock | None = None, root: Path = ROOT, seed: int = 0,
-    limits: Limits | None = None, start: bool = True, sealing: Sealing = SEALING,
+    limits: Limits | None = None, start: bool = True, sealing: Sealing = SEALING, chapters: ChapterLimits | None = None,
 ) -> TestVault:  # fmt: skip
     store, log = DiskSegmentStore(disk, root), DiskManifestLog(disk, root)
     clock = clock or SteppedClock()
@@ -128,6 +129,7 @@ def make_vault(
         entropy=SeededEntropy(seed),
         sealing=sealing,
         limits=limits or Limits(most_bytes=1 << 40),
+        chapters=chapters,
     )
     made = TestVault(vault, disk, index, clock, store, log)
     if start:

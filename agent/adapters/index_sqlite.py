@@ -26,15 +26,15 @@ from typing import Any, Final
 from agent.adapters.sqlite_faults import Nonsense, is_damage
 from agent.adapters.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Totals, VaultEntry, dated
+from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import ID_PATTERN, SegmentId
-from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp
+from agent.core.vault.spans import LONGEST_SEGMENT_US
 from agent.errors import StorageError
 
 __all__ = ["SqliteIndex"]
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
 _TYPES: Final = [int, str, str, str, int, int, int, str, *[int] * 10]
@@ -111,7 +111,7 @@ class SqliteIndex:
             pass
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
     ) -> None:
         with self._using() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -161,6 +161,18 @@ class SqliteIndex:
     def set_scrubbed(self, sequence: int) -> None:
         with self._using() as connection:
             connection.execute("UPDATE state SET scrubbed = ?", (sequence,))
+
+    def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
+        return self._select("WHERE line_offset >= ? AND line_offset < ? ORDER BY line_offset", first, end)
+
+    def boots(self) -> frozenset[str]:
+        with self._using() as connection:
+            return frozenset(row[0] for row in connection.execute("SELECT DISTINCT boot FROM segment"))
+
+    def line_bytes(self) -> dict[int, int]:
+        with self._using() as connection:
+            rows = connection.execute("SELECT line_offset >> 32, sum(line_size + 1) FROM segment GROUP BY 1")
+            return dict(rows.fetchall())
 
     def undated(self, boot: str) -> bool:
         return bool(self._select("WHERE boot = ? AND quality <> 'synced' AND witnessed = 1 LIMIT 1", boot))
@@ -259,10 +271,10 @@ def _make_anew(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _date(connection: sqlite3.Connection, anchor: Stamp) -> None:
+def _date(connection: sqlite3.Connection, anchor: Dater) -> None:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM segment WHERE boot = ? AND quality <> 'synced'",  # noqa: S608 — constants
-        (anchor.boot,),
+        (anchor.at.boot,),
     ).fetchall()
     connection.executemany(
         "UPDATE segment SET start_ms = ?, end_ms = ?, quality = ?, dated_later = ? WHERE sequence = ?",

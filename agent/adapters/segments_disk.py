@@ -1,7 +1,8 @@
-"""Keeps segments as files and the manifest as one log, below the vault's directory.
+"""Keeps segments as files and the manifest as a log in chapters, below the vault's directory.
 
     segments/<first digit of the id>/<id>.age · .part · .cut · .poster.age
-    manifest                  one line per record
+    manifest.<n>              one line per record, one file per chapter; only the newest grows
+    manifest.<n>.part         a chapter that is being opened
     reserve                   space for the tombstones that relieve a full disk
     aside/                    what was found and does not belong: moved, never deleted
 
@@ -12,11 +13,12 @@ Which call follows which, and why, is FORMAT.md's "Procedures"; the order *betwe
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from agent.core.vault.manifest import RawLine, chapter_name, chapter_number, chapter_of, chapter_start, split_lines
 from agent.core.vault.names import SHARDS, VaultFile
 from agent.errors import StorageError
 from agent.ports import Disk, DiskFile
@@ -121,6 +123,11 @@ class DiskSegmentStore:
             with _at(self._path(file)), suppress(FileNotFoundError):
                 self._disk.unlink(self._path(file))
 
+    def settle_removals(self) -> None:
+        for shard in self._shards.values():
+            with _at(shard):
+                self._disk.sync_directory(shard)
+
     def set_aside(self, shard: str, name: str) -> None:
         old = self._shards[shard] / name
         with _at(old):
@@ -164,25 +171,22 @@ class DiskSegmentStore:
 
 
 class DiskManifestLog:
-    """The `ManifestLog` port on a `Disk`: the file `manifest` below `root`."""
+    """The `ManifestLog` port on a `Disk`: the files `manifest.<n>` below `root`."""
 
     def __init__(self, disk: Disk, root: Path) -> None:
         self._disk = disk
-        self._path = root / "manifest"
+        self._root = root
         self._reserve = root / "reserve"
+        self._path = root / chapter_name(0)
+        """The newest chapter, once `settle` or `begin_chapter` has opened it."""
         self._file: DiskFile | None = None
 
     def settle(self) -> None:
         self.close()
-        with _at(self._path):
-            file = self._disk.append_to(self._path)
-            try:
-                file.sync()
-                self._disk.sync_directory(self._path.parent)
-            except OSError:
-                file.close()
-                raise
-        self._file = file
+        newest = max(self.chapters(), default=0)
+        with _at(self._root), suppress(FileNotFoundError):
+            self._disk.unlink(self._part(newest + 1))
+        self._open(newest)
 
     def append(self, line: bytes) -> None:
         if self._file is None:
@@ -195,26 +199,88 @@ class DiskManifestLog:
             self.close()
             raise
 
-    def cut(self, offset: int) -> None:
-        with _at(self._path):
-            self._disk.truncate(self._path, offset)
+    def cut(self, position: int) -> None:
+        path = self._chapter(chapter_of(position))
+        with _at(path):
+            self._disk.truncate(path, position - chapter_start(chapter_of(position)))
 
-    def size(self) -> int:
-        with _at(self._path):
-            return self._disk.size(self._path) or 0
+    def chapters(self) -> tuple[int, ...]:
+        with _at(self._root), suppress(FileNotFoundError):
+            numbers = map(chapter_number, self._disk.names(self._root))
+            return tuple(sorted(number for number in numbers if number is not None))
+        return ()
 
-    def read(self, offset: int, size_bytes: int) -> bytes:
-        with _at(self._path):
-            return self._disk.read(self._path, offset, size_bytes)
+    def end(self) -> int:
+        newest = max(self.chapters(), default=0)
+        return chapter_start(newest) + self._size(newest)
 
-    def lines(self, offset: int = 0) -> Iterator[bytes]:
-        rest = b""
+    def sizes(self) -> dict[int, int]:
+        return {chapter: self._size(chapter) for chapter in self.chapters()}
+
+    def read(self, position: int, size_bytes: int) -> bytes:
+        path = self._chapter(chapter_of(position))
+        with _at(path), suppress(FileNotFoundError):
+            return self._disk.read(path, position - chapter_start(chapter_of(position)), size_bytes)
+        return b""
+
+    def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
+        first = chapter_of(position)
+        for chapter in self.chapters():
+            if chapter >= first:
+                start = max(position, chapter_start(chapter))
+                with _at(self._chapter(chapter)):
+                    chunks = self._disk.chunks(self._chapter(chapter), start - chapter_start(chapter))
+                    yield from split_lines(chunks, start)
+
+    def lines(self, position: int = 0) -> Iterator[bytes]:
+        for raw in self.raw_lines(position):
+            yield raw.data + b"\n" if raw.whole else raw.data
+
+    def prepare_chapter(self, chapter: int, lines: Iterable[bytes]) -> None:
+        part = self._part(chapter)
+        with _at(part):
+            with suppress(FileNotFoundError):
+                self._disk.unlink(part)
+            file = self._disk.create(part)
+            try:
+                for line in lines:
+                    file.write(line + b"\n")
+                file.sync()
+            finally:
+                file.close()
+
+    def begin_chapter(self, chapter: int) -> None:
+        self.close()
+        with _at(self._chapter(chapter)):
+            self._disk.rename(self._part(chapter), self._chapter(chapter))
+        self._open(chapter)
+
+    def remove_chapters(self, chapters: Iterable[int]) -> None:
+        for chapter in chapters:
+            with _at(self._chapter(chapter)), suppress(FileNotFoundError):
+                self._disk.unlink(self._chapter(chapter))
+
+    def _open(self, chapter: int) -> None:
+        self._path = self._chapter(chapter)
         with _at(self._path):
-            for chunk in self._disk.chunks(self._path, offset):
-                *whole, rest = (rest + chunk).split(b"\n")
-                yield from (line + b"\n" for line in whole)
-        if rest:
-            yield rest
+            file = self._disk.append_to(self._path)
+            try:
+                file.sync()
+                self._disk.sync_directory(self._root)
+            except OSError:
+                file.close()
+                raise
+        self._file = file
+
+    def _size(self, chapter: int) -> int:
+        with _at(self._chapter(chapter)):
+            return self._disk.size(self._chapter(chapter)) or 0
+
+    def _chapter(self, chapter: int) -> Path:
+        return self._root / chapter_name(chapter)
+
+    def _part(self, chapter: int) -> Path:
+        return self._root / f"{chapter_name(chapter)}.part"
 
     def spend_reserve(self) -> None:
         with _at(self._reserve), suppress(FileNotFoundError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import sys
 import tarfile
 import tomllib
@@ -35,7 +36,7 @@ _CHUNK = 1 << 16
 _MOST_BYTES = 1 << 30
 _OWN = ("device.key", "push.json")
 _PAGE = "page"
-_PLAIN = ("manifest", "recorder.sqlite", "recorder.sqlite-wal")
+_PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
 """What beside the sealed files tells when something was recorded; the sealed ones are too many to write over."""
 _BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
 """What lies in the configuration's folder: the link to the broker, and what a fleet's installer gave."""
@@ -294,8 +295,7 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
     for path in roles:
         if path.is_dir():
             with Folder(path) as role:
-                for name in _PLAIN:
-                    role.remove(name, overwrite=True)
+                _overwrite_plain(role)
                 left += role.clear(overwrite=False)
     for name in (*_BESIDE, "tls/device.csr"):
         path = config.parent / name
@@ -305,14 +305,18 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
     return left
 
 
+def _overwrite_plain(folder: Folder) -> None:
+    for name in filter(_PLAIN.fullmatch, folder.names()):
+        folder.remove(name, overwrite=True)
+
+
 def _empty(own: Folder, name: str) -> list[str]:
     """Removes what is in the folder `name`.  A link goes as a link, and counts as left: its target stays."""
     if name not in own.names():
         return []
     try:
         with own.inside(name) as within:
-            for each in _PLAIN:
-                within.remove(each, overwrite=True)
+            _overwrite_plain(within)
             return within.clear(overwrite=False)
     except OSError:
         own.remove(name, overwrite=False)

@@ -262,7 +262,7 @@ def repair(config: Path, as_json: bool) -> None:
         return
     _say_files(missing=found.missing, adopted=found.adopted, aside=found.aside, removed=found.removed)
     for fault in found.faults:
-        click.echo(f"{click.style('manifest', fg='red')}  line {fault.line}: {plain(fault.problem)}")
+        click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
     click.echo(
         f"{counted(segments, 'segment')} in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
         f"{len(found.aside)} moved aside, {len(found.faults)} lines damaged."

@@ -9,15 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from agent import files
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
-from agent.core.vault.manifest import Fault, SignedRecord, read_chain
+from agent.core.vault.manifest import (
+    LONGEST_LINE_BYTES,
+    Fault,
+    RawLine,
+    SignedRecord,
+    chapter_number,
+    chapter_start,
+    follow,
+    missing_chapters,
+    oldest_stated,
+    split_lines,
+)
 from agent.core.vault.names import FileKind, VaultFile, parse_name
-from agent.core.vault.records import Adopted, Boot, Evicted, Segment
+from agent.core.vault.records import Adopted, Boot, Chapter, Evicted, Segment
 from agent.core.vault.segment import Begin, begin_in
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.owner.keys import AgeIdentity
@@ -35,6 +47,7 @@ from agent.wire.identities import PublicKey
 __all__ = ["FolderVault"]
 
 _LARGEST_BYTES: Final = 1 << 30
+_CHUNK_BYTES: Final = 1 << 18
 _HEADER_BYTES: Final = 64 * 1024
 _STORED: Final = (FileKind.SEGMENT, FileKind.CUT, FileKind.PART)
 
@@ -106,14 +119,14 @@ class FolderVault:
 
     def _records(self, keys: Mapping[str, PublicKey]) -> dict[str, SignedRecord]:
         """The manifest's records of segments not evicted, by id."""
-        lines = self._lines()
-        boots = (step.signed.record for step in read_chain(lines) if step.signed is not None)
-        self.device = next((record.device for record in boots if isinstance(record, Boot)), "")
+        said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
+        self.device = next((record.device for record in said if isinstance(record, Boot | Chapter)), "")
         key = keys.get(self.device)
         self.signed = key is not None
         records: dict[str, SignedRecord] = {}
-        faults = []
-        for step in read_chain(lines, key=key):
+        oldest, paths = self._chapters()
+        faults = list(missing_chapters(oldest, paths))
+        for step in follow(self._lines(), key=key):
             if step.fault is not None:
                 faults.append(step.fault)
             if step.signed is None or (key is not None and not step.signed.signed_by(key)):
@@ -127,12 +140,24 @@ class FolderVault:
         self.faults = tuple(faults)
         return records
 
-    def _lines(self) -> list[bytes]:
-        path = self.path / "manifest"
-        if not path.is_file():
-            return []
-        with files.storage_errors(path):
-            return path.read_bytes().splitlines(keepends=True)
+    def _chapters(self) -> tuple[int, dict[int, Path]]:
+        """The oldest chapter that is needed, and the files of all that are there."""
+        paths = {number: path for path in self.path.iterdir() if (number := chapter_number(path.name)) is not None}
+        stated = (self._oldest(number, paths[number]) for number in sorted(paths, reverse=True))
+        return next((oldest for oldest in stated if oldest is not None), 0), paths
+
+    def _lines(self) -> Iterator[RawLine]:
+        """The lines of all chapters that are needed, in bounded memory: the disk may be anybody's."""
+        oldest, paths = self._chapters()
+        for number in sorted(paths):
+            if number >= oldest:
+                with files.storage_errors(paths[number]), paths[number].open("rb") as file:
+                    yield from split_lines(iter(partial(file.read, _CHUNK_BYTES), b""), chapter_start(number))
+
+    @staticmethod
+    def _oldest(number: int, path: Path) -> int | None:
+        with files.storage_errors(path), path.open("rb") as file:
+            return oldest_stated(number, file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n"))
 
     def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _Stored]]:
         for path in sorted((self.path / "segments").glob("*/*")):

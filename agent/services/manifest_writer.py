@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from agent.core.vault.entries import VaultEntry, entry_of
+from agent.core.vault.entries import Dater, VaultEntry, entry_of
 from agent.core.vault.following import FIRST, hash_behind
-from agent.core.vault.manifest import Signer, Tip, sign_record
+from agent.core.vault.manifest import SignedRecord, Signer, Tip, sign_record
 from agent.core.vault.names import SegmentId
-from agent.core.vault.records import Adopted, Anchor, Record, Segment
+from agent.core.vault.records import Adopted, Anchor, Chapter, Record, Segment
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
@@ -46,11 +46,31 @@ class ManifestWriter:
             self._reach(record.event, signed.line)
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
         self.tip = self.tip.after(signed)
-        self._index.apply(added, removed, self.tip, (record.at,) if isinstance(record, Anchor) else ())
+        self._index.apply(added, removed, self.tip, _daters(record, signed.sequence))
         return added[0] if added else None
+
+    def prepare_chapter(self, record: Chapter, carried: Sequence[bytes]) -> SignedRecord:
+        """Write a chapter's beginning aside: its first line, signed, and the lines that it carries."""
+        signed = sign_record(record, self.tip, self._sign)
+        self._log.prepare_chapter(record.number, (signed.line, *carried))
+        return signed
+
+    def begin_chapter(self, number: int, tip: Tip, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]) -> None:
+        """Make the prepared chapter the newest, then let the index know.
+
+        `tip`: its end.  `moved`: the entries of carried segments, with their new places.  `lost`: segments whose lines
+        are damaged.
+        """
+        self._log.begin_chapter(number)
+        self.tip = tip
+        self._index.apply(moved, [*(entry.id for entry in moved), *lost], self.tip)
 
     def _reach(self, event: SegmentId, line: bytes) -> None:
         """What is forgotten begins anew, which proves less and nothing wrong."""
         self._reached[event] = hash_behind(self._reached.pop(event, FIRST), line)
         if len(self._reached) > _MOST_GROWING:
             del self._reached[next(iter(self._reached))]
+
+
+def _daters(record: Record, sequence: int) -> tuple[Dater, ...]:
+    return (Dater(sequence, record.at),) if isinstance(record, Anchor) else ()

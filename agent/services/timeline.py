@@ -19,7 +19,9 @@ from typing import Any, Final
 
 import msgspec
 
+from agent.core.vault.manifest import chapter_start
 from agent.ports import ManifestLog
+from agent.services.manifest_reader import oldest_chapter
 
 __all__ = ["MOST_EVENTS", "Timeline"]
 
@@ -47,6 +49,10 @@ class _At(msgspec.Struct):
     quality: str = ""
 
 
+class _Carried(msgspec.Struct):
+    size: int = 0
+
+
 class _Record(msgspec.Struct):
     kind: str
     id: str = ""
@@ -57,10 +63,12 @@ class _Record(msgspec.Struct):
     at: _At = msgspec.field(default_factory=_At)
     segments: list[str] = msgspec.field(default_factory=list)
     reason: str = ""
+    carried: _Carried = msgspec.field(default_factory=_Carried)
 
 
 class _Payload(msgspec.Struct):
     record: _Record
+    seq: int = 0
 
 
 class _Line(msgspec.Struct):
@@ -71,6 +79,8 @@ class _Line(msgspec.Struct):
 class _Event:
     start_ms: int
     end_ms: int
+    sequence: int
+    """The number of its first record, which is the order of events."""
     label: str | None = None
     poster: str | None = None
     segments: list[str] = field(default_factory=list)
@@ -90,6 +100,8 @@ class Timeline:
         """Stored events that overlap [from_ms, to_ms) of UTC, newest first."""
         with self._lock:
             self._catch_up()
+            newest_first = list(reversed(self._events.items()))
+            newest_first.sort(key=lambda named: named[1].sequence, reverse=True)
             return [
                 {
                     "event": name,
@@ -99,7 +111,7 @@ class Timeline:
                     "poster": event.poster,
                     "segments": event.segments.copy(),
                 }
-                for name, event in reversed(self._events.items())
+                for name, event in newest_first
                 if event.start_ms < to_ms and event.end_ms > from_ms
             ]
 
@@ -149,6 +161,8 @@ class Timeline:
 
     def _forget(self) -> None:
         self._offset = 0
+        """The position up to which the manifest was read."""
+        self._carried_until = 0
         self._spoken_of: list[tuple[int, int]] = []
         self._told_ms = 0
         self._events: OrderedDict[str, _Event] = OrderedDict()
@@ -156,27 +170,44 @@ class Timeline:
         self._gaps: list[tuple[int, int, str]] = []
 
     def _catch_up(self) -> None:
-        if self._log.size() < self._offset:
+        beginning = chapter_start(oldest_chapter(self._log))
+        if self._log.end() < self._offset or self._offset < beginning:
             self._forget()
-        for raw in self._log.lines(self._offset):
-            if not raw.endswith(b"\n"):
-                break
-            self._offset += len(raw)
+            self._offset = beginning
+        for raw in self._log.raw_lines(self._offset):
+            if not raw.whole:
+                continue
+            self._offset = raw.end
             try:
-                payload = self._line.decode(raw).payload
-                self._take(self._payload.decode(base64.b64decode(payload)).record)
+                payload = self._line.decode(raw.data).payload
+                said = self._payload.decode(base64.b64decode(payload))
             except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
                 continue  # a damaged line costs itself; `vault verify` tells of it
-        while len(self._events) > MOST_EVENTS:
-            _, gone = self._events.popitem(last=False)
-            for segment in gone.segments:
-                self._event_of.pop(segment, None)
+            if raw.position < self._carried_until:
+                self._take_carried(said)
+            else:
+                self._take(said)
+                self._carried_until = raw.end + said.record.carried.size
+        self._drop_oldest()
         del self._gaps[:-MOST_GAPS]
 
-    def _take(self, record: _Record) -> None:
+    def _take_carried(self, said: _Payload) -> None:
+        """A copy from a chapter that was deleted: it tells of a segment, and nothing of the time around it."""
+        if said.record.kind == "segment" and said.record.id not in self._event_of:
+            self._add(said.record, said.seq)
+
+    def _drop_oldest(self) -> None:
+        over = len(self._events) - MOST_EVENTS
+        if over > 0:
+            for name in sorted(self._events, key=lambda name: self._events[name].sequence)[:over]:
+                for segment in self._events.pop(name).segments:
+                    self._event_of.pop(segment, None)
+
+    def _take(self, said: _Payload) -> None:
+        record = said.record
         match record.kind:
             case "segment":
-                self._add(record)
+                self._add(record, said.seq)
                 self._speak_of(record.span)
             case "evicted":
                 for segment in record.segments:
@@ -198,11 +229,12 @@ class Timeline:
         if quality != _UNKNOWN:
             self._told_ms = max(self._told_ms, utc_ms)
 
-    def _add(self, record: _Record) -> None:
+    def _add(self, record: _Record, sequence: int) -> None:
         start = record.span.utc_ms
         end = start + -(-(record.span.end_us - record.span.start_us) // 1000)
-        event = self._events.setdefault(record.event, _Event(start, end))
+        event = self._events.setdefault(record.event, _Event(start, end, sequence))
         event.start_ms, event.end_ms = min(event.start_ms, start), max(event.end_ms, end)
+        event.sequence = min(event.sequence, sequence)
         event.label = max(event.label, record.label, key=_strength)
         event.segments.append(record.id)
         if event.poster is None and record.poster is not None:

@@ -18,9 +18,9 @@ from agent.core.retention import Limits, OwnGrowth, Usage, decide, overrule
 from agent.core.timebase import BootNs, ClockQuality, Moment, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.chapters import ChapterLimits, chapter_limits
 from agent.core.vault.dating import Dating
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import read_chain
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
 from agent.core.vault.records import (
     MOST_EVICTED,
@@ -37,6 +37,8 @@ from agent.core.vault.segment import Begin
 from agent.core.vault.spans import RANK, Span, span_between, stamp
 from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
+from agent.services.chapters import ChapterKeeper
+from agent.services.manifest_reader import read_tail
 from agent.services.manifest_writer import ManifestWriter
 from agent.services.segment_writer import Outcome, Sealing, SegmentWriter
 from agent.services.vault_reader import VaultReader
@@ -76,11 +78,12 @@ class Vault(VaultReader):
     """A vault that also writes: one per directory.  Call `start` first.  Safe to use from several threads.
 
     longest_segment_s: the writer's promise; it dates the end of a segment that a crash cut off.
+    chapters: of the manifest; left out, what `core.vault.chapters` gives a vault of this size.
     """
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy, sealing: Sealing,
-        limits: Limits, longest_segment_s: float = 120,
+        limits: Limits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
     ) -> None:  # fmt: skip
         super().__init__(store, log, index)
         self._clock = clock
@@ -89,6 +92,8 @@ class Vault(VaultReader):
         self._limits = limits
         self._longest_ns = seconds(longest_segment_s)
         self._writer = ManifestWriter(log, index, sealing.sign)
+        self._chapters = ChapterKeeper(store, log, index, self._writer)
+        self._chapter_limits = chapters
         self._lock = threading.RLock()
         self._given_up = threading.Event()
         self._being_written: set[SegmentId] = set()
@@ -125,7 +130,7 @@ class Vault(VaultReader):
     def look(self) -> None:
         """Learn what is stored although the vault could not be started: for a disk that takes no write."""
         with self._lock, suppress(StorageError):
-            catch_up(self._log, self._index, given_up=self._given_up.is_set)
+            catch_up(self._log, self._index, given_up=self._given_up.is_set, may_cut=False)
 
     def retry(self) -> None:
         """Start again if the last start failed.  Raises `StorageError`."""
@@ -135,11 +140,9 @@ class Vault(VaultReader):
 
     def spoken_until_ns(self) -> BootNs | None:
         """Up to when the newest records of this boot say what was recorded; None: they say nothing of this boot."""
-        size = self._log.size()
-        start = max(0, size - _TAIL_BYTES)
         ends = [
             _end_of(step.signed.record, self._clock.boot_id)
-            for step in read_chain(self._log.lines(start))
+            for step in read_tail(self._log, _TAIL_BYTES)
             if step.signed
         ]
         newest_us = max((end for end in ends if end is not None), default=None)
@@ -317,6 +320,13 @@ class Vault(VaultReader):
             self._writer.commit(Anchor(at=stamp(self._clock.boot_id, now)))
             self._dated = now.quality
 
+    def _turn_chapter(self) -> None:
+        """Begin a chapter of the manifest if the newest is full (procedure N)."""
+        if self._store_is_low():
+            return
+        limits = self._chapter_limits or chapter_limits(self._limits.most_bytes)
+        self._chapters.turn(limits, self._sealing.device, stamp(self._clock.boot_id, self._now()))
+
     def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: Moment) -> None:
         if self._store_is_low():
             self._log.spend_reserve()
@@ -351,6 +361,7 @@ class Vault(VaultReader):
                 self.start()
             try:
                 self._anchor()
+                self._turn_chapter()
                 yield
             except StorageError:
                 self._sound = False

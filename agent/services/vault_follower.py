@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import Dater, Totals, VaultEntry
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import SegmentId
-from agent.core.vault.spans import Stamp
 from agent.ports import Index, ManifestLog
 from agent.services.vault_replay import catch_up
 
@@ -26,7 +25,7 @@ class FollowingIndex:
         self._log = log
         self._index = index
         self._lock = threading.Lock()
-        self._seen_bytes = -1
+        self._seen_end = -1
 
     @property
     def ruined(self) -> bool:
@@ -43,6 +42,15 @@ class FollowingIndex:
 
     def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
         return self._current().oldest(continuous=continuous, after=after)
+
+    def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
+        return self._current().recorded_in(first, end)
+
+    def boots(self) -> frozenset[str]:
+        return self._current().boots()
+
+    def line_bytes(self) -> dict[int, int]:
+        return self._current().line_bytes()
 
     def undated(self, boot: str) -> bool:
         return self._current().undated(boot)
@@ -69,15 +77,15 @@ class FollowingIndex:
         self._index.clear()
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Stamp] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
     ) -> None:
         self._index.apply(added, removed, tip, anchors)
 
     def _current(self) -> Index:
         with self._lock:
-            size = self._log.size()
-            if size and (size != self._seen_bytes or self._index.ruined):
-                self._seen_bytes = -1  # until it has succeeded: it may leave an index that knows a part
-                catch_up(self._log, self._index)
-                self._seen_bytes = size
+            end = self._log.end()
+            if end and (end != self._seen_end or self._index.ruined):
+                self._seen_end = -1  # until it has succeeded: it may leave an index that knows a part
+                catch_up(self._log, self._index, may_cut=False)
+                self._seen_end = end
         return self._index

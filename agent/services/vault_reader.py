@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from agent.core.vault.coverage import Boots, Spans, Stretch
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import SignedRecord, parse_line, read_chain
+from agent.core.vault.manifest import SignedRecord, parse_line
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
+from agent.services.manifest_reader import read_manifest
 from agent.services.vault_verify import EntryCheck, Progress, VerifyReport, check_entry, verify
 from agent.wire.identities import PublicKey
 
@@ -48,8 +49,13 @@ class VaultReader:
     def record(self, segment: SegmentId) -> SignedRecord:
         """The signed manifest line of a stored segment, as it can be shown to others."""
         entry = self._entry(segment)
+        line = self._log.read(entry.line_offset, entry.line_size)
+        if not line:
+            # Its chapter was deleted since the index was asked, and the line was copied to another.
+            entry = self._entry(segment)
+            line = self._log.read(entry.line_offset, entry.line_size)
         try:
-            return parse_line(self._log.read(entry.line_offset, entry.line_size))
+            return parse_line(line)
         except FormatError as error:
             raise StorageError(
                 f"The manifest line of segment {segment} is damaged.", remedy="Run `doorward vault verify`."
@@ -79,22 +85,23 @@ class VaultReader:
         Reads the whole manifest twice.
         """
         boots = Boots()
-        for record in self._records():
-            boots.take(record)
+        for step in read_manifest(self._log):
+            if step.signed is not None:
+                boots.take(step.signed.record, carried=step.carried)
         spans = Spans(boots, from_ms, to_ms)
         for record in self._records():
             spans.take(record)
         return spans.stretches(now_ms)
 
     def manifest_bytes(self) -> int:
-        return self._log.size()
+        return sum(self._log.sizes().values())
 
     def aside(self) -> tuple[int, int]:
         """How many files lie in `aside/`, and their bytes."""
         return self._store.aside()
 
     def _records(self) -> Iterator[Record]:
-        return (step.signed.record for step in read_chain(self._log.lines()) if step.signed is not None)
+        return (step.signed.record for step in read_manifest(self._log) if step.signed is not None)
 
     def check(self, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
         """Compare one segment; nothing is wrong with one that was evicted meanwhile."""

@@ -19,6 +19,7 @@ from agent.core.vault.records import (
     Adopted,
     Anchor,
     Boot,
+    Chapter,
     Evicted,
     EvictionReason,
     Record,
@@ -29,8 +30,9 @@ from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import FormatError
 from agent.ports import Index, ManifestLog, SegmentStore
+from agent.services.manifest_reader import last_line, oldest_chapter
 from agent.services.manifest_writer import ManifestWriter
-from agent.services.vault_replay import catch_up, last_line
+from agent.services.vault_replay import catch_up
 
 __all__ = ["StartReport", "StartUp"]
 
@@ -94,6 +96,8 @@ class StartUp:
     def run(self, device: str, epoch: int) -> StartReport:
         """Raises `StorageError` when the disk does not let it finish; running it again is safe."""
         self._log.settle()  # S2
+        oldest = oldest_chapter(self._log)
+        self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
         self._catch_up()  # S3, S4
         self._note_boot(device, epoch)  # S5
         found = self._scan()  # S6
@@ -113,7 +117,7 @@ class StartUp:
         self._report.cut_bytes += replay.cut_bytes
 
     def _note_boot(self, device: str, epoch: int) -> None:
-        last = last_line(self._log, self._writer.tip.offset)
+        last = last_line(self._log, self._writer.tip)
         if last is None or _boot_of(last.record) != self._now.boot:
             self._writer.commit(Boot(device=device, epoch=epoch, at=self._now))
 
@@ -224,4 +228,4 @@ def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
 
 def _boot_of(record: Record) -> str:
     """The boot in which `record` was written."""
-    return record.at.boot if isinstance(record, Adopted | Evicted | Anchor | Boot) else record.span.boot
+    return record.at.boot if isinstance(record, Adopted | Evicted | Anchor | Boot | Chapter) else record.span.boot

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, open_line, parse_line, verify_chain
+from agent.core.vault.manifest import Fault, open_line, parse_line
 from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
 from agent.core.vault.records import Adopted, Sealed, Segment
 from agent.errors import FormatError, OpenError
 from agent.ports import Index, ManifestLog, SegmentStore
+from agent.services.manifest_reader import verify_manifest
 from agent.wire.identities import PublicKey
 
 __all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
@@ -56,7 +57,7 @@ def verify(
     store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None
 ) -> VerifyReport:
     """Compare everything: every byte once, from the medium.  Raises `StorageError` when the disk cannot be read."""
-    report = VerifyReport(faults=verify_chain(log.lines(), device_key))
+    report = VerifyReport(faults=verify_manifest(log, device_key))
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
         found = check_entry(store, log, entry, device_key)

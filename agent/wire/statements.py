@@ -191,6 +191,7 @@ class Why(enum.Enum):
     """What is true of a stretch of time of which a device has no footage (FORMAT.md, "What a window holds")."""
 
     GONE = "no longer kept"
+    FORGOTTEN = "no longer known"
     PRIVACY = "privacy switch"
     OFF = "switched off"
     CAMERA_LOST = "camera lost"

@@ -93,7 +93,7 @@ def test_a_reset_follows_no_link_and_removes_them_all(config: Path, victim: Path
         ("custodian/push.json", victim / "secret"),
         ("custodian/page", victim),
         ("custodian/journal.sqlite", victim),
-        ("vault/manifest", victim / "secret"),
+        ("vault/manifest.0", victim / "secret"),
         ("vault/segments/0/x.age", victim / "secret"),
         ("vault/segments/1", victim),
         ("outbox/x", victim),
@@ -345,7 +345,7 @@ def plant_rows(state: Path, *rows: VaultEntry) -> None:
     """The index of a recorder that was taken over; each row points to a line of the manifest that can be read."""
     boot = Boot(at=Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD), device="0" * 16, epoch=0)
     line = sign_record(boot, Tip(), private_key_from_seed(bytes(32)).sign)
-    (state / "vault" / "manifest").write_bytes(line.line + b"\n")
+    (state / "vault" / "manifest.0").write_bytes(line.line + b"\n")
     index = SqliteIndex(state / "recorder" / "recorder.sqlite")
     index.apply([replace(row, line_offset=0, line_size=len(line.line)) for row in rows], [], Tip())
     index.close()

@@ -58,7 +58,7 @@ def document(found: Seen) -> Any:
 
 
 def segment_file(tmp_path: Path, number: int) -> Path:
-    lines = (tmp_path / "state" / "vault" / "manifest").read_bytes().splitlines()
+    lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines()
     records = [open_line(line, public_key_of(DEVICE_KEY)).record for line in lines]
     name = [record.id for record in records if isinstance(record, Segment)][number]
     return tmp_path / "state" / "vault" / "segments" / name[0] / f"{name}.age"
@@ -131,7 +131,7 @@ def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
     stored: TestVault, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "state" / "vault" / "segments" / "a" / "holiday.mp4").write_bytes(b"x")
-    (tmp_path / "state" / "vault" / "manifest").write_bytes(b"")
+    (tmp_path / "state" / "vault" / "manifest.0").write_bytes(b"")
     found = document(run("repair", "--json"))
     assert (found["segments"], len(found["adopted"]), found["aside"]) == (2, 2, ["holiday.mp4"])
     assert document(run("stats", "--json"))["aside"] == {"files": 1, "bytes": 1}

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import Tip
 from tests.crash.vault_story import Story, tell
@@ -32,6 +33,7 @@ class CrashState:
     disk: FakeDisk
     index: tuple[Tip, dict[str, VaultEntry]]
     story: Story
+    chapters: ChapterLimits | None = None
 
 
 def explore(
@@ -40,6 +42,7 @@ def explore(
     draws: int,
     step: int = 1,
     without_effect: frozenset[str] = frozenset(),
+    chapters: ChapterLimits | None = None,
 ) -> int:
     """Visit every `step`-th state of one telling of the story; returns how many different ones were visited.
 
@@ -64,15 +67,15 @@ def explore(
                 known = index.history[round((len(index.history) - 1) * (1 - age))]
                 if (mark + known[0].previous.encode()) not in seen:
                     seen.add(mark + known[0].previous.encode())
-                    visit(CrashState(call, name, after, known, told))
+                    visit(CrashState(call, name, after, known, told, chapters))
 
     disk = FakeDisk(before=before, without_effect=without_effect)
-    tell(disk, index, story)
+    tell(disk, index, story, chapters=chapters)
     return len(seen)
 
 
 def _mark(disk: FakeDisk, story: Story) -> bytes:
-    mark = hashlib.sha256(repr((sorted(story.media), sorted(story.held))).encode())
+    mark = hashlib.sha256(repr((sorted(story.media), sorted(story.held), sorted(story.evicted))).encode())
     for directory, name, data in disk.state():
         mark.update(f"{directory}/{name}:{len(data)}:".encode() + data)
     return mark.digest()

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.core.retention import Limits
 from agent.core.timebase import Moment
+from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import VaultFile
 from agent.core.vault.records import EvictionReason, Segment
 from agent.errors import DoorwardError
-from agent.services import segment_writer, vault
+from agent.services import chapters, segment_writer, vault
+from agent.services.manifest_reader import read_manifest
 from agent.services.vault_start import StartReport
 from tests.crash.states import CrashState, explore
-from tests.crash.vault_story import check, recover
-from tests.fake_disk import Cut, Survival
+from tests.crash.vault_story import SHORT_CHAPTERS, Story, check, recover, tell
+from tests.fake_disk import Cut, FakeDisk, Survival
 from tests.fake_index import FakeIndex
 
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
@@ -34,13 +37,13 @@ def survives(state: CrashState) -> None:
     """Start on what the cut left: every promise holds."""
     # Every state is visited with indexes of several ages; they share one disk, so each starts on a copy.
     disk = state.disk.after_cut(Survival.EVERYTHING, random.Random(0))
-    check(recover(disk, FakeIndex(state.index)), state.story)
+    check(recover(disk, FakeIndex(state.index), state.chapters), state.story)
 
 
 def goes_on(state: CrashState) -> None:
     """… and a second start finds nothing to do, and the vault records and evicts as ever."""
     disk = state.disk.after_cut(Survival.EVERYTHING, random.Random(0))
-    tested = recover(disk, FakeIndex(state.index))
+    tested = recover(disk, FakeIndex(state.index), state.chapters)
     check(tested, state.story)
     entries = list(tested.vault.entries())
     assert tested.vault.start() == StartReport()
@@ -59,25 +62,41 @@ def test_no_state_that_a_cut_can_leave_breaks_a_promise() -> None:
     assert states > (10_000 if THOROUGH else 1_000)
 
 
-def test_a_vault_goes_on_after_any_cut() -> None:
-    assert explore(goes_on, draws=3, step=2 if THOROUGH else 17) > 200
+def test_no_cut_while_a_chapter_begins_or_goes_breaks_a_promise() -> None:
+    states = explore(survives, draws=20 if THOROUGH else 3, step=1 if THOROUGH else 5, chapters=SHORT_CHAPTERS)
+    print(f"{states} different crash states with short chapters, 0 violations")
+    assert states > (10_000 if THOROUGH else 700)
+
+
+def test_the_story_with_short_chapters_begins_and_deletes_several() -> None:
+    tested = tell(FakeDisk(), FakeIndex(), Story(), chapters=SHORT_CHAPTERS)
+    numbers = tested.log.chapters()
+    assert numbers[0] >= 3
+    assert len(numbers) >= 2
+    assert any(step.carried for step in read_manifest(tested.log))
+
+
+@pytest.mark.parametrize("chapters", [None, SHORT_CHAPTERS])
+def test_a_vault_goes_on_after_any_cut(chapters: ChapterLimits | None) -> None:
+    assert explore(goes_on, draws=3, step=2 if THOROUGH else 17, chapters=chapters) > 200
 
 
 def test_a_second_cut_during_the_start_changes_nothing() -> None:
     def twice(state: CrashState) -> None:
         measured = state.disk.after_cut(Survival.EVERYTHING, random.Random(0))
         measured.calls.clear()
-        recover(measured, FakeIndex(state.index))
+        recover(measured, FakeIndex(state.index), state.chapters)
         for second in range(1, len(measured.calls) + 1, 1 if THOROUGH else 3):
             disk = state.disk.after_cut(Survival.EVERYTHING, random.Random(0))
             disk.before = cutting_at(second)
             index = FakeIndex(state.index)
             with pytest.raises(Cut):
-                recover(disk, index)
+                recover(disk, index, state.chapters)
             after = disk.after_cut(Survival.SOME, random.Random(second))
-            survives(CrashState(state.call, state.name, after, index.history[-1], state.story))
+            survives(CrashState(state.call, state.name, after, index.history[-1], state.story, state.chapters))
 
     assert explore(twice, draws=1, step=41 if THOROUGH else 199)
+    assert explore(twice, draws=1, step=41 if THOROUGH else 199, chapters=SHORT_CHAPTERS)
 
 
 def cutting_at(call: int) -> Callable[[int, str], None]:
@@ -88,9 +107,9 @@ def cutting_at(call: int) -> Callable[[int, str], None]:
     return before
 
 
-def is_caught(without_effect: frozenset[str] = frozenset()) -> bool:
+def is_caught(without_effect: frozenset[str] = frozenset(), chapters: ChapterLimits | None = None) -> bool:
     try:
-        explore(survives, draws=3, step=2, without_effect=without_effect)
+        explore(survives, draws=3, step=2, without_effect=without_effect, chapters=chapters)
     except (AssertionError, DoorwardError):
         return True
     return False
@@ -147,3 +166,44 @@ def test_the_check_catches_an_unlink_before_its_tombstone(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(vault.Vault, "_evict", hasty)
     assert is_caught()
+
+
+def test_the_check_catches_a_chapter_deleted_before_the_removal_of_its_files_is_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DiskSegmentStore, "settle_removals", lambda store: None)
+    assert is_caught(chapters=SHORT_CHAPTERS)
+
+
+def test_the_check_catches_a_chapter_deleted_before_the_next_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = DiskManifestLog.prepare_chapter
+
+    def hasty(log: DiskManifestLog, chapter: int, lines: Iterable[bytes]) -> None:
+        log.remove_chapters(log.chapters()[:-1])
+        prepare(log, chapter, lines)
+
+    monkeypatch.setattr(DiskManifestLog, "prepare_chapter", hasty)
+    assert is_caught(chapters=SHORT_CHAPTERS)
+
+
+def test_the_check_catches_an_anchor_that_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chapters, "_dates", lambda line, boots: False)
+    assert is_caught(chapters=SHORT_CHAPTERS)
+
+
+def test_the_check_catches_a_chapter_whose_lines_are_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsynced(log: DiskManifestLog, chapter: int, lines: Iterable[bytes]) -> None:
+        file = log._disk.create(log._part(chapter))
+        for line in lines:
+            file.write(line + b"\n")
+        file.close()
+
+    monkeypatch.setattr(DiskManifestLog, "prepare_chapter", unsynced)
+    monkeypatch.setattr(DiskManifestLog, "_open", opened_without_a_sync)
+    assert is_caught(chapters=SHORT_CHAPTERS)
+
+
+def opened_without_a_sync(log: DiskManifestLog, chapter: int) -> None:
+    log._path = log._chapter(chapter)
+    log._file = log._disk.append_to(log._path)
+    log._disk.sync_directory(log._root)

@@ -10,18 +10,19 @@ from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.opening import VerifiedPrefix, open_bytes
+from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.digest import digest
-from agent.core.vault.manifest import read_chain, verify_chain
 from agent.core.vault.names import SHARDS, FileKind, parse_name
 from agent.core.vault.records import CONTINUOUS, Adopted, Evicted, EvictionReason, GapReason, Segment
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError
+from agent.services.manifest_reader import oldest_chapter, read_manifest, verify_manifest
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
 from tests.fake_index import FakeIndex
 from tests.vaults import DEVICE_KEY, OWNER, START_UTC_NS, SteppedClock, TestVault, box, event_id, make_vault
 
-__all__ = ["Story", "check", "recover", "tell"]
+__all__ = ["SHORT_CHAPTERS", "Story", "check", "recover", "tell"]
 
 _PIECES = (box(b"ftyp", b"isom"), box(b"moof", b"m" * 66_000), box(b"mdat", b"d" * 66_000))
 
@@ -37,6 +38,8 @@ class Story:
     held: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     """Deleted by an owner: a call that was cut off may have come to it or not."""
+    evicted: set[str] = field(default_factory=set)
+    """Reported as evicted: their tombstones may be gone with an old chapter of the manifest."""
     begun: dict[str, bytes] = field(default_factory=dict)
     """Media written so far of segments not acknowledged, and of all others."""
     errors: list[StorageError] = field(default_factory=list)
@@ -45,18 +48,24 @@ class Story:
 
     def copy(self) -> Story:
         return Story(
-            dict(self.media), dict(self.heard), set(self.held), set(self.erased), dict(self.begun), list(self.errors),
-            self.dated,
+            dict(self.media), dict(self.heard), set(self.held), set(self.erased), set(self.evicted), dict(self.begun),
+            list(self.errors), self.dated,
         )  # fmt: skip
 
 
-def tell(disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = False) -> TestVault:
+SHORT_CHAPTERS = ChapterLimits(chapter_bytes=3_000, history_bytes=3_000)
+"""Of two or three lines: the story then begins chapters, carries lines and deletes chapters, several times."""
+
+
+def tell(
+    disk: FakeDisk, index: FakeIndex, story: Story, *, bear_errors: bool = False, chapters: ChapterLimits | None = None
+) -> TestVault:
     """Record, hold, evict, note gaps and watching, learn the time, start again, evict again: every procedure.
 
-    `bear_errors`: go on after each.
+    `bear_errors`: go on after each.  `chapters`: of the manifest; left out, it has one.
     """
     clock = SteppedClock(quality=ClockQuality.UNKNOWN, utc_offset_ns=0)
-    tested = make_vault(disk, index=index, clock=clock, start=False)
+    tested = make_vault(disk, index=index, clock=clock, start=False, chapters=chapters)
 
     def attempt(step: str, number: int = 0) -> None:
         try:
@@ -144,14 +153,15 @@ def _hold(tested: TestVault, story: Story, number: int) -> None:
 
 
 def _roll(tested: TestVault, story: Story, number: int) -> None:
-    tested.vault.roll(story.held, Limits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2)))
+    limits = Limits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2))
+    story.evicted.update(tested.vault.roll(story.held, limits).evicted)
 
 
 def _erase(tested: TestVault, story: Story, number: int) -> None:
     """An owner deletes one that is held, and the newest."""
     stored = [entry.id for entry in tested.vault.entries()]
     story.erased.update({*story.held & set(stored), stored[-1]} if stored else ())
-    tested.vault.erase(sorted(story.erased))
+    story.evicted.update(tested.vault.erase(sorted(story.erased)))
 
 
 def _gap(tested: TestVault, story: Story, number: int) -> None:
@@ -172,18 +182,19 @@ _STEPS = {
 }
 
 
-def recover(disk: FakeDisk, index: FakeIndex) -> TestVault:
+def recover(disk: FakeDisk, index: FakeIndex, chapters: ChapterLimits | None = None) -> TestVault:
     """The next boot: no network, and a clock that says 1970."""
-    return make_vault(
-        disk, index=index, clock=SteppedClock(boot=2, quality=ClockQuality.UNKNOWN, utc_offset_ns=0), seed=99
-    )
+    clock = SteppedClock(boot=2, quality=ClockQuality.UNKNOWN, utc_offset_ns=0)
+    return make_vault(disk, index=index, clock=clock, seed=99, chapters=chapters)
 
 
 def check(tested: TestVault, story: Story) -> None:
     """FORMAT.md's invariants, after start-up."""
     entries = {entry.id: entry for entry in tested.vault.entries()}
-    assert verify_chain(tested.log.lines(), public_key_of(DEVICE_KEY)) == ()
-    evicted = _evicted(tested, story)
+    assert verify_manifest(tested.log, public_key_of(DEVICE_KEY)) == ()
+    assert oldest_chapter(tested.log) == tested.log.chapters()[0], "a chapter that is not needed is left"
+    evicted = _evicted(tested, story) | story.evicted
+    assert not story.evicted & set(entries), "I2: footage that was evicted came back"
     for segment, media in story.media.items():
         if segment in evicted:
             continue
@@ -202,11 +213,16 @@ def check(tested: TestVault, story: Story) -> None:
 
 
 def _evicted(tested: TestVault, story: Story) -> set[str]:
-    """What the tombstones name, each checked against what was stored when it was written."""
+    """What the tombstones name, each checked against what was stored when it was written, if its record is there."""
     stored: list[Segment | Adopted] = []
     gone: set[str] = set()
-    for step in read_chain(tested.log.lines()):
+    if tested.log.chapters()[0]:
+        records = [step.signed.record for step in read_manifest(tested.log) if step.signed]
+        return {segment for record in records if isinstance(record, Evicted) for segment in record.segments}
+    for step in read_manifest(tested.log):
         assert step.signed is not None
+        if step.carried:
+            continue
         record = step.signed.record
         if isinstance(record, Segment | Adopted):
             stored.append(record)

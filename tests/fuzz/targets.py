@@ -145,7 +145,7 @@ def _in_envelopes() -> Iterator[bytes]:
 
 
 def _manifest_lines() -> Iterator[bytes]:
-    yield from (VECTORS / "vault" / "manifest").read_bytes().splitlines()[:12]
+    yield from (VECTORS / "vault" / "manifest.0").read_bytes().splitlines()[:12]
 
 
 def _age_files() -> Iterator[bytes]:

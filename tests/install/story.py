@@ -57,7 +57,7 @@ PLANTED = {
     "recorder": (
         ("recorder/recorder.sqlite", "/root/victim/secret"),
         ("recorder/x", "/root/victim"),
-        ("vault/manifest", "/root/victim/secret"),
+        ("vault/manifest.0", "/root/victim/secret"),
         ("vault/segments", "/root/victim"),
         ("vault/x", "/root/victim/secret"),
     ),

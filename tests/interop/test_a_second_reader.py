@@ -203,10 +203,16 @@ def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:
 
 def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
     device = public_key((VECTORS / "vault" / "device.pub").read_text().strip())
-    records = list(vault.read_manifest((VECTORS / "vault" / "manifest").read_bytes(), device))
+    first, second = ((VECTORS / "vault" / f"manifest.{number}").read_bytes() for number in (0, 1))
+    whole, alone = (list(vault.read_manifest(chapters, device)) for chapters in ({0: first}, {0: first, 1: second}))
+    records = whole + alone
     assert {each["kind"] for each in records} == {
-        "segment", "adopted", "evicted", "gap", "watching", "anchor", "boot",
+        "segment", "adopted", "evicted", "gap", "watching", "anchor", "boot", "chapter",
     }  # fmt: skip
+    assert [each["kind"] for each in alone] == ["chapter", "anchor", "segment", "watching"]
+    assert list(vault.read_manifest({1: second}, device)) == alone
+    with pytest.raises(RefusedError):
+        list(vault.read_manifest({1: second, 3: second}, device))
     assert vault.media_and_context((VECTORS / "vault" / "plaintext.mp4").read_bytes())[1]["label"] == "button"
     assert vault.image_and_context((VECTORS / "vault" / "poster.jpg").read_bytes())[1]["seen"] == ["person"]
     seen = vault.media_and_context((VECTORS / "vault" / "plaintext_seen.mp4").read_bytes())[1]["seen"]
@@ -218,7 +224,8 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
             elif path.suffix == ".jpg":
                 vault.image_and_context(path.read_bytes())
             else:
-                list(vault.read_manifest(path.read_bytes(), device))
+                number = int(path.name.startswith("chapter_"))
+                list(vault.read_manifest({number: path.read_bytes()}, device))
 
 
 @pytest.mark.parametrize("name", ["segment_hybrid", "segment_x25519"])

@@ -242,7 +242,7 @@ class FakeDevice:
                     path = folder / "vault" / "segments" / file.shard / file.name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)
-        (folder / "vault" / "manifest").write_bytes(b"".join(line + b"\n" for line in self.lines))
+        (folder / "vault" / "manifest.0").write_bytes(b"".join(line + b"\n" for line in self.lines))
         return folder
 
     def _begin(self, start_ms: int, event: int, quality: ClockQuality, length_ms: int) -> Begin:

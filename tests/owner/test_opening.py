@@ -195,7 +195,7 @@ def test_a_cut_segment_under_another_record_is_betrayed_by_its_header(home: Home
 
 def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Home, tmp_path: Path) -> None:
     copy = home.device.copy_to(tmp_path / "copy")
-    manifest = copy / "vault" / "manifest"
+    manifest = copy / "vault" / "manifest.0"
     lines = manifest.read_bytes().splitlines(keepends=True)
     lines[1] = lines[1].replace(b'"sig":"', b'"sig":"AAAA', 1)
     manifest.write_bytes(b"".join(lines))

@@ -14,7 +14,7 @@ from agent.core.vault.records import Segment
 def cut_the_power(state_dir: Path) -> tuple[str, str]:
     """Take back the last two segments to where they were being written: one half there, one hardly begun."""
     folder = StateFolder(state_dir)
-    manifest = folder.vault / "manifest"
+    manifest = folder.vault / "manifest.0"
     lines = manifest.read_bytes().splitlines(keepends=True)
     steps = read_chain(lines)
     found = [

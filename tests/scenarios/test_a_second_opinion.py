@@ -94,7 +94,7 @@ def test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it(tm
         read = owner.reads()
         assert (Sight.PERSON,) in [segment for segment, _still in read]
         assert [still for _segment, still in read if still is not None] == [(Sight.PERSON,)]
-    in_clear = (tmp_path / "state" / "vault" / "manifest").read_bytes()
+    in_clear = (tmp_path / "state" / "vault" / "manifest.0").read_bytes()
     assert b"person" not in in_clear
     for file in (tmp_path / "state" / "vault" / "segments").rglob("*.age"):
         assert b"person" not in file.read_bytes()
@@ -143,7 +143,7 @@ def test_an_event_goes_only_where_its_owner_wants_others(tmp_path: Path, keep: K
         assert (status.events, status.let_go) == (1, 0 if kept else 1)
         assert status.segments >= 3, "it was recorded like any other"
         assert bool(owner.reads()) is kept
-    lines = (tmp_path / "state" / "vault" / "manifest").read_bytes().splitlines(keepends=True)
+    lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines(keepends=True)
     records = [step.signed.record for step in read_chain(lines) if step.signed]
     reasons = {record.reason for record in records if isinstance(record, Evicted)}
     assert reasons == (set() if kept else {EvictionReason.UNWANTED})

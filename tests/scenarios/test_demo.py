@@ -202,7 +202,7 @@ def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> 
             assert sum(1 for _ in container.decode(video=0)) == frames > 0
 
     device = base64.urlsafe_b64decode(summary["device"]["key"].removeprefix("ed25519:") + "=")
-    records = list(read_manifest((hybrid / "out" / "device" / "vault" / "manifest").read_bytes(), device))
+    records = list(read_manifest({0: (hybrid / "out" / "device" / "vault" / "manifest.0").read_bytes()}, device))
     assert [each["id"] for each in records if each["kind"] == "segment"] == summary["matched"]
     for path in summary["segments"]:
         assert begin_of(split(Path(path).read_bytes())[1])["segment"] == Path(path).stem

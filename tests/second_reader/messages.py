@@ -38,8 +38,8 @@ __all__ = ["MESSAGES", "read_message"]
 ANY_TEXT = matching(r"(?s).*")
 ENDPOINT, PUSH_KEY = matching(r"(?s).{1,1000}"), matching(r"(?s).{0,128}")
 WHY = one_of(
-    "no longer kept", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed",
-    "nothing happened", "clock unknown", "device off", "not known yet",
+    "no longer kept", "no longer known", "privacy switch", "switched off", "camera lost", "camera covered",
+    "storage failed", "nothing happened", "clock unknown", "device off", "not known yet",
 )  # fmt: skip
 SAID = {"v": V1, "requester": LABEL, "audience": KEY_ID, "seq": integer(1)}
 STATED = {"v": V1, "device": public_key, "owner_time_ms": MILLISECONDS, "nonce": HEX32}

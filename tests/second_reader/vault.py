@@ -25,6 +25,7 @@ from tests.second_reader.json_once import (
 _ID = matching("[a-z2-7]{25}[aeimquy4]")
 _QUALITY = one_of("synced", "held", "unknown")
 _NATURAL = integer(0)
+_CHAPTER = integer(0, 2**20 - 1)
 _UTC_MS = integer(-(2**45), 2**45)
 _BOX = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
 
@@ -75,6 +76,10 @@ def begin(value: Any) -> Any:
     )  # fmt: skip
 
 
+def _carried(value: Any) -> Any:
+    return fields(value, {"size": integer(1, 64 << 20), "sha256": HEX64})
+
+
 _KINDS: dict[str, dict[str, Any]] = {
     "segment": {
         "id": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span, "epoch": _NATURAL, "file": _file,
@@ -92,6 +97,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "watching": {"span": _span},
     "anchor": {"at": _at},
     "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
+    "chapter": {"number": _CHAPTER, "oldest": _CHAPTER, "device": KEY_ID, "at": _at},
 }  # fmt: skip
 _OPTIONAL: dict[str, dict[str, Any]] = {
     "segment": {
@@ -102,6 +108,7 @@ _OPTIONAL: dict[str, dict[str, Any]] = {
         "follows": HEX64,
     },
     "adopted": {"poster_file": _file, "sound_file": _file},
+    "chapter": {"carried": _carried},
 }
 
 
@@ -120,16 +127,43 @@ def record(line: bytes, device: bytes) -> dict[str, Any]:
     return fields(payload, {"prev": HEX64, "record": _record, "seq": _NATURAL}, {"v": V1})
 
 
-def read_manifest(data: bytes, device: bytes) -> Iterator[dict[str, Any]]:
-    """Every record, in a chain without a fault from the first to the last byte."""
-    previous = "0" * 64
-    lines = data.split(b"\n")
-    refuse_unless(lines.pop() == b"", "the last line was being written")
-    for number, line in enumerate(lines):
-        found = record(line, device)
-        refuse_unless((found["seq"], found["prev"]) == (number, previous), "does not follow")
-        previous = hashlib.sha256(line).hexdigest()
-        yield found["record"]
+def read_manifest(chapters: dict[int, bytes], device: bytes) -> Iterator[dict[str, Any]]:
+    """Every record in a chain without a fault, and where carried lines stand, those.  `chapters`: files, by number."""
+    oldest, newest = _range(chapters, device)
+    chain: tuple[int, str] | None = None if oldest else (0, "0" * 64)
+    for number in range(oldest, newest + 1):
+        lines = chapters[number].split(b"\n")
+        refuse_unless(lines.pop() == b"", "the last line was being written")
+        left, whole, carried = 0, hashlib.sha256(), {"size": 0}
+        for at, line in enumerate(lines):
+            found = record(line, device)
+            if left:
+                left -= len(line) + 1
+                whole.update(line + b"\n")
+                refuse_unless(left > 0 or (left == 0 and whole.hexdigest() == carried["sha256"]), "carried lines")
+                yield found["record"]
+                continue
+            begins = found["record"]["kind"] == "chapter"
+            refuse_unless(begins == (at == 0 and number > 0), "a chapter begins with its record")
+            if begins:
+                refuse_unless(found["record"]["number"] == number >= found["record"]["oldest"], "another chapter")
+                chain = chain or (found["seq"], found["prev"])
+                carried = found["record"].get("carried", {"size": 0})
+                left = carried["size"]
+            refuse_unless((found["seq"], found["prev"]) == chain, "does not follow")
+            chain = (found["seq"] + 1, hashlib.sha256(line).hexdigest())
+            yield found["record"]
+        refuse_unless(left == 0, "carried lines are missing")
+
+
+def _range(chapters: dict[int, bytes], device: bytes) -> tuple[int, int]:
+    """The oldest chapter that is needed and the newest.  All of them are there."""
+    newest = max(chapters)
+    first = record(chapters[newest].split(b"\n")[0], device)["record"] if newest else {"oldest": 0}
+    refuse_unless("oldest" in first, "a chapter begins with its record")
+    oldest = first["oldest"]
+    refuse_unless(set(range(oldest, newest)) <= chapters.keys(), "a chapter is missing")
+    return oldest, newest
 
 
 def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:

@@ -42,7 +42,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         lines.append(line)
         return parse(line)
 
-    for module in ("agent.core.vault.manifest", "agent.services.vault_replay"):
+    for module in ("agent.core.vault.manifest", "agent.services.manifest_reader"):
         monkeypatch.setattr(f"{module}.parse_line", noting)
     return lines
 

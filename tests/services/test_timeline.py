@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from agent.core.vault.manifest import RawLine, split_lines
 from agent.services import timeline as module
 from agent.services.timeline import Timeline
 
@@ -36,11 +37,14 @@ class Log:
         span = {"start_us": 0, "end_us": length_us, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
         self.add("watching", span=span)
 
-    def size(self) -> int:
+    def chapters(self) -> tuple[int, ...]:
+        return (0,)
+
+    def end(self) -> int:
         return len(self.data)
 
-    def lines(self, offset: int = 0) -> Iterator[bytes]:
-        return iter(bytes(self.data[offset:]).splitlines(keepends=True))
+    def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
+        return split_lines([bytes(self.data[position:])], position)
 
 
 def a_timeline() -> tuple[Log, Timeline]:

@@ -100,7 +100,7 @@ def test_a_missing_segment_that_comes_back_is_adopted_and_never_deleted(tested: 
 
 def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: Path) -> None:
     ids = [tested.record(*MEDIA) for _ in range(4)]
-    manifest = tmp_path / "vault" / "manifest"
+    manifest = tmp_path / "vault" / "manifest.0"
     lines = manifest.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2][:50] + b"!" + lines[2][51:]
     manifest.write_bytes(b"".join(lines))
@@ -114,7 +114,7 @@ def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: P
 
 def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVault, tmp_path: Path) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
-    (tmp_path / "vault" / "manifest").unlink()
+    (tmp_path / "vault" / "manifest.0").unlink()
     report = tested.vault.start()
     assert sorted(report.adopted) == sorted(ids)
     assert tested.vault.verify(PUBLIC).sound
@@ -128,7 +128,7 @@ def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
     tested: TestVault, tmp_path: Path, kind: str
 ) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
-    (tmp_path / "vault" / "manifest").unlink()
+    (tmp_path / "vault" / "manifest.0").unlink()
     path_of(tested, ids[1] + kind).write_bytes(b"no age file")
     report = tested.vault.start()
     assert (sorted(report.adopted), report.aside) == (sorted(ids), [ids[1] + kind])
@@ -154,7 +154,7 @@ def test_what_is_missing_beside_a_recorded_segment_is_told_by_verify_and_costs_o
 @pytest.mark.parametrize("tail", [b"x", b'{"payload":"', b"\0" * 900, b"nonsense\nmore nonsense\n"])
 def test_a_line_that_was_being_written_is_cut_off(tested: TestVault, tmp_path: Path, tail: bytes) -> None:
     tested.record(*MEDIA)
-    manifest = tmp_path / "vault" / "manifest"
+    manifest = tmp_path / "vault" / "manifest.0"
     good = manifest.read_bytes()
     manifest.write_bytes(good + tail)
     assert tested.vault.start() == StartReport(cut_bytes=len(tail))
@@ -338,7 +338,7 @@ def test_an_index_that_was_made_anew_by_half_is_not_taken_for_a_whole_one(
         raise StorageError("The card does not answer.")
 
     with monkeypatch.context() as failing:
-        failing.setattr(tested.log, "lines", unread)
+        failing.setattr(tested.log, "raw_lines", unread)
         with pytest.raises(StorageError):
             following.get(ids[-1])
     assert following.get(ids[-1]) is not None

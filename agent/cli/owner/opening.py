@@ -137,7 +137,7 @@ def _doubts(source: Source) -> list[str]:
     """What is not vouched for as a whole."""
     if not isinstance(source, FolderVault):
         return []
-    notes = [f"manifest, line {fault.line}: {fault.problem}" for fault in source.faults]
+    notes = [str(fault) for fault in source.faults]
     if not source.signed:
         notes.append(
             "The device's signatures were not checked: this machine does not know its key.  That the footage opened "

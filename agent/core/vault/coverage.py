@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.records import Adopted, Anchor, Boot, Evicted, Gap, GapReason, Record, Segment, Watching
+from agent.core.vault.records import Adopted, Anchor, Boot, Chapter, Evicted, Gap, GapReason, Record, Segment, Watching
 from agent.core.vault.spans import RANK, Span, Stamp
 
 __all__ = ["Boots", "Spans", "State", "Stretch"]
@@ -32,6 +32,8 @@ class State(enum.Enum):
     FOOTAGE = "footage"
     GONE = "no longer kept"
     """There was footage, and it made room."""
+    FORGOTTEN = "no longer known"
+    """Before the oldest chapter of the manifest: of that time only the records of stored segments are left."""
     PRIVACY = "privacy switch"
     OFF = "switched off"
     CAMERA_LOST = "camera lost"
@@ -78,12 +80,20 @@ class Boots:
 
     def __init__(self) -> None:
         self._boots: dict[str, _Boot] = {}
+        self._carried: dict[str, _Boot] = {}
+        """What carried lines say of boots: it dates them, and tells nothing of the time between."""
+        self._begins: Stamp | None = None
+        self._empty = True
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record, *, carried: bool = False) -> None:
         """The next record, in the manifest's order."""
+        if self._empty and isinstance(record, Chapter):
+            self._begins = record.at
+        self._empty = False
+        boots = self._carried if carried else self._boots
         for stamp in _stamps(record):
             zero_ms = stamp.utc_ms - stamp.at_us // _US_PER_MS
-            boot = self._boots.setdefault(stamp.boot, _Boot(stamp.at_us, stamp.at_us, zero_ms, stamp.quality))
+            boot = boots.setdefault(stamp.boot, _Boot(stamp.at_us, stamp.at_us, zero_ms, stamp.quality))
             boot.first_us = min(boot.first_us, stamp.at_us)
             boot.last_us = max(boot.last_us, stamp.at_us)
             if RANK.index(stamp.quality) > RANK.index(boot.quality):
@@ -91,8 +101,20 @@ class Boots:
 
     def utc_ms(self, boot: str, at_us: int) -> int | None:
         """When that was; None when nobody ever vouched for that boot's clock."""
-        known = self._boots.get(boot)
-        return known.zero_ms + at_us // _US_PER_MS if known is not None and known.dated else None
+        for known in (self._boots.get(boot), self._carried.get(boot)):
+            if known is not None and known.dated:
+                return known.zero_ms + at_us // _US_PER_MS
+        return None
+
+    def begins_ms(self) -> int:
+        """From when on the manifest knows what happened; nothing was forgotten: the beginning of time."""
+        if self._begins is None:
+            return _EVER_MS[0]
+        begins = self.utc_ms(self._begins.boot, self._begins.at_us)
+        if begins is not None:
+            return begins
+        starts = (boot.zero_ms + boot.first_us // _US_PER_MS for boot in self._boots.values() if boot.dated)
+        return min(starts, default=_EVER_MS[1])
 
     def between(self, now_ms: int) -> list[Stretch]:
         """What is true between the boots: off, or on without a date.  Behind the newest record: not known yet."""
@@ -146,10 +168,16 @@ class Spans:
 
     def stretches(self, now_ms: int) -> tuple[Stretch, ...]:
         """The window from its start to its end, without a hole: neighbours differ."""
+        begins_ms = max(self._from_ms, min(self._boots.begins_ms(), self._to_ms))
+        known = [
+            replace(one, start_ms=max(one.start_ms, begins_ms))
+            for one in (*self._others, *self._boots.between(now_ms))
+            if one.end_ms > begins_ms
+        ]
         clipped = [
             Stretch(max(one.start_ms, self._from_ms), min(one.end_ms, self._to_ms), one.state)
-            for one in (*self._footage.values(), *self._others, *self._boots.between(now_ms))
-            if one.start_ms < self._to_ms and one.end_ms > self._from_ms
+            for one in (*self._footage.values(), *known, Stretch(self._from_ms, begins_ms, State.FORGOTTEN))
+            if one.start_ms < self._to_ms and one.end_ms > self._from_ms and one.start_ms < one.end_ms
         ]
         return tuple(_merged(_swept(clipped, self._from_ms, self._to_ms)))
 
@@ -171,7 +199,7 @@ _EVER_MS: Final = (-(2**53), 2**53)
 
 def _stamps(record: Record) -> tuple[Stamp, ...]:
     """The instants a record was made or speaks of, in its own boot."""
-    if isinstance(record, Boot | Anchor | Evicted):
+    if isinstance(record, Boot | Anchor | Evicted | Chapter):
         return (record.at,)
     if isinstance(record, Adopted):
         begin = record.begin

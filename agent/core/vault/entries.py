@@ -12,14 +12,14 @@ from agent.core.vault.names import FileKind, SegmentId, VaultFile
 from agent.core.vault.records import CONTINUOUS, Segment, StoredRecord
 from agent.core.vault.spans import RANK, Stamp
 
-__all__ = ["Totals", "VaultEntry", "dated", "entry_of"]
+__all__ = ["Dater", "Totals", "VaultEntry", "dated", "entry_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class VaultEntry:
     """One stored segment.  Times in UTC ms with the quality of the clock that gave them; `sequence` is the order.
 
-    `line_offset`, `line_size`: where its signed record lies in the manifest (without the line feed).
+    `line_offset`, `line_size`: the position of its signed record in the manifest, and its size without the line feed.
     """
 
     sequence: int
@@ -101,18 +101,28 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
     )
 
 
-def dated(entry: VaultEntry, anchor: Stamp) -> VaultEntry:
-    """`entry` by the date of `anchor`, where that is a better one of the same boot.
+@dataclass(frozen=True, slots=True)
+class Dater:
+    """An anchor, and its number in the manifest: it dates what stands before it and nothing behind it."""
+
+    sequence: int
+    at: Stamp
+
+
+def dated(entry: VaultEntry, anchor: Dater) -> VaultEntry:
+    """`entry` by the date of `anchor`, where that is a better one of the same boot and stands behind it.
 
     What was adopted after a crash keeps an unknown date, because nobody saw its end.
     """
-    if entry.boot != anchor.boot or RANK.index(anchor.quality) <= RANK.index(entry.quality):
+    at = anchor.at
+    worse = RANK.index(at.quality) <= RANK.index(entry.quality)
+    if entry.boot != at.boot or worse or entry.sequence >= anchor.sequence:
         return entry
-    start_ms = anchor.utc_of_ms(entry.start_us)
+    start_ms = at.utc_of_ms(entry.start_us)
     return replace(
         entry,
         start_ms=start_ms,
         end_ms=start_ms + entry.end_ms - entry.start_ms,
-        quality=anchor.quality if entry.witnessed else entry.quality,
+        quality=at.quality if entry.witnessed else entry.quality,
         dated_later=entry.dated_later or start_ms != entry.start_ms,
     )

@@ -4,7 +4,9 @@
   pre-authentication encoding.  Every line is signed, so a few can be shown to a requester without the others.
 - The payload holds the line's number and the SHA-256 of the line before it: a line can neither be dropped nor moved
   unseen.  Only cutting off the newest ones stays possible, and that is what the ledger's checkpoints are against.
-- A damaged line costs itself: reading goes on behind it, and says so.
+- A damaged line costs itself: reading goes on behind it, and says so.  A line without an end costs no memory.
+- The lines lie in chapters, one file each.  Every chapter but the first begins with a signed `chapter` record.  What
+  stays of a deleted chapter stands right after that record (`carried`), and the record has its hash.
 
 Source: FORMAT.md, "Manifest"; DSSE protocol.md 1.0.2.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -21,7 +24,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.vault.records import Record
+from agent.core.vault.records import Carried, Chapter, Record
 from agent.core.vault.spans import Sha256, Size
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
@@ -31,17 +34,29 @@ from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 __all__ = [
     "FIRST_PREVIOUS",
     "LONGEST_LINE_BYTES",
+    "MOST_CHAPTERS",
     "PAYLOAD_TYPE",
     "ChainStep",
     "Fault",
+    "RawLine",
     "SignedRecord",
     "Signer",
     "Tip",
+    "carried_of",
+    "chapter_name",
+    "chapter_number",
+    "chapter_of",
+    "chapter_start",
+    "follow",
+    "loose_payload",
+    "missing_chapters",
+    "oldest_stated",
     "open_line",
     "parse_line",
     "read_chain",
     "records_about",
     "sign_record",
+    "split_lines",
     "verify_chain",
 ]
 
@@ -49,6 +64,11 @@ PAYLOAD_TYPE: Final = "application/vnd.doorward.manifest-record+json"
 FIRST_PREVIOUS: Final = "0" * 64
 """What the first line says of the line before it."""
 LONGEST_LINE_BYTES: Final = 16 * 1024
+MOST_CHAPTERS: Final = 1 << 20
+"""Chapters in the life of a vault: 4 TiB of lines at the usual size of a chapter."""
+_OFFSET_BITS: Final = 32
+_FILE_NAME: Final = re.compile(r"manifest\.(0|[1-9][0-9]{0,6})")
+_MOST_MISSING: Final = 64
 _PAYLOAD_BEGINS: Final = b'"payload":"'
 _SEGMENT_NAME: Final = re.compile(rb'"([a-z2-7]{26})"')
 
@@ -87,9 +107,72 @@ class SignedRecord:
         return key.verifies(self.signature, pae(PAYLOAD_TYPE, self.payload))
 
 
+def chapter_start(chapter: int) -> int:
+    """The position of the first byte of a chapter.
+
+    A position in a manifest is one integer: the chapter's number, and in the lower 32 bits the offset in its file.
+    """
+    return chapter << _OFFSET_BITS
+
+
+def chapter_of(position: int) -> int:
+    """The number of the chapter in which `position` lies."""
+    return position >> _OFFSET_BITS
+
+
+def chapter_name(chapter: int) -> str:
+    """The name of a chapter's file."""
+    return f"manifest.{chapter}"
+
+
+def chapter_number(name: str) -> int | None:
+    """The number of the chapter that a file of this name holds; None for other files."""
+    found = _FILE_NAME.fullmatch(name)
+    number = int(found[1]) if found else MOST_CHAPTERS
+    return number if number < MOST_CHAPTERS else None
+
+
+@dataclass(frozen=True, slots=True)
+class RawLine:
+    """One line as it lies in a chapter's file.
+
+    `position` is its first byte, `size` counts its line feed, `data` is without it.  `whole`: it has its line feed.
+    Of a line that is too long, `data` holds only the beginning: one byte more than a line may have.
+    """
+
+    position: int
+    data: bytes
+    size: int
+    whole: bool
+
+    @property
+    def end(self) -> int:
+        return self.position + self.size
+
+
+def split_lines(chunks: Iterable[bytes], position: int = 0) -> Iterator[RawLine]:
+    """The lines of one file that is read from `position` on, in bounded memory however long a line is."""
+    begun, size = bytearray(), 0
+    for chunk in chunks:
+        start = 0
+        while (feed := chunk.find(b"\n", start)) >= 0:
+            begun += chunk[start : min(feed, start + LONGEST_LINE_BYTES + 1)]
+            size += feed + 1 - start
+            yield RawLine(position, bytes(begun[: LONGEST_LINE_BYTES + 1]), size, True)
+            position += size
+            begun.clear()
+            size, start = 0, feed + 1
+        rest = len(chunk) - start
+        if len(begun) <= LONGEST_LINE_BYTES:
+            begun += chunk[start : start + LONGEST_LINE_BYTES + 1]
+        size += rest
+    if size:
+        yield RawLine(position, bytes(begun[: LONGEST_LINE_BYTES + 1]), size, False)
+
+
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The end of a manifest: where the next line goes, its number, and the hash it must name."""
+    """The end of a manifest: the position where the next line goes, its number, and the hash it must name."""
 
     offset: int = 0
     sequence: int = 0
@@ -127,45 +210,165 @@ def open_line(line: bytes, key: PublicKey) -> SignedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one line; `line` counts from 1, as an editor does."""
+    """What is wrong with one line; `line` counts from 1, as an editor does, or from where reading began in the chapter.
+
+    `offset` is the byte in the chapter's file at which the line starts.
+    """
 
     line: int
     problem: str
+    chapter: int = 0
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{chapter_name(self.chapter)}, line {self.line}, byte {self.offset}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
     """One line read: `signed` if it can be read, `fault` if it is not what it should be; a line may have both.
 
-    `offset` is the byte at which it starts, `tip` the end of the manifest behind it.
+    `offset` is the position at which it starts, `tip` the end of the manifest behind it.  `carried`: a copy of a line
+    of a deleted chapter; it has its old number and is no link of the chain.  `rests`: reading can go on from `tip`
+    later; False while more carried lines follow.
     """
 
     offset: int
     signed: SignedRecord | None
     fault: Fault | None
     tip: Tip
+    carried: bool = False
+    rests: bool = True
 
 
 def read_chain(lines: Iterable[bytes], tip: Tip = Tip(), key: PublicKey | None = None) -> Iterator[ChainStep]:
-    """Every line of a manifest from `tip` on, as it lies in the file: with its line feed, the last perhaps without.
+    """`follow` for the lines of one file, each as it lies there: with its line feed, the last perhaps without."""
+    return follow(_placed(lines, tip.offset), tip, key)
 
-    Signatures are checked when a `key` is given.  A line without its line feed was never acknowledged: a step with a
-    fault and no record, and `tip` stays before it.
+
+def _placed(lines: Iterable[bytes], position: int) -> Iterator[RawLine]:
+    for raw in lines:
+        yield RawLine(position, raw.removesuffix(b"\n"), len(raw), raw.endswith(b"\n"))
+        position += len(raw)
+
+
+def follow(lines: Iterable[RawLine], tip: Tip = Tip(), key: PublicKey | None = None) -> Iterator[ChainStep]:
+    """Every line of a manifest from `tip` on, chapter after chapter.
+
+    Signatures are checked when a `key` is given.  `Tip()` stands for the beginning of the first chapter in `lines`: its
+    `chapter` record is then believed about what came before it.  A line without its line feed was never acknowledged: a
+    step with a fault and no record, and `tip` stays before it.
     """
-    for number, raw in enumerate(lines, start=1):
-        offset = tip.offset
-        if not raw.endswith(b"\n"):
-            yield ChainStep(offset, None, Fault(number, "The line is cut off."), tip)
-            return
+    reading = _Reading(tip, key)
+    for raw in lines:
+        yield reading.step(raw)
+
+
+class _Reading:
+    """Where the reading of a manifest is: in which chapter, behind which line, within which carried lines."""
+
+    def __init__(self, tip: Tip, key: PublicKey | None) -> None:
+        self._tip = tip
+        self._key = key
+        self._chapter: int | None = None if tip == Tip() else chapter_of(tip.offset)
+        self._line = 0
+        self._carried: Carried | None = None
+        self._left = 0
+        self._hash = hashlib.sha256()
+
+    def step(self, raw: RawLine) -> ChainStep:
+        before, chapter = self._chapter, chapter_of(raw.position)
+        self._line = self._line + 1 if chapter == before else 1
+        self._chapter = chapter
+        if chapter != before:
+            self._carried, self._left = None, 0
+        if not raw.whole:
+            return self._told(raw, None, "The line is cut off.")
         try:
-            signed = parse_line(raw[:-1])
+            signed = parse_line(raw.data)
         except FormatError as error:
-            tip = Tip(offset + len(raw), tip.sequence + 1, hashlib.sha256(raw[:-1]).hexdigest())
-            yield ChainStep(offset, None, Fault(number, error.message), tip)
-            continue
-        problem = _problem(signed, tip, key)
-        tip = tip.after(signed)
-        yield ChainStep(offset, signed, Fault(number, problem) if problem else None, tip)
+            return self._unreadable(raw, _too_long(raw) or error.message)
+        if self._left > 0:
+            return self._carry(raw, signed)
+        first = raw.position == chapter_start(chapter)
+        record = signed.record
+        if first and before is None and isinstance(record, Chapter):
+            self._tip = Tip(raw.position, signed.sequence, signed.previous)
+        problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first)
+        if before is not None and chapter > before + 1:
+            problem = f"Of the chapters {before + 1} to {chapter - 1} none is there."
+        self._tip = Tip(raw.end, signed.sequence + 1, signed.sha256)
+        if first and isinstance(record, Chapter) and record.carried is not None:
+            self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
+            self._tip = Tip(raw.end + self._left, self._tip.sequence, self._tip.previous)
+        return self._told(raw, signed, problem)
+
+    def _unreadable(self, raw: RawLine, problem: str) -> ChainStep:
+        if self._left > 0:
+            return self._told(raw, None, self._count(raw) or problem, carried=True)
+        self._tip = Tip(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
+        return self._told(raw, None, problem)
+
+    def _carry(self, raw: RawLine, signed: SignedRecord) -> ChainStep:
+        stranger = self._key is not None and not signed.signed_by(self._key)
+        problem = self._count(raw)
+        return self._told(raw, signed, "The signature is not this device's." if stranger else problem, carried=True)
+
+    def _count(self, raw: RawLine) -> str:
+        """One carried line more.  What is wrong once the last of them has been read."""
+        self._left -= raw.size
+        self._hash.update(raw.data + b"\n")
+        if self._left > 0 or self._carried is None:
+            return ""
+        same = self._left == 0 and self._hash.hexdigest() == self._carried.sha256
+        return "" if same else "The carried lines are not those that the chapter's first line names."
+
+    def _told(self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False) -> ChainStep:
+        chapter = chapter_of(raw.position)
+        fault = Fault(self._line, problem, chapter, raw.position - chapter_start(chapter)) if problem else None
+        return ChainStep(raw.position, signed, fault, self._tip, carried, self._left <= 0)
+
+
+def oldest_stated(chapter: int, line: bytes) -> int | None:
+    """The oldest chapter that is needed, as `line`, the first of `chapter`, says; None when it cannot be read.
+
+    Ask the newest chapter first.  Older ones that are there were deleted, and came back with a power cut or by hand.
+    """
+    try:
+        record = parse_line(line).record
+    except FormatError:
+        return None
+    return record.oldest if isinstance(record, Chapter) and record.number == chapter else None
+
+
+def missing_chapters(oldest: int, there: Collection[int]) -> tuple[Fault, ...]:
+    """A fault for each chapter that is needed and not there, for the first few of them."""
+    needed = range(oldest, max(there, default=oldest))
+    missing = (Fault(0, "The chapter is missing.", number) for number in needed if number not in there)
+    return tuple(itertools.islice(missing, _MOST_MISSING))
+
+
+def carried_of(record: Record) -> int:
+    """How many bytes of carried lines follow the line of `record`."""
+    return record.carried.size if isinstance(record, Chapter) and record.carried is not None else 0
+
+
+def _too_long(raw: RawLine) -> str:
+    if len(raw.data) <= LONGEST_LINE_BYTES:
+        return ""
+    return f"The line has {raw.size} bytes, and {LONGEST_LINE_BYTES} is the most."
+
+
+def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
+    """Only the first line of a chapter, and of every one but the very first, is a `chapter` record with its number."""
+    begins = isinstance(record, Chapter)
+    if begins and not first:
+        return "The beginning of a chapter stands inside one."
+    if first and chapter and not begins:
+        return "The chapter does not begin with its record."
+    if isinstance(record, Chapter) and record.number != chapter:
+        return f"This is the beginning of chapter {record.number}."
+    return ""
 
 
 def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator[Record]:
@@ -174,14 +377,19 @@ def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator
     A manifest of 200 000 lines takes a tenth of the time that parsing all of it does.
     """
     for raw in lines:
-        begins = raw.find(_PAYLOAD_BEGINS) + len(_PAYLOAD_BEGINS)
-        try:
-            payload = binascii.a2b_base64(raw[begins : raw.find(b'"', begins)])
-        except binascii.Error:
-            continue
+        payload = loose_payload(raw)
         if any(name.decode() in segments for name in _SEGMENT_NAME.findall(payload)):
             with suppress(FormatError):
                 yield parse_line(raw.removesuffix(b"\n")).record
+
+
+def loose_payload(line: bytes) -> bytes:
+    """The payload of a line, quickly and unchecked; nothing when it has none."""
+    begins = line.find(_PAYLOAD_BEGINS) + len(_PAYLOAD_BEGINS)
+    try:
+        return binascii.a2b_base64(line[begins : line.find(b'"', begins)])
+    except binascii.Error:
+        return b""
 
 
 def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[Fault, ...]:

@@ -1,4 +1,4 @@
-"""The seven things a manifest can say: segment, adopted, evicted, gap, watching, anchor, boot, as frozen values.
+"""What a manifest can say, as frozen values: segment, adopted, evicted, gap, watching, anchor, boot, chapter.
 
 Source: FORMAT.md, "Manifest".
 """
@@ -23,6 +23,8 @@ __all__ = [
     "Adopted",
     "Anchor",
     "Boot",
+    "Carried",
+    "Chapter",
     "Evicted",
     "EvictionReason",
     "Gap",
@@ -39,6 +41,10 @@ __all__ = [
 
 MOST_EVICTED: Final = 64
 """Segments named by one tombstone; one line, so a cut leaves all of them or none."""
+
+
+MOST_CARRIED_BYTES: Final = 64 << 20
+ChapterNumber = Annotated[int, msgspec.Meta(ge=0, lt=1 << 20)]
 
 
 CONTINUOUS: Final = "continuous"
@@ -227,5 +233,30 @@ class Boot(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag=
     at: Stamp
 
 
+class Carried(strictjson.Message, frozen=True, kw_only=True):
+    """The lines that stand behind a chapter's first: copies from chapters that were deleted when it was opened."""
+
+    size: Annotated[int, msgspec.Meta(ge=1, le=MOST_CARRIED_BYTES)]
+    """With their line feeds."""
+    sha256: Sha256
+
+
+class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="chapter"):
+    """The first record of a file of the manifest, of every one but the very first.
+
+    The chapters below `oldest` are not needed any more, and were deleted when this one was durable.
+    """
+
+    number: ChapterNumber
+    oldest: ChapterNumber
+    device: DeviceId
+    at: Stamp
+    carried: Carried | None = None
+
+    def __post_init__(self) -> None:
+        if not self.number or self.oldest > self.number:
+            raise FormatError("A chapter has a number above 0, and the oldest one is no later than it.")
+
+
 StoredRecord = Segment | Adopted
-Record = Segment | Adopted | Evicted | Gap | Watching | Anchor | Boot
+Record = Segment | Adopted | Evicted | Gap | Watching | Anchor | Boot | Chapter

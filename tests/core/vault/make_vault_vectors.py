@@ -6,18 +6,21 @@ import hashlib
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from agent.core.opinion.sights import Sight
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.manifest import PAYLOAD_TYPE, Tip, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     Adopted,
     Anchor,
     Boot,
+    Carried,
+    Chapter,
     Evicted,
     EvictionReason,
     Gap,
@@ -102,12 +105,40 @@ def vectors() -> dict[str, bytes]:
         tip = tip.after(signed)
     good = {
         "device.pub": DEVICE.text.encode() + b"\n",
-        "manifest": b"".join(line + b"\n" for line in lines),
+        "manifest.0": b"".join(line + b"\n" for line in lines),
+        "manifest.1": _second_chapter(lines, tip),
         "plaintext.mp4": _MEDIA + context_box(_CONTEXT),
         "plaintext_seen.mp4": _MEDIA + context_box(_SEEN),
         "poster.jpg": poster_plaintext(_JPEG, _POSTER),
     }
-    return good | {f"bad/{name}": content for name, content in _defects(lines).items()}
+    return good | {f"bad/{name}": content for name, content in (_defects(lines) | _bad_chapters(lines, tip)).items()}
+
+
+def _beginning(tip: Tip, carried: bytes, **changes: Any) -> SignedRecord:
+    said = Carried(size=len(carried), sha256=hashlib.sha256(carried).hexdigest())
+    values = {"number": 1, "oldest": 1, "device": DEVICE.id, "at": _STAMP, "carried": said} | changes
+    return sign_record(Chapter(**values), tip, _KEY.sign)
+
+
+def _second_chapter(lines: list[bytes], tip: Tip, **changes: Any) -> bytes:
+    """It carries the anchor and the last segment, the only one that is stored, and goes on with `watching`."""
+    carried = b"".join(line + b"\n" for line in lines[-2:])
+    begins = _beginning(tip, carried, **changes)
+    then = sign_record(Watching(span=_SPAN), Tip(0, begins.sequence + 1, begins.sha256), _KEY.sign)
+    return begins.line + b"\n" + carried + then.line + b"\n"
+
+
+def _bad_chapters(lines: list[bytes], tip: Tip) -> dict[str, bytes]:
+    good = _second_chapter(lines, tip).splitlines(keepends=True)
+    return {
+        "chapter_without_its_record": b"".join(good[1:]),
+        "chapter_carried_line_dropped": b"".join(good[:1] + good[2:]),
+        "chapter_carried_lines_swapped": b"".join([good[0], good[2], good[1], good[3]]),
+        "chapter_carried_line_cut_off_the_end": b"".join(good[:2]),
+        "chapter_line_behind_does_not_follow": b"".join([*good[:3], lines[-1] + b"\n"]),
+        "chapter_begins_twice": b"".join([*good, good[0]]),
+        "chapter_of_another_number": _second_chapter(lines, tip, number=2),
+    }
 
 
 def _defects(lines: list[bytes]) -> dict[str, bytes]:

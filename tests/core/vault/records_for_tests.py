@@ -11,6 +11,8 @@ from agent.core.vault.records import (
     Adopted,
     Anchor,
     Boot,
+    Carried,
+    Chapter,
     Evicted,
     EvictionReason,
     Gap,
@@ -25,7 +27,7 @@ from agent.core.vault.records import (
 from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Span, Stamp
 
-__all__ = ["begins", "contexts", "records", "segment_ids"]
+__all__ = ["begins", "chapter_records", "contexts", "records", "segment_ids"]
 
 _count = st.integers(0, 2**40)
 _utc_ms = st.integers(-(2**45), 2**45)
@@ -124,4 +126,12 @@ records = st.one_of(
     st.builds(Boot, device=_device, epoch=_count, at=_stamps),
     st.builds(Watching, span=_spans()),
     st.builds(Anchor, at=_stamps),
+)
+chapter_records = st.builds(
+    Chapter,
+    number=st.integers(1000, 2**20 - 1),
+    oldest=st.integers(0, 1000),
+    device=_device,
+    at=_stamps,
+    carried=st.none() | st.builds(Carried, size=st.integers(1, 2**26), sha256=_sha256),
 )

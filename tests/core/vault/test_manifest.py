@@ -24,7 +24,7 @@ from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
 from agent.wire.identities import private_key_from_seed, public_key_of
-from tests.core.vault.records_for_tests import records
+from tests.core.vault.records_for_tests import chapter_records, records
 
 KEY = private_key_from_seed(b"d" * 32)
 PUBLIC = public_key_of(KEY)
@@ -51,7 +51,7 @@ def boot(number: int) -> Boot:
 LINES = manifest(*(boot(number) for number in range(5)))
 
 
-@given(record=records, sequence=st.integers(0, 2**40))
+@given(record=records | chapter_records, sequence=st.integers(0, 2**40))
 def test_every_record_survives_being_written_signed_and_read(record: Record, sequence: int) -> None:
     signed = sign_record(record, Tip(0, sequence, "ab" * 32), KEY.sign)
     assert len(signed.line) <= LONGEST_LINE_BYTES

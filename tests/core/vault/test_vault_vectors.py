@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.core.opinion.sights import Sight
-from agent.core.vault.manifest import read_chain, verify_chain
+from agent.core.vault.manifest import RawLine, chapter_start, follow, read_chain, split_lines, verify_chain
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError
 from agent.wire.identities import parse_public_key
@@ -24,9 +25,13 @@ def test_the_vectors_are_made_again_byte_by_byte() -> None:
 
 def test_the_good_ones_are_good() -> None:
     device = parse_public_key((PLACE / "device.pub").read_text().strip())
-    lines = (PLACE / "manifest").read_bytes().splitlines(keepends=True)
+    lines = (PLACE / "manifest.0").read_bytes().splitlines(keepends=True)
     assert verify_chain(lines, device) == ()
     assert tuple(step.signed.record for step in read_chain(lines) if step.signed) == RECORDS
+    for chapters in ((0, 1), (1,)):
+        steps = list(follow(chapter_lines(*chapters), key=device))
+        assert [step.fault for step in steps] == [None] * len(steps)
+        assert [step.carried for step in steps][-4:] == [False, True, True, False]
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].seen is None
     assert split_media((PLACE / "plaintext_seen.mp4").read_bytes())[1].seen == (Sight.PERSON, Sight.VEHICLE)
@@ -41,4 +46,11 @@ def test_a_bad_one_is_refused(name: str) -> None:
             (split_poster if name.endswith(".jpg") else split_media)(path.read_bytes())
     else:
         device = parse_public_key((PLACE / "device.pub").read_text().strip())
-        assert verify_chain(path.read_bytes().splitlines(keepends=True), device)
+        number = int(name.startswith("chapter_"))
+        steps = list(follow(split_lines([path.read_bytes()], chapter_start(number)), key=device))
+        assert any(step.fault for step in steps) or not steps[-1].rests
+
+
+def chapter_lines(*chapters: int) -> Iterator[RawLine]:
+    for number in chapters:
+        yield from split_lines([(PLACE / f"manifest.{number}").read_bytes()], chapter_start(number))

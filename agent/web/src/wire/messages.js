@@ -66,8 +66,8 @@ export function enrolment(value) {
 
 const sealedItem = object({ id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text });
 const WHY = [
-  "no longer kept", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed", "nothing happened",
-  "clock unknown", "device off", "not known yet",
+  "no longer kept", "no longer known", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed",
+  "nothing happened", "clock unknown", "device off", "not known yet",
 ];
 const absence = object({ from_ms: count, to_ms: count, why: one(...WHY) });
 /** They follow each other in time, each longer than nothing. */
@@ -249,6 +249,7 @@ export const manifestPayload = object(
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
       boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
+      chapter: object({ kind: one("chapter"), number: count, oldest: count, device: keyId, at: stamp }, { carried: object({ size: count, sha256: sha256Text }) }),
     }),
   },
   { v: version1 },

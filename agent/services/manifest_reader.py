@@ -1,0 +1,91 @@
+"""Reads a manifest that lies in chapters: where it begins, its lines in order, and the line at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from agent.core.vault.manifest import (
+    LONGEST_LINE_BYTES,
+    ChainStep,
+    Fault,
+    SignedRecord,
+    Tip,
+    carried_of,
+    chapter_of,
+    chapter_start,
+    follow,
+    missing_chapters,
+    oldest_stated,
+    parse_line,
+)
+from agent.errors import FormatError
+from agent.ports import ManifestLog
+from agent.wire.identities import PublicKey
+
+__all__ = ["first_line", "last_line", "oldest_chapter", "read_manifest", "read_tail", "verify_manifest"]
+
+_BEGINNING: Final = Tip()
+
+
+def first_line(log: ManifestLog, chapter: int) -> SignedRecord | None:
+    """The first line of a chapter, when it can be read."""
+    data = log.read(chapter_start(chapter), LONGEST_LINE_BYTES + 1)
+    line, feed, _rest = data.partition(b"\n")
+    with suppress(FormatError):
+        return parse_line(line) if feed else None
+    return None
+
+
+def oldest_chapter(log: ManifestLog) -> int:
+    """The oldest chapter that is needed, as the newest chapter with a readable beginning says."""
+    for chapter in reversed(log.chapters()):
+        signed = first_line(log, chapter) if chapter else None
+        stated = oldest_stated(chapter, signed.line) if signed is not None else None
+        if stated is not None:
+            return stated
+    return 0
+
+
+def last_line(log: ManifestLog, tip: Tip) -> SignedRecord | None:
+    """The line behind which `tip` stands, when it is the end of that line and of the lines carried behind it."""
+    beginning = chapter_start(chapter_of(tip.offset))
+    start = max(beginning, tip.offset - LONGEST_LINE_BYTES - 1)
+    before = log.read(start, tip.offset - start)
+    if len(before) != tip.offset - start or not before.endswith(b"\n"):
+        return None
+    with suppress(FormatError):
+        last = parse_line(before[:-1].rpartition(b"\n")[2])
+        if (last.sha256, last.sequence + 1) == (tip.previous, tip.sequence) and not carried_of(last.record):
+            return last
+    first = first_line(log, chapter_of(tip.offset))
+    if first is None or (first.sha256, first.sequence + 1) != (tip.previous, tip.sequence):
+        return None
+    ends = beginning + len(first.line) + 1 + carried_of(first.record)
+    return first if ends == tip.offset else None
+
+
+def read_manifest(log: ManifestLog, tip: Tip = _BEGINNING, key: PublicKey | None = None) -> Iterator[ChainStep]:
+    """Every line from `tip` on; from the oldest chapter that is needed when `tip` is the beginning."""
+    position = chapter_start(oldest_chapter(log)) if tip == _BEGINNING else tip.offset
+    return follow(log.raw_lines(position), tip, key)
+
+
+def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
+    """The newest lines: about `size_bytes` of them, from the newest chapter and the one before it."""
+    newest = chapter_of(log.end())
+    missing = size_bytes
+    for chapter in (newest, newest - 1):
+        size = log.sizes().get(chapter, 0)
+        position = chapter_start(chapter) + max(0, size - missing)
+        missing -= size
+        if missing <= 0 or not size or not chapter:
+            break
+    return follow(log.raw_lines(max(0, position)), Tip(max(0, position)))
+
+
+def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[Fault, ...]:
+    """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures."""
+    missing = missing_chapters(oldest_chapter(log), log.chapters())
+    return (*missing, *(step.fault for step in read_manifest(log, key=key) if step.fault))
