@@ -4,7 +4,9 @@
 #   make demo VIDEO=my.mp4        … on your own footage
 #   make demo CAMERA=/dev/video0  … on a USB camera
 #   make playground               a doorbell and a broker, to try every command by hand
-#   make test                     every check and every test
+#   make test                     every check and every test (minutes)
+#   make prove                    every proof at length (hours)
+#   make test-quick               the checks and the tests of what you have changed (a minute)
 
 # The system's own Python, because Debian's camera bindings are built for that one and no other.
 PYTHON ?= /usr/bin/python3
@@ -13,7 +15,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove-consent explore fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -27,6 +29,9 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
+
+test-quick: setup-test ## Run the static checks, the tests that mirror changed files, and fast ones (a minute)
+	@$(VENV)/bin/python scripts/check.py quick $(ARGS)
 
 test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (half an hour)
 	@sh scripts/system-packages.sh test-browser
@@ -94,12 +99,15 @@ test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless noth
 branches: setup-test ## Show which branches of the code about consent no mirroring test takes (make test wants none)
 	@$(VENV)/bin/python scripts/branches.py
 
+prove: setup-test ## Run every proof at length and keep the results (hours; ARGS="consent crash" for some, ARGS=list)
+	@$(VENV)/bin/python scripts/prove.py $(ARGS)
+
 prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour)
 	@sh scripts/system-packages.sh test-browser
-	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP tests/properties/test_consent_model.py \
-	    tests/properties/test_consent_walks.py tests/properties/test_nothing_but_a_counter.py \
-	    tests/properties/test_every_bit_counts.py tests/services/test_silence_on_the_line.py \
-	    tests/services/test_a_flood.py tests/requester/test_many_doors.py $(ARGS)
+	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
+
+prove-crash: setup-test ## Cut the power at every write and fail every call, at length (root for ext4, an hour)
+	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash $(ARGS)
 
 explore: setup-test ## Run the property tests on examples drawn anew, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)

@@ -1,13 +1,17 @@
-"""Runs every check and every test, lets each speak for itself, and ends with one table.
+"""Runs every check and every test and ends with one table.
 
-`check.py static` runs the linter, the formatter, the type checker and the import contracts, two at a time and quiet
-unless they find something.  `check.py all [pytest arguments]` runs the tests as well, and beside the static checks the
-one that the code about consent has no untested branch.  All of them run even when one fails: who mends things wants the
-whole list.  Exit status 0 only when every line says passed.
+`check.py static` runs the linter, the formatter, the type checker and the import contracts, quiet if they find nothing.
+`check.py all [pytest arguments]` runs the tests in several processes, and beside them the static checks and the check
+that the code about consent has no untested branch. `check.py quick` runs the static checks, the tests that mirror
+changed files, and the fast tests of core and wire: about a minute, for the edit loop. No failure stops the other
+checks. Exit status 0 only if every line says passed.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +21,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(4, 2 * len(os.sched_getaffinity(0))))
+"""More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
+FAST_S = 1.5
+"""A file of tests that takes longer stays out of the quick run, unless it mirrors a change (then ten times as long)."""
 
 STATIC_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("types (mypy --strict)", ("mypy",)),
@@ -43,27 +51,92 @@ def run_check(name: str, command: tuple[str, ...]) -> Outcome:
 
 
 def run_tests(arguments: list[str]) -> Outcome:
-    """Run pytest, which speaks to the terminal itself."""
+    """Run pytest in several processes; it speaks to the terminal itself."""
     started = time.monotonic()
-    done = subprocess.run([str(BIN / "python"), "-m", "pytest", *arguments], cwd=ROOT, check=False)
+    workers = "0" if "--pdb" in arguments else str(WORKERS)
+    command = [str(BIN / "python"), "-m", "pytest", "-p", "tests.parallel", "--workers", workers, *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False)
     return Outcome("tests (pytest)", done.returncode == 0, time.monotonic() - started, "")
 
 
 def run_checks(checks: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Outcome]:
     with ThreadPoolExecutor(max_workers=2) as pool:
-        outcomes = list(pool.map(lambda check: run_check(*check), checks))
-    for outcome in outcomes:
-        if not outcome.passed:
-            print(f"\n--- {outcome.name} ---\n{outcome.output.strip()}\n", flush=True)
-    return outcomes
+        return list(pool.map(lambda check: run_check(*check), checks))
+
+
+# --- The quick run
+
+
+def changed_files() -> list[str]:
+    """Return the files that differ from the last commit; if none does, those of the last commit."""
+    status = _git("status", "--porcelain", "--untracked-files=all")
+    changed = [line[3:].split(" -> ")[-1] for line in status]
+    return changed or _git("diff", "--name-only", "HEAD~1")
+
+
+def _git(*words: str) -> list[str]:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+def mirrors(changed: list[str]) -> list[str]:
+    """Return the test files that are changed themselves or import a changed module."""
+    modules = {name[:-3].replace("/", ".").removesuffix(".__init__") for name in changed if name.endswith(".py")}
+    parted = [each.rpartition(".") for each in modules]
+    words = [rf"{re.escape(a)}\.{b}\b|from {re.escape(a)} import [^\n]*\b{b}\b" for a, _, b in parted]
+    importing = re.compile("|".join(words) or "(?!)")
+    tests = [path for path in ROOT.glob("tests/**/test_*.py") if "node_modules" not in path.parts]
+    names = {str(path.relative_to(ROOT)): path for path in tests}
+    return sorted(name for name, path in names.items() if name in changed or importing.search(path.read_text()))
+
+
+def quick_selection(changed: list[str]) -> tuple[list[str], list[str]]:
+    """Return the test files of a quick run, and those that mirror a change but take too long for it."""
+    took = seconds_of_files()
+    mirroring = mirrors(changed)
+    slow = [name for name in mirroring if took.get(Path(name).name, 0.0) > 10 * FAST_S]
+    pure = [
+        str(path.relative_to(ROOT)) for folder in ("core", "wire") for path in ROOT.glob(f"tests/{folder}/**/test_*.py")
+    ]
+    fast = [name for name in pure if took.get(Path(name).name, 0.0) <= FAST_S]
+    return sorted({*mirroring, *fast} - set(slow)), slow
+
+
+def seconds_of_files() -> dict[str, float]:
+    """Return the seconds each file of tests took at last, by its bare name (tests/parallel.py writes them)."""
+    known: dict[str, float] = {}
+    for path in (ROOT / "tests" / "seconds.json", ROOT / ".cache" / "seconds.json"):
+        if path.exists():
+            known |= json.loads(path.read_text())
+    return known
+
+
+def run_quick(arguments: list[str]) -> list[Outcome]:
+    chosen, slow = quick_selection(changed_files())
+    for name in slow:
+        print(f"  {name} mirrors a change and takes long: run it yourself, or make test.", flush=True)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checks = beside.submit(run_checks, STATIC_CHECKS)
+        tests = run_tests(["-q", *chosen, *arguments])
+        return [*checks.result(), tests]
+
+
+def run_all(arguments: list[str]) -> list[Outcome]:
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checks = beside.submit(run_checks, (BRANCHES, *STATIC_CHECKS))
+        tests = run_tests(arguments)
+        return [*checks.result(), tests]
 
 
 def main(arguments: list[str]) -> int:
     scope, *pytest_arguments = arguments or ["all"]
-    print("Checking types, lint, format and import contracts …", flush=True)
-    outcomes = run_checks((*STATIC_CHECKS, BRANCHES) if scope == "all" else STATIC_CHECKS)
-    if scope == "all":
-        outcomes.append(run_tests(pytest_arguments))
+    if scope == "static":
+        print("Checking types, lint, format and import contracts …", flush=True)
+        outcomes = run_checks(STATIC_CHECKS)
+    else:
+        outcomes = (run_quick if scope == "quick" else run_all)(pytest_arguments)
+    for outcome in outcomes:
+        if not outcome.passed and outcome.output:
+            print(f"\n--- {outcome.name} ---\n{outcome.output.strip()}\n", flush=True)
     print("\nSummary")
     for outcome in outcomes:
         print(f"  {'passed' if outcome.passed else 'FAILED'}  {outcome.name:24} {outcome.seconds:6.1f} s")

@@ -1,0 +1,134 @@
+"""Runs the proofs at length, part by part, and keeps the last result of each in tests/PROVED.json.
+
+`prove.py` runs every part of `PARTS`, `prove.py consent crash` these two, `prove.py list` prints the last results.
+Each part is a make target, so that it can also be run without a record. `make test` runs a share of each of them.
+No failure stops the other parts. Exit status 0 only if every part that ran has passed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "tests" / "PROVED.json"
+PARTS: Mapping[str, str] = {
+    "branches": "branches",
+    "consent": "prove-consent",
+    "crash": "prove-crash",
+    "properties": "explore",
+    "fuzz": "fuzz",
+    "kernel": "test-kernel",
+    "browser": "test-browser",
+    "installation": "test-install",
+    "mutation": "mutate",
+}
+"""Name of the part: its make target. The longest is last: mutation takes hours."""
+EXTRA: Mapping[str, str] = {
+    "arm64": "test-arm64",
+    "clean": "test-clean",
+    "home-assistant": "test-home-assistant",
+    "pi3": "test-pi3",
+    "rabbitmq": "test-rabbitmq",
+    "vm": "test-vm",
+}
+"""Parts that only run if they are named, because few machines have all they need."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Result:
+    command: str
+    commit: str
+    """The commit that was tested, with `+` if files differed from it."""
+    date: str
+    passed: bool
+    seconds: int
+    said: str
+    """The last line of the output."""
+
+
+def run(part: str) -> Result:
+    """Run one part; its output goes to the terminal."""
+    target = {**PARTS, **EXTRA}[part]
+    started, said = time.monotonic(), ""
+    with subprocess.Popen(["make", target], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            said = COLOURS.sub("", line).strip(" =\n") or said
+    return Result(
+        command=f"make {target}",
+        commit=commit(),
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        passed=process.returncode == 0,
+        seconds=round(time.monotonic() - started),
+        said=said[:200],
+    )
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def keep(part: str, result: Result, path: Path = RESULTS) -> None:
+    """Put the result in place of the part's last one."""
+    kept = load(path)
+    kept[part] = result
+    text = json.dumps({name: asdict(each) for name, each in sorted(kept.items())}, indent=2, ensure_ascii=False)
+    new = path.with_suffix(".new")
+    new.write_text(text + "\n")
+    new.replace(path)
+
+
+def load(path: Path = RESULTS) -> dict[str, Result]:
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    return {name: Result(**each) for name, each in kept.items()}
+
+
+def table(results: Mapping[str, Result]) -> str:
+    lines = [f"{'part':16} {'date':10}  {'commit':14} {'result':7} {'seconds':>7}  last line"]
+    for part in (*PARTS, *EXTRA):
+        if (result := results.get(part)) is None:
+            lines.append(f"{part:16} never")
+            continue
+        outcome = "passed" if result.passed else "FAILED"
+        lines.append(
+            f"{part:16} {result.date:10}  {result.commit:14} {outcome:7} {result.seconds:7}  {result.said[:70]}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["list"]:
+        print(table(load()))
+        return 0
+    unknown = set(arguments) - {*PARTS, *EXTRA}
+    if unknown:
+        print(f"Unknown: {', '.join(sorted(unknown))}. The parts are: {', '.join((*PARTS, *EXTRA))}.", file=sys.stderr)
+        return 2
+    passed = True
+    for part in arguments or PARTS:
+        print(f"\n=== {part} ===", flush=True)
+        result = run(part)
+        keep(part, result)
+        passed = passed and result.passed
+    print("\n" + table(load()))
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

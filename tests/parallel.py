@@ -1,0 +1,336 @@
+"""Runs pytest's tests in several processes: `python -m pytest -p tests.parallel --workers 5`.
+
+The parent collects once and forks its workers, so no worker imports or collects anything again. A worker takes one
+unit at a time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds
+come from the last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files.
+
+A worker has its own temporary folder and its own capture of output. If a worker dies, its test fails and another
+worker takes its place. Reports reach the parent's plugins as in a run with one process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from itertools import groupby
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import pytest
+
+# OpenBLAS starts its threads when numpy is imported, and a process with threads cannot be forked safely.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+OWN_SECONDS: Final = ROOT / ".cache" / "seconds.json"
+KNOWN_SECONDS: Final = Path(__file__).with_name("seconds.json")
+LONG_FILE_S: Final = 6.0
+"""A file that takes longer is dealt out test by test, unless its tests share a fixture."""
+LAST_WORDS_S: Final = 60.0
+"""Time for a worker to stop its session's fixtures, for example a broker."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--workers", type=int, default=0, help="run the tests in this many processes (0: in this one)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    config = session.config
+    os.environ.pop("OPENBLAS_NUM_THREADS", None)  # the tests' own subprocesses run as they would elsewhere
+    if config.option.workers < 1 or config.option.collectonly or session.testsfailed:
+        return None
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 — no paths are wanted
+    if threads > 1:
+        pytest.exit(f"Importing the tests has started {threads - 1} threads, and a fork would lose them.", returncode=3)
+    Parent(session).run(config.option.workers)
+    return True
+
+
+# --- Units of work
+
+
+def seconds_of_files() -> dict[str, float]:
+    """Return the seconds each file took at last, by its bare name, because folders move."""
+    known: dict[str, float] = {}
+    for path in (KNOWN_SECONDS, OWN_SECONDS):
+        if path.exists():
+            known |= json.loads(path.read_text())
+    return known
+
+
+def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[int]]:
+    """Deal the items into units, the longest first."""
+    units: list[tuple[float, list[int]]] = []
+    for path, group in groupby(range(len(items)), key=lambda number: items[number].path):
+        numbers, length = list(group), seconds.get(path.name, 0.0)
+        if length > LONG_FILE_S and not any(_shares_fixtures(items[number]) for number in numbers):
+            units += [(length, [number]) for number in numbers]
+        else:
+            units.append((length, numbers))
+    return [numbers for _, numbers in sorted(units, key=lambda unit: -unit[0])]
+
+
+def _shares_fixtures(item: pytest.Item) -> bool:
+    """Whether the item uses a fixture that its file builds once for several tests."""
+    found = getattr(item, "_fixtureinfo", None)
+    definitions = found.name2fixturedefs if found else {}
+    return any(each[-1].scope in ("class", "module", "package") for each in definitions.values() if each)
+
+
+# --- The parent
+
+
+class Worker:
+    """A forked process, the connection to it, and the tests it has still to finish."""
+
+    def __init__(self, pid: int, connection: Connection) -> None:
+        self.pid = pid
+        self.connection = connection
+        self.ended = os.pidfd_open(pid)
+        self.unit: deque[int] = deque()
+        self.running: int | None = None
+
+    def close(self) -> None:
+        self.connection.close()
+        os.close(self.ended)
+
+
+class Parent:
+    """Deals units to workers and passes on their reports."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self._items = session.items
+        self._waiting = deque(units_of(session.items, seconds_of_files()))
+        self._workers: list[Worker] = []
+        self._count = 0
+        self._seconds: dict[str, float] = {}
+
+    def run(self, workers: int) -> None:
+        gc.collect()
+        gc.freeze()  # the workers share these pages as long as no collector touches them
+        try:
+            for _ in range(min(workers, len(self._waiting))):
+                self._fork()
+            while self._workers:
+                self._hear()
+        finally:
+            self._end()
+            gc.unfreeze()
+        if not self._session.shouldstop and not self._session.config.option.keyword:
+            self._remember()
+
+    def _fork(self) -> None:
+        mine, theirs = Pipe()
+        self._count += 1
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            for other in self._workers:
+                other.close()
+            mine.close()
+            work(self._session, theirs, self._count)
+        theirs.close()
+        worker = Worker(pid, mine)
+        self._workers.append(worker)
+        self._deal(worker)
+
+    def _deal(self, worker: Worker) -> None:
+        """Give the worker its next unit, or None, after which it ends."""
+        stop = self._session.shouldstop or self._session.shouldfail
+        if stop or not self._waiting:
+            worker.connection.send(None)
+            return
+        worker.unit = deque(self._waiting.popleft())
+        worker.connection.send(list(worker.unit))
+
+    def _hear(self) -> None:
+        by_connection = {worker.connection: worker for worker in self._workers}
+        by_end = {worker.ended: worker for worker in self._workers}
+        ready = set(wait([*by_connection, *by_end]))
+        for connection in ready & by_connection.keys():
+            self._take(by_connection[connection])
+        for ended in ready & by_end.keys():
+            # What a dead worker has still said comes first, in this round and the next ones.
+            if by_end[ended] in self._workers and by_end[ended].connection not in ready:
+                self._bury(by_end[ended])
+
+    def _take(self, worker: Worker) -> None:
+        hook = self._session.config.hook
+        kind, said = _heard(worker.connection)
+        if kind == "ended":
+            self._bury(worker)
+        elif kind == "done":
+            self._deal(worker)
+        elif kind == "start":
+            worker.running = said
+            item = self._items[said]
+            hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        elif kind == "finish":
+            item = self._items[said]
+            worker.running = None
+            worker.unit.remove(said)
+            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        elif kind == "broken":
+            raise RuntimeError(f"A worker broke outside a test:\n{said}")
+        else:
+            self._pass_on(said)
+
+    def _pass_on(self, data: dict[str, Any]) -> None:
+        config = self._session.config
+        report = config.hook.pytest_report_from_serializable(config=config, data=data)
+        name = report.nodeid.split("::")[0].rsplit("/", 1)[-1]
+        self._seconds[name] = self._seconds.get(name, 0.0) + report.duration
+        config.hook.pytest_runtest_logreport(report=report)
+
+    def _bury(self, worker: Worker) -> None:
+        """A worker has ended.  If it had not finished, its test has failed and another worker takes the rest."""
+        self._workers.remove(worker)
+        _, status = os.waitpid(worker.pid, 0)
+        worker.close()
+        if worker.running is not None:
+            self._fail(
+                self._items[worker.running], f"The process of this test ended: {os.waitstatus_to_exitcode(status)}."
+            )
+            worker.unit.remove(worker.running)
+        if worker.unit:
+            self._waiting.appendleft(list(worker.unit))
+        if self._waiting and not (self._session.shouldstop or self._session.shouldfail):
+            self._fork()
+
+    def _fail(self, item: pytest.Item, why: str) -> None:
+        report = pytest.TestReport(item.nodeid, item.location, {}, "failed", why, "call")
+        self._session.config.hook.pytest_runtest_logreport(report=report)
+        self._session.config.hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _end(self) -> None:
+        """After an interruption: the workers see their connection close, stop their fixtures and end."""
+        for worker in self._workers:
+            worker.connection.close()
+        patience = time.monotonic() + LAST_WORDS_S
+        for worker in self._workers:
+            if not wait([worker.ended], max(0.0, patience - time.monotonic())):
+                os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+            os.close(worker.ended)
+        self._workers.clear()
+
+    def _remember(self) -> None:
+        OWN_SECONDS.parent.mkdir(exist_ok=True)
+        part = OWN_SECONDS.with_suffix(f".{os.getpid()}")
+        kept = json.loads(OWN_SECONDS.read_text()) if OWN_SECONDS.exists() else {}
+        part.write_text(json.dumps(kept | {name: round(took, 2) for name, took in self._seconds.items()}, indent=0))
+        part.replace(OWN_SECONDS)
+
+
+def _heard(connection: Connection) -> tuple[str, Any]:
+    try:
+        kind, said = connection.recv()
+    except EOFError:
+        return "ended", None
+    return kind, said
+
+
+# --- A worker
+
+
+class UnitsEnd:
+    """Stands for the next test after a unit: it shares the session with the last one and nothing else."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def listchain(self) -> list[object]:
+        return [self._session]
+
+
+class Sender:
+    """Sends a worker's reports to the parent."""
+
+    def __init__(self, config: pytest.Config, connection: Connection) -> None:
+        self._config = config
+        self._connection = connection
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._connection.send(("report", data))
+
+
+def work(session: pytest.Session, connection: Connection, number: int) -> NoReturn:
+    """Run units until the parent has no more, then leave without the parent's own clearing up."""
+    atexit._clear()  # what the parent registered is the parent's to run
+    try:
+        _become_a_worker(session.config, connection, number)
+        for unit in _units(connection):
+            _run(session, unit, connection)
+            connection.send(("done", None))
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass  # the parent was interrupted as well, and says so
+    except BaseException:  # noqa: BLE001 — the parent must learn of anything, and raises it
+        _tell(connection, traceback.format_exc())
+    _leave(session, connection)
+
+
+def _leave(session: pytest.Session, connection: Connection) -> NoReturn:
+    """Take the fixtures of the session down, as a run in one process does at its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        session._setupstate.teardown_exact(None)
+    except BaseException:  # noqa: BLE001 — as above
+        _tell(connection, traceback.format_exc())
+    atexit._run_exitfuncs()
+    os._exit(0)
+
+
+def _units(connection: Connection) -> Iterator[list[int]]:
+    while True:
+        try:
+            unit = connection.recv()
+        except EOFError:  # the parent was interrupted
+            return
+        if unit is None:
+            return
+        yield unit
+
+
+def _run(session: pytest.Session, unit: list[int], connection: Connection) -> None:
+    items = [session.items[number] for number in unit]
+    for number, item, following in zip(unit, items, [*items[1:], UnitsEnd(session)], strict=True):
+        connection.send(("start", number))
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        connection.send(("finish", number))
+
+
+def _become_a_worker(config: pytest.Config, connection: Connection, number: int) -> None:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture._global_capturing is not None:
+        # The parent's files for captured output would be one file for all workers.
+        capture.stop_global_capturing()
+        capture.start_global_capturing()
+    # A shared terminal belongs to the parent; plugins of the worker find theirs, and it goes nowhere.
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 — open until the worker ends
+    config.pluginmanager.getplugin("terminalreporter")._tw._file = nowhere
+    factory = config._tmp_path_factory
+    base = factory.getbasetemp() / f"w{number}"
+    base.mkdir(mode=0o700)
+    factory._basetemp = base
+    config.pluginmanager.register(Sender(config, connection), "doorward-sender")
+
+
+def _tell(connection: Connection, trouble: str) -> None:
+    try:
+        connection.send(("broken", trouble))
+    except OSError:
+        os.write(2, trouble.encode())

@@ -1,0 +1,24 @@
+"""The quick run takes the tests that mirror a change and leaves out long ones, by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts import check
+
+
+def test_a_changed_module_brings_the_tests_that_import_it_and_a_changed_test_itself() -> None:
+    mirroring = check.mirrors(["scripts/check.py", "tests/wire/test_topics.py", "README.md"])
+    assert "tests/scripts/test_check.py" in mirroring
+    assert "tests/wire/test_topics.py" in mirroring
+    assert "tests/core/test_retention.py" not in mirroring
+    assert check.mirrors(["README.md"]) == []
+
+
+def test_a_long_file_that_mirrors_a_change_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "seconds_of_files", lambda: {"test_check.py": 100.0, "test_retention.py": 2.0})
+    chosen, slow = check.quick_selection(["scripts/check.py", "tests/wire/test_topics.py"])
+    assert slow == ["tests/scripts/test_check.py"]
+    assert "tests/wire/test_topics.py" in chosen
+    assert "tests/core/test_retention.py" not in chosen  # too long for what mirrors nothing
+    assert not set(slow) & set(chosen)

@@ -1,0 +1,151 @@
+"""Tests in several processes end as in one: each once, with its output, and a process that dies fails its own test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import parallel
+
+ROOT = Path(__file__).parents[2]
+
+
+class Run:
+    """A folder of tests, and what pytest says of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def holds(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(f"import os, subprocess, time, pytest\n{text}")
+
+    @property
+    def command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "tests.parallel",
+            "--workers",
+            "3",
+            "-v",
+        ]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def __call__(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.command, *more], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_each_test_runs_once_and_its_outcome_and_output_are_told(run: Run) -> None:
+    for number in range(8):
+        run.holds(
+            f"test_{number}.py",
+            "def test_good(tmp_path): assert not list(tmp_path.iterdir())\n"
+            f"def test_bad(): os.system('echo of the process {number}'); print('of the test {number}'); assert 0\n"
+            "def test_skipped(): pytest.skip('a reason')\n",
+        )
+    done = run()
+    assert done.returncode == 1
+    assert "8 failed, 8 passed, 8 skipped" in done.stdout
+    for number in range(8):
+        assert done.stdout.count(f"of the process {number}\n") == 1
+        assert done.stdout.count(f"of the test {number}\n") == 1
+
+
+def test_a_process_that_dies_fails_its_own_test_and_no_other(run: Run) -> None:
+    run.holds(
+        "test_it.py",
+        "def test_before(): pass\n"
+        "def test_exits(): os._exit(3)\n"
+        "def test_is_killed_and_leaves_a_child(): subprocess.Popen(['sleep', '20']); os.kill(os.getpid(), 9)\n"
+        "def test_after(): pass\n",
+    )
+    done = run()
+    assert "2 failed, 2 passed" in done.stdout
+    assert "The process of this test ended: 3." in done.stdout
+    assert "The process of this test ended: -9." in done.stdout
+
+
+def test_a_fixture_of_a_file_is_built_once_and_one_of_the_session_is_taken_down(run: Run) -> None:
+    run.holds(
+        "conftest.py",
+        "@pytest.fixture(scope='session')\n"
+        "def broker(tmp_path_factory):\n"
+        f"    yield\n    (__import__('pathlib').Path({str(run.folder)!r}) / 'stopped').touch()\n",
+    )
+    run.holds(
+        "test_it.py",
+        "built = []\n@pytest.fixture(scope='module')\ndef house(broker): built.append(1)\n"
+        "def test_one(house): assert built == [1]\ndef test_two(house): assert built == [1]\n",
+    )
+    assert run().returncode == 0
+    assert (run.folder / "stopped").exists()
+
+
+def test_an_interruption_takes_the_fixtures_down(run: Run) -> None:
+    marks = {name: run.folder / name for name in ("started", "stopped")}
+    run.holds(
+        "test_it.py",
+        "@pytest.fixture\ndef broker():\n"
+        f"    yield\n    open({str(marks['stopped'])!r}, 'w')\n"
+        f"def test_it(broker): open({str(marks['started'])!r}, 'w').close(); time.sleep(600)\n",
+    )
+
+    def hear_interruptions() -> None:
+        """A run in the background ignores SIGINT, and its subprocesses inherit that."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        run.command,
+        cwd=run.folder,
+        env=run.environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=hear_interruptions,  # noqa: PLW1509 — this process has no threads
+    ) as pytest_process:
+        while not marks["started"].exists():
+            time.sleep(0.05)
+        os.killpg(pytest_process.pid, signal.SIGINT)  # as a terminal sends it, to the workers too
+    assert pytest_process.returncode == 2
+    assert marks["stopped"].exists()
+
+
+def test_long_files_come_first_and_are_dealt_out_unless_they_share_a_fixture(pytestconfig: pytest.Config) -> None:
+    class Item:
+        def __init__(self, name: str, scope: str | None = None) -> None:
+            self.path = Path(name)
+            definition = type("Definition", (), {"scope": scope})
+            self._fixtureinfo = type("Info", (), {"name2fixturedefs": {"it": [definition]} if scope else {}})
+
+    items = [
+        *(Item("test_short.py") for _ in range(2)),
+        *(Item("test_long.py") for _ in range(2)),
+        *(Item("test_sharing.py", "module") for _ in range(2)),
+    ]
+    seconds = {"test_long.py": 20.0, "test_sharing.py": 30.0, "test_short.py": 1.0}
+    assert parallel.units_of(items, seconds) == [[4, 5], [2], [3], [0, 1]]  # type: ignore[arg-type]
+
+
+def test_the_committed_seconds_are_of_files_that_are_there() -> None:
+    there = {path.name for path in (ROOT / "tests").glob("**/test_*.py")}
+    assert set(json.loads(parallel.KNOWN_SECONDS.read_text())) <= there

@@ -1,0 +1,57 @@
+"""`make prove` runs make targets that exist and keeps the last result of each part."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scripts import prove
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_part_is_a_target_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {*prove.PARTS.values(), *prove.EXTRA.values()} <= targets
+
+
+def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Makefile").write_text(
+        "good:\n\t@echo first\n\t@printf '\\033[32m=== 3 passed ===\\033[0m\\n\\n'\nbad:\n\t@echo broken\n\t@false\n"
+    )
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good", "two": "bad"})
+    kept = tmp_path / "kept.json"
+    for part in ("one", "two"):
+        prove.keep(part, prove.run(part), kept)
+    one, two = prove.load(kept)["one"], prove.load(kept)["two"]
+    assert (one.command, one.passed, one.said) == ("make good", True, "3 passed")
+    assert (two.command, two.passed) == ("make bad", False)
+    assert re.fullmatch(r"[0-9a-f]{12}", one.commit)
+    (tmp_path / "Makefile").write_text("good:\n\t@echo changed\n")
+    prove.keep("one", prove.run("one"), kept)
+    assert prove.load(kept)["one"].said == "changed"
+    assert prove.load(kept)["one"].commit == one.commit + "+"
+    assert prove.load(kept)["two"] == two
+
+
+def test_a_part_that_never_ran_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prove, "PARTS", {"one": "good"})
+    monkeypatch.setattr(prove, "EXTRA", {})
+    assert prove.table({}).splitlines()[1] == "one              never"
+
+
+def test_the_committed_results_can_be_read_and_name_parts_there_are() -> None:
+    assert set(prove.load()) <= {*prove.PARTS, *prove.EXTRA}
+
+
+def test_an_unknown_part_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove.main(["consent", "weather"]) == 2
+    assert "Unknown: weather." in capsys.readouterr().err
