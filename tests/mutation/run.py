@@ -5,7 +5,8 @@ For example, `--every=8 services web` tries one mutant of eight in two groups, a
 - A group is a set of files and the tests that mirror them (`GROUPS`).  Without a name every group runs.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
   `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
-  survivors of the last run again.
+  survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
+  take S seconds together without a mistake.
 - The tests of a group run once without a mistake, and the runner records which test passes which line.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
@@ -136,6 +137,8 @@ class Draw:
     size: int | None = None
     seed: int = 1
     again: frozenset[tuple[str, int, str]] | None = None
+    budget_s: float | None = None
+    """Of the tests that pass the line of a mutant, only the quickest run that take no longer together."""
 
     def mutants(self, *, in_function: bool) -> list[tuple[Path, Mutant]]:
         """In the order of the files and lines, so that mutants of one function follow each other."""
@@ -393,6 +396,9 @@ class InFunctions:
         lines = _statements(path).get(mutant.line, [mutant.line])
         names = {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
         chosen = sorted(names, key=lambda name: (name != self._noticed_last.get(path), self._took_s[name]))
+        if self._draw.budget_s is not None:
+            sums = itertools.accumulate(self._took_s[name] for name in chosen)
+            chosen = [name for name, sum_s in zip(chosen, sums, strict=True) if sum_s <= self._draw.budget_s]
         code = compile(mutant.tree(), str(path), "exec", dont_inherit=True)
         while chosen:
             act = functools.partial(self._try, path, code, chosen)
@@ -626,7 +632,8 @@ def _draw(group: Group, named: Sequence[str], options: frozenset[str]) -> Draw:
         again = frozenset((path, line, what) for path, line, what in survived)
     sample = _number(options, "--sample=", 0) or None
     first, every = _number(options, "--first=", 0), _number(options, "--every=", 1)
-    return Draw(modules(group, named), first, every, sample, _number(options, "--seed=", 1), again)
+    budget_s = _number(options, "--budget=", 0) or None
+    return Draw(modules(group, named), first, every, sample, _number(options, "--seed=", 1), again, budget_s)
 
 
 def _number(options: frozenset[str], name: str, default: int) -> int:

@@ -311,3 +311,16 @@ def test_of_a_clip_of_a_review_that_does_not_open_nothing_is_written(home: Home,
     done = export_review(review, review.clips[1], tmp_path / "out")
     assert (done.video, done.still, done.segments) == (None, None, {})
     assert [note.partition(":")[0] for note in done.notes] == ["segment 3 is left out"]
+
+
+def test_a_list_of_a_window_holds_what_lies_in_it_and_not_what_only_touches_it(home: Home, tmp_path: Path) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    first, second, third = home.segments
+
+    def ids(from_ms: int, to_ms: int) -> list[str]:
+        return [item.id for item in vault.listed(WINDOW_MS + from_ms, WINDOW_MS + to_ms)]
+
+    assert ids(2000, 60_000) == [second]
+    assert ids(1999, 60_001) == [first, second, third]
+    assert ids(62_000, 90_000) == []
+    assert [item.id for item in vault.listed()] == [first, second, third]

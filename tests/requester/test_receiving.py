@@ -521,3 +521,32 @@ def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_
     chunks = [topic for _, topic, _ in broker.published if "/up/" in topic and topic.rsplit("/", 1)[1][0].isdigit()]
     assert len(chunks) == len(set(chunks))
     desk.bus.stop()
+
+
+def test_a_receipt_that_was_put_off_goes_out_when_its_time_comes_and_nothing_else_happens(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    """A doorbell that waits for the receipt sends nothing that would remind the receiver of it."""
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    arrivals = desk.receiver._arrivals
+
+    def put_off() -> bool:
+        while desk.step():
+            pass
+        return arrivals.deadline_ns is not None
+
+    play(clock, desk, door, until=put_off)
+    due_ns = arrivals.deadline_ns
+    assert due_ns is not None
+
+    def said() -> int:
+        return sum(who == requester.id for who, _, _ in broker.published)
+
+    before = said()
+    clock.boot_ns = due_ns - 1
+    assert not desk.step()
+    assert said() == before
+    clock.boot_ns = due_ns
+    desk.step()
+    assert said() == before + 1
+    assert arrivals.deadline_ns is None
