@@ -15,6 +15,7 @@ __all__ = [
     "InternalError",
     "NetworkError",
     "OpenError",
+    "OvertakenError",
     "RequestError",
     "StorageError",
 ]
@@ -38,6 +39,10 @@ class ConfigurationError(DoorwardError):
 
 class RequestError(DoorwardError):
     """The requester's: a message that is malformed, unsigned, replayed, over a limit or from an unknown key."""
+
+
+class OvertakenError(RequestError):
+    """An owner's statement came after a later one of the same owner.  It had no effect, and can be signed again."""
 
 
 class FormatError(DoorwardError):

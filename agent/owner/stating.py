@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from agent.errors import ConfigurationError, FormatError
+from agent.errors import ConfigurationError, FormatError, OvertakenError
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, Met, ask_nonce
 from agent.wire import envelope, strictjson
@@ -25,6 +26,9 @@ from agent.wire.statements import (
 )
 
 __all__ = ["state"]
+
+_AGAIN_WITHIN_S: Final = 2.0
+"""How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile."""
 
 Statement = (
     Approval
@@ -54,8 +58,28 @@ def state(
 ) -> dict[str, Any]:
     """The device's answer to a statement of that kind and `matter`; `headers` are an approval's new age headers.
 
+    If another client of the same owner was quicker, the statement is signed once more with a later number.  A refusal
+    that comes late is final: the owner may have said something else in the meantime, and that must stay the last word.
     Raises `ConfigurationError` for what no statement can say, and the device's refusal.
     """
+    begun_s = time.monotonic()
+    try:
+        return _hand_in(link, keys, met, kind, now_ms, headers, matter)
+    except OvertakenError:
+        if time.monotonic() - begun_s > _AGAIN_WITHIN_S:
+            raise
+        return _hand_in(link, keys, met, kind, now_ms, headers, matter)
+
+
+def _hand_in(
+    link: Link,
+    keys: OwnerKeys,
+    met: Met,
+    kind: type[Statement],
+    now_ms: int,
+    headers: Sequence[bytes],
+    matter: dict[str, Any],
+) -> dict[str, Any]:
     try:
         statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=ask_nonce(link), **matter)
         payload = strictjson.encode(statement)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.core.vault.age.header import split
 from agent.core.vault.age.opening import rewrap
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.records import Adopted, Segment
-from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.owner.clock import Clock, wall_ms
 from agent.owner.keys import OwnerKeys
 from agent.owner.meeting import Link, field, meet
@@ -30,9 +30,18 @@ from agent.wire.identities import PublicKey
 from agent.wire.statements import SealedItem, Tip
 from agent.wire.trust import RequesterEntry
 
-__all__ = ["send_tip", "takers"]
+__all__ = ["CannotTellError", "send_tip", "takers"]
 
 _SECRET_BYTES = 16
+
+
+class CannotTellError(OpenError):
+    """Some of the footage cannot be shared; nothing was signed.  `segments` and `posters`: what is left of the tip."""
+
+    def __init__(self, reasons: Sequence[str], segments: tuple[str, ...], posters: tuple[str, ...]) -> None:
+        super().__init__(" ".join(reasons), remedy="Send the tip without it.")
+        self.segments = segments
+        self.posters = posters
 
 
 def takers(link: Link, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
@@ -59,13 +68,19 @@ def send_tip(
     """Have the device send it; the tip's id.  `segments`, `posters`: ids; a poster by the segment it begins with.
 
     Raises `ConfigurationError` for a requester who takes none or text that none may have, `OpenError` when a file is
-    not the one that was signed at capture.  Then nothing was signed.
+    not the one that was signed at capture: `CannotTellError` names each file that does not open, with its reason.
+    Then nothing was signed.
     """
     root, entry = _taker(takers(link, keys), requester)
     met = meet(link, keys)
     reply = HybridRecipient.parse(entry.tips or "")
-    items = [_handed_over(link, keys, name, reply, met.key) for name in segments]
-    stills = [_poster_handed_over(link, keys, name, reply, met.key) for name in posters]
+    reasons: list[str] = []
+    items = _those_that_open(segments, lambda name: _handed_over(link, keys, name, reply, met.key), "Segment", reasons)
+    stills = _those_that_open(
+        posters, lambda name: _poster_handed_over(link, keys, name, reply, met.key), "The poster of segment", reasons
+    )
+    if reasons:
+        raise CannotTellError(reasons, tuple(item.id for item, _ in items), tuple(item.id for item, _ in stills))
     answer = state(
         link,
         keys,
@@ -91,6 +106,19 @@ def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple
         listed = ", ".join(entry.id for _, entry in found) or "nobody you trust"
         raise ConfigurationError(f"'{requester}' takes no tips.", remedy=f"These do: {listed}.")
     return named[0]
+
+
+def _those_that_open(
+    names: Sequence[str], hand_over: Callable[[str], tuple[SealedItem, bytes]], what: str, reasons: list[str]
+) -> list[tuple[SealedItem, bytes]]:
+    """What `hand_over` makes of each name.  The reason of each failure is added to `reasons`."""
+    made = []
+    for name in names:
+        try:
+            made.append(hand_over(name))
+        except (FormatError, RequestError) as error:
+            reasons.append(f"{what} {name} cannot be shared: {error.message}")
+    return made
 
 
 def _handed_over(

@@ -19,7 +19,7 @@ import threading
 from typing import Final
 
 from agent.core.timebase import NS_PER_S
-from agent.errors import RequestError
+from agent.errors import OvertakenError, RequestError
 from agent.ports import Clock, Entropy
 
 __all__ = ["LIFE_S", "Nonces"]
@@ -60,10 +60,12 @@ class Nonces:
         if not hmac.compare_digest(mark, self._mark(number)) or self._now_us() - given_us > LIFE_S * NS_PER_S // 1000:
             raise RequestError("This statement was signed long ago, or before the device started.", remedy=_REMEDY)
         with self._lock:
-            if given_us <= self._claimed.get(signer, 0):
-                raise RequestError(
-                    "This statement was handed in before, or after a later one of the same owner.", remedy=_REMEDY
-                )
+            newest_us = self._claimed.get(signer, 0)
+            if given_us == newest_us:
+                raise RequestError("This statement was handed in before.", remedy=_REMEDY)
+            if given_us < newest_us:
+                # Perhaps it was handed in before, too: then signing it again does it twice, which its kind has to bear.
+                raise OvertakenError("A later statement of the same owner came first.", remedy=_REMEDY)
             self._claimed[signer] = given_us
 
     def _now_us(self) -> int:

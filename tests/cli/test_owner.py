@@ -612,6 +612,29 @@ def test_footage_in_a_tip_is_opened_checked_and_wrapped_to_its_requester(
     assert door("tip", "send", "harbour-police", "--segments", segments[1], "--yes").status == 4
 
 
+def test_footage_that_cannot_be_shared_is_left_out_of_a_tip_by_one_yes(
+    telling: tuple[Doorstep, tuple[str, ...]], media: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, segments = telling
+    early = door.device.cut_short(media[0], WINDOW_MS + 120_000, 0.7)
+    door.device.stored[segments[1]].sealed += b"x"
+    chosen = ",".join((segments[0], segments[1], early))
+    before = len(door.device.statements)
+    done = door("tip", "send", "harbour-police", "--segments", chosen, "--yes")
+    assert (done.status, len(door.device.statements)) == (4, before)
+    assert f"Segment {segments[1]} cannot be shared" in done.err
+    assert f"Segment {early} cannot be shared: This segment was cut off before its first second" in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\n"))
+    done = door("tip", "send", "harbour-police", "--segments", chosen, "--posters", segments[0])
+    assert done.status == 0, done.err
+    assert "Leave that out?  Footage shows which camera it is from.  Send 1 segment and 1 poster" in done.err
+    sent = door.device.statements[-1]
+    assert [[item.id for item in each] for each in (sent.segments, sent.posters)] == [[segments[0]], [segments[0]]]
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    nothing = door("tip", "send", "harbour-police", "--segments", early)
+    assert (nothing.status, "Leave that out?" in nothing.err) == (4, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "status"),
     [

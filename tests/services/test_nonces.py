@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.core.timebase import ClockQuality
-from agent.errors import OpenError, RequestError
+from agent.errors import OpenError, OvertakenError, RequestError
 from agent.services.nonces import LIFE_S, Nonces
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import (
@@ -140,7 +140,7 @@ def test_the_statements_of_one_owner_act_in_their_order_and_another_owner_is_in_
     first, second = OptOut(**fresh(door), scope=Scope.ALL), OptIn(**fresh(door), scope=Scope.ALL)
     theirs = OptOut(**fresh(door), scope=Scope.KIND, value="insurer")
     door.obey(second)
-    with pytest.raises(RequestError, match="after a later one of the same owner"):
+    with pytest.raises(OvertakenError, match="A later statement of the same owner came first"):
         door.obey(first)
     with pytest.raises(RequestError, match="handed in before"):
         door.obey(second)

@@ -210,6 +210,10 @@ def test_an_error_of_the_worker_is_the_same_error_on_the_page_once_both_are_mini
     ]
 
 
+def test_a_statement_that_was_overtaken_is_signed_once_more_on_the_page_and_only_at_once() -> None:
+    assert node("stating.mjs") == [["done", 2], ["OvertakenError", 2], ["OvertakenError", 1], ["RequestError", 1]]
+
+
 def test_what_would_have_been_seen_is_who_walked_there_in_the_zones_that_watch_and_only_there() -> None:
     found = node("seen.mjs")
     apart = found["apart"]

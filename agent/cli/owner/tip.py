@@ -18,7 +18,7 @@ from agent.owner.meeting import meet
 from agent.owner.reading_ledger import read_ledger
 from agent.owner.shared import shared_of
 from agent.owner.sources import DeviceVault
-from agent.owner.tipping import send_tip, takers
+from agent.owner.tipping import CannotTellError, send_tip, takers
 
 __all__ = ["tip"]
 
@@ -58,8 +58,13 @@ def send(
     if not sure:
         to = entry.name if entry else requester
         click.confirm(_question(to, message, shown, stills), abort=True, err=True)
-    with DeviceLink(device) as link:
-        sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
+    try:
+        with DeviceLink(device) as link:
+            sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
+    except CannotTellError as error:
+        shown, stills = _left_out(entry.name if entry else requester, message, error, sure=sure)
+        with DeviceLink(device) as link:
+            sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
     if as_json:
         emit_json({"tip": sent, "requester": requester, "segments": shown, "posters": stills})
         return
@@ -95,6 +100,16 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
                 click.echo(f"        {entry_line(entry)}")
     listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "nobody you trust"
     click.echo(f"Tips are taken by: {listed}.")
+
+
+def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: bool) -> tuple[list[str], list[str]]:
+    """What is left of the footage, once its owner has said yes to that; with --yes nobody is asked."""
+    shown, stills = list(error.segments), list(error.posters)
+    if sure or not (message or shown or stills):
+        raise error
+    click.echo(error.message, err=True)
+    click.confirm(f"Leave that out?  {_question(to, message, shown, stills)}", abort=True, err=True)
+    return shown, stills
 
 
 def _question(to: str, message: str | None, segments: list[str], posters: list[str]) -> str:

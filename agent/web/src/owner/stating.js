@@ -1,8 +1,12 @@
 // Signs an owner's statement and hands it to the doorbell (agent/owner/stating.py).
+import { RefusedError } from "../errors.js";
 import { ask } from "../link.js";
 import { concat } from "../wire/bytes.js";
 import { payloadType, seal } from "../wire/envelope.js";
 import { encode } from "../wire/strictjson.js";
+
+/** How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile. */
+const AGAIN_WITHIN_MS = 2000;
 
 /** The doorbell gives out what makes a statement good once and soon. */
 export async function statement(kind, device, matter, approval, nowMs = Date.now()) {
@@ -11,7 +15,19 @@ export async function statement(kind, device, matter, approval, nowMs = Date.now
   return seal(payloadType(kind), encode(value), approval);
 }
 
+/** Once more with a later number if another client of the same owner was quicker.  A refusal that comes late is final. */
 export async function state(kind, device, matter, approval, headers = []) {
+  const begun = performance.now();
+  try {
+    return await handIn(kind, device, matter, approval, headers);
+  } catch (error) {
+    const isOvertaken = error instanceof RefusedError && error.kind === "OvertakenError";
+    if (!isOvertaken || performance.now() - begun > AGAIN_WITHIN_MS) throw error;
+    return handIn(kind, device, matter, approval, headers);
+  }
+}
+
+async function handIn(kind, device, matter, approval, headers) {
   const envelope = await statement(kind, device, matter, approval);
   return ask("statement", { envelope, sizes: headers.map((header) => header.length) }, concat(...headers));
 }
