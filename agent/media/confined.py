@@ -1,4 +1,6 @@
-"""Opens what strangers sent in another process, with limits: what breaks, hangs or swells there breaks nothing here.
+"""Opens what strangers sent, or a network camera made, in another process with limits.
+
+What breaks, hangs or swells there breaks nothing here.
 
 The process is started with the first job and again after each that ended it.  It gets what it needs through file
 descriptors and has no secret.  Its limits (`confined_worker`) are memory, time, open files and the size of what it
@@ -143,7 +145,7 @@ class ConfinedMedia:
             self._end()
             raise StorageError(
                 "The process that opens footage does not start.",
-                remedy="Install Doorward again, and look for free memory. What has arrived is kept.",
+                remedy="Install Doorward again, and look for free memory. Nothing was lost.",
             )
 
     def _end(self) -> None:

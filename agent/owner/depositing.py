@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from agent import files
 from agent.errors import ConfigurationError, NetworkError
+from agent.media.confined import ConfinedMedia
 from agent.owner.exporting import clips_of, export_clip, stem_of
 from agent.owner.keys import AgeIdentity
 from agent.owner.sources import EVERYTHING_MS, Source
@@ -54,13 +55,25 @@ def deposit_clips(
     source: Source, identities: Sequence[AgeIdentity], deposit: Deposit, *, since_ms: int, now_ms: int
 ) -> Iterator[Deposited]:
     """Every clip that began since then and is over, and is not there yet."""
+    with ConfinedMedia() as media:
+        yield from _deposit_clips(source, identities, deposit, since_ms, now_ms, media)
+
+
+def _deposit_clips(
+    source: Source,
+    identities: Sequence[AgeIdentity],
+    deposit: Deposit,
+    since_ms: int,
+    now_ms: int,
+    media: ConfinedMedia,
+) -> Iterator[Deposited]:
     for clip in clips_of(source.listed(since_ms, EVERYTHING_MS)):
         if clip[0].start_ms < since_ms or clip[-1].end_ms > now_ms - _SETTLED_MS:
             continue
         if deposit.has(f"{stem_of(clip)}.mp4"):
             continue
         with tempfile.TemporaryDirectory(prefix="doorward-export-") as folder:
-            done = export_clip(source, identities, clip, Path(folder))
+            done = export_clip(source, identities, clip, Path(folder), media=media)
             made = sorted(Path(folder).iterdir())
             # The film that says "this clip is there" goes last.
             made.sort(key=lambda path: path == done.video)

@@ -1,21 +1,25 @@
 """Makes ordinary files of opened footage: an MP4 and a JPEG for each clip, or for each segment.
 
 One segment that does not open costs itself: the others are written, and the problem is told with what is missing.
+
+Films are joined and decoded in a process with limits (`agent.media.confined`): a network camera made the bytes, so they
+are foreign even when this owner's doorbell recorded and signed them.
 """
 
 from __future__ import annotations
 
 import functools
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import files
 from agent.core.opinion.sights import Sight, in_order
 from agent.errors import DoorwardError, FormatError, NetworkError
-from agent.media.join import join_mp4
-from agent.media.poster import poster_of_media
+from agent.media.confined import ConfinedMedia
 from agent.owner.keys import AgeIdentity
 from agent.owner.opening import OpenedSegment
 from agent.owner.reviewing import Clip, Review
@@ -73,10 +77,11 @@ def export_clip(
     opened_one: Callable[[], None] = lambda: None,
     *,
     sound: bool = True,
+    media: ConfinedMedia | None = None,
 ) -> Exported:
     """Open the segments of one clip and write them as `<UTC time>-<event>.mp4`, with a still beside it.
 
-    `sound`: with what was heard, where there is something.
+    `sound`: with what was heard, where there is something.  `media`: opens films; without it, one for this clip.
     Gaps between segments that follow each other are closed.  Raises `StorageError` when `out` cannot be written.
     """
     opened, heard, notes = [], [], []
@@ -98,9 +103,10 @@ def export_clip(
     if not opened:
         return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
     stem = stem_of(clip)
-    media = [segment.media for segment in opened]
-    video, seconds = _join(media, heard, files.make_folder(out) / f"{stem}.mp4", notes)
-    still = _write_still(_poster(source, identities, clip, notes), opened[0].media, out / f"{stem}.jpg")
+    films = [segment.media for segment in opened]
+    with _opener(media) as confined:
+        video, seconds = _join(confined, films, heard, files.make_folder(out) / f"{stem}.mp4", notes)
+        still = _write_still(confined, _poster(source, identities, clip, notes), films[0], out / f"{stem}.jpg")
     return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
 
 
@@ -109,65 +115,119 @@ def stem_of(clip: Sequence[Listed]) -> str:
     return f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
 
 
-def export_review(review: Review, clip: Clip, out: Path, opened_one: Callable[[], None] = lambda: None) -> ClipFiles:
+def export_review(
+    review: Review,
+    clip: Clip,
+    out: Path,
+    opened_one: Callable[[], None] = lambda: None,
+    *,
+    media: ConfinedMedia | None = None,
+) -> ClipFiles:
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
-    media, heard, segments, notes = [], [], {}, list[str]()
+    with _opener(media) as confined:
+        return _export_review(confined, review, clip, out, opened_one)
+
+
+def _export_review(
+    confined: ConfinedMedia, review: Review, clip: Clip, out: Path, opened_one: Callable[[], None]
+) -> ClipFiles:
+    films, heard, segments, notes = [], [], {}, list[str]()
     seen: dict[int, tuple[Sight, ...]] = {}
     for each in clip.segments:
         try:
             opened = review.open(each.id)
             sound = _heard(functools.partial(review.sound, each.id), f"segment {each.number}", notes)
             path = out / f"segment-{each.number:03}.mp4"
-            _write_video([opened.media], [sound], path)
+            _write_video(confined, [opened.media], [sound], path)
         except FormatError as error:
             notes.append(f"segment {each.number} is left out: {error}")
             continue
         finally:
             opened_one()
-        media.append(opened.media)
+        films.append(opened.media)
         heard.append(sound)
         segments[each.number] = path
         if opened.context is not None and opened.context.seen is not None:
             seen[each.number] = opened.context.seen
-    if not media:
+    if not films:
         return ClipFiles(clip, None, None, segments, tuple(notes))
-    video, _ = _join(media, heard, out / f"clip-{clip.number}.mp4", notes)
+    name = out / f"clip-{clip.number}.mp4"
+    video, _ = _join(confined, films, heard, name, notes)
     try:
         poster = review.poster(clip)
     except FormatError as error:
         poster = None
         notes.append(f"the poster is left out: {error}")
-    still = _write_still(poster, media[0], video.with_suffix(".jpg"))
+    still = _write_still(confined, poster, films[0], (video or name).with_suffix(".jpg"))
     return ClipFiles(clip, video, still, segments, tuple(notes), seen)
 
 
-def _join(media: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]) -> tuple[Path, float]:
-    """The video, or the first of several where the segments do not go into one."""
+@contextmanager
+def _opener(media: ConfinedMedia | None) -> Iterator[ConfinedMedia]:
+    if media is not None:
+        yield media
+        return
+    with ConfinedMedia() as own:
+        yield own
+
+
+def _join(
+    confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
+) -> tuple[Path | None, float]:
+    """The video, or the first of several where the segments do not go into one; None where no segment is a video."""
     try:
-        return out, _write_video(media, heard, out)
+        return out, _write_video(confined, films, heard, out)
     except FormatError as error:
         notes.append(f"written segment by segment: {error.message}")
-    names = [out.with_name(f"{out.stem}-{number:03}{out.suffix}") for number in range(1, len(media) + 1)]
-    parts = zip(media, heard, names, strict=True)
-    return names[0], sum(_write_video([each], [sound], name) for each, sound, name in parts)
+    first, seconds = None, 0.0
+    for number, (film, sound) in enumerate(zip(films, heard, strict=True), 1):
+        name = out.with_name(f"{out.stem}-{number:03}{out.suffix}")
+        try:
+            seconds += _write_video(confined, [film], [sound], name)
+        except FormatError as error:
+            notes.append(f"part {number} is left out: {error.message}")
+            continue
+        first = first or name
+    return first, seconds
 
 
-def _write_video(media: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
+def _write_video(confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
     """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
-    seconds = join_mp4(media, out, sounds=heard).seconds
+    with _laid_out(out, [*films, *heard]) as paths:
+        segments = [path for path in paths[: len(films)] if path is not None]
+        seconds = confined.join(segments, out.absolute(), paths[len(films) :])
     with files.storage_errors(out):
         out.chmod(0o600)
     return seconds
 
 
-def _write_still(poster: bytes | None, media: bytes, out: Path) -> Path | None:
+@contextmanager
+def _laid_out(out: Path, media: Sequence[bytes | None]) -> Iterator[list[Path | None]]:
+    """Each of `media` as a file beside `out`, where the other process finds it, until the end of the block."""
+    with files.storage_errors(out):
+        folder = tempfile.TemporaryDirectory(prefix=".opening-", dir=out.absolute().parent)
+    with folder as name:
+        paths: list[Path | None] = []
+        with files.storage_errors(out):
+            for number, data in enumerate(media):
+                path = Path(name) / str(number)
+                if data is not None:
+                    path.write_bytes(data)
+                paths.append(None if data is None else path)
+        yield paths
+
+
+def _write_still(confined: ConfinedMedia, poster: bytes | None, film: bytes, out: Path) -> Path | None:
     """The clip's poster, or a picture of its beginning."""
     if poster is None:
-        try:
-            poster = poster_of_media(media)
-        except FormatError:
-            return None
+        with _laid_out(out, [film]) as (path,):
+            try:
+                poster = None if path is None else confined.still(path)
+            except FormatError:
+                poster = None
+    if poster is None:
+        return None
     files.write(out, poster, secret=True)
     return out
 

@@ -26,6 +26,7 @@ from agent.owner.reviewing import Review
 from agent.owner.sources import DeviceVault, open_segment
 from agent.wire.identities import private_key_from_seed
 from tests.damage import with_another_end
+from tests.hostile import HOSTILE_FILMS, box
 from tests.owner.conftest import WINDOW_MS, Home, now, seeds
 from tests.owner.fake_device import JPEG
 from tests.sounds import heard_from_s, track
@@ -107,6 +108,31 @@ def test_segments_that_do_not_go_into_one_video_are_written_one_by_one(
     assert "segment by segment" in done.notes[0]
     assert len(list(tmp_path.glob("2027*.mp4"))) == 3
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.glob("2027*"))
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILMS)
+def test_a_hostile_film_of_a_network_camera_is_opened_by_a_process_with_limits_and_costs_only_itself(
+    home: Home, media: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def opened_here(*_: object, **__: object) -> None:
+        raise AssertionError("this process opened foreign media")
+
+    monkeypatch.setattr("agent.media.join.av.open", opened_here)
+    monkeypatch.setattr("agent.media.poster.av.open", opened_here)
+    home.device.record(HOSTILE_FILMS[name](media[0]), WINDOW_MS + 4000, event=1)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, home.keys.identities, clips_of(vault.listed())[0], tmp_path)
+    assert done.video is not None
+    assert done.seconds >= 4.0
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_clip_of_which_nothing_is_a_video_says_so(home: Home, tmp_path: Path) -> None:
+    home.device.record(box(b"free", bytes(50)), WINDOW_MS + 90_000, event=7)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, home.keys.identities, clips_of(vault.listed())[-1], tmp_path)
+    assert (done.video, done.still, done.seconds) == (None, None, 0.0)
+    assert "part 1 is left out" in done.notes[-1]
 
 
 def test_a_list_in_pages_is_read_to_its_end_and_no_further(home: Home) -> None:

@@ -15,6 +15,7 @@ from agent.cli.owner.options import ask_passphrase, device_option, keys_option, 
 from agent.cli.owner.review import opening_progress
 from agent.cli.times import parse_time
 from agent.errors import ConfigurationError
+from agent.media.confined import ConfinedMedia
 from agent.owner.exporting import Exported, clips_of, export_clip
 from agent.owner.folder import FolderVault
 from agent.owner.keys import AgeIdentity, OwnerKeys, read_identities
@@ -128,9 +129,9 @@ def _export(
     source: Source, identities: Sequence[AgeIdentity], clips: Clips, out: Path, *, sound: bool
 ) -> Iterator[Exported]:
     progress, advance = opening_progress(sum(map(len, clips)))
-    with progress:
+    with progress, ConfinedMedia() as media:
         for clip in clips:
-            yield export_clip(source, identities, clip, out, advance, sound=sound)
+            yield export_clip(source, identities, clip, out, advance, sound=sound, media=media)
 
 
 def _doubts(source: Source) -> list[str]:

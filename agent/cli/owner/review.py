@@ -21,6 +21,7 @@ from agent.cli.owner.options import device_option, keys_option, load_keys, the_o
 from agent.cli.owner.shared import shared_document, shared_lines
 from agent.core.consent import State
 from agent.errors import FormatError
+from agent.media.confined import ConfinedMedia
 from agent.owner.clock import wall_ms
 from agent.owner.exporting import ClipFiles, export_review
 from agent.owner.keys import OwnerKeys
@@ -285,9 +286,9 @@ def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
 
 def _open_all(seen: Review, out: Path) -> Iterator[ClipFiles]:
     progress, advance = opening_progress(len(seen.segments))
-    with progress:
+    with progress, ConfinedMedia() as media:
         for clip in seen.clips:
-            yield export_review(seen, clip, out, advance)
+            yield export_review(seen, clip, out, advance, media=media)
 
 
 def _facts(seen: Review) -> Iterator[tuple[str, str]]:
