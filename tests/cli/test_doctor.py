@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.adapters.camera_picamera2 import cameras_here
 from agent.adapters.camera_picamera2.faults import no_camera, remedies
 from agent.adapters.camera_scripted import ScriptedCamera
 from agent.adapters.mqtt import BusSettings
@@ -124,6 +125,44 @@ def test_what_a_pi_camera_lacks_is_told_with_what_to_do(raised: Exception, messa
         raise raised
     assert message in told.value.message
     assert remedy in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("found", "number", "health", "message"),
+    [
+        (
+            [{"Model": "imx708_wide"}, {"Model": "imx219"}],
+            1,
+            Health.FINE,
+            "libcamera finds 0 (imx708_wide), 1 (imx219)",
+        ),
+        (
+            [{"Model": "imx708_wide"}],
+            2,
+            Health.BAD,
+            "There is no camera 2: 1 found, counted from 0. libcamera finds: 0",
+        ),
+        ([], 0, Health.BAD, "No Pi camera is found."),
+    ],
+)
+def test_the_cameras_that_libcamera_finds_are_listed_where_the_camera_is_a_pis(
+    monkeypatch: pytest.MonkeyPatch, found: list[dict[str, str]], number: int, health: Health, message: str
+) -> None:
+    monkeypatch.setattr("agent.cli.checks.camera.cameras_here", lambda: cameras_here(lambda: found))
+    looked = list(check_camera(Camera(kind=CameraKind.PI, number=number)))
+    (listed,) = [each for each in looked if each.subject == "cameras"]
+    assert listed.health is health
+    assert message in listed.message
+
+
+def test_without_picamera2_the_list_of_cameras_says_how_it_comes_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_library() -> list[object]:
+        raise ModuleNotFoundError("No module named 'picamera2'", name="picamera2")
+
+    monkeypatch.setattr("agent.cli.checks.camera.cameras_here", lambda: cameras_here(no_library))
+    listed = [each for each in check_camera(Camera(kind=CameraKind.PI)) if each.subject == "cameras"]
+    assert [each.health for each in listed] == [Health.BAD]
+    assert "sudo make install again" in listed[0].remedy
 
 
 def test_too_little_memory_set_aside_for_the_camera_is_said_before_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:

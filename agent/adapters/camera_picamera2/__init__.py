@@ -26,8 +26,8 @@ picamera2 is Debian's (`python3-picamera2`) and belongs to the system's Python, 
 opened.  Sources: the Picamera2 manual; picamera2's own code where that is silent.
 """
 
-from agent.adapters.camera_picamera2.camera import PiCamera
+from agent.adapters.camera_picamera2.camera import PiCamera, cameras_here
 from agent.adapters.camera_picamera2.encoding import EncoderChoice
 from agent.adapters.camera_picamera2.mode import PiMode
 
-__all__ = ["EncoderChoice", "PiCamera", "PiMode"]
+__all__ = ["EncoderChoice", "PiCamera", "PiMode", "cameras_here"]

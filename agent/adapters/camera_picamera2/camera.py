@@ -49,6 +49,13 @@ def _cameras() -> list[Any]:
     return list(Picamera2.global_camera_info())
 
 
+def cameras_here(cameras: Callable[[], list[Any]] = _cameras) -> tuple[str, ...]:
+    """The sensors that libcamera finds, by camera number.  Raises `DeviceError` where libcamera cannot be asked."""
+    with remedies():
+        found = cameras()
+    return tuple(str(each.get("Model") or "unnamed") if isinstance(each, dict) else "unnamed" for each in found)
+
+
 class PiCamera:
     """Implements `ports.Camera`.  `make` and `cameras` are the seams by which tests bring a virtual pipeline."""
 

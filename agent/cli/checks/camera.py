@@ -12,14 +12,15 @@ import getpass
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 
 from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_picamera2 import PiCamera, PiMode
+from agent.adapters.camera_picamera2 import PiCamera, PiMode, cameras_here
+from agent.adapters.camera_picamera2.faults import no_camera
 from agent.adapters.camera_rtsp import RtspCamera
 from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
 from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
@@ -27,9 +28,10 @@ from agent.adapters.microphone_alsa import AlsaMicrophone
 from agent.adapters.microphone_file import FileMicrophone
 from agent.adapters.microphone_rtsp import RtspMicrophone
 from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.cli.words import plain
 from agent.config import Camera, CameraKind, Sound, SoundKind
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import DoorwardError
+from agent.errors import DeviceError, DoorwardError
 from agent.ports import Camera as CameraPort
 from agent.ports import Microphone
 from firmware_bridge.boards import board_here
@@ -51,6 +53,7 @@ def check_camera(camera: Camera) -> Iterator[Finding]:
     """Open what is configured and say what it gives."""
     if camera.kind is CameraKind.PI:
         yield from _check_memory()
+        yield _cameras_found(camera.number)
         yield _opened(PiCamera(PiMode(camera.size, camera.fps, number=camera.number)), f"Pi camera {camera.number}")
     elif camera.kind is CameraKind.RTSP:
         yield _opened(RtspCamera(camera.url or "", camera.luma_url), "The network camera")
@@ -73,6 +76,23 @@ def _check_memory() -> Iterator[Finding]:
             f"{health.cma_total_mb} MB are set aside for the camera; this board wants {board.least_cma_mb} MB.",
             "In config.txt: dtoverlay=vc4-kms-v3d,cma-256",
         )
+
+
+def _cameras_found(number: int) -> Finding:
+    """What libcamera finds, whichever camera the configuration names."""
+    try:
+        found = cameras_here()
+    except DeviceError as error:
+        return bad("cameras", error.message, error.remedy)
+    if number >= len(found):
+        missing = no_camera(number, len(found))
+        listed = f" libcamera finds: {_numbered(found)}." if found else ""
+        return bad("cameras", missing.message + listed, missing.remedy)
+    return fine("cameras", f"libcamera finds {_numbered(found)}; camera.number is {number}.")
+
+
+def _numbered(found: Sequence[str]) -> str:
+    return ", ".join(f"{number} ({plain(model)})" for number, model in enumerate(found))
 
 
 def _opened(camera: CameraPort, name: str) -> Finding:
