@@ -23,6 +23,7 @@ from tests import second_reader
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
+from tests.second_reader.disclosure import check_known
 from tests.second_reader.envelope import key_id, open_envelope, public_key
 from tests.second_reader.json_once import RefusedError, parse
 from tests.second_reader.messages import read_message
@@ -232,3 +233,15 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
 def test_it_opens_the_sealed_vectors(name: str) -> None:
     wanted = bytes(each % 251 for each in range(65_537))
     assert open_age((VECTORS / f"{name}.age").read_bytes(), stated(f"{name}.json")["identity"]) == wanted
+
+
+def test_which_answers_of_a_known_doorbell_count_is_judged_alike() -> None:
+    doors = stated("wire/known_doors.json")
+    assert {row["accepted"] for row in doors["rows"]} == {True, False}
+    for row in doors["rows"]:
+        try:
+            check_known(doors["chain"][: row["known"]], row["enrolments"], row["owner_time_ms"])
+            accepted = True
+        except RefusedError:
+            accepted = False
+        assert accepted == row["accepted"], row

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,8 +27,10 @@ from agent.wire.statements import Enrolment, NamedKey, StolenNotice, open_stolen
 from tests.requester.conftest import NOW_S, filmed
 from tests.requester.house import House
 from tests.requester.test_verifying import verified
+from tests.wire import samples
 
 LATER_S = NOW_S + 86_400
+KNOWN = json.loads((Path(__file__).parents[1] / "vectors/wire/known_doors.json").read_text())
 
 
 def said_by(verification: Verification, kind: CheckKind) -> str:
@@ -235,3 +239,18 @@ def test_a_notice_about_another_doorbell_than_its_owners_is_none(
     )
     with pytest.raises(FormatError, match="another device"):
         KnownDoors(requester.folder).declare_stolen(swapped, NOW_S)
+
+
+@pytest.mark.parametrize("row", KNOWN["rows"], ids=range(len(KNOWN["rows"])))
+def test_which_answers_of_a_known_doorbell_count_is_as_the_vectors_say(row: dict[str, Any], tmp_path: Path) -> None:
+    doors = KnownDoors(tmp_path)
+    manifest = msgspec.structs.replace(samples.disclosure_manifest(), device=KNOWN["device"])
+    doors.remember(msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][: row["known"]])), NOW_S)
+    shown = msgspec.structs.replace(manifest, enrolments=tuple(row["enrolments"]))
+    approved = samples.approval(owner_time_ms=row["owner_time_ms"])
+    try:
+        doors.check(shown, approved)
+        accepted = True
+    except OpenError:
+        accepted = False
+    assert accepted == row["accepted"]

@@ -88,6 +88,15 @@ def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
+def check_known(known: Sequence[str], shown: Sequence[str], owner_time_ms: int) -> None:
+    """Whether a requester that knows the lists `known` of a device takes an approval under the lists `shown`."""
+    both = min(len(known), len(shown))
+    refuse_unless(list(known[:both]) == list(shown[:both]), "other owners than before")
+    if len(shown) < len(known):
+        following = read_message("enrolment", _unverified(known[len(shown)].encode()))
+        refuse_unless(owner_time_ms <= following["owner_time_ms"] + 600_000, "approved under a list that was over")
+
+
 def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:
     """Where two are needed, another approver signed that they agree."""
     envelope = manifest["seconding"].encode()

@@ -24,6 +24,7 @@ from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.wire import envelope, strictjson, topics
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
+from agent.wire.statements import Enrolment, NamedKey
 from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, Verb
 from tests.wire import request_vectors, samples
 
@@ -49,6 +50,7 @@ def files() -> dict[str, str]:
         "wire/trust.json": trust(),
         "wire/bounds.json": bounds(),
         "wire/late.json": late(),
+        "wire/known_doors.json": known_doors(),
         "ledger/entries.json": entries(),
         "ledger/merkle.json": trees(),
         "ledger/checkpoint.json": checkpoints(),
@@ -136,6 +138,59 @@ def late() -> Any:
         {"from": begins, "to": ends, "not_after": over, "limits": tighter, "now": now, "over": word}
         for word, begins, ends, over, tighter in rows
     ]
+
+
+def known_doors() -> Any:
+    """Which answers a requester takes from a known device, by the lists of owners and the time of the approval."""
+    ten_minutes_ms = 600_000
+    chain = _chain("owner-1")
+    other = _chain("a thief")
+    dated = [_read_unverified(each)["owner_time_ms"] for each in chain]
+    rows: list[tuple[int, list[str], int, bool]] = [
+        (2, chain[:2], dated[1] + 10 * ten_minutes_ms, True),
+        (2, chain, dated[2], True),
+        (1, chain, dated[2], True),
+        # An earlier stretch: approved at most ten minutes later than the list that followed, by the owners' clocks.
+        (3, chain[:1], dated[1] - 1, True),
+        (3, chain[:1], dated[1] + ten_minutes_ms, True),
+        (3, chain[:1], dated[1] + ten_minutes_ms + 1, False),
+        (3, chain[:2], dated[1] + ten_minutes_ms + 1, True),
+        (3, chain[:2], dated[2] + ten_minutes_ms, True),
+        (3, chain[:2], dated[2] + ten_minutes_ms + 1, False),
+        (3, chain[:2], dated[2] + 86_400_000, False),
+        (1, other[:1], dated[0], False),
+        (3, other, dated[2], False),
+        (2, [chain[0], other[1]], dated[1], False),
+    ]
+    return {
+        "device": samples.DEVICE_KEY.text,
+        "chain": chain,
+        "rows": [
+            {"known": known, "enrolments": shown, "owner_time_ms": at_ms, "accepted": accepted}
+            for known, shown, at_ms, accepted in rows
+        ],
+    }
+
+
+def _chain(name: str) -> list[str]:
+    """Three lists of the owners of one device, an hour apart, each signed by the one owner."""
+    key, made, previous = samples.private_key(name), list[str](), None
+    for epoch in (1, 2, 3):
+        payload = strictjson.encode(
+            samples.enrolment(
+                epoch=epoch,
+                previous=previous,
+                owner_time_ms=samples.NOW_S * 1000 + epoch * 3_600_000,
+                approvers=(NamedKey(name="owner-1", key=public_key_of(key).text),),
+            )
+        )
+        previous = hashlib.sha256(payload).hexdigest()
+        made.append(envelope.sign(Enrolment.PAYLOAD_TYPE, payload, key).decode())
+    return made
+
+
+def _read_unverified(text: str) -> Any:
+    return json.loads(envelope.read_unverified(text.encode()).payload)
 
 
 def message(name: str) -> Any:
