@@ -142,7 +142,8 @@ class FolderVault:
 
     def _chapters(self) -> tuple[int, dict[int, Path]]:
         """The oldest chapter that is needed, and the files of all that are there."""
-        paths = {number: path for path in self.path.iterdir() if (number := chapter_number(path.name)) is not None}
+        named = ((chapter_number(path.name), path) for path in self.path.iterdir() if path.is_file())
+        paths = {number: path for number, path in named if number is not None}
         stated = (self._oldest(number, paths[number]) for number in sorted(paths, reverse=True))
         return next((oldest for oldest in stated if oldest is not None), 0), paths
 

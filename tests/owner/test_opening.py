@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -231,6 +232,14 @@ def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Hom
     opened = vault.open(home.segments[0], [home.keys.identity])
     assert opened.record is None
     assert opened.whole
+
+
+def test_a_pipe_under_the_name_of_a_chapter_holds_nobody_up(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    os.mkfifo(copy / "vault" / "manifest.7")
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    assert vault.faults == ()
+    assert vault.listed()
 
 
 def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_path: Path) -> None:
