@@ -141,7 +141,7 @@ class Draw:
     """Of the tests that pass the line of a mutant, only the quickest run that take no longer together."""
 
     def mutants(self, *, in_function: bool) -> list[tuple[Path, Mutant]]:
-        """In the order of the files and lines, so that mutants of one function follow each other."""
+        """In the order of the files and lines. A sample comes in random order, so that a part of it is a sample too."""
         found = []
         for path in self.paths:
             all_here = (mutant for mutant in mutants_of(path.read_text()) if mutant.function is in_function)
@@ -150,7 +150,7 @@ class Draw:
             return [each for each in found if _key(*each) in self.again]
         if self.size is not None and self.size < len(found):
             chosen = random.Random(self.seed).sample(range(len(found)), self.size)
-            return [found[number] for number in sorted(chosen)]
+            return [found[number] for number in chosen]
         return found
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.cli import times
-from agent.errors import ConfigurationError
-from agent.requester.asking import parse_around, parse_circle, read_polygon
+from agent.errors import ConfigurationError, RequestError
+from agent.requester.asking import lost_share, parse_around, parse_circle, read_polygon, require_within_limits
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.topics import cell_of
+from tests.wire import samples
 
 SQUARE = ((52.37, 4.89), (52.37, 4.9), (52.376, 4.9), (52.376, 4.89))
 POLYGON = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in SQUARE))
@@ -127,3 +128,36 @@ def test_a_place_and_a_distance_are_every_cell_within_it() -> None:
     for wrong in ("53.55,9.99", "53.55,9.99,0", "53.55,9.99,101", "81,0,5", "0,181,5"):
         with pytest.raises(ConfigurationError, match="no place and distance"):
             parse_around(wrong)
+
+
+NEAR, FAR = samples.square(53.5461, 9.9661), samples.square(52.37, 4.89)
+
+
+def test_a_case_asks_the_same_doors_twice_and_no_more() -> None:
+    request = samples.request(case="2027-0114", area=NEAR)
+    twice = [samples.request(case="2027-0114", area=NEAR)] * 2
+    require_within_limits(request, samples.NOW_S, twice[:1])
+    with pytest.raises(RequestError, match="No door would consider this request"):
+        require_within_limits(request, samples.NOW_S, twice)
+
+
+@pytest.mark.parametrize("other", [{"case": "2027-0115"}, {"area": FAR}], ids=["another case", "other doors"])
+def test_what_was_asked_of_other_doors_or_in_another_case_does_not_count(other: dict[str, object]) -> None:
+    request = samples.request(case="2027-0114", area=NEAR)
+    before = samples.request(**{"case": "2027-0114", "area": NEAR, **other})
+    require_within_limits(request, samples.NOW_S, [before] * 5)
+
+
+def test_a_request_over_a_limit_says_how_to_mend_it() -> None:
+    day = 24 * samples.HOUR_S
+    request = samples.request(from_s=samples.NOW_S - 2 * day, to_s=samples.NOW_S - day)
+    with pytest.raises(RequestError) as refused:
+        require_within_limits(request, samples.NOW_S, [])
+    assert refused.value.remedy == "Ask for at most 12 hours."
+
+
+def test_an_area_as_narrow_as_a_disc_everywhere_counts_for_no_door() -> None:
+    assert lost_share(samples.square(53.5461, 9.9661)) < 0.5
+    assert lost_share(samples.NEEDLE) > lost_share(samples.square(53.5461, 9.9661))
+    assert 0.0 <= lost_share(samples.NEEDLE) <= 1.0
+    assert lost_share(samples.CIRCLE) == pytest.approx(0.0, abs=0.05)

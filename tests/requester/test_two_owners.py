@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -132,6 +133,36 @@ def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
         again = [*command, "-inkey", f"{key}.pem", "-sigfile", "seconding.signature"]
         done = subprocess.run(again, cwd=made.bundle / "by-hand", capture_output=True, check=False)
         assert (done.returncode == 0) is verifies
+
+
+def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
+    lay_down(requester, asked, disclosure)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    found = made.verification.disclosed
+    assert found is not None
+    assert (document["made_s"], document["disclosure"]) == (NOW_S, disclosure.id)
+    assert document["request_sha256"] == asked.payload_sha256
+    assert document["device"] == {"id": disclosure.device, "key": found.manifest.device}
+    assert document["door"] == {"seen_s": None, "stolen_since_s": None}
+    assert document["approval"] == {
+        "name": "mira",
+        "key": public_key_of(mira()).text,
+        "owner_time_ms": found.approval.owner_time_ms,
+        "sha256": hashlib.sha256(found.manifest.approval.encode()).hexdigest(),
+    }
+    assert document["seconding"] == {"name": "ben", "key": public_key_of(BEN).text}
+    assert document["shared"] == {"segments": 3, "posters": 2, "sounds": 0, "clips_told": 0}
+    assert (document["receipt"], document["unopened"], document["clips_told"]) == (None, [], [])
+    assert [each["check"] for each in document["checks"]] == [kind.name.lower() for kind in CheckKind]
+    for shown, check in zip(document["checks"], made.verification.checks, strict=True):
+        assert (shown["title"], shown["outcome"], shown["said"]) == (check.kind.value, "holds", check.said)
+        assert [(each["label"], each["value"]) for each in shown["proofs"]] == [
+            (proof.label, proof.value) for proof in check.proofs
+        ]
 
 
 def test_where_one_owner_is_enough_the_bundle_has_no_second(requester: Requester, asked: Asked, house: House) -> None:
