@@ -13,8 +13,11 @@ __all__ = ["KeyPath", "Places"]
 KeyPath = tuple[str | int, ...]
 """("motion", "zones", 0, "name"): table names, positions in arrays of tables, key."""
 
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*(?:\]|#|$)")
-_ASSIGNMENT = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_NAME = r"""(?:[\w-]+|"[^"]+"|'[^']+')"""
+_NAMES = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
+_HEADER = re.compile(rf"^\s*(\[\[?)\s*({_NAMES})")
+"""Without its end: of a header that is broken off, the names before the break are the key."""
+_ASSIGNMENT = re.compile(rf"^\s*({_NAMES})\s*=")
 _PART = re.compile(r"""[\w-]+|"([^"]*)"|'([^']*)'""")
 _TOKEN = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]')
 

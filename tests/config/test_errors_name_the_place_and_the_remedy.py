@@ -197,3 +197,10 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     configuration = parse(text, tmp_path / "doorward.toml")
     assert configuration.device.state_dir == tmp_path / "state"
     assert configuration.camera.path == Path("/footage/a.mp4")
+
+
+@pytest.mark.parametrize("header", ['[camera how much, "and which"', "[camera '' x", "[camera", "[camera # x"])
+def test_a_header_that_is_broken_off_is_named_by_the_names_before_the_break(header: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"{header}\n", Path("doorward.toml"))
+    assert str(caught.value).startswith("doorward.toml, line 1, camera: this is not TOML")
