@@ -1,14 +1,17 @@
-"""For every test: where the shared test data lies, that no example is timed, and which tests have a second try."""
+"""For every test: shared test data, examples without a time limit, second tries, listed skips, and what is left out."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.skips import AT_LENGTH, may_be_skipped
 
 OUTSIDE: Final = frozenset(
     {
@@ -59,15 +62,48 @@ def footage() -> Path:
     return found
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+LEFT_OUT: Final[Counter[str]] = Counter()
+"""How many tests each target at length has that this run leaves out."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).parts[0] in OUTSIDE:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+    left_out = [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    for marker in item.iter_markers("at_length"):
+        variable, value = AT_LENGTH[marker.args[0]]
+        said = os.environ.get(variable, "")
+        if said != value if value else not said:
+            LEFT_OUT[marker.args[0]] += 1
+            return True
+    return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped for a reason that is not listed has failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not may_be_skipped(reason):
+            report.outcome = "failed"
+            report.longrepr = f"tests/skips.py does not list this reason for skipping: {reason}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A second try hides nothing: how the first one failed is told in full."""
+    """Tell what was left out, and in full how first tries failed: a second try hides nothing."""
+    for target, count in LEFT_OUT.items():
+        runs = "test runs" if count == 1 else "tests run"
+        terminalreporter.write_line(f"{count} {runs} at length only: {target}")
     first_tries = terminalreporter.getreports("rerun")
     if not first_tries:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -47,13 +46,6 @@ def _version_of(program: str | None) -> int:
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
     found = re.search(r"\d+", said)
     return int(found[0]) if found else 0
-
-
-def require_all() -> None:
-    """Skip what takes minutes, unless all of it is wanted."""
-    require_browser()
-    if os.environ.get("DOORWARD_BROWSER") != "all":
-        pytest.skip("all of the page in a browser takes minutes: make test-browser")
 
 
 class Browser:

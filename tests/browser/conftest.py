@@ -1,4 +1,4 @@
-"""What the browser's tests share: a claimed door with footage, where screenshots go, and who asks for minutes."""
+"""What the browser's tests share: a claimed door with footage, and where screenshots go."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import require_all
+from tests.browser.browser import require_browser
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 from tests.browser.looking import Looking
 
 
 @pytest.fixture
-def all_of_it() -> None:
-    """For what takes minutes: with `make test-browser`, and skipped visibly otherwise."""
-    require_all()
-
-
-@pytest.fixture
-def home(all_of_it: None, tmp_path: Path, footage: Path) -> Iterator[Home]:
+def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
+    require_browser()
     with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
         yield Home(house, people)
 

@@ -16,7 +16,7 @@ from tests.receivers import NtfyServer, Receiver
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 ALERTS = """
 [alerts]

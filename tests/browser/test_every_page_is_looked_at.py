@@ -21,7 +21,7 @@ from tests.browser.looking import Looking
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(900),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 STILLS = 'await page.locator(".tile img[src^=blob]").first().waitFor();'
 OPEN_DETAILS = (

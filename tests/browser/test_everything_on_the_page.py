@@ -32,7 +32,7 @@ from tests.scenarios.street import DOOR, Asker, SlowLink, until
 from tests.services.test_recorder_and_hardware import LiveCamera
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def test_no_is_as_near_as_yes_and_nothing_leaves(home: Home) -> None:

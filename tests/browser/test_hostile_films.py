@@ -17,7 +17,7 @@ from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 class NoFilm(FragmentedMp4Writer):

@@ -14,7 +14,7 @@ from tests.scenarios.power_cut import cut_the_power
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def test_that_footage_exists_can_be_told_without_showing_any(home: Home) -> None:

@@ -16,11 +16,11 @@ from tests.browser.house import a_house, phones
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(600),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 @pytest.fixture
-def home(all_of_it: None, tmp_path: Path, footage: Path) -> Iterator[Home]:
+def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
     require_browser("firefox")
     with a_house(tmp_path, footage) as house, phones(house, tmp_path, "firefox") as people:
         yield Home(house, people)

@@ -16,7 +16,7 @@ from tests.browser.webkit import WebKit, require_webkit
 from tests.scenarios.street import Asker, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(600),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def pair(phone: WebKit, house: House) -> None:

@@ -8,7 +8,7 @@ from tests.browser.home import Home
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def test_an_event_is_kept_let_go_and_deleted_and_the_ledger_tells_of_it(home: Home) -> None:

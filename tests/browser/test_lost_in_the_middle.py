@@ -16,7 +16,7 @@ from tests.browser.proxy import RecordingProxy
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(400),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def offline(people: Phones, who: str, is_so: bool = True) -> None:

@@ -23,7 +23,7 @@ from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
 from tests.sounds import heard_from_s
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 OPEN_EVENT = """await page.locator(".tile").first().click();
     await page.getByRole("button", {name: "Save as MP4"}).waitFor();"""

@@ -14,7 +14,7 @@ from tests.browser.house import PASSPHRASE
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 WORDS = "A white van waits there  every night."
 

@@ -8,20 +8,20 @@ import pytest
 
 from agent.requester.receiving import News, NewsKind
 from agent.wire.fields import Kind
-from tests.browser.browser import require_all, require_browser
+from tests.browser.browser import require_browser
 from tests.browser.house import a_house, phones
 from tests.scenarios.street import Asker, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser]
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize(
+    "kind", ["chromium", pytest.param("firefox", marks=pytest.mark.at_length("make test-browser"))]
+)
 def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_line(
     tmp_path: Path, footage: Path, kind: str
 ) -> None:
     require_browser(kind)
-    if kind == "firefox":
-        require_all()
     with a_house(tmp_path, footage) as house, phones(house, tmp_path, kind) as people:
         # A new doorbell is claimed with the printed code; keys and kit are made in the browser.
         people.pair("ana")

@@ -7,7 +7,7 @@ import pytest
 from tests.browser.home import Home
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def test_an_open_timeline_tells_of_a_request_that_waits_and_of_a_doorbell_that_is_off(home: Home) -> None:

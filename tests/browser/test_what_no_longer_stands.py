@@ -9,7 +9,7 @@ from tests.browser.home import Home
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def main_of(home: Home, who: str) -> str:

@@ -13,7 +13,7 @@ from tests.browser.house import a_house, phones
 from tests.scenarios.street import DOOR, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 def current(home: Home) -> Any:

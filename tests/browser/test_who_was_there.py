@@ -10,7 +10,7 @@ from tests.browser.home import Home
 from tests.networks import real_models
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.usefixtures("all_of_it")]  # fmt: skip
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -90,7 +89,7 @@ def test_two_requests_in_every_order() -> None:
     assert done.states > 200
 
 
-@pytest.mark.skipif(os.environ.get("DOORWARD_EXPLORE") != "all", reason="takes hours: set DOORWARD_EXPLORE=all")
+@pytest.mark.at_length("DOORWARD_EXPLORE=all, hours")
 @pytest.mark.timeout(0)
 def test_two_requests_with_everything_that_can_happen_to_them() -> None:
     with explored(2) as exploration:

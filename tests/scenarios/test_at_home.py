@@ -249,6 +249,7 @@ class HomeAssistant:
 
 @pytest.mark.broker
 @pytest.mark.interop
+@pytest.mark.at_length("make test-home-assistant")
 def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp_path: Path) -> None:
     with HomeBroker(tmp_path) as broker:
         house = HomeAssistant(tmp_path, broker.port)
@@ -327,6 +328,7 @@ def test_nothing_has_changed_since_a_real_home_assistant_took_it() -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.at_length("make test-home-assistant")
 @pytest.mark.parametrize("blueprint", sorted((ROOT / "config" / "home-assistant").glob("*.yaml")), ids=lambda p: p.stem)
 def test_home_assistant_takes_the_blueprints(blueprint: Path) -> None:
     program = (
@@ -341,7 +343,4 @@ def test_home_assistant_takes_the_blueprints(blueprint: Path) -> None:
 
 
 def python_of_home_assistant() -> str:
-    python = os.environ.get("DOORWARD_HOME_ASSISTANT")
-    if not python:
-        pytest.skip(f"no Home Assistant here: make test-home-assistant runs it (last: {home_assistant.last()})")
-    return python
+    return os.environ["DOORWARD_HOME_ASSISTANT"]

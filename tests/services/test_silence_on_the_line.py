@@ -39,7 +39,7 @@ from agent.wire.topics import RequestTopic, cell_filter, cell_of
 from tests import custodians
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodians import DOOR, POLICE, Door, signed, stated
-from tests.properties.amounts import WHOLE, amount
+from tests.properties.amounts import amount
 from tests.services.test_uplink import RunningClock
 from tests.wire import samples
 
@@ -295,7 +295,7 @@ def test_a_listener_cannot_tell_any_no_from_a_nothing_here(house: Callable[..., 
     assert min(by_chance) > LEAST_LIKELY, "how long the doorbell looked through its footage"
 
 
-@pytest.mark.skipif(not WHOLE, reason="takes a minute: make prove-consent")
+@pytest.mark.at_length("make prove-consent")
 def test_without_the_beat_a_listener_could_tell_who_is_trusted(house: Callable[..., House]) -> None:
     found = pairs(house(beat_s=0.0), ("untrusted",), 60)["untrusted"]
     whole = [(one, other) for one, other in found if len(one.sizes) == len(other.sizes) == 2]
