@@ -33,16 +33,20 @@ from agent.services import enrolment, outbox_maker
 from agent.services.clock_trust import TrustedClock
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
+from agent.wire.limits import Limits
 from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
 from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
 
-__all__ = ["CLOCK_ACTIONS", "Broken", "Exploration", "Explored", "World", "remembering"]
+__all__ = ["AGAIN", "CLOCK_ACTIONS", "Broken", "Exploration", "Explored", "World", "remembering"]
 
 STRANGER, SECOND = private_key_from_seed(b"x" * 32), private_key_from_seed(b"2" * 32)
 WAITING = (State.PENDING, State.HALF)
 OPEN = (State.APPROVED, State.SENDING)
+AGAIN = "asks about the same time again"
+IN_VAIN = (*WAITING, State.DENIED, State.EXPIRED, State.WITHDRAWN, State.OPTED_OUT)
+"""The owner was asked, or would have been, and nothing came of it, whoever ended it."""
 AHEAD_S = 25 * 86_400
 """By how much the clock jumps: to behind everything's end, and near enough for the longest look-back."""
 CLOCK_ACTIONS = (
@@ -134,12 +138,18 @@ class Snapshot:
 class World:
     """One door and its surroundings.  Every action is a method without arguments in `actions`."""
 
-    def __init__(self, requests: int = 1, owners: int = 1) -> None:
-        """`requests`: 1 or 2, each of a requester of its own.  `owners`: 1, or 2 who must both approve."""
+    def __init__(self, requests: int = 1, owners: int = 1, *, windows: bool = False) -> None:
+        """`requests`: 1 or 2, each of a requester of its own.  `owners`: 1, or 2 who must both approve.
+
+        `windows`: one request in vain about one time is the limit, and the first requester asks about its time again.
+        """
         self.owners = owners
         journal = CuttingJournal()
         self.journal = journal
-        self.door = Door.enrolled(journal=journal)
+        self.windows = windows
+        # Otherwise the limit of questions about one time would hide a replay that was let in.
+        rates = {"counts_windows": True, "limits": Limits(requests_per_case=1)} if windows else {}
+        self.door = Door.enrolled(journal=journal, **rates)
         if owners == 2:
             self.door.enrol(**custodians.two_owners(self.door, SECOND))
         self.outbox, self.vault = self.door.outbox, self.door.vault
@@ -170,6 +180,8 @@ class World:
         self._without = signed(custodians.bundle(2, FIRE), ROOT)
         # Over a limit that needs no clock: what needs one is the requests' own end.
         self._over_limit = custodians.request(to_s=samples.request().from_s + 43_201)
+        start_s = self.asked[0].from_s
+        self._again = custodians.request(POLICE, from_s=start_s + 60, to_s=start_s + 960)
         self.jump, self._confirming = "", False
         self.clock.keep()
         self.sending: dict[str, int] = {}
@@ -207,6 +219,8 @@ class World:
                 "seconds what was not approved!": lambda: self._take(signed(self._seconding_of_none, SECOND)),
                 "forged seconding!": lambda: self._take(signed(self._secondings[0], SECOND), by=STRANGER),
             }
+        if self.windows:
+            made[AGAIN] = self._ask_again
         return made | {
             "refuse 0": lambda: self._receipt(0, refused=True),
             "opt out": lambda: self._take(self._opt_out),
@@ -267,6 +281,11 @@ class World:
     def _withdraw_anothers(self) -> object:
         theirs = msgspec.structs.replace(self._withdrawals[0], requester="harbour-fire")
         return self._hear(theirs, FIRE)
+
+    def _ask_again(self) -> None:
+        """The first requester, in another case, about a time of which an owner was asked in vain: once is enough."""
+        if self._states()[0] in IN_VAIN:
+            self._hear(self._again, POLICE)
 
     def _take(self, data: bytes, headers: tuple[bytes, ...] = (), by: Any = None, key: Any = None) -> object:
         if key is not None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.adapters import journal_sqlite
 from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core import admission, clock_trust, consent
 from agent.core.clock_trust import ClockTrust
@@ -40,6 +41,7 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Enrolment
 from tests.custodians import FakeOutbox
+from tests.properties import consent_model
 from tests.properties.amounts import WHOLE, amount
 from tests.properties.consent_model import CLOCK_ACTIONS, Broken, Exploration, World, remembering
 
@@ -52,9 +54,9 @@ BETWEEN_TWO = {
 
 
 @contextmanager
-def explored(count: int, owners: int = 1, **how: Any) -> Iterator[Exploration]:
+def explored(count: int, owners: int = 1, *, windows: bool = False, **how: Any) -> Iterator[Exploration]:
     with remembering():
-        world = World(count, owners)
+        world = World(count, owners, windows=windows)
         try:
             yield Exploration(world, **how)
         finally:
@@ -69,6 +71,17 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
     assert done.reached == set(State) - {State.RECEIVED, State.HALF}
     assert done.states >= 300
     assert done.cuts > 3000
+
+
+@pytest.mark.timeout(600)
+def test_one_request_and_questions_about_the_same_time_after_it_was_asked_in_vain() -> None:
+    """A test of its own: the number of the second request would double the states of the test above.
+
+    The first states only, without the clock's jumps and power cuts: those are the other tests'.
+    """
+    with explored(1, windows=True, cuts=False, but=CLOCK_ACTIONS) as exploration:
+        done = exploration.run(400)
+    assert done.reached >= set(consent_model.IN_VAIN) - {State.HALF}
 
 
 @pytest.mark.timeout(1800)
@@ -285,6 +298,45 @@ def test_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Broken) as caught:
             exploration.run(300)
         print(caught.value)
+
+
+def the_same_time_can_be_asked_about_in_another_case(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqliteJournal, "requests_about", lambda *_: 0)
+
+
+def what_an_opt_out_ended_is_not_counted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.IN_VAIN) - {State.OPTED_OUT}))
+
+
+def what_was_denied_is_not_counted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.IN_VAIN) - {State.DENIED}))
+
+
+def only_the_same_window_to_the_second_is_counted(patch: pytest.MonkeyPatch) -> None:
+    about = SqliteJournal.requests_about
+
+    def exactly(journal: SqliteJournal, whose: tuple[str, str], from_s: int, to_s: int) -> int:
+        same = journal._rows("SELECT 1 FROM request WHERE from_s = ? AND to_s = ?", (from_s, to_s))
+        return about(journal, whose, from_s, to_s) if same else 0
+
+    patch.setattr(SqliteJournal, "requests_about", exactly)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        the_same_time_can_be_asked_about_in_another_case,
+        what_an_opt_out_ended_is_not_counted,
+        what_was_denied_is_not_counted,
+        only_the_same_window_to_the_second_is_counted,
+    ],
+    ids=lambda mutation: mutation.__name__,
+)
+def test_of_questions_about_one_time_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with explored(1, windows=True, but=CLOCK_ACTIONS) as exploration:
+        mutation(monkeypatch)
+        with pytest.raises(Broken, match="over the limit was let in"):
+            exploration.run(300)
 
 
 def an_owner_may_second_themselves(patch: pytest.MonkeyPatch) -> None:
