@@ -165,6 +165,39 @@ def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
         ]
 
 
+def test_the_bundle_says_of_each_file_what_it_was_approved_recorded_and_opened_as(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure)
+    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    document = json.loads((made.bundle / "bundle.json").read_text())
+    clips = document["clips"]
+    assert [set(clip) for clip in clips] == [{"number", "event", "mp4", "segments", "poster", "continuity"}] * 2
+    items = [each for clip in clips for each in (*clip["segments"], clip["poster"])]
+    verified_by_part = {each.number: each for each in (*made.verification.segments, *made.verification.posters)}
+    assert len(items) == len(verified_by_part) == 5
+    for item in items:
+        seen = verified_by_part[int(item["part"].removeprefix("parts/").removesuffix(".age"))]
+        captured = seen.item.captured
+        item.pop("mp4", None)
+        assert item == {
+            "id": seen.item.part.id,
+            "part": f"parts/{seen.number}.age",
+            "sha256_part": hashlib.sha256(disclosure.parts[seen.number]).hexdigest(),
+            "sha256_header": seen.item.approved.header_sha256,
+            "sha256_payload": seen.item.approved.payload_sha256,
+            "sha256_opened": seen.opened_sha256,
+            "opened_bytes": seen.opened_bytes,
+            "record_sequence": captured.sequence,
+            "record_sha256": captured.sha256,
+            "witnessed": seen.witnessed,
+            "start_ms": seen.span.start_ms,
+            "end_ms": seen.span.end_ms,
+            "clock": "synced",
+        }
+
+
 def test_where_one_owner_is_enough_the_bundle_has_no_second(requester: Requester, asked: Asked, house: House) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
