@@ -96,7 +96,11 @@ def test_the_way_in_and_every_step_of_the_set_up(tmp_path: Path, footage: Path, 
                await page.getByRole("button", {name: "Close this zone"}).click();""",
         )
         looking.at(people, "ana", "setup-zones")
-        press(people, "Later", then='await page.getByRole("heading", {name: "Who may ask"}).waitFor();' + OPEN_DETAILS)
+        press(
+            people,
+            "Later",
+            then='await page.getByRole("heading", {name: "Trusted requesters"}).waitFor();' + OPEN_DETAILS,
+        )
         looking.at(people, "ana", "setup-trust")
         press(people, "Later", then='await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();')
         looking.at(people, "ana", "setup-alerts")
@@ -161,7 +165,7 @@ def test_requests_what_they_ask_and_every_answer_to_them(home: Home, looking: Lo
     people.go("ana", "/tips")
     people.run("ana", 'await page.getByRole("heading", {name: "Send a tip", level: 1}).waitFor();')
     looking.at(people, "ana", "tip")
-    people.run("ana", 'await page.getByLabel("What you want them to know").fill("A white van waits there.");')
+    people.run("ana", 'await page.getByLabel("Your message").fill("A white van waits there.");')
     press(people, "Send it")
     looking.at(people, "ana", "dialog-tip", full=False)
 
@@ -240,7 +244,7 @@ def test_what_happened_at_the_door(home: Home, looking: Looking) -> None:
     dismiss(people)
     people.run(
         "ana",
-        """await page.getByRole("link", {name: "Tell somebody about this"}).click();
+        """await page.getByRole("link", {name: "Send this as a tip"}).click();
            await page.getByRole("heading", {name: "Send a tip", level: 1}).waitFor();""",
     )
     looking.at(people, "ana", "tip-event")

@@ -174,7 +174,7 @@ def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Hom
     people.go("new", "/settings")
     people.run(
         "new",
-        """await page.getByLabel("What the doorbell is called").fill("Back door");
+        """await page.getByLabel("Name of the doorbell").fill("Back door");
            await page.locator("#settings-place").getByRole("button", {name: "Sign and save"}).click();""",
     )
     people.sign("new", "Sign")
@@ -694,7 +694,7 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
            const all = await page.locator(".tile").count();
            const gaps = await page.locator(".line.gap").allInnerTexts();
            const found = {};
-           for (const name of ["Somebody rang", "Somebody came near", "Motion"]) {
+           for (const name of ["The doorbell rang", "Someone came near", "Motion"]) {
              await page.getByRole("button", {name, exact: true}).click();
              await page.locator(`.chip[aria-pressed="true"]`, {hasText: name}).waitFor();
              found[name] = await page.locator(".tile .what").allInnerTexts();
@@ -708,7 +708,11 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
     assert shown["all"] == 7
     assert [len(words) for words in shown["found"].values()] == [3, 2, 2]
     # What the still shows beside goes before bare motion.
-    named = {"Somebody rang": "Somebody rang", "Somebody came near": "Somebody came near", "Motion": "Person|Motion"}
+    named = {
+        "The doorbell rang": "The doorbell rang",
+        "Someone came near": "Someone came near",
+        "Motion": "Person|Motion",
+    }
     for name, words in shown["found"].items():
         assert all(re.search(named[name], each) for each in words), (name, words)
 

@@ -41,7 +41,7 @@ def test_the_rest_of_the_window_is_told_only_when_the_owner_ticks_it(home: Home)
            await page.getByRole("checkbox", {name: "Tell them this list"}).check();
            await page.locator(".told li").first().waitFor();
            await page.getByRole("button", {name: "Share what I chose"}).click();
-           await page.getByText("What the rest of the time holds goes along too.").waitFor();""",
+           await page.getByText("The requester also learns what the rest of the time contains.").waitFor();""",
     )
     people.sign("ana", "Sign and share")
     until(lambda: home.house.state_of(request) in ("approved", "sending"), "the approval")
@@ -143,7 +143,7 @@ def test_after_sharing_an_owner_sees_which_stills_and_film_left(home: Home) -> N
         until(lambda: home.house.state_of(request) == "sent", "the receipt")
     left = people.run(
         "ana",
-        """await page.getByRole("heading", {name: "What left", exact: true}).waitFor();
+        """await page.getByRole("heading", {name: "Shared", exact: true}).waitFor();
            await page.locator(".left").scrollIntoViewIfNeeded();
            await page.locator(".left img[src^=blob]").first().waitFor();
            const found = await axe(page);

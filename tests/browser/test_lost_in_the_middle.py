@@ -125,7 +125,7 @@ def test_when_only_the_answer_to_a_tip_is_lost_it_is_sent_once(tmp_path: Path, f
                 people.go("ana", "/tips")
                 people.run(
                     "ana",
-                    """await page.getByLabel("What you want them to know").fill("A white van waits there.");
+                    """await page.getByLabel("Your message").fill("A white van waits there.");
                        await page.getByRole("button", {name: "Send it"}).click();""",
                 )
                 proxy.loses = b"/api/statement"

@@ -30,14 +30,14 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
            await page.getByRole("heading", {name: "Send a tip", level: 1}).waitFor();
            const send = page.getByRole("button", {name: "Send it"});
            if (!(await send.isDisabled())) throw new Error("a tip that says nothing");
-           await page.getByLabel("What you want them to know").fill("See www.example.org");
+           await page.getByLabel("Your message").fill("See www.example.org");
            await send.click();
            const dialog = page.getByRole("dialog");
            await dialog.getByLabel("Passphrase").fill(args.passphrase);
            await dialog.getByRole("button", {name: "Sign and send"}).click();
            await dialog.getByText("use plain words, no links").waitFor();
            await dialog.getByRole("button", {name: "Cancel"}).click();
-           await page.getByLabel("What you want them to know").fill(args.words);
+           await page.getByLabel("Your message").fill(args.words);
            await page.screenshot({path: args.shots + "/tip-phone-light.png", fullPage: true});
            await send.click();
            await dialog.getByText("It names nobody.").waitFor();
@@ -58,7 +58,7 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
     people.run(
         "ana",
         """await page.locator(".tile").first().click();
-           await page.getByRole("link", {name: "Tell somebody about this"}).click();
+           await page.getByRole("link", {name: "Send this as a tip"}).click();
            await page.getByText("they can tie it to everything else").waitFor();
            if (await page.locator("input[type=checkbox]:checked").count()) throw new Error("ticked beforehand");
            await page.getByRole("radio", {name: "Video and stills"}).check();
@@ -89,7 +89,7 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
         """await page.waitForFunction(() => document.querySelectorAll(".card .state").length === 2
              && [...document.querySelectorAll(".card .state")].every((each) => each.textContent === "Received"));
            // The newest is the one with pictures.
-           await page.getByText("What left with it").first().click();
+           await page.getByText("Show what left").first().click();
            await page.locator(".left .kind", {hasText: "still"}).first().waitFor();
            await page.locator(".left .kind", {hasText: "film"}).first().waitFor();
            await page.screenshot({path: args.shots + "/tips-sent-phone-light.png", fullPage: true});""",
@@ -104,7 +104,7 @@ def test_a_tip_can_be_taken_back_and_none_is_lost_or_doubled_with_the_connection
     people.run(
         "ana",
         """await page.getByRole("link", {name: "Send a tip"}).click();
-           await page.getByLabel("What you want them to know").fill("Somebody is there.");
+           await page.getByLabel("Your message").fill("Somebody is there.");
            await page.getByRole("button", {name: "Send it"}).click();""",
     )
     people.sign_in_vain("ana", "Sign and send")

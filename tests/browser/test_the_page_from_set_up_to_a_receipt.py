@@ -35,7 +35,7 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         shown = people.run(
             "ana",
             """await page.locator(".tile img[src^=blob]").first().waitFor();
-               const tile = page.locator(".tile", {hasText: "Somebody rang"}).first();
+               const tile = page.locator(".tile", {hasText: "The doorbell rang"}).first();
                await tile.click();
                await page.waitForFunction(() => {
                  const video = document.querySelector("video");

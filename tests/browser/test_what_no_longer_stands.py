@@ -55,7 +55,7 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
         shown = main_of(home, "ana")
         assert "You no longer trust whoever asked this." in shown
         assert "You can say no to it" not in shown
-        assert ("Whoever asked is no longer trusted." in shown) is (heading == "Ended by itself")
+        assert ("The requester is no longer trusted." in shown) is (heading == "Ended by itself")
         assert people.run("ana", 'return page.getByRole("button", {name: "Say no"}).count();') == 0
     assert people.browser.troubles("ana") == []
 
@@ -105,7 +105,7 @@ def test_another_owner_was_quicker(home: Home) -> None:
         """await page.getByText("This request has moved on meanwhile.").first().waitFor();
            const ticked = await page.getByRole("checkbox", {name: /Share this clip/}).first().isChecked();
            if (!ticked) throw new Error("what was ticked is gone");
-           await page.getByRole("button", {name: "Look at it anew"}).click();
+           await page.getByRole("button", {name: "Look again"}).click();
            await page.getByRole("heading", {name: "owner-1 wants to share this"}).waitFor();""",
     )
 

@@ -30,7 +30,7 @@ def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphra
         people.run(
             "ana",
             """await page.getByRole("button", {name: "Set up the rest"}).click();
-               await page.getByLabel("What the doorbell is called").fill("Our door");
+               await page.getByLabel("Name of the doorbell").fill("Our door");
                await page.getByLabel("Latitude").fill("52.0902");
                await page.getByLabel("Longitude").fill("5.1115");
                await page.getByLabel("Address (if you like)").fill("Canal 7");
@@ -45,7 +45,7 @@ def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphra
                await page.getByRole("button", {name: "Close this zone"}).click();
                await page.screenshot({path: args.shots + "/setup-zones-phone-light.png", fullPage: true});
                await page.getByRole("button", {name: "Sign and save"}).click();
-               await page.getByRole("heading", {name: "Who may ask"}).waitFor();
+               await page.getByRole("heading", {name: "Trusted requesters"}).waitFor();
                await page.getByRole("button", {name: "Later"}).click();
                await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();
                await page.getByRole("button", {name: "Done"}).click();
@@ -140,7 +140,7 @@ def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: H
     people.go("ana", "/settings")
     people.run(
         "ana",
-        """await page.getByText("What would it have seen?").click();
+        """await page.getByText("Try the settings on this film").click();
            await page.getByText(/The whole picture/).waitFor();
            await page.getByText(/would have seen motion from/).waitFor();
            await page.waitForFunction(() => !document.querySelector("#said").textContent);
@@ -172,7 +172,7 @@ def test_no_mask_is_offered_where_none_can_be_burned_in(
                await page.getByText("Type corners instead").click();
                await page.getByLabel(/^Corners/).fill("0 0, 0.5 0, 0.5 0.5");
                await page.getByRole("button", {name: "Add zone"}).click();
-               const offered = await page.getByLabel("What it does").locator("option").allTextContents();
+               const offered = await page.getByLabel("Purpose").locator("option").allTextContents();
                if (offered.length !== 2 || offered.includes("Neither watched nor recorded")) throw new Error(offered.join());""",
         )
         assert people.browser.troubles("ana") == []
@@ -250,7 +250,7 @@ def test_what_an_owner_set_who_has_left_stays_while_the_others_set_something_els
     people.go("ana", "/settings")
     people.run(
         "ana",
-        """await page.getByLabel("What the doorbell is called").fill("Back door");
+        """await page.getByLabel("Name of the doorbell").fill("Back door");
            await page.locator("#settings-place").getByRole("button", {name: "Sign and save"}).click();""",
     )
     people.sign("ana", "Sign")
