@@ -88,7 +88,7 @@ def test_every_command_in_it_exists_and_every_link_leads_somewhere(path: Path) -
 
 PLACES = ("", "agent", "agent/core")
 """Where a path in a document may begin, besides its own folder."""
-MADE = ("build/", "demo/report.html", "demo/summary.json")
+MADE = (".cache/", "build/", "demo/report.html", "demo/summary.json")
 """What is there only after a command has made it."""
 FILE = r"[\w.-]+(?:/[\w.*-]+)*\.(?:c|cfg|conf|html|in|json|md|mjs|mp4|png|pub|py|sh|svg|toml|txt|yaml)"
 
