@@ -15,7 +15,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -47,6 +47,9 @@ test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker 
 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
+
+page-types: setup-test ## Write the types of the page's messages from the device's (agent/web/src/wire/generated.d.ts)
+	@$(VENV)/bin/python -m tests.web.page_types
 
 test-kernel: setup-test ## Run the motion kernel's tests with the kernel under sanitizers (a minute)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.adapters.sanitized_kernel $(ARGS)
@@ -118,7 +121,7 @@ fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each,
 mutate: setup-test ## Make small mistakes in the code; its tests must notice 95 % (ARGS='--functions --sample=100 owner' for a sample)
 	@$(VENV)/bin/python -m tests.mutation.run $(ARGS)
 
-lint: setup-test ## Run the linter, the type checker and the import contracts
+lint: setup-test ## Run the linters, the formatters, the type checkers and the import contracts
 	@$(VENV)/bin/python scripts/check.py static
 
 bench: setup-test ## Measure, each figure beside its limit (ARGS=weights runs one)

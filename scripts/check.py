@@ -1,6 +1,7 @@
 """Runs every check and every test and ends with one table.
 
-`check.py static` runs the linter, the formatter, the type checker and the import contracts, quiet if they find nothing.
+`check.py static` runs the linters, the formatters, the type checkers and the import contracts, of Python and of the
+JavaScript of the page and of the tests, quiet if they find nothing.
 `check.py all [pytest arguments]` runs the tests in several processes, and beside them the static checks and the check
 that the code about consent has no untested branch. `check.py quick` runs the static checks, the tests that mirror
 changed files, and the fast tests of core and wire: about a minute, for the edit loop. No failure stops the other
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+PAGE = ROOT / "agent" / "web" / "src"
 WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(4, 2 * len(os.sched_getaffinity(0))))
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
 FAST_S = 1.5
@@ -31,6 +34,8 @@ STATIC_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lint (ruff)", ("ruff", "check", ".")),
     ("format (ruff)", ("ruff", "format", "--check", ".")),
     ("import contracts", ("lint-imports",)),
+    ("JavaScript (biome)", ("biome", "ci", "--error-on-warnings", ".")),
+    ("JavaScript types (tsc)", ("npm", "--prefix", str(PAGE), "run", "--silent", "types")),
 )
 BRANCHES = ("branches of consent", ("python", "scripts/branches.py"))
 
@@ -44,10 +49,21 @@ class Outcome:
 
 
 def run_check(name: str, command: tuple[str, ...]) -> Outcome:
-    """Run one tool of the virtual environment and keep what it says."""
+    """Run one tool and keep what it says."""
     started = time.monotonic()
-    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    tool = find_tool(command[0])
+    if tool is None:
+        return Outcome(name, False, 0.0, f"{command[0]} is not installed.\n  What to do: run `make setup-test`.")
+    done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     return Outcome(name, done.returncode == 0, time.monotonic() - started, done.stdout + done.stderr)
+
+
+def find_tool(name: str) -> str | None:
+    """The program of the virtual environment, or of the page's npm packages, or of the system (npm)."""
+    folders = (BIN, PAGE / "node_modules" / ".bin")
+    return shutil.which(name, path=os.pathsep.join(map(str, folders))) or (
+        shutil.which(name) if name == "npm" else None
+    )
 
 
 def run_tests(arguments: list[str]) -> Outcome:

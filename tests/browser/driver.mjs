@@ -17,19 +17,35 @@ const browser = isFirefox
   : await chromium.launch({
       ...common,
       args: [
-        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.local 127.0.0.1",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP *.local 127.0.0.1",
       ],
     });
 const pages = {};
 const troubles = {};
-const AsyncFunction = (async () => {}).constructor;
+const AsyncFunction = /** @type {FunctionConstructor} */ ((async () => {}).constructor);
 
+/**
+ * @param {string} name
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
 async function open(name, { isMobile, ...options } = {}) {
-  if (isMobile && !isFirefox) options.isMobile = true;
+  // Firefox has no such mode.
+  const mobile = isMobile && !isFirefox ? { isMobile } : {};
   const context = await browser.newContext({
-    viewport: { width: 390, height: 844 }, deviceScaleFactor: 1, acceptDownloads: true, locale: "en-GB",
-    timezoneId: "Europe/Amsterdam", ...options,
+    viewport: { width: 390, height: 844 },
+    deviceScaleFactor: 1,
+    acceptDownloads: true,
+    locale: "en-GB",
+    timezoneId: "Europe/Amsterdam",
+    ...options,
+    ...mobile,
   });
   const page = await context.newPage();
   page.setDefaultTimeout(settings.timeout_ms ?? 20_000);
@@ -46,8 +62,9 @@ async function open(name, { isMobile, ...options } = {}) {
 async function axed(page) {
   const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
   const rules = '{runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}';
-  const expression = `axe.run(document, ${rules}).then(({passes, violations}) => JSON.stringify({kept: passes.length,
-    broken: violations.map((v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || "))}))`;
+  const line = '(v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || ")';
+  const expression = `axe.run(document, ${rules}).then(({passes, violations}) =>
+    JSON.stringify({kept: passes.length, broken: violations.map(${line})}))`;
   // Through the debugger: the page's own policy would let no foreign script in.
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: source });
@@ -67,8 +84,17 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { code, args } = JSON.parse(line);
   let answer;
   try {
-    const value = await new AsyncFunction("tools", `const { browser, pages, open, axe, axed, troubles, args } = tools;\n${code}`)({
-      browser, pages, open, axe, axed, troubles, args,
+    const value = await new AsyncFunction(
+      "tools",
+      `const { browser, pages, open, axe, axed, troubles, args } = tools;\n${code}`,
+    )({
+      browser,
+      pages,
+      open,
+      axe,
+      axed,
+      troubles,
+      args,
     });
     answer = { value: value ?? null };
   } catch (error) {

@@ -2,7 +2,8 @@
 //
 //   node open.mjs IDENTITY_FILE SEALED OPENED
 //
-// IDENTITY_FILE: as `age-keygen` writes it.  The proof that footage outlives this project: it needs nothing of Doorward.
+// IDENTITY_FILE: as `age-keygen` writes it.  The proof that footage outlives this project: it needs nothing of
+// Doorward.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { Decrypter } from "age-encryption";

@@ -12,4 +12,11 @@ const header = await rewrap(sealed.subarray(0, border), identity, await identity
 writeFileSync(outPath, concat(header, sealed.subarray(border)));
 const torn = await openPrefix(sealed.subarray(0, sealed.length - 40), identity);
 const whole = await openPrefix(sealed, identity);
-process.stdout.write(JSON.stringify({ border, sha256: hex(await sha256(plain)), torn: [torn.plain.length, torn.whole], whole: [whole.plain.length, whole.whole] }));
+process.stdout.write(
+  JSON.stringify({
+    border,
+    sha256: hex(await sha256(plain)),
+    torn: [torn.plain.length, torn.whole],
+    whole: [whole.plain.length, whole.whole],
+  }),
+);

@@ -2,7 +2,9 @@
 import { codecOf, fragmentsOf } from "../../agent/web/src/media/fmp4.js";
 
 const films = JSON.parse(process.argv[2]).map((text) => new Uint8Array(Buffer.from(text, "base64")));
-process.stdout.write(JSON.stringify({
-  codecs: films.map(codecOf),
-  begins: films.map((film) => Buffer.from(fragmentsOf(film).subarray(4, 8)).toString()),
-}));
+process.stdout.write(
+  JSON.stringify({
+    codecs: films.map(codecOf),
+    begins: films.map((film) => Buffer.from(fragmentsOf(film).subarray(4, 8)).toString()),
+  }),
+);

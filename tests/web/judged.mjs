@@ -7,18 +7,28 @@ import * as messages from "../../agent/web/src/wire/messages.js";
 import { decode } from "../../agent/web/src/wire/strictjson.js";
 
 const readers = {
-  "footage-request": messages.footageRequest, bulletin: messages.bulletin, deletion: messages.deletion,
-  receipt: messages.receipt, enrolment: messages.enrolment, approval: messages.approval, settings: messages.settings,
-  "trust-bundle": messages.trustBundle, tip: messages.tip, seconding: messages.seconding,
+  "footage-request": messages.footageRequest,
+  bulletin: messages.bulletin,
+  deletion: messages.deletion,
+  receipt: messages.receipt,
+  enrolment: messages.enrolment,
+  approval: messages.approval,
+  settings: messages.settings,
+  "trust-bundle": messages.trustBundle,
+  tip: messages.tip,
+  seconding: messages.seconding,
 };
-const verdicts = readFileSync(process.argv[2], "utf8").split("\n").filter(Boolean).map((line) => {
-  const [kind, message] = line.split("\t");
-  try {
-    readers[kind](decode(utf8(JSON.parse(message)), 48 << 20));
-    return "0";
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw new Error(`${kind}: ${error.stack}\n${message}`);
-    return "1";
-  }
-});
+const verdicts = readFileSync(process.argv[2], "utf8")
+  .split("\n")
+  .filter(Boolean)
+  .map((line) => {
+    const [kind, message] = line.split("\t");
+    try {
+      readers[kind](decode(utf8(JSON.parse(message)), 48 << 20));
+      return "0";
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw new Error(`${kind}: ${error.stack}\n${message}`);
+      return "1";
+    }
+  });
 process.stdout.write(JSON.stringify({ verdicts: verdicts.join("") }));

@@ -8,7 +8,7 @@ import { parseKey } from "../../agent/web/src/wire/keys.js";
 const { device, cases } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const found = {};
 for (const { name, enrolments, entries, disclosure, opened } of cases) {
-  const met = { device: await parseKey(device), known: { enrolments } };
+  const met = /** @type {any} */ ({ device: await parseKey(device), known: { enrolments } });
   const yes = entries.find((entry) => ["approved", "tip"].includes(entry.kind) && entry.disclosure === disclosure);
   try {
     const { by, second, items } = await verified(unbase64(opened), yes, entries, met);

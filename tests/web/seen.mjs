@@ -1,4 +1,5 @@
-// A bright block of a person's size walks through the left half of a dark, noisy picture; then the light goes on everywhere.
+// A bright block of a person's size walks through the left half of a dark, noisy picture; then the light goes on
+// everywhere.
 import { brightness, differences, GRID, seenIn } from "../../agent/web/src/media/seen.js";
 
 const noise = (n) => ((n * 7919) % 13) / 13 - 0.5;
@@ -13,14 +14,32 @@ const samples = Array.from({ length: 60 }, (_, frame) => {
 });
 const found = differences(samples);
 const half = (name, left, sensitivity = 1) => ({
-  name, kind: "include", sensitivity, smallest_share: 0,
-  corners: left ? [[0, 0], [0.5, 0], [0.5, 1], [0, 1]] : [[0.5, 0], [1, 0], [1, 1], [0.5, 1]],
+  name,
+  kind: "include",
+  sensitivity,
+  smallest_share: 0,
+  corners: left
+    ? [
+        [0, 0],
+        [0.5, 0],
+        [0.5, 1],
+        [0, 1],
+      ]
+    : [
+        [0.5, 0],
+        [1, 0],
+        [1, 1],
+        [0.5, 1],
+      ],
 });
-const times = (zones, sensitivity = 1) => Object.fromEntries(seenIn(found, zones, sensitivity).map((zone) => [zone.name, zone.times]));
-process.stdout.write(JSON.stringify({
-  apart: times([half("left", true), half("right", false)]),
-  everywhere: times([])[""],
-  masked: times([half("left", true), { ...half("mask", true), kind: "privacy" }]).left,
-  small: times([{ ...half("left", true), smallest_share: 0.2 }]).left,
-  dull: times([half("left", true, 0.1)], 0.1).left,
-}));
+const times = (zones, sensitivity = 1) =>
+  Object.fromEntries(seenIn(found, zones, sensitivity).map((zone) => [zone.name, zone.times]));
+process.stdout.write(
+  JSON.stringify({
+    apart: times([half("left", true), half("right", false)]),
+    everywhere: times([])[""],
+    masked: times([half("left", true), { ...half("mask", true), kind: "privacy" }]).left,
+    small: times([{ ...half("left", true), smallest_share: 0.2 }]).left,
+    dull: times([half("left", true, 0.1)], 0.1).left,
+  }),
+);

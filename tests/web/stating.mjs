@@ -2,26 +2,48 @@
 import { build } from "../../agent/web/src/node_modules/esbuild/lib/main.js";
 
 const source = new URL("../../agent/web/src/", import.meta.url).pathname;
-const contents = 'export * from "./owner/stating.js"; export * from "./errors.js"; export { publicKeyOfSeed } from "./wire/keys.js"; export { frame, readFrame } from "./link.js";';
-const { outputFiles } = await build({ stdin: { contents, resolveDir: source }, bundle: true, format: "esm", write: false });
-const { state, publicKeyOfSeed, frame, readFrame } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
+const contents =
+  'export * from "./owner/stating.js"; export * from "./errors.js";' +
+  'export { publicKeyOfSeed } from "./wire/keys.js"; export { frame, readFrame } from "./link.js";';
+const { outputFiles } = await build({
+  stdin: { contents, resolveDir: source },
+  bundle: true,
+  format: "esm",
+  write: false,
+});
+const { state, publicKeyOfSeed, frame, readFrame } = await import(
+  `data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`
+);
 
 const seed = new Uint8Array(32).fill(7);
 const device = await publicKeyOfSeed(seed);
 const found = [];
-for (const [times, lateMs, kind] of [[1, 0, "OvertakenError"], [2, 0, "OvertakenError"], [1, 3000, "OvertakenError"], [1, 0, "RequestError"]]) {
+/** @type {[number, number, string][]} */
+const cases = [
+  [1, 0, "OvertakenError"],
+  [2, 0, "OvertakenError"],
+  [1, 3000, "OvertakenError"],
+  [1, 0, "RequestError"],
+];
+for (const [times, lateMs, kind] of cases) {
   const nonces = [];
   let [left, now, given] = [times, 0, 0];
   performance.now = () => now;
-  globalThis.fetch = async (path, { body }) => {
-    const { envelope } = readFrame(body).head;
-    if (path === "/api/nonce") return answer({ ok: true, result: { nonce: String((given += 1)).padStart(32, "0") } });
+  globalThis.fetch = async (path, options) => {
+    const { envelope } = readFrame(options?.body).head;
+    if (path === "/api/nonce") {
+      given += 1;
+      return answer({ ok: true, result: { nonce: String(given).padStart(32, "0") } });
+    }
     nonces.push(JSON.parse(Buffer.from(JSON.parse(envelope).payload, "base64").toString()).nonce);
     if (left === 0) return answer({ ok: true, result: {} });
     [left, now] = [left - 1, now + lateMs];
     return answer({ ok: false, kind, error: "No.", remedy: "" });
   };
-  const done = await state("opt-out", device, { scope: "all" }, seed).then(() => "done", (error) => error.kind ?? String(error));
+  const done = await state("opt-out", device, { scope: "all" }, seed).then(
+    () => "done",
+    (error) => error.kind ?? String(error),
+  );
   found.push([done, new Set(nonces).size]);
 }
 process.stdout.write(JSON.stringify(found));

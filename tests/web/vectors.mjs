@@ -1,9 +1,9 @@
 // Runs the page's own modules over the wire's vectors; prints one JSON object of what it found.
 import "./globals.mjs";
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
-import { open, payloadType, pae, seal } from "../../agent/web/src/wire/envelope.js";
+import { open, pae, payloadType, seal } from "../../agent/web/src/wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
 import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
 import * as messages from "../../agent/web/src/wire/messages.js";
@@ -13,7 +13,18 @@ import { lateLimit } from "../../agent/web/src/wire/trust.js";
 
 const root = new URL("../vectors/", import.meta.url);
 const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
-const found = { keys: 0, spelled: [], signed: 0, areas: 0, roots: 0, proofs: 0, broken: 0, refused: {}, checkpoints: 0 };
+/** @type {Record<string, any>} */
+const found = {
+  keys: 0,
+  spelled: [],
+  signed: 0,
+  areas: 0,
+  roots: 0,
+  proofs: 0,
+  broken: 0,
+  refused: {},
+  checkpoints: 0,
+};
 
 for (const key of read("wire/keys.json")) {
   const made = await publicKeyOfSeed(unhex(key.seed));
@@ -27,9 +38,11 @@ for (const name of readdirSync(new URL("wire/messages/", root))) {
   const isPlain = !payload.includes('"lat"');
   if (isPlain && fromUtf8(encode(value)) !== payload) throw new Error(`${name}: another spelling`);
   if (isPlain) found.spelled.push(name);
-  const reader = { "trust-bundle": messages.trustBundle, enrolment: messages.enrolment, "footage-request": messages.footageRequest }[
-    type?.split(".").at(-1).replace("+json", "")
-  ];
+  const reader = {
+    "trust-bundle": messages.trustBundle,
+    enrolment: messages.enrolment,
+    "footage-request": messages.footageRequest,
+  }[type?.split(".").at(-1).replace("+json", "")];
   reader?.(value);
   const seed = unhex(read("wire/keys.json")[0].seed);
   const key = await publicKeyOfSeed(seed);
@@ -38,9 +51,12 @@ for (const name of readdirSync(new URL("wire/messages/", root))) {
   found.signed++;
 }
 for (const { area, size_m2: expected, opened_m2: opened, contains: places } of read("wire/areas.json")) {
-  if (Math.abs(openedSize(area) - opened) > 0.01 * Math.max(1, opened / 1e6)) throw new Error(`opened ${openedSize(area)} ${opened}`);
-  for (const each of places) if (contains(area, each) !== each.inside) throw new Error(`${JSON.stringify(each)} of ${JSON.stringify(area)}`);
-  if (Math.abs(size(area) - expected) > 0.01 * Math.max(1, expected / 1e6)) throw new Error(`area ${size(area)} ${expected}`);
+  if (Math.abs(openedSize(area) - opened) > 0.01 * Math.max(1, opened / 1e6))
+    throw new Error(`opened ${openedSize(area)} ${opened}`);
+  for (const each of places)
+    if (contains(area, each) !== each.inside) throw new Error(`${JSON.stringify(each)} of ${JSON.stringify(area)}`);
+  if (Math.abs(size(area) - expected) > 0.01 * Math.max(1, expected / 1e6))
+    throw new Error(`area ${size(area)} ${expected}`);
   if (!(bounds(area).south < bounds(area).north)) throw new Error("bounds");
   found.areas++;
 }
@@ -53,6 +69,7 @@ for (const [count, expected] of merkle.roots.entries()) {
 }
 for (const [from, proof] of merkle.consistency.entries()) {
   const [to, steps] = [merkle.leaves.length, proof.map(unhex)];
+  /** @type {[number, Uint8Array<ArrayBuffer>, number, Uint8Array<ArrayBuffer>]} */
   const heads = [from, unhex(merkle.roots[from]), to, unhex(merkle.roots[to])];
   await checkConsistency(...heads, steps);
   found.proofs++;
@@ -74,7 +91,13 @@ for (const note of read("ledger/checkpoint.json").notes) {
   found.checkpoints++;
 }
 found.seen = {};
-for (const name of ["plaintext.mp4", "plaintext_seen.mp4", ...readdirSync(new URL("vault/bad/", root)).filter((each) => each.startsWith("plaintext_seen")).map((each) => `bad/${each}`)]) {
+for (const name of [
+  "plaintext.mp4",
+  "plaintext_seen.mp4",
+  ...readdirSync(new URL("vault/bad/", root))
+    .filter((each) => each.startsWith("plaintext_seen"))
+    .map((each) => `bad/${each}`),
+]) {
   const data = readFileSync(new URL(`vault/${name}`, root));
   try {
     found.seen[name] = messages.context(decode(data.subarray(data.indexOf('{"')), 2048)).seen ?? null;
@@ -83,7 +106,12 @@ for (const name of ["plaintext.mp4", "plaintext_seen.mp4", ...readdirSync(new UR
   }
 }
 found.posters = {};
-for (const name of ["poster.jpg", ...readdirSync(new URL("vault/bad/", root)).filter((each) => each.endsWith(".jpg")).map((each) => `bad/${each}`)]) {
+for (const name of [
+  "poster.jpg",
+  ...readdirSync(new URL("vault/bad/", root))
+    .filter((each) => each.endsWith(".jpg"))
+    .map((each) => `bad/${each}`),
+]) {
   try {
     const { image, context } = splitPoster(new Uint8Array(readFileSync(new URL(`vault/${name}`, root))));
     found.posters[name] = [hex(image), context.seen ?? null];

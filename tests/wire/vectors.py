@@ -26,6 +26,7 @@ from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
 from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, Verb
+from tests.web import page_types
 from tests.wire import request_vectors, samples
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
@@ -329,6 +330,8 @@ def write() -> None:
         target = FOLDER / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
+    # The page's types come from the same messages.
+    page_types.write()
 
 
 if __name__ == "__main__":

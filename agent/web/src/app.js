@@ -1,12 +1,7 @@
 // The program of the page: finds out where this browser stands, then shows what the address names.
 import { LostError, PageError, RefusedError } from "./errors.js";
-import { call } from "./ui/client.js";
-import { h } from "./ui/dom.js";
-import { dismissAll, say } from "./ui/dialogs.js";
-import { forgetPosters } from "./ui/posters.js";
-import { look as lookNow, watchNow } from "./ui/now.js";
-import { explain, t, withCode } from "./ui/texts.js";
-import { trustedUrl } from "./ui/trusted.js";
+import { go, lock, showWith } from "./navigation.js";
+import { event } from "./pages/event.js";
 import { history } from "./pages/history.js";
 import { live } from "./pages/live.js";
 import { pairing } from "./pages/pair.js";
@@ -15,11 +10,19 @@ import { request } from "./pages/request.js";
 import { requests } from "./pages/requests.js";
 import { settings } from "./pages/settings.js";
 import { setup } from "./pages/setup.js";
-import { event } from "./pages/event.js";
-import { tips } from "./pages/tips.js";
 import { timeline } from "./pages/timeline.js";
+import { tips } from "./pages/tips.js";
 import { unlock } from "./pages/unlock.js";
+import { call } from "./ui/client.js";
+import { dismissAll, say } from "./ui/dialogs.js";
+import { existing, h } from "./ui/dom.js";
+import { look as lookNow, watchNow } from "./ui/now.js";
+import { explain, t, withCode } from "./ui/texts.js";
+import { trustedUrl } from "./ui/trusted.js";
 
+/** @typedef {(content: HTMLElement, ...values: any[]) => unknown} Page shows itself; may return how to leave it */
+
+/** @type {[RegExp, Page][]} */
 const ROUTES = [
   [/^\/requests$/, requests],
   [/^\/requests\/([0-9a-f]{32}|[0-9a-f]{64})$/, request],
@@ -35,14 +38,9 @@ const LOCK_AFTER_MS = 15 * 60_000;
 
 let leave = () => {};
 let turn = 0;
+/** @type {string | undefined} */
 let shownPath;
 let lastUse = Date.now();
-
-/** Shows another address of the page. */
-export function go(path, { replace = false } = {}) {
-  globalThis.history[replace ? "replaceState" : "pushState"](null, "", path);
-  return show();
-}
 
 /** Whoever taps on before a page is there has left it: it changes nothing any more, and ends when it comes. */
 async function show() {
@@ -51,7 +49,7 @@ async function show() {
   leave = () => {};
   dismissAll();
   shownPath = location.pathname;
-  const main = document.querySelector("main");
+  const main = existing("main");
   try {
     const standing = await whereWeStand();
     if (mine !== turn) return;
@@ -60,7 +58,7 @@ async function show() {
     const content = h("div.page");
     main.replaceChildren(content);
     markNavigation();
-    lookNow();
+    void lookNow();
     const left = (await page(content, ...values)) ?? (() => {});
     if (mine !== turn) return left();
     leave = left;
@@ -77,7 +75,7 @@ async function show() {
 /** Another doorbell, set-up, unlocking and joining come before everything else. */
 async function whereWeStand() {
   const hello = await call("hello");
-  document.querySelector("#doorbell").textContent = hello.doorbell;
+  existing("#doorbell").textContent = hello.doorbell;
   const { name, unlocked, isOther } = await call("state", { device: hello.device });
   if (!unlocked) keepUp(hello.program);
   if (isOther) return [replaced, hello];
@@ -86,7 +84,11 @@ async function whereWeStand() {
   return undefined;
 }
 
-/** Phones keep a page open for weeks.  After an upgrade it loads the new program, once, when there is nothing to lose. */
+/**
+ * Phones keep a page open for weeks.  After an upgrade it loads the new program, once, when there is nothing to lose.
+ *
+ * @param {string} program
+ */
 function keepUp(program) {
   const own = new URL(import.meta.url).searchParams.get("v");
   if (!own || own === program || sessionStorage.getItem("program") === program) return;
@@ -94,6 +96,10 @@ function keepUp(program) {
   location.reload();
 }
 
+/**
+ * @param {string} path
+ * @returns {[Page, ...string[]]}
+ */
 function pageOf(path) {
   for (const [pattern, page] of ROUTES) {
     const found = pattern.exec(path);
@@ -103,7 +109,8 @@ function pageOf(path) {
   return [requests];
 }
 
-export function trouble(error) {
+/** @param {any} error */
+function trouble(error) {
   return h(
     "div.page.trouble",
     h("h1", t("trouble")),
@@ -115,26 +122,29 @@ export function trouble(error) {
 
 function markNavigation() {
   for (const link of document.querySelectorAll("nav a")) {
-    const isHere = location.pathname.startsWith(link.getAttribute("href"));
+    const isHere = location.pathname.startsWith(link.getAttribute("href") ?? "");
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
 
+/** @param {MouseEvent} event */
 function followLinks(event) {
-  const link = event.target.closest("a[href]");
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
-  const path = link.getAttribute("href");
+  const path = link.getAttribute("href") ?? "";
   if (!path.startsWith("/") || link.hasAttribute("download") || !ROUTES.some(([pattern]) => pattern.test(path))) return;
   event.preventDefault();
   go(path).then(() => {
     scrollTo(0, 0);
-    document.querySelector("main h1")?.focus({ preventScroll: true });
+    const heading = document.querySelector("main h1");
+    if (heading instanceof HTMLElement) heading.focus({ preventScroll: true });
   });
 }
 
 function lockWhenLeft() {
-  for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => (lastUse = Date.now()), { passive: true });
+  for (const name of ["pointerdown", "keydown"])
+    addEventListener(name, () => (lastUse = Date.now()), { passive: true });
   setInterval(async () => {
     const isPlaying = [...document.querySelectorAll("video")].some((video) => !video.paused);
     if (Date.now() - lastUse < LOCK_AFTER_MS || isPlaying || document.body.dataset.bare === "true") return;
@@ -142,34 +152,38 @@ function lockWhenLeft() {
   }, 30_000);
 }
 
-export async function lock() {
-  await call("lock");
-  forgetPosters();
-  await show();
-}
+/**
+ * @param {string} selector
+ * @returns {NodeListOf<HTMLElement>}
+ */
+const elements = (selector) => document.querySelectorAll(selector);
 
+/** @param {any} event */
 function chooseLanguage(event) {
   document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
   if (document.body.dataset.section === "pair") return location.reload();
   // Not by loading anew: that would lock the keys.
   document.documentElement.lang = event.target.value;
-  for (const each of document.querySelectorAll("[data-text]")) each.textContent = t(each.dataset.text);
-  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
+  for (const each of elements("[data-text]")) each.textContent = t(each.dataset.text ?? "");
+  for (const each of elements("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label ?? ""));
   return show();
 }
 
+showWith(show);
 // A jump within a page, to its content, is no way to another one.
-addEventListener("popstate", () => location.pathname !== shownPath && show());
+addEventListener("popstate", () => {
+  if (location.pathname !== shownPath) void show();
+});
 addEventListener("offline", () => say(t("error.lost")));
 // Whatever a button could not do, it says so; most say it beside the button.
 addEventListener("unhandledrejection", ({ reason }) => reason instanceof PageError && say(explain(reason)));
 document.addEventListener("click", followLinks);
 document.querySelector("#language")?.addEventListener("change", chooseLanguage);
 if (document.body.dataset.section === "pair") {
-  pairing();
+  void pairing();
 } else {
   lockWhenLeft();
   watchNow();
-  show();
+  void show();
 }
 navigator.serviceWorker?.register(trustedUrl("/worker-service.js")).catch(() => {});

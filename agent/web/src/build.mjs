@@ -1,6 +1,7 @@
 // Builds the program of the page into ../static: the same sources and lock file make the same bytes.
-import { build } from "esbuild";
+
 import { writeFile } from "node:fs/promises";
+import { build } from "esbuild";
 
 const entries = { app: "app.js", worker: "worker.js", "worker-service": "service.js" };
 const outdir = process.argv[2] ?? "../static";

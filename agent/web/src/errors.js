@@ -4,6 +4,10 @@ export class PageError extends Error {
   // Written out: an error crosses from the worker's bundle to the page's by its name, and bundling renames classes.
   name = "PageError";
 
+  /**
+   * @param {string} text a key of ../texts
+   * @param {Record<string, unknown>} values
+   */
   constructor(text, values = {}) {
     super(text);
     this.text = text;
@@ -25,6 +29,12 @@ export class OpenError extends FormatError {
 export class RefusedError extends PageError {
   name = "RefusedError";
 
+  /**
+   * @param {string} said
+   * @param {string} remedy
+   * @param {number} status of HTTP
+   * @param {string} kind the class of the error on the doorbell
+   */
   constructor(said, remedy, status, kind = "") {
     super("error.refused", { said, remedy });
     this.said = said;
@@ -43,13 +53,30 @@ export class LostError extends PageError {
   }
 }
 
-/** Rebuilds an error that crossed a worker's border. */
+/**
+ * @typedef {{ name: string, message: string, text: string, values?: Record<string, unknown>, said?: string,
+ *   remedy?: string, status?: number, kind?: string }} PlainError
+ */
+
+/**
+ * Rebuilds an error that crossed a worker's border.
+ *
+ * @param {PlainError} plain
+ * @returns {PageError}
+ */
 export function revive(plain) {
+  /** @type {Record<string, { prototype: PageError }>} */
   const kinds = { FormatError, OpenError, RefusedError, LostError, PageError };
   const error = Object.create((kinds[plain.name] ?? PageError).prototype);
   return Object.assign(error, plain);
 }
 
+/**
+ * An error as a plain object, for the way from a worker to the page.
+ *
+ * @param {any} error
+ * @returns {PlainError}
+ */
 export function plainOf(error) {
   const { name, message, text, values, said, remedy, status, kind } = error;
   return error instanceof PageError

@@ -2,9 +2,15 @@
 import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
 import { utf8 } from "./wire/bytes.js";
 
+/** @import { Bytes } from "./types.js" */
+
 const TYPE = "application/vnd.doorward.frame";
 const TIMEOUT_MS = 30_000;
 
+/**
+ * @param {object} head
+ * @param {Uint8Array} body
+ */
 export function frame(head, body = new Uint8Array()) {
   const text = utf8(JSON.stringify(head));
   const whole = new Uint8Array(8 + text.length + body.length);
@@ -16,6 +22,10 @@ export function frame(head, body = new Uint8Array()) {
   return whole;
 }
 
+/**
+ * @param {Bytes} bytes
+ * @returns {{ head: any, body: Bytes }}
+ */
 export function readFrame(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const headSize = bytes.length >= 8 ? view.getUint32(0) : -1;
@@ -26,6 +36,12 @@ export function readFrame(bytes) {
   return { head, body: bytes.subarray(8 + headSize) };
 }
 
+/**
+ * @param {string} path
+ * @param {object} head
+ * @param {Uint8Array} [body]
+ * @returns {Promise<{ result: any, body: Bytes }>}
+ */
 async function post(path, head, body) {
   let response;
   let data;
@@ -42,17 +58,36 @@ async function post(path, head, body) {
   } catch {
     throw new LostError();
   }
-  if (response.headers.get("content-type") !== TYPE) throw new PageError("error.no-message", { status: response.status });
+  if (response.headers.get("content-type") !== TYPE)
+    throw new PageError("error.no-message", { status: response.status });
   const answer = readFrame(data);
   if (answer.head.ok === true) return { result: answer.head.result ?? {}, body: answer.body };
-  throw new RefusedError(String(answer.head.error ?? ""), String(answer.head.remedy ?? ""), response.status, answer.head.kind);
+  throw new RefusedError(
+    String(answer.head.error ?? ""),
+    String(answer.head.remedy ?? ""),
+    response.status,
+    answer.head.kind,
+  );
 }
 
-/** The `result` of an operation. */
+/**
+ * The `result` of an operation.
+ *
+ * @param {string} op
+ * @param {object} head
+ * @param {Uint8Array} [body]
+ * @returns {Promise<any>}
+ */
 export const ask = async (op, head = {}, body = undefined) => (await fetchOp(op, head, body)).result;
 
-/** `{result, body}`. */
+/**
+ * The `result` of an operation, and the bytes behind it.
+ *
+ * @param {string} op
+ * @param {object} head
+ * @param {Uint8Array} [body]
+ */
 export const fetchOp = (op, head = {}, body = undefined) => post(`/api/${op}`, head, body);
 
+/** @param {string} code */
 export const pair = (code) => post("/pair", { code });
-

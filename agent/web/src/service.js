@@ -1,20 +1,26 @@
 // Lets the page open when the doorbell cannot be reached, and say so.  It keeps the program and nothing else: no
 // answer of the doorbell, no footage, no document with anybody's name.
 const CACHE = "doorward-program";
-// The way in is never answered from here: a doorbell that replaced this one, of the same name, has to be able to give its
-// authority and take a code.
-const isDocument = (url) => /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+// The way in is never answered from here: a doorbell that replaced this one, of the same name, has to be able to give
+// its authority and take a code.
+/** @param {URL} url */
+const isDocument = (url) =>
+  /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
+/** @param {URL} url */
 const isProgram = (url) => url.pathname.startsWith("/static/");
 
-self.addEventListener("install", () => self.skipWaiting());
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("install", () => worker.skipWaiting());
+worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.claim()));
+worker.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || url.origin !== location.origin) return;
   if (isProgram(url)) event.respondWith(fromNetworkFirst(event.request));
-  else if (event.request.mode === "navigate" && isDocument(url)) event.respondWith(fromNetworkOrShell(event.request, url));
+  else if (event.request.mode === "navigate" && isDocument(url))
+    event.respondWith(fromNetworkOrShell(event.request, url));
 });
 
+/** @param {Request} request */
 async function fromNetworkFirst(request) {
   const cache = await caches.open(CACHE);
   try {
@@ -26,11 +32,16 @@ async function fromNetworkFirst(request) {
   }
 }
 
+/**
+ * @param {Request} request
+ * @param {URL} url
+ */
 async function fromNetworkOrShell(request, url) {
   const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(request);
-    const isShell = answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname);
+    const isShell =
+      answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname);
     if (isShell) await cache.put("/requests", answer.clone());
     return answer;
   } catch {
@@ -39,7 +50,8 @@ async function fromNetworkOrShell(request, url) {
 }
 
 // An alert of the doorbell, opened here: neutral words, and never a picture.
-self.addEventListener("push", (event) => {
+worker.addEventListener("push", (event) => {
+  /** @type {{ title?: unknown, body?: unknown }} */
   let said = {};
   try {
     said = event.data?.json() ?? {};
@@ -48,9 +60,9 @@ self.addEventListener("push", (event) => {
   }
   const title = typeof said.title === "string" ? said.title : "Doorward";
   const body = typeof said.body === "string" ? said.body : "";
-  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/icon-192.png", tag: "doorward" }));
+  event.waitUntil(worker.registration.showNotification(title, { body, icon: "/static/icon-192.png", tag: "doorward" }));
 });
-self.addEventListener("notificationclick", (event) => {
+worker.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(self.clients.openWindow("/requests"));
+  event.waitUntil(worker.clients.openWindow("/requests"));
 });

@@ -1,6 +1,9 @@
 // The owner's client, in a worker: here keys are unlocked, footage is opened and statements are signed.  The page asks
 // by name and gets plain values, pictures and films back; a key never crosses to it, and never leaves the browser.
-import { plainOf, PageError } from "./errors.js";
+
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as deciding from "./owner/deciding.js";
 import * as enrolling from "./owner/enrolling.js";
@@ -15,67 +18,111 @@ import * as tipping from "./owner/tipping.js";
 import * as trusting from "./owner/trusting.js";
 import { identityToRecipient } from "./wire/age.js";
 import { hex, randomBytes, utf8 } from "./wire/bytes.js";
-import { publicKeyOfSeed } from "./wire/keys.js";
+import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
 import { ownerCard } from "./wire/messages.js";
-import { hmac } from "@noble/hashes/hmac.js";
-import { sha256 } from "@noble/hashes/sha2.js";
-import { parseKey } from "./wire/keys.js";
 import { decode, encode } from "./wire/strictjson.js";
 
-/** What opens footage while the page is unlocked; what approves is unlocked anew for each decision. */
+/** @import { Answer, Bytes, Choice, PublicKey, Reviewed, Secrets, TipMatter } from "./types.js" */
+/** @import * as Wire from "./wire/generated.js" */
+/**
+ * What opens footage while the page is unlocked; what approves is unlocked anew for each decision.
+ *
+ * @type {string | null}
+ */
 let identity = null;
-/** What opens what was recorded before a recovery: the kit of that time, kept sealed beside the owner's own keys. */
+/**
+ * What opens what was recorded before a recovery: the kit of that time, kept sealed beside the owner's own keys.
+ *
+ * @type {string[]}
+ */
 let older = [];
-/** A new recovery kit that has not been tested yet. */
+/**
+ * A new recovery kit that has not been tested yet.
+ *
+ * @type {string | null}
+ */
 let newKit = null;
+/**
+ * The keys of an owner who is not one yet.
+ *
+ * @type {{ secrets: Secrets, recovery: string, card: Wire.OwnerCard } | null}
+ */
 let draft = null;
+/** @type {PublicKey | null} */
 let met = null;
+/** @type {Map<string, Reviewed>} */
 const reviews = new Map();
+/** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 
-const device = async () => (met ??= (await meet()).device);
+const device = async () => {
+  met ??= (await meet()).device;
+  return met;
+};
 const opener = () => {
   if (!identity) throw new PageError("error.locked");
   return identity;
 };
 
+/** The keys that were made a moment ago: the page asks for them in this order. */
+const drafted = () => {
+  if (!draft) throw new PageError("error.no-keys");
+  return draft;
+};
+
+/** @typedef {typeof operations} Operations */
 const operations = {
-  /** What this browser has, and whether its keys are another doorbell's than `device`. */
-  async state({ device } = {}) {
+  /**
+   * What this browser has, and whether its keys are another doorbell's than `device`.
+   *
+   * @param {{ device?: string }} options
+   */
+  async state({ device }) {
     const [kept, known] = await Promise.all([store.keys(), store.devices()]);
-    const isOther = device !== undefined && kept !== undefined && known.length > 0 && !known.includes((await parseKey(device)).id);
+    const isOther =
+      device !== undefined && kept !== undefined && known.length > 0 && !known.includes((await parseKey(device)).id);
     return { name: kept?.card.name ?? null, unlocked: identity !== null, isOther };
   },
 
   // Making an owner
 
+  /** @param {{ name: string }} options */
   async draftKeys({ name }) {
     const [secrets, recovery] = await Promise.all([keys.makeSecrets(), keys.makeRecovery()]);
-    draft = { secrets, recovery, card: await keys.cardOf(name, secrets, await identityToRecipient(recovery)) };
-    return { recovery, recipient: draft.card.recovery };
+    const card = await keys.cardOf(name, secrets, await identityToRecipient(recovery));
+    draft = { secrets, recovery, card };
+    return { recovery, recipient: card.recovery };
   },
 
+  /** @param {{ passphrase: string, withRecovery: boolean }} options */
   async keepDraft({ passphrase, withRecovery }) {
     // A second owner has no kit of their own: the doorbell's first one stays in force.
-    if (!withRecovery) draft.card = { ...draft.card, recovery: await enrolledRecovery() };
-    await keys.keep(draft.card, draft.secrets, passphrase);
-    identity = draft.secrets.identity;
+    const made = drafted();
+    if (!withRecovery) made.card = { ...made.card, recovery: await enrolledRecovery() };
+    await keys.keep(made.card, made.secrets, passphrase);
+    identity = made.secrets.identity;
   },
 
-  /** `typed`: the kit, as the owner has it on paper.  It is opened with what was typed, not with what we remember. */
+  /**
+   * `typed`: the kit, as the owner has it on paper.  It is opened with what was typed, not with what we remember.
+   *
+   * @param {{ typed: string, origin: string }} options
+   */
   async enrolFirst({ typed, origin }) {
     const recovery = await keys.readKit(typed);
-    await requireKit(recovery, draft.card);
-    await enrolling.enrolFirst(draft.card, draft.secrets, recovery);
-    await enrolling.prove(draft.secrets.approval, origin);
+    const { card, secrets } = drafted();
+    await requireKit(recovery, card);
+    await enrolling.enrolFirst(card, secrets, recovery);
+    await enrolling.prove(secrets.approval, origin);
     await meetFirst();
     draft = null;
   },
 
   // A second phone or owner
 
+  /** @param {{ secret: string }} options */
   async offerCard({ secret }) {
-    const text = new TextDecoder().decode(encode(draft.card));
+    const text = new TextDecoder().decode(encode(drafted().card));
     const mac = hex(hmac(sha256, utf8(secret), utf8(text)));
     await ask("page_card", { card: JSON.stringify({ card: text, mac }) });
   },
@@ -83,10 +130,14 @@ const operations = {
   async makeInvitation() {
     const { code, life_s: lifeS, install, fingerprint } = await ask("page_invite");
     const { enrolled } = await meet();
-    return { code, secret: hex(randomBytes(16)), life: lifeS, enrolment: enrolled.sha256 };
+    return { code, secret: hex(randomBytes(16)), life: lifeS, install, fingerprint, enrolment: enrolled.sha256 };
   },
 
-  /** Names of those who joined with this invitation: cards the doorbell could not have made, for it has no secret. */
+  /**
+   * Names of those who joined with this invitation: cards the doorbell could not have made, for it has no secret.
+   *
+   * @param {{ secret: string }} options
+   */
   async joined({ secret }) {
     const found = [];
     for (const offered of (await ask("page_cards")).cards) {
@@ -96,11 +147,16 @@ const operations = {
     return found;
   },
 
+  /** @param {{ secret: string, name: string, passphrase: string }} options */
   async admit({ secret, name, passphrase }) {
     const own = await keys.unlock(passphrase);
-    const offers = (await ask("page_cards")).cards.map((offered) => readCard(offered, secret));
-    const card = offers.find((each) => each?.name === name);
+    const offers = (await ask("page_cards")).cards.map((/** @type {string} */ offered) => readCard(offered, secret));
+    const card = offers.find((/** @type {Answer} */ each) => each?.name === name);
     if (!card) throw new PageError("error.nobody-joined");
+    /**
+     * @param {Wire.NamedRecipient[]} recipients
+     * @param {Wire.NamedKey[]} approvers
+     */
     const change = (recipients, approvers) => {
       if (recipients.some((each) => each.name === card.name)) throw new PageError("error.name-taken");
       return {
@@ -111,7 +167,11 @@ const operations = {
     return enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
-  /** The other side: answers the test only this browser can open.  False while nobody has admitted it yet. */
+  /**
+   * The other side: answers the test only this browser can open.  False while nobody has admitted it yet.
+   *
+   * @param {{ passphrase: string, origin: string, expected: string }} options
+   */
   async answerInvitation({ passphrase, origin, expected }) {
     const own = await keys.unlock(passphrase);
     await answerWaitingTest(own);
@@ -124,23 +184,42 @@ const operations = {
     return true;
   },
 
+  /** @param {{ name: string, passphrase: string }} options */
   async removeOwner({ name, passphrase }) {
     const own = await keys.unlock(passphrase);
     if (name === own.card.name) throw new PageError("error.not-yourself");
+    /**
+     * @template {{ name: string }} T
+     * @param {T[]} list
+     * @returns {T[]}
+     */
     const others = (list) => list.filter((each) => each.name !== name);
+    /**
+     * @param {Wire.NamedRecipient[]} recipients
+     * @param {Wire.NamedKey[]} approvers
+     */
     const change = (recipients, approvers) => ({ recipients: others(recipients), approvers: others(approvers) });
     await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
-  /** How many owners it takes to share something from now on: 1 or 2. */
+  /**
+   * How many owners it takes to share something from now on: 1 or 2.
+   *
+   * @param {{ needed: number, passphrase: string }} options
+   */
   async agreeOn({ needed, passphrase }) {
     const own = await keys.unlock(passphrase);
+    /**
+     * @param {Wire.NamedRecipient[]} recipients
+     * @param {Wire.NamedKey[]} approvers
+     */
     const change = (recipients, approvers) => ({ recipients, approvers, approvals_needed: needed });
     await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
   // A new phone, with nothing but the recovery kit
 
+  /** @param {{ typed: string, name: string, passphrase: string, replaces: string, origin: string }} options */
   async recover({ typed, name, passphrase, replaces, origin }) {
     const recovery = await keys.readKit(typed);
     const approval = await keys.recoveryApproval(recovery);
@@ -154,7 +233,16 @@ const operations = {
     // Footage from before is sealed to the old keys and the kit: this one opens it, now and whenever these keys do.
     const secrets = { ...(await keys.makeSecrets()), older: [recovery] };
     const card = await keys.cardOf(name, secrets, shown.value.recovery);
+    /**
+     * @template {{ name: string }} T
+     * @param {T[]} list
+     * @returns {T[]}
+     */
     const others = (list) => list.filter((each) => each.name !== replaces && each.name !== name);
+    /**
+     * @param {Wire.NamedRecipient[]} recipients
+     * @param {Wire.NamedKey[]} approvers
+     */
     const change = (recipients, approvers) => ({
       recipients: [...others(recipients), { name, recipient: card.recipient }],
       approvers: [...others(approvers), { name, key: card.approver }],
@@ -173,13 +261,22 @@ const operations = {
     return { recovery: newKit, recipient: await identityToRecipient(newKit) };
   },
 
-  /** `typed`: the new kit, as the owner has it on paper.  What is recorded from now on is sealed to it, not to the old. */
+  /**
+   * `typed`: the new kit, as the owner has it on paper.  What is recorded from now on is sealed to it, not to the
+   * old.
+   *
+   * @param {{ typed: string, passphrase: string }} options
+   */
   async replaceKit({ typed, passphrase }) {
     const recovery = await keys.readKit(typed);
     if (recovery !== newKit) throw new PageError("error.another-kit");
     const own = await keys.unlock(passphrase);
     const recipient = await identityToRecipient(recovery);
     const kit = { name: keys.RECOVERY, key: (await publicKeyOfSeed(await keys.recoveryApproval(recovery))).text };
+    /**
+     * @param {Wire.NamedRecipient[]} recipients
+     * @param {Wire.NamedKey[]} approvers
+     */
     const change = (recipients, approvers) => ({
       recipients,
       approvers: [...approvers.filter((each) => each.name !== keys.RECOVERY), kit],
@@ -194,18 +291,26 @@ const operations = {
     const { value } = await readEnrolment((await ask("enrolment")).envelope);
     const recipients = new Set(value.recipients.map((each) => each.name));
     const kit = { recipient: value.recovery, decides: value.approvers.some((each) => each.name === keys.RECOVERY) };
-    return { kit, epoch: value.epoch, owners: [...recipients], mine: (await store.keys())?.card.name ?? null, needed: value.approvals_needed ?? 1 };
+    return {
+      kit,
+      epoch: value.epoch,
+      owners: [...recipients],
+      mine: (await store.keys())?.card.name ?? null,
+      needed: value.approvals_needed ?? 1,
+    };
   },
 
   async backup() {
     return keys.backup();
   },
 
+  /** @param {{ text: string, passphrase: string, origin: string }} options */
   async restore({ text, passphrase, origin }) {
     await keys.restore(text, passphrase);
     return operations.unlock({ passphrase, origin });
   },
 
+  /** @param {{ passphrase: string, origin: string }} options */
   async unlock({ passphrase, origin }) {
     const own = await keys.unlock(passphrase);
     await answerWaitingTest(own);
@@ -215,7 +320,8 @@ const operations = {
   },
 
   async lock() {
-    identity = newKit = null;
+    identity = null;
+    newKit = null;
     older = [];
     reviews.clear();
     asked.clear();
@@ -232,6 +338,7 @@ const operations = {
     return ask("page_hello");
   },
 
+  /** @param {{ op: string, head: object }} options */
   async ask({ op, head }) {
     return ask(op, head);
   },
@@ -241,44 +348,59 @@ const operations = {
     return { grown, size: checkpoint.size };
   },
 
+  /** @param {{ id: string }} options */
   async poster({ id }) {
-    const { image, seen } = await whicheverOpens((key) => reviewing.fetchPoster(id, met, key, signedIn(id)));
+    const { image, seen } = await whicheverOpens((key, by) => reviewing.fetchPoster(id, by, key, signedIn(id)));
     return { media: image, seen };
   },
 
+  /** @param {{ id: string }} options */
   async sound({ id }) {
-    const { sound } = await whicheverOpens((key) => reviewing.fetchSound(id, met, key, signedIn(id)));
+    const { sound } = await whicheverOpens((key, by) => reviewing.fetchSound(id, by, key, signedIn(id)));
     return sound.slice();
   },
 
+  /** @param {{ id: string }} options */
   async segment({ id }) {
-    const { media, whole, record } = await whicheverOpens((key) => reviewing.fetchSegment(id, met, key, signedIn(id)));
+    const { media, whole, record } = await whicheverOpens((key, by) =>
+      reviewing.fetchSegment(id, by, key, signedIn(id)),
+    );
     return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };
   },
 
+  /** @param {{ after: number }} options */
   async live({ after }) {
-    const { number, gops } = await whicheverOpens((key) => reviewing.fetchLive(after, met, key));
+    const { number, gops } = await whicheverOpens((key, by) => reviewing.fetchLive(after, by, key));
     return { number, gops: gops.map((gop) => ({ ...gop, media: gop.media.slice() })) };
   },
 
-  /** Requests that matched: what the doorbell says of each, and what was asked in it where that opens with these keys. */
+  /**
+   * Requests that matched: what the doorbell says of each, and what was asked in it where that opens with these keys.
+   */
   async requests() {
     const answer = await ask("requests", { all: true });
-    const shown = answer.requests.filter((each) => !["received", "no match"].includes(each.state));
-    const opened = shown.map(async (each) => ({ ...each, ...(await askedIn(each.id)) }));
+    const shown = answer.requests.filter(
+      (/** @type {Answer} */ each) => !["received", "no match"].includes(each.state),
+    );
+    const opened = shown.map(async (/** @type {Answer} */ each) => ({ ...each, ...(await askedIn(each.id)) }));
     return { ...answer, requests: await Promise.all(opened) };
   },
 
+  /** @param {{ id: string }} options */
   async review({ id }) {
     const found = await whicheverOpens((key) => reviewing.review(id, key));
     reviews.set(id, found);
     return reviewing.shown(found);
   },
 
-  /** What left, or may leave, of what a request (or a disclosure or tip) was given; null where nobody said yes. */
+  /**
+   * What left, or may leave, of what a request (or a disclosure or tip) was given; null where nobody said yes.
+   *
+   * @param {{ request?: string, disclosure?: string }} options
+   */
   async shared({ request, disclosure }) {
     const [now, ledger] = [await meet(), await readLedger()];
-    const id = disclosure ?? disclosureOf(ledger.entries, request);
+    const id = disclosure ?? disclosureOf(ledger.entries, request ?? "");
     if (!id) return null;
     let found;
     for (const key of [opener(), ...older]) {
@@ -290,6 +412,7 @@ const operations = {
 
   // Deciding: each takes the passphrase, for the approval key is not kept unlocked
 
+  /** @param {{ id: string, passphrase: string } & Choice} options */
   async approve({ id, passphrase, ...choice }) {
     const own = await keys.unlock(passphrase);
     const found = reviews.get(id);
@@ -297,20 +420,24 @@ const operations = {
     return deciding.approve(found, own, choice, whicheverOpens);
   },
 
+  /** @param {{ id: string, passphrase: string }} options */
   async deny({ id, passphrase }) {
     await deciding.deny(id, await keys.unlock(passphrase));
   },
 
+  /** @param {{ kind: string, matter: object, passphrase: string }} options */
   async decide({ kind, matter, passphrase }) {
     return deciding.decide(kind, matter, await keys.unlock(passphrase));
   },
 
+  /** @param {{ id: string, passphrase: string }} options */
   async second({ id, passphrase }) {
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
     return deciding.second(found, await keys.unlock(passphrase));
   },
 
+  /** @param {{ id: string }} options */
   async gaps({ id }) {
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
@@ -321,6 +448,7 @@ const operations = {
     return tipping.takers();
   },
 
+  /** @param {{ passphrase: string } & TipMatter} options */
   async tip({ passphrase, ...matter }) {
     return tipping.sendTip(matter, await keys.unlock(passphrase), whicheverOpens);
   },
@@ -333,22 +461,27 @@ const operations = {
     return trusting.overview();
   },
 
+  /** @param {{ root: string, passphrase: string }} options */
   async trustRoot({ root, passphrase }) {
     await trusting.trustRoot(root, await keys.unlock(passphrase));
   },
 
+  /** @param {{ root: string, passphrase: string }} options */
   async untrustRoot({ root, passphrase }) {
     await trusting.untrustRoot(root, await keys.unlock(passphrase));
   },
 
+  /** @param {{ bytes: Bytes }} options */
   async lookAtBundle({ bytes }) {
     return trusting.lookAtBundle(bytes);
   },
 
+  /** @param {{ bytes: Bytes }} options */
   async offerBundle({ bytes }) {
     return trusting.offerBundle(bytes);
   },
 
+  /** @param {{ changes: Record<string, unknown>, passphrase: string }} options */
   async set({ changes, passphrase }) {
     await changeSettings(changes, await keys.unlock(passphrase));
   },
@@ -358,6 +491,7 @@ const operations = {
     return (await store.memory("address")) ?? "";
   },
 
+  /** @param {{ address: string }} options */
   async keepAddress({ address }) {
     await store.remember("address", address);
   },
@@ -367,7 +501,11 @@ const operations = {
   },
 };
 
-/** Opens the test that an owner's invitation left for this browser, if there is one; also after a reload. */
+/**
+ * Opens the test that an owner's invitation left for this browser, if there is one; also after a reload.
+ *
+ * @param {{ card: Wire.OwnerCard, identity: string }} options
+ */
 async function answerWaitingTest({ card, identity: own }) {
   if (!(await ask("device")).pending) return;
   const tests = [{ name: card.name, recipient: card.recipient }];
@@ -376,6 +514,7 @@ async function answerWaitingTest({ card, identity: own }) {
   });
 }
 
+/** @param {string} id */
 const signedIn = (id) => {
   for (const found of reviews.values()) {
     const each = found.segments.find((segment) => segment.id === id);
@@ -384,7 +523,11 @@ const signedIn = (id) => {
   return undefined;
 };
 
-/** What was asked, opened once and remembered while unlocked; nothing of what came before this owner was enrolled. */
+/**
+ * What was asked, opened once and remembered while unlocked; nothing of what came before this owner was enrolled.
+ *
+ * @param {string} id
+ */
 function askedIn(id) {
   if (!asked.has(id)) {
     const opened = whicheverOpens((key) => reviewing.asked(id, key)).catch((error) => {
@@ -397,16 +540,23 @@ function askedIn(id) {
   return asked.get(id);
 }
 
+/** @param {any} error */
 const isForOtherKeys = (error) => ["error.does-not-open", "error.not-yours"].includes(error.text);
 
-/** After a recovery several keys may open: the new one, and the kit for what was recorded before. */
+/**
+ * After a recovery several keys may open: the new one, and the kit for what was recorded before.
+ *
+ * @template T
+ * @param {(identity: string, device: PublicKey) => Promise<T>} open
+ * @returns {Promise<T>}
+ */
 async function whicheverOpens(open) {
   const first = opener();
-  met = await device();
+  const by = await device();
   let problem;
   for (const key of [first, ...older]) {
     try {
-      return await open(key);
+      return await open(key, by);
     } catch (error) {
       if (!isForOtherKeys(error)) throw error;
       problem ??= error;
@@ -415,22 +565,34 @@ async function whicheverOpens(open) {
   throw problem;
 }
 
+/** @param {Secrets} own */
 function use(own) {
   identity = own.identity;
   older = own.older;
 }
 
-/** Raises for a kit that is not the one of this list of owners, with the names that are printed on both. */
+/**
+ * Raises for a kit that is not the one of this list of owners, with the names that are printed on both.
+ *
+ * @param {string} recovery
+ * @param {{ recovery: string }} enrolment
+ */
 async function requireKit(recovery, enrolment) {
+  /** @param {string} recipient */
   const name = (recipient) => `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`;
   const mine = await identityToRecipient(recovery);
-  if (mine !== enrolment.recovery) throw new PageError("error.other-kit", { mine: name(mine), wanted: name(enrolment.recovery) });
+  if (mine !== enrolment.recovery)
+    throw new PageError("error.other-kit", { mine: name(mine), wanted: name(enrolment.recovery) });
 }
 
 async function enrolledRecovery() {
   return (await readEnrolment((await ask("enrolment")).envelope)).value.recovery;
 }
 
+/**
+ * @param {string} offered
+ * @param {string} secret
+ */
 function readCard(offered, secret) {
   try {
     const { card: text, mac } = JSON.parse(offered);
@@ -441,13 +603,15 @@ function readCard(offered, secret) {
   }
 }
 
+/** @type {Record<string, (values: any) => Promise<any>>} */
+const byName = operations;
+
 self.onmessage = async ({ data: { number, name, values } }) => {
   try {
-    const result = await operations[name](values ?? {});
+    const result = await byName[name](values ?? {});
     const media = result?.media ?? (result instanceof Uint8Array ? result : null);
-    self.postMessage({ number, result }, media ? [media.buffer] : []);
+    self.postMessage({ number, result }, { transfer: media ? [media.buffer] : [] });
   } catch (error) {
     self.postMessage({ number, error: plainOf(error) });
   }
 };
-

@@ -1,26 +1,23 @@
 // What a player and a saved file need to know of fragmented MP4 (ISO/IEC 14496-12), and no more.
 import { FormatError } from "../errors.js";
+import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
-import { boxes } from "../wire/segment.js";
 import { asHeard, soundOf, withTrackOf } from "./sound.js";
 
+/** @import { Bytes } from "../types.js" */
+
+/** @typedef {{ media: Bytes, start: number, sound?: Bytes | null }} Joinable */
+
 const bad = () => new FormatError("error.film-broken");
-export const inside = (data, [start, end], skip = 8) => data.subarray(start + skip, end);
-export const find = (data, kind) => boxes(data).find((box) => box[2] === kind);
 
-export function descend(data, ...path) {
-  let at = data;
-  for (const kind of path) {
-    const box = find(at, kind);
-    if (!box) throw bad();
-    at = inside(at, box);
-  }
-  return at;
-}
-
+/** @param {number} byte */
 const hex = (byte) => byte.toString(16).padStart(2, "0");
 
-/** `avc1.PPCCLL` or `hvc1.…`, as `MediaSource` wants it, from the first video track. */
+/**
+ * `avc1.PPCCLL` or `hvc1.…`, as `MediaSource` wants it, from the first video track.
+ *
+ * @param {Bytes} media
+ */
 export function codecOf(media) {
   const moov = descend(media, "moov");
   const stsd = descend(moov, "trak", "mdia", "minf", "stbl", "stsd");
@@ -35,11 +32,16 @@ export function codecOf(media) {
   return `${kind}.${hex(profile)}${hex(compatibility)}${hex(level)}`;
 }
 
-/** ISO/IEC 14496-15, annex E.3: profile, its compatibility flags turned round, tier and level, and what it is bound to. */
+/**
+ * ISO/IEC 14496-15, annex E.3: profile, its compatibility flags turned round, tier and level, and what it is bound
+ * to.
+ *
+ * @param {Bytes} record
+ */
 function hevcOf(record) {
   if (record.length < 23) throw bad();
   const flags = [...record.subarray(2, 6)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
-  const turned = parseInt([...flags].reverse().join(""), 2).toString(16);
+  const turned = Number.parseInt([...flags].reverse().join(""), 2).toString(16);
   const bounds = [...record.subarray(6, 12)];
   while (bounds.length && bounds.at(-1) === 0) bounds.pop();
   const profile = `${["", "A", "B", "C"][record[1] >> 6]}${record[1] & 31}`;
@@ -47,26 +49,40 @@ function hevcOf(record) {
   return [profile, turned, level, ...bounds.map((byte) => byte.toString(16))].join(".").toUpperCase();
 }
 
-/** Without the header: what goes on with a film that has had its own. */
+/**
+ * Without the header: what goes on with a film that has had its own.
+ *
+ * @param {Bytes} media
+ */
 export function fragmentsOf(media) {
   const first = find(media, "moof");
   if (!first) throw bad();
   return media.subarray(first[0]);
 }
 
+/** @param {Bytes} moov */
 function timescaleOf(moov) {
   const mdhd = descend(moov, "trak", "mdia", "mdhd");
   const view = new DataView(mdhd.buffer, mdhd.byteOffset, mdhd.length);
   return view.getUint32(mdhd[0] === 1 ? 20 : 12);
 }
 
-/** One film of several segments, `{media, start, sound}` with `start` in ms and `sound` where there is some to go along:
- *  nothing is encoded anew, only moved in time. */
+/**
+ * One film of several segments, `{media, start, sound}` with `start` in ms and `sound` where there is some to go
+ * along: nothing is encoded anew, only moved in time.
+ *
+ * @param {Joinable[]} segments
+ */
 export function join(segments) {
   const first = segments[0];
   const heard = segments.find((each) => each.sound)?.sound;
   const parts = [];
   let sequence = 0;
+  /**
+   * @param {Bytes} media
+   * @param {number} start
+   * @param {(moof: Bytes) => Bytes} own
+   */
   const fragments = (media, start, own) => {
     const offset = BigInt(Math.round(((start - first.start) / 1000) * timescaleOf(descend(media, "moov"))));
     for (const box of boxes(media)) {
@@ -85,12 +101,18 @@ export function join(segments) {
     if (codecOf(media) !== codecOf(first.media)) throw new FormatError("error.cannot-join");
     fragments(media, start, (piece) => piece);
     if (!sound) continue;
-    if (soundOf(sound).type !== soundOf(heard).type || soundOf(sound).rate !== soundOf(heard).rate) throw new FormatError("error.cannot-join");
+    const [own, other] = [soundOf(sound), soundOf(heard ?? sound)];
+    if (own.type !== other.type || own.rate !== other.rate) throw new FormatError("error.cannot-join");
     fragments(sound, start, asHeard);
   }
   return concat(...parts);
 }
 
+/**
+ * @param {Bytes} moof
+ * @param {number} sequence
+ * @param {bigint} offset
+ */
 function move(moof, sequence, offset) {
   for (const box of boxes(moof.subarray(8))) {
     const at = box[0] + 8;

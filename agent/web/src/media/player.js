@@ -5,17 +5,38 @@ import { concat } from "../wire/bytes.js";
 import { codecOf, fragmentsOf, join } from "./fmp4.js";
 import { silence, soundOf } from "./sound.js";
 
+/** @import { Bytes, Ears, Gop, Load, Playable } from "../types.js" */
+
+/**
+ * @typedef {{ onError?: (error: unknown) => void, hear?: (id: string) => Promise<Bytes>, stream?: boolean }}
+ *   PlayOptions
+ */
+
 const AHEAD_S = 12;
 
-/** Sound that is sealed to other keys is whole; nothing else that fails to open is. */
-const ofSound = (error) => (error instanceof FormatError && error.text !== "error.not-yours" ? new FormatError("error.sound-broken") : error);
+/**
+ * Sound that is sealed to other keys is whole; nothing else that fails to open is.
+ *
+ * @param {any} error
+ */
+const ofSound = (error) =>
+  error instanceof FormatError && error.text !== "error.not-yours" ? new FormatError("error.sound-broken") : error;
 
-/** What a browser's player says of bytes that are no film is for nobody. */
+/**
+ * What a browser's player says of bytes that are no film is for nobody.
+ *
+ * @param {any} error
+ */
 const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
 
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
 
-/** What a player is to be told of the film.  H.265 is played by some platforms and not by others, so it is asked first. */
+/**
+ * What a player is to be told of the film.  H.265 is played by some platforms and not by others, so it is asked
+ * first.
+ *
+ * @param {Bytes} media
+ */
 function typeOf(media) {
   const type = `video/mp4; codecs="${codecOf(media)}"`;
   const source = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
@@ -25,15 +46,23 @@ function typeOf(media) {
 }
 
 /**
- * `segments`: `{id, start, end, sound}` in ms; `load(id)` gives `{media}`, `hear(id)` the sound of those that have some.
- * Sound never costs the picture: what cannot be heard is told to `onError`, and the film goes on without.  Returns a
- * function that stops everything.
+ * `segments`: `{id, start, end, sound}` in ms; `load(id)` gives `{media}`, `hear(id)` the sound of those that have
+ * some. Sound never costs the picture: what cannot be heard is told to `onError`, and the film goes on without.
+ * Returns a function that stops everything.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {Playable[]} segments
+ * @param {Load} load
+ * @param {PlayOptions} [options]
+ * @returns {() => void}
  */
 export function play(video, segments, load, { onError, hear, stream = canStream() } = {}) {
-  let playing;
+  let playing = new AbortController();
+  /** @param {typeof hear} ear */
   function begin(ear) {
     playing = new AbortController();
     const { signal } = playing;
+    /** @param {any} error */
     const failed = (error) => {
       if (signal.aborted) return;
       playing.abort();
@@ -55,11 +84,16 @@ export function play(video, segments, load, { onError, hear, stream = canStream(
   };
 }
 
-/** `(segment)` gives its sound, or null where there is none or none that can be heard: said once. */
+/**
+ * `(segment)` gives its sound, or undefined where there is none or none that can be heard: said once.
+ *
+ * @param {(id: string) => Promise<Bytes>} hear
+ * @param {(error: unknown) => void} say
+ */
 function listening(hear, say) {
   let isSaid = false;
-  return async ({ id, sound }) => {
-    if (!sound) return null;
+  return async (/** @type {Playable} */ { id, sound }) => {
+    if (!sound) return undefined;
     try {
       const media = await hear(id);
       soundOf(media);
@@ -67,14 +101,21 @@ function listening(hear, say) {
     } catch (error) {
       if (!isSaid) say(ofSound(error));
       isSaid = true;
-      return null;
+      return undefined;
     }
   };
 }
 
+/**
+ * @param {HTMLVideoElement} video
+ * @param {Playable[]} segments
+ * @param {Load} load
+ * @param {Ears | undefined} ears
+ * @param {AbortSignal} signal
+ */
 async function playStream(video, segments, load, ears, signal) {
   const managed = "ManagedMediaSource" in globalThis && !("MediaSource" in globalThis);
-  const source = managed ? new globalThis.ManagedMediaSource() : new MediaSource();
+  const source = managed && globalThis.ManagedMediaSource ? new globalThis.ManagedMediaSource() : new MediaSource();
   if (managed) video.disableRemotePlayback = true;
   const url = URL.createObjectURL(source);
   video.src = url;
@@ -95,14 +136,14 @@ async function playStream(video, segments, load, ears, signal) {
     if (!buffer) {
       buffer = source.addSourceBuffer(type);
       if (first) sounds = source.addSourceBuffer(first.type);
-      source.duration = (segments.at(-1).end - from) / 1000;
+      source.duration = (segments[segments.length - 1].end - from) / 1000;
     } else {
       buffer.changeType?.(type);
     }
     buffer.timestampOffset = (segment.start - from) / 1000;
     buffer.appendBuffer(media);
     await once(buffer, "updateend", signal);
-    if (sounds) {
+    if (sounds && first && ears) {
       const heard = await ears(segment);
       if (signal.aborted) return;
       sounds.timestampOffset = buffer.timestampOffset;
@@ -118,7 +159,12 @@ async function playStream(video, segments, load, ears, signal) {
   if (source.readyState === "open") source.endOfStream();
 }
 
-/** A player has to know of all its tracks before it gets the first. */
+/**
+ * A player has to know of all its tracks before it gets the first.
+ *
+ * @param {Playable[]} segments
+ * @param {Ears} ears
+ */
 async function firstHeard(segments, ears) {
   for (const segment of segments) {
     const media = await ears(segment);
@@ -127,6 +173,7 @@ async function firstHeard(segments, ears) {
   return null;
 }
 
+/** @param {HTMLVideoElement} video */
 function jumpPause(video) {
   for (let i = 0; i < video.buffered.length; i++) {
     if (video.buffered.start(i) > video.currentTime) {
@@ -136,14 +183,28 @@ function jumpPause(video) {
   }
 }
 
-/** Until the player comes within reach of `at`, or looks for it. */
+/**
+ * Until the player comes within reach of `at`, or looks for it.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {number} at
+ * @param {AbortSignal} signal
+ */
 async function needed(video, at, signal) {
   while (!signal.aborted && video.currentTime + AHEAD_S < at) {
     await Promise.race([once(video, "timeupdate", signal), once(video, "seeking", signal)]);
   }
 }
 
+/**
+ * @param {HTMLVideoElement} video
+ * @param {Playable[]} segments
+ * @param {Load} load
+ * @param {Ears | undefined} ears
+ * @param {AbortSignal} signal
+ */
 async function playInTurn(video, segments, load, ears, signal) {
+  /** @param {Playable} segment */
   const film = async (segment) => {
     const [{ media }, sound] = await Promise.all([load(segment.id), ears?.(segment)]);
     typeOf(media);
@@ -162,16 +223,25 @@ async function playInTurn(video, segments, load, ears, signal) {
   }
 }
 
+/**
+ * @param {any} target
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 function once(target, name, signal) {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return resolve();
     // What did not happen is not waited for any longer: a live view waits for something each second, for hours.
     const waiting = new AbortController();
     const options = { once: true, signal: waiting.signal };
-    const settle = (how) => (what) => {
-      waiting.abort();
-      how(what);
-    };
+    /** @param {(what?: any) => void} how */
+    const settle =
+      (how) =>
+      (/** @type {any} */ what = undefined) => {
+        waiting.abort();
+        how(what);
+      };
     target.addEventListener(name, settle(resolve), options);
     target.addEventListener("error", () => settle(reject)(target.error ?? new Error(name)), options);
     signal.addEventListener("abort", () => settle(resolve)(), options);
@@ -179,7 +249,11 @@ function once(target, name, signal) {
   });
 }
 
-/** Follows what is being recorded: `append` each newest segment as it is sealed.  `{append, stop}`. */
+/**
+ * Follows what is being recorded: `append` each newest segment as it is sealed.  `{append, stop}`.
+ *
+ * @param {HTMLVideoElement} video
+ */
 export async function follow(video) {
   const following = new AbortController();
   const { signal } = following;
@@ -203,6 +277,7 @@ export async function follow(video) {
       video.play().catch(() => {});
     };
   }
+  /** @param {Gop} options */
   async function inTurn({ media, continues }) {
     if (continues) return; // it plays behind its keyframe alone, which this way cannot
     typeOf(media);
@@ -213,6 +288,7 @@ export async function follow(video) {
     URL.revokeObjectURL(url);
   }
   return {
+    /** @param {Gop} segment */
     append(segment) {
       turn = turn.then(() => (signal.aborted ? undefined : append(segment)));
       return turn.catch((error) => Promise.reject(said(error)));

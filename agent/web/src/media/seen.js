@@ -1,7 +1,10 @@
-// What a detector like the doorbell's would have seen in a film that was opened here: which cells of a coarse grid differ
-// from what stood there before, and in which zone enough of them do.  An estimate: the doorbell's own (agent/core/motion)
-// also weighs light, rain, leaves and paths, and sees the picture before it was encoded.  Source of the figures: its
-// settings.py.
+// What a detector like the doorbell's would have seen in a film that was opened here: which cells of a coarse grid
+// differ from what stood there before, and in which zone enough of them do.  An estimate: the doorbell's own
+// (agent/core/motion) also weighs light, rain, leaves and paths, and sees the picture before it was encoded.  Source
+// of the figures: its settings.py.
+
+/** @import { Corner, Sample, Zone } from "../types.js" */
+
 export const GRID = { width: 40, height: 30 };
 const STEPS_PER_E = 97;
 const SMALLEST_STEP = 5;
@@ -10,10 +13,18 @@ const SMALLEST_CELLS = 8;
 const BACKGROUND_S = 5;
 const LEARNING_S = 0.4;
 
-/** Brightness on the detector's scale: equal steps are equal contrast. */
+/**
+ * Brightness on the detector's scale: equal steps are equal contrast.
+ *
+ * @param {number} luma
+ */
 export const brightness = (luma) => STEPS_PER_E * Math.log1p(luma / 20);
 
-/** For each cell whether the polygon goes around its middle, as it is filled on the page. */
+/**
+ * For each cell whether the polygon goes around its middle, as it is filled on the page.
+ *
+ * @param {Corner[]} corners
+ */
 export function cellsOf(corners) {
   const inside = new Uint8Array(GRID.width * GRID.height);
   for (let cell = 0; cell < inside.length; cell++) {
@@ -29,7 +40,11 @@ export function cellsOf(corners) {
   return inside;
 }
 
-/** How far each cell of each sample, `{t, cells}` in seconds and steps, is from what stood there before. */
+/**
+ * How far each cell of each sample, `{t, cells}` in seconds and steps, is from what stood there before.
+ *
+ * @param {Sample[]} samples
+ */
 export function differences(samples) {
   const background = Float32Array.from(samples[0]?.cells ?? []);
   const noise = new Float32Array(background.length).fill(1);
@@ -48,11 +63,28 @@ export function differences(samples) {
   });
 }
 
-/** By include zone, the seconds in which enough of it moved: `[{name, times, cells}]`; `cells` are those of each sample. */
+/**
+ * By include zone, the seconds in which enough of it moved: `[{name, times, cells}]`; `cells` are those of each
+ * sample.
+ *
+ * @param {{ t: number, far: Float32Array }[]} found
+ * @param {Zone[]} zones
+ * @param {number} sensitivity
+ */
 export function seenIn(found, zones, sensitivity) {
   const watched = zones.filter((zone) => zone.kind === "include");
   const blind = zones.filter((zone) => zone.kind !== "include").map((zone) => cellsOf(zone.corners));
-  const everything = { name: "", corners: [[0, 0], [1, 0], [1, 1], [0, 1]], sensitivity: 1, smallest_share: 0 };
+  const everything = {
+    name: "",
+    corners: [
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [0, 1],
+    ],
+    sensitivity: 1,
+    smallest_share: 0,
+  };
   return (watched.length ? watched : [everything]).map((zone) => {
     const inside = cellsOf(zone.corners).map((is, cell) => (is && !blind.some((mask) => mask[cell]) ? 1 : 0));
     const keen = Math.min(10, Math.max(0.1, (zone.sensitivity ?? 1) * sensitivity));
@@ -63,13 +95,23 @@ export function seenIn(found, zones, sensitivity) {
   });
 }
 
-/** Watches `video` play and takes a sample of it every so often, until it ends or `signal` is aborted. */
+/**
+ * Watches `video` play and takes a sample of it every so often, until it ends or `signal` is aborted.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {AbortSignal} signal
+ * @param {(sample: Sample) => void} onSample
+ * @param {any} [everyS]
+ */
 export async function sample(video, signal, onSample, everyS = 0.15) {
   const canvas = Object.assign(document.createElement("canvas"), GRID);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  let last = -Infinity;
+  if (!context) return;
+  let last = Number.NEGATIVE_INFINITY;
   while (!signal.aborted && !video.ended) {
-    await new Promise((resolve) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(resolve) : setTimeout(resolve, 100)));
+    await new Promise((resolve) =>
+      video.requestVideoFrameCallback ? video.requestVideoFrameCallback(resolve) : setTimeout(resolve, 100),
+    );
     if (signal.aborted || video.readyState < 2 || video.currentTime < last + everyS) {
       if (video.currentTime < last) last = video.currentTime;
       continue;

@@ -1,9 +1,10 @@
 // What was heard, beside what was seen: which codec it is, silence where nothing was heard, and one film of both.
 // A player waits where one of its tracks has a hole, so silence is laid below all of it and the sound over that.
 import { FormatError } from "../errors.js";
+import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
-import { boxes } from "../wire/segment.js";
-import { descend, find, inside } from "./fmp4.js";
+
+/** @import { Bytes } from "../types.js" */
 
 const FRAME_SAMPLES = 1024;
 /** One frame of AAC-LC, one channel, in which nothing sounds. */
@@ -11,7 +12,11 @@ const SILENT = [0x00, 0xc8, 0x00, 0x80, 0x23, 0x80];
 const [STREAM, DECODER, CONFIG] = [3, 4, 5];
 const HEARD = 2;
 
-/** `{head, type, rate, isMono}` of a sound track: `head` is what stands before its first fragment. */
+/**
+ * `{head, type, rate, isMono}` of a sound track: `head` is what stands before its first fragment.
+ *
+ * @param {Bytes} media
+ */
 export function soundOf(media) {
   const mdia = descend(media, "moov", "trak", "mdia");
   const stsd = descend(mdia, "minf", "stbl", "stsd");
@@ -22,30 +27,63 @@ export function soundOf(media) {
   const moof = find(media, "moof");
   if (!moof) throw new FormatError("error.format", { what: "MP4" });
   return {
-    head: media.slice(0, moof[0]), type: `audio/mp4; codecs="mp4a.40.${first >> 3}"`,
-    rate: new DataView(mdhd.buffer, mdhd.byteOffset).getUint32(mdhd[0] === 1 ? 20 : 12), isMono: ((second >> 3) & 15) === 1,
+    head: media.slice(0, moof[0]),
+    type: `audio/mp4; codecs="mp4a.40.${first >> 3}"`,
+    rate: new DataView(mdhd.buffer, mdhd.byteOffset).getUint32(mdhd[0] === 1 ? 20 : 12),
+    isMono: ((second >> 3) & 15) === 1,
   };
 }
 
-/** AudioSpecificConfig, inside three descriptors shorter than 128 bytes each. */
+/**
+ * AudioSpecificConfig, inside three descriptors shorter than 128 bytes each.
+ *
+ * @param {Bytes} esds
+ */
 function configurationOf(esds) {
   let at = 4;
-  for (const [tag, body] of [[STREAM, 3], [DECODER, 13], [CONFIG, 0]]) {
+  for (const [tag, body] of [
+    [STREAM, 3],
+    [DECODER, 13],
+    [CONFIG, 0],
+  ]) {
     if (esds[at] !== tag || esds[at + 1] > 127) throw new FormatError("error.format", { what: "MP4" });
     at += 2 + body;
   }
   return esds.subarray(at, at + 2);
 }
 
-/** A fragment of nothing, `ms` long; empty where we know no silent frame. */
+/**
+ * A fragment of nothing, `ms` long; empty where we know no silent frame.
+ *
+ * @param {{ rate: number, isMono: boolean }} options
+ * @param {number} ms
+ */
 export function silence({ rate, isMono }, ms) {
   const count = isMono ? Math.ceil((ms * rate) / 1000 / FRAME_SAMPLES) : 0;
   if (!count) return new Uint8Array();
-  const traf = (offset) => box("traf", full("tfhd", 0x02_0038, 1, FRAME_SAMPLES, SILENT.length, 0x0200_0000), full("tfdt", 0, 0), full("trun", 1, count, offset));
+  /** @param {number} offset */
+  const traf = (offset) =>
+    box(
+      "traf",
+      full("tfhd", 0x02_0038, 1, FRAME_SAMPLES, SILENT.length, 0x0200_0000),
+      full("tfdt", 0, 0),
+      full("trun", 1, count, offset),
+    );
+  /** @param {number} offset */
   const moof = (offset) => box("moof", full("mfhd", 0, 1), traf(offset));
-  return concat(moof(moof(0).length + 8), box("mdat", Uint8Array.from({ length: count * SILENT.length }, (_, i) => SILENT[i % SILENT.length])));
+  return concat(
+    moof(moof(0).length + 8),
+    box(
+      "mdat",
+      Uint8Array.from({ length: count * SILENT.length }, (_, i) => SILENT[i % SILENT.length]),
+    ),
+  );
 }
 
+/**
+ * @param {string} kind
+ * @param {Uint8Array[]} parts
+ */
 function box(kind, ...parts) {
   const body = concat(...parts);
   const made = new Uint8Array(8 + body.length);
@@ -55,17 +93,28 @@ function box(kind, ...parts) {
   return made;
 }
 
+/**
+ * @param {string} kind
+ * @param {number} flags
+ * @param {number[]} words
+ */
 function full(kind, flags, ...words) {
   const body = new Uint8Array(4 * (1 + words.length));
-  [flags, ...words].forEach((word, i) => new DataView(body.buffer).setUint32(4 * i, word));
+  for (const [i, word] of [flags, ...words].entries()) new DataView(body.buffer).setUint32(4 * i, word);
   return box(kind, body);
 }
 
-/** `moov` (a whole box) with the track of `sound` (a whole sound file) as its second. */
+/**
+ * `moov` (a whole box) with the track of `sound` (a whole sound file) as its second.
+ *
+ * @param {Bytes} moov
+ * @param {Bytes} sound
+ */
 export function withTrackOf(moov, sound) {
   const theirs = descend(sound, "moov");
   const [trak, trex] = [whole(theirs, "trak"), whole(descend(theirs, "mvex"), "trex")];
   const tkhd = find(trak.subarray(8), "tkhd");
+  if (!tkhd) throw new FormatError("error.format", { what: "MP4" });
   setNumber(trak, 8 + tkhd[0] + 20, HEARD);
   setNumber(trex, 12, HEARD);
   const parts = boxes(moov.subarray(8)).map((each) => {
@@ -76,7 +125,11 @@ export function withTrackOf(moov, sound) {
   return box("moov", ...parts);
 }
 
-/** A fragment of the sound, told to belong to the second track. */
+/**
+ * A fragment of the sound, told to belong to the second track.
+ *
+ * @param {Bytes} moof
+ */
 export function asHeard(moof) {
   for (const traf of boxes(moof.subarray(8)).filter((each) => each[2] === "traf")) {
     const [start] = find(inside(moof.subarray(8), traf), "tfhd") ?? [];
@@ -86,10 +139,19 @@ export function asHeard(moof) {
   return moof;
 }
 
+/**
+ * @param {Bytes} data
+ * @param {string} kind
+ */
 function whole(data, kind) {
   const found = find(data, kind);
   if (!found) throw new FormatError("error.format", { what: "MP4" });
   return data.slice(found[0], found[1]);
 }
 
+/**
+ * @param {Bytes} data
+ * @param {number} at
+ * @param {number} value
+ */
 const setNumber = (data, at, value) => new DataView(data.buffer, data.byteOffset, data.length).setUint32(at, value);

@@ -10,10 +10,18 @@ import { meet } from "./meeting.js";
 import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./reviewing.js";
 import { state } from "./stating.js";
 
+/** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Reviewed, Unlocked, WithIdentity } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 /**
- * Share exactly these segments and stills of the reviewed request; the id of the disclosure.  What does not open (damaged,
- * gone, or cut before its first fragment was whole) is named with its reason in an `error.cannot-share`; nothing is signed.
- * `whichever(open)` tries each of the owner's identities: after a recovery an older one opens what was recorded before.
+ * Share exactly these segments and stills of the reviewed request; the id of the disclosure.  What does not open
+ * (damaged, gone, or cut before its first fragment was whole) is named with its reason in an `error.cannot-share`;
+ * nothing is signed. `whichever(open)` tries each of the owner's identities: after a recovery an older one opens what
+ * was recorded before.
+ *
+ * @param {Reviewed} found
+ * @param {Unlocked} keys
+ * @param {Choice} options
+ * @param {WithIdentity} whichever
  */
 export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }, whichever) {
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
@@ -21,8 +29,15 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   const met = await meet();
   if (met.device.id !== found.met.device.id) throw new OpenError("error.unknown-doorbell");
   const byId = new Map(found.segments.map((each) => [each.id, each]));
+  /** @type {Bytes[]} */
   const headers = [];
+  /** @type {Failed[]} */
   const failed = [];
+  /**
+   * @param {string[]} ids
+   * @param {FetchFile} fetchOne
+   * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+   */
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
@@ -36,14 +51,19 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
       );
       if (!header) continue;
       headers.push(header);
-      made.push({ id, payload_sha256: fileOf(each.record).sha256_payload, header_sha256: await sha256hex(header) });
+      made.push({ id, payload_sha256: hashIn(fileOf(each.record)), header_sha256: await sha256hex(header) });
     }
     return made;
   };
+  /** @param {string[]} ids */
   const inOrder = (ids) => found.segments.map((each) => each.id).filter((id) => ids.includes(id));
   const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
   const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
-  const soundItems = await items(inOrder(sounds).filter((id) => segments.includes(id)), fetchSound, soundOf);
+  const soundItems = await items(
+    inOrder(sounds).filter((id) => segments.includes(id)),
+    fetchSound,
+    soundOf,
+  );
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   const matter = {
     request: found.sha256,
@@ -60,18 +80,42 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   return answer.disclosure;
 }
 
-/** What `opening` gives; undefined, and a line more in `failed`, when the file does not open or is gone. */
+/**
+ * What `opening` gives; undefined, and a line more in `failed`, when the file does not open or is gone.
+ *
+ * @template T
+ * @param {string} id
+ * @param {Failed[]} failed
+ * @param {() => Promise<T>} opening
+ * @returns {Promise<T | undefined>}
+ */
 export async function orLeftOut(id, failed, opening) {
   try {
     return await opening();
   } catch (error) {
+    if (!(error instanceof PageError)) throw error;
     if (!(error instanceof FormatError) && error.text !== "error.gone") throw error;
     failed.push({ id, text: error.text, values: error.values });
     return undefined;
   }
 }
 
-/** That these clips exist, and when: as core/disclosure/releasing.py counts them. */
+/**
+ * The hash that a record gives for one of its files.
+ *
+ * @param {Wire.Sealed | undefined} file
+ */
+export function hashIn(file) {
+  if (!file) throw new PageError("error.other-record");
+  return file.sha256_payload;
+}
+
+/**
+ * That these clips exist, and when: as core/disclosure/releasing.py counts them.
+ *
+ * @param {Reviewed} found
+ * @param {string[]} events
+ */
 function clipsTold(found, events) {
   return events.map((event) => {
     const own = found.segments.filter((each) => eventOf(each.record) === event);
@@ -81,7 +125,12 @@ function clipsTold(found, events) {
   });
 }
 
-/** Agree to exactly what another owner approved. */
+/**
+ * Agree to exactly what another owner approved.
+ *
+ * @param {Reviewed} found
+ * @param {Unlocked} keys
+ */
 export async function second(found, keys) {
   if (!found.first) throw new PageError("error.review-first");
   if (found.first.by === keys.card.name) throw new PageError("error.not-yourself-second");
@@ -89,8 +138,13 @@ export async function second(found, keys) {
   return decide("seconding", { request: found.sha256, approval: found.first.sha256 }, keys);
 }
 
-/** Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too, and
- *  one that came before this owner was enrolled and does not open for them, named as the doorbell names it. */
+/**
+ * Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too,
+ * and one that came before this owner was enrolled and does not open for them, named as the doorbell names it.
+ *
+ * @param {string} id
+ * @param {Unlocked} keys
+ */
 export async function deny(id, keys) {
   const met = await meet();
   const answer = await ask("request", { id });
@@ -105,6 +159,11 @@ export async function deny(id, keys) {
   await meet();
 }
 
+/**
+ * @param {string} kind
+ * @param {object} matter
+ * @param {Unlocked} keys
+ */
 export async function decide(kind, matter, keys) {
   const met = await meet();
   const answer = await state(kind, met.device, matter, keys.approval);

@@ -10,9 +10,17 @@ import { RECOVERY, recoveryApproval } from "./keys.js";
 import { meet, readEnrolment } from "./meeting.js";
 import { statement } from "./stating.js";
 
+/** @import { Bytes, Change, Lists, PublicKey, Secrets } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 const TOKEN_BYTES = 32;
 
-/** The first enrolment: this owner, and the recovery kit as a recipient and as an approver of last resort. */
+/**
+ * The first enrolment: this owner, and the recovery kit as a recipient and as an approver of last resort.
+ *
+ * @param {Wire.OwnerCard} card
+ * @param {Secrets} secrets
+ * @param {string} recoveryIdentity
+ */
 export async function enrolFirst(card, secrets, recoveryIdentity) {
   const device = await parseKey((await ask("device")).device);
   const kitKey = await publicKeyOfSeed(await recoveryApproval(recoveryIdentity));
@@ -25,15 +33,26 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
     ],
     recovery: card.recovery,
   };
-  await propose(device, matter, secrets.approval, { [card.recipient]: secrets.identity, [card.recovery]: recoveryIdentity });
+  await propose(device, matter, secrets.approval, {
+    [card.recipient]: secrets.identity,
+    [card.recovery]: recoveryIdentity,
+  });
 }
 
-/** The next enrolment: `change(recipients, approvers)` gives the lists anew, and another `recovery` if there is one.  It follows the list that this browser
- *  knows or that grown: a doorbell that shows owners of its own making gets no signature. */
+/**
+ * The next enrolment: `change(recipients, approvers)` gives the lists anew, and another `recovery` if there is one.
+ * It follows the list that this browser knows or that grown: a doorbell that shows owners of its own making gets no
+ * signature.
+ *
+ * @param {Change} change
+ * @param {Bytes} approval
+ * @param {Record<string, string>} identities
+ */
 export async function enrolNext(change, approval, identities) {
   const { device, enrolled: before } = await meet();
   const lists = change(before.value.recipients, before.value.approvers);
-  // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to agree.
+  // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to
+  // agree.
   const needed = Math.min(lists.approvals_needed ?? before.value.approvals_needed ?? 1, lists.recipients.length);
   const matter = {
     epoch: before.value.epoch + 1,
@@ -44,21 +63,35 @@ export async function enrolNext(change, approval, identities) {
     approvals_needed: needed > 1 ? needed : undefined,
   };
   const done = await propose(device, matter, approval, identities);
-  if (!done.waiting.length && (await meet()).enrolled.value.nonce !== done.nonce) throw new OpenError("error.other-owners");
+  if (!done.waiting.length && (await meet()).enrolled.value.nonce !== done.nonce)
+    throw new OpenError("error.other-owners");
   return done;
 }
 
+/**
+ * @param {PublicKey} device
+ * @param {Lists} matter
+ * @param {Bytes} approval
+ * @param {Record<string, string>} identities
+ */
 async function propose(device, matter, approval, identities) {
   const envelope = await statement("enrolment", device, matter, approval);
   const { nonce } = (await readEnrolment(envelope)).value;
+  /** @type {{ tests: { name: string, recipient: string }[] }} */
   const { tests } = await ask("enrol", { envelope });
   const proposed = new Set([...matter.recipients.map((each) => each.recipient), matter.recovery]);
   if (tests.some((test) => !proposed.has(test.recipient))) throw new OpenError("error.other-owners");
   return { ...(await answerTests(tests, identities)), nonce };
 }
 
-/** Opens every test that can be opened here.  `{waiting}`: names whose test only they can open. */
+/**
+ * Opens every test that can be opened here.  `{waiting}`: names whose test only they can open.
+ *
+ * @param {{ name: string, recipient: string }[]} tests
+ * @param {Record<string, string>} identities
+ */
 export async function answerTests(tests, identities) {
+  /** @type {Record<string, string>} */
   const tokens = {};
   const waiting = [];
   for (const { name, recipient } of tests) {
@@ -84,11 +117,15 @@ export async function answerTests(tests, identities) {
   return { waiting };
 }
 
-/** Proves to the page's server that this browser holds an owner's key: good for one session and nothing else. */
+/**
+ * Proves to the page's server that this browser holds an owner's key: good for one session and nothing else.
+ *
+ * @param {Bytes} approval
+ * @param {string} origin
+ */
 export async function prove(approval, origin) {
   const { challenge } = await ask("page_challenge");
   const device = (await ask("device")).device;
   const payload = encode({ v: 1, device, origin, challenge });
   await ask("page_prove", { envelope: await seal(payloadType("page-login"), payload, approval) });
 }
-

@@ -7,21 +7,40 @@ import { base64, concat, fromUtf8, randomBytes, unbase64, unhex, utf8 } from "..
 import { publicKeyOfSeed } from "../wire/keys.js";
 import * as store from "./store.js";
 
+/** @import { Bytes, Secrets } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 const WORK_FACTOR = 16;
 const PKCS8_HEAD = unhex("302e020100300506032b657004220420");
 const RECOVERY_INFO = "doorward recovery approval key v1";
 export const RECOVERY = "recovery";
 
-/** Fresh secrets: `{identity, approval, older}`, an age identity as text, a 32-byte seed, and no identities from before. */
-export const makeSecrets = async () => ({ identity: await generateHybridIdentity(), approval: randomBytes(32), older: [] });
+/**
+ * Fresh secrets: `{identity, approval, older}`, an age identity as text, a 32-byte seed, and no identities from
+ * before.
+ */
+export const makeSecrets = async () => ({
+  identity: await generateHybridIdentity(),
+  approval: randomBytes(32),
+  older: [],
+});
 
 export const makeRecovery = () => generateHybridIdentity();
 
-/** The approval key that belongs to a recovery identity, so that the kit alone can put new keys in place of lost ones. */
+/**
+ * The approval key that belongs to a recovery identity, so that the kit alone can put new keys in place of lost ones.
+ *
+ * @param {string} identity
+ */
 export async function recoveryApproval(identity) {
   return hkdf(sha256, utf8(identity), undefined, utf8(RECOVERY_INFO), 32);
 }
 
+/**
+ * @param {string} name
+ * @param {Secrets} secrets
+ * @param {string} recoveryRecipient
+ * @returns {Promise<Wire.OwnerCard>}
+ */
 export async function cardOf(name, secrets, recoveryRecipient) {
   return {
     v: 1,
@@ -32,7 +51,13 @@ export async function cardOf(name, secrets, recoveryRecipient) {
   };
 }
 
-/** Keeps the keys in this browser, sealed.  The file is an age identity file to whoever has the passphrase. */
+/**
+ * Keeps the keys in this browser, sealed.  The file is an age identity file to whoever has the passphrase.
+ *
+ * @param {Wire.OwnerCard} card
+ * @param {Secrets} secrets
+ * @param {string} passphrase
+ */
 export async function keep(card, secrets, passphrase) {
   const text = [
     `# Doorward owner ${card.name}: opens footage with  age -d -i THIS-FILE`,
@@ -45,18 +70,27 @@ export async function keep(card, secrets, passphrase) {
   await store.keepKeys({ card, sealed: await sealWithPassphrase(text, passphrase, WORK_FACTOR) });
 }
 
-/** Keeps another card for the same keys. */
+/**
+ * Keeps another card for the same keys.
+ *
+ * @param {Wire.OwnerCard} card
+ */
 export async function rename(card) {
   await store.keepKeys({ ...(await store.keys()), card });
 }
 
-/** `{card, identity, approval, older}`.  Throws OpenError for a wrong passphrase. */
+/**
+ * `{card, identity, approval, older}`.  Throws OpenError for a wrong passphrase.
+ *
+ * @param {string} passphrase
+ */
 export async function unlock(passphrase) {
   const kept = await store.keys();
   if (!kept) throw new OpenError("error.no-keys");
   return { card: kept.card, ...readSecrets(await openWithPassphrase(kept.sealed, passphrase)) };
 }
 
+/** @param {Bytes} bytes */
 function readSecrets(bytes) {
   const text = fromUtf8(bytes);
   const [identity, ...older] = text.match(/^AGE-SECRET-KEY-PQ-1[0-9A-Z]+$/gm) ?? [];
@@ -65,7 +99,11 @@ function readSecrets(bytes) {
   return { identity, approval: unbase64(approval).slice(-32), older };
 }
 
-/** The identity on a recovery kit, typed or scanned, with or without the lines around it. */
+/**
+ * The identity on a recovery kit, typed or scanned, with or without the lines around it.
+ *
+ * @param {string} typed
+ */
 export async function readKit(typed) {
   const found = /AGE-SECRET-KEY-PQ-1[0-9A-Z]{58}/.exec(typed.toUpperCase().replaceAll(/\s+/g, ""));
   if (!found) throw new OpenError("error.kit");
@@ -84,6 +122,10 @@ export async function backup() {
   return JSON.stringify({ v: 1, card: kept.card, sealed: base64(kept.sealed) });
 }
 
+/**
+ * @param {string} text
+ * @param {string} passphrase
+ */
 export async function restore(text, passphrase) {
   let parsed;
   try {
@@ -91,7 +133,8 @@ export async function restore(text, passphrase) {
   } catch {
     throw new FormatError("error.backup");
   }
-  if (parsed?.v !== 1 || typeof parsed.sealed !== "string" || typeof parsed.card?.name !== "string") throw new FormatError("error.backup");
+  if (parsed?.v !== 1 || typeof parsed.sealed !== "string" || typeof parsed.card?.name !== "string")
+    throw new FormatError("error.backup");
   const sealed = unbase64(parsed.sealed);
   const secrets = readSecrets(await openWithPassphrase(sealed, passphrase));
   const card = await cardOf(parsed.card.name, secrets, parsed.card.recovery);

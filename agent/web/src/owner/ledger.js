@@ -21,5 +21,10 @@ export async function readLedger() {
   }
   const hashes = await Promise.all(leaves.map(leafHash));
   if (leaves.length !== size || !equal(await rootOf(hashes), root)) throw new OpenError("error.ledger-rewritten");
-  return { size, grown: met.grown, device: met.device.id, entries: leaves.map((leaf) => ({ ...ledgerEntry(decode(leaf, 2048)) })) };
+  return {
+    size,
+    grown: met.grown,
+    device: met.device.id,
+    entries: leaves.map((leaf) => ({ ...ledgerEntry(decode(leaf, 2048)) })),
+  };
 }

@@ -10,21 +10,30 @@ import { enrolment as isEnrolment, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } f
 import { decode } from "../wire/strictjson.js";
 import * as store from "./store.js";
 
+/** @import { Checkpoint, Enrolled, Known, Met, Owners, PublicKey } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 export const ENROLMENT = payloadType("enrolment");
 
+/**
+ * @param {string} envelope
+ * @returns {Promise<Enrolled>}
+ */
 export async function readEnrolment(envelope) {
   const claimed = readUnverified(utf8(envelope), STATEMENT_ENVELOPE_LIMIT);
   const value = isEnrolment(decode(claimed.payload, STATEMENT_LIMIT));
   return { value, sha256: await sha256hex(claimed.payload), envelope };
 }
 
+/** @param {Wire.Enrolment} enrolment */
 export async function approverKeys(enrolment) {
   const keys = await Promise.all(enrolment.approvers.map((approver) => parseKey(approver.key)));
   return new Map(keys.map((key) => [key.id, key]));
 }
 
-/** `{device, known, enrolment, enrolled, checkpoint, grown}`: `enrolment` is the list of owners in force, `enrolled` the
- *  same as `readEnrolment` gives it.  Throws OpenError for a doorbell that went backwards. */
+/**
+ * `{device, known, enrolment, enrolled, checkpoint, grown}`: `enrolment` is the list of owners in force, `enrolled`
+ * the same as `readEnrolment` gives it.  Throws OpenError for a doorbell that went backwards.
+ */
 export async function meet() {
   const device = await parseKey((await ask("device")).device);
   const known = await store.memory(device.id);
@@ -36,8 +45,13 @@ export async function meet() {
   return met(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
 
-/** The doorbell as it is seen for the first time; it is known by its key from then on.  `expected` is the hash of a list
- *  of owners that has to be among those it shows. */
+/**
+ * The doorbell as it is seen for the first time; it is known by its key from then on.  `expected` is the hash of a
+ * list of owners that has to be among those it shows.
+ *
+ * @param {string} [expected]
+ * @returns {Promise<Met>}
+ */
 export async function meetFirst(expected) {
   const device = await parseKey((await ask("device")).device);
   if (await store.memory(device.id)) return meet();
@@ -52,7 +66,11 @@ export async function meetFirst(expected) {
   return met(device, enrolments, checkpoint, 0);
 }
 
-/** Every key that was an owner's at some time, by key id: what they set stays in force after they have left. */
+/**
+ * Every key that was an owner's at some time, by key id: what they set stays in force after they have left.
+ *
+ * @param {Known} known
+ */
 export async function approversEver(known) {
   const keys = new Map();
   for (const envelope of known.enrolments) {
@@ -61,7 +79,12 @@ export async function approversEver(known) {
   return keys;
 }
 
-/** `{key, name}` of everyone who was an owner at some time, by key id; the name is the newest. */
+/**
+ * `{key, name}` of everyone who was an owner at some time, by key id; the name is the newest.
+ *
+ * @param {Known} known
+ * @returns {Promise<Owners>}
+ */
 export async function ownersEver(known) {
   const owners = new Map();
   for (const envelope of known.enrolments) {
@@ -74,35 +97,64 @@ export async function ownersEver(known) {
   return owners;
 }
 
+/**
+ * @param {PublicKey} device
+ * @param {string[]} enrolments
+ * @param {Checkpoint} checkpoint
+ * @param {number} grown
+ * @returns {Promise<Met>}
+ */
 async function met(device, enrolments, checkpoint, grown) {
-  const enrolled = await readEnrolment(enrolments.at(-1));
+  const enrolled = await readEnrolment(enrolments[enrolments.length - 1]);
   return { device, known: await store.memory(device.id), enrolment: enrolled.value, enrolled, checkpoint, grown };
 }
 
+/**
+ * @param {PublicKey} device
+ * @param {Partial<Known>} changed
+ */
 async function remember(device, changed) {
   const known = await store.memory(device.id);
   await store.remember(device.id, { ...known, ...changed });
 }
 
-/** The lists of owners after epoch `after`, as the doorbell shows them. */
+/**
+ * The lists of owners after epoch `after`, as the doorbell shows them.
+ *
+ * @param {number} after
+ * @returns {Promise<string[]>}
+ */
 async function enrolmentsAfter(after) {
   const { body } = await fetchOp("enrolments", { after });
   return body.length ? new TextDecoder().decode(body).split("\n") : [];
 }
 
+/**
+ * @param {Known} known
+ * @param {string | undefined} shown
+ * @param {PublicKey} device
+ */
 async function followed(known, shown, device) {
   if (!shown) throw new OpenError("error.went-backwards");
-  const before = await readEnrolment(known.enrolments.at(-1));
+  const before = await readEnrolment(known.enrolments[known.enrolments.length - 1]);
   const now = await readEnrolment(shown);
   if (now.sha256 === before.sha256) return known.enrolments;
-  if (now.value.epoch <= before.value.epoch || now.value.device !== device.text) throw new OpenError("error.went-backwards");
+  if (now.value.epoch <= before.value.epoch || now.value.device !== device.text)
+    throw new OpenError("error.went-backwards");
   const added = await enrolmentsAfter(before.value.epoch);
   if (added.at(-1) !== shown) throw new OpenError("error.went-backwards");
   await chained(added, before, device, "error.other-owners");
   return [...known.enrolments, ...added];
 }
 
-/** Verifies that each list is signed by an owner of the one before, the first by one of its own; throws `problem`. */
+/**
+ * Verifies that each list is signed by an owner of the one before, the first by one of its own; throws `problem`.
+ *
+ * @param {string[]} envelopes
+ * @param {Enrolled | undefined} first
+ * @param {PublicKey} device
+ * @param {string} problem
+ */
 async function chained(envelopes, first, device, problem) {
   const found = [];
   let before = first;
@@ -114,12 +166,17 @@ async function chained(envelopes, first, device, problem) {
     });
     const follows = now.value.epoch === (before?.value.epoch ?? 0) + 1 && now.value.previous === before?.sha256;
     if (!follows || now.value.device !== device.text) throw new OpenError(problem);
-    found.push((before = now));
+    found.push(now);
+    before = now;
   }
   if (!found.length) throw new OpenError(problem);
   return found;
 }
 
+/**
+ * @param {Checkpoint | undefined} before
+ * @param {PublicKey} device
+ */
 async function askCheckpoint(before, device) {
   let answer;
   try {
@@ -130,6 +187,7 @@ async function askCheckpoint(before, device) {
     throw new OpenError("error.went-backwards");
   }
   const checkpoint = await openCheckpoint(answer.checkpoint, device);
-  if (before) await checkConsistency(before.size, before.root, checkpoint.size, checkpoint.root, answer.proof.map(unhex));
+  if (before)
+    await checkConsistency(before.size, before.root, checkpoint.size, checkpoint.root, answer.proof.map(unhex));
   return checkpoint;
 }

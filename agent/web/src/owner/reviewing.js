@@ -7,18 +7,41 @@ import { sha256hex, unbase64, utf8 } from "../wire/bytes.js";
 import { open, payloadType, readUnverified, verify } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
 import {
-  absences, approval as isApproval, bulletin as isBulletin, deletion as isDeletion, footageRequest, receipt as isReceipt,
-  STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT,
+  absences,
+  footageRequest,
+  approval as isApproval,
+  bulletin as isBulletin,
+  deletion as isDeletion,
+  receipt as isReceipt,
+  STATEMENT_ENVELOPE_LIMIT,
+  STATEMENT_LIMIT,
 } from "../wire/messages.js";
 import {
-  eventOf, isCut, labelOf, openCaptured, openLive, openPoster, openSound, posterOf, recordOf, soundOf, spanOf,
+  eventOf,
+  isCut,
+  labelOf,
+  openCaptured,
+  openLive,
+  openPoster,
+  openSound,
+  posterOf,
+  recordOf,
+  soundOf,
+  spanOf,
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
 import { approverKeys, meet } from "./meeting.js";
 import * as store from "./store.js";
 
-/** Roots and bundles this browser vouches for; `unconfirmed` are roots only the doorbell names. */
+/** @import { Answer, Bytes, CaptureRecord, Met, Offered, PublicKey, Reviewed } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/** @import { Checker } from "../wire/schema.js" */
+/**
+ * Roots and bundles this browser vouches for; `unconfirmed` are roots only the doorbell names.
+ *
+ * @param {Met} met
+ */
 export async function trusted(met) {
   const answer = await ask("trust");
   const chosen = await Promise.all(met.known.roots.map(parseKey));
@@ -32,19 +55,39 @@ export async function trusted(met) {
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown };
 }
 
-/** What requesters wrote is sealed to the owners as the doorbell keeps it, and verified anew once it is opened. */
+/**
+ * What requesters wrote is sealed to the owners as the doorbell keeps it, and verified anew once it is opened.
+ *
+ * @param {string} text
+ * @param {string} identity
+ */
 const unsealed = (text, identity) => openSealed(unbase64(text), identity);
 
-/** What the list of requests shows of one: asked for once, opened here, and not verified before it is looked at. */
+/**
+ * What the list of requests shows of one: asked for once, opened here, and not verified before it is looked at.
+ *
+ * @param {string} id
+ * @param {string} identity
+ */
 export async function asked(id, identity) {
   const { result, body } = await fetchOp("asked", { id });
   const { request } = await payloadIn(await openSealed(body, identity), result.payload_sha256, id);
   return { kind: request.kind, incident: request.incident, from: request.from, to: request.to };
 }
 
+/**
+ * @param {Answer} answer
+ * @param {string} id
+ * @param {string} identity
+ */
 export const payloadOf = async (answer, id, identity) =>
   payloadIn(await unsealed(answer.sealed, identity), answer.payload_sha256, id);
 
+/**
+ * @param {Bytes} envelope
+ * @param {string} expected
+ * @param {string} id
+ */
 async function payloadIn(envelope, expected, id) {
   const claimed = readUnverified(envelope);
   if (claimed.type !== payloadType("footage-request")) throw new OpenError("error.other-request");
@@ -54,12 +97,22 @@ async function payloadIn(envelope, expected, id) {
   return { claimed, request, sha256 };
 }
 
+/**
+ * @param {string} id
+ * @param {string} identity
+ * @returns {Promise<Reviewed>}
+ */
 export async function review(id, identity) {
   const met = await meet();
   const { result: answer, body } = await fetchOp("request", { id });
   const { claimed, request, sha256 } = await payloadOf(answer, id, identity);
   const trust = await trusted(met);
-  const requester = await trust.store.resolve(request.audience, request.requester, claimed.keyId, Math.floor(Date.now() / 1000));
+  const requester = await trust.store.resolve(
+    request.audience,
+    request.requester,
+    claimed.keyId,
+    Math.floor(Date.now() / 1000),
+  );
   if (!requester) {
     const isUnconfirmed = trust.unconfirmed.some((root) => root.id === request.audience);
     throw new OpenError(isUnconfirmed ? "error.unconfirmed-root" : "error.nobody-trusted");
@@ -69,7 +122,21 @@ export async function review(id, identity) {
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
   const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
   const segments = await segmentsOf(answer.segments, lines, request, met.device);
-  const found = { name: id, met, request, sha256, requester, state: answer.state, disclosure: answer.disclosure ?? null, segments };
+  /** @type {Reviewed} */
+  const found = {
+    name: id,
+    met,
+    request,
+    sha256,
+    requester,
+    state: answer.state,
+    disclosure: answer.disclosure ?? null,
+    segments,
+    first: null,
+    receipt: null,
+    deletion: null,
+    position: null,
+  };
   found.first = answer.first ? await firstYes(found, answer.first) : null;
   found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
   found.position = placeIn((await ask("place")).position);
@@ -77,15 +144,24 @@ export async function review(id, identity) {
   return found;
 }
 
-/** What the doorbell says of its place, for looking at: nothing is decided by it here. */
+/**
+ * What the doorbell says of its place, for looking at: nothing is decided by it here.
+ *
+ * @param {any} position
+ */
 function placeIn(position) {
   const [lat, lon] = [position?.lat, position?.lon];
   if (![lat, lon].every(Number.isFinite)) return null;
   return Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? { lat, lon } : null;
 }
 
-/** What another owner approved and still waits for a second: exactly this can be agreed to, and it is held against the
- *  records once more. */
+/**
+ * What another owner approved and still waits for a second: exactly this can be agreed to, and it is held against the
+ * records once more.
+ *
+ * @param {Reviewed} found
+ * @param {string} envelope
+ */
 async function firstYes(found, envelope) {
   const { enrolment } = found.met;
   const keys = await approverKeys(enrolment);
@@ -93,26 +169,45 @@ async function firstYes(found, envelope) {
   const yes = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
   const records = new Map(found.segments.map((each) => [each.id, each.record]));
   const chosen = [yes.segments, yes.posters ?? [], yes.sounds ?? []].flat();
-  const agrees = (fileOf) => (item) => {
+  /** @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf */
+  const agrees = (fileOf) => (/** @type {Wire.SealedItem} */ item) => {
     const record = records.get(item.id);
     return !record || fileOf(record)?.sha256_payload === item.payload_sha256;
   };
   const isThis =
-    yes.request === found.sha256 && yes.reply === found.request.reply && yes.device === found.met.device.text &&
-    yes.segments.every(agrees((record) => record.file)) && (yes.posters ?? []).every(agrees(posterOf)) &&
+    yes.request === found.sha256 &&
+    yes.reply === found.request.reply &&
+    yes.device === found.met.device.text &&
+    yes.segments.every(agrees((record) => record.file)) &&
+    (yes.posters ?? []).every(agrees(posterOf)) &&
     (yes.sounds ?? []).every(agrees(soundOf));
   if (!isThis) throw new OpenError("error.other-approval");
-  const signer = keys.get(claimed.keyId).text;
-  const by = enrolment.approvers.find((each) => each.key === signer).name;
-  // An owner deletes what they like, what was chosen before included: then there is nothing left to agree to as it stands.
+  const signer = keys.get(claimed.keyId)?.text;
+  const by = enrolment.approvers.find((each) => each.key === signer)?.name ?? "";
+  // An owner deletes what they like, what was chosen before included: then there is nothing left to agree to as it
+  // stands.
   return { yes, sha256: await sha256hex(claimed.payload), by, isGone: chosen.some((item) => !records.has(item.id)) };
 }
 
-/** A message of this requester about this request, as they signed it; null when there is none that holds. */
+/**
+ * A message of this requester about this request, as they signed it; null when there is none that holds.
+ *
+ * @template {{ request?: string, requester: string }} T
+ * @param {Reviewed} found
+ * @param {string | undefined} sealed
+ * @param {string} identity
+ * @param {string} kind
+ * @param {Checker<T>} check
+ * @returns {Promise<T | null>}
+ */
 async function said(found, sealed, identity, kind, check) {
   if (!sealed) return null;
   try {
-    const { payload } = await open(await unsealed(sealed, identity), payloadType(kind), new Map([[found.requester.key.id, found.requester.key]]));
+    const { payload } = await open(
+      await unsealed(sealed, identity),
+      payloadType(kind),
+      new Map([[found.requester.key.id, found.requester.key]]),
+    );
     const message = check(decode(payload));
     return message.request === found.request.id && message.requester === found.requester.id ? message : null;
   } catch {
@@ -120,7 +215,11 @@ async function said(found, sealed, identity, kind, check) {
   }
 }
 
-/** What the doorbell says of the requested window besides footage, for an owner who wants to tell that too. */
+/**
+ * What the doorbell says of the requested window besides footage, for an owner who wants to tell that too.
+ *
+ * @param {Reviewed} found
+ */
 export async function gapsOf(found) {
   const gaps = absences((await ask("gaps", { id: found.name })).gaps, "gaps");
   const [from, to] = [found.request.from * 1000, found.request.to * 1000];
@@ -128,7 +227,11 @@ export async function gapsOf(found) {
   return gaps;
 }
 
-/** Safety messages by those this owner trusts, newest first; what does not verify is not shown. */
+/**
+ * Safety messages by those this owner trusts, newest first; what does not verify is not shown.
+ *
+ * @param {string} identity
+ */
 export async function bulletins(identity) {
   const trust = await trusted(await meet());
   const found = [];
@@ -136,17 +239,34 @@ export async function bulletins(identity) {
     try {
       const claimed = readUnverified(await unsealed(sealed, identity));
       const message = isBulletin(decode(claimed.payload));
-      const requester = await trust.store.resolve(message.audience, message.requester, claimed.keyId, Math.floor(Date.now() / 1000));
+      const requester = await trust.store.resolve(
+        message.audience,
+        message.requester,
+        claimed.keyId,
+        Math.floor(Date.now() / 1000),
+      );
       if (!requester || claimed.type !== payloadType("bulletin")) continue;
       await verify(claimed, new Map([[requester.key.id, requester.key]]));
-      found.push({ id: message.id, who: requester.name, kind: requester.kind, title: message.title, description: message.description, until: message.not_after });
-    } catch {
-      continue;
-    }
+      found.push({
+        id: message.id,
+        who: requester.name,
+        kind: requester.kind,
+        title: message.title,
+        description: message.description,
+        until: message.not_after,
+      });
+    } catch {}
   }
   return found;
 }
 
+/**
+ * @param {string[]} names
+ * @param {string[]} lines
+ * @param {Wire.FootageRequest} request
+ * @param {PublicKey} device
+ * @returns {Promise<Offered[]>}
+ */
 async function segmentsOf(names, lines, request, device) {
   if (names.length !== lines.length || new Set(names).size !== names.length) throw new OpenError("error.other-record");
   const found = [];
@@ -159,7 +279,11 @@ async function segmentsOf(names, lines, request, device) {
   return found;
 }
 
-/** What the page shows of a review: plain values only. */
+/**
+ * What the page shows of a review: plain values only.
+ *
+ * @param {Reviewed} found
+ */
 export function shown(found) {
   const { request, requester, segments } = found;
   const clips = new Map();
@@ -169,32 +293,70 @@ export function shown(found) {
     const clip = clips.get(event);
     clip.kind = stronger(clip.kind, labelOf(each.record));
     clip.segments.push({
-      id: each.id, number: each.number, start: each.span.start, end: each.span.end, cut: isCut(each.record),
+      id: each.id,
+      number: each.number,
+      start: each.span.start,
+      end: each.span.end,
+      cut: isCut(each.record),
       sound: soundOf(each.record) !== undefined,
     });
     if (!clip.poster && posterOf(each.record)) clip.poster = each.id;
   }
   return {
-    id: found.name, saidId: request.id, state: found.state, disclosure: found.disclosure, case: request.case, incident: request.incident,
-    kind: request.kind, description: request.description, from: request.from, to: request.to, notAfter: request.not_after,
-    area: request.area, contact: request.contact, requester: requester.name, requesterId: requester.id,
+    id: found.name,
+    saidId: request.id,
+    state: found.state,
+    disclosure: found.disclosure,
+    case: request.case,
+    incident: request.incident,
+    kind: request.kind,
+    description: request.description,
+    from: request.from,
+    to: request.to,
+    notAfter: request.not_after,
+    area: request.area,
+    contact: request.contact,
+    requester: requester.name,
+    requesterId: requester.id,
     certain: segments.every((each) => each.span.quality !== "unknown"),
-    expired: Date.now() / 1000 > request.not_after, clips: [...clips.values()],
+    expired: Date.now() / 1000 > request.not_after,
+    clips: [...clips.values()],
     first: found.first && {
-      by: found.first.by, isGone: found.first.isGone, segments: found.first.yes.segments.map((each) => each.id),
-      posters: (found.first.yes.posters ?? []).map((each) => each.id), clips: found.first.yes.clips?.length ?? 0, sounds: found.first.yes.sounds?.length ?? 0,
-      contact: found.first.yes.contact !== undefined, gaps: found.first.yes.gaps?.length ?? 0,
+      by: found.first.by,
+      isGone: found.first.isGone,
+      segments: found.first.yes.segments.map((each) => each.id),
+      posters: (found.first.yes.posters ?? []).map((each) => each.id),
+      clips: found.first.yes.clips?.length ?? 0,
+      sounds: found.first.yes.sounds?.length ?? 0,
+      contact: found.first.yes.contact !== undefined,
+      gaps: found.first.yes.gaps?.length ?? 0,
     },
-    receipt: found.receipt && { state: found.receipt.state, at: found.receipt.time_s ?? null, days: found.receipt.retention_days ?? null, unopened: filesIn(found.receipt.unopened) },
-    deleted: found.deletion?.deleted_s ?? null, position: found.position,
+    receipt: found.receipt && {
+      state: found.receipt.state,
+      at: found.receipt.time_s ?? null,
+      days: found.receipt.retention_days ?? null,
+      unopened: filesIn(found.receipt.unopened),
+    },
+    deleted: found.deletion?.deleted_s ?? null,
+    position: found.position,
   };
 }
 
+/** @param {[number, number][]} [ranges] */
 const filesIn = (ranges) => (ranges ?? []).reduce((sum, [first, last]) => sum + last - first + 1, 0);
 const STRENGTH = ["motion", "pir", "button"];
+/**
+ * @param {string} a
+ * @param {string} b
+ */
 const stronger = (a, b) => (STRENGTH.indexOf(b) > STRENGTH.indexOf(a) ? b : a);
 
-/** A stored file and its signed record. */
+/**
+ * A stored file and its signed record.
+ *
+ * @param {string} op
+ * @param {string} id
+ */
 async function stored(op, id) {
   try {
     return await fetchOp(op, { id });
@@ -203,13 +365,25 @@ async function stored(op, id) {
   }
 }
 
+/**
+ * @param {string} id
+ * @param {PublicKey} device
+ * @param {string} identity
+ * @param {CaptureRecord} [signed]
+ */
 export async function fetchSegment(id, device, identity, signed) {
   const { result, body } = await stored("segment", id);
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, ...(await openCaptured(record, body, identity, device.id)) };
 }
 
-/** What came to the live shelf after number `after`: `{number, gops}`. */
+/**
+ * What came to the live shelf after number `after`: `{number, gops}`.
+ *
+ * @param {number} after
+ * @param {PublicKey} device
+ * @param {string} identity
+ */
 export async function fetchLive(after, device, identity) {
   const { result, body } = await fetchOp("live", { after });
   const gops = [];
@@ -221,12 +395,24 @@ export async function fetchLive(after, device, identity) {
   return { number: Math.max(after, ...result.numbers), gops };
 }
 
+/**
+ * @param {string} id
+ * @param {PublicKey} device
+ * @param {string} identity
+ * @param {CaptureRecord} [signed]
+ */
 export async function fetchSound(id, device, identity, signed) {
   const { result, body } = await stored("sound", id);
   const record = signed ?? (await recordOf(result.record, id, device));
   return { record, data: body, sound: await openSound(record, body, identity, device.id) };
 }
 
+/**
+ * @param {string} id
+ * @param {PublicKey} device
+ * @param {string} identity
+ * @param {CaptureRecord} [signed]
+ */
 export async function fetchPoster(id, device, identity, signed) {
   const { result, body } = await stored("poster", id);
   const record = signed ?? (await recordOf(result.record, id, device));
@@ -234,4 +420,5 @@ export async function fetchPoster(id, device, identity, signed) {
 }
 
 export const spanOfRecord = spanOf;
+/** @param {string} id */
 export const rawSegment = (id) => stored("segment", id);

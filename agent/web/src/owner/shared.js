@@ -4,16 +4,33 @@ import { ask, fetchOp, readFrame } from "../link.js";
 import { open as openSealed } from "../wire/age.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
 import { open, payloadType } from "../wire/envelope.js";
-import { approval as isApproval, seconding as isSeconding, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, tip as isTip } from "../wire/messages.js";
+import {
+  approval as isApproval,
+  seconding as isSeconding,
+  tip as isTip,
+  STATEMENT_ENVELOPE_LIMIT,
+  STATEMENT_LIMIT,
+} from "../wire/messages.js";
 import { idOf, openRecord, posterOf, soundOf, spanOf } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { ownersEver } from "./meeting.js";
 
+/** @import { Bytes, CaptureRecord, Entry, Met, Owners, PublicKey, Shared } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/** @typedef {{ value: any, sha256: string, keyId: string, by: string }} Signed a statement of an owner */
+
+/** @param {Entry} entry */
 const isYes = (entry) => entry.kind === "approved" || entry.kind === "tip";
 
 /**
- * `{by, second, items, unlisted, begun}` of a disclosure or tip.  `ledger`: as `readLedger` gives it.  `unlisted`: why there
- * are no items.  Throws OpenError where the doorbell shows anything else than the ledger and the signatures say.
+ * `{by, second, items, unlisted, begun}` of a disclosure or tip.  `ledger`: as `readLedger` gives it.  `unlisted`:
+ * why there are no items.  Throws OpenError where the doorbell shows anything else than the ledger and the signatures
+ * say.
+ *
+ * @param {string} disclosure
+ * @param {{ entries: Entry[] }} ledger
+ * @param {Met} met
+ * @param {string} identity
  */
 export async function sharedOf(disclosure, ledger, met, identity) {
   const { entries } = ledger;
@@ -21,6 +38,7 @@ export async function sharedOf(disclosure, ledger, met, identity) {
   if (!yes) throw new OpenError("error.other-shared");
   const begun = entries.find((entry) => entry.kind === "sending" && entry.disclosure === disclosure)?.utc_ms ?? null;
   const { result, body } = await fetchOp("shared", { disclosure });
+  /** @param {string} why */
   const unlisted = (why) => ({ by: yes.reason ?? "", second: null, items: null, unlisted: why, begun });
   if (result.kept !== true) {
     // The newest is always kept.
@@ -31,22 +49,32 @@ export async function sharedOf(disclosure, ledger, met, identity) {
   try {
     opened = await openSealed(body, identity);
   } catch (error) {
-    if (error.text === "error.does-not-open") return unlisted("others");
+    if (error instanceof OpenError && error.text === "error.does-not-open") return unlisted("others");
     throw error;
   }
   const found = await verified(opened, yes, entries, met);
   return { ...found, items: joined(await lookedUp(found.items)), unlisted: null, begun };
 }
 
-/** What the sealed list says, once ledger, owners and records agree. */
+/**
+ * What the sealed list says, once ledger, owners and records agree.
+ *
+ * @param {Bytes} opened
+ * @param {Entry} yes
+ * @param {Entry[]} entries
+ * @param {Met} met
+ */
 export async function verified(opened, yes, entries, met) {
   const { head, body } = readFrame(opened);
   const owners = await ownersEver(met.known);
   const kind = yes.kind === "tip" ? "tip" : "approval";
   const first = await signed(head.approval, kind, owners);
   if (first.sha256 !== yes.subject) throw new OpenError("error.other-shared");
+  /** @type {Partial<Wire.Tip> & Partial<Wire.Approval>} */
   const chosen = (kind === "tip" ? isTip : isApproval)(first.value);
-  const isAsked = entries.some((entry) => entry.kind === "received" && isOf(entry, yes) && entry.subject === chosen.request);
+  const isAsked = entries.some(
+    (entry) => entry.kind === "received" && isOf(entry, yes) && entry.subject === chosen.request,
+  );
   const isThis = chosen.device === met.device.text && (kind === "tip" ? chosen.tip === yes.disclosure : isAsked);
   if (!isThis) throw new OpenError("error.other-shared");
   const isAwaited = entries.some((entry) => entry.kind === "first-approval" && entry.subject === first.sha256);
@@ -60,14 +88,28 @@ export async function verified(opened, yes, entries, met) {
   return { by: first.by, second, items };
 }
 
+/**
+ * @param {string} text
+ * @param {Signed} first
+ * @param {string | undefined} request
+ * @param {Owners} owners
+ * @param {Met} met
+ */
 async function seconded(text, first, request, owners, met) {
   const yes = await signed(text, "seconding", owners);
   const { device, request: named, approval } = isSeconding(yes.value);
-  if (device !== met.device.text || named !== request || approval !== first.sha256 || yes.keyId === first.keyId) throw new OpenError("error.other-shared");
+  if (device !== met.device.text || named !== request || approval !== first.sha256 || yes.keyId === first.keyId)
+    throw new OpenError("error.other-shared");
   return yes.by;
 }
 
-/** A statement, once somebody has signed it who was an owner of this doorbell at some time. */
+/**
+ * A statement, once somebody has signed it who was an owner of this doorbell at some time.
+ *
+ * @param {unknown} text
+ * @param {string} kind
+ * @param {Owners} owners
+ */
 async function signed(text, kind, owners) {
   if (typeof text !== "string") throw new OpenError("error.other-shared");
   const keys = new Map([...owners].map(([id, { key }]) => [id, key]));
@@ -75,15 +117,30 @@ async function signed(text, kind, owners) {
     throw error instanceof FormatError ? new OpenError("error.other-shared") : error;
   });
   const value = decode(claimed.payload, STATEMENT_LIMIT);
-  return { value, sha256: await sha256hex(claimed.payload), keyId: claimed.keyId, by: owners.get(claimed.keyId).name };
+  return {
+    value,
+    sha256: await sha256hex(claimed.payload),
+    keyId: claimed.keyId,
+    by: owners.get(claimed.keyId)?.name ?? "",
+  };
 }
 
+/**
+ * @param {Bytes} body
+ * @param {PublicKey} device
+ */
 async function recordsIn(body, device) {
   const lines = fromUtf8(body).split("\n").filter(Boolean);
   const records = await Promise.all(lines.map((line) => openRecord(line, device)));
   return new Map(records.map((record) => [idOf(record), record]));
 }
 
+/**
+ * @param {string} kind
+ * @param {Wire.SealedItem[]} items
+ * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+ * @param {Map<string, CaptureRecord>} records
+ */
 function listed(kind, items, fileOf, records) {
   return items.map(({ id, payload_sha256: payload }) => {
     const record = records.get(id);
@@ -95,7 +152,11 @@ function listed(kind, items, fileOf, records) {
 
 const NEAR_MS = 100;
 
-/** Film and sound that go on without a pause as one entry each; stills one by one. */
+/**
+ * Film and sound that go on without a pause as one entry each; stills one by one.
+ *
+ * @param {Shared[]} items
+ */
 export function joined(items) {
   const found = [];
   const last = new Map();
@@ -108,17 +169,34 @@ export function joined(items) {
   return found;
 }
 
-/** Under which id a yes to a request was carried out; undefined before there was one.  `name`: what the doorbell calls the
- *  request, which is its id, or the hash of its payload where another requester had used that id before. */
+/**
+ * Under which id a yes to a request was carried out; undefined before there was one.  `name`: what the doorbell calls
+ * the request, which is its id, or the hash of its payload where another requester had used that id before.
+ *
+ * @param {Entry[]} entries
+ * @param {string} name
+ */
 export function disclosureOf(entries, name) {
-  const received = entries.find((entry) => entry.kind === "received" && (entry.request === name || entry.subject === name));
+  const received = entries.find(
+    (entry) => entry.kind === "received" && (entry.request === name || entry.subject === name),
+  );
   return entries.find((entry) => entry.kind === "approved" && isOf(entry, received))?.disclosure;
 }
 
-/** Ids are unique only with a requester. */
-const isOf = (entry, other) => other !== undefined && entry.request === other.request && entry.requester === other.requester;
+/**
+ * Ids are unique only with a requester.
+ *
+ * @param {Entry} entry
+ * @param {Entry} [other]
+ */
+const isOf = (entry, other) =>
+  other !== undefined && entry.request === other.request && entry.requester === other.requester;
 
-/** With what the doorbell says of which are still stored. */
+/**
+ * With what the doorbell says of which are still stored.
+ *
+ * @param {Shared[]} items
+ */
 async function lookedUp(items) {
   if (!items.length) return items;
   const stored = new Set();

@@ -5,17 +5,36 @@ import { concat } from "../wire/bytes.js";
 import { payloadType, seal } from "../wire/envelope.js";
 import { encode } from "../wire/strictjson.js";
 
+/** @import { Answer, Bytes, PublicKey } from "../types.js" */
+
 /** How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile. */
 const AGAIN_WITHIN_MS = 2000;
 
-/** The doorbell gives out what makes a statement good once and soon. */
+/**
+ * The doorbell gives out what makes a statement good once and soon.
+ *
+ * @param {string} kind
+ * @param {PublicKey} device
+ * @param {object} matter
+ * @param {Bytes} approval
+ * @param {number} [nowMs]
+ */
 export async function statement(kind, device, matter, approval, nowMs = Date.now()) {
   const { nonce } = await ask("nonce");
   const value = { v: 1, device: device.text, owner_time_ms: nowMs, nonce, ...matter };
   return seal(payloadType(kind), encode(value), approval);
 }
 
-/** Once more with a later number if another client of the same owner was quicker.  A refusal that comes late is final. */
+/**
+ * Once more with a later number if another client of the same owner was quicker.  A refusal that comes late is final.
+ *
+ * @param {string} kind
+ * @param {PublicKey} device
+ * @param {object} matter
+ * @param {Bytes} approval
+ * @param {Bytes[]} [headers]
+ * @returns {Promise<Answer>}
+ */
 export async function state(kind, device, matter, approval, headers = []) {
   const begun = performance.now();
   try {
@@ -27,6 +46,13 @@ export async function state(kind, device, matter, approval, headers = []) {
   }
 }
 
+/**
+ * @param {string} kind
+ * @param {PublicKey} device
+ * @param {object} matter
+ * @param {Bytes} approval
+ * @param {Bytes[]} headers
+ */
 async function handIn(kind, device, matter, approval, headers) {
   const envelope = await statement(kind, device, matter, approval);
   return ask("statement", { envelope, sizes: headers.map((header) => header.length) }, concat(...headers));

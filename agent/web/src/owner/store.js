@@ -1,6 +1,8 @@
 // What this browser keeps: the owner's keys, sealed with their passphrase, and what each doorbell was like when last
 // seen.  Nothing here is readable without the passphrase but public keys.
 
+/** @import { Kept } from "../types.js" */
+
 const NAME = "doorward";
 
 function database() {
@@ -15,6 +17,13 @@ function database() {
   });
 }
 
+/**
+ * @template T
+ * @param {string} store
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} what
+ * @returns {Promise<T>}
+ */
 async function within(store, mode, what) {
   const opened = await database();
   try {
@@ -22,7 +31,8 @@ async function within(store, mode, what) {
       const transaction = opened.transaction(store, mode, { durability: "strict" });
       const asked = what(transaction.objectStore(store));
       transaction.oncomplete = () => resolve(asked.result);
-      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+      transaction.onerror = () => reject(transaction.error);
+      transaction.onabort = () => reject(transaction.error);
     });
   } finally {
     opened.close();
@@ -31,10 +41,19 @@ async function within(store, mode, what) {
 
 /** `{card, sealed}`: public halves, and an age file that the passphrase opens. */
 export const keys = () => within("keys", "readonly", (store) => store.get("mine"));
+/** @param {Kept} value */
 export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));
+/**
+ * @param {string} device
+ * @returns {Promise<any>}
+ */
 export const memory = (device) => within("memory", "readonly", (store) => store.get(device));
 /** The key ids of the doorbells that this browser has met. */
 export const devices = () => within("memory", "readonly", (store) => store.getAllKeys());
+/**
+ * @param {string} device
+ * @param {unknown} value
+ */
 export const remember = (device, value) => within("memory", "readwrite", (store) => store.put(value, device));
 export const forgetEverything = () =>
   Promise.all([

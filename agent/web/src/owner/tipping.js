@@ -1,23 +1,32 @@
-// Tells one requester something unasked, without saying who does (agent/owner/tipping.py): words and pictures are sealed
-// here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends them.
+// Tells one requester something unasked, without saying who does (agent/owner/tipping.py): words and pictures are
+// sealed here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends
+// them.
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
 import { posterOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { cleaned, isPlain } from "../wire/text.js";
-import { orLeftOut } from "./deciding.js";
+import { hashIn, orLeftOut } from "./deciding.js";
 import { meet } from "./meeting.js";
 import { fetchPoster, fetchSegment, trusted } from "./reviewing.js";
 import { state } from "./stating.js";
 
+/** @import { Bytes, CaptureRecord, Failed, FetchFile, Met, TipMatter, Unlocked, WithIdentity } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 const MOST_CHARACTERS = 2000;
 
-/** Who takes tips, of those this owner trusts. */
+/**
+ * Who takes tips, of those this owner trusts.
+ *
+ * @param {Met} met
+ */
 async function takersAt(met) {
   const { store } = await trusted(met);
   return [...store.bundles].flatMap(([root, bundle]) =>
-    bundle.requesters.filter((each) => each.tips && each.keys.some((key) => !key.revoked)).map((each) => ({ ...each, root })),
+    bundle.requesters
+      .filter((each) => each.tips && each.keys.some((key) => !key.revoked))
+      .map((each) => ({ ...each, root })),
   );
 }
 
@@ -26,25 +35,37 @@ export async function takers() {
 }
 
 /**
- * Has the doorbell send it.  `tip`: its id, by which it is sent once; `posters`: stills, by the segment they begin; `opens(open)` does `open(key)`
- * with the key that can.
+ * Has the doorbell send it.  `tip`: its id, by which it is sent once; `posters`: stills, by the segment they begin;
+ * `opens(open)` does `open(key)` with the key that can.
+ *
+ * @param {TipMatter} options
+ * @param {Unlocked} keys
+ * @param {WithIdentity} opens
  */
 export async function sendTip({ tip, root, requester, text, segments, posters }, keys, opens) {
   if (!text && !segments.length && !posters.length) throw new PageError("error.nothing-told");
   const met = await meet();
   const taker = (await takersAt(met)).find((each) => each.root === root && each.id === requester);
-  if (!taker) throw new PageError("error.takes-no-tips");
+  const reply = taker?.tips;
+  if (!taker || !reply) throw new PageError("error.takes-no-tips");
+  /** @type {Bytes[]} */
   const headers = [];
+  /** @type {Failed[]} */
   const failed = [];
+  /**
+   * @param {string[]} ids
+   * @param {FetchFile} fetchOne
+   * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+   */
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
       const item = await orLeftOut(id, failed, () =>
         opens(async (identity) => {
           const { record, data } = await fetchOne(id, met.device, identity);
-          const header = await rewrap(data.subarray(0, split(data)), identity, taker.tips);
+          const header = await rewrap(data.subarray(0, split(data)), identity, reply);
           headers.push(header);
-          return { id, payload_sha256: fileOf(record).sha256_payload, header_sha256: await sha256hex(header) };
+          return { id, payload_sha256: hashIn(fileOf(record)), header_sha256: await sha256hex(header) };
         }),
       );
       if (item) made.push(item);
@@ -52,8 +73,13 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
     return made.length ? made : undefined;
   };
   const matter = {
-    tip, audience: root, requester, reply: taker.tips, message: text ? await sealed(text, taker.tips) : undefined,
-    segments: await items(segments, fetchSegment, (record) => record.file), posters: await items(posters, fetchPoster, posterOf),
+    tip,
+    audience: root,
+    requester,
+    reply,
+    message: text ? await sealed(text, reply) : undefined,
+    segments: await items(segments, fetchSegment, (record) => record.file),
+    posters: await items(posters, fetchPoster, posterOf),
   };
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   const answer = await state("tip", met.device, matter, keys.approval, headers);
@@ -61,6 +87,10 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
   return answer.disclosure;
 }
 
+/**
+ * @param {string} text
+ * @param {string} recipient
+ */
 async function sealed(text, recipient) {
   const words = cleaned(text);
   if (!isPlain(words, MOST_CHARACTERS)) throw new PageError("error.tip-text");

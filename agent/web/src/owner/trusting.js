@@ -8,6 +8,12 @@ import { trusted } from "./reviewing.js";
 import { state } from "./stating.js";
 import * as store from "./store.js";
 
+/** @import { Bytes, Unlocked } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/**
+ * @param {string} text
+ * @param {Unlocked} keys
+ */
 export async function trustRoot(text, keys) {
   const met = await meet();
   const key = await parseKey(text.trim());
@@ -17,6 +23,10 @@ export async function trustRoot(text, keys) {
   await store.remember(met.device.id, { ...known, roots: [...new Set([...known.roots, key.text])] });
 }
 
+/**
+ * @param {string} text
+ * @param {Unlocked} keys
+ */
 export async function untrustRoot(text, keys) {
   const met = await meet();
   const key = await parseKey(text);
@@ -27,7 +37,11 @@ export async function untrustRoot(text, keys) {
   await store.remember(met.device.id, { ...known, roots: known.roots.filter((root) => root !== key.text) });
 }
 
-/** What a bundle file would change: `{root, version, added, removed, changed}` in the names owners read. */
+/**
+ * What a bundle file would change: `{root, version, added, removed, changed}` in the names owners read.
+ *
+ * @param {Bytes} bytes
+ */
 export async function lookAtBundle(bytes) {
   const met = await meet();
   const { store: trust } = await trusted(met);
@@ -35,6 +49,7 @@ export async function lookAtBundle(bytes) {
   if (!trust.roots.has(claimed.keyId)) throw new OpenError("error.stranger-bundle");
   const before = trust.bundles.get(claimed.keyId)?.requesters ?? [];
   const bundle = await trust.accept(bytes);
+  /** @param {Wire.RequesterEntry | undefined} entry */
   const spelling = (entry) => JSON.stringify(entry);
   const old = new Map(before.map((entry) => [entry.id, entry]));
   const now = new Map(bundle.requesters.map((entry) => [entry.id, entry]));
@@ -42,10 +57,13 @@ export async function lookAtBundle(bytes) {
     version: bundle.version,
     added: bundle.requesters.filter((entry) => !old.has(entry.id)).map((entry) => entry.name),
     removed: before.filter((entry) => !now.has(entry.id)).map((entry) => entry.name),
-    changed: bundle.requesters.filter((e) => old.has(e.id) && spelling(old.get(e.id)) !== spelling(e)).map((e) => e.name),
+    changed: bundle.requesters
+      .filter((e) => old.has(e.id) && spelling(old.get(e.id)) !== spelling(e))
+      .map((e) => e.name),
   };
 }
 
+/** @param {Bytes} bytes */
 export async function offerBundle(bytes) {
   const change = await lookAtBundle(bytes);
   await ask("trust_bundle", {}, bytes);

@@ -5,9 +5,17 @@ import { h } from "../ui/dom.js";
 import { explain, t } from "../ui/texts.js";
 import { quietHours } from "./household.js";
 
+/** @import { Answer, Save } from "../types.js" */
+
+/**
+ * @param {Answer} facts
+ * @param {Save} save
+ * @param {() => Promise<unknown>} again
+ */
 export async function alerts(facts, save, again) {
   if (!facts.alerts) return [h("h2", t("alerts")), h("p.quiet", t("alerts.off"))];
   const problem = h("p.problem", { role: "alert" });
+  /** @param {() => Promise<unknown>} action */
   const doing = (action) => async () => {
     problem.textContent = "";
     try {
@@ -22,7 +30,9 @@ export async function alerts(facts, save, again) {
   return [
     h("h2", t("alerts")),
     h("p.quiet", t("alerts.text")),
-    faults.map(([name, { waiting, fault }]) => h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("span", { lang: "en" }, fault)])),
+    faults.map(([name, { waiting, fault }]) =>
+      h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("span", { lang: "en" }, fault)]),
+    ),
     h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await thisBrowser(doing, again)),
     problem,
     h("h3", t("quiet")),
@@ -30,6 +40,10 @@ export async function alerts(facts, save, again) {
   ].flat();
 }
 
+/**
+ * @param {(action: () => Promise<unknown>) => () => Promise<void>} doing
+ * @param {() => Promise<unknown>} again
+ */
 async function thisBrowser(doing, again) {
   const worker = await navigator.serviceWorker?.getRegistration();
   if (!worker?.pushManager || !("Notification" in globalThis)) return null;
@@ -37,6 +51,7 @@ async function thisBrowser(doing, again) {
   if (subscribed) {
     const leave = doing(async () => {
       const matter = { endpoint: subscribed.endpoint };
+      /** @param {string} passphrase */
       const sign = (passphrase) => call("decide", { kind: "push-unsubscription", matter, passphrase });
       if (!(await withPassphrase(t("alerts.browser.off"), t("alerts.browser.off.text"), t("set.yes"), sign))) return;
       await subscribed.unsubscribe();
@@ -49,9 +64,11 @@ async function thisBrowser(doing, again) {
     const { key } = await ask("push_key");
     const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
     const { endpoint, keys } = made.toJSON();
-    const matter = { endpoint, p256dh: keys.p256dh, auth: keys.auth };
+    const matter = { endpoint, p256dh: keys?.p256dh, auth: keys?.auth };
+    /** @param {string} passphrase */
     const sign = (passphrase) => call("decide", { kind: "push-subscription", matter, passphrase });
-    if (!(await withPassphrase(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign))) return made.unsubscribe();
+    if (!(await withPassphrase(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign)))
+      return made.unsubscribe();
     say(t("alerts.browser.done"));
     return again();
   });

@@ -1,52 +1,83 @@
 // The owner's answer to a request: exactly what matches, what to share of it, and how much.  Nothing is ticked
 // beforehand, nothing counts down, and no is as near as yes.
-import { go } from "../app.js";
-import { RefusedError } from "../errors.js";
+
+import { PageError, RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
+import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { dialog, say, withPassphrase } from "../ui/dialogs.js";
-import { h, icon, ICONS } from "../ui/dom.js";
+import { existing, h, ICONS, icon } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
 
+/** @import { Answer, Choice, Clip, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/** @typedef {{ id: string, state?: string }} Named a request, and the state in which it was looked at */
+
 /** States in which it is an owner's turn. */
 export const WAITING = ["pending", "waiting for another owner"];
 /** Reasons that the ledger gives where the doorbell has ended something by itself (agent/services/requests.py). */
-const BY_ITSELF = ["requester no longer trusted", "approver no longer an owner", "window in the future", "look-back too far", "expires too late"];
-export const isByItself = (reason) => BY_ITSELF.includes(reason);
+const BY_ITSELF = [
+  "requester no longer trusted",
+  "approver no longer an owner",
+  "window in the future",
+  "look-back too far",
+  "expires too late",
+];
+/** @param {string} [reason] */
+export const isByItself = (reason) => reason !== undefined && BY_ITSELF.includes(reason);
 
-/** The name of whoever asks.  Of whom no list has any more the doorbell says so in its own words, which the page does in others. */
+/**
+ * The name of whoever asks.  Of whom no list has any more the doorbell says so in its own words, which the page does
+ * in others.
+ *
+ * @param {Answer} options
+ */
 export const whoAsks = ({ requester, requester_name: name }) => (name.startsWith(`${requester} (`) ? requester : name);
 const REFRESH_MS = 5000;
 
+/**
+ * @param {HTMLElement} content
+ * @param {Review} review
+ */
 export function answering(content, review) {
   const chosen = new Set();
   let stop = () => {};
   const count = h("p.count", { "aria-live": "polite" });
-  const share = h("button.primary", { type: "button", disabled: true, onclick: () => approve(review, chosen, grade(), { contact: contact(), gaps: rest.value(), withSound: sound.value() }) });
-  const grades = ["exists", "posters", "clips", "both"].map((value, i) =>
-    h("label.choice", h("input", { type: "radio", name: "grade", value, checked: i === 2, onchange: update }), h("span", t(`grade.${value}`), h("small", t(`grade.${value}.text`)))),
-  );
-  const grade = () => content.querySelector("[name=grade]:checked").value;
+  const share = h("button.primary", {
+    type: "button",
+    disabled: true,
+    onclick: () =>
+      approve(review, chosen, grade(), { contact: contact(), gaps: rest.value(), withSound: sound.value() }),
+  });
+  const grades = ["exists", "posters", "clips", "both"].map((value) => gradeChoice(value, "clips", update));
+  const grade = () => checkedGrade(content);
   const contactForm = contactCard();
   const rest = restOfTheWindow(review);
   const sound = soundToo(review);
   const contact = () => contactForm.value();
 
   function update() {
-    const clips = review.clips.filter((clip) => clip.segments.some((each) => chosen.has(each.id)));
-    const ms = review.clips.flatMap((clip) => clip.segments).filter((each) => chosen.has(each.id)).reduce((sum, each) => sum + each.end - each.start, 0);
+    const clips = review.clips.filter((clip) =>
+      clip.segments.some((/** @type {Answer} */ each) => chosen.has(each.id)),
+    );
+    const ms = review.clips
+      .flatMap((clip) => clip.segments)
+      .filter((each) => chosen.has(each.id))
+      .reduce((sum, each) => sum + each.end - each.start, 0);
     const stills = clips.filter((clip) => clip.poster && chosen.has(clip.poster)).length;
     share.disabled = chosen.size === 0 || (grade() === "posters" && stills === 0);
     count.textContent = chosenText(grade(), clips.length, stills, length(ms));
     share.textContent = t("request.share");
   }
 
-  const clips = review.clips.map((clip, i) => clipCard(clip, i, chosen, update, (video, segments) => {
-    stop();
-    stop = play(video, segments, (id) => call("segment", { id }), { hear: (id) => call("sound", { id }), onError: (error) => say(explain(error)) });
-  }));
+  const clips = review.clips.map((clip, i) =>
+    clipCard(clip, i, chosen, update, (video, segments) => {
+      stop();
+      stop = playHeard(video, segments);
+    }),
+  );
   content.append(
     h("h2", t("request.matches", { n: review.clips.length })),
     h("p.quiet", t("request.matches.text"), review.certain ? "" : ` ${t("request.uncertain")}`),
@@ -55,17 +86,7 @@ export function answering(content, review) {
     h("p.note", t("request.may")),
     contactForm.element,
     rest.element,
-    h(
-      "div.card.answer",
-      count,
-      h(
-        "div.row",
-        h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")),
-        h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
-        share,
-      ),
-      h("p.quiet", t("request.ignore")),
-    ),
+    h("div.card.answer", count, answers(review, share), h("p.quiet", t("request.ignore"))),
   );
   update();
   const unheed = heeding(content, review);
@@ -75,25 +96,41 @@ export function answering(content, review) {
   };
 }
 
-/** Says so when another owner, or the time, has been quicker; what was ticked here stays until its owner looks anew. */
+/**
+ * Says so when another owner, or the time, has been quicker; what was ticked here stays until its owner looks anew.
+ *
+ * @param {HTMLElement} content
+ * @param {Review} review
+ */
 function heeding(content, review) {
   const note = h("p.note", { hidden: true });
-  content.querySelector("h1").after(note);
+  existing("h1", content).after(note);
   const timer = setInterval(async () => {
     if (!(await hasMoved(review))) return;
     clearInterval(timer);
     say(t("request.moved"));
     note.hidden = false;
-    note.append(t("request.moved"), " ", h("button.link", { type: "button", onclick: () => lookAnew(review) }, t("request.moved.look")));
+    note.append(
+      t("request.moved"),
+      " ",
+      h("button.link", { type: "button", onclick: () => lookAnew(review) }, t("request.moved.look")),
+    );
   }, REFRESH_MS);
   return () => clearInterval(timer);
 }
 
+/** @param {{ id: string }} options */
 const lookAnew = ({ id }) => go(`/requests/${id}`, { replace: true });
 
-/** The still of a clip that turns into its film. */
+/**
+ * The still of a clip that turns into its film.
+ *
+ * @param {Clip} clip
+ * @param {number} i
+ * @param {StartFilm} start
+ */
 function framed(clip, i, start) {
-  const [first, last] = [clip.segments[0], clip.segments.at(-1)];
+  const [first, last] = [clip.segments[0], clip.segments[clip.segments.length - 1]];
   const name = t("clip.name", { number: i + 1, from: clock(first.start), length: length(last.end - first.start) });
   const isHeard = clip.segments.some((each) => each.sound);
   const video = h("video", { controls: true, playsInline: true, muted: !isHeard, hidden: true, "aria-label": name });
@@ -102,8 +139,13 @@ function framed(clip, i, start) {
     "div.frame",
     still,
     video,
-    h("button.play", { type: "button", "aria-label": t("clip.play", { name }), onclick: () => begin(clip.segments) }, icon(...ICONS.play)),
+    h(
+      "button.play",
+      { type: "button", "aria-label": t("clip.play", { name }), onclick: () => begin(clip.segments) },
+      icon(...ICONS.play),
+    ),
   );
+  /** @param {Moment[]} segments */
   function begin(segments) {
     video.hidden = false;
     frame.classList.add("playing");
@@ -112,12 +154,108 @@ function framed(clip, i, start) {
   return { frame, begin, name, first, last };
 }
 
+/**
+ * The three answers side by side; `yes` is the button that shares.
+ *
+ * @param {Review} review
+ * @param {HTMLElement} yes
+ */
+const answers = (review, yes) =>
+  h(
+    "div.row",
+    h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")),
+    h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
+    yes,
+  );
+
+/**
+ * The grade whose radio button is chosen.
+ *
+ * @param {ParentNode} content
+ */
+export const checkedGrade = (content) =>
+  /** @type {HTMLInputElement | null} */ (content.querySelector("[name=grade]:checked"))?.value ?? "";
+
+/**
+ * One way of how much to share, as a radio button; the one called `preset` is chosen beforehand.
+ *
+ * @param {string} value
+ * @param {string} preset
+ * @param {() => void} update
+ */
+export const gradeChoice = (value, preset, update) =>
+  h(
+    "label.choice",
+    h("input", { type: "radio", name: "grade", value, checked: value === preset, onchange: update }),
+    h("span", t(`grade.${value}`), h("small", t(`grade.${value}.text`))),
+  );
+
+/**
+ * Plays segments with what was heard.  Returns how to stop.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {Playable[]} segments
+ */
+const playHeard = (video, segments) =>
+  play(video, segments, (id) => call("segment", { id }), {
+    hear: (id) => call("sound", { id }),
+    onError: (error) => say(explain(error)),
+  });
+
+/**
+ * Adds `member` to `set`, or takes it out.
+ *
+ * @param {Set<string>} set
+ * @param {string} member
+ * @param {boolean} isIn
+ */
+function setIn(set, member, isIn) {
+  if (isIn) set.add(member);
+  else set.delete(member);
+}
+
+/**
+ * One segment of a clip, to tick, to play and to hear.
+ *
+ * @param {Moment} segment
+ * @param {HTMLInputElement} box
+ * @param {(segments: Moment[]) => void} begin
+ */
+function moment(segment, box, begin) {
+  const time = exact(segment.start);
+  /**
+   * @param {string} label
+   * @param {() => void} onclick
+   * @param {string[]} picture
+   */
+  const small = (label, onclick, picture) =>
+    h("button.small", { type: "button", "aria-label": label, onclick }, icon(...picture));
+  return h(
+    "li",
+    h("label.tick", box, h("span", `${time} – ${exact(segment.end)}`, segment.cut ? ` · ${t("clip.torn")}` : "")),
+    small(t("clip.play-moment", { time }), () => begin([segment]), ICONS.play),
+    segment.sound && small(t("clip.hear-moment", { time }), () => hear(segment.id), ICONS.sound),
+  );
+}
+
+/**
+ * @param {Clip} clip
+ * @param {number} i
+ * @param {Set<string>} chosen
+ * @param {() => void} update
+ * @param {StartFilm} start
+ */
 export function clipCard(clip, i, chosen, update, start) {
   const { frame, begin, name, first, last } = framed(clip, i, start);
   const boxes = clip.segments.map((each) =>
     h("input", {
-      type: "checkbox", value: each.id,
-      onchange: (event) => (event.target.checked ? chosen.add(each.id) : chosen.delete(each.id), sync(), update()),
+      type: "checkbox",
+      value: each.id,
+      onchange(event) {
+        setIn(chosen, each.id, event.target.checked);
+        sync();
+        update();
+      },
     }),
   );
   const whole = h("input", {
@@ -126,7 +264,7 @@ export function clipCard(clip, i, chosen, update, start) {
       for (const box of boxes) {
         if (box.disabled) continue;
         box.checked = event.target.checked;
-        box.checked ? chosen.add(box.value) : chosen.delete(box.value);
+        setIn(chosen, box.value, box.checked);
       }
       update();
     },
@@ -149,14 +287,7 @@ export function clipCard(clip, i, chosen, update, start) {
         h("summary", t("clip.moments", { n: clip.segments.length })),
         h(
           "ul.moments",
-          clip.segments.map((each, n) =>
-            h(
-              "li",
-              h("label.tick", boxes[n], h("span", `${exact(each.start)} – ${exact(each.end)}`, each.cut ? ` · ${t("clip.torn")}` : "")),
-              h("button.small", { type: "button", "aria-label": t("clip.play-moment", { time: exact(each.start) }), onclick: () => begin([each]) }, icon(...ICONS.play)),
-              each.sound && h("button.small", { type: "button", "aria-label": t("clip.hear-moment", { time: exact(each.start) }), onclick: () => hear(each.id) }, icon(...ICONS.sound)),
-            ),
-          ),
+          clip.segments.map((each, n) => moment(each, boxes[n], begin)),
         ),
       ),
     ),
@@ -164,28 +295,54 @@ export function clipCard(clip, i, chosen, update, start) {
 }
 
 function contactCard() {
-  const field = (name, type = "text") => [h("label", { for: `contact-${name}` }, t(`contact.${name}`)), h("input", { id: `contact-${name}`, type, maxlength: "200", autocomplete: "off" })];
-  const fields = ["name", "street", "email", "note"].map((name) => field(name, name === "email" ? "email" : "text"));
+  /**
+   * @param {string} name
+   * @param {string} [type]
+   */
+  const field = (name, type = "text") =>
+    h("input", { id: `contact-${name}`, type, maxlength: "200", autocomplete: "off" });
+  const [name, street, email, note] = [field("name"), field("street"), field("email", "email"), field("note")];
+  const fields = { name, street, email, note };
   // The address kept in this browser is put in when its owner says so, and not before.
-  const mine = h("button.small", { type: "button", hidden: true, onclick: async () => (fields[1][1].value = await call("address")) }, t("contact.mine"));
-  call("address").then((address) => (mine.hidden = !address)).catch(() => {});
-  const element = h("details.card", h("summary", t("contact")), h("p.quiet", t("contact.text")), fields.flat(), mine);
+  const mine = h(
+    "button.small",
+    {
+      type: "button",
+      hidden: true,
+      async onclick() {
+        street.value = await call("address");
+      },
+    },
+    t("contact.mine"),
+  );
+  call("address")
+    .then((address) => {
+      mine.hidden = !address;
+    })
+    .catch(() => {});
+  const labelled = Object.entries(fields).map(([key, input]) => [
+    h("label", { for: input.id }, t(`contact.${key}`)),
+    input,
+  ]);
+  const element = h("details.card", h("summary", t("contact")), h("p.quiet", t("contact.text")), labelled, mine);
   return {
     element,
     value() {
       if (!element.open) return undefined;
-      const found = {};
-      for (const [, input] of fields) {
-        const text = cleaned(input.value);
-        if (text) found[input.id.slice("contact-".length)] = text;
-      }
+      const written = Object.entries(fields).map(([key, input]) => [key, cleaned(input.value)]);
+      const found = Object.fromEntries(written.filter(([, text]) => text));
       return Object.keys(found).length ? found : undefined;
     },
   };
 }
 
-/** What the requester may know of the rest of the window: nothing, unless this is ticked, and then exactly this list. */
+/**
+ * What the requester may know of the rest of the window: nothing, unless this is ticked, and then exactly this list.
+ *
+ * @param {Review} review
+ */
 function restOfTheWindow(review) {
+  /** @type {Wire.Absence[] | undefined} */
   let gaps;
   const list = h("ul.told");
   const problem = h("p.problem", { role: "alert" });
@@ -200,7 +357,9 @@ function restOfTheWindow(review) {
         const found = await call("gaps", { id: review.id });
         if (!box.checked) return;
         gaps = found;
-        const lines = found.map((gap) => h("li", `${dateAndClock(gap.from_ms)} – ${clock(gap.to_ms)} · ${t(`gap.${gap.why}`)}`));
+        const lines = found.map((gap) =>
+          h("li", `${dateAndClock(gap.from_ms)} – ${clock(gap.to_ms)} · ${t(`gap.${gap.why}`)}`),
+        );
         list.replaceChildren(...(lines.length ? lines : [h("li", t("rest.nothing"))]));
       } catch (error) {
         box.checked = false;
@@ -208,10 +367,23 @@ function restOfTheWindow(review) {
       }
     },
   });
-  const element = h("details.card", h("summary", t("rest")), h("p.quiet", t("rest.text")), h("label.tick", box, h("span", t("rest.tick"))), list, problem);
+  const element = h(
+    "details.card",
+    h("summary", t("rest")),
+    h("p.quiet", t("rest.text")),
+    h("label.tick", box, h("span", t("rest.tick"))),
+    list,
+    problem,
+  );
   return { element, value: () => gaps };
 }
 
+/**
+ * @param {string} grade
+ * @param {number} clips
+ * @param {number} stills
+ * @param {string} lasting
+ */
 function chosenText(grade, clips, stills, lasting) {
   if (!clips) return t("request.chosen.none");
   if (grade === "exists") return t("request.chosen.exists", { n: clips });
@@ -219,7 +391,11 @@ function chosenText(grade, clips, stills, lasting) {
   return t("request.chosen", { n: clips, length: lasting });
 }
 
-/** What was heard during one moment, opened here. */
+/**
+ * What was heard during one moment, opened here.
+ *
+ * @param {string} id
+ */
 async function hear(id) {
   try {
     const url = URL.createObjectURL(new Blob([await call("sound", { id })], { type: "audio/mp4" }));
@@ -231,31 +407,60 @@ async function hear(id) {
   }
 }
 
-/** Pictures alone are the rule: what was heard goes along only when this is ticked, and can be heard before. */
+/**
+ * Pictures alone are the rule: what was heard goes along only when this is ticked, and can be heard before.
+ *
+ * @param {Review} review
+ */
 function soundToo(review) {
   const heard = review.clips.flatMap((clip) => clip.segments).filter((each) => each.sound);
   if (!heard.length) return { element: null, value: () => false };
   const box = h("input", { type: "checkbox" });
-  return { element: h("label.choice", box, h("span", t("sound"), h("small", t("sound.text")))), value: () => box.checked };
+  return {
+    element: h("label.choice", box, h("span", t("sound"), h("small", t("sound.text")))),
+    value: () => box.checked,
+  };
 }
 
-/** "3 moments of video, 1 still.", and of neither that there are none. */
-export const howMuch = (segments, posters) =>
-  `${[segments.length > 0 && t("approve.moments", { n: segments.length }), posters.length > 0 && t("approve.stills", { n: posters.length })].filter(Boolean).join(", ")}.`;
+/**
+ * "3 moments of video, 1 still.", and of neither that there are none.
+ *
+ * @param {string[]} segments
+ * @param {string[]} posters
+ */
+export function howMuch(segments, posters) {
+  const moments = segments.length > 0 && t("approve.moments", { n: segments.length });
+  const stills = posters.length > 0 && t("approve.stills", { n: posters.length });
+  return `${[moments, stills].filter(Boolean).join(", ")}.`;
+}
 
+/**
+ * @param {Review} review
+ * @param {Set<string>} chosen
+ * @param {string} grade
+ * @param {{ contact?: Choice["contact"], gaps: Wire.Absence[] | undefined, withSound: boolean }} options
+ */
 async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
-  const isHeard = new Set(review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])));
+  const isHeard = new Set(
+    review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])),
+  );
   const sounds = withSound ? segments.filter((id) => isHeard.has(id)) : [];
   const stills = grade === "posters" || grade === "both";
-  const posters = stills ? review.clips.map((clip) => clip.poster).filter((id) => id && chosen.has(id)) : [];
+  const posters = stills
+    ? review.clips.map((clip) => clip.poster).flatMap((id) => (id && chosen.has(id) ? [id] : []))
+    : [];
+  /** @param {Clip} clip */
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
+  /** @type {Failed[]} */
   let failed = [];
   const done = await withPassphrase(
     t("approve.title"),
     [
-      grade === "exists" ? t("approve.exists", { who: review.requester, n: clips.length }) : t("approve.text", { who: review.requester }),
+      grade === "exists"
+        ? t("approve.exists", { who: review.requester, n: clips.length })
+        : t("approve.text", { who: review.requester }),
       grade !== "exists" && howMuch(segments, posters),
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
@@ -264,27 +469,50 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
     ].filter(Boolean),
     t("approve.yes"),
     (passphrase) =>
-      orFailed(settled(review, call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps })), (found) => (failed = found)),
+      orFailed(
+        settled(
+          review,
+          call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps }),
+        ),
+        (found) => {
+          failed = found;
+        },
+      ),
   );
-  if (failed.length) return void (await offerToLeaveOut(failed));
-  if (done || (await hasMoved(review))) await lookAnew(review);
+  if (failed.length) await offerToLeaveOut(failed);
+  else if (done || (await hasMoved(review))) await lookAnew(review);
 }
 
-/** `tell` hears what cannot be shared, if that is why `signing` fails. */
+/**
+ * `tell` hears what cannot be shared, if that is why `signing` fails.
+ *
+ * @template T
+ * @param {Promise<T>} signing
+ * @param {(failed: Failed[]) => void} tell
+ * @returns {Promise<T | boolean | undefined>}
+ */
 export async function orFailed(signing, tell) {
   try {
     return await signing;
   } catch (error) {
-    if (error.text !== "error.cannot-share") throw error;
-    tell(error.values.failed);
+    if (!(error instanceof PageError) || error.text !== "error.cannot-share") throw error;
+    tell(/** @type {Failed[]} */ (error.values.failed));
     return undefined;
   }
 }
 
-/** Names what cannot be shared and why; one tap leaves it out, and what is left can be shared. */
+/**
+ * Names what cannot be shared and why; one tap leaves it out, and what is left can be shared.
+ *
+ * @param {Failed[]} failed
+ */
 export async function offerToLeaveOut(failed) {
-  const boxes = failed.flatMap(({ id }) => [...document.querySelectorAll(".moments input[type=checkbox]")].filter((box) => box.value === id));
-  const lines = failed.map((each, i) => h("li", boxes[i] ? `${boxes[i].parentElement.textContent}: ` : "", t(each.text, each.values)));
+  /** @type {NodeListOf<HTMLInputElement>} */
+  const all = document.querySelectorAll(".moments input[type=checkbox]");
+  const boxes = failed.flatMap(({ id }) => [...all].filter((box) => box.value === id));
+  const lines = failed.map((each, i) =>
+    h("li", boxes[i] ? `${boxes[i].parentElement?.textContent}: ` : "", t(each.text, each.values)),
+  );
   const isLeft = await dialog(t("left-out.title"), (close) => [
     h("p", t("left-out.text")),
     h("ul", lines),
@@ -299,12 +527,19 @@ export async function offerToLeaveOut(failed) {
     box.checked = false;
     box.dispatchEvent(new Event("change"));
     box.disabled = true;
-    box.parentElement.append(` · ${t(failed[i].text, failed[i].values)}`);
+    box.parentElement?.append(` · ${t(failed[i].text, failed[i].values)}`);
   }
 }
 
-/** The answer to a signature may be lost on its way back, and browsers then ask again by themselves; or another owner was
- *  quicker: what the doorbell has counts, not what was heard of it. */
+/**
+ * The answer to a signature may be lost on its way back, and browsers then ask again by themselves; or another owner
+ * was quicker: what the doorbell has counts, not what was heard of it.
+ *
+ * @template T
+ * @param {Named} review
+ * @param {Promise<T>} signing
+ * @returns {Promise<T | string>}
+ */
 async function settled(review, signing) {
   try {
     return await signing;
@@ -316,20 +551,28 @@ async function settled(review, signing) {
 
 const MOVED = "moved";
 
+/** @param {Named} review */
 async function hasMoved(review) {
   const { requests } = await ask("requests", { all: true }).catch(() => ({ requests: [] }));
-  const now = requests.find((each) => each.id === review.id);
+  const now = requests.find((/** @type {Answer} */ each) => each.id === review.id);
   return now !== undefined && now.state !== review.state;
 }
 
+/** @param {Named} review */
 export async function deny(review) {
-  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) => settled(review, call("deny", { id: review.id, passphrase })));
+  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) =>
+    settled(review, call("deny", { id: review.id, passphrase })),
+  );
   if (!done) return;
-  if (done === MOVED) return void (await lookAnew(review));
+  if (done === MOVED) {
+    await lookAnew(review);
+    return;
+  }
   say(t("deny.done"));
   await go("/requests");
 }
 
+/** @param {Review} review */
 async function optOut(review) {
   const choices = [
     ["requester", review.requesterId, t("opt-out.requester", { who: review.requester })],
@@ -339,7 +582,10 @@ async function optOut(review) {
   ];
   const choice = await dialog(t("opt-out.title"), (close) => [
     h("p", t("opt-out.text")),
-    h("div.stack", choices.map((each) => h("button", { type: "button", onclick: () => close(each) }, each[2]))),
+    h(
+      "div.stack",
+      choices.map((each) => h("button", { type: "button", onclick: () => close(each) }, each[2])),
+    ),
     h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"))),
   ]);
   if (!choice) return;
@@ -354,13 +600,24 @@ async function optOut(review) {
 
 // Agreeing, where it takes two owners
 
+/**
+ * @param {HTMLElement} content
+ * @param {Review} review
+ */
 export function agreeing(content, review) {
   const { first } = review;
+  if (!first) return () => {};
+  /** @param {string} id */
   const isShared = (id) => first.segments.includes(id) || first.posters.includes(id);
   let stop = () => {};
-  const clips = review.clips.filter((clip) => clip.segments.some((each) => isShared(each.id)));
+  const clips = review.clips.filter((clip) => clip.segments.some((/** @type {Answer} */ each) => isShared(each.id)));
   const agree = async () => {
-    const done = await withPassphrase(t("second.title"), [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")], t("second.yes"), (passphrase) => settled(review, call("second", { id: review.id, passphrase })));
+    const done = await withPassphrase(
+      t("second.title"),
+      [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")],
+      t("second.yes"),
+      (passphrase) => settled(review, call("second", { id: review.id, passphrase })),
+    );
     if (done) await lookAnew(review);
   };
   const parts = [
@@ -372,25 +629,28 @@ export function agreeing(content, review) {
     first.gaps > 0 && t("second.gaps"),
   ].filter(Boolean);
   content.append(
-    h("section.card", h("h2", t("second.asks", { owner: first.by })), h("ul", parts.map((part) => h("li", part))), h("p.quiet", t("second.text"))),
+    h(
+      "section.card",
+      h("h2", t("second.asks", { owner: first.by })),
+      h(
+        "ul",
+        parts.map((part) => h("li", part)),
+      ),
+      h("p.quiet", t("second.text")),
+    ),
     h(
       "ul.clips",
       clips.map((clip, i) => {
-        const own = clip.segments.filter((each) => isShared(each.id));
+        const own = clip.segments.filter((/** @type {Answer} */ each) => isShared(each.id));
         return lookCard({ ...clip, segments: own }, i, (video, segments) => {
           stop();
-          stop = play(video, segments, (id) => call("segment", { id }), { hear: (id) => call("sound", { id }), onError: (error) => say(explain(error)) });
+          stop = playHeard(video, segments);
         });
       }),
     ),
     h(
       "div.card.answer",
-      h(
-        "div.row",
-        h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")),
-        h("button", { type: "button", onclick: () => optOut(review) }, t("request.opt-out")),
-        h("button.primary", { type: "button", onclick: agree }, t("second.agree")),
-      ),
+      answers(review, h("button.primary", { type: "button", onclick: agree }, t("second.agree"))),
       h("p.quiet", t("second.either")),
     ),
   );
@@ -401,8 +661,22 @@ export function agreeing(content, review) {
   };
 }
 
-/** A clip to look at, with nothing to choose. */
+/**
+ * A clip to look at, with nothing to choose.
+ *
+ * @param {Clip} clip
+ * @param {number} i
+ * @param {StartFilm} start
+ */
 function lookCard(clip, i, start) {
   const { frame, name, first, last } = framed(clip, i, start);
-  return h("li.card.clip", frame, h("div.about", h("p.name", t(`event.${clip.kind || "motion"}`), h("span.hidden", ` ${name}`)), h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`)));
+  return h(
+    "li.card.clip",
+    frame,
+    h(
+      "div.about",
+      h("p.name", t(`event.${clip.kind || "motion"}`), h("span.hidden", ` ${name}`)),
+      h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`),
+    ),
+  );
 }

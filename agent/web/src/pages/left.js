@@ -4,7 +4,13 @@ import { h } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
 import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
 
-/** `what`: `{request}` or `{disclosure}`.  Null where nobody said yes. */
+/** @import { Shared } from "../types.js" */
+
+/**
+ * `what`: `{request}` or `{disclosure}`.  Null where nobody said yes.
+ *
+ * @param {{ request?: string, disclosure?: string }} what
+ */
 export async function left(what) {
   try {
     const found = await call("shared", what);
@@ -14,6 +20,7 @@ export async function left(what) {
   }
 }
 
+/** @param {any} options */
 function section({ by, second, items, unlisted, begun }) {
   const who = second ? t("left.two", { first: by, second }) : by;
   return h(
@@ -27,6 +34,7 @@ function section({ by, second, items, unlisted, begun }) {
   );
 }
 
+/** @param {Shared} options */
 function row({ kind, id, start, end, stored }) {
   const at = `${shortDate(start)}, ${exact(start)}`;
   const time = kind === "still" ? at : `${at}\u00a0–\u2060\u00a0${exact(end)}`;

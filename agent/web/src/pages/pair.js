@@ -3,34 +3,38 @@
 //
 // The code is asked for only where the browser trusts the doorbell's certificate.  Whoever clicks past a warning may be
 // talking to a relay in between, which would use the code for itself (docs/decisions/0026-authority-first.md).
+import { RefusedError } from "../errors.js";
 import { pair } from "../link.js";
 import { isCertificateTrusted } from "../ui/certificate.js";
+import { existing } from "../ui/dom.js";
 import { explain, withCode } from "../ui/texts.js";
 
 export async function pairing() {
   const isTrusted = await isCertificateTrusted();
-  document.querySelector("#untrusted").hidden = isTrusted;
-  document.querySelector("form").hidden = !isTrusted;
+  existing("#untrusted").hidden = isTrusted;
+  existing("form").hidden = !isTrusted;
   if (isTrusted) takeCode();
-  else document.querySelector("#look-again").addEventListener("click", () => location.reload());
+  else existing("#look-again").addEventListener("click", () => location.reload());
 }
 
 function takeCode() {
-  const form = document.querySelector("form");
-  const field = form.querySelector("input");
-  const problem = form.querySelector("[role=alert]");
+  const form = existing("form");
+  const field = existing("input", form);
+  const problem = existing("[role=alert]", form);
   const [code, ...invitation] = location.hash.slice(1).split(".");
   if (code) field.value = code;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.textContent = "";
-    const button = form.querySelector("button");
+    const button = existing("button", form);
     button.disabled = true;
     try {
       await pair(field.value);
       location.assign(invitation.length === 2 ? `/setup#${invitation.join(".")}` : "/requests");
     } catch (error) {
-      problem.replaceChildren(...(error.status === 400 ? withCode("pair.wrong") : [explain(error)]));
+      problem.replaceChildren(
+        ...(error instanceof RefusedError && error.status === 400 ? withCode("pair.wrong") : [explain(error)]),
+      );
       button.disabled = false;
       field.select();
     }

@@ -1,12 +1,18 @@
 // Another doorbell answers under the name of the one whose keys this browser has: it was replaced or reset, or is a
 // stranger's.  The keys are asked for nothing here; the owner says what is to become of them.
-import { go } from "../app.js";
+import { go } from "../navigation.js";
 import { call } from "../ui/client.js";
 import { confirm } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { t } from "../ui/texts.js";
 import { saveBackup } from "./settings.js";
 
+/** @import { Answer } from "../types.js" */
+
+/**
+ * @param {HTMLElement} content
+ * @param {Answer} hello
+ */
 export function replaced(content, hello) {
   content.append(
     h(

@@ -1,16 +1,23 @@
 // One request: who asks and for what, then the owner's answer, or what has become of it.
-import { go } from "../app.js";
+
 import { RefusedError } from "../errors.js";
+import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { withPassphrase } from "../ui/dialogs.js";
-import { h, icon, ICONS, svg } from "../ui/dom.js";
+import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
-import { agreeing, answering, deny, isByItself, whoAsks, WAITING } from "./answering.js";
+import { agreeing, answering, deny, isByItself, WAITING, whoAsks } from "./answering.js";
 import { left } from "./left.js";
 
+/** @import { Answer, Area, Child, Entry, Review } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
 const REFRESH_MS = 3000;
 
+/**
+ * @param {HTMLElement} content
+ * @param {string} id
+ */
 export async function request(content, id) {
   let review;
   try {
@@ -27,7 +34,7 @@ export async function request(content, id) {
   );
   const isOpen = WAITING.includes(review.state);
   if (review.first && !review.expired) {
-    const { name } = await call("state");
+    const { name } = await call("state", {});
     const { by, isGone } = review.first;
     if (by !== name && !isGone) return agreeing(content, review);
     content.append(h("p.note", isGone ? t("second.gone", { owner: by }) : t("second.waits")));
@@ -37,10 +44,16 @@ export async function request(content, id) {
   return following(content, review);
 }
 
-/** A request that does not verify can still be turned down while it waits; of one that has ended it is told how. */
+/**
+ * A request that does not verify can still be turned down while it waits; of one that has ended it is told how.
+ *
+ * @param {HTMLElement} content
+ * @param {string} id
+ * @param {any} error
+ */
 async function refused(content, id, error) {
   const { requests: all } = await ask("requests", { all: true });
-  const now = all.find((each) => each.id === id);
+  const now = all.find((/** @type {Answer} */ each) => each.id === id);
   content.append(h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")));
   if (now && !WAITING.includes(now.state)) {
     const why = error.text === "error.nobody-trusted" ? t("request.untrusted") : explain(error);
@@ -56,9 +69,16 @@ async function refused(content, id, error) {
   return undefined;
 }
 
-const noAlone = (review) => h("div.row", h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")));
+/** @param {{ id: string, state?: string }} review */
+const noAlone = (review) =>
+  h("div.row", h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")));
 
+/** @param {Review} review */
 function facts(review) {
+  /**
+   * @param {string} name
+   * @param {Child} value
+   */
   const row = (name, value) => [h("dt", name), h("dd", value)];
   return h(
     "div.card",
@@ -66,23 +86,54 @@ function facts(review) {
       "dl.facts",
       row(t("request.case"), h("bdi", review.case)),
       row(t("request.when"), span(review.from * 1000, review.to * 1000)),
-      row(t("request.area"), [t("request.area.text", { size: area(openedSize(review.area)), place: placeOf(review.area) }), " ", nearness(review)]),
+      row(t("request.area"), [
+        t("request.area.text", { size: area(openedSize(review.area)), place: placeOf(review.area) }),
+        " ",
+        nearness(review),
+      ]),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
-      row(t("request.contact"), [review.contact.name, review.contact.email, review.contact.phone].filter(Boolean).flatMap((each, i) => [i ? " · " : "", h("bdi", each)])),
+      row(
+        t("request.contact"),
+        [review.contact.name, review.contact.email, review.contact.phone]
+          .filter(Boolean)
+          .flatMap((each, i) => [i ? " · " : "", h("bdi", each)]),
+      ),
     ),
     outline(review),
-    h("figure.words", h("blockquote", h("p", { dir: "auto" }, review.description)), h("figcaption", t("request.words"))),
+    h(
+      "figure.words",
+      h("blockquote", h("p", { dir: "auto" }, review.description)),
+      h("figcaption", t("request.words")),
+    ),
     h(
       "div.two",
-      h("section", h("h2", t("request.get")), h("ul", ["1", "2", "3"].map((n) => h("li", t(`request.get.${n}`))))),
-      h("section", h("h2", t("request.never")), h("ul", ["1", "2", "3", "4"].map((n) => h("li", t(`request.never.${n}`))))),
+      h(
+        "section",
+        h("h2", t("request.get")),
+        h(
+          "ul",
+          ["1", "2", "3"].map((n) => h("li", t(`request.get.${n}`))),
+        ),
+      ),
+      h(
+        "section",
+        h("h2", t("request.never")),
+        h(
+          "ul",
+          ["1", "2", "3", "4"].map((n) => h("li", t(`request.never.${n}`))),
+        ),
+      ),
     ),
   );
 }
 
 const NEAR_M = 200;
 
-/** How close the question is to this door. */
+/**
+ * How close the question is to this door.
+ *
+ * @param {Review} options
+ */
 function nearness({ area: asked, position }) {
   if (!position) return t("request.near.unknown");
   if (!contains(asked, position)) return t("request.near.outside");
@@ -91,25 +142,51 @@ function nearness({ area: asked, position }) {
 
 const DRAWN_PX = 160;
 
-/** The outline to scale and the door in it; no map, because a map would have to be fetched. */
+/**
+ * The outline to scale and the door in it; no map, because a map would have to be fetched.
+ *
+ * @param {Review} options
+ */
 function outline({ area: asked, position }) {
   const box = bounds(asked);
   const shrink = Math.cos((((box.south + box.north) / 2) * Math.PI) / 180);
   const scale = DRAWN_PX / Math.max((box.east - box.west) * shrink, box.north - box.south);
+  /** @param {Wire.Point} options */
   const at = ({ lat, lon }) => [(lon - box.west) * shrink * scale, (box.north - lat) * scale];
   const [wide, high] = at({ lat: box.south, lon: box.east });
   const line =
     asked.shape === "circle"
-      ? svg("ellipse", { cx: wide / 2, cy: high / 2, rx: wide / 2, ry: high / 2 })
-      : svg("polygon", { points: asked.vertices.map((each) => at(each).map((n) => n.toFixed(1)).join(",")).join(" ") });
+      ? svg("ellipse", { cx: `${wide / 2}`, cy: `${high / 2}`, rx: `${wide / 2}`, ry: `${high / 2}` })
+      : svg("polygon", {
+          points: asked.vertices
+            .map((each) =>
+              at(each)
+                .map((n) => n.toFixed(1))
+                .join(","),
+            )
+            .join(" "),
+        });
   const [x, y] = position ? at(position) : [];
   return h(
     "figure.outline",
-    svg("svg", { viewBox: `-6 -6 ${wide + 12} ${high + 12}`, width: wide + 12, height: high + 12, role: "img", "aria-label": t("request.outline"), fill: "none", stroke: "currentColor" },
-      line, position ? [svg("circle", { cx: x, cy: y, r: 4, fill: "currentColor" })] : []),
+    svg(
+      "svg",
+      {
+        viewBox: `-6 -6 ${wide + 12} ${high + 12}`,
+        width: `${wide + 12}`,
+        height: `${high + 12}`,
+        role: "img",
+        "aria-label": t("request.outline"),
+        fill: "none",
+        stroke: "currentColor",
+      },
+      line,
+      position ? [svg("circle", { cx: `${x}`, cy: `${y}`, r: "4", fill: "currentColor" })] : [],
+    ),
   );
 }
 
+/** @param {Area} area */
 function placeOf(area) {
   const box = bounds(area);
   return `${((box.south + box.north) / 2).toFixed(3)}, ${((box.west + box.east) / 2).toFixed(3)}`;
@@ -117,6 +194,10 @@ function placeOf(area) {
 
 // Afterwards
 
+/**
+ * @param {HTMLElement} content
+ * @param {Review} review
+ */
 function following(content, review) {
   const place = h("div");
   const story = h("div");
@@ -124,28 +205,40 @@ function following(content, review) {
   let shown = "";
   async function refresh() {
     const [{ requests: all }, status] = await Promise.all([ask("requests", { all: true }), ask("status")]);
-    const now = all.find((each) => each.id === review.id);
+    const now = all.find((/** @type {Answer} */ each) => each.id === review.id);
     const key = `${now?.state} ${status.link?.sent_bytes}`;
     if (!now || key === shown) return;
     const isNewState = !shown.startsWith(`${now.state} `);
     shown = key;
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
-    const [said, entries, shared] = await Promise.all([saidOf(review.id), entriesOf(review.saidId), left({ request: review.id })]);
+    const [said, entries, shared] = await Promise.all([
+      saidOf(review.id),
+      entriesOf(review.saidId),
+      left({ request: review.id }),
+    ]);
     place.replaceChildren(standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(isByItself)));
-    story.replaceChildren(...[shared, said, storyOf(entries)].filter(Boolean));
+    story.replaceChildren(...[shared, said, storyOf(entries)].flatMap((each) => each ?? []));
   }
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return refresh().then(() => () => clearInterval(timer));
 }
 
-/** `reason`: why the doorbell ended it, where no owner did. */
+/**
+ * `reason`: why the doorbell ended it, where no owner did.
+ *
+ * @param {Answer} now
+ * @param {Answer} link
+ * @param {string} [reason]
+ */
 function standing(now, link, reason) {
   const isRevocable = now.state === "approved" || now.state === "sending";
   return h(
     "section.card.standing",
     h("h2", reason ? t("state.by-itself") : t(`state.${now.state}`)),
     h("p", { role: "status" }, reason && `${t(`reason.${reason}`)} `, t(`state.${now.state}.text`)),
-    now.state === "sending" && link.sent_bytes > 0 && h("p.quiet", t("sending.bytes", { bytes: bytes(link.sent_bytes) })),
+    now.state === "sending" &&
+      link.sent_bytes > 0 &&
+      h("p.quiet", t("sending.bytes", { bytes: bytes(link.sent_bytes) })),
     isRevocable &&
       h(
         "div.row",
@@ -154,6 +247,7 @@ function standing(now, link, reason) {
   );
 }
 
+/** @param {Answer} now */
 async function revoke(now) {
   const done = await withPassphrase(t("revoke.title"), t(`revoke.text.${now.state}`), t("revoke.yes"), (passphrase) =>
     call("decide", { kind: "revocation", matter: { disclosure: now.disclosure }, passphrase }),
@@ -161,24 +255,49 @@ async function revoke(now) {
   if (done) await go(`/requests/${now.id}`, { replace: true });
 }
 
-/** What the requester has stated since, under their signature; null while they have said nothing. */
+/**
+ * What the requester has stated since, under their signature; null while they have said nothing.
+ *
+ * @param {string} id
+ */
 async function saidOf(id) {
-  const { receipt, deleted, requester } = await call("review", { id }).catch(() => ({}));
+  /** @type {Partial<Review>} */
+  const review = await call("review", { id }).catch(() => ({}));
+  const { receipt, deleted, requester } = review;
   const lines = [
-    receipt && t(receipt.unopened ? "receipt.arrived" : `receipt.${receipt.state}`, { who: requester, date: receipt.at ? dateAndClock(receipt.at * 1000) : "" }),
-    receipt?.unopened > 0 && t("receipt.unopened", { n: receipt.unopened }),
+    receipt &&
+      t(receipt.unopened ? "receipt.arrived" : `receipt.${receipt.state}`, {
+        who: requester,
+        date: receipt.at ? dateAndClock(receipt.at * 1000) : "",
+      }),
+    receipt && receipt.unopened > 0 && t("receipt.unopened", { n: receipt.unopened }),
     receipt?.days !== null && receipt?.days !== undefined && t("receipt.kept", { n: receipt.days }),
     deleted && t("receipt.deleted", { who: requester, date: shortDate(deleted * 1000) }),
   ].filter(Boolean);
-  return lines.length ? h("section.card", h("h2", t("receipt")), h("ul", lines.map((line) => h("li", line))), h("p.quiet", t("receipt.text"))) : null;
+  return lines.length
+    ? h(
+        "section.card",
+        h("h2", t("receipt")),
+        h(
+          "ul",
+          lines.map((line) => h("li", line)),
+        ),
+        h("p.quiet", t("receipt.text")),
+      )
+    : null;
 }
 
-/** What the ledger says happened to one request: verified in this browser. */
+/**
+ * What the ledger says happened to one request: verified in this browser.
+ *
+ * @param {string} id
+ */
 async function entriesOf(id) {
   const { entries } = await call("ledger");
   return entries.filter((entry) => entry.request === id);
 }
 
+/** @param {Entry[]} own */
 function storyOf(own) {
   return h(
     "section",
@@ -186,10 +305,17 @@ function storyOf(own) {
     h(
       "ol.story",
       own.map((entry) =>
-        h("li", h("time", { datetime: new Date(entry.utc_ms).toISOString() }, dateAndClock(entry.utc_ms)), h("span", isByItself(entry.reason) ? t(`reason.${entry.reason}`) : t(`ledger.${entry.kind}`), entry.segments !== undefined ? ` · ${t("ledger.segments", { n: entry.segments })}` : "")),
+        h(
+          "li",
+          h("time", { datetime: new Date(entry.utc_ms).toISOString() }, dateAndClock(entry.utc_ms)),
+          h(
+            "span",
+            isByItself(entry.reason) ? t(`reason.${entry.reason}`) : t(`ledger.${entry.kind}`),
+            entry.segments !== undefined ? ` · ${t("ledger.segments", { n: entry.segments })}` : "",
+          ),
+        ),
       ),
     ),
     h("p.quiet", t("request.story.text")),
   );
 }
-

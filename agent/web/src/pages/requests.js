@@ -4,15 +4,30 @@ import { h } from "../ui/dom.js";
 import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
 import { WAITING, whoAsks } from "./answering.js";
 
+/** @import { Answer } from "../types.js" */
+
 const REFRESH_MS = 10_000;
-/** An owner ended it, or the doorbell did when whoever asked was no longer trusted: only the request's own page tells which. */
+/**
+ * An owner ended it, or the doorbell did when whoever asked was no longer trusted: only the request's own page tells
+ * which.
+ */
 const EITHER = ["denied", "revoked", "stopped"];
 
+/** @param {HTMLElement} content */
 export async function requests(content) {
   content.append(h("h1", t("requests.title")));
   const place = h("div");
   const news = h("div");
-  content.append(place, news, h("section", h("h2", t("tip.section")), h("p.quiet", t("tip.lead")), h("a.button", { href: "/tips" }, t("tip.title"))));
+  content.append(
+    place,
+    news,
+    h(
+      "section",
+      h("h2", t("tip.section")),
+      h("p.quiet", t("tip.lead")),
+      h("a.button", { href: "/tips" }, t("tip.title")),
+    ),
+  );
   let shown = "";
   async function refresh() {
     const answer = await call("requests");
@@ -22,23 +37,39 @@ export async function requests(content) {
     place.replaceChildren(...body(answer));
   }
   await refresh();
-  call("bulletins").then((found) => news.replaceChildren(...bulletins(found))).catch(() => {});
+  call("bulletins")
+    .then((found) => news.replaceChildren(...bulletins(found)))
+    .catch(() => {});
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return () => clearInterval(timer);
 }
 
+/** @param {Answer} options */
 function body({ requests: found, opt_outs: optOuts }) {
-  const waiting = found.filter((each) => WAITING.includes(each.state));
-  const others = found.filter((each) => !WAITING.includes(each.state));
+  const waiting = found.filter((/** @type {Answer} */ each) => WAITING.includes(each.state));
+  const others = found.filter((/** @type {Answer} */ each) => !WAITING.includes(each.state));
   return [
-    optOuts.some((each) => each.scope === "all") && h("p.note", t("requests.opted-out"), " ", h("a", { href: "/settings" }, t("requests.opted-out.change"))),
+    optOuts.some((/** @type {Answer} */ each) => each.scope === "all") &&
+      h("p.note", t("requests.opted-out"), " ", h("a", { href: "/settings" }, t("requests.opted-out.change"))),
     waiting.length
-      ? h("ul.cards", waiting.map((each) => h("li", card(each))))
+      ? h(
+          "ul.cards",
+          waiting.map((/** @type {Answer} */ each) => h("li", card(each))),
+        )
       : h("div.empty", h("p", t("requests.none")), h("p.quiet", t("requests.none.text"))),
-    others.length > 0 && [h("h2", t("requests.earlier")), h("ul.cards.small", others.map((each) => h("li", card(each))))],
-  ].flat().filter(Boolean);
+    others.length > 0 && [
+      h("h2", t("requests.earlier")),
+      h(
+        "ul.cards.small",
+        others.map((/** @type {Answer} */ each) => h("li", card(each))),
+      ),
+    ],
+  ]
+    .flat()
+    .filter(Boolean);
 }
 
+/** @param {Answer} request */
 function card(request) {
   const isWaiting = WAITING.includes(request.state);
   const isUntrusted = !request.trusted && (isWaiting || EITHER.includes(request.state));
@@ -48,20 +79,32 @@ function card(request) {
     h(
       "header",
       h("p.who", { dir: "auto" }, who),
-      h(`p.state.${request.state.replaceAll(" ", "-")}`, t(isUntrusted && !isWaiting ? "state.ended" : `state.${request.state}`)),
+      h(
+        `p.state.${request.state.replaceAll(" ", "-")}`,
+        t(isUntrusted && !isWaiting ? "state.ended" : `state.${request.state}`),
+      ),
     ),
     // One that came before this owner was enrolled does not open for them.
-    request.kind && h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
+    request.kind &&
+      h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     request.from && h("p.when", span(request.from * 1000, request.to * 1000)),
-    isWaiting && h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
+    isWaiting &&
+      h("p.quiet", t(request.certain ? "requests.match" : "requests.match.possible", { n: request.segments })),
     isUntrusted && h("p.quiet", t("requests.untrusted")),
     !isWaiting && h("p.quiet", t("requests.received", { date: dateAndClock(request.received_ms) })),
-    h(isWaiting ? "a.button.primary" : "a.button", { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who }) }, t("requests.look")),
+    h(
+      isWaiting ? "a.button.primary" : "a.button",
+      { href: `/requests/${request.id}`, "aria-label": t("requests.look.at", { who }) },
+      t("requests.look"),
+    ),
   );
 }
 
-
-/** Safety messages of those this owner trusts.  They ask for nothing and are never answered. */
+/**
+ * Safety messages of those this owner trusts.  They ask for nothing and are never answered.
+ *
+ * @param {Answer[]} found
+ */
 function bulletins(found) {
   if (!found.length) return [];
   return [
@@ -70,7 +113,16 @@ function bulletins(found) {
     h(
       "ul.cards.small",
       found.map((each) =>
-        h("li", h("article.card.bulletin", h("header", h("p.who", { dir: "auto" }, each.who), h("p.quiet", t(`kind.${each.kind}`))), h("h3", { dir: "auto" }, each.title), h("p", { dir: "auto" }, each.description), h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })))),
+        h(
+          "li",
+          h(
+            "article.card.bulletin",
+            h("header", h("p.who", { dir: "auto" }, each.who), h("p.quiet", t(`kind.${each.kind}`))),
+            h("h3", { dir: "auto" }, each.title),
+            h("p", { dir: "auto" }, each.description),
+            h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })),
+          ),
+        ),
       ),
     ),
   ];

@@ -1,28 +1,41 @@
 // The rest of the set-up, each step to be done now or later in the settings: name and place, zones and masks, whom to
 // trust, alerts.
-import { go } from "../app.js";
+import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
-import { h } from "../ui/dom.js";
+import { existing, h } from "../ui/dom.js";
 import { t } from "../ui/texts.js";
 import { alerts } from "./alerts.js";
 import { place } from "./household.js";
 import { trust } from "./settings.js";
 import { zones } from "./zones.js";
 
+/** @import { Answer, Child } from "../types.js" */
+
 const STILL_MS = 5000;
 
-/** Shows step after step in `place_`; the passphrase that was just chosen signs them. */
+/**
+ * Shows step after step in `place_`; the passphrase that was just chosen signs them.
+ *
+ * @param {HTMLElement} content
+ * @param {string} passphrase
+ */
 export function theRest(content, passphrase) {
+  /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
+  /** @type {[string, (next: () => Promise<unknown>) => Promise<Child>][]} */
   const steps = [
     ["place", async (next) => [h("p", t("rest.place")), await place(await ask("page_facts"), saving(next))]],
-    ["picture", async (next) => [h("p", t("rest.picture")), zones(await ask("page_facts"), saving(next)), waitForStill()]],
+    [
+      "picture",
+      async (next) => [h("p", t("rest.picture")), zones(await ask("page_facts"), saving(next)), waitForStill()],
+    ],
     ["trust", async () => (await trust(() => show(2))).slice(1)],
     ["alerts", async (next) => (await alerts(await ask("page_facts"), saving(next), () => show(3))).slice(1)],
   ];
 
-  const saving = (next) => async (changes) => {
+  /** @param {() => Promise<unknown>} next */
+  const saving = (next) => async (/** @type {Record<string, unknown>} */ changes) => {
     if (Object.keys(changes).length) await call("set", { changes, passphrase });
     say(t("set.done"));
     await next();
@@ -32,8 +45,10 @@ export function theRest(content, passphrase) {
   function waitForStill() {
     let isMissed = false;
     const look = async () => {
-      const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({ events: [] }));
-      if (events.some((event) => event.poster)) {
+      const { events } = await ask("events", { from_ms: 0, to_ms: Number.MAX_SAFE_INTEGER }).catch(() => ({
+        events: [],
+      }));
+      if (events.some((/** @type {Answer} */ event) => event.poster)) {
         clearInterval(timer);
         if (isMissed) await show(1);
       }
@@ -41,10 +56,11 @@ export function theRest(content, passphrase) {
     };
     clearInterval(timer);
     timer = setInterval(look, STILL_MS);
-    look();
+    void look();
     return null;
   }
 
+  /** @param {number} number */
   async function show(number) {
     clearInterval(timer);
     if (number === steps.length) return go("/timeline");
@@ -52,16 +68,16 @@ export function theRest(content, passphrase) {
     const next = () => show(number + 1);
     const list = steps.map(([each], i) => h("li", { "aria-current": i === number ? "step" : undefined }, t(each)));
     const isLast = number === steps.length - 1;
-    document.querySelector("main .lead").textContent = t("rest.lead");
+    existing("main .lead").textContent = t("rest.lead");
     content.replaceChildren(
       h("ol.steps", list),
       h("h2", { tabindex: "-1" }, t(name)),
       h("div.card.rest", await make(next)),
       h("div.row.end", h("button", { type: "button", onclick: next }, t(isLast ? "rest.end" : "rest.later"))),
     );
-    content.querySelector("h2").focus();
+    existing("h2", content).focus();
     return undefined;
   }
-  show(0);
+  void show(0);
   return () => clearInterval(timer);
 }

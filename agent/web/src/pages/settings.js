@@ -1,23 +1,39 @@
 // Owners, browsers, whom to let ask, what not to be asked, the doorbell's health, and this browser's own keys.
-import { go, lock } from "../app.js";
+import { lock } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
-import { h } from "../ui/dom.js";
+import { h, shown } from "../ui/dom.js";
 import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
-import { INCIDENTS, KINDS } from "../wire/messages.js";
-import { kitPage, nameOfKit, qr, TAIL } from "./setup.js";
+import { INCIDENTS, KINDS } from "../wire/kinds.js";
 import { alerts } from "./alerts.js";
-import { place, privateHours, fromFile, retention, saved } from "./household.js";
+import { fromFile, place, privateHours, retention, saved } from "./household.js";
+import { kitPage, nameOfKit, qr, TAIL } from "./kit.js";
 import { zones } from "./zones.js";
+
+/** @import { Answer, Bytes, Child } from "../types.js" */
 
 const LOOK_MS = 1500;
 const MOST_LOOKS = 40;
 
+/** @param {HTMLElement} content */
 export async function settings(content) {
   const contents = h("div.chips.contents", { role: "navigation", "aria-label": t("settings.contents") });
   content.append(h("h1", t("settings.title")), contents);
   // In the order in which people look for them: what it sees, what it keeps, who hears of it, who may do what.
-  const sections = { health, picture, keeping, private: hours, alerts: told, place: whereabouts, owners, browsers, trust, "opt-outs": optOuts, ledger, mine: ownKeys };
+  const sections = {
+    health,
+    picture,
+    keeping,
+    private: hours,
+    alerts: told,
+    place: whereabouts,
+    owners,
+    browsers,
+    trust,
+    "opt-outs": optOuts,
+    ledger,
+    mine: ownKeys,
+  };
   for (const [name, make] of Object.entries(sections)) {
     const section = h("section.card", { id: `settings-${name}` });
     content.append(section);
@@ -26,6 +42,7 @@ export async function settings(content) {
   }
 }
 
+/** @param {HTMLElement} section */
 function jump(section) {
   section.scrollIntoView({ block: "start" });
   const heading = section.querySelector("h2");
@@ -33,28 +50,42 @@ function jump(section) {
   heading?.focus({ preventScroll: true });
 }
 
-/** Signs what the household has set, and shows the section anew. */
-const setting = (again) => async (changes) => {
+/**
+ * Signs what the household has set, and shows the section anew.
+ *
+ * @param {() => Promise<unknown>} again
+ */
+const setting = (again) => async (/** @type {Record<string, unknown>} */ changes) => {
   if (!Object.keys(changes).length) return;
-  const done = await withPassphrase(t("set.title"), t("set.text"), t("set.yes"), (passphrase) => call("set", { changes, passphrase }));
+  const done = await withPassphrase(t("set.title"), t("set.text"), t("set.yes"), (passphrase) =>
+    call("set", { changes, passphrase }),
+  );
   if (!done) return;
   saved();
   await again();
 };
 
+/** @param {() => Promise<unknown>} again */
 async function keeping(again) {
   const [facts, status] = await Promise.all([ask("page_facts"), ask("status")]);
   return [h("h2", t("keeping")), h("p.quiet", t("keeping.text")), ...retention(facts, setting(again), status)];
 }
 
+/** @param {() => Promise<unknown>} again */
 async function hours(again) {
-  return [h("h2", t("private")), h("p.quiet", t("private.text")), ...privateHours(await ask("page_facts"), setting(again))];
+  return [
+    h("h2", t("private")),
+    h("p.quiet", t("private.text")),
+    ...privateHours(await ask("page_facts"), setting(again)),
+  ];
 }
 
+/** @param {() => Promise<unknown>} again */
 async function told(again) {
   return alerts(await ask("page_facts"), setting(again), again);
 }
 
+/** @param {() => Promise<unknown>} again */
 async function whereabouts(again) {
   return [h("h2", t("place")), await place(await ask("page_facts"), setting(again))];
 }
@@ -68,20 +99,32 @@ async function ledger() {
   ];
 }
 
+/**
+ * @param {HTMLElement} section
+ * @param {(again: () => Promise<void>) => Promise<Child[]>} make
+ */
 async function fill(section, make) {
   try {
-    section.replaceChildren(...(await make(() => fill(section, make))));
+    section.replaceChildren(...shown(await make(() => fill(section, make))));
   } catch (error) {
     section.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
   }
 }
 
-/** The doorbell's own words, for whoever looks after it. */
+/**
+ * The doorbell's own words, for whoever looks after it.
+ *
+ * @param {string} [words]
+ */
 const inEnglish = (words) => (words ? [" · ", h("span", { lang: "en" }, words)] : []);
 
 async function health() {
   const status = await ask("status");
   const facts = await ask("page_facts");
+  /**
+   * @param {string} name
+   * @param {Child} value
+   */
   const row = (name, value) => [h("dt", name), h("dd", value)];
   const { recorder, vault, link } = status;
   return [
@@ -89,7 +132,15 @@ async function health() {
     h(
       "dl.facts",
       row(t("health.camera"), [t(`camera.${recorder.state}`), ...inEnglish(recorder.detail)]),
-      row(t("health.vault"), t("health.vault.text", { n: vault.segments, bytes: bytes(vault.stored_bytes), most: bytes(facts.max_bytes), days: t("keeping.bound.days", { n: facts.max_age_days }) })),
+      row(
+        t("health.vault"),
+        t("health.vault.text", {
+          n: vault.segments,
+          bytes: bytes(vault.stored_bytes),
+          most: bytes(facts.max_bytes),
+          days: t("keeping.bound.days", { n: facts.max_age_days }),
+        }),
+      ),
       row(t("health.clock"), t(`clock.${status.clock}`)),
       row(t("health.link"), [t(`link.${link.link}`), ...inEnglish(link.remedy)]),
       row(t("health.version"), `Doorward ${facts.version}`),
@@ -97,6 +148,7 @@ async function health() {
   ];
 }
 
+/** @param {() => Promise<unknown>} again */
 async function owners(again) {
   const { owners: names, mine, epoch, needed, kit } = await call("owners");
   return [
@@ -105,34 +157,82 @@ async function owners(again) {
     h(
       "ul.plain",
       names.map((name) =>
-        h("li.row.between", h("span", name, name === mine ? ` · ${t("owners.you")}` : ""), name !== mine && h("button.small", { type: "button", "aria-label": t("owners.remove.who", { name }), onclick: () => remove(name).then(again) }, t("owners.remove"))),
+        h(
+          "li.row.between",
+          h("span", name, name === mine ? ` · ${t("owners.you")}` : ""),
+          name !== mine &&
+            h(
+              "button.small",
+              {
+                type: "button",
+                "aria-label": t("owners.remove.who", { name }),
+                onclick: () => remove(name).then(again),
+              },
+              t("owners.remove"),
+            ),
+        ),
       ),
     ),
     h(
       "div.row.between",
-      h("span", t("owners.kit", { name: nameOfKit(kit.recipient) }), h("small.quiet", t(kit.decides ? "owners.kit.decides" : "owners.kit.opens"))),
+      h(
+        "span",
+        t("owners.kit", { name: nameOfKit(kit.recipient) }),
+        h("small.quiet", t(kit.decides ? "owners.kit.decides" : "owners.kit.opens")),
+      ),
       h("button.small", { type: "button", onclick: () => replaceKit(mine).then(again) }, t("owners.kit.replace")),
     ),
-    names.length > 1 && h("p", t(needed === 2 ? "owners.two" : "owners.one"), " ", h("button.small", { type: "button", onclick: () => agreeOn(3 - needed).then(again) }, t(needed === 2 ? "owners.one.change" : "owners.two.change"))),
+    names.length > 1 &&
+      h(
+        "p",
+        t(needed === 2 ? "owners.two" : "owners.one"),
+        " ",
+        h(
+          "button.small",
+          { type: "button", onclick: () => agreeOn(3 - needed).then(again) },
+          t(needed === 2 ? "owners.one.change" : "owners.two.change"),
+        ),
+      ),
     h("div.row", inviting(again)),
   ].filter(Boolean);
 }
 
-/** One owner's yes is enough, or it takes two. */
+/**
+ * One owner's yes is enough, or it takes two.
+ *
+ * @param {number} needed
+ */
 async function agreeOn(needed) {
   const key = needed === 2 ? "owners.two" : "owners.one";
-  await withPassphrase(t(`${key}.change`), t(`${key}.confirm`), t("owners.agree.yes"), (passphrase) => call("agreeOn", { needed, passphrase }));
+  await withPassphrase(t(`${key}.change`), t(`${key}.confirm`), t("owners.agree.yes"), (passphrase) =>
+    call("agreeOn", { needed, passphrase }),
+  );
 }
 
+/** @param {string} name */
 async function remove(name) {
-  await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) => call("removeOwner", { name, passphrase }));
+  await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) =>
+    call("removeOwner", { name, passphrase }),
+  );
 }
 
-/** Another kit in place of one that was lost, or that somebody may have seen; tested before it counts, like the first. */
+/**
+ * Another kit in place of one that was lost, or that somebody may have seen; tested before it counts, like the first.
+ *
+ * @param {string} name
+ */
 async function replaceKit(name) {
   const [{ recovery, recipient }, facts] = await Promise.all([call("draftKit"), ask("page_facts")]);
   const hasIt = await dialog(t("owners.kit.title"), (close) => {
-    const tail = h("input", { id: "tail", required: true, autocomplete: "off", autocapitalize: "characters", spellcheck: false, size: TAIL + 2, maxlength: String(TAIL) });
+    const tail = h("input", {
+      id: "tail",
+      required: true,
+      autocomplete: "off",
+      autocapitalize: "characters",
+      spellcheck: false,
+      size: TAIL + 2,
+      maxlength: String(TAIL),
+    });
     const problem = h("p.problem", { role: "alert" });
     return h(
       "form",
@@ -149,18 +249,28 @@ async function replaceKit(name) {
       h("label", { for: "tail" }, t("setup.test.label", { n: TAIL })),
       tail,
       problem,
-      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), h("button.primary", { type: "submit" }, t("setup.kit.done"))),
+      h(
+        "div.row.end",
+        h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")),
+        h("button.primary", { type: "submit" }, t("setup.kit.done")),
+      ),
     );
   });
   if (!hasIt) return;
-  const done = await withPassphrase(t("owners.kit.replace"), t("owners.kit.text"), t("owners.kit.yes"), (passphrase) => call("replaceKit", { typed: recovery, passphrase }));
+  const done = await withPassphrase(t("owners.kit.replace"), t("owners.kit.text"), t("owners.kit.yes"), (passphrase) =>
+    call("replaceKit", { typed: recovery, passphrase }),
+  );
   if (done) say(t("owners.kit.done"));
 }
 
+/** @param {() => Promise<unknown>} again */
 function inviting(again) {
   const problem = h("p.problem", { role: "alert" });
   // A second invitation would make the first one void.
-  const button = h("button", { type: "button", onclick: () => doing(button, problem, invite).then((isDone) => isDone && again()) }, t("owners.add"));
+  const button = h("button", { type: "button" }, t("owners.add"));
+  button.addEventListener("click", async () => {
+    if (await doing(button, problem, invite)) await again();
+  });
   return [button, problem];
 }
 
@@ -168,12 +278,15 @@ function inviting(again) {
 async function invite() {
   const made = await call("makeInvitation");
   const address = `${origin()}/pair#${made.code}.${made.secret}.${made.enrolment}`;
+  /** @type {string | undefined} */
   const name = await dialog(t("invite.title"), (close) => {
     const status = h("p", { role: "status" }, t("invite.waiting"));
     const timer = setInterval(async () => {
+      /** @type {string[]} */
       const [joined] = await call("joined", { secret: made.secret }).catch(() => []);
       if (joined) finish(joined);
     }, LOOK_MS);
+    /** @param {string} [value] */
     const finish = (value) => {
       clearInterval(timer);
       close(value);
@@ -189,16 +302,23 @@ async function invite() {
     ];
   });
   if (!name) return;
-  const done = await withPassphrase(t("invite.admit", { name }), t("invite.admit.text"), t("invite.admit.yes"), (passphrase) => call("admit", { secret: made.secret, name, passphrase }));
+  const done = await withPassphrase(
+    t("invite.admit", { name }),
+    t("invite.admit.text"),
+    t("invite.admit.yes"),
+    (passphrase) => call("admit", { secret: made.secret, name, passphrase }),
+  );
   if (!done) return;
   // It counts as soon as their phone has opened its own test.
   for (let tries = 0; tries < MOST_LOOKS; tries++) {
+    /** @type {{ owners: string[] }} */
     const { owners: names } = await call("owners").catch(() => ({ owners: [] }));
     if (names.includes(name)) return say(t("invite.done", { name }));
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
 
+/** @param {() => Promise<unknown>} again */
 async function browsers(again) {
   const { browsers: found } = await ask("page_browsers");
   return [
@@ -206,22 +326,37 @@ async function browsers(again) {
     h("p.quiet", t("browsers.text")),
     h(
       "ul.plain",
-      found.map((each) =>
+      found.map((/** @type {Answer} */ each) =>
         h(
           "li.row.between",
-          h("span", each.browser, h("small.quiet", [each.owner, each.this ? t("browsers.this") : t("browsers.seen", { date: dateAndClock(each.seen_s * 1000) })].filter(Boolean).join(" · "))),
-          !each.this && h("button.small", { type: "button", onclick: () => ask("page_end", { id: each.id }).then(again) }, t("browsers.end")),
+          h(
+            "span",
+            each.browser,
+            h(
+              "small.quiet",
+              [
+                each.owner,
+                each.this ? t("browsers.this") : t("browsers.seen", { date: dateAndClock(each.seen_s * 1000) }),
+              ]
+                .filter(Boolean)
+                .join(" · "),
+            ),
+          ),
+          !each.this &&
+            h(
+              "button.small",
+              { type: "button", onclick: () => ask("page_end", { id: each.id }).then(again) },
+              t("browsers.end"),
+            ),
         ),
       ),
     ),
   ];
 }
 
+/** @param {() => Promise<unknown>} again */
 export async function trust(again) {
   const roots = await call("trust");
-  const root = h("input", { id: "root", required: true, pattern: "ed25519:[A-Za-z0-9_\\-]{43}", autocomplete: "off", spellcheck: false, autocapitalize: "none" });
-  const bundle = h("input", { id: "bundle", type: "file" });
-  const problem = h("p.problem", { role: "alert" });
   return [
     h("h2", t("trust")),
     h("p.quiet", t("trust.text")),
@@ -231,73 +366,133 @@ export async function trust(again) {
       roots.map((each) =>
         h(
           "li",
-          h("div.row.between", h("span", h("code", each.id), each.confirmed ? "" : ` · ${t("trust.unconfirmed")}`), h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove"))),
-          h("ul", each.requesters.map((requester) => h("li", `${requester.name} · ${t(`kind.${requester.kind}`)}`))),
+          h(
+            "div.row.between",
+            h("span", h("code", each.id), each.confirmed ? "" : ` · ${t("trust.unconfirmed")}`),
+            h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove")),
+          ),
+          h(
+            "ul",
+            each.requesters.map((requester) => h("li", `${requester.name} · ${t(`kind.${requester.kind}`)}`)),
+          ),
         ),
       ),
     ),
-    h(
-      "details",
-      h("summary", t("trust.add")),
-      h("p", t("trust.add.text")),
-      h(
-        "form",
-        {
-          async onsubmit(event) {
-            event.preventDefault();
-            await withPassphrase(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (passphrase) => call("trustRoot", { root: root.value, passphrase }));
-            await again();
-          },
-        },
-        h("label", { for: "root" }, t("trust.root")),
-        root,
-        h("div.row.end", h("button", { type: "submit" }, t("trust.add"))),
-      ),
-    ),
-    h(
-      "details",
-      h("summary", t("trust.bundle")),
-      h("p", t("trust.bundle.text")),
-      h("label", { for: "bundle" }, t("trust.bundle.file")),
-      Object.assign(bundle, {
-        async onchange() {
-          problem.textContent = "";
-          try {
-            await offer(new Uint8Array(await bundle.files[0].arrayBuffer()));
-            await again();
-          } catch (error) {
-            problem.textContent = explain(error);
-          }
-        },
-      }),
-      problem,
-    ),
+    addingRoot(again),
+    offeringBundle(again),
   ].filter(Boolean);
 }
 
+/**
+ * Whom to trust is typed: the key of a trust root comes on paper or by a message, never from the doorbell.
+ *
+ * @param {() => Promise<unknown>} again
+ */
+function addingRoot(again) {
+  const root = h("input", {
+    id: "root",
+    required: true,
+    pattern: "ed25519:[A-Za-z0-9_\\-]{43}",
+    autocomplete: "off",
+    spellcheck: false,
+    autocapitalize: "none",
+  });
+  /** @param {Event} event */
+  const add = async (event) => {
+    event.preventDefault();
+    await withPassphrase(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (passphrase) =>
+      call("trustRoot", { root: root.value, passphrase }),
+    );
+    await again();
+  };
+  return h(
+    "details",
+    h("summary", t("trust.add")),
+    h("p", t("trust.add.text")),
+    h(
+      "form",
+      { onsubmit: add },
+      h("label", { for: "root" }, t("trust.root")),
+      root,
+      h("div.row.end", h("button", { type: "submit" }, t("trust.add"))),
+    ),
+  );
+}
+
+/** @param {() => Promise<unknown>} again */
+function offeringBundle(again) {
+  const bundle = h("input", { id: "bundle", type: "file" });
+  const problem = h("p.problem", { role: "alert" });
+  bundle.addEventListener("change", async () => {
+    problem.textContent = "";
+    try {
+      await offer(new Uint8Array(await /** @type {FileList} */ (bundle.files)[0].arrayBuffer()));
+      await again();
+    } catch (error) {
+      problem.textContent = explain(error);
+    }
+  });
+  return h(
+    "details",
+    h("summary", t("trust.bundle")),
+    h("p", t("trust.bundle.text")),
+    h("label", { for: "bundle" }, t("trust.bundle.file")),
+    bundle,
+    problem,
+  );
+}
+
+/** @param {Bytes} data */
 async function offer(data) {
   const change = await call("lookAtBundle", { bytes: data });
-  const lines = ["added", "removed", "changed"].filter((name) => change[name].length).map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
+  const lines = /** @type {const} */ (["added", "removed", "changed"])
+    .filter((name) => change[name].length)
+    .map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
   const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
   if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;
   await call("offerBundle", { bytes: data });
   say(t("trust.bundle.done"));
 }
 
+/** @param {{ key: string }} root */
 async function untrust(root) {
-  await withPassphrase(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (passphrase) => call("untrustRoot", { root: root.key, passphrase }));
+  await withPassphrase(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (passphrase) =>
+    call("untrustRoot", { root: root.key, passphrase }),
+  );
 }
 
+/** @param {{ scope: string, value: string }} options */
+function nameOfOptOut({ scope, value }) {
+  if (scope === "all") return t("opt-out.all");
+  if (scope === "requester") return t("opt-out.requester", { who: value });
+  if (scope !== "hours") return t(`opt-out.${scope}`, { [scope]: t(`${scope}.${value}`) });
+  // The doorbell writes 2200-0700.
+  return t("opt-out.hours", { hours: value.replaceAll(/(\d\d)(\d\d)/g, "$1:$2").replace("-", " – ") });
+}
+
+/** @param {() => Promise<unknown>} again */
 async function optOuts(again) {
   const { opt_outs: kinds, quiet_hours: hours } = await ask("requests", { all: false });
   const standing = [...kinds, ...hours];
-  const scope = h("select", { id: "scope" }, h("option", { value: "all" }, t("opt-out.all")), KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))), INCIDENTS.map((incident) => h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) }))), h("option", { value: "hours" }, t("opt-out.hours.at")));
+  const scope = h(
+    "select",
+    { id: "scope" },
+    h("option", { value: "all" }, t("opt-out.all")),
+    KINDS.map((kind) => h("option", { value: `kind ${kind}` }, t("opt-out.kind", { kind: t(`kind.${kind}`) }))),
+    INCIDENTS.map((incident) =>
+      h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) })),
+    ),
+    h("option", { value: "hours" }, t("opt-out.hours.at")),
+  );
   const from = h("input", { type: "time", value: "22:00", "aria-label": t("hours.from") });
   const to = h("input", { type: "time", value: "07:00", "aria-label": t("hours.to") });
   const between = h("div.row", { hidden: true }, from, h("span", "–"), to);
   scope.addEventListener("change", () => (between.hidden = scope.value !== "hours"));
-  const days = h("select", { id: "days" }, [0, 7, 30, 90].map((n) => h("option", { value: String(n) }, n ? t("opt-out.days", { n }) : t("opt-out.for-good"))));
-  const named = ({ scope: kind, value }) => (kind === "hours" ? t("opt-out.hours", { hours: value.replaceAll(/(\d\d)(\d\d)/g, "$1:$2").replace("-", " – ") }) : kind === "all" ? t("opt-out.all") : kind === "requester" ? t("opt-out.requester", { who: value }) : t(`opt-out.${kind}`, { [kind]: t(`${kind}.${value}`) }));
+  const days = h(
+    "select",
+    { id: "days" },
+    [0, 7, 30, 90].map((n) => h("option", { value: String(n) }, n ? t("opt-out.days", { n }) : t("opt-out.for-good"))),
+  );
   return [
     h("h2", t("opt-outs")),
     h("p.quiet", t("opt-outs.text")),
@@ -305,7 +500,23 @@ async function optOuts(again) {
     h(
       "ul.plain",
       standing.map((each) =>
-        h("li.row.between", h("span", named(each), each.until_s ? ` · ${t("opt-out.until", { date: shortDate(each.until_s * 1000) })}` : ""), h("button.small", { type: "button", onclick: () => decide("opt-in", { scope: each.scope, value: each.value || undefined }, t("opt-in.title")).then(again) }, t("opt-in"))),
+        h(
+          "li.row.between",
+          h(
+            "span",
+            nameOfOptOut(each),
+            each.until_s ? ` · ${t("opt-out.until", { date: shortDate(each.until_s * 1000) })}` : "",
+          ),
+          h(
+            "button.small",
+            {
+              type: "button",
+              onclick: () =>
+                decide("opt-in", { scope: each.scope, value: each.value || undefined }, t("opt-in.title")).then(again),
+            },
+            t("opt-in"),
+          ),
+        ),
       ),
     ),
     h(
@@ -330,11 +541,22 @@ async function optOuts(again) {
   ].filter(Boolean);
 }
 
+/**
+ * @param {string} kind
+ * @param {{ scope?: string } & Record<string, unknown>} matter
+ * @param {string} title
+ */
 async function decide(kind, matter, title) {
   const isHours = kind === "opt-out" && matter.scope === "hours";
-  await withPassphrase(isHours ? t("opt-out.hours.at") : title, t(isHours ? "opt-out.hours.confirm" : `${kind}.confirm`), t(isHours ? "set.yes" : `${kind}.yes`), (passphrase) => call("decide", { kind, matter, passphrase }));
+  await withPassphrase(
+    isHours ? t("opt-out.hours.at") : title,
+    t(isHours ? "opt-out.hours.confirm" : `${kind}.confirm`),
+    t(isHours ? "set.yes" : `${kind}.yes`),
+    (passphrase) => call("decide", { kind, matter, passphrase }),
+  );
 }
 
+/** @param {() => Promise<unknown>} again */
 async function picture(again) {
   const facts = await ask("page_facts");
   const save = setting(again);
@@ -348,7 +570,7 @@ async function picture(again) {
 }
 
 async function ownKeys() {
-  const { name } = await call("state");
+  const { name } = await call("state", {});
   return [
     h("h2", t("mine")),
     h("p.quiet", t("mine.text", { name })),
@@ -374,4 +596,3 @@ async function leave() {
   await call("forget");
   location.assign("/pair");
 }
-

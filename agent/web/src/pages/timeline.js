@@ -1,10 +1,15 @@
 // What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
 import { watch, zonesOf } from "../media/where.js";
 import { ask } from "../ui/client.js";
-import { h, icon, ICONS } from "../ui/dom.js";
+import { h, ICONS, icon } from "../ui/dom.js";
 import { lookAt, poster, sightsOf, whenSeen } from "../ui/posters.js";
 import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
 import { SIGHTS } from "../wire/sights.js";
+
+/** @import { Answer, Zone } from "../types.js" */
+
+/** @typedef {{ events: Answer[], gaps: Answer[], mark: string }} Found */
+/** @typedef {{ top: number, height: number, tiles?: Answer[], gap?: Answer, day?: number }} Row */
 
 const TILE_PX = 176;
 const GAP_PX = 8;
@@ -19,155 +24,304 @@ const AT_ONCE = 3;
 const ZONE = "zone ";
 const MOST_WATCHED = 60;
 
+/** @param {HTMLElement} content */
 export async function timeline(content) {
-  const chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
-  const list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
-  const searched = h("p.quiet", { role: "status" });
-  content.append(h("h1", t("timeline.title")), chips, searched, list);
-  const [first, facts] = await Promise.all([everything(), ask("page_facts")]);
-  const watched = facts.zones.filter((zone) => zone.kind === "include");
-  let found = first;
-  let kind = "";
-  let rows = [];
-  let drawn = new Map();
+  const [found, facts] = await Promise.all([everything(), ask("page_facts")]);
+  return new Timeline(content, found, facts).start();
+}
 
-  function choose() {
-    const zones = found.events.length ? watched.map((zone) => ZONE + zone.name) : [];
-    const kinds = [...new Set([...found.events.flatMap(kindsOf), ...(found.events.some((event) => sightsOf(event.poster)) ? ["person"] : [])])];
-    chips.replaceChildren(
-      ...["", ...kinds.sort(), ...zones].map((each) =>
-        h("button.chip", { type: "button", "aria-pressed": String(each === kind), onclick: () => ((kind = each), choose(), layout(), search()) }, nameOf(each)),
-      ),
-    );
-    chips.hidden = kinds.length + zones.length < 2;
+class Timeline {
+  #content;
+  #found;
+  #facts;
+  #watched;
+  /** The filter: a kind of event, what was seen, or a zone; empty for everything. */
+  #kind;
+  /** @type {Row[]} */
+  #rows;
+  /** The rows that exist as elements, by number. */
+  #drawn;
+  #chips;
+  #list;
+  #searched;
+
+  /**
+   * @param {HTMLElement} content
+   * @param {Found} found
+   * @param {Answer} facts
+   */
+  constructor(content, found, facts) {
+    this.#content = content;
+    this.#found = found;
+    this.#facts = facts;
+    this.#watched = facts.zones.filter((/** @type {Zone} */ zone) => zone.kind === "include");
+    this.#kind = "";
+    this.#rows = [];
+    this.#drawn = new Map();
+    this.#chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
+    this.#list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
+    this.#searched = h("p.quiet", { role: "status" });
+    content.append(h("h1", t("timeline.title")), this.#chips, this.#searched, this.#list);
   }
 
-  function layout() {
-    const columns = Math.max(2, Math.floor((list.clientWidth + GAP_PX) / (TILE_PX + GAP_PX)));
-    const tile = Math.round((((list.clientWidth + GAP_PX) / columns - GAP_PX) * 3) / 4) + CAPTION_PX;
-    rows = rowsOf(found, kind, columns, tile);
-    list.style.height = `${rows.length ? rows.at(-1).top + rows.at(-1).height : 0}px`;
-    list.style.setProperty("--columns", String(columns));
-    for (const element of drawn.values()) element.remove();
-    drawn = new Map();
-    draw();
-    content.querySelector(".empty")?.remove();
-    if (!rows.some((row) => row.tiles || row.gap)) content.append(kind ? h("div.empty", h("p", t("timeline.none.kind"))) : h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text"))));
+  /** Shows the list and keeps it up to date.  Returns how to end that. */
+  start() {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let redraw;
+    const unheard = whenSeen((id, sights) => {
+      this.#say(id, sights);
+      if (!sights) return;
+      // Stills open by the dozen: one drawing for all of them.
+      clearTimeout(redraw);
+      redraw = setTimeout(() => this.#show(isSight(this.#kind)), REDRAW_MS);
+    });
+    const resized = new ResizeObserver(() => this.#layout());
+    const draw = () => this.#draw();
+    this.#choose();
+    resized.observe(this.#list);
+    addEventListener("scroll", draw, { passive: true });
+    const timer = setInterval(() => this.#refresh(), REFRESH_MS);
+    return () => {
+      clearInterval(timer);
+      clearTimeout(redraw);
+      unheard();
+      resized.disconnect();
+      removeEventListener("scroll", draw);
+    };
   }
 
-  function draw() {
-    const top = -list.getBoundingClientRect().top - SPARE_PX;
-    const bottom = top + innerHeight + 2 * SPARE_PX;
-    let at = firstBelow(rows, top);
-    const wanted = new Set();
-    for (; at < rows.length && rows[at].top < bottom; at++) {
-      wanted.add(at);
-      if (drawn.has(at)) continue;
-      const element = rowElement(rows[at]);
-      element.style.transform = `translateY(${rows[at].top}px)`;
-      element.style.height = `${rows[at].height}px`;
-      // In the order of the page, for those who hear it and those who tab through it.
-      const after = [...drawn.entries()].filter(([number]) => number > at).sort(([a], [b]) => a - b)[0];
-      list.insertBefore(element, after?.[1] ?? null);
-      drawn.set(at, element);
+  async #refresh() {
+    const now = await everything().catch(() => this.#found);
+    if (now.mark === this.#found.mark) return;
+    this.#found = now;
+    this.#show(true);
+  }
+
+  /** @param {boolean} isLaidOut */
+  #show(isLaidOut) {
+    this.#choose();
+    if (isLaidOut) this.#layout();
+  }
+
+  /**
+   * Says beside the event of a still what was seen in it.
+   *
+   * @param {string} id
+   * @param {readonly string[] | null | undefined} sights
+   */
+  #say(id, sights) {
+    /** @type {NodeListOf<HTMLElement>} */
+    const all = this.#list.querySelectorAll(`[data-still="${id}"]`);
+    for (const what of all) {
+      what.textContent = wordsOf(what.dataset.kind ?? "", sights);
     }
-    for (const [number, element] of drawn) {
+  }
+
+  /** Offers the filters that pass something. */
+  #choose() {
+    const { events } = this.#found;
+    const zones = events.length ? this.#watched.map((/** @type {Zone} */ zone) => ZONE + zone.name) : [];
+    const people = events.some((event) => sightsOf(event.poster)) ? ["person"] : [];
+    const kinds = [...new Set([...events.flatMap(kindsOf), ...people])];
+    this.#chips.replaceChildren(...["", ...kinds.sort(), ...zones].map((kind) => this.#chip(kind)));
+    this.#chips.hidden = kinds.length + zones.length < 2;
+  }
+
+  /** @param {string} kind */
+  #chip(kind) {
+    const choose = () => {
+      this.#kind = kind;
+      this.#show(true);
+      void this.#search();
+    };
+    const isPressed = String(kind === this.#kind);
+    return h("button.chip", { type: "button", "aria-pressed": isPressed, onclick: choose }, nameOf(kind));
+  }
+
+  #layout() {
+    const column = this.#list.clientWidth + GAP_PX;
+    const columns = Math.max(2, Math.floor(column / (TILE_PX + GAP_PX)));
+    const tile = Math.round(((column / columns - GAP_PX) * 3) / 4) + CAPTION_PX;
+    this.#rows = rowsOf(this.#found, this.#kind, columns, tile);
+    const last = this.#rows.at(-1);
+    this.#list.style.height = `${last ? last.top + last.height : 0}px`;
+    this.#list.style.setProperty("--columns", String(columns));
+    for (const element of this.#drawn.values()) element.remove();
+    this.#drawn = new Map();
+    this.#draw();
+    this.#content.querySelector(".empty")?.remove();
+    if (!this.#rows.some((row) => row.tiles || row.gap)) this.#content.append(empty(this.#kind));
+  }
+
+  /** Makes the rows in sight, and takes away those that are far off. */
+  #draw() {
+    const top = -this.#list.getBoundingClientRect().top - SPARE_PX;
+    const bottom = top + innerHeight + 2 * SPARE_PX;
+    const wanted = new Set();
+    for (let at = firstBelow(this.#rows, top); at < this.#rows.length && this.#rows[at].top < bottom; at++) {
+      wanted.add(at);
+      if (!this.#drawn.has(at)) this.#insert(at);
+    }
+    for (const [number, element] of this.#drawn) {
+      // The row with the focus stays: whoever tabs through the list would be thrown out of it.
       if (wanted.has(number) || element.contains(document.activeElement)) continue;
       element.remove();
-      drawn.delete(number);
+      this.#drawn.delete(number);
     }
   }
 
-  // What an event shows is sealed in its still, so whoever asks for people has the stills opened here, newest first.
-  async function search() {
-    const wanted = kind;
-    searched.textContent = "";
-    if (wanted.startsWith(ZONE)) return searchZones(wanted);
-    if (!SIGHTS.includes(wanted)) return;
-    const stills = found.events.map((event) => event.poster).filter((id) => sightsOf(id) === undefined);
-    const total = found.events.length;
+  /** @param {number} at */
+  #insert(at) {
+    const row = this.#rows[at];
+    const element = rowElement(row);
+    element.style.transform = `translateY(${row.top}px)`;
+    element.style.height = `${row.height}px`;
+    // In the order of the page, for those who hear it and those who tab through it.
+    const [after] = [...this.#drawn.entries()].filter(([number]) => number > at).sort(([a], [b]) => a - b);
+    this.#list.insertBefore(element, after?.[1] ?? null);
+    this.#drawn.set(at, element);
+  }
+
+  /** What an event shows is sealed in its still, so the stills are opened here for a filter by it, newest first. */
+  async #search() {
+    const wanted = this.#kind;
+    this.#searched.textContent = "";
+    if (wanted.startsWith(ZONE)) return this.#searchZones(wanted);
+    if (!isSight(wanted)) return;
+    const stills = this.#found.events.map((event) => event.poster).filter((id) => sightsOf(id) === undefined);
+    const total = this.#found.events.length;
     const one = async () => {
-      while (stills.length && kind === wanted && content.isConnected) {
+      while (stills.length && this.#isWanted(wanted)) {
         await lookAt(stills.shift());
-        searched.textContent = stills.length ? t("timeline.searched", { done: total - stills.length, total }) : "";
+        this.#tell(stills.length, total);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, one));
   }
 
-  // Which zone it was, only a film tells: the newest are watched here, many times as fast as they were.
-  async function searchZones(wanted) {
-    const waiting = found.events.slice(0, MOST_WATCHED);
+  /**
+   * Which zone it was, only a film tells: the newest are watched here, many times as fast as they were.
+   *
+   * @param {string} wanted
+   */
+  async #searchZones(wanted) {
+    const waiting = this.#found.events.slice(0, MOST_WATCHED);
     const total = waiting.length;
-    while (waiting.length && kind === wanted && content.isConnected) {
+    while (waiting.length && this.#isWanted(wanted)) {
       const event = waiting.shift();
       if (zonesOf(event)) continue;
-      await watch(event, facts.zones, facts.sensitivity).catch(() => {});
-      searched.textContent = waiting.length ? t("timeline.searched", { done: total - waiting.length, total }) : "";
-      if (kind === wanted) layout();
+      await watch(event, this.#facts.zones, this.#facts.sensitivity).catch(() => {});
+      this.#tell(waiting.length, total);
+      if (this.#kind === wanted) this.#layout();
     }
   }
 
-  let redraw;
-  const unheard = whenSeen((id, sights) => {
-    for (const what of list.querySelectorAll(`[data-still="${id}"]`)) what.textContent = wordsOf(what.dataset.kind, sights);
-    if (!sights) return;
-    clearTimeout(redraw);
-    redraw = setTimeout(() => (choose(), SIGHTS.includes(kind) && layout()), REDRAW_MS);
-  });
-  const resized = new ResizeObserver(layout);
-  choose();
-  resized.observe(list);
-  addEventListener("scroll", draw, { passive: true });
-  const timer = setInterval(async () => {
-    const now = await everything().catch(() => found);
-    if (now.mark === found.mark) return;
-    found = now;
-    choose();
-    layout();
-  }, REFRESH_MS);
-  return () => {
-    clearInterval(timer);
-    clearTimeout(redraw);
-    unheard();
-    resized.disconnect();
-    removeEventListener("scroll", draw);
-  };
+  /**
+   * Whether the owner still looks for that, on this page.
+   *
+   * @param {string} kind
+   */
+  #isWanted(kind) {
+    return this.#kind === kind && this.#content.isConnected;
+  }
+
+  /**
+   * @param {number} left
+   * @param {number} total
+   */
+  #tell(left, total) {
+    this.#searched.textContent = left ? t("timeline.searched", { done: total - left, total }) : "";
+  }
 }
+
+/** @param {string} kind */
+const empty = (kind) =>
+  kind
+    ? h("div.empty", h("p", t("timeline.none.kind")))
+    : h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text")));
 
 /** All events with what owners keep of them; those an owner has just deleted are out already. */
 async function everything() {
-  const [{ events, gaps }, { held, going }] = await Promise.all([ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }), ask("kept")]);
+  const [{ events, gaps }, { held, going }] = await Promise.all([
+    ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }),
+    ask("kept"),
+  ]);
   const gone = new Set(going);
-  const shown = events.map((event) => ({ ...event, segments: event.segments.filter((id) => !gone.has(id)) })).filter((event) => event.segments.length);
-  for (const event of shown) event.kept = event.segments.some((id) => id in held);
+  const shown = events
+    .map((/** @type {Answer} */ event) => ({
+      ...event,
+      segments: event.segments.filter((/** @type {string} */ id) => !gone.has(id)),
+    }))
+    .filter((/** @type {Answer} */ event) => event.segments.length);
+  for (const event of shown) event.kept = event.segments.some((/** @type {string} */ id) => id in held);
   const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${gaps[0]?.end_ms} ${Object.keys(held).length}`;
   return { events: shown, gaps, mark };
 }
 
-/** The filters an event passes. */
+/** @param {string} kind */
+const isSight = (kind) => SIGHTS.some((each) => each === kind);
+
+/**
+ * The filters an event passes.
+ *
+ * @param {Answer} event
+ */
 const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : []), ...(sightsOf(event.poster) ?? [])];
 
-const passes = (event, kind) => !kind || kindsOf(event).includes(kind) || (kind.startsWith(ZONE) && (zonesOf(event) ?? []).includes(kind.slice(ZONE.length)));
+/**
+ * @param {Answer} event
+ * @param {string} kind
+ */
+const passes = (event, kind) =>
+  !kind ||
+  kindsOf(event).includes(kind) ||
+  (kind.startsWith(ZONE) && (zonesOf(event) ?? []).includes(kind.slice(ZONE.length)));
 
-const nameOf = (kind) => (!kind ? t("timeline.all") : kind.startsWith(ZONE) ? t("timeline.zone", { name: kind.slice(ZONE.length) }) : t(`event.${kind}`));
+/** @param {string} kind */
+function nameOf(kind) {
+  if (!kind) return t("timeline.all");
+  return kind.startsWith(ZONE) ? t("timeline.zone", { name: kind.slice(ZONE.length) }) : t(`event.${kind}`);
+}
 
-/** What happened, and what a second opinion saw; motion alone is not worth saying beside that. */
-const wordsOf = (kind, sights) => [...(kind === "motion" && sights?.length ? [] : [kind]), ...(sights ?? [])].map((each) => t(`event.${each}`)).join(", ");
+/**
+ * What happened, and what a second opinion saw; motion alone is not worth saying beside that.
+ *
+ * @param {string} kind
+ * @param {readonly string[] | null | undefined} sights
+ */
+const wordsOf = (kind, sights) =>
+  [...(kind === "motion" && sights?.length ? [] : [kind]), ...(sights ?? [])]
+    .map((each) => t(`event.${each}`))
+    .join(", ");
 
-/** Rows of the list: a day's head, gaps, and events side by side. */
+/**
+ * Rows of the list: a day's head, gaps, and events side by side.
+ *
+ * @param {Found} options
+ * @param {string} kind
+ * @param {number} columns
+ * @param {number} tile
+ * @returns {Row[]}
+ */
 function rowsOf({ events, gaps }, kind, columns, tile) {
+  /** @type {Row[]} */
   const rows = [];
   let top = 0;
+  /**
+   * @param {object} row
+   * @param {number} height
+   */
   const add = (row, height) => {
     rows.push({ ...row, top, height });
     top += height;
   };
+  /** @type {{ at: number, event?: Answer, gap?: Answer }[]} */
   const items = [
     ...events.filter((event) => passes(event, kind)).map((event) => ({ at: event.start_ms, event })),
     ...gaps.map((gap) => ({ at: gap.start_ms, gap })),
   ].sort((a, b) => b.at - a.at);
   let day = "";
+  /** @type {Answer[]} */
   let tiles = [];
   const flush = () => {
     for (let i = 0; i < tiles.length; i += columns) add({ tiles: tiles.slice(i, i + columns) }, tile + GAP_PX);
@@ -191,6 +345,10 @@ function rowsOf({ events, gaps }, kind, columns, tile) {
   return rows;
 }
 
+/**
+ * @param {Row[]} rows
+ * @param {number} y
+ */
 function firstBelow(rows, y) {
   let [low, high] = [0, rows.length];
   while (low < high) {
@@ -201,25 +359,48 @@ function firstBelow(rows, y) {
   return low;
 }
 
+/** @param {Row} row */
 function rowElement(row) {
   if (row.day) return h("div.line.day", { role: "listitem" }, h("h2", date(row.day)));
   if (row.gap) {
     const { start_ms: from, end_ms: to, reason } = row.gap;
     const end = isOneDay(from, to) ? clock(to) : dateAndClock(to);
-    return h("div.line.gap", { role: "listitem" }, h("p", t(from === to ? "timeline.gap.open" : "timeline.gap", { from: clock(from), to: end, reason: t(`gap.${reason}`) })));
+    return h(
+      "div.line.gap",
+      { role: "listitem" },
+      h(
+        "p",
+        t(from === to ? "timeline.gap.open" : "timeline.gap", {
+          from: clock(from),
+          to: end,
+          reason: t(`gap.${reason}`),
+        }),
+      ),
+    );
   }
-  return h("div.line.tiles", { role: "listitem" }, row.tiles.map(tile));
+  return h("div.line.tiles", { role: "listitem" }, row.tiles?.map(tile));
 }
 
+/** @param {Answer} event */
 function tile(event) {
   const kind = event.kind || "motion";
-  const what = h("span.what", { "data-still": event.poster ?? "", "data-kind": kind }, wordsOf(kind, sightsOf(event.poster)));
+  const what = h(
+    "span.what",
+    { "data-still": event.poster ?? "", "data-kind": kind },
+    wordsOf(kind, sightsOf(event.poster)),
+  );
   const lasted = event.end_ms - event.start_ms;
   return h(
     "a.tile",
     { href: `/timeline/${event.event}` },
     poster(event.poster, ""),
     event.kept && h("span.pin", icon(...ICONS.pin), h("span.hidden", t("event.kept"))),
-    h("span.caption", h("b", clock(event.start_ms)), h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)), what, h("span.hidden", length(lasted))),
+    h(
+      "span.caption",
+      h("b", clock(event.start_ms)),
+      h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)),
+      what,
+      h("span.hidden", length(lasted)),
+    ),
   );
 }

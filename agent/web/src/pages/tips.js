@@ -1,24 +1,40 @@
-// Tips: what an owner tells one requester unasked, in words and, if they like, with pictures of one event; and what became
-// of those sent.
-import { go } from "../app.js";
+// Tips: what an owner tells one requester unasked, in words and, if they like, with pictures of one event; and what
+// became of those sent.
+
 import { RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
+import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { say, withPassphrase } from "../ui/dialogs.js";
-import { h, icon, ICONS } from "../ui/dom.js";
+import { h, ICONS, icon } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
-import { clipCard, howMuch, isByItself, offerToLeaveOut, orFailed } from "./answering.js";
+import { hex, randomBytes } from "../wire/bytes.js";
+import { checkedGrade, clipCard, gradeChoice, howMuch, isByItself, offerToLeaveOut, orFailed } from "./answering.js";
 import { readEvent } from "./event.js";
 import { left } from "./left.js";
 
+/** @import { Answer, Failed, Playable } from "../types.js" */
+
+/** @typedef {{ root: string, id: string, name: string, kind: string }} Taker */
+
 const REFRESH_MS = 3000;
 
+/**
+ * @param {HTMLElement} content
+ * @param {string} [event]
+ */
 export async function tips(content, event) {
-  const [takers, read, { needed }] = await Promise.all([call("takers"), event ? readEvent(event) : null, call("owners")]);
+  const [takers, read, { needed }] = await Promise.all([
+    call("takers"),
+    event ? readEvent(event) : null,
+    call("owners"),
+  ]);
   // Where it takes two owners to share footage, a tip is no way around that.
   const found = needed > 1 ? null : read;
   content.append(
-    read ? h("a.back", { href: `/timeline/${event}` }, icon(...ICONS.back), t("tip.event")) : h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
+    read
+      ? h("a.back", { href: `/timeline/${event}` }, icon(...ICONS.back), t("tip.event"))
+      : h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")),
     h("h1", t("tip.title")),
     h("p.lead", t("tip.lead")),
   );
@@ -33,47 +49,131 @@ export async function tips(content, event) {
   };
 }
 
-/** The words, the pictures, and whom they are for. */
+/**
+ * The words, the pictures, and whom they are for.  Returns how to stop what plays.
+ *
+ * @param {HTMLElement} content
+ * @param {Taker[]} takers
+ * @param {any} found
+ * @param {number} needed
+ */
 function composing(content, takers, found, needed) {
-  const chosen = new Set();
-  // However often it is signed, because an answer was lost on its way: it is one tip.
-  const tip = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  let stop = () => {};
-  const to = h("select", { id: "tip-to" }, takers.map((each, i) => h("option", { value: String(i) }, t("tip.taker", { who: each.name, kind: t(`kind.${each.kind}`) }))));
-  const words = h("textarea.prose", { id: "tip-text", dir: "auto", maxlength: "2000", rows: "5", "aria-describedby": "tip-text-help", oninput: update });
-  const send = h("button.primary", { type: "button", disabled: true, onclick: () => confirmed() }, t("tip.send"));
-  const grades = ["posters", "clips", "both"].map((value, i) =>
-    h("label.choice", h("input", { type: "radio", name: "grade", value, checked: i === 1, onchange: update }), h("span", t(`grade.${value}`), h("small", t(`grade.${value}.text`)))),
-  );
-  const clip = found && {
-    event: found.event.event, kind: found.event.kind, poster: found.event.poster,
-    segments: found.segments.map((each) => ({ ...each, cut: !each.whole })),
-  };
-  const footage = clip && [
-    h("h2", t("tip.footage")),
-    h("p.quiet", t("tip.footage.text")),
-    h("ul.clips", clipCard(clip, 0, chosen, update, (video, segments) => {
-      stop();
-      stop = play(video, segments, (id) => call("segment", { id }), { onError: (error) => say(explain(error)) });
-    })),
-    h("fieldset.card", h("legend", t("grade")), grades),
-    h("p.note", t("tip.footage.note")),
-  ];
+  const composer = new TipComposer(takers, found, needed);
+  content.append(...composer.elements());
+  composer.update();
+  return () => composer.stop();
+}
 
-  const picked = () => {
-    const grade = content.querySelector("[name=grade]:checked")?.value;
-    const segments = grade === "posters" ? [] : [...chosen];
-    const posters = grade && grade !== "clips" && chosen.has(clip.poster) ? [clip.poster] : [];
-    return { segments, posters };
-  };
-  function update() {
-    const { segments, posters } = picked();
-    send.disabled = !words.value.trim() && !segments.length && !posters.length;
+class TipComposer {
+  #takers;
+  #needed;
+  #clip;
+  /** Ids of the ticked segments. */
+  #chosen = new Set();
+  /** The tip's id.  However often it is signed, because an answer was lost on its way: it is one tip. */
+  #tip = hex(randomBytes(16));
+  #to;
+  #words;
+  #send;
+  #choices;
+  #stopFilm = () => {};
+
+  /**
+   * @param {Taker[]} takers
+   * @param {Awaited<ReturnType<typeof readEvent>>} found the event to tell of; null for words alone
+   * @param {number} needed how many owners it takes to share
+   */
+  constructor(takers, found, needed) {
+    this.#takers = takers;
+    this.#needed = needed;
+    this.#clip = found && {
+      event: found.event.event,
+      kind: found.event.kind,
+      poster: found.event.poster,
+      segments: found.segments.map((/** @type {Answer} */ each) => ({ ...each, cut: !each.whole })),
+    };
+    const update = () => this.update();
+    this.#to = h("select", { id: "tip-to" }, takers.map(takerOption));
+    this.#words = h("textarea.prose", {
+      id: "tip-text",
+      dir: "auto",
+      maxlength: "2000",
+      rows: "5",
+      "aria-describedby": "tip-text-help",
+      oninput: update,
+    });
+    this.#send = h("button.primary", { type: "button", disabled: true, onclick: () => this.#confirm() }, t("tip.send"));
+    this.#choices = h(
+      "fieldset.card",
+      h("legend", t("grade")),
+      ["posters", "clips", "both"].map((value) => gradeChoice(value, "clips", update)),
+    );
   }
-  async function confirmed() {
-    const taker = takers[Number(to.value)];
-    const [text, { segments, posters }] = [words.value.trim(), picked()];
+
+  stop() {
+    this.#stopFilm();
+  }
+
+  elements() {
+    return [
+      h(
+        "div.card",
+        h("label", { for: "tip-to" }, t("tip.to")),
+        this.#to,
+        h("label", { for: "tip-text" }, t("tip.words")),
+        this.#words,
+        h("p.help", { id: "tip-text-help" }, t("tip.words.help")),
+      ),
+      ...this.#footage(),
+      whatTheyGet(),
+      h("div.row", this.#send),
+    ];
+  }
+
+  #footage() {
+    if (!this.#clip) return [this.#needed > 1 ? h("p.note", t("tip.footage.two")) : h("p.quiet", t("tip.footage.how"))];
+    /**
+     * @param {HTMLVideoElement} video
+     * @param {Playable[]} segments
+     */
+    const start = (video, segments) => {
+      this.#stopFilm();
+      /** @param {any} error */
+      const onError = (error) => say(explain(error));
+      this.#stopFilm = play(video, segments, (id) => call("segment", { id }), { onError });
+    };
+    return [
+      h("h2", t("tip.footage")),
+      h("p.quiet", t("tip.footage.text")),
+      h(
+        "ul.clips",
+        clipCard(this.#clip, 0, this.#chosen, () => this.update(), start),
+      ),
+      this.#choices,
+      h("p.note", t("tip.footage.note")),
+    ];
+  }
+
+  /** The ticked segments and stills, as far as the chosen grade holds them. */
+  #picked() {
+    const grade = this.#clip && checkedGrade(this.#choices);
+    const segments = grade === "posters" ? [] : [...this.#chosen];
+    const still = this.#clip?.poster;
+    const isStill = grade && grade !== "clips" && still && this.#chosen.has(still);
+    return { segments, posters: isStill ? [still] : [] };
+  }
+
+  update() {
+    const { segments, posters } = this.#picked();
+    this.#send.disabled = !this.#words.value.trim() && !segments.length && !posters.length;
+  }
+
+  async #confirm() {
+    const taker = this.#takers[Number(this.#to.value)];
+    const [text, { segments, posters }] = [this.#words.value.trim(), this.#picked()];
     const isShown = segments.length + posters.length > 0;
+    const matter = { tip: this.#tip, root: taker.root, requester: taker.id, text, segments, posters };
+    /** @type {Failed[]} */
     let failed = [];
     const done = await withPassphrase(
       t("tip.confirm"),
@@ -84,39 +184,75 @@ function composing(content, takers, found, needed) {
         t(isShown ? "tip.confirm.shown" : "tip.confirm.words"),
       ].filter(Boolean),
       t("tip.yes"),
-      (passphrase) => orFailed(sent(tip, call("tip", { tip, root: taker.root, requester: taker.id, text, segments, posters, passphrase })), (found) => (failed = found)),
+      (passphrase) =>
+        orFailed(sent(this.#tip, call("tip", { ...matter, passphrase })), (found) => {
+          failed = found;
+        }),
     );
-    if (failed.length) return void (await offerToLeaveOut(failed));
+    if (failed.length) {
+      await offerToLeaveOut(failed);
+      return;
+    }
     if (!done) return;
     say(t("tip.done"));
     await go("/tips", { replace: true });
   }
-  content.append(
-    h("div.card", h("label", { for: "tip-to" }, t("tip.to")), to, h("label", { for: "tip-text" }, t("tip.words")), words, h("p.help", { id: "tip-text-help" }, t("tip.words.help"))),
-    ...(footage ?? [needed > 1 ? h("p.note", t("tip.footage.two")) : h("p.quiet", t("tip.footage.how"))]),
-    h(
-      "div.card.two",
-      h("section", h("h2", t("tip.get")), h("ul", ["1", "2"].map((n) => h("li", t(`tip.get.${n}`))))),
-      h("section", h("h2", t("request.never")), h("ul", ["1", "2", "3"].map((n) => h("li", t(`tip.never.${n}`))))),
-    ),
-    h("div.row", send),
-  );
-  update();
-  return () => stop();
 }
 
-/** What the doorbell has counts, not what was heard of it. */
+/**
+ * @param {Taker} taker
+ * @param {number} i
+ */
+const takerOption = (taker, i) =>
+  h("option", { value: String(i) }, t("tip.taker", { who: taker.name, kind: t(`kind.${taker.kind}`) }));
+
+/** Side by side, what a requester gets from a tip and what it never gets. */
+const whatTheyGet = () =>
+  h(
+    "div.card.two",
+    h(
+      "section",
+      h("h2", t("tip.get")),
+      h(
+        "ul",
+        ["1", "2"].map((n) => h("li", t(`tip.get.${n}`))),
+      ),
+    ),
+    h(
+      "section",
+      h("h2", t("request.never")),
+      h(
+        "ul",
+        ["1", "2", "3"].map((n) => h("li", t(`tip.never.${n}`))),
+      ),
+    ),
+  );
+
+/**
+ * What the doorbell has counts, not what was heard of it.
+ *
+ * @template T
+ * @param {string} tip
+ * @param {Promise<T>} signing
+ * @returns {Promise<T | boolean>}
+ */
 async function sent(tip, signing) {
   try {
     return await signing;
   } catch (error) {
-    const { tips: known } = error instanceof RefusedError ? await ask("tips").catch(() => ({ tips: [] })) : { tips: [] };
-    if (known.some((each) => each.id === tip)) return true;
+    const { tips: known } =
+      error instanceof RefusedError ? await ask("tips").catch(() => ({ tips: [] })) : { tips: [] };
+    if (known.some((/** @type {Answer} */ each) => each.id === tip)) return true;
     throw error;
   }
 }
 
-/** Those sent, newest first, and how to take one back as far as it has not left. */
+/**
+ * Those sent, newest first, and how to take one back as far as it has not left.
+ *
+ * @param {HTMLElement} place
+ * @param {Taker[]} takers
+ */
 async function following(place, takers) {
   let shown = "";
   async function refresh() {
@@ -126,37 +262,73 @@ async function following(place, takers) {
     shown = key;
     if (!sent.length) return place.replaceChildren();
     const { entries } = await call("ledger");
-    const when = new Map(entries.filter((entry) => entry.kind === "tip").map((entry) => [entry.disclosure, entry.utc_ms]));
+    const when = new Map(
+      entries.filter((entry) => entry.kind === "tip").map((entry) => [entry.disclosure, entry.utc_ms]),
+    );
     const byThemselves = new Set(entries.filter((entry) => isByItself(entry.reason)).map((entry) => entry.disclosure));
     const newestFirst = [...sent].sort((a, b) => (when.get(b.id) ?? 0) - (when.get(a.id) ?? 0));
-    place.replaceChildren(h("h2", t("tip.sent")), h("ul.cards.small", newestFirst.map((each) => h("li", card(each, takers, when.get(each.id), byThemselves.has(each.id))))));
+    place.replaceChildren(
+      h("h2", t("tip.sent")),
+      h(
+        "ul.cards.small",
+        newestFirst.map((each) => h("li", card(each, takers, when.get(each.id), byThemselves.has(each.id)))),
+      ),
+    );
   }
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return () => clearInterval(timer);
 }
 
+/**
+ * The text of a tip's state: one that is approved is about to leave.
+ *
+ * @param {string} state
+ */
+const textOfState = (state) => (state === "approved" ? "tip.ready" : `state.${state}`);
+
+/**
+ * @param {Answer} options
+ * @param {Taker[]} takers
+ * @param {number | undefined} when
+ * @param {boolean} endedByItself
+ */
 function card({ id, root, requester, state }, takers, when, endedByItself) {
   const who = takers.find((each) => each.root === root && each.id === requester)?.name ?? requester;
   const isRevocable = state === "approved" || state === "sending";
   return h(
     "article.card.request",
-    h("header", h("p.who", { dir: "auto" }, who), h("p.state", t(endedByItself ? "state.by-itself" : state === "approved" ? "tip.ready" : `state.${state}`))),
+    h(
+      "header",
+      h("p.who", { dir: "auto" }, who),
+      h("p.state", t(endedByItself ? "state.by-itself" : textOfState(state))),
+    ),
     when && h("p.quiet", dateAndClock(when)),
     shownWith(id),
-    isRevocable && h("button", { type: "button", onclick: () => revoke(id, state) }, t(state === "approved" ? "revoke" : "stop")),
+    isRevocable &&
+      h("button", { type: "button", onclick: () => revoke(id, state) }, t(state === "approved" ? "revoke" : "stop")),
   );
 }
 
-/** What left with a tip, once that is asked for. */
+/**
+ * What left with a tip, once that is asked for.
+ *
+ * @param {string} tip
+ */
 function shownWith(tip) {
   const place = h("div");
+  /** @param {any} options */
   const show = async ({ target }) => {
-    if (target.open && !place.firstChild) place.replaceChildren(...[await left({ disclosure: tip })].filter(Boolean));
+    if (target.open && !place.firstChild)
+      place.replaceChildren(...[await left({ disclosure: tip })].flatMap((each) => each ?? []));
   };
   return h("details", { ontoggle: show }, h("summary", t("left.show")), place);
 }
 
+/**
+ * @param {string} id
+ * @param {string} state
+ */
 async function revoke(id, state) {
   const done = await withPassphrase(t("revoke.title"), t(`revoke.text.${state}`), t("revoke.yes"), (passphrase) =>
     call("decide", { kind: "revocation", matter: { disclosure: id }, passphrase }),

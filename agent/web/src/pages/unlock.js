@@ -1,10 +1,16 @@
 // Opens this browser's keys with the owner's passphrase, and proves with them that it is an owner's.
-import { go } from "../app.js";
+import { go } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
 import { confirm, doing } from "../ui/dialogs.js";
-import { h, icon, ICONS } from "../ui/dom.js";
+import { h, ICONS, icon } from "../ui/dom.js";
 import { t } from "../ui/texts.js";
 
+/** @import { Answer } from "../types.js" */
+
+/**
+ * @param {HTMLElement} content
+ * @param {Answer} hello
+ */
 export async function unlock(content, hello) {
   const field = h("input", { type: "password", id: "passphrase", autocomplete: "current-password", required: true });
   const problem = h("p.problem", { role: "alert" });
@@ -17,7 +23,10 @@ export async function unlock(content, hello) {
           event.preventDefault();
           const isOpen = await doing(button, problem, async () => {
             await call("unlock", { passphrase: field.value, origin: origin() });
-            await go(location.pathname === "/unlock" || location.pathname === "/setup" ? "/requests" : location.pathname, { replace: true });
+            await go(
+              location.pathname === "/unlock" || location.pathname === "/setup" ? "/requests" : location.pathname,
+              { replace: true },
+            );
           });
           if (!isOpen) field.select();
         },

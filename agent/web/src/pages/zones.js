@@ -1,144 +1,312 @@
-// Zones, masks and sensitivity, drawn on the newest still; and what a film of yours would have shown the detector.
-import { play } from "../media/player.js";
-import { differences, GRID, sample, seenIn } from "../media/seen.js";
+// Zones, masks and sensitivity, drawn on the newest still.
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
-import { dateAndClock, explain, minutes, t, wholeNumber } from "../ui/texts.js";
+import { explain, t, wholeNumber } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
+import { DetectionTrial } from "./trial.js";
+
+/** @import { Answer, Corner, Save, Zone } from "../types.js" */
 
 const KINDS = ["include", "exclude", "privacy"];
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
-const TRIED = 20;
 
-/** `save({zones, sensitivity_percent})` signs. */
-export function zones(facts, save) {
-  const drawn = facts.zones.map((zone) => ({ ...zone, corners: zone.corners.map((corner) => [...corner]) }));
-  const [width, height] = facts.size;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "zones", role: "img", "aria-label": t("zones.picture") });
-  const list = h("ul.plain.zone-list");
-  const problem = h("p.problem", { role: "alert" });
-  const keen = slider("sensitivity", t("zones.sensitivity"), facts.sensitivity, () => trial.judge());
-  let open = null;
-  let held = null;
-  // Into a stream that is kept as it comes nothing can be burned: such a zone would be refused.
-  const kinds = KINDS.filter((each) => each !== "privacy" || facts.masks_by !== "camera");
+/**
+ * The editor as an element.  `save({zones, sensitivity_percent})` signs.
+ *
+ * @param {Answer} facts
+ * @param {Save} save
+ */
+export const zones = (facts, save) => new ZoneEditor(facts, save).element();
 
-  const trial = tryOut(() => ({ zones: drawn, sensitivity: keen.value() }));
+class ZoneEditor {
+  #facts;
+  #save;
+  /** @type {Zone[]} */
+  #drawn;
+  /** @type {Zone | null} The zone that is being drawn and has no end yet. */
+  #open;
+  /** @type {{ zone: Zone, i: number } | null} The corner under the pointer. */
+  #held;
+  #width;
+  #height;
+  #kinds;
+  #picture;
+  #list;
+  #problem;
+  #keen;
+  #trial;
+  #close;
+  #cancel;
 
-  function redraw() {
-    const shapes = [...drawn, ...(open ? [open] : [])].map((zone) =>
-      svg("polygon", { points: zone.corners.map(([x, y]) => `${x * width},${y * height}`).join(" "), class: `zone ${zone.kind}` }),
+  /**
+   * @param {Answer} facts
+   * @param {Save} save
+   */
+  constructor(facts, save) {
+    this.#facts = facts;
+    this.#save = save;
+    this.#drawn = facts.zones.map((/** @type {Zone} */ zone) => ({
+      ...zone,
+      corners: zone.corners.map((/** @type {Corner} */ corner) => [...corner]),
+    }));
+    this.#open = null;
+    this.#held = null;
+    [this.#width, this.#height] = facts.size;
+    // Nothing can be masked in a camera's stream that is stored as it comes: the doorbell would refuse such a zone.
+    this.#kinds = KINDS.filter((each) => each !== "privacy" || facts.masks_by !== "camera");
+    this.#picture = this.#makePicture();
+    this.#list = h("ul.plain.zone-list");
+    this.#problem = h("p.problem", { role: "alert" });
+    this.#keen = slider("sensitivity", t("zones.sensitivity"), facts.sensitivity, () => this.#trial.judge());
+    this.#trial = new DetectionTrial(() => ({ zones: this.#drawn, sensitivity: this.#keen.value() }));
+    this.#close = h(
+      "button.primary",
+      { type: "button", disabled: true, onclick: () => this.#finish() },
+      t("zones.close"),
     );
-    const dots = [...drawn, ...(open ? [open] : [])].flatMap((zone) =>
-      zone.corners.map((corner, i) => {
-        const dot = svg("circle", { cx: String(corner[0] * width), cy: String(corner[1] * height), r: String(width / 70), class: "corner" });
-        dot.addEventListener("pointerdown", (event) => {
-          held = { zone, i };
-          picture.setPointerCapture(event.pointerId);
-          event.stopPropagation();
-        });
-        return dot;
+    this.#cancel = h("button", { type: "button", onclick: () => this.#drop() }, t("cancel"));
+  }
+
+  element() {
+    this.#rows();
+    const hint = h("p.note", { hidden: true }, t("zones.still"));
+    void still(this.#picture, this.#width, this.#height).then((isThere) => {
+      hint.hidden = isThere;
+    });
+    return h(
+      "div.stack",
+      this.#picture,
+      hint,
+      h("p.help", t("zones.how")),
+      h("div.row.drawing", this.#close, this.#cancel),
+      this.#list,
+      this.#typing(),
+      this.#keen.element,
+      this.#facts.masks_by === "camera" && h("p.note", t("zones.camera")),
+      this.#trial.element,
+      this.#problem,
+      h("div.row.end", h("button.save", { type: "button", onclick: () => this.#keep() }, t("save"))),
+    );
+  }
+
+  #makePicture() {
+    const picture = svg("svg", {
+      viewBox: `0 0 ${this.#width} ${this.#height}`,
+      class: "zones",
+      role: "img",
+      "aria-label": t("zones.picture"),
+    });
+    picture.addEventListener("pointermove", (event) => {
+      if (!this.#held) return;
+      this.#held.zone.corners[this.#held.i] = this.#placeOf(event);
+      this.#redraw();
+    });
+    // A click follows the pointer that goes up, and must still find the corner held: it is no new corner.
+    picture.addEventListener("pointerup", () =>
+      setTimeout(() => {
+        this.#held = null;
       }),
     );
-    picture.replaceChildren(...[...picture.querySelectorAll("image")], ...shapes, ...dots);
-    close.disabled = !open || open.corners.length < 3;
-    close.hidden = cancel.hidden = !open;
-    trial.judge();
+    picture.addEventListener("click", (event) => {
+      if (this.#held) return;
+      this.#open ??= this.#fresh([]);
+      this.#open.corners.push(this.#placeOf(event));
+      this.#redraw();
+    });
+    return picture;
   }
 
-  function rows() {
-    list.replaceChildren(...drawn.map(row));
-    redraw();
+  /**
+   * Where the pointer is, in shares of the picture.
+   *
+   * @param {MouseEvent} event
+   */
+  #placeOf(event) {
+    const box = this.#picture.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map(
+      (share) => Math.round(Math.min(1, Math.max(0, share)) * 10_000) / 10_000,
+    );
   }
 
-  function row(zone, i) {
-    const name = h("input", { value: zone.name, maxlength: "64", "aria-label": t("zones.name"), oninput: () => (zone.name = name.value) });
-    const kind = h("select", { "aria-label": t("zones.kind"), onchange: () => ((zone.kind = kind.value), rows()) }, kinds.map((each) => h("option", { value: each, selected: each === zone.kind }, t(`zones.${each}`))));
-    const own = slider(`sensitivity-${i}`, t("zones.sensitivity.of", { name: zone.name }), zone.sensitivity, (value) => ((zone.sensitivity = value), trial.judge()));
+  /** @param {Corner[]} corners */
+  #fresh(corners) {
+    return { name: unused(this.#drawn), kind: "include", corners, sensitivity: 1, smallest_share: 0 };
+  }
+
+  #finish() {
+    if (this.#open) this.#drawn.push(this.#open);
+    this.#open = null;
+    this.#rows();
+  }
+
+  #drop() {
+    this.#open = null;
+    this.#redraw();
+  }
+
+  #rows() {
+    this.#list.replaceChildren(...this.#drawn.map((zone, i) => this.#row(zone, i)));
+    this.#redraw();
+  }
+
+  #redraw() {
+    const all = [...this.#drawn, ...(this.#open ? [this.#open] : [])];
+    const shapes = all.map((zone) =>
+      svg("polygon", {
+        points: zone.corners.map(([x, y]) => `${x * this.#width},${y * this.#height}`).join(" "),
+        class: `zone ${zone.kind}`,
+      }),
+    );
+    const dots = all.flatMap((zone) => zone.corners.map((_, i) => this.#dot(zone, i)));
+    this.#picture.replaceChildren(...this.#picture.querySelectorAll("image"), ...shapes, ...dots);
+    this.#close.disabled = !this.#open || this.#open.corners.length < 3;
+    this.#close.hidden = !this.#open;
+    this.#cancel.hidden = !this.#open;
+    this.#trial.judge();
+  }
+
+  /**
+   * The handle of a corner.
+   *
+   * @param {Zone} zone
+   * @param {number} i
+   */
+  #dot(zone, i) {
+    const [x, y] = zone.corners[i];
+    const dot = svg("circle", {
+      cx: String(x * this.#width),
+      cy: String(y * this.#height),
+      r: String(this.#width / 70),
+      class: "corner",
+    });
+    dot.addEventListener("pointerdown", (event) => {
+      this.#held = { zone, i };
+      // The picture gets the pointer's events from now on, for the handle itself is drawn again with each of them.
+      this.#picture.setPointerCapture(event.pointerId);
+      event.stopPropagation();
+    });
+    return dot;
+  }
+
+  /**
+   * @param {Zone} zone
+   * @param {number} i
+   */
+  #row(zone, i) {
+    const own = slider(
+      `sensitivity-${i}`,
+      t("zones.sensitivity.of", { name: zone.name }),
+      zone.sensitivity,
+      (value) => {
+        zone.sensitivity = value;
+        this.#trial.judge();
+      },
+    );
     return h(
       `li.zone-row.${zone.kind}`,
-      h("div.row.between", name, h("button.small", { type: "button", "aria-label": t("zones.remove.which", { name: zone.name }), onclick: () => (drawn.splice(i, 1), rows()) }, t("zones.remove"))),
-      kind,
+      h("div.row.between", nameField(zone), this.#removeButton(zone, i)),
+      this.#kindField(zone),
       zone.kind === "include" && own.element,
     );
   }
 
-  const at = (event) => {
-    const box = picture.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((share) => Math.round(Math.min(1, Math.max(0, share)) * 10_000) / 10_000);
-  };
-  picture.addEventListener("pointermove", (event) => {
-    if (!held) return;
-    held.zone.corners[held.i] = at(event);
-    redraw();
-  });
-  picture.addEventListener("pointerup", () => setTimeout(() => (held = null)));
-  picture.addEventListener("click", (event) => {
-    if (held) return;
-    open ??= fresh([]);
-    open.corners.push(at(event));
-    redraw();
-  });
+  /**
+   * @param {Zone} zone
+   * @param {number} i
+   */
+  #removeButton(zone, i) {
+    const remove = () => {
+      this.#drawn.splice(i, 1);
+      this.#rows();
+    };
+    const label = t("zones.remove.which", { name: zone.name });
+    return h("button.small", { type: "button", "aria-label": label, onclick: remove }, t("zones.remove"));
+  }
 
-  const fresh = (corners) => ({ name: unused(drawn), kind: "include", corners, sensitivity: 1, smallest_share: 0 });
-  const close = h("button.primary", { type: "button", disabled: true, onclick: () => (drawn.push(open), (open = null), rows()) }, t("zones.close"));
-  const cancel = h("button", { type: "button", onclick: () => ((open = null), redraw()) }, t("cancel"));
-  const typed = h("input", { id: "zone-corners", placeholder: "0.1 0.2, 0.9 0.2, 0.5 1", autocomplete: "off" });
-  const add = h(
-    "button",
-    {
-      type: "button",
-      onclick() {
-        const corners = typed.value.split(",").map((pair) => pair.trim().split(/\s+/).map(Number));
-        const isSound = corners.length >= 3 && corners.every((corner) => corner.length === 2 && corner.every((share) => share >= 0 && share <= 1));
-        typed.setCustomValidity(isSound ? "" : t("zones.corners.wrong"));
-        if (!typed.reportValidity()) return;
-        drawn.push(fresh(corners));
-        typed.value = "";
-        rows();
+  /** @param {Zone} zone */
+  #kindField(zone) {
+    const field = h(
+      "select",
+      {
+        "aria-label": t("zones.kind"),
+        onchange: () => {
+          zone.kind = field.value;
+          this.#rows();
+        },
       },
-    },
-    t("zones.add"),
-  );
-  const keep = h(
-    "button.save",
-    {
-      type: "button",
-      async onclick() {
-        problem.textContent = "";
-        try {
-          await save({ zones: drawn.map(stated), sensitivity_percent: Math.round(keen.value() * 100) });
-        } catch (error) {
-          problem.textContent = explain(error);
-        }
-      },
-    },
-    t("save"),
-  );
-  rows();
-  const hint = h("p.note", { hidden: true }, t("zones.still"));
-  still(picture, width, height).then((isThere) => (hint.hidden = isThere));
-  return h(
-    "div.stack",
-    picture,
-    hint,
-    h("p.help", t("zones.how")),
-    h("div.row.drawing", close, cancel),
-    list,
-    h("details", h("summary", t("zones.type")), h("label", { for: "zone-corners" }, t("zones.corners")), typed, h("div.row", add)),
-    keen.element,
-    facts.masks_by === "camera" && h("p.note", t("zones.camera")),
-    trial.element,
-    problem,
-    h("div.row.end", keep),
-  );
+      this.#kinds.map((each) => h("option", { value: each, selected: each === zone.kind }, t(`zones.${each}`))),
+    );
+    return field;
+  }
+
+  /** The same without a pointer: corners as numbers. */
+  #typing() {
+    const typed = h("input", { id: "zone-corners", placeholder: "0.1 0.2, 0.9 0.2, 0.5 1", autocomplete: "off" });
+    const add = () => {
+      const corners = cornersIn(typed.value);
+      typed.setCustomValidity(corners ? "" : t("zones.corners.wrong"));
+      if (!typed.reportValidity() || !corners) return;
+      this.#drawn.push(this.#fresh(corners));
+      typed.value = "";
+      this.#rows();
+    };
+    return h(
+      "details",
+      h("summary", t("zones.type")),
+      h("label", { for: "zone-corners" }, t("zones.corners")),
+      typed,
+      h("div.row", h("button", { type: "button", onclick: add }, t("zones.add"))),
+    );
+  }
+
+  async #keep() {
+    this.#problem.textContent = "";
+    try {
+      const sensitivity = Math.round(this.#keen.value() * 100);
+      await this.#save({ zones: this.#drawn.map(stated), sensitivity_percent: sensitivity });
+    } catch (error) {
+      this.#problem.textContent = explain(error);
+    }
+  }
 }
 
+/**
+ * The corners in a text such as "0.1 0.2, 0.9 0.2, 0.5 1"; undefined for any other text.
+ *
+ * @param {string} text
+ */
+function cornersIn(text) {
+  const corners = text.split(",").map((pair) => pair.trim().split(/\s+/).map(Number));
+  /** @param {number} share */
+  const isShare = (share) => share >= 0 && share <= 1;
+  const isSound = corners.length >= 3 && corners.every((corner) => corner.length === 2 && corner.every(isShare));
+  return isSound ? corners : undefined;
+}
+
+/** @param {Zone} zone */
+function nameField(zone) {
+  const field = h("input", {
+    value: zone.name,
+    maxlength: "64",
+    "aria-label": t("zones.name"),
+    oninput() {
+      zone.name = field.value;
+    },
+  });
+  return field;
+}
+
+/** @param {Zone[]} drawn */
 const unused = (drawn) => {
-  for (let n = drawn.length + 1; ; n++) if (!drawn.some((zone) => zone.name === t("zones.number", { n }))) return t("zones.number", { n });
+  for (let n = drawn.length + 1; ; n++)
+    if (!drawn.some((zone) => zone.name === t("zones.number", { n }))) return t("zones.number", { n });
 };
 
-/** As the statement says it: whole ten-thousandths and percent. */
+/**
+ * As the statement says it: whole ten-thousandths and percent.
+ *
+ * @param {Zone} zone
+ */
 const stated = (zone) => ({
   name: cleaned(zone.name),
   kind: zone.kind,
@@ -147,9 +315,23 @@ const stated = (zone) => ({
   smallest_share: Math.round((zone.smallest_share ?? 0) * 10_000) || undefined,
 });
 
-/** 0.1 to 10 on a scale where the middle is 1. */
+/**
+ * 0.1 to 10 on a scale where the middle is 1.
+ *
+ * @param {string} id
+ * @param {string} label
+ * @param {number} value
+ * @param {(value: number) => void} onChange
+ */
 function slider(id, label, value, onChange) {
-  const input = h("input", { id, type: "range", min: "-100", max: "100", step: "5", value: String(Math.round(Math.log10(value) * 100)) });
+  const input = h("input", {
+    id,
+    type: "range",
+    min: "-100",
+    max: "100",
+    step: "5",
+    value: String(Math.round(Math.log10(value) * 100)),
+  });
   const now = () => 10 ** (Number(input.value) / 100);
   const says = () => input.setAttribute("aria-valuetext", `${wholeNumber(now() * 100)} %`);
   const shown = h("output", { for: id }, `${wholeNumber(value * 100)} %`);
@@ -159,82 +341,37 @@ function slider(id, label, value, onChange) {
     says();
     onChange(now());
   });
-  return { element: h("div.slider", h("label", { for: id }, label), h("div.row", input, shown), h("div.ends", { "aria-hidden": "true" }, h("span", t("zones.dull")), h("span", t("zones.keen")))), value: now };
+  return {
+    element: h(
+      "div.slider",
+      h("label", { for: id }, label),
+      h("div.row", input, shown),
+      h("div.ends", { "aria-hidden": "true" }, h("span", t("zones.dull")), h("span", t("zones.keen"))),
+    ),
+    value: now,
+  };
 }
 
-/** The newest still, opened here, to draw on; false when there is none yet. */
+/**
+ * The newest still, opened here, to draw on; false when there is none yet.
+ *
+ * @param {SVGSVGElement} picture
+ * @param {number} width
+ * @param {number} height
+ */
 async function still(picture, width, height) {
   try {
     const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
-    const newest = events.find((event) => event.poster);
+    const newest = events.find((/** @type {Answer} */ event) => event.poster);
     if (!newest) return false;
-    const url = URL.createObjectURL(new Blob([(await call("poster", { id: newest.poster })).media], { type: "image/jpeg" }));
-    picture.prepend(svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }));
+    const url = URL.createObjectURL(
+      new Blob([(await call("poster", { id: newest.poster })).media], { type: "image/jpeg" }),
+    );
+    picture.prepend(
+      svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }),
+    );
   } catch {
     // Without a still there is the frame alone.
   }
   return true;
-}
-
-/** What would it have seen?  A film is opened, played and looked at in this browser; nothing of it goes anywhere. */
-function tryOut(settings) {
-  const video = h("video", { muted: true, playsInline: true, "aria-label": t("seen.film") });
-  const cells = h("canvas", { width: GRID.width, height: GRID.height, "aria-hidden": "true" });
-  const verdicts = h("ul.plain.seen");
-  const choice = h("select", { id: "seen-event", onchange: () => watch() });
-  const problem = h("p.problem", { role: "alert" });
-  const body = h("div", h("label", { for: "seen-event" }, t("seen.which")), choice, h("div.frame.trial", video, cells), h("div", { role: "status" }, verdicts), problem);
-  const element = h("details.try", h("summary", t("seen")), h("p.quiet", t("seen.text")), body);
-  let samples = [];
-  let stop = () => {};
-  let events = [];
-
-  element.addEventListener("toggle", async () => {
-    if (!element.open) return stop();
-    try {
-      events = (await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS })).events.slice(0, TRIED);
-      choice.replaceChildren(...events.map((event) => h("option", { value: event.event }, `${dateAndClock(event.start_ms)} · ${t(`event.${event.kind || "motion"}`)}`)));
-      if (events.length) await watch();
-      else verdicts.replaceChildren(h("li", t("timeline.none")));
-    } catch (error) {
-      problem.textContent = explain(error);
-    }
-  });
-
-  async function watch() {
-    stop();
-    samples = [];
-    const event = events.find((each) => each.event === choice.value);
-    const { segments } = await ask("list", { from_ms: event.start_ms, to_ms: event.end_ms + 1 });
-    const own = segments.filter((each) => each.event === event.event).map(({ id, start_ms: start, end_ms: end }) => ({ id, start, end }));
-    const looking = new AbortController();
-    const end = play(video, own, (id) => call("segment", { id }), { onError: (error) => (problem.textContent = explain(error)) });
-    stop = () => (looking.abort(), end());
-    sample(video, looking.signal, (one) => {
-      if (!element.isConnected) return stop();
-      samples.push(one);
-      judge();
-    });
-  }
-
-  function judge() {
-    if (!samples.length) return;
-    const { zones: drawn, sensitivity } = settings();
-    const found = seenIn(differences(samples), drawn, sensitivity);
-    const context = cells.getContext("2d");
-    const image = context.createImageData(GRID.width, GRID.height);
-    for (const zone of found) {
-      zone.cells.at(-1).forEach((is, cell) => {
-        if (is) image.data.set([80, 255, 170, 150], cell * 4);
-      });
-    }
-    context.putImageData(image, 0, 0);
-    verdicts.replaceChildren(
-      ...found.map(({ name, times }) => {
-        const who = name || t("seen.everywhere");
-        return h("li", h("b", who), " ", times.length ? t("seen.yes", { at: minutes(times[0] * 1000), length: t("length.seconds", { n: Math.max(1, Math.round(times.length * 0.15)) }) }) : t("seen.no"));
-      }),
-    );
-  }
-  return { element, judge };
 }

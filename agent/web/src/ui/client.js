@@ -2,28 +2,48 @@
 import { revive } from "../errors.js";
 import { trustedUrl } from "./trusted.js";
 
+/** @import { Operations } from "../worker.js" */
+
+/** @type {Worker | undefined} */
 let worker;
 let number = 0;
+/** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
 const waiting = new Map();
 
 function start() {
-  worker = new Worker(trustedUrl("/static/worker.js"), { type: "module", name: "doorward-owner" });
-  worker.onmessage = ({ data }) => {
-    const { resolve, reject } = waiting.get(data.number);
+  const started = new Worker(trustedUrl("/static/worker.js"), { type: "module", name: "doorward-owner" });
+  started.onmessage = ({ data }) => {
+    const asked = waiting.get(data.number);
     waiting.delete(data.number);
-    if (data.error) reject(revive(data.error));
-    else resolve(data.result);
+    if (data.error) asked?.reject(revive(data.error));
+    else asked?.resolve(data.result);
   };
+  return started;
 }
 
-export function call(name, values) {
-  if (!worker) start();
+/**
+ * Asks the worker for an operation.  The promise has its result, or fails as it failed there.
+ *
+ * @template {keyof Operations} N
+ * @param {N} name
+ * @param {Parameters<Operations[N]>} values
+ * @returns {Promise<Awaited<ReturnType<Operations[N]>>>}
+ */
+export function call(name, ...values) {
+  worker ??= start();
+  const to = worker;
   return new Promise((resolve, reject) => {
     waiting.set(++number, { resolve, reject });
-    worker.postMessage({ number, name, values });
+    to.postMessage({ number, name, values: values[0] });
   });
 }
 
-/** An operation of the doorbell that needs no key. */
+/**
+ * An operation of the doorbell that needs no key.
+ *
+ * @param {string} op
+ * @param {Record<string, unknown>} head
+ * @returns {Promise<any>}
+ */
 export const ask = (op, head = {}) => call("ask", { op, head });
 export const origin = () => location.origin;

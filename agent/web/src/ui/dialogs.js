@@ -2,22 +2,35 @@
 import { h } from "./dom.js";
 import { explain, t } from "./texts.js";
 
+/** @import { Child } from "../types.js" */
+
+const SAID_MS = 6000;
+
+/** @type {Map<HTMLDialogElement, (value?: undefined) => void>} */
 const open = new Map();
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
 
 /**
- * Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed.  One that
- * is busy cannot be dismissed: what is being done would be done all the same.
+ * Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed.  One
+ * that is busy cannot be dismissed: what is being done would be done all the same.
+ *
+ * @template T
+ * @param {string} title
+ * @param {(close: (value?: T) => void) => Child} content
+ * @returns {Promise<T | undefined>}
  */
 export function dialog(title, content) {
   return new Promise((resolve) => {
     const id = `dialog-${crypto.randomUUID()}`;
-    const shown = h("dialog.dialog", { "aria-labelledby": id });
+    /** @param {T} [value] */
     const close = (value) => {
       open.delete(shown);
       shown.close();
       shown.remove();
       resolve(value);
     };
+    const shown = h("dialog.dialog", { "aria-labelledby": id }, h("h2", { id }, title), content(close));
     shown.addEventListener("cancel", (event) => {
       event.preventDefault();
       if (!isBusy(shown)) close(undefined);
@@ -28,13 +41,13 @@ export function dialog(title, content) {
       if (isBusy(shown)) shown.showModal();
       else close(undefined);
     });
-    shown.append(h("h2", { id }, title), ...[content(close)].flat());
     document.body.append(shown);
     open.set(shown, close);
     shown.showModal();
   });
 }
 
+/** @param {HTMLElement} shown */
 const isBusy = (shown) => shown.getAttribute("aria-busy") === "true";
 
 /** Whoever leaves a page leaves what it asked, too; what is being done already comes to its end. */
@@ -45,6 +58,13 @@ export function dismissAll() {
 /**
  * Asks for the passphrase and does `action(passphrase)` with it; a wrong one may be typed again.  The promise has what
  * the action gave, undefined when the owner thought better of it.
+ *
+ * @template T
+ * @param {string} title
+ * @param {Child} text
+ * @param {string} confirm
+ * @param {(passphrase: string) => Promise<T>} action
+ * @returns {Promise<T | true | undefined>}
  */
 export function withPassphrase(title, text, confirm, action) {
   return dialog(title, (close) => {
@@ -52,6 +72,7 @@ export function withPassphrase(title, text, confirm, action) {
     const problem = h("p.problem", { role: "alert" });
     const button = h("button.primary", { type: "submit" }, confirm);
     const cancel = h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"));
+    /** @param {boolean} is */
     const busy = (is) => {
       form.closest("dialog")?.setAttribute("aria-busy", String(is));
       cancel.disabled = is;
@@ -77,7 +98,13 @@ export function withPassphrase(title, text, confirm, action) {
   });
 }
 
-/** Does `action` while `button` waits for it.  False when it failed; `problem` then says why. */
+/**
+ * Does `action` while `button` waits for it.  False when it failed; `problem` then says why.
+ *
+ * @param {HTMLButtonElement} button
+ * @param {HTMLElement} problem
+ * @param {() => Promise<unknown>} action
+ */
 export async function doing(button, problem, action) {
   problem.textContent = "";
   button.disabled = true;
@@ -94,6 +121,12 @@ export async function doing(button, problem, action) {
   }
 }
 
+/**
+ * @param {string} title
+ * @param {string} text
+ * @param {string} yes
+ * @returns {Promise<boolean | undefined>}
+ */
 export function confirm(title, text, yes) {
   return dialog(title, (close) => [
     h("p", text),
@@ -105,10 +138,16 @@ export function confirm(title, text, yes) {
   ]);
 }
 
-/** A short word at the foot of the page, read out, gone by itself. */
+/**
+ * A short word at the foot of the page, read out, gone by itself.
+ *
+ * @param {string} text
+ */
 export function say(text) {
-  const place = document.querySelector("#said");
+  const place = /** @type {HTMLElement} */ (document.querySelector("#said"));
   place.textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => (place.textContent = ""), 6000);
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    place.textContent = "";
+  }, SAID_MS);
 }

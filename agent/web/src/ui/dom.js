@@ -1,23 +1,70 @@
 // Makes elements.  Text is always text: there is no way in here to turn a string into markup.
+
+/** @import { Child, Options } from "../types.js" */
+
 const SVG = "http://www.w3.org/2000/svg";
 
-/** `h("button.quiet", {type: "button", onclick: f}, "text", child)`. */
+/**
+ * @template {string} S
+ * @typedef {S extends `${infer N}.${string}` ? ElementOf<N> : ElementOf<S>} Made
+ */
+/**
+ * @template {string} N
+ * @typedef {N extends keyof HTMLElementTagNameMap ? HTMLElementTagNameMap[N] : HTMLElement} ElementOf
+ */
+
+/**
+ * `h("button.quiet", {type: "button", onclick: f}, "text", child)`.
+ *
+ * @template {string} S
+ * @param {S} selector
+ * @param {[Options, ...Child[]] | Child[]} rest
+ * @returns {Made<S>}
+ */
 export function h(selector, ...rest) {
   const [name, ...classes] = selector.split(".");
-  const element = document.createElement(name);
+  const element = /** @type {Made<S>} */ (document.createElement(name));
   if (classes.length) element.className = classes.join(" ");
-  const isPlain = rest[0] !== null && typeof rest[0] === "object" && !(rest[0] instanceof Node) && !Array.isArray(rest[0]);
-  for (const [key, value] of Object.entries(isPlain ? rest.shift() : {})) {
+  const [first, ...others] = rest;
+  const isOptions = first instanceof Object && !(first instanceof Node) && !Array.isArray(first);
+  for (const [key, value] of Object.entries(isOptions ? first : {})) {
     if (value === undefined || value === null || value === false) continue;
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (key in element && typeof value !== "string") element[key] = value;
-    else element.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), /** @type {EventListener} */ (value));
+    else if (key in element && typeof value !== "string") Object.assign(element, { [key]: value });
+    else element.setAttribute(key, value === true ? "" : String(value));
   }
-  element.append(...rest.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const children = /** @type {Child[]} */ (isOptions ? others : rest);
+  element.append(...shown(children));
   return element;
 }
 
-/** A line drawing on a 24 × 24 grid, decoration only. */
+/**
+ * The children that there are, in one list.
+ *
+ * @param {Child[]} children
+ * @returns {(Node | string)[]}
+ */
+export const shown = (children) =>
+  children.flatMap((child) => {
+    if (Array.isArray(child)) return shown(child);
+    if (child === null || child === undefined || child === false) return [];
+    return [child instanceof Node ? child : String(child)];
+  });
+
+/**
+ * The element within `root` that `selector` names and that is always there.
+ *
+ * @template {string} S
+ * @param {S} selector
+ * @param {ParentNode} root
+ */
+export const existing = (selector, root = document) => /** @type {ElementOf<S>} */ (root.querySelector(selector));
+
+/**
+ * A line drawing on a 24 × 24 grid, decoration only.
+ *
+ * @param {string[]} paths
+ */
 export function icon(...paths) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -31,6 +78,12 @@ export function icon(...paths) {
   return svg;
 }
 
+/**
+ * @template {keyof SVGElementTagNameMap} N
+ * @param {N} name
+ * @param {Record<string, string>} attributes
+ * @param {(Node | string | (Node | string)[])[]} children
+ */
 export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);

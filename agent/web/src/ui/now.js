@@ -9,7 +9,10 @@ const RECORDS = ["recording", "watching"];
 
 let lastHeard = Date.now();
 
-/** From the first page on.  It asks as often whatever there is, and the answer is always as long (operations.py, `_now`). */
+/**
+ * From the first page on.  It asks as often whatever there is, and the answer is always as long (operations.py,
+ * `_now`).
+ */
 export function watchNow() {
   setInterval(look, EVERY_MS);
   addEventListener("visibilitychange", look);
@@ -31,17 +34,23 @@ export async function look() {
   }
 }
 
+/** @param {string} text */
 function tell(text) {
   const place = document.querySelector("#now");
   if (place && place.textContent !== text) place.textContent = text;
 }
 
+/** @param {number} waiting */
 function badge(waiting) {
-  const link = document.querySelector('nav a[href="/requests"]');
+  const link = /** @type {HTMLElement} */ (document.querySelector('nav a[href="/requests"]'));
+  /** @type {HTMLElement | null} */
   const shown = link.querySelector(".badge");
   if ((shown?.dataset.count ?? "0") === String(waiting)) return;
   shown?.remove();
-  if (waiting) link.append(h("span.badge", { "data-count": String(waiting) }, String(waiting), h("span.hidden", ` ${t("now.waiting")}`)));
+  if (waiting)
+    link.append(
+      h("span.badge", { "data-count": String(waiting) }, String(waiting), h("span.hidden", ` ${t("now.waiting")}`)),
+    );
   // On the icon of an installed page, where the system has badges.
   (waiting ? navigator.setAppBadge?.(waiting) : navigator.clearAppBadge?.())?.catch(() => {});
 }

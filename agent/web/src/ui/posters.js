@@ -1,27 +1,39 @@
 // Stills of clips, opened when they come into view: the newest wish first, a few at a time, the last few hundred kept.
 // Each still also says what a second opinion saw around it; that is remembered for as long as the page is open.
 import { call } from "./client.js";
-import { h, icon, ICONS } from "./dom.js";
+import { h, ICONS, icon } from "./dom.js";
+
+/** @typedef {(id: string, sights: readonly string[] | null) => void} Listener */
 
 const AT_ONCE = 3;
 const KEPT = 400;
+/** @type {Map<string, string>} */
 const ready = new Map();
+/** @type {Map<string, readonly string[] | null>} */
 const seen = new Map();
+/** @type {Set<Listener>} */
 const listeners = new Set();
+/** @type {HTMLImageElement[]} */
 const wishes = [];
 let busy = 0;
 
 const watching = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) wish(target);
-      else forget(target);
+      const image = /** @type {HTMLImageElement} */ (target);
+      if (isIntersecting) wish(image);
+      else forget(image);
     }
   },
   { rootMargin: "200px" },
 );
 
-/** An `img` for the still of segment `id`, or a quiet blank when there is none. */
+/**
+ * An `img` for the still of segment `id`, or a quiet blank when there is none.
+ *
+ * @param {string | null | undefined} id
+ * @param {string} alt
+ */
 export function poster(id, alt) {
   if (!id) return h("div.poster.none", icon(...ICONS.lock));
   const image = h("img.poster", { alt, decoding: "async" });
@@ -32,13 +44,15 @@ export function poster(id, alt) {
   return image;
 }
 
+/** @param {HTMLImageElement} image */
 function wish(image) {
-  const known = ready.get(image.dataset.segment);
+  const known = ready.get(image.dataset.segment ?? "");
   if (known) image.src = known;
   else wishes.push(image);
   pump();
 }
 
+/** @param {HTMLImageElement} image */
 function forget(image) {
   const at = wishes.indexOf(image);
   if (at >= 0) wishes.splice(at, 1);
@@ -46,17 +60,18 @@ function forget(image) {
 
 function pump() {
   while (busy < AT_ONCE && wishes.length) {
-    const image = wishes.pop();
+    const image = /** @type {HTMLImageElement} */ (wishes.pop());
     busy++;
-    open(image).finally(() => {
+    void open(image).finally(() => {
       busy--;
       pump();
     });
   }
 }
 
+/** @param {HTMLImageElement} image */
 async function open(image) {
-  const id = image.dataset.segment;
+  const id = image.dataset.segment ?? "";
   watching.unobserve(image);
   try {
     if (!ready.has(id)) {
@@ -64,12 +79,12 @@ async function open(image) {
       remember(id, sights);
       ready.set(id, URL.createObjectURL(new Blob([media], { type: "image/jpeg" })));
       if (ready.size > KEPT) {
-        const [oldest, url] = ready.entries().next().value;
+        const [[oldest, url]] = ready;
         ready.delete(oldest);
         URL.revokeObjectURL(url);
       }
     }
-    image.src = ready.get(id);
+    image.src = ready.get(id) ?? "";
     performance.mark("poster-shown");
   } catch {
     image.classList.add("failed");
@@ -81,22 +96,38 @@ export function forgetPosters() {
   ready.clear();
 }
 
+/**
+ * @param {string} id
+ * @param {readonly string[] | null} sights
+ */
 function remember(id, sights) {
   if (seen.has(id)) return;
   seen.set(id, sights);
   for (const listener of listeners) listener(id, sights);
 }
 
-/** What was seen around the still of segment `id`; null when nobody looked, undefined when it was not opened yet. */
+/**
+ * What was seen around the still of segment `id`; null when nobody looked, undefined when it was not opened yet.
+ *
+ * @param {string | null | undefined} id
+ */
 export const sightsOf = (id) => (id ? seen.get(id) : null);
 
-/** Call `listener(id, sights)` for each still that is opened from now on; returns how to end that. */
+/**
+ * Call `listener(id, sights)` for each still that is opened from now on; returns how to end that.
+ *
+ * @param {Listener} listener
+ */
 export function whenSeen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-/** Open a still for what it says, not to show it. */
+/**
+ * Open a still for what it says, not to show it.
+ *
+ * @param {string} id
+ */
 export async function lookAt(id) {
   if (seen.has(id)) return;
   try {

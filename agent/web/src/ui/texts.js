@@ -1,37 +1,70 @@
 // Every word the page says, from one file a language: ../../texts.  The document's `lang` chooses.
 import en from "../../texts/en.json";
 import es from "../../texts/es.json";
-import { PageError } from "../errors.js";
+import { PageError, RefusedError } from "../errors.js";
 import { h } from "./dom.js";
 
+/** @type {Record<string, Record<string, string>>} */
 const ALL = { en, es };
 export const language = () => document.documentElement.lang || "en";
-const texts = () => ALL[language()] ?? en;
+const texts = () => ALL[language()] ?? ALL.en;
 
-/** The text of `key` with `{name}` replaced; `{n}` also chooses between `key.one` and `key.other`. */
+/** @typedef {Record<string, unknown> & { n?: number }} Values */
+
+/**
+ * The text of `key` with `{name}` replaced; `{n}` also chooses between `key.one` and `key.other`.
+ *
+ * @param {string} key
+ * @param {Values} values
+ * @returns {string}
+ */
 export function t(key, values = {}) {
   const plural = values.n === undefined ? undefined : new Intl.PluralRules(language()).select(values.n);
-  const text = texts()[`${key}.${plural}`] ?? texts()[key] ?? texts()[`${key}.other`] ?? en[key] ?? key;
+  const text = texts()[`${key}.${plural}`] ?? texts()[key] ?? texts()[`${key}.other`] ?? ALL.en[key] ?? key;
   return text.replaceAll(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-/** The same with what stands in `backticks` as code: what somebody is to type elsewhere. */
-export const withCode = (key, values) => t(key, values).split("`").map((part, i) => (i % 2 ? h("code", part) : part));
+/**
+ * The same with what stands in `backticks` as code: what somebody is to type elsewhere.
+ *
+ * @param {string} key
+ * @param {Values} [values]
+ * @returns {(string | HTMLElement)[]}
+ */
+export const withCode = (key, values) =>
+  t(key, values)
+    .split("`")
+    .map((part, i) => (i % 2 ? h("code", part) : part));
 
+/**
+ * What to tell the user of an error.
+ *
+ * @param {unknown} error
+ * @returns {string}
+ */
 export function explain(error) {
   if (!(error instanceof PageError)) return t("error.unexpected", { what: String(error) });
-  if (error.status === 429) return t("error.wait", { n: Number(/\d+/.exec(error.remedy)?.[0] ?? 1) });
+  if (error instanceof RefusedError && error.status === 429)
+    return t("error.wait", { n: Number(/\d+/.exec(error.remedy)?.[0] ?? 1) });
   return t(error.text, error.values);
 }
 
 /** How this person writes dates, in the language of the page. */
 const locale = () => navigator.languages.find((each) => each.startsWith(language())) ?? language();
 
+/**
+ * How to write a time, in UTC ms, with these parts.
+ *
+ * @param {Intl.DateTimeFormatOptions} options
+ */
 const format = (options) => {
+  // A formatter takes a millisecond to make, and a timeline needs thousands of times.
+  /** @type {Map<string, Intl.DateTimeFormat>} */
   const made = new Map();
-  return (value) => {
-    if (!made.has(language())) made.set(language(), new Intl.DateTimeFormat(locale(), options));
-    return made.get(language()).format(value);
+  return (/** @type {number | Date} */ value) => {
+    const known = made.get(language()) ?? new Intl.DateTimeFormat(locale(), options);
+    made.set(language(), known);
+    return known.format(value);
   };
 };
 
@@ -39,15 +72,33 @@ export const date = format({ weekday: "long", day: "numeric", month: "long" });
 export const shortDate = format({ day: "numeric", month: "short", year: "numeric" });
 export const clock = format({ hour: "2-digit", minute: "2-digit" });
 export const exact = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const dateAndClock = format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+export const dateAndClock = format({
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 
+/**
+ * @param {number} from
+ * @param {number} to
+ */
 export const isOneDay = (from, to) => new Date(from).toDateString() === new Date(to).toDateString();
 
-/** A span of time as people say it. */
+/**
+ * A span of time as people say it.
+ *
+ * @param {number} from
+ * @param {number} to
+ */
 export function span(from, to) {
-  return isOneDay(from, to) ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}` : `${dateAndClock(from)} – ${dateAndClock(to)}`;
+  return isOneDay(from, to)
+    ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}`
+    : `${dateAndClock(from)} – ${dateAndClock(to)}`;
 }
 
+/** @param {number} ms */
 export function length(ms) {
   const seconds = Math.max(1, Math.round(ms / 1000));
   if (seconds < 90) return t("length.seconds", { n: seconds });
@@ -55,22 +106,35 @@ export function length(ms) {
   return minutes < 90 ? t("length.minutes", { n: minutes }) : t("length.hours", { n: Math.round(minutes / 60) });
 }
 
-/** As players write it: minutes and seconds. */
+/**
+ * As players write it: minutes and seconds.
+ *
+ * @param {number} ms
+ */
 export function minutes(ms) {
   const seconds = Math.max(1, Math.round(ms / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
+/** @param {number} count */
 export function bytes(count) {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  for (; count >= 1000 && unit < units.length - 1; unit++) count /= 1000;
-  return `${new Intl.NumberFormat(language(), { maximumFractionDigits: count < 10 && unit ? 1 : 0 }).format(count)} ${units[unit]}`;
+  let [rest, unit] = [count, 0];
+  for (; rest >= 1000 && unit < units.length - 1; unit++) rest /= 1000;
+  const maximumFractionDigits = rest < 10 && unit ? 1 : 0;
+  return `${new Intl.NumberFormat(language(), { maximumFractionDigits }).format(rest)} ${units[unit]}`;
 }
 
+/** @param {number} squareMetres */
 export function area(squareMetres) {
   if (squareMetres < 10_000) return `${wholeNumber(squareMetres)} m²`;
-  return new Intl.NumberFormat(language(), { style: "unit", unit: "hectare", unitDisplay: "long", maximumFractionDigits: 0 }).format(squareMetres / 10_000);
+  return new Intl.NumberFormat(language(), {
+    style: "unit",
+    unit: "hectare",
+    unitDisplay: "long",
+    maximumFractionDigits: 0,
+  }).format(squareMetres / 10_000);
 }
 
+/** @param {number} value */
 export const wholeNumber = (value) => new Intl.NumberFormat(language(), { maximumFractionDigits: 0 }).format(value);

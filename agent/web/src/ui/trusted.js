@@ -2,10 +2,12 @@
 const ADDRESSES = ["/static/worker.js", "/worker-service.js"];
 
 const policy = globalThis.trustedTypes?.createPolicy("doorward", {
+  /** @param {string} address */
   createScriptURL(address) {
     if (!ADDRESSES.includes(address)) throw new TypeError("not a script of this page");
     return address;
   },
 });
 
+/** @param {string} address */
 export const trustedUrl = (address) => policy?.createScriptURL(address) ?? address;

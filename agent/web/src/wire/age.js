@@ -8,13 +8,19 @@ import { Decrypter, Encrypter, generateHybridIdentity, identityToRecipient } fro
 import { FormatError, OpenError } from "../errors.js";
 import { base64, concat, fromUtf8, hex, unbase64, utf8 } from "./bytes.js";
 
+/** @import { Bytes } from "../types.js" */
+
 export { generateHybridIdentity, identityToRecipient };
 
 const CHUNK = 64 * 1024 + 16;
 const MAC_LINE = utf8("\n--- ");
 const LONGEST_HEADER = 128 * 1024;
 
-/** Where the header ends and the payload begins. */
+/**
+ * Where the header ends and the payload begins.
+ *
+ * @param {Uint8Array} data
+ */
 export function split(data) {
   for (let at = 0; at < Math.min(data.length, LONGEST_HEADER) - MAC_LINE.length; at++) {
     if (data[at] === 10 && MAC_LINE.every((byte, i) => data[at + i] === byte)) {
@@ -25,13 +31,25 @@ export function split(data) {
   throw new FormatError("error.format", { what: "age" });
 }
 
+/** @param {string} identity */
 function decrypter(identity) {
   const found = new Decrypter();
   found.addIdentity(identity);
   return found;
 }
 
-/** Every failure is one error: which check failed helps nobody but an attacker. */
+/**
+ * @param {Uint8Array} made by a library, which says less of its buffer than is true
+ */
+const bytesOf = (made) => /** @type {Bytes} */ (made);
+
+/**
+ * Every failure is one error: which check failed helps nobody but an attacker.
+ *
+ * @template T
+ * @param {() => Promise<T>} what
+ * @returns {Promise<T>}
+ */
 async function guarded(what) {
   try {
     return await what();
@@ -40,19 +58,40 @@ async function guarded(what) {
   }
 }
 
-export const open = (data, identity) => guarded(() => decrypter(identity).decrypt(data));
+/**
+ * @param {Uint8Array} data
+ * @param {string} identity
+ */
+export const open = (data, identity) => guarded(async () => bytesOf(await decrypter(identity).decrypt(data)));
 
+/**
+ * @param {Uint8Array} header
+ * @param {string} identity
+ */
 export const fileKey = (header, identity) => guarded(() => decrypter(identity).decryptHeader(header));
 
-/** Names a file key without giving it away (agent/core/vault/commitment.py). */
+/**
+ * Names a file key without giving it away (agent/core/vault/commitment.py).
+ *
+ * @param {Uint8Array} key
+ */
 export const keyCommitment = (key) => hex(hkdf(sha256, key, undefined, utf8("doorward-file-key"), 32));
 
+/**
+ * @param {Uint8Array | string} plain
+ * @param {string[]} recipients
+ */
 export function sealTo(plain, ...recipients) {
   const encrypter = new Encrypter();
   for (const recipient of recipients) encrypter.addRecipient(recipient);
   return encrypter.encrypt(plain);
 }
 
+/**
+ * @param {Uint8Array | string} plain
+ * @param {string} passphrase
+ * @param {number} workFactor
+ */
 export function sealWithPassphrase(plain, passphrase, workFactor) {
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
@@ -60,35 +99,61 @@ export function sealWithPassphrase(plain, passphrase, workFactor) {
   return encrypter.encrypt(plain);
 }
 
+/**
+ * @param {Uint8Array} data
+ * @param {string} passphrase
+ */
 export async function openWithPassphrase(data, passphrase) {
   const found = new Decrypter();
   found.addPassphrase(passphrase);
   try {
-    return await found.decrypt(data);
+    return bytesOf(await found.decrypt(data));
   } catch {
     throw new OpenError("error.passphrase");
   }
 }
 
-/** A new header for `recipient` around the file key of `header`: header ++ old payload is a valid age file. */
+/**
+ * A new header for `recipient` around the file key of `header`: header ++ old payload is a valid age file.
+ *
+ * @param {Uint8Array} header
+ * @param {string} identity
+ * @param {string} recipient
+ */
 export async function rewrap(header, identity, recipient) {
   const key = await fileKey(header, identity);
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
-  const stanzas = await encrypter.recipients[0].wrapFileKey(key);
+  const stanzas = await wrapped(encrypter, key);
   const unsigned = utf8(`age-encryption.org/v1\n${stanzas.map(stanzaText).join("")}---`);
   const mac = hmac(sha256, hkdf(sha256, key, undefined, utf8("header"), 32), unsigned);
   return concat(unsigned, utf8(` ${base64(mac).replace(/=+$/, "")}\n`));
 }
 
+/**
+ * The stanzas of a file key.  The library keeps its recipients to itself, so this goes past what it declares.
+ *
+ * @param {any} encrypter
+ * @param {Uint8Array} key
+ * @returns {Promise<{ args: string[], body: Uint8Array }[]>}
+ */
+const wrapped = (encrypter, key) => encrypter.recipients[0].wrapFileKey(key);
+
+/** @param {{ args: string[], body: Uint8Array }} options */
 function stanzaText({ args, body }) {
   const text = base64(body).replace(/=+$/, "");
+  /** @type {string[]} */
   const lines = text.match(/.{1,64}/g) ?? [];
-  if (!lines.length || lines.at(-1).length === 64) lines.push("");
+  if (!lines.length || lines[lines.length - 1].length === 64) lines.push("");
   return `-> ${args.join(" ")}\n${lines.join("\n")}\n`;
 }
 
-/** The bodies of the stanzas of one kind, as they stand. */
+/**
+ * The bodies of the stanzas of one kind, as they stand.
+ *
+ * @param {Uint8Array} header
+ * @param {string} kind
+ */
 export function stanzaBodies(header, kind) {
   const lines = fromUtf8(header).split("\n");
   const found = [];
@@ -102,7 +167,12 @@ export function stanzaBodies(header, kind) {
   return found;
 }
 
-/** As much as is authentic of a file whose end is missing: `{plain, whole}`. */
+/**
+ * As much as is authentic of a file whose end is missing: `{plain, whole}`.
+ *
+ * @param {Uint8Array} data
+ * @param {string} identity
+ */
 export async function openPrefix(data, identity) {
   const headerSize = split(data);
   const key = await fileKey(data.subarray(0, headerSize), identity);
@@ -119,6 +189,12 @@ export async function openPrefix(data, identity) {
   return { plain: concat(...parts), whole: false };
 }
 
+/**
+ * @param {Uint8Array} streamKey
+ * @param {number} counter
+ * @param {Uint8Array} chunk
+ * @param {boolean} last
+ */
 function openChunk(streamKey, counter, chunk, last) {
   const nonce = new Uint8Array(12);
   new DataView(nonce.buffer).setUint32(7, counter);

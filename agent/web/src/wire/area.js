@@ -2,21 +2,32 @@
 import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./opening.js";
 import { also, integer, list, number, object, one, tagged } from "./schema.js";
 
+/** @import { Area } from "../types.js" */
+/** @import * as Wire from "./generated.js" */
+/** @import { RowOfPlaces, Spot } from "./opening.js" */
+/** @typedef {{ south: number, west: number, north: number, east: number }} Box */
+
 const E7 = 1e7;
 const M_PER_DEGREE = (Math.PI / 180) * 6371008.8;
+/** @param {number} degrees */
 const cosine = (degrees) => Math.cos((degrees * Math.PI) / 180);
 
+/** @param {Wire.Point} options */
 const hasSevenDecimals = ({ lat, lon }) => [lat, lon].every((each) => each === Math.round(each * E7) / E7);
 export const isPoint = also(object({ lat: number(-90, 90), lon: number(-180, 180) }), hasSevenDecimals);
 
 export const isArea = also(
   tagged("shape", {
-    circle: also(object({ shape: one("circle"), lat: number(-90, 90), lon: number(-180, 180), radius_m: integer(1, 5000) }), hasSevenDecimals),
+    circle: also(
+      object({ shape: one("circle"), lat: number(-90, 90), lon: number(-180, 180), radius_m: integer(1, 5000) }),
+      hasSevenDecimals,
+    ),
     polygon: object({ shape: one("polygon"), vertices: list(isPoint, 3, 32) }),
   }),
   (area) => isMeasurable(area) && (area.shape === "circle" || isSimple(area.vertices.map(e7))),
 );
 
+/** @param {Area} area */
 export function bounds(area) {
   if (area.shape === "circle") {
     const high = area.radius_m / M_PER_DEGREE;
@@ -28,7 +39,11 @@ export function bounds(area) {
   return { south: Math.min(...lats), west: Math.min(...lons), north: Math.max(...lats), east: Math.max(...lons) };
 }
 
-/** Square metres. */
+/**
+ * Square metres.
+ *
+ * @param {Area} area
+ */
 export function size(area) {
   if (area.shape === "circle") return Math.PI * area.radius_m ** 2;
   const corners = area.vertices.map(({ lat, lon }) => [BigInt(Math.round(lon * E7)), BigInt(Math.round(lat * E7))]);
@@ -37,27 +52,54 @@ export function size(area) {
     return sum + x1 * y2 - x2 * y1;
   }, 0n);
   const { south, north } = bounds(area);
-  return ((Math.abs(Number(doubled)) / 2 / E7 ** 2) * M_PER_DEGREE ** 2) * cosine((south + north) / 2);
+  return (Math.abs(Number(doubled)) / 2 / E7 ** 2) * M_PER_DEGREE ** 2 * cosine((south + north) / 2);
 }
 
-/** Square metres of what counts (PROTOCOL.md section 4, "What counts"). */
+/**
+ * Square metres of what counts (PROTOCOL.md section 4, "What counts").
+ *
+ * @param {Area} area
+ */
 export function openedSize(area) {
   if (area.shape === "circle") return area.radius_m >= DISC_M ? size(area) : 0;
   const { south, north } = bounds(area);
   return counted(openedRows(area.vertices.map(e7))) * (PLACE_DEGREES * M_PER_DEGREE) ** 2 * cosine((south + north) / 2);
 }
 
-const counted = (rows) => rows.reduce((sum, row) => sum + row.spans.reduce((all, [first, last]) => all + last - first + 1, 0), 0);
+/** @param {RowOfPlaces[]} rows */
+const counted = (rows) =>
+  rows.reduce((sum, row) => sum + row.spans.reduce((all, [first, last]) => all + last - first + 1, 0), 0);
 
-/** Whether a place counts. */
+/**
+ * Whether a place counts.
+ *
+ * @param {Area} area
+ * @param {Wire.Point} place
+ */
 export function contains(area, place) {
   if (area.shape === "polygon") return withinDisc(area.vertices.map(e7), e7(place));
   return area.radius_m >= DISC_M && reaches(e7(area), e7(place), area.radius_m);
 }
 
-/** What part of what counts lies within `radius` metres of a place; 0 where nothing counts. */
+/**
+ * Rows of the places that count.
+ *
+ * @param {Area} area
+ */
+function countedRows(area) {
+  if (area.shape === "polygon") return openedRows(area.vertices.map(e7));
+  return area.radius_m >= DISC_M ? circleRows(e7(area), area.radius_m) : [];
+}
+
+/**
+ * What part of what counts lies within `radius` metres of a place; 0 where nothing counts.
+ *
+ * @param {Area} area
+ * @param {Wire.Point} place
+ * @param {number} radius
+ */
 export function shareNear(area, place, radius) {
-  const rows = area.shape === "polygon" ? openedRows(area.vertices.map(e7)) : area.radius_m >= DISC_M ? circleRows(e7(area), area.radius_m) : [];
+  const rows = countedRows(area);
   const near = new Map(circleRows(e7(place), radius).map((row) => [row.latitude, row.spans[0]]));
   let sum = 0;
   for (const { latitude, spans } of rows) {
@@ -67,47 +109,102 @@ export function shareNear(area, place, radius) {
   return sum ? sum / counted(rows) : 0;
 }
 
+/**
+ * @param {Box} outer
+ * @param {Box} inner
+ */
 export const encloses = (outer, inner) =>
   outer.south <= inner.south && outer.west <= inner.west && inner.north <= outer.north && inner.east <= outer.east;
 
-/** Whether the local plane holds. */
+/**
+ * Whether the local plane holds.
+ *
+ * @param {Area} area
+ */
 function isMeasurable(area) {
   const { south, west, north, east } = bounds(area);
   const diagonal = Math.hypot(north - south, (east - west) * cosine((south + north) / 2)) * M_PER_DEGREE;
   return south >= -80 && north <= 80 && east - west <= 180 && west > -180 && east < 180 && diagonal <= 5000;
 }
 
+/**
+ * @param {Spot} a
+ * @param {Spot} b
+ * @param {Spot} c
+ */
 const turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
-const sign = (number) => (number > 0n ? 1 : number < 0n ? -1 : 0);
+/** @param {bigint} number */
+const sign = (number) => Number(number > 0n) - Number(number < 0n);
+/**
+ * @param {bigint} a
+ * @param {bigint} b
+ * @param {bigint} c
+ */
 const isBetween = (a, b, c) => (a <= c && c <= b) || (b <= c && c <= a);
+/**
+ * @param {Spot} a
+ * @param {Spot} b
+ * @param {Spot} c
+ */
 const isInBox = (a, b, c) => isBetween(a[0], b[0], c[0]) && isBetween(a[1], b[1], c[1]);
 
+/**
+ * @param {Spot} a
+ * @param {Spot} b
+ * @param {Spot} c
+ * @param {Spot} d
+ */
 function touch(a, b, c, d) {
   if (sign(turn(a, b, c)) * sign(turn(a, b, d)) < 0 && sign(turn(c, d, a)) * sign(turn(c, d, b)) < 0) return true;
-  return [[a, b, c], [a, b, d], [c, d, a], [c, d, b]].some((ends) => turn(...ends) === 0n && isInBox(...ends));
+  /** @type {[Spot, Spot, Spot][]} */
+  const ends = [
+    [a, b, c],
+    [a, b, d],
+    [c, d, a],
+    [c, d, b],
+  ];
+  return ends.some((three) => turn(...three) === 0n && isInBox(...three));
 }
 
-/** Whether the closed line meets itself nowhere but where neighbouring sides join. */
+/**
+ * Whether the closed line meets itself nowhere but where neighbouring sides join.
+ *
+ * @param {Spot[]} corners
+ */
 function isSimple(corners) {
   if (new Set(corners.map(String)).size !== corners.length) return false;
   const sides = corners.map((corner, i) => [corner, corners[(i + 1) % corners.length]]);
   for (let i = 0; i < sides.length; i++) {
     for (let j = i + 1; j < sides.length; j++) {
       const [[a, b], [c, d]] = [sides[i], sides[j]];
+      /**
+       * @param {Spot} p
+       * @param {Spot} q
+       */
       const isSame = (p, q) => p[0] === q[0] && p[1] === q[1];
       if (isSame(b, c) || isSame(d, a)) {
         const [before, joint, after] = isSame(b, c) ? [a, b, d] : [c, d, b];
-        if (turn(before, joint, after) === 0n && (isInBox(before, joint, after) || isInBox(joint, after, before))) return false;
+        if (turn(before, joint, after) === 0n && (isInBox(before, joint, after) || isInBox(joint, after, before)))
+          return false;
       } else if (touch(a, b, c, d)) return false;
     }
   }
   return true;
 }
 
+/**
+ * @param {Area} area
+ * @param {Wire.Point} place
+ */
 export const isInside = (area, place) =>
   area.shape === "polygon" ? inOutline(area.vertices.map(e7), e7(place)) : reaches(e7(area), e7(place), area.radius_m);
 
-/** Metres from the middle of the area to a place, for the owner to read. */
+/**
+ * Metres from the middle of the area to a place, for the owner to read.
+ *
+ * @param {Area} area
+ * @param {[number, number]} place
+ */
 export function distance(area, [lat, lon]) {
   const box = bounds(area);
   const middle = [(box.south + box.north) / 2, (box.west + box.east) / 2];

@@ -3,28 +3,51 @@ import { FormatError, OpenError } from "../errors.js";
 import { concat, equal, sha256, unbase64, utf8 } from "./bytes.js";
 import { verifies } from "./keys.js";
 
+/** @import { Bytes, Checkpoint, PublicKey } from "../types.js" */
+
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
+/** @param {Uint8Array} leaf */
 export const leafHash = (leaf) => sha256(concat(LEAF, leaf));
+/**
+ * @param {Uint8Array} left
+ * @param {Uint8Array} right
+ */
 export const nodeHash = (left, right) => sha256(concat(NODE, left, right));
 const refuted = () => new OpenError("error.ledger-rewritten");
 
-/** The root of the tree over `hashes`. */
+/**
+ * The root of the tree over `hashes`.
+ *
+ * @param {Bytes[]} hashes
+ */
 export async function rootOf(hashes) {
+  /** @type {Bytes[]} */
   const roots = [];
   let size = 0;
   for (let node of hashes) {
-    for (let rest = size; rest & 1; rest >>= 1) node = await nodeHash(roots.pop(), node);
+    for (let rest = size; rest & 1; rest >>= 1) node = await nodeHash(popped(roots), node);
     roots.push(node);
     size += 1;
   }
   if (!roots.length) return sha256(new Uint8Array());
-  let root = roots.pop();
-  while (roots.length) root = await nodeHash(roots.pop(), root);
+  let root = popped(roots);
+  while (roots.length) root = await nodeHash(popped(roots), root);
   return root;
 }
 
-/** Throws unless the tree of `newSize` leaves begins with the one of `oldSize`. */
+/** @param {Bytes[]} roots of which there is one at least */
+const popped = (roots) => /** @type {Bytes} */ (roots.pop());
+
+/**
+ * Throws unless the tree of `newSize` leaves begins with the one of `oldSize`.
+ *
+ * @param {number} oldSize
+ * @param {Bytes} oldRoot
+ * @param {number} newSize
+ * @param {Bytes} newRoot
+ * @param {Bytes[]} proof
+ */
 export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof) {
   if (!(oldSize >= 0 && oldSize <= newSize)) throw refuted();
   if (oldSize === 0 || oldSize === newSize) {
@@ -37,6 +60,7 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
   if (!path.length) throw refuted();
   let position = oldSize - 1;
   let last = newSize - 1;
+  /** @param {number} number */
   const half = (number) => Math.floor(number / 2);
   while (position % 2) [position, last] = [half(position), half(last)];
   let [oldNode, newNode] = [path[0], path[0]];
@@ -54,7 +78,13 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
   if (last !== 0 || !equal(oldNode, oldRoot) || !equal(newNode, newRoot)) throw refuted();
 }
 
-/** The checkpoint in `note`: `{size, root}`, once the device's signature on it has verified. */
+/**
+ * The checkpoint in `note`: `{size, root}`, once the device's signature on it has verified.
+ *
+ * @param {string} note
+ * @param {PublicKey} device
+ * @returns {Promise<Checkpoint>}
+ */
 export async function openCheckpoint(note, device) {
   const bytes = utf8(note);
   const cut = note.lastIndexOf("\n\n");
@@ -73,9 +103,15 @@ export async function openCheckpoint(note, device) {
   return { size: Number(lines[1]), root, note };
 }
 
+/**
+ * @param {string} signatures
+ * @param {string} name
+ * @param {PublicKey} device
+ */
 async function ownSignature(signatures, name, device) {
   const lines = signatures.split("\n");
-  if (lines.pop() !== "" || lines.length < 1 || lines.length > 16) throw new FormatError("error.format", { what: "checkpoint" });
+  if (lines.pop() !== "" || lines.length < 1 || lines.length > 16)
+    throw new FormatError("error.format", { what: "checkpoint" });
   const keyHash = (await sha256(concat(utf8(`${name}\n`), Uint8Array.of(1), device.raw))).slice(0, 4);
   const own = [];
   for (const line of lines) {
@@ -87,4 +123,3 @@ async function ownSignature(signatures, name, device) {
   if (own.length !== 1 || own[0].length !== 64) throw new OpenError("error.not-signed");
   return own[0];
 }
-

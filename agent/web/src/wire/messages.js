@@ -1,18 +1,46 @@
 // The messages the page reads and writes, as PROTOCOL.md and FORMAT.md list them.
-import { isArea, isPoint } from "./area.js";
-import {
-  also, anyText, base64Text, count, distinct, flag, hexId, hybridRecipient, integer, keyId, keyText, label, list, object,
-  one, plainText, recipient, segmentId, sequence, sha256Text, shortText, tagged, text, utcMs, utcS, version1, MAX_INTEGER,
-} from "./schema.js";
+//
+// agreement.ts holds what they give against the device's own messages (generated.d.ts): the type check fails if a field
+// is called otherwise here and there.
+
+/** @import * as Wire from "./generated.js" */
+/** @import { Checker } from "./schema.js" */
+
 import { FormatError, PageError } from "../errors.js";
+import { isArea, isPoint } from "./area.js";
+import { INCIDENTS, KINDS } from "./kinds.js";
+import {
+  also,
+  anyText,
+  base64Text,
+  count,
+  distinct,
+  flag,
+  hexId,
+  hybridRecipient,
+  integer,
+  keyId,
+  keyText,
+  label,
+  list,
+  object,
+  one,
+  pair,
+  plainText,
+  recipient,
+  segmentId,
+  sequence,
+  sha256Text,
+  shortText,
+  tagged,
+  text,
+  utcMs,
+  utcS,
+  version1,
+} from "./schema.js";
 import { SIGHTS } from "./sights.js";
 import { isPlain } from "./text.js";
 
-export const KINDS = ["police", "fire", "insurer", "neighbour", "court", "defence"];
-export const INCIDENTS = [
-  "assault", "burglary", "fire", "fraud", "missing-person", "parcel-theft", "robbery", "theft", "traffic", "trespass",
-  "vandalism", "vehicle-crime", "other",
-];
 export const STATEMENT_LIMIT = 4 << 20;
 export const STATEMENT_ENVELOPE_LIMIT = 6 << 20;
 export const BUNDLE_LIMIT = 1 << 20;
@@ -26,18 +54,38 @@ const contact = also(
 );
 export const footageRequest = also(
   object({
-    v: version1, id: hexId, requester: label, seq: sequence, audience: keyId, kind: one(...KINDS), case: plainText(64),
-    incident: one(...INCIDENTS), description: plainText(500), area: isArea, from: utcS, to: utcS, not_after: utcS,
-    reply: hybridRecipient, contact,
+    v: version1,
+    id: hexId,
+    requester: label,
+    seq: sequence,
+    audience: keyId,
+    kind: one(...KINDS),
+    case: plainText(64),
+    incident: one(...INCIDENTS),
+    description: plainText(500),
+    area: isArea,
+    from: utcS,
+    to: utcS,
+    not_after: utcS,
+    reply: hybridRecipient,
+    contact,
   }),
   (request) => request.from < request.to,
 );
 
-/** What an owner says about themselves, as a requester will read it: else it would be none to them. */
+/**
+ * What an owner says about themselves, as a requester will read it: else it would be none to them.
+ *
+ * @param {Omit<Wire.ContactCard, "v">} value
+ * @returns {Wire.ContactCard}
+ */
 export function contactCard(value) {
-  const plain = { name: 100, street: 200, note: 500 };
-  for (const [field, most] of Object.entries(plain)) {
-    if (value[field] !== undefined && !isPlain(value[field], most)) throw new PageError("error.contact-words");
+  for (const [words, most] of /** @type {const} */ ([
+    [value.name, 100],
+    [value.street, 200],
+    [value.note, 500],
+  ])) {
+    if (words !== undefined && !isPlain(words, most)) throw new PageError("error.contact-words");
   }
   if (value.email !== undefined && !EMAIL.test(value.email)) throw new PageError("error.contact-email");
   return { v: 1, ...value };
@@ -45,58 +93,108 @@ export function contactCard(value) {
 
 const enrolmentShape = object(
   {
-    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, epoch: integer(1, 256),
-    recipients: list(object({ name: label, recipient }), 1, 8), approvers: list(object({ name: label, key: keyText }), 1, 8),
+    v: version1,
+    device: keyText,
+    owner_time_ms: utcMs,
+    nonce: hexId,
+    epoch: integer(1, 256),
+    recipients: list(object({ name: label, recipient }), 1, 8),
+    approvers: list(object({ name: label, key: keyText }), 1, 8),
     recovery: recipient,
   },
   { previous: sha256Text },
-  { approvals_needed: integer(1, 2) },
+  { approvals_needed: one(1, 2) },
 );
 
+/**
+ * @param {unknown} value
+ */
 export function enrolment(value) {
   const found = enrolmentShape(value);
-  distinct(found.recipients.map((each) => each.name), "recipients");
+  distinct(
+    found.recipients.map((each) => each.name),
+    "recipients",
+  );
   distinct([...found.recipients.map((each) => each.recipient), found.recovery], "recipients");
-  distinct(found.approvers.map((each) => each.name), "approvers");
+  distinct(
+    found.approvers.map((each) => each.name),
+    "approvers",
+  );
   distinct([...found.approvers.map((each) => each.key), found.device], "approvers");
-  if ((found.approvals_needed ?? 1) > found.approvers.length) throw new FormatError("error.format", { what: "approvals_needed" });
-  if ((found.previous === undefined) !== (found.epoch === 1)) throw new FormatError("error.format", { what: "previous" });
+  if ((found.approvals_needed ?? 1) > found.approvers.length)
+    throw new FormatError("error.format", { what: "approvals_needed" });
+  if ((found.previous === undefined) !== (found.epoch === 1))
+    throw new FormatError("error.format", { what: "previous" });
   return found;
 }
 
 const sealedItem = object({ id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text });
-const WHY = [
-  "no longer kept", "no longer known", "privacy switch", "switched off", "camera lost", "camera covered", "storage failed",
-  "nothing happened", "clock unknown", "device off", "not known yet",
-];
+const WHY = /** @type {const} */ ([
+  "no longer kept",
+  "no longer known",
+  "privacy switch",
+  "switched off",
+  "camera lost",
+  "camera covered",
+  "storage failed",
+  "nothing happened",
+  "clock unknown",
+  "device off",
+  "not known yet",
+]);
 const absence = object({ from_ms: count, to_ms: count, why: one(...WHY) });
-/** They follow each other in time, each longer than nothing. */
-export const absences = also(list(absence, 0, 4096), (gaps) => gaps.every((gap, i) => gap.from_ms < gap.to_ms && (i === 0 || gaps[i - 1].to_ms <= gap.from_ms)));
+/**
+ * They follow each other in time, each longer than nothing.
+ */
+export const absences = also(list(absence, 0, 4096), (gaps) =>
+  gaps.every((gap, i) => gap.from_ms < gap.to_ms && (i === 0 || gaps[i - 1].to_ms <= gap.from_ms)),
+);
 const MOST_SEGMENTS = 10_000;
 const clipTold = object({ from_ms: count, to_ms: count, segments: integer(1, MOST_SEGMENTS) });
 const items = list(sealedItem, 0, MOST_SEGMENTS);
 const MOST_CONTACT_CHARACTERS = 16_384;
 const approvalShape = object(
   {
-    v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId, request: sha256Text, reply: hybridRecipient,
+    v: version1,
+    device: keyText,
+    owner_time_ms: utcMs,
+    nonce: hexId,
+    request: sha256Text,
+    reply: hybridRecipient,
     segments: items,
   },
   {
-    contact: also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS), gaps: absences, clips: list(clipTold, 1, 4096),
+    contact: also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS),
+    gaps: absences,
+    clips: list(clipTold, 1, 4096),
   },
   { posters: items, sounds: items },
 );
 
+/**
+ * @param {unknown} value
+ */
 export function approval(value) {
   const found = approvalShape(value);
   const [segments, posters, sounds] = [found.segments, found.posters ?? [], found.sounds ?? []];
-  if (!segments.length && !posters.length && !found.clips?.length) throw new FormatError("error.format", { what: "segments" });
-  for (const named of [segments, posters, sounds]) distinct(named.map((each) => each.id), "segments");
-  distinct((found.clips ?? []).map((clip) => `${clip.from_ms} ${clip.to_ms} ${clip.segments}`), "clips");
+  if (!segments.length && !posters.length && !found.clips?.length)
+    throw new FormatError("error.format", { what: "segments" });
+  for (const named of [segments, posters, sounds])
+    distinct(
+      named.map((each) => each.id),
+      "segments",
+    );
+  distinct(
+    (found.clips ?? []).map((clip) => `${clip.from_ms} ${clip.to_ms} ${clip.segments}`),
+    "clips",
+  );
   const shared = new Set(segments.map((each) => each.id));
   if (sounds.some((each) => !shared.has(each.id))) throw new FormatError("error.format", { what: "sounds" });
   // Two items under one header would share a file key, and opening one would open the other.
-  distinct([...segments, ...posters, ...sounds].map((each) => each.header_sha256), "header_sha256");
+  distinct(
+    [...segments, ...posters, ...sounds].map((each) => each.header_sha256),
+    "header_sha256",
+  );
   return found;
 }
 
@@ -108,12 +206,23 @@ const tipShape = object(
   { segments: items, posters: items },
 );
 
+/**
+ * @param {unknown} value
+ */
 export function tip(value) {
   const found = tipShape(value);
   const [segments, posters] = [found.segments ?? [], found.posters ?? []];
-  if (found.message === undefined && !segments.length && !posters.length) throw new FormatError("error.format", { what: "message" });
-  for (const named of [segments, posters]) distinct(named.map((each) => each.id), "segments");
-  distinct([...segments, ...posters].map((each) => each.header_sha256), "header_sha256");
+  if (found.message === undefined && !segments.length && !posters.length)
+    throw new FormatError("error.format", { what: "message" });
+  for (const named of [segments, posters])
+    distinct(
+      named.map((each) => each.id),
+      "segments",
+    );
+  distinct(
+    [...segments, ...posters].map((each) => each.header_sha256),
+    "header_sha256",
+  );
   return found;
 }
 
@@ -125,59 +234,105 @@ const tenThousandth = integer(0, 10_000);
 const settingsShape = object(
   { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId },
   {
-    previous: sha256Text, name: plainText(64), position: isPoint, sensitivity_percent: percent,
+    previous: sha256Text,
+    name: plainText(64),
+    position: isPoint,
+    sensitivity_percent: percent,
     zones: list(
       object(
-        { name: plainText(64), kind: one("include", "exclude", "privacy"), corners: list(list(tenThousandth, 2, 2), 3, 64) },
+        {
+          name: plainText(64),
+          kind: one("include", "exclude", "privacy"),
+          corners: list(pair(tenThousandth), 3, 64),
+        },
         {},
         { sensitivity_percent: percent, smallest_share: integer(0, 9_999) },
       ),
       0,
       32,
     ),
-    max_bytes: integer(10_000_000, 10 ** 15), max_age_days: integer(1, 3650),
+    max_bytes: integer(10_000_000, 10 ** 15),
+    max_age_days: integer(1, 3650),
     quiet: object({ begins_minute: minute, ends_minute: minute }),
-    private: list(object({ days: also(list(integer(0, 6), 1, 7), (days) => new Set(days).size === days.length), begins_minute: minute, ends_minute: minute }), 0, 16),
+    private: list(
+      object({
+        days: also(list(integer(0, 6), 1, 7), (days) => new Set(days).size === days.length),
+        begins_minute: minute,
+        ends_minute: minute,
+      }),
+      0,
+      16,
+    ),
   },
 );
 
+/**
+ * @param {unknown} value
+ */
 export function settings(value) {
   const found = settingsShape(value);
-  distinct((found.zones ?? []).map((zone) => zone.name), "zones");
+  distinct(
+    (found.zones ?? []).map((zone) => zone.name),
+    "zones",
+  );
   return found;
 }
 
 const MOST_PARTS = 30_000;
 const partNumber = integer(0, MOST_PARTS);
-const pair = (member) => list(member, 2, 2);
-/** One spelling for any set: ascending, neither overlapping nor touching. */
+// One spelling for any set: ascending, neither overlapping nor touching.
+/** @type {(spans: [number, number][], apart: number) => boolean} */
 const ascending = (spans, apart) => spans.every(([first], i) => i === 0 || first > spans[i - 1][1] + apart);
 const partRange = also(pair(partNumber), ([first, last]) => first <= last);
 const span64 = also(pair(count), ([start, end]) => start < end);
 const partMissing = object({ part: partNumber, missing: also(list(span64, 1, 64), (spans) => ascending(spans, 0)) });
 const receiptShape = object(
-  { v: version1, disclosure: hexId, requester: label, audience: keyId, seq: sequence, state: one("partial", "complete", "refused") },
+  {
+    v: version1,
+    disclosure: hexId,
+    requester: label,
+    audience: keyId,
+    seq: sequence,
+    state: one("partial", "complete", "refused"),
+  },
   { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS, question: sequence },
   {
-    stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)), incomplete: list(partMissing, 0, 64),
+    stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
+    incomplete: list(partMissing, 0, 64),
     unopened: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
   },
 );
-export const receipt = also(receiptShape, ({ state, request, manifest, stored = [], incomplete = [], unopened = [] }) => {
-  const parts = incomplete.map((each) => each.part);
-  return (
-    new Set(parts).size === parts.length &&
-    !parts.some((part) => stored.some(([first, last]) => first <= part && part <= last)) &&
-    (state !== "complete" || (manifest !== undefined && !parts.length)) &&
-    (!unopened.length || (state === "complete" && unopened[0][0] > 0)) &&
-    (state === "partial" || request !== undefined)
-  );
+export const receipt = also(
+  receiptShape,
+  ({ state, request, manifest, stored = [], incomplete = [], unopened = [] }) => {
+    const parts = incomplete.map((each) => each.part);
+    return (
+      new Set(parts).size === parts.length &&
+      !parts.some((part) => stored.some(([first, last]) => first <= part && part <= last)) &&
+      (state !== "complete" || (manifest !== undefined && !parts.length)) &&
+      (!unopened.length || (state === "complete" && unopened[0][0] > 0)) &&
+      (state === "partial" || request !== undefined)
+    );
+  },
+);
+export const deletion = object({
+  v: version1,
+  request: hexId,
+  requester: label,
+  audience: keyId,
+  seq: sequence,
+  deleted_s: utcS,
 });
-export const deletion = object({ v: version1, request: hexId, requester: label, audience: keyId, seq: sequence, deleted_s: utcS });
 export const bulletin = object(
   {
-    v: version1, id: hexId, requester: label, audience: keyId, seq: sequence, title: plainText(100),
-    description: plainText(500), not_after: utcS,
+    v: version1,
+    id: hexId,
+    requester: label,
+    audience: keyId,
+    seq: sequence,
+    title: plainText(100),
+    description: plainText(500),
+    not_after: utcS,
   },
   { area: isArea },
 );
@@ -190,20 +345,41 @@ const isRegion = also(
   ({ south_west: low, north_east: high }) => low.lat <= high.lat && low.lon <= high.lon,
 );
 const bundleShape = object({
-  v: version1, root: keyId, version: sequence, issued_s: utcS,
+  v: version1,
+  root: keyId,
+  version: sequence,
+  issued_s: utcS,
   requesters: list(
     object(
       {
-        id: label, name: plainText(100), kind: one(...KINDS),
-        keys: list(also(object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }), (key) => key.from_s <= key.until_s), 1, 8),
+        id: label,
+        name: plainText(100),
+        kind: one(...KINDS),
+        keys: list(
+          also(
+            object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
+            (key) => key.from_s <= key.until_s,
+          ),
+          1,
+          8,
+        ),
         regions: list(isRegion, 1, 32),
       },
       { tips: hybridRecipient },
       {
-        limits: object({}, {
-          window_min_s: bound, window_max_s: bound, look_back_max_s: bound, area_min_m2: bound, area_max_m2: bound,
-          life_max_s: bound, requests_per_case: bound, requests_per_requester_per_day: bound,
-        }),
+        limits: object(
+          {},
+          {
+            window_min_s: bound,
+            window_max_s: bound,
+            look_back_max_s: bound,
+            area_min_m2: bound,
+            area_max_m2: bound,
+            life_max_s: bound,
+            requests_per_case: bound,
+            requests_per_requester_per_day: bound,
+          },
+        ),
       },
     ),
     0,
@@ -211,14 +387,30 @@ const bundleShape = object({
   ),
 });
 
-/** Without upper and lower case, as Unicode's full folding has it: "ß" is "ss". */
+/**
+ * Without upper and lower case, as Unicode's full folding has it: "ß" is "ss".
+ *
+ * @param {string} name
+ */
 const folded = (name) => name.toLowerCase().toUpperCase().toLowerCase();
 
+/**
+ * @param {unknown} value
+ */
 export function trustBundle(value) {
   const bundle = bundleShape(value);
-  distinct(bundle.requesters.map((each) => each.id), "requesters");
-  distinct(bundle.requesters.map((each) => folded(each.name)), "requesters.name");
-  distinct(bundle.requesters.flatMap((each) => each.keys.map((key) => key.key)), "requesters.keys");
+  distinct(
+    bundle.requesters.map((each) => each.id),
+    "requesters",
+  );
+  distinct(
+    bundle.requesters.map((each) => folded(each.name)),
+    "requesters.name",
+  );
+  distinct(
+    bundle.requesters.flatMap((each) => each.keys.map((key) => key.key)),
+    "requesters.keys",
+  );
   return bundle;
 }
 
@@ -229,27 +421,56 @@ const stamp = object({ boot: hexId, at_us: count, utc_ms: anyMs, quality });
 const sealed = object({ size: sequence, header_size: sequence, sha256_header: sha256Text, sha256_payload: sha256Text });
 const recordLabel = shortText(64);
 export const begin = object(
-  { segment: segmentId, event: segmentId, ordinal: count, boot: hexId, start_us: count, until_us: count, utc_ms: anyMs, quality },
-  { v: version1, label: recordLabel },
+  {
+    segment: segmentId,
+    event: segmentId,
+    ordinal: count,
+    boot: hexId,
+    start_us: count,
+    until_us: count,
+    utc_ms: anyMs,
+    quality,
+  },
+  { v: integer(1, 1), label: recordLabel },
 );
 
+export const segmentRecord = object(
+  {
+    kind: one("segment"),
+    id: segmentId,
+    event: segmentId,
+    ordinal: count,
+    span,
+    epoch: count,
+    file: sealed,
+    key: sha256Text,
+  },
+  {
+    poster: object({ file: sealed, key: sha256Text }),
+    label: recordLabel,
+    sound: object({ file: sealed, key: sha256Text }),
+    silence: one("microphone absent"),
+    follows: sha256Text,
+  },
+);
+export const adoptedRecord = object(
+  { kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp },
+  { poster_file: sealed, sound_file: sealed },
+);
 export const manifestPayload = object(
   {
-    seq: count, prev: sha256Text,
+    seq: count,
+    prev: sha256Text,
     record: tagged("kind", {
-      segment: object(
-        { kind: one("segment"), id: segmentId, event: segmentId, ordinal: count, span, epoch: count, file: sealed, key: sha256Text },
-        {
-          poster: object({ file: sealed, key: sha256Text }), label: recordLabel,
-          sound: object({ file: sealed, key: sha256Text }), silence: one("microphone absent"),
-          follows: sha256Text,
-        },
-      ),
-      adopted: object({ kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp }, { poster_file: sealed, sound_file: sealed }),
+      segment: segmentRecord,
+      adopted: adoptedRecord,
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
       boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
-      chapter: object({ kind: one("chapter"), number: count, oldest: count, device: keyId, at: stamp }, { carried: object({ size: count, sha256: sha256Text }) }),
+      chapter: object(
+        { kind: one("chapter"), number: count, oldest: count, device: keyId, at: stamp },
+        { carried: object({ size: count, sha256: sha256Text }) },
+      ),
     }),
   },
   { v: version1 },
@@ -258,22 +479,39 @@ export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
 export const liveContext = object({ device: keyId, span }, { v: version1, continues: one(true) });
 const isSights = list(one(...SIGHTS), 0, SIGHTS.length);
-/** Each once and in this order: one spelling for one meaning. */
+// Each once and in this order: one spelling for one meaning.
+/** @type {Checker<Wire.Sight[]>} */
 const sights = (value, place) => {
-  isSights(value, place);
-  if (value.some((each, i) => SIGHTS.indexOf(each) <= SIGHTS.indexOf(value[i - 1]))) throw new FormatError("error.format", { what: place });
-  return value;
+  const seen = isSights(value, place);
+  if (seen.some((each, i) => SIGHTS.indexOf(each) <= SIGHTS.indexOf(seen[i - 1])))
+    throw new FormatError("error.format", { what: place });
+  return seen;
 };
 export const context = object(
   {
-    kind: one("segment", "poster", "sound"), device: keyId, segment: segmentId, event: segmentId, ordinal: count, span,
+    kind: one("segment", "poster", "sound"),
+    device: keyId,
+    segment: segmentId,
+    event: segmentId,
+    ordinal: count,
+    span,
     media_bytes: count,
   },
-  { v: version1, label: recordLabel, seen: sights },
+  { v: integer(1, 1), label: recordLabel, seen: sights },
 );
 
 const reason = shortText(48);
+// Any kind of entry is read: one that this page does not know must not hide the others.
 export const ledgerEntry = object(
   { v: version1, kind: shortText(32), boot: hexId, boot_us: count, utc_ms: utcMs, clock: quality },
-  { request: hexId, requester: label, disclosure: hexId, subject: sha256Text, segments: count, size_bytes: count, version: sequence, reason },
+  {
+    request: hexId,
+    requester: label,
+    disclosure: hexId,
+    subject: sha256Text,
+    segments: count,
+    size_bytes: count,
+    version: sequence,
+    reason,
+  },
 );

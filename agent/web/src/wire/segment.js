@@ -1,52 +1,99 @@
 // Opens what the doorbell sealed and holds it against what it signed at capture (agent/owner/opening.py).
 import { FormatError, OpenError } from "../errors.js";
-import { fileKey, keyCommitment, openPrefix, open, split, stanzaBodies } from "./age.js";
+import { fileKey, keyCommitment, open, openPrefix, split, stanzaBodies } from "./age.js";
+import { boxes } from "./boxes.js";
 import { concat, sha256hex, unbase64, utf8 } from "./bytes.js";
 import { pae } from "./envelope.js";
 import { verifies } from "./keys.js";
-import { begin as isBegin, context as isContext, liveContext as isLiveContext, manifestLine, manifestPayload } from "./messages.js";
+import {
+  begin as isBegin,
+  context as isContext,
+  liveContext as isLiveContext,
+  manifestLine,
+  manifestPayload,
+} from "./messages.js";
 import { decode } from "./strictjson.js";
 
+/** @import { Bytes, CaptureRecord, LiveGop, PublicKey, TimeSpan } from "../types.js" */
+/** @import * as Wire from "./generated.js" */
 const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
 const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
 const LIVE_BOX = [0x9a, 0x1d, 0x4b, 0xe7, 0xc0, 0x52, 0x48, 0xf3, 0x8f, 0x6e, 0x2d, 0x77, 0x14, 0xc3, 0xa0, 0x5b];
 const LONGEST_LINE = 16 * 1024;
 const POSTER_REMARK = "doorward context:";
 
-/** The record in a manifest line, once the device's key has signed it and it is about `segment`. */
+/**
+ * The record in a manifest line, once the device's key has signed it and it is about `segment`.
+ *
+ * @param {string} line
+ * @param {string} segment
+ * @param {PublicKey} device
+ */
 export async function recordOf(line, segment, device) {
   const record = await openRecord(line, device);
   if (idOf(record) !== segment) throw new OpenError("error.other-record");
   return record;
 }
 
-/** The same of whichever segment it is about. */
+/**
+ * The same of whichever segment it is about.
+ *
+ * @param {string} line
+ * @param {PublicKey} device
+ * @returns {Promise<CaptureRecord>}
+ */
 export async function openRecord(line, device) {
   const outer = manifestLine(decode(utf8(line), LONGEST_LINE));
   const payload = unbase64(outer.payload);
-  if (!(await verifies(device, unbase64(outer.sig), pae(RECORD_TYPE, payload)))) throw new OpenError("error.not-signed");
+  if (!(await verifies(device, unbase64(outer.sig), pae(RECORD_TYPE, payload))))
+    throw new OpenError("error.not-signed");
   const { record } = manifestPayload(decode(payload, LONGEST_LINE));
   if (record.kind !== "segment" && record.kind !== "adopted") throw new OpenError("error.other-record");
   return record;
 }
 
+/** @param {CaptureRecord} record */
 export const idOf = (record) => (record.kind === "segment" ? record.id : record.begin.segment);
+/** @param {CaptureRecord} record */
 export const eventOf = (record) => (record.kind === "segment" ? record.event : record.begin.event);
+/** @param {CaptureRecord} record */
 export const labelOf = (record) => (record.kind === "segment" ? record.label : record.begin.label) ?? "";
-/** Whether a power cut took its end: it is shown and shared up to its last whole fragment. */
+/**
+ * Whether a power cut took its end: it is shown and shared up to its last whole fragment.
+ *
+ * @param {CaptureRecord} record
+ */
 export const isCut = (record) => record.kind === "adopted" && !record.complete;
+/** @param {CaptureRecord} record */
 export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
 
+/** @param {CaptureRecord} record */
 export const soundOf = (record) => (record.kind === "segment" ? record.sound?.file : record.sound_file);
 
-/** UTC ms, as agent/core/vault/spans.py counts: the end rounded up. */
+/**
+ * UTC ms, as agent/core/vault/spans.py counts: the end rounded up.
+ *
+ * @param {CaptureRecord} record
+ * @returns {TimeSpan}
+ */
 export function spanOf(record) {
-  if (record.kind === "segment") return spanMs(record.span.utc_ms, record.span.start_us, record.span.end_us, record.span.quality);
+  if (record.kind === "segment")
+    return spanMs(record.span.utc_ms, record.span.start_us, record.span.end_us, record.span.quality);
   return spanMs(record.begin.utc_ms, record.begin.start_us, record.begin.until_us, "unknown");
 }
 
+/**
+ * @param {number} utc
+ * @param {number} start
+ * @param {number} end
+ * @param {Wire.ClockQuality} quality
+ */
 const spanMs = (utc, start, end, quality) => ({ start: utc, end: utc + Math.ceil((end - start) / 1000), quality });
 
+/**
+ * @param {Wire.Sealed} file
+ * @param {Bytes} data
+ */
 async function requireSignedBytes(file, data) {
   const header = data.subarray(0, file.header_size);
   const same =
@@ -57,7 +104,14 @@ async function requireSignedBytes(file, data) {
   if (!same) throw new OpenError("error.other-bytes");
 }
 
-/** `{media, context, whole}`: media plays by itself. */
+/**
+ * `{media, context, whole}`: media plays by itself.
+ *
+ * @param {CaptureRecord} record
+ * @param {Bytes} data
+ * @param {string} identity
+ * @param {string} device
+ */
 export async function openCaptured(record, data, identity, device) {
   await requireSignedBytes(record.file, data);
   if (record.kind === "segment") {
@@ -75,37 +129,73 @@ export async function openCaptured(record, data, identity, device) {
   return { media, context, whole: true };
 }
 
-/** What was heard during a segment, as a film of its own. */
+/**
+ * What the record commits to for the file key of its sound or still; undefined for a segment that was adopted.
+ *
+ * @param {CaptureRecord} record
+ * @param {"sound" | "poster"} file
+ */
+const keyIn = (record, file) => (record.kind === "segment" ? record[file]?.key : undefined);
+
+/**
+ * What was heard during a segment, as a film of its own.
+ *
+ * @param {CaptureRecord} record
+ * @param {Bytes} data
+ * @param {string} identity
+ * @param {string} device
+ */
 export async function openSound(record, data, identity, device) {
   const file = soundOf(record);
   if (!file) throw new FormatError("error.no-sound");
   await requireSignedBytes(file, data);
-  const { media, context } = splitMedia(await openCommitted(record, record.sound?.key, data, identity));
+  const { media, context } = splitMedia(await openCommitted(record, keyIn(record, "sound"), data, identity));
   agree(record, context, device, "sound");
   return media;
 }
 
-/** `{image, seen}`: the still of a clip, and what a second opinion saw around it. */
+/**
+ * `{image, seen}`: the still of a clip, and what a second opinion saw around it.
+ *
+ * @param {CaptureRecord} record
+ * @param {Bytes} data
+ * @param {string} identity
+ * @param {string} device
+ */
 export async function openPoster(record, data, identity, device) {
   const file = posterOf(record);
   if (!file) throw new FormatError("error.no-poster");
   await requireSignedBytes(file, data);
-  const { image, context } = splitPoster(await openCommitted(record, record.poster?.key, data, identity));
+  const { image, context } = splitPoster(await openCommitted(record, keyIn(record, "poster"), data, identity));
   agree(record, context, device, "poster");
   if (image[2] !== 0xff) throw new FormatError("error.no-poster");
   return { image, seen: context.seen ?? null };
 }
 
-/** What does not open though its bytes are the ones that were signed at capture is sealed to other keys. */
+/**
+ * What does not open though its bytes are the ones that were signed at capture is sealed to other keys.
+ *
+ * @template T
+ * @param {Promise<T>} opening
+ * @returns {Promise<T>}
+ */
 async function ofOurs(opening) {
   try {
     return await opening;
   } catch (error) {
-    throw error.text === "error.does-not-open" ? new OpenError("error.not-yours") : error;
+    const isSealedToOthers = error instanceof OpenError && error.text === "error.does-not-open";
+    throw isSealedToOthers ? new OpenError("error.not-yours") : error;
   }
 }
 
-/** The plaintext, once the key that opens it is the one that the record commits to (none for what was adopted). */
+/**
+ * The plaintext, once the key that opens it is the one that the record commits to (none for what was adopted).
+ *
+ * @param {CaptureRecord} record
+ * @param {string | undefined} commitment
+ * @param {Bytes} data
+ * @param {string} identity
+ */
 async function openCommitted(record, commitment, data, identity) {
   if (record.kind === "segment") {
     const key = await ofOurs(fileKey(data.subarray(0, split(data)), identity));
@@ -114,15 +204,33 @@ async function openCommitted(record, commitment, data, identity) {
   return open(data, identity);
 }
 
-const sorted = (value) => value && Object.keys(value).filter((key) => key !== "v").sort().map((key) => [key, value[key]]);
+/** @param {any} value */
+const sorted = (value) =>
+  value &&
+  Object.keys(value)
+    .filter((key) => key !== "v")
+    .sort()
+    .map((key) => [key, value[key]]);
 
-/** `kind`: which of the segment's files this was taken for: segment, poster or sound. */
+/**
+ * `kind`: which of the segment's files this was taken for: segment, poster or sound.
+ *
+ * @param {CaptureRecord} record
+ * @param {Wire.Context} context
+ * @param {string} device
+ * @param {string} kind
+ */
 function agree(record, context, device, kind) {
   const [id, event, ordinal] =
     record.kind === "segment"
       ? [record.id, record.event, record.ordinal]
       : [record.begin.segment, record.begin.event, record.begin.ordinal];
-  const said = context.kind === kind && context.device === device && context.segment === id && context.event === event && context.ordinal === ordinal;
+  const said =
+    context.kind === kind &&
+    context.device === device &&
+    context.segment === id &&
+    context.event === event &&
+    context.ordinal === ordinal;
   const whole =
     record.kind === "segment"
       ? JSON.stringify(sorted(context.span)) === JSON.stringify(sorted(record.span))
@@ -130,67 +238,77 @@ function agree(record, context, device, kind) {
   if (!said || !whole) throw new OpenError("error.other-record");
 }
 
-/** Top-level boxes that fill `data` exactly: `[start, end, kind]`. */
-export function boxes(data) {
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  const found = [];
-  for (let at = 0; at < data.length; ) {
-    if (data.length - at < 8) throw new FormatError("error.format", { what: "MP4" });
-    let size = view.getUint32(at);
-    let head = 8;
-    if (size === 1 && data.length - at >= 16) {
-      size = Number(view.getBigUint64(at + 8));
-      head = 16;
-    }
-    if (size < head || at + size > data.length) throw new FormatError("error.format", { what: "MP4" });
-    found.push([at, at + size, String.fromCharCode(...data.subarray(at + 4, at + 8))]);
-    at += size;
-  }
-  return found;
-}
-
-/** The media, and the body of the box of that type behind it. */
+/**
+ * The media, and the body of the box of that type behind it.
+ *
+ * @param {Bytes} plain
+ * @param {number[]} type
+ */
 function splitTrailing(plain, type) {
   const last = boxes(plain).at(-1);
   const head = last && last[2] === "uuid" ? plain.subarray(last[0] + 8, last[0] + 24) : [];
-  if (head.length !== 16 || !type.every((byte, i) => head[i] === byte)) {
+  if (!last || head.length !== 16 || !type.every((byte, i) => head[i] === byte)) {
     throw new FormatError("error.format", { what: "context" });
   }
   return { media: plain.subarray(0, last[0]), body: plain.subarray(last[0] + 24, last[1]) };
 }
 
-/** A GOP of live view (agent/core/live.py): sealed to its owners, and signed by nobody. */
+/**
+ * A GOP of live view (agent/core/live.py): sealed to its owners, and signed by nobody.
+ *
+ * @param {Bytes} data
+ * @param {string} identity
+ * @param {string} device
+ * @returns {Promise<LiveGop>}
+ */
 export async function openLive(data, identity, device) {
   const { media, body } = splitTrailing(await open(data, identity), LIVE_BOX);
   const context = isLiveContext(decode(body, 1024));
   if (context.device !== device) throw new OpenError("error.other-record");
   const { utc_ms, start_us, end_us, quality } = context.span;
-  return { media, span: spanMs(utc_ms, start_us, end_us, quality), order: [context.span.boot, start_us, end_us], continues: context.continues ?? false };
+  return {
+    media,
+    span: spanMs(utc_ms, start_us, end_us, quality),
+    order: [context.span.boot, start_us, end_us],
+    continues: context.continues ?? false,
+  };
 }
 
+/** @param {Bytes} plain */
 function splitMedia(plain) {
   const { media, body } = splitTrailing(plain, CONTEXT_BOX);
   return { media, context: contextOf(body, media) };
 }
 
-/** The JPEG as it was made, and what its comment says of it (ITU-T T.81, B.2.4.5). */
+/**
+ * The JPEG as it was made, and what its comment says of it (ITU-T T.81, B.2.4.5).
+ *
+ * @param {Bytes} plain
+ */
 export function splitPoster(plain) {
   const end = 4 + plain[4] * 256 + plain[5];
   const isBegun = plain[0] === 0xff && plain[1] === 0xd8 && plain[2] === 0xff && plain[3] === 0xfe;
   const remark = plain.subarray(6, 6 + POSTER_REMARK.length);
-  if (!isBegun || !(end <= plain.length) || fromAscii(remark) !== POSTER_REMARK) throw new FormatError("error.no-poster");
+  if (!isBegun || !(end <= plain.length) || fromAscii(remark) !== POSTER_REMARK)
+    throw new FormatError("error.no-poster");
   const image = concat(plain.subarray(0, 2), plain.subarray(end));
   return { image, context: contextOf(plain.subarray(6 + POSTER_REMARK.length, end), image) };
 }
 
+/** @param {Bytes} bytes */
 const fromAscii = (bytes) => String.fromCharCode(...bytes);
 
+/**
+ * @param {Bytes} body
+ * @param {Bytes} media
+ */
 function contextOf(body, media) {
   const context = isContext(decode(body, 2048));
   if (media.length !== context.media_bytes) throw new OpenError("error.other-bytes");
   return context;
 }
 
+/** @param {Bytes} data */
 function wholeFragments(data) {
   let at = 0;
   let end = 0;

@@ -1,2 +1,2 @@
 // What a second opinion can name (agent/core/opinion/sights.py).
-export const SIGHTS = ["person", "vehicle", "animal", "parcel"];
+export const SIGHTS = /** @type {const} */ (["person", "vehicle", "animal", "parcel"]);

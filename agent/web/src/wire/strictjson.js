@@ -3,19 +3,35 @@ import { FormatError } from "../errors.js";
 import { fromUtf8, utf8 } from "./bytes.js";
 
 const MAX_DEPTH = 8;
+/** @param {string} what */
 const bad = (what) => new FormatError("error.format", { what });
 
-/** `bytes` as a value; objects have no prototype.  Throws FormatError. */
+/**
+ * `bytes` as a value; objects have no prototype.  Throws FormatError.
+ *
+ * @param {Uint8Array} bytes
+ * @param {number} [limit]
+ * @returns {any}
+ */
 export function decode(bytes, limit = 8192) {
   if (bytes.length > limit) throw bad("size");
   return new Parser(fromUtf8(bytes)).whole();
 }
 
-/** The one spelling: keys ascending, no spaces, raw UTF-8; `undefined` and `null` members are left out. */
+/**
+ * The one spelling: keys ascending, no spaces, raw UTF-8; `undefined` and `null` members are left out.
+ *
+ * @param {unknown} value
+ */
 export function encode(value) {
   return utf8(write(value));
 }
 
+/**
+ * @param {any} value
+ * @param {string} [under]
+ * @returns {string}
+ */
 function write(value, under = "") {
   if (Array.isArray(value)) return `[${value.map((each) => write(each)).join(",")}]`;
   if (value !== null && typeof value === "object") {
@@ -31,21 +47,38 @@ function write(value, under = "") {
   return JSON.stringify(value);
 }
 
-/** No half of a surrogate pair, and NFC.  `isWellFormed` would be newer than the browsers this is built for. */
+/**
+ * No half of a surrogate pair, and NFC.  `isWellFormed` would be newer than the browsers this is built for.
+ *
+ * @param {string} text
+ */
 const isText = (text) => !/\p{Surrogate}/u.test(text) && text === text.normalize("NFC");
 
-/** Code points, where JavaScript compares UTF-16 units. */
+/**
+ * Code points, where JavaScript compares UTF-16 units.
+ *
+ * @param {string} a
+ * @param {string} b
+ */
 function byCodePoint(a, b) {
   const left = Array.from(a);
   const right = Array.from(b);
   for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const step = left[i].codePointAt(0) - right[i].codePointAt(0);
+    const step = Number(left[i].codePointAt(0)) - Number(right[i].codePointAt(0));
     if (step) return step;
   }
   return left.length - right.length;
 }
 
+/** @type {[string, boolean | null][]} */
+const WORDS = [
+  ["true", true],
+  ["false", false],
+  ["null", null],
+];
+
 class Parser {
+  /** @param {string} text */
   constructor(text) {
     this.text = text;
     this.at = 0;
@@ -62,6 +95,7 @@ class Parser {
     while (" \t\n\r".includes(this.text[this.at] ?? "x")) this.at++;
   }
 
+  /** @param {string} character */
   take(character) {
     this.space();
     if (this.text[this.at] !== character) throw bad("JSON");
@@ -73,13 +107,18 @@ class Parser {
     return this.text[this.at];
   }
 
+  /**
+   * @param {number} depth
+   * @param {string} key
+   * @returns {any}
+   */
   value(depth, key) {
     if (depth > MAX_DEPTH) throw bad("depth");
     const next = this.peek();
     if (next === "{") return this.object(depth);
     if (next === "[") return this.list(depth);
     if (next === '"') return this.string();
-    for (const [word, value] of [["true", true], ["false", false], ["null", null]]) {
+    for (const [word, value] of WORDS) {
       if (this.text.startsWith(word, this.at)) {
         this.at += word.length;
         return value;
@@ -88,6 +127,7 @@ class Parser {
     return this.number(key);
   }
 
+  /** @param {number} depth */
   object(depth) {
     const found = Object.create(null);
     this.take("{");
@@ -95,36 +135,41 @@ class Parser {
       this.at++;
       return found;
     }
-    for (;;) {
+    let goesOn = true;
+    while (goesOn) {
       if (this.peek() !== '"') throw bad("JSON");
       const key = this.string();
       if (key in found) throw bad("duplicate key");
       this.take(":");
       found[key] = this.value(depth + 1, key);
-      if (this.peek() === ",") this.at++;
-      else break;
+      goesOn = this.peek() === ",";
+      if (goesOn) this.at++;
     }
     this.take("}");
     return found;
   }
 
+  /** @param {number} depth */
   list(depth) {
+    /** @type {any[]} */
     const found = [];
     this.take("[");
     if (this.peek() === "]") {
       this.at++;
       return found;
     }
-    for (;;) {
+    let goesOn = true;
+    while (goesOn) {
       found.push(this.value(depth + 1, ""));
-      if (this.peek() === ",") this.at++;
-      else break;
+      goesOn = this.peek() === ",";
+      if (goesOn) this.at++;
     }
     this.take("]");
     return found;
   }
 
   string() {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows no control characters in a string
     const match = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
     match.lastIndex = this.at;
     const raw = match.exec(this.text)?.[0];
@@ -135,6 +180,7 @@ class Parser {
     return text;
   }
 
+  /** @param {string} key */
   number(key) {
     const match = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
     match.lastIndex = this.at;

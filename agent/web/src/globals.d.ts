@@ -1,0 +1,14 @@
+// What the newest browsers have and TypeScript's own list of them does not.
+
+/** MediaSource as iPhones have it. */
+declare var ManagedMediaSource: typeof MediaSource | undefined;
+
+/** https://www.w3.org/TR/trusted-types/ */
+declare var trustedTypes:
+  | {
+      createPolicy(
+        name: string,
+        rules: { createScriptURL(address: string): string },
+      ): { createScriptURL(address: string): string };
+    }
+  | undefined;

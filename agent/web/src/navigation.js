@@ -1,0 +1,33 @@
+// Moves to another page, and locks the keys.  The pages import this module and not app.js, which imports the pages:
+// app.js hands in its `show` at the start, so that no import cycle is needed.
+import { call } from "./ui/client.js";
+import { forgetPosters } from "./ui/posters.js";
+
+let show = async () => {};
+
+/**
+ * Sets the function that shows the page of the current address.
+ *
+ * @param {() => Promise<void>} shower
+ */
+export function showWith(shower) {
+  show = shower;
+}
+
+/**
+ * Shows another address of the page.
+ *
+ * @param {string} path
+ * @param {{ replace?: boolean }} [options]
+ */
+export function go(path, { replace = false } = {}) {
+  globalThis.history[replace ? "replaceState" : "pushState"](null, "", path);
+  return show();
+}
+
+/** Locks the keys, and forgets the opened stills: what was decrypted must not outlive the keys in this browser. */
+export async function lock() {
+  await call("lock");
+  forgetPosters();
+  await show();
+}

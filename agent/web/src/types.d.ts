@@ -1,0 +1,272 @@
+// Types that several modules of the page share.  Types of messages come from the device's own: wire/generated.d.ts.
+import type * as Wire from "./wire/generated.js";
+
+/** A public Ed25519 key.  `id` is 16 hex digits, `text` is `ed25519:…`. */
+export interface PublicKey {
+  raw: Uint8Array;
+  id: string;
+  text: string;
+  /** The key as WebCrypto holds it, once it was needed. */
+  imported?: Promise<CryptoKey>;
+}
+
+/** Bytes that no other thread can change meanwhile: WebCrypto and Blob take no others. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A signed message that was taken apart, and whose signature nothing says about yet. */
+export interface Claimed {
+  type: string;
+  payload: Bytes;
+  keyId: string;
+  signature: Bytes;
+}
+
+/** A signed head of the ledger. */
+export interface Checkpoint {
+  size: number;
+  root: Bytes;
+  note: string;
+}
+
+/** A list of owners, the hash of its payload, and the envelope that it came in. */
+export interface Enrolled {
+  value: Wire.Enrolment;
+  sha256: string;
+  envelope: string;
+}
+
+/** What this browser remembers of a doorbell. */
+export interface Known {
+  /** Envelopes of every list of owners, oldest first. */
+  enrolments: string[];
+  checkpoint: string;
+  /** Trust roots that were chosen in this browser. */
+  roots: string[];
+  /** The newest bundle of each root that was ever seen. */
+  bundles: Newest;
+}
+
+export type Newest = Record<string, { version: number; sha256: string }>;
+
+/** A doorbell that was found to be the known one, and to have gone forwards only. */
+export interface Met {
+  device: PublicKey;
+  known: Known;
+  /** The list of owners in force. */
+  enrolment: Wire.Enrolment;
+  enrolled: Enrolled;
+  checkpoint: Checkpoint;
+  /** How many entries the ledger has more than last time. */
+  grown: number;
+}
+
+/** An owner's secrets.  `approval` is a 32-byte seed; `older` are identities from before a recovery. */
+export interface Secrets {
+  identity: string;
+  approval: Bytes;
+  older: string[];
+}
+
+export interface Unlocked extends Secrets {
+  card: Wire.OwnerCard;
+}
+
+/** Signed at capture, about one stored segment. */
+export type CaptureRecord = Wire.Segment | Wire.Adopted;
+
+/** UTC ms. */
+export interface TimeSpan {
+  start: number;
+  end: number;
+  quality: Wire.ClockQuality;
+}
+
+/** A requester with the key that signed, as a trust bundle lists them. */
+export interface Requester extends Wire.RequesterEntry {
+  root: string;
+  key: PublicKey;
+}
+
+/** One segment of a request under review. */
+export interface Offered {
+  number: number;
+  id: string;
+  record: CaptureRecord;
+  span: TimeSpan;
+}
+
+/** A file that does not open, and why. */
+export interface Failed {
+  id: string;
+  text: string;
+  values?: Record<string, unknown>;
+}
+
+/** What opens one kind of file of a segment: its bytes as stored, and the record that was held against them. */
+export type FetchFile = (
+  id: string,
+  device: PublicKey,
+  identity: string,
+  signed?: CaptureRecord,
+) => Promise<{ data: Bytes; record: CaptureRecord }>;
+
+/** Tries each of the owner's identities, the newest first. */
+export type WithIdentity = <T>(open: (identity: string, device: PublicKey) => Promise<T>) => Promise<T>;
+
+/** A segment as a player takes it, in UTC ms. */
+export interface Playable {
+  id: string;
+  start: number;
+  end: number;
+  sound?: boolean;
+}
+
+/** `[x, y]` in shares of the picture. */
+export type Corner = number[];
+
+export interface Zone {
+  name: string;
+  kind: string;
+  corners: Corner[];
+  sensitivity: number;
+  smallest_share?: number;
+}
+
+/** Steps of one colour scale, as the detector counts them, for each cell of a coarse grid. */
+export interface Sample {
+  t: number;
+  cells: Float32Array;
+}
+
+/** What `h` takes first: attributes, properties and listeners. */
+export interface Options {
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of listener takes an event of its own
+  [key: `on${string}`]: (event: any) => unknown;
+  [key: string]: unknown;
+  nodeType?: never;
+}
+
+/** What `h` takes as a child. */
+export type Child = Node | string | number | false | null | undefined | Child[];
+
+/** What the doorbell answers to an operation; agent/web/operations.py says what is in it. */
+// biome-ignore lint/suspicious/noExplicitAny: its types are not made from the device's yet
+export type Answer = any;
+
+/** Of any kind: an entry that this page does not know must not hide the others. */
+export type Entry = Omit<Wire.LedgerEntry, "kind"> & { kind: string };
+
+export type Area = Wire.FootageRequest["area"];
+
+/** Signs and hands in what the household sets. */
+export type Save = (changes: Record<string, unknown>) => Promise<unknown>;
+
+/** Everyone who was an owner at some time, by key id. */
+export type Owners = Map<string, { key: PublicKey; name: string }>;
+
+/** What the owners put in the next list of theirs. */
+export interface Lists {
+  epoch: number;
+  recipients: Wire.NamedRecipient[];
+  approvers: Wire.NamedKey[];
+  recovery: string;
+  previous?: string;
+  approvals_needed?: number;
+}
+
+/** Makes the next lists of owners out of those in force. */
+export type Change = (
+  recipients: Wire.NamedRecipient[],
+  approvers: Wire.NamedKey[],
+) => Pick<Lists, "recipients" | "approvers" | "approvals_needed"> & { recovery?: string };
+
+/** The keys as this browser stores them: `sealed` is an age file that the passphrase opens. */
+export interface Kept {
+  card: Wire.OwnerCard;
+  sealed: Uint8Array;
+}
+
+/** A request that was looked at and checked, in the worker. */
+export interface Reviewed {
+  /** What the doorbell calls the request. */
+  name: string;
+  met: Met;
+  request: Wire.FootageRequest;
+  sha256: string;
+  requester: Requester;
+  state: string;
+  disclosure: string | null;
+  segments: Offered[];
+  /** The approval that waits for a second owner. */
+  first: { yes: Wire.Approval; sha256: string; by: string; isGone: boolean } | null;
+  receipt: Wire.Receipt | null;
+  deletion: Wire.Deletion | null;
+  position: Wire.Point | null;
+}
+
+/** The same for the page: plain values only. */
+export type Review = ReturnType<typeof import("./owner/reviewing.js").shown>;
+
+/** One segment of a clip, as the page shows it. */
+export interface Moment extends Playable {
+  cut: boolean;
+}
+
+/** The segments of one event. */
+export interface Clip {
+  event: string;
+  kind: string;
+  /** The segment whose still shows the clip. */
+  poster: string | null;
+  segments: Moment[];
+}
+
+/** Plays segments in that element. */
+export type StartFilm = (video: HTMLVideoElement, segments: Playable[]) => void;
+
+/** What an owner chose to share. */
+export interface Choice {
+  segments: string[];
+  posters: string[];
+  sounds?: string[];
+  clips: string[];
+  contact?: Omit<Wire.ContactCard, "v">;
+  gaps?: Wire.Absence[];
+}
+
+/** What an owner tells one requester unasked; `tip` is the id by which it is sent once. */
+export interface TipMatter {
+  tip: string;
+  root: string;
+  requester: string;
+  text: string;
+  segments: string[];
+  posters: string[];
+}
+
+/** One file that left, or may leave. */
+export interface Shared {
+  kind: string;
+  id: string;
+  start: number;
+  end: number;
+  stored?: boolean;
+}
+
+/** A piece of film.  `continues`: it shows nothing without the one before. */
+export interface Gop {
+  media: Bytes;
+  continues?: boolean;
+  span: TimeSpan;
+}
+
+/** The same of live view.  `order` is boot, start and end by the doorbell's clock since boot. */
+export interface LiveGop extends Gop {
+  order: [boot: string, start: number, end: number];
+}
+
+/** Opens the film of a segment. */
+export type Load = (id: string) => Promise<{ media: Bytes }>;
+
+/** Opens what was heard during a segment; undefined if there is nothing to hear. */
+export type Ears = (segment: Playable) => Promise<Bytes | undefined>;

@@ -1,0 +1,95 @@
+"""The types of the page's messages, made from the device's own: `agent/web/src/wire/generated.d.ts`.
+
+`python -m tests.web.page_types` writes the file again, and so does `python -m tests.wire.vectors`.  The type check of
+the JavaScript holds the page's readers against it (`agent/web/src/wire/agreement.ts`), so it fails if a field of a
+message is renamed here and not there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.core.ledger.entries import LedgerEntry
+from agent.core.vault.manifest import _Line, _Payload
+from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.segment import Begin, Context
+from agent.owner.keys import OwnerCard
+from tests.wire import samples
+
+TARGET = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire" / "generated.d.ts"
+HEAD = """\
+// Made by `make page-types` from the messages of agent/wire and the records of agent/core.  Do not edit.
+//
+// `null` in an optional member means absent, and the page's readers take it out (schema.js, `object`).
+"""
+RECORDS = (Adopted, Begin, Context, LedgerEntry, OwnerCard, Segment, _Line)
+LONGEST = 120
+
+
+def source() -> str:
+    """The file as it must be."""
+    kinds = {type(value) for value in samples.EVERY_MESSAGE.values()} | set(RECORDS)
+    _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__))
+    # The payload of a manifest line holds a union of records, of which the page reads two only.
+    assert {field.name for field in msgspec.structs.fields(_Payload)} == {"v", "seq", "prev", "record"}
+    declared = {_name_of(name): schema for name, schema in components.items()}
+    return HEAD + "".join(_declaration(name, declared[name]) for name in sorted(declared))
+
+
+def _name_of(name: str) -> str:
+    """`Span` for a class, and `SpansSpan` for one of two classes of that name: the module comes first then."""
+    *modules, kind = name.removeprefix("_").split(".")
+    return (modules[-1].capitalize() if modules else "") + kind
+
+
+def _declaration(name: str, schema: dict[str, Any]) -> str:
+    if schema.get("type") != "object":
+        line = f"export type {name} = {_type_of(schema)};"
+        if len(line) > LONGEST:
+            line = line.replace(" = ", " = | ", 1).replace(" | ", "\n  | ")
+        return f"\n{line}\n"
+    required = schema.get("required", [])
+    lines = [
+        f"  {member}{'' if member in required else '?'}: {_type_of(each)};"
+        for member, each in schema["properties"].items()
+    ]
+    assert all(len(line) <= LONGEST for line in lines), name
+    return f"\nexport interface {name} {{\n" + "\n".join(lines) + "\n}\n"
+
+
+def _type_of(schema: dict[str, Any]) -> str:
+    """The TypeScript for one JSON Schema; bounds and patterns are left to the readers."""
+    if "$ref" in schema:
+        return _name_of(str(schema["$ref"]).rsplit("/", 1)[-1])
+    if "enum" in schema:
+        return " | ".join(_literal(each) for each in schema["enum"])
+    if "const" in schema:
+        return _literal(schema["const"])
+    if "anyOf" in schema:
+        return " | ".join(_type_of(each) for each in schema["anyOf"] if each.get("type") != "null")
+    match schema.get("type"):
+        case "array":
+            if "prefixItems" in schema:
+                return f"[{', '.join(_type_of(each) for each in schema['prefixItems'])}]"
+            item = _type_of(schema["items"])
+            return f"({item})[]" if " | " in item else f"{item}[]"
+        case "integer" | "number":
+            return "number"
+        case "string" | "boolean" as plain:
+            return plain
+    raise AssertionError(f"no TypeScript for {schema}")
+
+
+def _literal(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def write() -> None:
+    TARGET.write_text(source(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,99 @@
+"""What holds the page's JavaScript to its rules: each check refuses what it is there to refuse."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.web import page_types
+
+pytestmark = pytest.mark.interop
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "agent" / "web" / "src"
+TOOLS = SOURCE / "node_modules" / ".bin"
+LONGEST_LINE = 120
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A copy of the page's sources at their place, to be spoiled."""
+    if not (TOOLS / "tsc").exists() or not (TOOLS / "biome").exists():
+        pytest.skip("the JavaScript tools are missing: run `make setup-test`")
+    copy = tmp_path / "agent" / "web" / "src"
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(SOURCE / "node_modules")
+    shutil.copytree(SOURCE.parent / "texts", tmp_path / "agent" / "web" / "texts")
+    shutil.copy(ROOT / "biome.json", tmp_path)
+    return copy
+
+
+def types_of(page: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TOOLS / "tsc", "-p", "."], cwd=page, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def lint_of(page: Path) -> subprocess.CompletedProcess[str]:
+    command = [TOOLS / "biome", "ci", "--error-on-warnings", "agent"]
+    return subprocess.run(command, cwd=page.parents[2], capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_types_of_the_pages_messages_are_those_of_the_devices() -> None:
+    assert page_types.TARGET.read_text(encoding="utf-8") == page_types.source(), "run `make page-types`"
+
+
+def test_the_page_as_it_is_passes(page: Path) -> None:
+    assert types_of(page).stdout == ""
+    lint = lint_of(page)
+    assert lint.returncode == 0, lint.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [("not_after: number", "FootageRequest"), ("approvals_needed?: 1 | 2", "Enrolment"), ("clips?:", "Approval")],
+)
+def test_a_field_of_another_name_on_the_device_fails_the_type_check(page: Path, field: str, message: str) -> None:
+    generated = page / "wire" / "generated.d.ts"
+    before, declared, after = generated.read_text().partition(f"export interface {message} {{")
+    body, end, rest = after.partition("}")
+    assert field in body
+    generated.write_text(before + declared + body.replace(field, f"other_{field}") + end + rest)
+    checked = types_of(page)
+    assert checked.returncode != 0
+    assert "wire/agreement.ts" in checked.stdout
+
+
+def test_an_operation_that_the_worker_does_not_have_fails_the_type_check(page: Path) -> None:
+    live = page / "pages" / "live.js"
+    live.write_text(live.read_text().replace('call("live", {', 'call("alive", {'))
+    assert '"alive"' in types_of(page).stdout
+
+
+def test_an_import_cycle_is_refused(page: Path) -> None:
+    boxes = page / "wire" / "boxes.js"
+    text = boxes.read_text()
+    assert '"../errors.js";' in text
+    boxes.write_text(text.replace('"../errors.js";', '"../errors.js";\nimport "./segment.js";'))
+    lint = lint_of(page)
+    assert lint.returncode != 0
+    assert "noImportCycles" in lint.stderr + lint.stdout
+
+
+def test_no_line_of_javascript_is_longer_than_the_pythons() -> None:
+    """The formatter breaks code and leaves comments and texts as they are."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "*.js", "*.mjs", "*.ts"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = [ROOT / name for name in tracked.stdout.split("\0") if name and "/static/" not in name]
+    assert SOURCE / "app.js" in found
+    too_long = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in found
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > LONGEST_LINE
+    ]
+    assert not too_long
