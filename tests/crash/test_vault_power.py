@@ -14,7 +14,7 @@ from bench.vault import wear
 from tests.crash.power.cuts import cut_everywhere
 from tests.crash.power.loop import why_not
 
-POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 300
+POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 100
 
 pytestmark = [
     pytest.mark.timeout(600),
