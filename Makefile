@@ -52,7 +52,7 @@ page-types: setup-test ## Write the types of the page's messages from the device
 	@$(VENV)/bin/python -m tests.web.page_types
 
 test-kernel: setup-test ## Run the motion kernel's tests with the kernel under sanitizers (a minute)
-	@PYTHONPATH=. $(VENV)/bin/python -m tests.adapters.sanitized_kernel $(ARGS)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.recorder.sanitized_kernel $(ARGS)
 
 test-vm: setup-test ## Boot a PC in QEMU: GPIO, watchdog, power cuts while recording (root, minutes)
 	@sh scripts/system-packages.sh test-vm

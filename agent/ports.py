@@ -19,11 +19,12 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     import numpy as np
     import numpy.typing as npt
 
-    from agent.core.alerts.parcels import HeldBack, Kept, Waiting
+    from agent.core.alerts.alert_messages import ChannelAddress, HeldBack, Kept, Parcel, Waiting
     from agent.core.bus import BusEvent
     from agent.core.consent import State
+    from agent.core.home_news import HomeNews
     from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
-    from agent.core.opinion.arrays import Numbers, Pixels
+    from agent.core.object_detection.arrays import Numbers, Pixels
     from agent.core.requests import (
         BlockedRequest,
         MatchedRequest,
@@ -36,9 +37,11 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     from agent.core.vault.entries import Dater, Totals, VaultEntry
     from agent.core.vault.manifest import RawLine, Tip
     from agent.core.vault.names import SegmentId, VaultFile
+    from agent.wire.disclosures import Receipt
     from agent.wire.statements import Scope
 
 __all__ = [
+    "AlertDesk",
     "AlertQueue",
     "Bus",
     "Camera",
@@ -46,10 +49,12 @@ __all__ = [
     "CameraSink",
     "Clock",
     "Courier",
+    "Custody",
     "Disk",
     "DiskFile",
     "Entropy",
     "HomeBus",
+    "HomeSource",
     "Index",
     "Journal",
     "ManifestLog",
@@ -174,7 +179,7 @@ class Microphone(Protocol):
 
 
 class Network(Protocol):
-    """A trained network: pixels in, numbers out.  What they mean is for `core.opinion` to say.
+    """A trained network: pixels in, numbers out.  What they mean is for `core.object_detection` to say.
 
     Belongs to one thread.  The same pixels give the same numbers, on one machine.
     """
@@ -700,3 +705,25 @@ class Index(Protocol):
     def totals(self) -> Totals: ...
 
     def close(self) -> None: ...
+
+
+class AlertDesk(Protocol):
+    """Where alerts are fetched: the custodian's alerts, or the way to it through a socket."""
+
+    def channels(self) -> tuple[ChannelAddress, ...]: ...
+    def collect(self, wait_s: float) -> tuple[Parcel, ...]: ...
+    def settle(self, parcel: Parcel, fault: str = "") -> None: ...
+
+
+class HomeSource(Protocol):
+    """Where the uplink's half learns how things are."""
+
+    def collect(self, presses: int, wait_s: float) -> HomeNews: ...
+
+
+class Custody(Protocol):
+    """What the uplink may ask of the custodian."""
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None: ...
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]: ...
+    def begin_sending(self, disclosure: str) -> bool: ...

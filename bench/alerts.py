@@ -20,12 +20,12 @@ from pathlib import Path
 
 import structlog
 
-from agent.adapters.camera_scripted import ScriptedCamera, Visit
-from agent.adapters.courier import EveryCourier
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.review import Review
 from agent.config import load
-from agent.owner.deciding import approve
-from agent.owner.reviewing import Review
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.solo import Solo
+from agent.uplink.message_router import EveryCourier
 from agent.wire.fields import Kind
 from bench.solo import FOOTAGE
 from tests.receivers import NtfyServer, Receiver

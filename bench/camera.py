@@ -56,14 +56,14 @@ PIPELINE = """\
 OURS = """
 import sys, threading, time, os
 from pathlib import Path
-from agent.adapters.camera_picamera2 import PiCamera, PiMode
-from agent.adapters.microphone_file import FileMicrophone
-from agent.adapters.state_folder import StateFolder
+from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
+from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.custodian.state_folder import StateFolder
 from agent.config import Configuration, Device, Opinion, OpinionUse
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.roles.solo import Solo
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.ipc.control_client import DeviceLink
+from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from tests.hardware.virtual_picamera2 import VirtualPicamera2
 size, folder = (int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])

@@ -15,9 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.journal_sqlite import SqliteJournal
-from agent.adapters.mqtt import MqttBus
 from agent.core.bus import Received, Subscribed
 from agent.core.consent import State
 from agent.core.requests import OutboxPart
@@ -33,7 +30,10 @@ from agent.core.transfer import (
     SealPart,
 )
 from agent.core.transfer.receipts import receipt_of
-from agent.services.uplink import Uplink
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.mqtt import MqttBus
+from agent.platform.system_clock import SystemClock
+from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest

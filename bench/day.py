@@ -15,19 +15,19 @@ import threading
 import time
 from pathlib import Path
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.state_folder import StateFolder
+from agent.clients.opening import open_bytes
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
 from agent.config import Configuration, Device, Opinion, OpinionUse, Vault
 from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs, Moment
-from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.records import Segment
 from agent.core.vault.segment import split_media
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
+from agent.custodian.state_folder import StateFolder
+from agent.ipc.control_client import DeviceLink
 from agent.ports import CameraEnd, CameraSink, MaskedArea, SoundSink
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_file import FileCamera
+from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from tests.sounds import noise, packets_of
 
@@ -156,7 +156,7 @@ class FootageClock:
         self._day = day
 
     def now(self) -> Moment:
-        from agent.adapters.clock_system import SystemClock
+        from agent.platform.system_clock import SystemClock
 
         real = SystemClock().now()
         return real if not self._day.clock_ns else real.at(BootNs(self._day.clock_ns))

@@ -27,13 +27,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.adapters.broker_pki import BrokerPki
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.mqtt import MqttBus
-from agent.adapters.outbox_disk import DiskOutbox
-from agent.adapters.private_broker import PrivateBroker
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.private_broker import PrivateBroker
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.services.uplink import Uplink
+from agent.ipc.outbox_files import DiskOutbox
+from agent.mqtt import MqttBus
+from agent.platform.system_clock import SystemClock
+from agent.uplink.uplink import Uplink
 from bench import upload
 
 DELAY_S = 0.1

@@ -32,7 +32,7 @@ PICTURES = 40
 TICK_S = 0.010
 WATCHED_S = 8.0
 PAUSE = 3.0
-"""`services.second_opinion` rests so many times as long as a look took."""
+"""`recorder.object_detection` rests so many times as long as a look took."""
 
 _TRUTH = {
     "doorbell.mkv": "person", "hallmonitor.mp4": "person", "intelcar.mp4": "vehicle", "office.mp4": "person",
@@ -58,14 +58,14 @@ def pictures() -> list[np.ndarray]:
 
 
 def ours() -> Callable[[np.ndarray], object]:
-    from agent.adapters.network_litert import open_eye
+    from agent.recorder.detector_litert import open_eye
 
     return open_eye().look
 
 
 def ours_without_faces() -> Callable[[np.ndarray], object]:
-    from agent.adapters.network_litert import MODELS, OBJECTS, LiteRtNetwork
-    from agent.core.opinion.eye import Eye
+    from agent.core.object_detection.detector import Eye
+    from agent.recorder.detector_litert import MODELS, OBJECTS, LiteRtNetwork
 
     return Eye(LiteRtNetwork(MODELS, OBJECTS).answer).look
 
@@ -166,8 +166,8 @@ def lateness_ms(work: Callable[[threading.Event], None] | None) -> tuple[float, 
 def recording() -> None:
     import cv2
 
-    from agent.adapters.idle_io import work_behind
-    from agent.adapters.network_litert import open_eye
+    from agent.recorder.detector_litert import open_eye
+    from agent.recorder.io_priority import work_behind
 
     cv2.setNumThreads(1)
     eye, shown = open_eye(), pictures()

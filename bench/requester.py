@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent import files
-from agent.core.vault.age.opening import HybridIdentity
-from agent.requester import saying
-from agent.requester.asking import Question
-from agent.requester.identity import Requester
-from agent.requester.publishing import Outgoing, publish_pending
+from agent.clients.opening import HybridIdentity
+from agent.clients.requester import messages as requester_messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.publisher import Outgoing, publish_pending
+from agent.clients.requester.request_builder import Question
+from agent.platform import files
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
@@ -60,7 +60,7 @@ def main(count: int) -> None:
         requester = Requester.create(Path(folder) / "requester", "rijnstad-police", Kind.POLICE, "00112233445566aa")
 
         def ask(number: int) -> None:
-            saying.make_request(requester, question(number), now_s=NOW_S)
+            requester_messages.make_request(requester, question(number), now_s=NOW_S)
 
         few = cpu_ms(ask, PART)
         cpu_ms(ask, count - 2 * PART, PART)
@@ -82,7 +82,7 @@ def main(count: int) -> None:
 
         look(0)
         for request in list(requester.register.unsent()):
-            files.write(saying.mark(requester, request), b"")
+            files.write(requester_messages.mark(requester, request), b"")
         look(0)
         idle = cpu_ms(look, PART)
     print(f"a request, of the first {PART}: {few:.1f} ms of CPU; of the last {PART} of {count}: {many:.1f} ms")

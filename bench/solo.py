@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from agent.adapters.state_folder import StateFolder
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
+from agent.ipc.control_client import DeviceLink
 from agent.wire.identities import private_key_from_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ IMPORTS = "import av, cryptography, cv2, msgspec, numpy, paho.mqtt.client, sqlit
 ENCODE_ONLY = """
 import sys, threading
 from pathlib import Path
-from agent.adapters.camera_file import FileCamera
+from agent.recorder.capture.camera_file import FileCamera
 from agent.core.timebase import BootNs
 done = threading.Event()
 class Sink:

@@ -8,7 +8,7 @@ ratio to bare paho: on a busy machine only turns of one round compare.
   receipt.  The second row sends chunks of 128 KiB.
 - *paho, reading and hashing*: the first with what the format asks for: each chunk comes from the outbox and its hash is
   in its topic.  The limit of any sender of this format with such chunks, for CPU.
-- *Doorward*: `services.uplink` as it runs on a device: starts with chunks of 64 KiB and continues with 128 KiB, reads
+- *Doorward*: `uplink.uplink` as it runs on a device: starts with chunks of 64 KiB and continues with 128 KiB, reads
   the outbox from disk, hashes each chunk into its topic, sends the manifest first and waits for its receipt.  Timed to
   the requester's final receipt.
 
@@ -37,11 +37,8 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from agent.adapters.broker_pki import BrokerPki
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.outbox_disk import DiskOutbox
-from agent.adapters.private_broker import PrivateBroker
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.private_broker import PrivateBroker
 from agent.core.bus import Received, Subscribed
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.timebase import BootNs
@@ -56,7 +53,10 @@ from agent.core.transfer import (
     held_of,
     receipt_of,
 )
-from agent.services.uplink import Uplink
+from agent.ipc.outbox_files import DiskOutbox
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform.system_clock import SystemClock
+from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, parse_topic

@@ -27,17 +27,17 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from agent.adapters.disk_real import RealDisk
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.clients.opening import HybridIdentity
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
-from agent.core.vault.age.opening import HybridIdentity
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import segment_id
-from agent.services.vault import Sealing, Vault
+from agent.platform.disk import RealDisk
+from agent.recorder.vault import Sealing, Vault
+from agent.vault.index_sqlite import SqliteIndex
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
 
 SEGMENT_BYTES = 2_500_000

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import av
 
+from agent.clients.owner.keys import IdentityKind
 from agent.errors import ConfigurationError, DoorwardError
-from agent.owner.keys import IdentityKind
 from demo.ending import like_ctrl_c
 from demo.results import forget, leave
 from demo.story import Footage, Story

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from agent.core.vault.age.opening import HybridIdentity, Identity, X25519Identity, open_bytes
+from agent.clients.opening import HybridIdentity, Identity, X25519Identity, open_bytes
 from agent.errors import FormatError
 
 __all__ = ["Loot", "Published", "published_by", "steal"]

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.broker_pki import BrokerPki, ClientFiles
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.clients.requester.roots import KnownRoots
 from agent.errors import DeviceError, DoorwardError
-from agent.requester.roots import KnownRoots
 from agent.wire.fields import Kind
 from demo.ending import like_ctrl_c
 from demo.stage import DOOR, Asker, Stage, toml_text

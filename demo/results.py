@@ -7,7 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from agent.owner.keys import IdentityKind
+from agent.clients.owner.keys import IdentityKind
 from demo.story import Outcome, Story
 from demo.telling import Teller
 

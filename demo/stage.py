@@ -9,15 +9,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.broker_pki import BrokerPki, ClientFiles
-from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.private_broker import PrivateBroker
-from agent.adapters.state_folder import StateFolder
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.clients.broker.private_broker import PrivateBroker
+from agent.clients.owner.keys import IdentityKind, OwnerKeys
+from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
+from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import Configuration, load
-from agent.owner.keys import IdentityKind, OwnerKeys
-from agent.requester.bundles import make_bundle
-from agent.requester.identity import TIPS_RECIPIENT, Requester
-from agent.requester.keys import load_key, make_key
+from agent.custodian.state_folder import StateFolder
+from agent.mqtt import BusSettings, MqttBus
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 

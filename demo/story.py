@@ -12,30 +12,30 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_scripted import ScriptedCamera
-from agent.adapters.clock_system import SystemClock
+from agent.clients.media.contact_sheet import Tile, TileState, contact_sheet
+from agent.clients.media.join import probe
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import IdentityKind, OwnerKeys
+from agent.clients.owner.review import Review
+from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.requester import messages as requester_messages
+from agent.clients.requester.messages import SignedMessage
+from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
+from agent.clients.requester.publisher import publish
+from agent.clients.requester.receiving_service import News, NewsKind, Receiver
+from agent.clients.requester.request_builder import Question
+from agent.clients.requester.verification import CheckOutcome
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.errors import ConfigurationError
-from agent.media.contact_sheet import Tile, TileState, contact_sheet
-from agent.media.join import probe
+from agent.ipc.control_client import DeviceLink
 from agent.media.poster import poster_of_media
-from agent.owner.deciding import approve
-from agent.owner.enrolling import enrol
-from agent.owner.keys import IdentityKind, OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.owner.reviewing import Review
-from agent.owner.trusting import offer_bundle, trust_root
+from agent.platform.system_clock import SystemClock
 from agent.ports import Camera
-from agent.requester import saying
-from agent.requester.asking import Question
-from agent.requester.opening import OpenedDisclosure, open_disclosure
-from agent.requester.publishing import publish
-from agent.requester.receiving import News, NewsKind, Receiver
-from agent.requester.saying import SignedMessage
-from agent.requester.verifying import CheckOutcome
-from agent.roles import translation
-from agent.roles.solo import Solo
+from agent.recorder import translation
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
@@ -253,7 +253,7 @@ class Story:
 
     def _send(self, asker: Asker, title: str, question: Question, *, checked: bool = True) -> None:
         now_s = self._now_s()
-        signed = saying.make_request(asker.requester, question, now_s=now_s, checked=checked)
+        signed = requester_messages.make_request(asker.requester, question, now_s=now_s, checked=checked)
         publish(signed, asker.bus, now_s=now_s)
         self.outcome.requests.append(Asked(title, signed))
         self._tell.say(f"sent: {title}")

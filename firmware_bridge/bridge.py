@@ -29,10 +29,10 @@ from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.boards import board_named
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.health import Health, read_health
-from firmware_bridge.ladder import Ladder, Relief
 from firmware_bridge.lines import Lines
 from firmware_bridge.server import Server
 from firmware_bridge.settings import Board, Panel
+from firmware_bridge.throttling import Ladder, Relief
 
 __all__ = ["Bridge", "rules_of"]
 

@@ -1,6 +1,6 @@
 """The error of the bridge: a message for a person, and the remedy.
 
-The bridge must not import the agent, so it cannot use the agent's error tree. `agent.adapters.bridge_socket` converts
+The bridge must not import the agent, so it cannot use the agent's error tree. `agent.recorder.bridge_client` converts
 this error.
 """
 

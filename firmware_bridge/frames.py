@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.ladder import Relief
 from firmware_bridge.lines import Input
+from firmware_bridge.throttling import Relief
 
 __all__ = [
     "MOST_BYTES",

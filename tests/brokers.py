@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.broker_pki import BrokerPki
-from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.private_broker import PrivateBroker
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.private_broker import PrivateBroker
+from agent.mqtt import BusSettings, MqttBus
 
 NOW = datetime.datetime.now(datetime.UTC)
 

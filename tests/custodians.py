@@ -14,13 +14,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.adapters.journal_sqlite import SqliteJournal
+from agent.clients.opening import HybridIdentity, open_bytes
 from agent.config import Configuration, exceeded
 from agent.core.consent import State
 from agent.core.device_secret import DeviceSecret
 from agent.core.requests import OutboxPart, StoredRequest
 from agent.core.timebase import ClockQuality
-from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import State as Word
@@ -31,12 +30,13 @@ from agent.core.vault.manifest import SignedRecord, Tip, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import Poster, Sealed, Segment
 from agent.core.vault.spans import Span
+from agent.custodian.clock_trust import TrustedClock
+from agent.custodian.custodian import Custodian
+from agent.custodian.inbox import InboxSettings
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.requests import Verdict
+from agent.custodian.state import CustodianPorts
 from agent.errors import StorageError
-from agent.services.books import CustodianPorts
-from agent.services.clock_trust import TrustedClock
-from agent.services.custodian import Custodian
-from agent.services.inbox import InboxSettings
-from agent.services.requests import Verdict
 from agent.wire import base64, disclosures, envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of

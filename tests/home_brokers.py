@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.private_broker import _free_ports
+from agent.clients.broker.private_broker import _free_ports
 
 USER, PASSWORD = "doorbell", "a-password-of-the-home"
 _SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"

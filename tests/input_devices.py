@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 from av.container import InputContainer
 
-from agent.adapters.camera_v4l2 import V4l2Mode
+from agent.recorder.capture.camera_v4l2 import V4l2Mode
 
 
 def lavfi(graph: str, mode: V4l2Mode) -> InputContainer:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.adapters.network_litert import MODELS, absent, open_eye
-from agent.core.opinion.arrays import Numbers, Pixels
-from agent.core.opinion.boxes import OBJECTS_PX, object_anchors
-from agent.core.opinion.eye import CLASSES, Eye
-from agent.core.opinion.sights import Box, Sight
+from agent.core.object_detection.arrays import Numbers, Pixels
+from agent.core.object_detection.boxes import OBJECTS_PX, object_anchors
+from agent.core.object_detection.detector import CLASSES, Eye
+from agent.core.object_detection.labels import Box, Sight
 from agent.errors import DeviceError
+from agent.recorder.detector_litert import MODELS, absent, open_eye
 
 Seen = list[tuple[Sight, Box, float]]
 _CLASSES = 24

@@ -15,7 +15,7 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from agent.adapters.private_broker import _free_ports
+from agent.clients.broker.private_broker import _free_ports
 
 
 class Receiver:

@@ -35,6 +35,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"real footage is missing: install opencv-doc, or set DOORWARD_VTEST to vtest\.avi",
         r"(playwright-core|npm age-encryption|esbuild) is not installed: run `npm ci` in \S+",
         r"node or the page's packages are missing: run `npm ci` in agent/web/src",
+        r"the JavaScript tools are missing: run `make setup-test`",
         r".* (is not installed|are not in .*)\.( Run `make models`\.)?",
         r"no native passes here: .*",
         r"the camera's environment is not prepared: make test does it",

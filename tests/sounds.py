@@ -10,10 +10,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from agent.adapters.sound_forms import SoundEncoder
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.sound import sound_mp4
+from agent.recorder.capture.sound_packets import SoundEncoder
 
 __all__ = ["heard_from_s", "noise", "packets_of", "times_ns", "track"]
 

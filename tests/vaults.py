@@ -8,14 +8,14 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
+from agent.clients.opening import X25519Identity
 from agent.core.retention import Limits
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs, seconds
-from agent.core.vault.age.opening import X25519Identity
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
-from agent.services.vault import Sealing, Vault
+from agent.recorder.vault import Sealing, Vault
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_index import FakeIndex
 

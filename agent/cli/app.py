@@ -5,6 +5,9 @@ A new command is one line in `COMMANDS`.  Nothing here imports a command's modul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.util import find_spec
+
 import click
 from click.shell_completion import get_completion_class
 
@@ -19,30 +22,50 @@ COMMANDS = {
     "status": LazyCommand("agent.cli.device:status", "Show what the running device is doing."),
     "requests": LazyCommand("agent.cli.device:requests", "List footage requests and where each stands."),
     "vault": LazyCommand("agent.cli.vault:vault", "Look into the sealed buffer."),
-    "owner": LazyCommand("agent.cli.owner:owner", "The owner's keys, and everything they decide."),
-    "trust": LazyCommand("agent.cli.owner.trust:trust", "Choose who may ask you for footage."),
-    "ledger": LazyCommand("agent.cli.ledger:ledger", "Read what the doorbell did, and prove that it is all of it."),
-    "requester": LazyCommand("agent.cli.requester:requester", "Ask for footage, receive, verify and open it."),
+    "owner": LazyCommand("agent.clients.cli.owner:owner", "The owner's keys, and everything they decide."),
+    "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose who may ask you for footage."),
+    "ledger": LazyCommand(
+        "agent.clients.cli.ledger:ledger", "Read what the doorbell did, and prove that it is all of it."
+    ),
+    "requester": LazyCommand("agent.clients.cli.requester:requester", "Ask for footage, receive, verify and open it."),
     "notify": LazyCommand("agent.cli.notify:notify", "Alerts on the owner's phone: try them, see what waits."),
-    "home-assistant": LazyCommand("agent.cli.home:home_assistant", "The doorbell in Home Assistant: take it out."),
+    "home-assistant": LazyCommand(
+        "agent.cli.home_assistant:home_assistant", "The doorbell in Home Assistant: take it out."
+    ),
     "page": LazyCommand("agent.cli.page:page", "The owner's page in the browser: how to get there."),
-    "broker": LazyCommand("agent.cli.broker:broker", "Make the certificates and the configuration of your own broker."),
+    "broker": LazyCommand(
+        "agent.clients.cli.broker:broker", "Make the certificates and the configuration of your own broker."
+    ),
     "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
     "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
-    "self-test": LazyCommand("agent.cli.selftest:self_test", "Film a drawn scene, seal it and open it."),
+    "self-test": LazyCommand("agent.cli.self_test:self_test", "Film a drawn scene, seal it and verify it."),
     "provision": LazyCommand("agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell."),
     "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the configuration from a bundle, once."),
     "trust-report": LazyCommand(
         "agent.cli.provision:trust_report_command", "Show every recipient, root and broker given."
     ),
-    "backup": LazyCommand("agent.cli.handing_over:backup", "Write keys, journal, ledger, sealed to the owners."),
-    "restore": LazyCommand("agent.cli.handing_over:restore", "Make this machine the doorbell of an opened backup."),
-    "reset": LazyCommand("agent.cli.handing_over:reset", "Hand this doorbell to a new owner."),
+    "backup": LazyCommand("agent.cli.change_of_owner:backup", "Write keys, journal, ledger, sealed to the owners."),
+    "restore": LazyCommand("agent.cli.change_of_owner:restore", "Make this machine the doorbell of an opened backup."),
+    "reset": LazyCommand("agent.cli.change_of_owner:reset", "Hand this doorbell to a new owner."),
     "apply": LazyCommand("agent.cli.uninstall:apply", "After a change of the configuration, take it up."),
     "uninstall": LazyCommand("agent.cli.uninstall:uninstall", "Remove Doorward from this machine."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),
 }
+
+_OF_CLIENTS = "agent.clients."
+_ELSEWHERE = (
+    "It belongs on a person's own computer: install doorward-clients there, or run 'make setup' in a copy of the "
+    "source and use .venv/bin/doorward."
+)
+
+
+def installed(*, clients: bool) -> Mapping[str, LazyCommand]:
+    """The commands of this machine.  A doorbell has no `clients`: nothing that opens footage is installed there."""
+    return {name: each for name, each in COMMANDS.items() if clients or not each.target.startswith(_OF_CLIENTS)}
+
+
+_HERE = installed(clients=find_spec("agent.clients") is not None)
 
 _EPILOG = """
 \b
@@ -54,7 +77,8 @@ what they should be, 5 disk, 6 camera or board, 7 network, 70 a bug of ours.
 
 @click.group(
     cls=LazyGroup,
-    lazy=COMMANDS,
+    lazy=_HERE,
+    elsewhere={name: _ELSEWHERE for name in COMMANDS if name not in _HERE},
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import click
 
 from agent.cli.checks.place import in_words, note_on
+from agent.cli.effective_config import show
 from agent.cli.frame import Group, config_option, emit_json, json_option
-from agent.cli.in_force import show
 from agent.config import BoardName, Camera, CameraKind, Configuration, load
 from agent.config.reading import shown
 from agent.errors import ConfigurationError

@@ -24,7 +24,7 @@ def init(config: Path, as_json: bool) -> None:
 
     The key signs what the device records.  It opens nothing: until an owner enrols, nothing is recorded at all.
     """
-    from agent.adapters.state_folder import StateFolder
+    from agent.custodian.state_folder import StateFolder
     from agent.wire.identities import private_key_from_seed, public_key_of
 
     folder = StateFolder(load(config).device.state_dir)
@@ -49,9 +49,9 @@ def init(config: Path, as_json: bool) -> None:
 def status(config: Path, watch: bool, as_json: bool) -> None:
     """Show what the running device is doing: camera, vault, link, and what waits for the owner."""
     if watch:
-        from agent.cli import live
+        from agent.cli import status_watch
 
-        live.watch(lambda: _ask(config)[0])
+        status_watch.watch(lambda: _ask(config)[0])
         return
     answer, waiting = _ask(config)
     if as_json:
@@ -107,7 +107,7 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     here: case and text are shown by doorward owner review, where one decides.  Requests over a limit never reach you;
     they are counted here.
     """
-    from agent.owner.link import DeviceLink
+    from agent.ipc.control_client import DeviceLink
 
     with DeviceLink(_socket(config)) as link:
         answer = link.ask("requests", all=everything)
@@ -190,14 +190,14 @@ def _panel_words(panel: dict[str, Any]) -> str:
 
 
 def _ask(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    from agent.owner.link import DeviceLink
+    from agent.ipc.control_client import DeviceLink
 
     with DeviceLink(_socket(config)) as link:
         return link.ask("status"), link.ask("requests", all=False)
 
 
 def _socket(config: Path) -> Path:
-    from agent.adapters.state_folder import StateFolder
+    from agent.custodian.state_folder import StateFolder
 
     return StateFolder(load(config).device.state_dir).control
 

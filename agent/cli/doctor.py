@@ -11,8 +11,6 @@ from pathlib import Path
 
 import click
 
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.state_folder import StateFolder
 from agent.cli import words
 from agent.cli.checks.board import check_heat, check_limits, check_panel
 from agent.cli.checks.broker import check_broker, check_congestion_control
@@ -20,12 +18,14 @@ from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health, bad, fine, poor
-from agent.cli.checks.opinion import check_opinion
+from agent.cli.checks.object_detection import check_opinion
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import Configuration, load
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
+from agent.platform.system_clock import SystemClock
 
 __all__ = ["doctor"]
 

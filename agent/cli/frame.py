@@ -104,11 +104,17 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when they run.  `lazy` maps names to where they live, in the order shown."""
+    """A group whose commands are imported when they run.  `lazy` maps names to where they live, in the order shown.
 
-    def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:
+    `elsewhere` maps names of commands that are not installed here to what to do about that.
+    """
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, LazyCommand], elsewhere: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy
+        self._elsewhere = elsewhere or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self._lazy, *(name for name in super().list_commands(ctx) if name not in self._lazy)]
@@ -128,6 +134,8 @@ class LazyGroup(Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            if args[0] in self._elsewhere:
+                raise click.UsageError(f"'{args[0]}' is not installed here. {self._elsewhere[args[0]]}", ctx) from error
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if not close:
                 raise

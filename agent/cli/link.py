@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from agent import files
 from agent.cli.frame import Group, Number, config_option, emit_json, json_option
+from agent.platform import files
 
 __all__ = ["link"]
 
@@ -41,8 +41,8 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
-    from agent.adapters.state_folder import StateFolder
     from agent.config import load
+    from agent.custodian.state_folder import StateFolder
     from agent.wire.identities import public_key_of
 
     device = public_key_of(StateFolder(load(config).device.state_dir).device_key()).id

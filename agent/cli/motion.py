@@ -15,10 +15,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agent.adapters import motion_kernel
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.encoding import EncodingSettings
-from agent.adapters.network_litert import MODELS, open_eye
 from agent.cli.frame import Fraction, emit_json, json_option
 from agent.cli.motion_picture import Record, Strip, picture_of
 from agent.config import Configuration, load
@@ -29,12 +25,16 @@ from agent.core.motion.labels import Label, parse_labels
 from agent.core.motion.sample import MotionSample
 from agent.core.motion.scoring import Interval, Score, score, total
 from agent.core.motion.zones import ZoneMap
-from agent.core.opinion.eye import Eye
-from agent.core.opinion.votes import EventVotes, Moved
+from agent.core.object_detection.detector import Eye
+from agent.core.object_detection.votes import EventVotes, Moved
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, FormatError
 from agent.ports import CameraEnd
-from agent.roles.translation import zone_map
+from agent.recorder import motion_kernel
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.detector_litert import MODELS, open_eye
+from agent.recorder.translation import zone_map
 
 __all__ = ["motion"]
 
@@ -95,7 +95,7 @@ class Watch:
             self._look(self.eye, frame, sample)
 
     def _look(self, eye: Eye, frame: LumaFrame, sample: MotionSample) -> None:
-        """As `services.second_opinion` does while recording."""
+        """As `recorder.object_detection` does while recording."""
         self._moved.add(frame.sensor_ns, sample.box, present=sample.present)
         if self.footage_s < self._next_look_s:
             return

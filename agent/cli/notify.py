@@ -76,8 +76,8 @@ def status(config: Path, as_json: bool) -> None:
 
 
 def _linked(config: Path) -> Any:
-    from agent.adapters.state_folder import StateFolder
-    from agent.owner.link import DeviceLink
+    from agent.custodian.state_folder import StateFolder
+    from agent.ipc.control_client import DeviceLink
 
     return DeviceLink(StateFolder(load(config).device.state_dir).control)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from agent import files
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
+from agent.platform import files
 
 __all__ = ["page"]
 
@@ -126,9 +126,9 @@ def _fingerprint(certificate: bytes) -> str:
 
 
 def _ask(config: Path, op: str) -> tuple[dict[str, Any], bytes]:
-    from agent.adapters.state_folder import StateFolder
+    from agent.custodian.state_folder import StateFolder
     from agent.errors import ConfigurationError
-    from agent.owner.link import DeviceLink
+    from agent.ipc.control_client import DeviceLink
 
     configuration = load(config)
     if configuration.page is None:

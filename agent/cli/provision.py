@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from agent import files
 from agent.cli.frame import emit_json, json_option
+from agent.platform import files
 
 __all__ = ["provision", "take_bundle"]
 

@@ -14,7 +14,7 @@ import click
 from agent.cli.frame import config_option
 
 if TYPE_CHECKING:
-    from agent.adapters.supervision import Supervision
+    from agent.platform.supervision import Supervision
 
 __all__ = ["run"]
 
@@ -66,17 +66,17 @@ def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
 def without_rich() -> None:
     """Keep rich, which is the command line's, out of a process that runs for months: structlog takes it where it is.
 
-    4 MB in each role, for coloured tracebacks that `adapters.logs` never draws.
+    4 MB in each role, for coloured tracebacks that `platform.logs` never draws.
     """
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]
     modules.setdefault("rich", None)
 
 
 def _solo(config: Path) -> None:
-    from agent.adapters import logs
     from agent.config import load
+    from agent.platform import logs
     from agent.ports import CameraEnd
-    from agent.roles.solo import Solo
+    from agent.solo import Solo
 
     configuration = load(config)
     logs.set_up(configuration.log)
@@ -92,11 +92,11 @@ def _solo(config: Path) -> None:
 
 
 def _recorder(config: Path, runtime_dir: Path) -> None:
-    from agent.adapters import logs
-    from agent.adapters.handover_socket import HandoverClient, uids_of
     from agent.config import load
+    from agent.ipc.rpc import HandoverClient, uids_of
+    from agent.platform import logs
     from agent.ports import CameraEnd
-    from agent.roles.recorder import RecorderRole
+    from agent.recorder.recorder_process import RecorderRole
 
     configuration = load(config)
     logs.set_up(configuration.log)
@@ -122,9 +122,9 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
 
 
 def _custodian(config: Path, runtime_dir: Path) -> None:
-    from agent.adapters import logs
     from agent.config import load
-    from agent.roles.custodian import CustodianRole
+    from agent.custodian.custodian_process import CustodianRole
+    from agent.platform import logs
 
     configuration = load(config)
     logs.set_up(configuration.log)
@@ -137,10 +137,10 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
 
 
 def _uplink(outbox: Path, runtime_dir: Path) -> None:
-    from agent.adapters import logs
-    from agent.adapters.handover_socket import LONG_SILENCE_S, HandoverClient, uids_of
     from agent.config import Log
-    from agent.roles.uplink import UplinkRole
+    from agent.ipc.rpc import LONG_SILENCE_S, HandoverClient, uids_of
+    from agent.platform import logs
+    from agent.uplink.uplink_process import UplinkRole
 
     logs.set_up(Log())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
@@ -156,7 +156,7 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
 
 
 def _supervision() -> Supervision:
-    from agent.adapters.supervision import Supervision
+    from agent.platform.supervision import Supervision
 
     return Supervision()
 

@@ -12,10 +12,6 @@ from typing import BinaryIO
 
 import click
 
-from agent.adapters.disk_real import RealDisk
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
-from agent.adapters.state_folder import StateFolder
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.times import parse_time, parse_window
 from agent.cli.words import counted, plain
@@ -24,10 +20,14 @@ from agent.core.retention import Limits
 from agent.core.timebase import utc_date
 from agent.core.vault.coverage import State
 from agent.core.vault.entries import VaultEntry
+from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
-from agent.privileges import as_owner_of, as_self
-from agent.services.vault import Sealing, Vault
-from agent.services.vault_reader import VaultReader
+from agent.platform.disk import RealDisk
+from agent.platform.privileges import as_owner_of, as_self
+from agent.recorder.vault import Sealing, Vault
+from agent.vault.index_sqlite import SqliteIndex
+from agent.vault.reader import VaultReader
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import PublicKey, public_key_of
 
 __all__ = ["vault"]
@@ -203,7 +203,7 @@ def scrub(config: Path, as_json: bool) -> None:
 
     A running device does this by itself, a little every day (vault.scrub_bytes_per_day).  Exit status 0 or 1.
     """
-    from agent.adapters.idle_io import work_idly
+    from agent.recorder.io_priority import work_idly
 
     work_idly()
     missing: list[str] = []
@@ -237,8 +237,8 @@ def repair(config: Path, as_json: bool) -> None:
     What is found without a record is adopted, what does not belong is moved to vault/aside, what is missing is noted;
     nothing is deleted.  A running device does the same at every start, trusting its index.
     """
-    from agent.adapters.clock_system import SystemClock
-    from agent.adapters.entropy_system import SystemEntropy
+    from agent.platform.entropy import SystemEntropy
+    from agent.platform.system_clock import SystemClock
 
     with _parts(config) as (folder, store, log, index):
         if folder.divided:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from agent.core.opinion.sights import Sight
+from agent.core.object_detection.labels import Sight
 from agent.core.timebase import utc_date
 from agent.wire.area import Area, Circle
 from agent.wire.statements import Scope

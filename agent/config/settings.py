@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, field
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
 from agent.core.networks import dns_label, is_local
-from agent.core.opinion.sights import Keep
+from agent.core.object_detection.labels import Keep
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import Board, Panel, TimeOfDay, clashes
 

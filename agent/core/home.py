@@ -3,7 +3,7 @@
 Rules: everything here goes from the doorbell to the home, nothing comes back.  There is no command topic and nothing is
 subscribed to, so no broker and no automation can start, stop or point the camera; the privacy switch is a sensor like
 any other.  No entity carries a picture, a position, or a word of a requester: `requests` is a number, and a request
-counts in it when its alert would be told (`core.alerts.holding_back`): what an automation does then may be seen.
+counts in it when its alert would be told (`core.alerts.notice_delay`): what an automation does then may be seen.
 
     homeassistant/device/doorward_<id>/config   discovery, retained; empty removes every entity
     doorward/<id>/home/availability             "online", and "offline" by last will, retained

@@ -6,7 +6,7 @@ later one by an approver of the one before, whose payload it names by hash: the 
 `open_chain` verifies it from its first link; it travels with every disclosure.
 
 `owner_time_ms` is the owner's clock, the only one fit to judge a request's expiry; `nonce` makes each statement unique.
-The device gives out the nonces, so that a statement that was held back is not obeyed later (`services.nonces`).
+The device gives out the nonces, so that a statement that was held back is not obeyed later (`custodian.nonces`).
 Source: PROTOCOL.md, "Statements of an owner".
 """
 

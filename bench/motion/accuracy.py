@@ -10,11 +10,11 @@ from pathlib import Path
 
 import cv2
 
-from agent.adapters import motion_kernel
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.scoring import SCORED_EVENTS, Interval, Score, events_in, merged, score
 from agent.core.timebase import BootNs, seconds
+from agent.recorder import motion_kernel
 from bench.motion import scenes
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip, labelled, load
 from bench.motion.peers import PEERS, MakeStep, prototypes

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.adapters import motion_kernel
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.timebase import BootNs, seconds
+from agent.recorder import motion_kernel
 from bench.motion import scenes
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX
 

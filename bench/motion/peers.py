@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.adapters import motion_kernel
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.passes import MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.timebase import BootNs, seconds
+from agent.recorder import motion_kernel
 
 __all__ = ["PEERS", "MakeStep", "Step", "ours", "ours_pure", "prototypes"]
 

@@ -215,7 +215,7 @@ def _farewell(places: Places, system: System) -> None:
     page = tables.get("page")
     print("\nDoorward is installed" + (" and runs." if system.alive else "; it starts with the next boot."))
     print("\nNext, in this order:")
-    enrol = ("doorward owner enrol", "become its owner; from another computer: doorward owner --help")
+    enrol = ("doorward owner enrol", "become its owner, on your own computer: docs/install.md")
     if page is not None:
         enrol = ("sudo doorward page code", "the page for your browser, where you enrol")
     print("  doorward owner keygen          make your keys, on your own computer, not here")

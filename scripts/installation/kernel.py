@@ -1,6 +1,6 @@
 """Puts the motion detector's native passes into an environment: as they come in a wheelhouse, or compiled here.
 
-Nothing depends on them: without them the same answers cost several times as much (`agent/adapters/motion_kernel.py`).
+Nothing depends on them: without them the same answers cost several times as much (`agent/recorder/motion_kernel.py`).
 The library carries the hash of its source; one that was made from another source is neither put nor used.
 """
 

@@ -20,6 +20,9 @@ __all__ = ["Versions", "tree_digest"]
 _COMPLETE = "complete"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
 """`models` is there when somebody ran `make models`: that is how an installation is told that it is wanted."""
+_NOT_ON_A_DOORBELL = ("agent/clients", "agent/web/src")
+"""The clients are a distribution of their own: a doorbell holds no code that opens footage.  `src` is what the page is
+built from."""
 _FILES = ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md")
 
 
@@ -32,6 +35,8 @@ def files_of(source: Path) -> Iterator[Path]:
             for path in (source / part).rglob("*")
             if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts
         ]
+    apart = [Path(name) for name in _NOT_ON_A_DOORBELL]
+    found = [path for path in found if not any(path.is_relative_to(each) for each in apart)]
     yield from sorted(found)
 
 

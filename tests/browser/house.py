@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.clock_system import SystemClock
 from agent.config import load
 from agent.core.timebase import BootNs, seconds
+from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd, Microphone
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_file import FileCamera
+from agent.solo import Solo
 from agent.wire.control import Frame
 from demo.ringing import RingingCamera
 from tests.browser.browser import Browser
@@ -85,7 +85,7 @@ class House:
 
     def answer_to(self, hosts: frozenset[str]) -> None:
         """Let the page answer to the port of a proxy too: as if somebody had put it between."""
-        from agent.web.guard import Guard
+        from agent.custodian.page.request_guard import Guard
 
         server = self.solo.page._server  # type: ignore[union-attr]
         assert server is not None

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import agent.web
-from agent.adapters.clock_system import SystemClock
+import agent
+from agent.clients.requester.receiving_service import News
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.records import GapReason
-from agent.requester.receiving import News
+from agent.platform.system_clock import SystemClock
 from tests.browser.home import Home
 from tests.browser.house import PHONE, Phones, a_house, phones, years_of_events
 from tests.browser.looking import Looking
@@ -172,7 +172,7 @@ def test_requests_what_they_ask_and_every_answer_to_them(home: Home, looking: Lo
 
 def test_in_spanish_every_page_fits_and_nothing_is_left_in_english(home: Home, looking: Looking) -> None:
     people = home.people
-    texts = Path(agent.web.__file__).parent / "texts"
+    texts = Path(agent.__file__).parent / "web" / "texts"
     english, spanish = (set(json.loads((texts / f"{each}.json").read_text()).values()) for each in ("en", "es"))
     request = home.asked("2026-82")
     people.run(

@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.adapters.clock_system import SystemClock
+from agent.clients.opening import open_bytes, parse_identity
+from agent.clients.requester import messages
+from agent.clients.requester.publisher import publish
+from agent.clients.requester.receiving_service import News
+from agent.clients.requester.request_builder import Question
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
-from agent.core.vault.age.opening import open_bytes, parse_identity
 from agent.core.vault.records import GapReason
 from agent.errors import OpenError
-from agent.requester import saying
-from agent.requester.asking import Question
-from agent.requester.publishing import publish
-from agent.requester.receiving import News
+from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
@@ -28,8 +28,8 @@ from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE, PHONE, a_house, phones, years_of_events
 from tests.browser.proxy import RecordingProxy
 from tests.damage import with_another_end
+from tests.recorder.test_recorder_and_hardware import LiveCamera
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
-from tests.services.test_recorder_and_hardware import LiveCamera
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
@@ -528,7 +528,7 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
             description=words,
             contact=Contact(name="<i>The desk</i>", phone="12345678"),
         )
-        signed = saying.make_request(police.requester, question, now_s=now_s)
+        signed = messages.make_request(police.requester, question, now_s=now_s)
         with police.connected() as bus:
             publish(signed, bus, now_s=now_s)
         until(lambda: home.house.state_of(signed.id) == "pending", "the request")  # noqa: B023

@@ -12,7 +12,7 @@ import pytest
 
 from agent.core.media import Gop
 from agent.media.fmp4 import FragmentedMp4Writer
-from agent.services import segment_keeper
+from agent.recorder import retry_buffer
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 
@@ -52,7 +52,7 @@ def test_a_film_that_is_none_is_told_in_words_and_the_page_goes_on(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch, hostile: type[FragmentedMp4Writer]
 ) -> None:
     with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
-        monkeypatch.setattr(segment_keeper, "FragmentedMp4Writer", hostile)
+        monkeypatch.setattr(retry_buffer, "FragmentedMp4Writer", hostile)
         home = Home(house, people)
         request = home.asked("2026-90")
         said = "This film is damaged or was altered|The doorbell sent something that cannot be read"

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE
 from tests.scenarios.power_cut import cut_the_power

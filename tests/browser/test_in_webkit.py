@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.requester.receiving import News, NewsKind
+from agent.clients.requester.receiving_service import News, NewsKind
 from agent.wire.fields import Kind
 from tests.browser.house import PASSPHRASE, House, a_house
 from tests.browser.webkit import WebKit, require_webkit

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.authority import PageCertificates
+from agent.custodian.page.certificate_authority import PageCertificates
 from tests.browser.browser import Browser
 from tests.browser.house import PHONE
 from tests.browser.proxy import RecordingProxy
-from tests.web.door import NAME, Door, a_door
+from tests.custodian.page.door import NAME, Door, a_door
 
 pytestmark = [pytest.mark.browser]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.microphone_file import FileMicrophone
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from agent.core.media import SoundDescription, SoundPacket
 from agent.media.sound import sound_mp4
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
-from agent.services import segment_keeper
+from agent.recorder import retry_buffer
+from agent.recorder.capture.microphone_file import FileMicrophone
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 from tests.damage import with_another_end
@@ -146,7 +146,7 @@ def test_a_hostile_sound_is_told_in_words_and_the_picture_plays_on(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch, hostile: Callable[..., bytes | None]
 ) -> None:
     """Authentic bytes with hostile content: as an altered camera could seal them."""
-    monkeypatch.setattr(segment_keeper, "sound_mp4", hostile)
+    monkeypatch.setattr(retry_buffer, "sound_mp4", hostile)
     with a_hearing_home(tmp_path, footage) as home:
         home.people.go("ana", "/timeline")
         home.people.run("ana", OPEN_EVENT)

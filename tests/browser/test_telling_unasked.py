@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.requester.receiving import News, NewsKind
-from agent.requester.tips import open_tip
+from agent.clients.requester.incoming_tips import open_tip
+from agent.clients.requester.receiving_service import News, NewsKind
 from agent.wire.topics import ANONYMOUS
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.requester.receiving import News, NewsKind
+from agent.clients.requester.receiving_service import News, NewsKind
 from agent.wire.fields import Kind
 from tests.browser.browser import require_browser
 from tests.browser.house import a_house, phones

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from agent.adapters.control_socket import ControlSocket
-from agent.cli.live import screen
+from agent.cli.status_watch import screen
 from agent.core.home import state_of
 from agent.core.metrics import render
 from agent.core.status import RecorderReport, Status, UplinkReport, fault_in
 from agent.errors import NetworkError
-from agent.owner.answers import check_answer
+from agent.ipc.control_answers import check_answer
+from agent.ipc.control_server import ControlSocket
 from agent.wire.control import Frame
 from tests.cli.conftest import Seen
-from tests.cli.test_owner import Doorstep
-from tests.cli.test_owner import asked as asked  # an enrolled device with one request
-from tests.cli.test_owner import door as door
+from tests.clients.cli.test_owner import Doorstep
+from tests.clients.cli.test_owner import asked as asked  # an enrolled device with one request
+from tests.clients.cli.test_owner import door as door
+from tests.clients.owner.conftest import media as media
 from tests.mutated import mutated, mutations
-from tests.owner.conftest import media as media
 
 Tool = Callable[..., Seen]
 

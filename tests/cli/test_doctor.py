@@ -15,13 +15,6 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.broker_pki import BrokerPki, ClientFiles
-from agent.adapters.camera_picamera2 import cameras_here
-from agent.adapters.camera_picamera2.faults import no_camera, remedies
-from agent.adapters.camera_scripted import ScriptedCamera
-from agent.adapters.mqtt import BusSettings
-from agent.adapters.private_broker import PrivateBroker
-from agent.adapters.state_folder import StateFolder
 from agent.cli.checks import broker as broker_check
 from agent.cli.checks import disk
 from agent.cli.checks.board import check_heat, check_limits, check_panel
@@ -30,8 +23,12 @@ from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import Finding, Health
-from agent.cli.checks.opinion import check_opinion
+from agent.cli.checks.object_detection import check_opinion
 from agent.cli.checks.running import camera_in_use, status_here
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.clients.broker.private_broker import PrivateBroker
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
 from agent.config import (
     Broker,
     Camera,
@@ -47,16 +44,19 @@ from agent.config import (
 )
 from agent.core.bus import Acknowledged, Connected, Refused
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DeviceError
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.roles.solo import Solo
+from agent.ipc.control_client import DeviceLink
+from agent.mqtt import BusSettings
+from agent.recorder.capture.camera_picamera2 import cameras_here
+from agent.recorder.capture.camera_picamera2.faults import no_camera, remedies
+from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.solo import Solo
 from firmware_bridge.boards import BoardName, board_named
 from firmware_bridge.health import Health as BoardHealth
 from firmware_bridge.settings import Backend, Board, Panel
-from tests.adapters.mqtt_peer import ScriptedPeer
 from tests.brokers import BrokerWithClients
+from tests.mqtt.mqtt_peer import ScriptedPeer
 from tests.networks import real_models
 
 NOW = datetime.datetime.now(datetime.UTC)

@@ -16,7 +16,7 @@ import segno
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.wire.control import Frame, write_frame
-from tests.web.door import CONFIGURATION, Door, a_door
+from tests.custodian.page.door import CONFIGURATION, Door, a_door
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_printed_code_lets_a_browser_in_and_the_fingerprint_is_the_authority
 def test_only_addresses_that_are_served_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener on 127.0.0.1 answers nowhere else, whatever other addresses this machine has."""
     text = CONFIGURATION.replace('addresses = ["127.0.0.1"]\n', "")
-    monkeypatch.setattr("tests.web.door.CONFIGURATION", text)
+    monkeypatch.setattr("tests.custodian.page.door.CONFIGURATION", text)
     with a_door(tmp_path) as door:
         assert door.page.urls == [f"https://127.0.0.1:{door.page.port}/"]
         for url in door.page.urls:

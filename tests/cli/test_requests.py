@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.control_socket import ControlSocket
+from agent.ipc.control_server import ControlSocket
 from agent.wire.messages import FootageRequest
 from tests.cli.conftest import Seen
 from tests.custodians import Door

@@ -21,10 +21,6 @@ from typing import Any
 import click
 import pytest
 
-from agent.adapters.disk_real import RealDisk
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.sqlite_snapshot import open_snapshot
-from agent.adapters.state_folder import StateFolder
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.config import load
@@ -34,9 +30,13 @@ from agent.core.vault.manifest import Tip, sign_record
 from agent.core.vault.names import SHARDS
 from agent.core.vault.records import Boot
 from agent.core.vault.spans import Stamp
+from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
-from agent.owner.link import DeviceLink
-from agent.privileges import Folder, as_owner_of, as_self, read_regular
+from agent.ipc.control_client import DeviceLink
+from agent.platform.disk import RealDisk
+from agent.platform.privileges import Folder, as_owner_of, as_self, read_regular
+from agent.platform.sqlite_snapshot import open_snapshot
+from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.control import Frame, read_frame, write_frame
 from agent.wire.identities import private_key_from_seed
 from tests.cli.conftest import Seen
@@ -283,7 +283,7 @@ def test_an_error_of_the_custodian_cannot_steer_roots_terminal(config: Path, too
 
 
 def test_texts_that_steer_nothing_stay_as_they_are() -> None:
-    from agent.owner.link import _legible
+    from agent.ipc.control_client import _legible
 
     whole = {"a": ["Ünïcode, 漢字", 1, None, True, {"two\nlines": "with\ttab"}]}
     assert _legible(whole) == whole
@@ -432,7 +432,7 @@ def test_a_key_that_root_makes_belongs_to_the_role(place: Path) -> None:
 
 
 def test_a_backup_takes_nothing_that_a_link_leads_to(config: Path, victim: Path) -> None:
-    from agent.cli.handing_over import _own_files
+    from agent.cli.change_of_owner import _own_files
 
     folder = StateFolder(load(config).device.state_dir)
     sqlite3.connect(folder.journal).close()

@@ -35,7 +35,7 @@ url = "ntfy://localhost:1/door"
 TOLD_TO_STOP = """
 import os, signal, sys
 from agent.cli import main
-from agent.services.custodian import Custodian
+from agent.custodian.custodian import Custodian
 
 start = Custodian.start
 

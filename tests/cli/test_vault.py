@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from agent.adapters import idle_io
-from agent.adapters.disk_real import RealDisk
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.state_folder import StateFolder
 from agent.core.vault.manifest import open_line
 from agent.core.vault.records import GapReason, Segment
+from agent.custodian.state_folder import StateFolder
+from agent.platform.disk import RealDisk
+from agent.recorder import io_priority
+from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import parse_public_key, public_key_of
 from tests.cli.conftest import Seen
 from tests.vaults import DEVICE_KEY, TestVault, box, event_id, make_vault
@@ -114,7 +114,7 @@ def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
 ) -> None:
     # Whoever scrubs lets everybody else go first for as long as their process lives: here all later tests.
     stepped_back: list[bool] = []
-    monkeypatch.setattr(idle_io, "work_idly", lambda: stepped_back.append(True))
+    monkeypatch.setattr(io_priority, "work_idly", lambda: stepped_back.append(True))
     assert document(run("verify", "--json"))["sound"]
     assert document(run("scrub", "--json"))["sound"]
     path = segment_file(tmp_path, 1)

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from agent.adapters.state_folder import StateFolder
-from agent.cli.owner.options import control_socket
+from agent.clients.cli.owner.options import control_socket
+from agent.custodian.state_folder import StateFolder
 from tests.cli.conftest import Seen
 
 Tool = Callable[..., Seen]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import camera_v4l2
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_scripted import ScriptedCamera, Visit
-from agent.adapters.camera_v4l2 import V4l2Camera
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.ports import Camera, CameraEnd
+from agent.recorder.capture import camera_v4l2
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.recorder.capture.camera_v4l2 import V4l2Camera
 from tests.cameras import FIRST_NS, Receiver, make_video, play
 from tests.input_devices import lavfi
 
@@ -80,7 +80,8 @@ CAMERAS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_overtaken() -> Iterator[None]:
-    """A receiver that gets no processor for a moment would cost pictures (tests/adapters/test_camera_v4l2.py)."""
+    """A receiver that gets no processor for a moment would cost pictures
+    (tests/recorder/capture/test_camera_v4l2.py)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(camera_v4l2, "_QUEUED", 2 * FRAMES)
         yield

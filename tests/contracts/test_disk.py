@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.disk_real import RealDisk
+from agent.platform.disk import RealDisk
 from agent.ports import Disk
 from tests.fake_disk import FakeDisk
 

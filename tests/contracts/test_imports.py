@@ -6,25 +6,28 @@ Source: SECURITY.md, promise 1.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ON_THE_DEVICE = ("roles", "adapters", "services", "web", "core", "wire", "media", "config")
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from installation.versions import files_of  # noqa: E402
+
 BY_NAME = frozenset({"import_module", "__import__", "exec", "eval", "runpy", "spec_from_file_location", "compile"})
 OPENS = frozenset({"decrypt", "decrypt_into", "MLKEM768PrivateKey", "MLKEM768X25519PrivateKey"})
-MAY_IMPORT_BY_NAME = frozenset({"agent/adapters/courier_apprise.py"})
-"""Plugins of Apprise, by the fixed list in agent/core/alerts/channels.py."""
-OPENING = "agent/core/vault/age/opening/"
+MAY_IMPORT_BY_NAME = frozenset({"agent/cli/frame.py", "agent/uplink/apprise_sender.py"})
+"""Commands by the table in agent/cli/app.py; plugins of Apprise by the fixed list in agent/core/alerts/channels.py."""
 
 
 def sources() -> Iterator[tuple[str, ast.AST]]:
-    for package in ON_THE_DEVICE:
-        for path in sorted((ROOT / "agent" / package).rglob("*.py")):
-            if "node_modules" not in path.parts:
-                yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+    """All that is installed on a doorbell, as the installer and the wheel have it."""
+    for path in files_of(ROOT):
+        if path.suffix == ".py" and path.parts[0] in ("agent", "firmware_bridge"):
+            yield path.as_posix(), ast.parse((ROOT / path).read_text(encoding="utf-8"))
 
 
 def names_in(tree: ast.AST) -> set[str]:
@@ -44,17 +47,17 @@ def test_nothing_on_the_device_imports_by_a_name_that_is_made_at_run_time() -> N
     assert {path for path, tree in sources() if names_in(tree) & BY_NAME} <= MAY_IMPORT_BY_NAME
 
 
-def test_nothing_on_the_device_decrypts_but_the_package_that_no_role_imports() -> None:
-    assert [path for path, tree in sources() if names_in(tree) & OPENS and not path.startswith(OPENING)] == []
+def test_nothing_on_the_device_decrypts() -> None:
+    assert [path for path, tree in sources() if names_in(tree) & OPENS] == []
 
 
 @pytest.mark.parametrize(
     "planted",
     [
-        "import importlib\nimportlib.import_module('agent.core.vault.age.opening')",
+        "import importlib\nimportlib.import_module('agent.clients.opening')",
         "from importlib import import_module",
-        "__import__('agent.owner')",
-        "exec('import agent.owner')",
+        "__import__('agent.clients.owner')",
+        "exec('import agent.clients.owner')",
         "import runpy",
     ],
 )

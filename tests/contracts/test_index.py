@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.index_sqlite import SqliteIndex
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import Tip
 from agent.core.vault.names import segment_id
 from agent.errors import StorageError
 from agent.ports import Index
+from agent.vault.index_sqlite import SqliteIndex
 from tests.fake_index import FakeIndex
 
 

@@ -18,12 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters import journal_sqlite
-from agent.adapters.alerts_sqlite import SqliteAlertQueue
-from agent.adapters.entropy_system import SystemEntropy
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.journal_sqlite import SqliteJournal
-from agent.adapters.sqlite_snapshot import open_snapshot
 from agent.core.consent import State
 from agent.core.requests import (
     BlockedRequest,
@@ -33,8 +27,14 @@ from agent.core.requests import (
     StandingOptOut,
     Terms,
 )
+from agent.custodian import journal_sqlite
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.page.sessions import Visitors
 from agent.errors import StorageError
-from agent.web.visitors import Visitors
+from agent.platform.entropy import SystemEntropy
+from agent.platform.sqlite_snapshot import open_snapshot
+from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.statements import Scope
 from tests.wire import samples
 

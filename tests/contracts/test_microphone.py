@@ -14,13 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from agent.adapters.microphone_alsa import AlsaMicrophone
-from agent.adapters.microphone_file import FileMicrophone
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError
 from agent.media.sound import sound_mp4
 from agent.ports import CameraEnd, Microphone
+from agent.recorder.capture.microphone_alsa import AlsaMicrophone
+from agent.recorder.capture.microphone_file import FileMicrophone
 
 FIRST_NS = BootNs(500 * NS_PER_S)
 TONE_HZ = 440

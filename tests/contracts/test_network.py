@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from agent.adapters.network_litert import FACES, OBJECTS, LiteRtNetwork
-from agent.core.opinion.boxes import FACES_PX, OBJECTS_PX, decode_faces, decode_objects
+from agent.core.object_detection.boxes import FACES_PX, OBJECTS_PX, decode_faces, decode_objects
 from agent.errors import DeviceError
 from agent.ports import Network
+from agent.recorder.detector_litert import FACES, OBJECTS, LiteRtNetwork
 from tests.networks import FakeNetwork, bright_person, real_models
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.outbox_disk import DiskOutbox
 from agent.core.requests import OutboxPart
 from agent.errors import StorageError
+from agent.ipc.outbox_files import DiskOutbox
 from agent.ports import Outbox
 from tests.custodians import FakeOutbox
 
@@ -123,7 +123,7 @@ def calls_of(folder: Path, monkeypatch: pytest.MonkeyPatch, cut: int | None) -> 
                 return _original(*args, **kwargs)  # type: ignore[operator]
 
             patch.setattr(owner, name, counted)
-        patch.setattr("agent.adapters.outbox_disk.shutil.rmtree", lambda *_, **__: None)  # the dead clean nothing up
+        patch.setattr("agent.ipc.outbox_files.shutil.rmtree", lambda *_, **__: None)  # the dead clean nothing up
         if cut is None:
             make(outbox)
         else:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.camera_picamera2.pictures import Retouch
-from agent.adapters.privacy_mask import PrivacyMask
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.recorder.capture.camera_picamera2.pictures import Retouch
+from agent.recorder.capture.privacy_mask import PrivacyMask
 
 HEIGHT, WIDTH = 48, 64
 Corners = tuple[tuple[float, float], ...]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.state_folder import StateFolder
-from agent.core.alerts.holding_back import HoldingBack
+from agent.core.alerts.notice_delay import HoldingBack
 from agent.core.case_marks import CaseMarks
 from agent.core.device_secret import DeviceSecret
+from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
 from agent.wire.identities import private_key_from_seed
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent.cli.live import screen, watch
+from agent.cli.status_watch import screen, watch
 from agent.core.metrics import figures, render
 from agent.errors import NetworkError
 

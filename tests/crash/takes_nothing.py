@@ -20,16 +20,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.state_folder import StateFolder
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
 from agent.config import Clips, Configuration, Device, Page
 from agent.core.vault.records import Gap, GapReason, Segment
 from agent.core.vault.spans import Span
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.roles.solo import Solo
+from agent.custodian.state_folder import StateFolder
+from agent.ipc.control_client import DeviceLink
+from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
-from tests.services.test_recorder_and_hardware import LiveCamera
+from tests.recorder.test_recorder_and_hardware import LiveCamera
 
 __all__ = ["KINDS"]
 

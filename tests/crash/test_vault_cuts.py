@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from agent.adapters.segments_disk import DiskManifestLog, DiskSegmentStore
 from agent.core.retention import Limits
 from agent.core.timebase import Moment
 from agent.core.vault.chapters import ChapterLimits
@@ -20,9 +19,10 @@ from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import VaultFile
 from agent.core.vault.records import EvictionReason, Segment
 from agent.errors import DoorwardError
-from agent.services import chapters, segment_writer, vault
-from agent.services.manifest_reader import read_manifest
-from agent.services.vault_start import StartReport
+from agent.recorder import chapters, segment_writer, vault
+from agent.recorder.vault_recovery import StartReport
+from agent.vault.manifest_reader import read_manifest
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from tests.crash.states import CrashState, explore
 from tests.crash.vault_story import SHORT_CHAPTERS, Story, check, recover, tell
 from tests.fake_disk import Cut, FakeDisk, Survival

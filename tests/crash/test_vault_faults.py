@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.disk_real import RealDisk
 from agent.core.retention import Limits
 from agent.errors import InternalError, StorageError
-from agent.services.vault import SegmentWriter
+from agent.platform.disk import RealDisk
+from agent.recorder.vault import SegmentWriter
 from tests.crash.vault_story import Story, check, recover, tell
 from tests.fake_disk import FakeDisk, Survival
 from tests.fake_index import FakeIndex

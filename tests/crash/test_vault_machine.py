@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.adapters.disk_real import RealDisk
-from agent.adapters.index_sqlite import SqliteIndex
 from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import State
 from agent.core.vault.records import CONTINUOUS, GapReason
 from agent.errors import StorageError
-from agent.services.vault import SegmentWriter
+from agent.platform.disk import RealDisk
+from agent.recorder.vault import SegmentWriter
+from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import public_key_of
 from tests.crash.vault_story import Story, check
 from tests.fake_disk import FakeDisk, Survival

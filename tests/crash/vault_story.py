@@ -6,17 +6,17 @@ import functools
 import io
 from dataclasses import dataclass, field
 
+from agent.clients.opening import VerifiedPrefix, open_bytes
 from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.opening import VerifiedPrefix, open_bytes
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.digest import digest
 from agent.core.vault.names import SHARDS, FileKind, parse_name
 from agent.core.vault.records import CONTINUOUS, Adopted, Evicted, EvictionReason, GapReason, Segment
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError
-from agent.services.manifest_reader import oldest_chapter, read_manifest, verify_manifest
+from agent.vault.manifest_reader import oldest_chapter, read_manifest, verify_manifest
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
 from tests.fake_index import FakeIndex

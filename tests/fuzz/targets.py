@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cli.times import parse_seconds
+from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_file
+from agent.clients.owner.recovery_kit import read_kit
+from agent.clients.requester.request_builder import parse_circle
 from agent.config.reading import parse as parse_configuration
-from agent.core import handover
 from agent.core.disclosure import read_manifest
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
@@ -23,14 +25,12 @@ from agent.core.ledger.merkle import Frontier
 from agent.core.motion.labels import parse_labels
 from agent.core.vault.age import bech32
 from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.opening import HybridIdentity, open_bytes, parse_identity_file
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.manifest import parse_line, verify_chain
 from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
-from agent.owner.kit import read_kit
-from agent.requester.asking import parse_circle
+from agent.ipc import protocol
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.control import packed, read_frame, split_body, unpacked
 from agent.wire.identities import load_private_key, parse_public_key
@@ -120,9 +120,9 @@ def opened_disclosure(data: bytes) -> None:
 
 
 def handed_over(data: bytes) -> None:
-    for kinds in (handover.FromRecorder, handover.FromUplink, handover.Answer):
+    for kinds in (protocol.FromRecorder, protocol.FromUplink, protocol.Answer):
         try:
-            handover.decode(data, kinds)  # type: ignore[arg-type]
+            protocol.decode(data, kinds)  # type: ignore[arg-type]
         except FormatError:
             continue
 

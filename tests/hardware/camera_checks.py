@@ -18,25 +18,25 @@ import pytest
 from picamera2 import Picamera2
 from picamera2.encoders import Encoder, LibavH264Encoder
 
-from agent.adapters.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
-from agent.adapters.encoding import EncodingSettings
-from agent.adapters.state_folder import StateFolder
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.review import Review
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from agent.config import Clips, Configuration, Device, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.timebase import NS_PER_S
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DeviceError
+from agent.ipc.control_client import DeviceLink
 from agent.media.poster import poster
-from agent.owner.deciding import approve
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.owner.reviewing import Review
 from agent.ports import CameraEnd
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
+from agent.recorder.capture.encoding import EncodingSettings
+from agent.solo import Solo
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed
 from tests.cameras import FIRST_NS, Receiver, gops_of
@@ -357,7 +357,7 @@ def test_motion_and_a_press_become_sealed_segments_that_the_owner_opens(tmp_path
         until(lambda: house.solo.recorder.status().segments >= 2)
         entries = list(house.solo.vault.entries())
         sealed = house.solo.vault.read(entries[0].id, 0, 1 << 24)
-    from agent.core.vault.age.opening import open_bytes
+    from agent.clients.opening import open_bytes
     from agent.core.vault.segment import split_media
 
     media, context = split_media(open_bytes(sealed, [house.owner.identity]))

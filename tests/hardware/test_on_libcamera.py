@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.adapters.scene import PorchScene, Visit
+from agent.recorder.capture.scene import PorchScene, Visit
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

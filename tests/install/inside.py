@@ -16,16 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.broker_pki import BrokerPki, ClientFiles
-from agent.owner.deciding import approve
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.owner.reviewing import Review
-from agent.owner.trusting import offer_bundle, trust_root
-from agent.requester.identity import Requester
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.review import Review
+from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
+from agent.ipc.control_client import DeviceLink
 from agent.wire.fields import Kind
 from tests.scenarios.street import Asker
 

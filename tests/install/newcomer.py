@@ -77,8 +77,9 @@ def first_clip(box: Container, log: Path, lent: list[str]) -> str:
     started = time.monotonic()
     person.types("sudo --preserve-env make install", QUESTIONS)
     installed_s = time.monotonic() - started
-    person.types("doorward owner keygen")
-    person.types("sudo doorward owner enrol --yes")
+    person.types("make setup")
+    person.types(".venv/bin/doorward owner keygen")
+    person.types("sudo .venv/bin/doorward owner enrol --yes")
     enrolled = time.monotonic()
     while not person.sees_status()["vault"]["segments"]:
         assert time.monotonic() - enrolled < PATIENCE_S, "nothing was filmed"
@@ -86,7 +87,7 @@ def first_clip(box: Container, log: Path, lent: list[str]) -> str:
     sealed = time.monotonic()
     person.types("sudo doorward doctor")
     person.types("sudo doorward status")
-    person.types("sudo doorward owner open --from 2020-01-01T00:00 --out /root/clips")
+    person.types("sudo .venv/bin/doorward owner open --from 2020-01-01T00:00 --out /root/clips")
     opened = sorted((box.root / "root/clips").rglob("*.mp4"))
     assert opened, "no clip was opened"
     person.types("sudo doorward uninstall --yes")

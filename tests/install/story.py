@@ -69,6 +69,9 @@ NOT_OURS = re.compile(
 )
 """What a running system changes by itself, the account files (their lines are compared), and the test's own broker."""
 
+CLIENTS = "env PYTHONPATH=/root/repo /opt/doorward/current/venv/bin/python -m agent.cli"
+"""The commands of owners and brokers, from the source: nothing of them is installed on a doorbell."""
+
 
 class Story:
     """One container, and what was found out in it."""
@@ -98,6 +101,10 @@ class Story:
             self.box.run("python3", "-m", "compileall", "-q", "/usr/lib/python3/dist-packages", check=False)
         self.before, self.accounts = self.box.files(), self._accounts()
         seconds = self._install()
+        program = self.box.root / "opt/doorward/current/app/agent"
+        assert not (program / "clients").exists(), "a doorbell holds a client"
+        refused = self.box.run("doorward", "owner", "status", check=False)
+        assert "is not installed here" in refused.stderr, refused.stderr
         return f"without a network, from the wheelhouse: {seconds:.0f} s; custodian, recorder and bridge active"
 
     def first_clip(self) -> str:
@@ -110,10 +117,10 @@ class Story:
     def broker(self) -> str:
         run = self.box.run
         run("systemctl", "stop", "mosquitto")
-        run("doorward", "broker", "init", "--host", "localhost", "--host", "127.0.0.1", "--address", "127.0.0.1")
+        run(*CLIENTS.split(), "broker", "init", "--host", "localhost", "--host", "127.0.0.1", "--address", "127.0.0.1")
         run("doorward", "link", "request")
         device = json.loads(run("doorward", "status", "--json").stdout)["device_id"]
-        run("doorward", "broker", "add-device", device, "--csr", "/etc/doorward/tls/device.csr")
+        run(*CLIENTS.split(), "broker", "add-device", device, "--csr", "/etc/doorward/tls/device.csr")
         folder = "/etc/mosquitto/doorward"
         run("doorward", "link", "accept", "--host", "localhost", "--ca", f"{folder}/authorities/broker.pem",
             "--certificate", f"{folder}/clients/{device}.pem")  # fmt: skip
@@ -281,7 +288,7 @@ class Story:
 
     def roll_back(self) -> str:
         before = self._installed()
-        broken = self.box.root / "root/src/agent/roles/custodian.py"
+        broken = self.box.root / "root/src/agent/custodian/custodian_process.py"
         whole = broken.read_text()
         self._set_version("0.1.2")
         starts = "        self._owned.start()"
@@ -354,7 +361,7 @@ class Story:
         assert (anew["owners"], anew["vault"]["segments"]) == ([], 0), anew
         assert anew["device_id"] != before["device_id"]
         self._reset()
-        piped = "doorward owner open-backup /root/door.backup --keys /root/people/owner | doorward restore -"
+        piped = f"{CLIENTS} owner open-backup /root/door.backup --keys /root/people/owner | doorward restore -"
         assert "Next:  sudo doorward apply" in run("sh", "-c", piped).stdout
         run("doorward", "apply")
         self._until(lambda: self._status()["link"].get("link") == "connected", "the doorbell from the backup")
@@ -379,7 +386,7 @@ class Story:
         (root / "root/victim/secret").write_text("as it was")
         run("chmod", "755", "/root")  # so that a link is worth following
         run("doorward", "backup", "/root/honest.backup")
-        opened = "doorward owner open-backup /root/honest.backup --keys /root/people/owner > /root/honest.tar"
+        opened = f"{CLIENTS} owner open-backup /root/honest.backup --keys /root/people/owner > /root/honest.tar"
         run("sh", "-c", opened)
         run("systemctl", "stop", "doorward.target", "doorward-*")
         for role, links in PLANTED.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agent.adapters.state_folder import StateFolder
+from agent.custodian.state_folder import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,5 +20,7 @@ def test_the_export_forwards_the_socket_of_an_installation_as_a_user_who_may_ope
     text = (ROOT / "config/export/doorward-export.service").read_text()
     forwarded = re.findall(r"doorbell\.sock:(\S+) (\S+)", text)
     assert forwarded == [(f"/{control.relative_to(tmp_path)}", "root@doorbell")]
-    told = (ROOT / "agent/cli/owner/__init__.py").read_text() + (ROOT / "agent/owner/link.py").read_text()
+    told = (ROOT / "agent/clients/cli/owner/__init__.py").read_text() + (
+        ROOT / "agent/ipc/control_client.py"
+    ).read_text()
     assert len(re.findall(r"/var/lib/doorward/custodian/control\.sock root@HOST", told)) == 2

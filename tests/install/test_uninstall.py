@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.state_folder import StateFolder
 from agent.core.home import HomeTopics
+from agent.custodian.state_folder import StateFolder
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.home_brokers import PASSWORD, USER, HomeBroker
 from tests.scenarios.test_at_home import Consumer, until

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from agent.adapters.broker_pki import BrokerPki
+from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import (
     Acknowledged,
     BusEvent,

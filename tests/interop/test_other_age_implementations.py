@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.vault.age.armor import armor, dearmor
-from agent.core.vault.age.header import split
-from agent.core.vault.age.opening import (
+from agent.clients.opening import (
     HybridIdentity,
     PassphraseIdentity,
     X25519Identity,
@@ -23,6 +21,8 @@ from agent.core.vault.age.opening import (
     parse_identity_file,
     rewrap,
 )
+from agent.core.vault.age.armor import armor, dearmor
+from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import PassphraseRecipient, parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import KIT, IdentityKind, OwnerKeys
 from agent.core.vault.segment import split_media
-from agent.owner.enrolling import enrol
-from agent.owner.keys import KIT, IdentityKind, OwnerKeys
-from tests.owner.conftest import NOW_MS, now, seeds
-from tests.owner.fake_device import FakeDevice
+from tests.clients.owner.conftest import NOW_MS, now, seeds
+from tests.clients.owner.fake_device import FakeDevice
 
 pytestmark = pytest.mark.interop
 

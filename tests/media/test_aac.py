@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from agent.adapters.sound_forms import SoundCopy, SoundEncoder
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.aac import lc_config
 from agent.media.sound import sound_mp4
+from agent.recorder.capture.sound_packets import SoundCopy, SoundEncoder
 
 
 @pytest.mark.parametrize(

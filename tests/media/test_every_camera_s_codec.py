@@ -12,13 +12,13 @@ import av
 import numpy as np
 import pytest
 
+from agent.clients.media.join import join_mp4, probe
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError
 from agent.media.annexb import ParameterSets
 from agent.media.fmp4 import FragmentedMp4Writer
-from agent.media.join import join_mp4, probe
 from agent.media.poster import poster
 from tests.cameras import FIRST_NS, assembled, filmed_by_camera
 

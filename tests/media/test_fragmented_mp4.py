@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_scripted import ScriptedCamera, Visit
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, nal_units, sample
 from agent.media.fmp4 import TICKS_PER_S, FragmentedMp4Writer, whole_fragments
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from tests.cameras import FIRST_NS, gops_of, make_video, play
 
 Played = tuple[StreamDescription, list[Gop]]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.camera_scripted import ScriptedCamera, Visit
+from agent.clients.media.confined import ConfinedMedia
 from agent.core.media import Gop, StreamDescription
 from agent.errors import FormatError, StorageError
 from agent.media import playable
-from agent.media.confined import ConfinedMedia
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.playable import check_film, check_sound, check_still
 from agent.media.poster import poster, poster_of_media
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from tests.cameras import gops_of, play
 from tests.hostile import HOSTILE_FILMS, HOSTILE_SOUNDS, HOSTILE_STILLS, picture_bomb
 from tests.sounds import track
@@ -147,7 +147,7 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
     monkeypatch.setenv("DOORWARD_SECRET", "here")
     script = (
         "import json, os, resource, socket, sys\n"
-        "from agent.media.confined_worker import confine\n"
+        "from agent.clients.media.confined_worker import confine\n"
         "confine()\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
         "link.sendall(b'+')\n"

@@ -1,6 +1,7 @@
 """Mutation testing: `python -m tests.mutation.run [OPTION …] [FILE …]` (make mutate).
 
-For example, `--every=8 services web` tries one mutant of eight in two groups, and `owner/deciding.py` all of one file.
+For example, `--every=8 processes web` tries one mutant of eight in two groups, and `clients/owner/decisions.py` all of
+one file.
 
 - A group is a set of files and the tests that mirror them (`GROUPS`).  Without a name every group runs.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
@@ -84,27 +85,42 @@ GROUPS = (
         ("tests/wire/test_schemas.py",),
     ),
     Group(
-        "services",
-        ("agent/services/*.py",),
-        ("tests/services", "tests/adapters/test_control_socket.py", "tests/adapters/test_handover_socket.py"),
-    ),
-    Group("web", ("agent/web/*.py",), ("tests/web",)),
-    Group(
-        "owner",
-        ("agent/owner/*.py",),
-        # Live view, the socket and the notice of a theft are tested beside what answers or reads them.
+        "processes",
         (
-            "tests/owner",
-            "tests/services/test_live.py",
-            "tests/adapters/test_control_socket.py",
-            "tests/requester/test_doors.py",
+            "agent/recorder/*.py",
+            "agent/vault/*.py",
+            "agent/custodian/*.py",
+            "agent/custodian/alerts/*.py",
+            "agent/uplink/*.py",
+        ),
+        (
+            "tests/recorder",
+            "tests/custodian",
+            "tests/uplink",
+            "tests/ipc/test_control_server.py",
+            "tests/ipc/test_rpc.py",
         ),
     ),
-    Group("requester", ("agent/requester/*.py",), ("tests/requester",)),
+    Group("web", ("agent/custodian/page/*.py",), ("tests/custodian/page",)),
+    Group(
+        "owner",
+        (
+            "agent/clients/owner/*.py",
+            "agent/ipc/control_client.py",
+        ),
+        # Live view, the socket and the notice of a theft are tested beside what answers or reads them.
+        (
+            "tests/clients/owner",
+            "tests/recorder/test_live_view.py",
+            "tests/ipc/test_control_server.py",
+            "tests/clients/requester/test_known_doorbells.py",
+        ),
+    ),
+    Group("requester", ("agent/clients/requester/*.py",), ("tests/clients/requester",)),
     Group(
         "journal",
-        ("agent/adapters/journal_sqlite.py",),
-        ("tests/contracts/test_journal.py", "tests/services/test_what_a_thief_reads.py"),
+        ("agent/custodian/journal_sqlite.py",),
+        ("tests/contracts/test_journal.py", "tests/custodian/test_what_a_thief_reads.py"),
     ),
 )
 

@@ -22,15 +22,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core import admission
 from agent.core.clock_trust import ClockTrust
 from agent.core.consent import State
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.vault.age import bech32
+from agent.custodian import enrolment, outbox_builder
+from agent.custodian.clock_trust import TrustedClock
+from agent.custodian.journal_sqlite import SqliteJournal
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
-from agent.services import enrolment, outbox_maker
-from agent.services.clock_trust import TrustedClock
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.limits import Limits
@@ -724,7 +724,7 @@ def remembering() -> Iterator[None]:
         for owner, name in (
             (envelope, "sign"),
             (admission, "parse_recipient"),
-            (outbox_maker, "parse_recipient"),
+            (outbox_builder, "parse_recipient"),
             (enrolment, "parse_recipient"),
             (bech32, "decode"),
             (identities, "_is_sound_point"),

@@ -18,23 +18,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.adapters import journal_sqlite
-from agent.adapters.journal_sqlite import SqliteJournal
 from agent.core import admission, clock_trust, consent
 from agent.core.clock_trust import ClockTrust
 from agent.core.consent import Cause, State
 from agent.core.disclosure import Released, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
-from agent.services import approvals, inbox
-from agent.services import requests as requests_service
-from agent.services.approvals import Approvals
-from agent.services.clock_trust import TrustedClock
-from agent.services.decisions import Decisions
-from agent.services.inbox import Inbox
-from agent.services.ledger import Ledger
-from agent.services.requests import Requests
-from agent.services.statements import Statements
+from agent.custodian import approvals, inbox, journal_sqlite
+from agent.custodian import requests as requests_service
+from agent.custodian.approvals import Approvals
+from agent.custodian.clock_trust import TrustedClock
+from agent.custodian.inbox import Inbox
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.ledger_writer import Ledger
+from agent.custodian.requests import Requests
+from agent.custodian.statement_handler import Statements
+from agent.custodian.transactions import Decisions
 from agent.wire import envelope, strictjson
 from agent.wire.control import unpacked
 from agent.wire.disclosures import PartKind

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.clients.opening import open_bytes
 from agent.core.disclosure import (
     check_part,
     clips_told,
@@ -27,7 +28,6 @@ from agent.core.disclosure import (
 )
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import HASH_BYTES, check_consistency, consistency_proof, leaf_hash, root_of
-from agent.core.vault.age.opening import open_bytes
 from agent.core.vault.manifest import Tip, open_line, sign_record, verify_chain
 from agent.errors import DoorwardError
 from agent.wire import strictjson

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import structlog
 
-from agent.adapters import courier_apprise
-from agent.adapters.alerts_sqlite import SqliteAlertQueue
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.courier_apprise import AppriseCourier
-from agent.core.alerts.holding_back import HoldingBack
-from agent.core.alerts.parcels import ChannelAddress
+from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.notice_delay import HoldingBack
 from agent.core.alerts.policy import ChannelRules, Policy
-from agent.roles.alerting import local_time
-from agent.services.alerts import Alerts, AlertSettings
-from agent.services.courier import Delivery
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.custodian.alerts.alert_setup import local_time
+from agent.custodian.alerts.alerts import Alerts, AlertSettings
+from agent.platform.system_clock import SystemClock
+from agent.uplink import apprise_sender
+from agent.uplink.alert_sender import Delivery
+from agent.uplink.apprise_sender import AppriseCourier
 
 
 def main(arguments: list[str]) -> None:
     # A line of the log in the middle of an answer would be no answer, and the test would wait for ever.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     # A receiver that the test keeps from answering answers when the test says so, however long that takes.
-    courier_apprise._ANSWER_S = 600.0
+    apprise_sender._ANSWER_S = 600.0
     channels = [tuple(each.split("=", 1)) for each in arguments[1:]]
     alerts = Alerts(
         AlertSettings("Doorward: door", "", tuple(ChannelAddress(name, url) for name, url in channels)),

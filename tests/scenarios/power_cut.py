@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.adapters.state_folder import StateFolder
 from agent.core.vault.age.header import split
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import Segment
+from agent.custodian.state_folder import StateFolder
 
 
 def cut_the_power(state_dir: Path) -> tuple[str, str]:

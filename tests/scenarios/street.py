@@ -17,29 +17,29 @@ from pathlib import Path
 
 import av
 
-from agent.adapters.broker_pki import BrokerPki, ClientFiles
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.clock_system import SystemClock
-from agent.adapters.mqtt import BusSettings, MqttBus
-from agent.adapters.state_folder import StateFolder
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.clients.opening import HybridIdentity
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.messages import SignedMessage
+from agent.clients.requester.publisher import publish
+from agent.clients.requester.receiving_service import News, Receiver
+from agent.clients.requester.request_builder import Question
+from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import load
 from agent.core.timebase import NS_PER_S, BootNs, seconds
-from agent.core.vault.age.opening import HybridIdentity
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.owner.trusting import offer_bundle, trust_root
+from agent.ipc.control_client import DeviceLink
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd, Microphone
-from agent.requester import saying
-from agent.requester.asking import Question
-from agent.requester.bundles import make_bundle
-from agent.requester.identity import Requester
-from agent.requester.keys import load_key, make_key
-from agent.requester.publishing import publish
-from agent.requester.receiving import News, Receiver
-from agent.requester.saying import SignedMessage
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_file import FileCamera
+from agent.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -186,7 +186,7 @@ class Asker:
             description="A bicycle was taken.",
             contact=Contact(name="The desk", email="desk@example.org"),
         )
-        signed = saying.make_request(self.requester, question, now_s=now_s, checked=checked)
+        signed = messages.make_request(self.requester, question, now_s=now_s, checked=checked)
         with self.connected() as bus:
             publish(signed, bus, now_s=now_s)
         return signed

@@ -17,26 +17,26 @@ from typing import Any
 import av
 import pytest
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_scripted import ScriptedCamera, Visit
-from agent.adapters.encoding import EncodingSettings
-from agent.adapters.state_folder import StateFolder
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault
+from agent.clients.owner.sync import meet
 from agent.config import Clips, Configuration, Device, Keep
 from agent.core.events import TriggerKind
-from agent.core.opinion.eye import Eye
-from agent.core.opinion.sights import Sight
+from agent.core.object_detection.detector import Eye
+from agent.core.object_detection.labels import Sight
 from agent.core.timebase import seconds
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.records import Evicted, EvictionReason
-from agent.owner.enrolling import enrol
-from agent.owner.keys import OwnerKeys
-from agent.owner.link import DeviceLink
-from agent.owner.meeting import meet
-from agent.owner.sources import EVERYTHING_MS, DeviceVault
+from agent.custodian.state_folder import StateFolder
+from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera
-from agent.roles.solo import Solo
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.recorder.capture.encoding import EncodingSettings
+from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from demo.ringing import RingingCamera
 from tests.networks import FakeNetwork, everywhere, real_eye, real_models

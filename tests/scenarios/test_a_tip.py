@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.media.join import probe
-from agent.owner.reading_ledger import read_ledger
-from agent.owner.sources import DeviceVault
-from agent.owner.tipping import send_tip
-from agent.requester.receiving import News, NewsKind
-from agent.requester.tips import open_tip
+from agent.clients.media.join import probe
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.outgoing_tips import send_tip
+from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.requester.incoming_tips import open_tip
+from agent.clients.requester.receiving_service import News, NewsKind
 from agent.wire.fields import Kind
 from agent.wire.topics import ANONYMOUS
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.alerts_sqlite import SqliteAlertQueue
-from agent.adapters.sqlite_snapshot import open_snapshot
-from agent.core.alerts.holding_back import LONGEST_MS, SHORTEST_MS
 from agent.core.alerts.kinds import NEWS, TEST
+from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS
 from agent.core.home import HomeTopics
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.platform.sqlite_snapshot import open_snapshot
 from agent.wire.fields import Kind
 from tests.home_brokers import PASSWORD, USER, HomeBroker
 from tests.receivers import GotifyServer, Receiver

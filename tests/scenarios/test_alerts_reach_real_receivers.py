@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.courier_apprise import AppriseCourier
 from agent.core.alerts.kinds import NEWS, TEST
 from agent.errors import ConfigurationError, NetworkError
+from agent.uplink.apprise_sender import AppriseCourier
 from tests.receivers import GotifyServer, NtfyServer, Receiver, SmtpServer, _Server
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -25,15 +25,16 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.adapters.home_mqtt import MqttHomeBus
-from agent.cli.home import remove_entities
+from agent.cli.home_assistant import remove_entities
 from agent.config import load
-from agent.core.alerts import holding_back
+from agent.core.alerts import notice_delay
 from agent.core.alerts.kinds import NEWS
 from agent.core.home import HomeTopics
 from agent.core.home_news import HomeAddress
-from agent.roles.solo import Solo
-from agent.services.home import HomeDesk, HomeKeeper, farewell
+from agent.custodian.home_status import HomeDesk
+from agent.solo import Solo
+from agent.uplink.home_assistant import HomeKeeper, farewell
+from agent.uplink.home_mqtt import MqttHomeBus
 from agent.wire.fields import Kind
 from tests.home_brokers import PASSWORD, USER, HomeBroker
 from tests.interop import home_assistant
@@ -110,9 +111,9 @@ def metrics_of(path: Path) -> str:
 def three_hours_pass(solo: Solo, monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is held back; nobody can wait for them."""
     assert solo.alerts is not None
-    solo.alerts._queue.pass_time(holding_back.LONGEST_MS)
-    monkeypatch.setattr(holding_back, "SHORTEST_MS", 0)
-    monkeypatch.setattr(holding_back, "LONGEST_MS", 0)
+    solo.alerts._queue.pass_time(notice_delay.LONGEST_MS)
+    monkeypatch.setattr(notice_delay, "SHORTEST_MS", 0)
+    monkeypatch.setattr(notice_delay, "LONGEST_MS", 0)
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
 def test_a_doorbell_that_dies_without_a_word_is_unavailable_by_its_last_will(tmp_path: Path) -> None:
     topics = HomeTopics("cd" * 8)
     program = (
-        "import sys, time\nfrom agent.adapters.home_mqtt import MqttHomeBus\n"
+        "import sys, time\nfrom agent.uplink.home_mqtt import MqttHomeBus\n"
         "from agent.core.home_news import HomeAddress\n"
         "from agent.core.home import HomeTopics\n"
         "a = HomeAddress('127.0.0.1', int(sys.argv[1]), *sys.argv[2:4], device='cd' * 8)\n"

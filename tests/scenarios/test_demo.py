@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agent.media.join import probe
+from agent.clients.media.join import probe
 from agent.media.poster import poster_of_media
 from demo.evidence import steal
 from demo.results import forget

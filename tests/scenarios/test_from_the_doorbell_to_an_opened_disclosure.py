@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.clients.media.join import probe
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.review import Review
+from agent.clients.owner.sealed_footage import open_captured
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News, NewsKind
 from agent.errors import OpenError
-from agent.media.join import probe
-from agent.owner.deciding import approve
-from agent.owner.opening import open_captured
-from agent.owner.reading_ledger import read_ledger
-from agent.owner.reviewing import Review
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News, NewsKind
 from agent.wire.fields import Kind
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
 from tests.traces import traces

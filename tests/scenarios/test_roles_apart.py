@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.owner.deciding import approve
-from agent.owner.keeping import erase, hold
-from agent.owner.live import watch
-from agent.owner.reviewing import Review
-from agent.owner.setting import change_settings
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
+from agent.clients.owner.decisions import approve
+from agent.clients.owner.device_settings import change_settings
+from agent.clients.owner.holds import erase, hold
+from agent.clients.owner.live_stream import watch
+from agent.clients.owner.review import Review
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from agent.wire.fields import Kind
 from agent.wire.statements import DrawnZone, PrivateHours, ZoneKind
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until

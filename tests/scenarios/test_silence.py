@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.owner.decisions import approve, deny, gaps_of, opt_in, opt_out
+from agent.clients.owner.review import Review
 from agent.errors import RequestError
-from agent.owner.deciding import approve, deny, gaps_of, opt_in, opt_out
-from agent.owner.reviewing import Review
 from agent.wire.fields import Kind
 from agent.wire.statements import Absence, Scope, Why
 from agent.wire.topics import RequestTopic, cell_of

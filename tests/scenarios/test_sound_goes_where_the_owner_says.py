@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.adapters.microphone_file import FileMicrophone
-from agent.core.vault.age.opening import open_bytes
+from agent.clients.opening import open_bytes
+from agent.clients.owner.decisions import Choice, approve
+from agent.clients.owner.mp4_export import export_review
+from agent.clients.owner.review import Review
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from agent.errors import DoorwardError, OpenError
-from agent.owner.deciding import Choice, approve
-from agent.owner.exporting import export_review
-from agent.owner.reviewing import Review
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
+from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.wire.fields import Kind
 from tests.contracts.test_microphone import tone, wav
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.media.join import probe
-from agent.owner.deciding import CannotShareError, approve
-from agent.owner.reviewing import Review
-from agent.requester.opening import open_disclosure
-from agent.requester.receiving import News
+from agent.clients.media.join import probe
+from agent.clients.owner.decisions import CannotShareError, approve
+from agent.clients.owner.review import Review
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.receiving_service import News
 from agent.wire.fields import Kind
 from tests.scenarios.power_cut import cut_the_power
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.adapters.mqtt import BusSettings, MqttBus
 from agent.core.ledger.entries import EntryKind, LedgerEntry, decode_entry
+from agent.mqtt import BusSettings, MqttBus
 from agent.wire import strictjson
 from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb
 from agent.wire.uploads import UploadNote

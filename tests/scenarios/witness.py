@@ -31,15 +31,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.adapters.private_broker import PrivateBroker, _free_ports
-from agent.adapters.sqlite_snapshot import open_snapshot
-from agent.adapters.state_folder import StateFolder
+from agent.clients.broker.private_broker import PrivateBroker, _free_ports
+from agent.clients.opening import HybridIdentity, open_bytes
 from agent.config import Configuration
 from agent.core.disclosure import check_tip_part, read_tip
 from agent.core.ledger.entries import EntryKind, LedgerEntry, decode_entry
 from agent.core.vault.age.header import split
-from agent.core.vault.age.opening import HybridIdentity, open_bytes
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError, FormatError
+from agent.platform.sqlite_snapshot import open_snapshot
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DISCLOSURE_LIMIT_BYTES, DisclosureManifest, PartKind
 from agent.wire.fields import Kind

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from agent.clients.owner.keys import OwnerCard
 from agent.core.ledger.entries import LedgerEntry
 from agent.core.vault.manifest import _Line, _Payload
 from agent.core.vault.records import Adopted, Segment
 from agent.core.vault.segment import Begin, Context
-from agent.owner.keys import OwnerCard
 from tests.wire import samples
 
 TARGET = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire" / "generated.d.ts"

@@ -13,9 +13,9 @@ from agent.wire import base64
 from agent.wire.control import packed_yes
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
+from tests.custodian.test_tips import tip, with_tips
+from tests.custodian.test_two_owners import seconding
 from tests.custodians import APPROVER, DEVICE, Door, signed
-from tests.services.test_tips import tip, with_tips
-from tests.services.test_two_owners import seconding
 from tests.web.test_the_program import node
 from tests.wire import samples
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.media import Gop, VideoCodec
 from agent.core.timebase import BootNs
 from agent.core.vault.age.header import split
-from agent.core.vault.age.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_poster
 from agent.errors import FormatError
@@ -171,9 +171,9 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     from agent.core.consent import State
     from agent.core.events import EventKind
     from agent.core.ledger.entries import EntryKind
-    from agent.core.opinion.sights import Sight
+    from agent.core.object_detection.labels import Sight
     from agent.core.vault.records import GapReason
-    from agent.roles.custodian import _NO_RECORDER
+    from agent.custodian.custodian_process import _NO_RECORDER
     from agent.wire.fields import Incident, Kind
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
@@ -189,7 +189,7 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
 
 
 def test_whatever_ends_by_itself_has_words_for_why() -> None:
-    from agent.services.requests import APPROVER_LEFT, NOT_TRUSTED
+    from agent.custodian.requests import APPROVER_LEFT, NOT_TRUSTED
     from agent.wire.limits import OverLimit
 
     english = json.loads((WEB / "texts" / "en.json").read_text())

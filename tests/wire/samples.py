@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from agent.clients.opening import HybridIdentity
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
-from agent.core.vault.age.opening import HybridIdentity
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.disclosures import (

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from agent.adapters.mqtt.settings import BusSettings
-from agent.adapters.mqtt.tls import explain, make_context
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Broker
 from agent.errors import ConfigurationError
+from agent.mqtt.bus_settings import BusSettings
+from agent.mqtt.tls import explain, make_context
 
 __all__ = ["check_broker", "check_congestion_control"]
 

@@ -18,15 +18,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.camera_picamera2 import PiCamera, PiMode, cameras_here
-from agent.adapters.camera_picamera2.faults import no_camera
-from agent.adapters.camera_rtsp import RtspCamera
-from agent.adapters.camera_v4l2 import V4l2Camera, V4l2Mode
-from agent.adapters.encoding import EncodingSettings, H264Encoder, describe
-from agent.adapters.microphone_alsa import AlsaMicrophone
-from agent.adapters.microphone_file import FileMicrophone
-from agent.adapters.microphone_rtsp import RtspMicrophone
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.cli.words import plain
 from agent.config import Camera, CameraKind, Sound, SoundKind
@@ -34,6 +25,15 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, DoorwardError
 from agent.ports import Camera as CameraPort
 from agent.ports import Microphone
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode, cameras_here
+from agent.recorder.capture.camera_picamera2.faults import no_camera
+from agent.recorder.capture.camera_rtsp import RtspCamera
+from agent.recorder.capture.camera_v4l2 import V4l2Camera, V4l2Mode
+from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, describe
+from agent.recorder.capture.microphone_alsa import AlsaMicrophone
+from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.recorder.capture.microphone_rtsp import RtspMicrophone
 from firmware_bridge.boards import board_here
 from firmware_bridge.health import read_health
 

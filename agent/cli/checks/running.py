@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.adapters.state_folder import StateFolder
 from agent.cli.checks.finding import Finding, bad, fine
 from agent.config import CameraKind, Configuration
+from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
-from agent.owner.link import DeviceLink
+from agent.ipc.control_client import DeviceLink
 
 __all__ = ["camera_in_use", "status_here"]
 

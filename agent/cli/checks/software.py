@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from agent import __version__
-from agent.adapters import motion_kernel
 from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.recorder import motion_kernel
 
 __all__ = ["check_software"]
 

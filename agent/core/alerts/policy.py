@@ -2,7 +2,7 @@
 
 Rules, first match wins:
 - A kind that is off, or that the channel did not ask for, is not told.
-- **Requests** are held back first, whatever the hour (`core.alerts.holding_back`); the rules below are asked when that
+- **Requests** are held back first, whatever the hour (`core.alerts.notice_delay`); the rules below are asked when that
   time is over.
 - **The button** is told now, always: no cool-down, no quiet hours, no digest.
 - Within a channel's quiet hours everything but the button and the opened case is kept until they end.

@@ -9,7 +9,7 @@ On the device, `release` holds an owner-signed approval against everything it mu
 - every item names the payload bytes that the manifest says were sealed at capture;
 - every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else;
 - of footage that is not shown it says no more than `clips_told` does.  (What it says of the rest of the window is
-  `absences`, word for word; `services.approvals` compares, because that takes the vault.)
+  `absences`, word for word; `custodian.approvals` compares, because that takes the vault.)
 
 The device cannot look into the header: it holds no key that opens anything.  That the header really is for this
 requester is the owner's client's doing.  That *nothing else* leaves is this module's.

@@ -124,7 +124,8 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
     """The owners this device obeys: the newest of a chain in which each list is signed by an owner of the one before.
 
     The first list is signed by an owner it names, and by nobody before: who holds the device's key can begin another
-    chain.  Whether this is the chain that this device showed earlier, a reader must remember (`requester.doors`).
+    chain.  Whether this is the chain that this device showed earlier, a reader must remember
+    (`clients.requester.known_doorbells`).
     """
     envelopes = [each.encode() for each in manifest.enrolments]
     claimed = envelope.read_unverified(envelopes[-1], limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)

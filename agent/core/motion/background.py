@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from agent.core.motion.grids import Grids
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Following, Passes
 from agent.core.motion.passes.scene import local_mean
-from agent.core.motion.settings import MotionSettings
 
 __all__ = ["Background"]
 

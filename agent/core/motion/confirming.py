@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from agent.core.motion.lighting import is_light
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import MOST_REGIONS, CellBox, Region
-from agent.core.motion.settings import MotionSettings
 
 __all__ = ["Confirming"]
 

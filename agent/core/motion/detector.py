@@ -47,12 +47,12 @@ from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure
 from agent.core.motion.pacing import Pace
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.presence import Presence, around
 from agent.core.motion.pyramid import check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
-from agent.core.motion.settings import MotionSettings
 from agent.core.motion.tracking import Tracks
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import BootNs, seconds

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 
 from agent.core.motion.background import Background
 from agent.core.motion.grids import Grids
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Passes
-from agent.core.motion.settings import MotionSettings
 from agent.core.timebase import BootNs, seconds
 
 __all__ = ["Presence", "around"]

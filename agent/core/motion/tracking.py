@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 from agent.core.motion.grids import Grids
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import Passes
-from agent.core.motion.settings import MotionSettings
 
 __all__ = ["Tracks"]
 

@@ -20,7 +20,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.opinion.sights import Sight, in_order
+from agent.core.object_detection.labels import Sight, in_order
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header
 from agent.core.vault.age.stanza import Stanza

@@ -149,7 +149,7 @@ export interface Options {
 /** What `h` takes as a child. */
 export type Child = Node | string | number | false | null | undefined | Child[];
 
-/** What the doorbell answers to an operation; agent/web/operations.py says what is in it. */
+/** What the doorbell answers to an operation; agent/custodian/page/operations.py says what is in it. */
 // biome-ignore lint/suspicious/noExplicitAny: its types are not made from the device's yet
 export type Answer = any;
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.core.motion.confirming import Confirming
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, LightSums, Region
-from agent.core.motion.settings import MotionSettings
 
 THING = LightSums(
     cells=40, gradients=70, energy_now=10**8, energy_before=10**6, shared=0, roughness=10**6, difference=1

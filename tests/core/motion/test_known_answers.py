@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from agent.adapters import motion_kernel
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.passes import MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.timebase import BootNs, seconds
+from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
 ANSWERS_SHA256 = "794a62294510438888d01c3356429d3b084a58d027b4b9cec4888748e711f328"

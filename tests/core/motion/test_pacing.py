@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.camera_file import FileCamera
-from agent.adapters.encoding import EncodingSettings
 from agent.core.events import EventBegins, EventEffect, EventMachine
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.pacing import Pace
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ports import CameraEnd
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.encoding import EncodingSettings
 
 
 def admitted(pace: Pace, frames_per_s: float, length_s: float, from_s: float = 0.0) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agent.core.motion.grids import Grids
+from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes.pure import PurePasses
-from agent.core.motion.settings import MotionSettings
 from agent.core.motion.tracking import Tracks
 from agent.core.motion.zones import ZoneMap
 

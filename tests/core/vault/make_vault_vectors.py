@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core.opinion.sights import Sight
+from agent.core.object_detection.labels import Sight
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.manifest import PAYLOAD_TYPE, SignedRecord, Tip, sign_record

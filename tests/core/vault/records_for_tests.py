@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from agent.core.opinion.sights import Sight, in_order
+from agent.core.object_detection.labels import Sight, in_order
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (

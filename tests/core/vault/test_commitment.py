@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.clients.opening import HybridIdentity
+from agent.clients.opening.committed import commitment_in, open_committed
 from agent.core.timebase import ClockQuality
-from agent.core.vault.age.opening import HybridIdentity
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.committed import commitment_in, open_committed
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
 from agent.core.vault.segment import Begin, Content

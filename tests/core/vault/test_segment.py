@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.opinion.sights import Sight
+from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes
+from agent.core.object_detection.labels import Sight
 from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
 from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.opening import HybridIdentity, X25519Identity, open_bytes
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.digest import FileDigest, digest
 from agent.core.vault.names import FileKind, VaultFile, parse_name, segment_id

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.opinion.sights import Sight
+from agent.core.object_detection.labels import Sight
 from agent.core.vault.manifest import RawLine, chapter_start, follow, read_chain, split_lines, verify_chain
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError

@@ -17,19 +17,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.disk_real import RealDisk, _RealFile
-from agent.adapters.index_sqlite import SqliteIndex
-from agent.adapters.journal_sqlite import SqliteJournal
+from agent.clients.opening import VerifiedPrefix
 from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.retention import Limits
 from agent.core.timebase import ClockQuality
-from agent.core.vault.age.opening import VerifiedPrefix
 from agent.core.vault.records import GapReason
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.ledger_writer import Ledger
 from agent.errors import StorageError
-from agent.services.ledger import Ledger
-from agent.services.scrub import Scrub
-from agent.services.vault_start import StartReport
+from agent.platform.disk import RealDisk, _RealFile
+from agent.recorder.scrub import Scrub
+from agent.recorder.vault_recovery import StartReport
+from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import public_key_of
 from tests.crash.vault_story import Story, check
 from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault

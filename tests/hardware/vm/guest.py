@@ -223,13 +223,13 @@ def virtual_camera() -> None:
 @contextlib.contextmanager
 def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
     """A whole device that does not record yet.  `hears`: with a microphone, the kernel's own card without a socket."""
-    from agent.adapters.camera_picamera2 import PiCamera, PiMode
-    from agent.adapters.state_folder import StateFolder
+    from agent.clients.owner.enrolment import enrol
+    from agent.clients.owner.keys import OwnerKeys
     from agent.config import Camera, Configuration, Device, Sound
-    from agent.owner.enrolling import enrol
-    from agent.owner.keys import OwnerKeys
-    from agent.owner.link import DeviceLink
-    from agent.roles.solo import Solo
+    from agent.custodian.state_folder import StateFolder
+    from agent.ipc.control_client import DeviceLink
+    from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
+    from agent.solo import Solo
     from agent.wire.identities import private_key_from_seed
     from tests.hardware.virtual_picamera2 import VirtualPicamera2
 

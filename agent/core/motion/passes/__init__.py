@@ -1,9 +1,9 @@
 """What is done to every cell, frame by frame: the part of the detector that costs, behind one interface.
 
 Two implementations make the same numbers to the last bit, on every machine: `pure.py` in NumPy and OpenCV, which is
-always there and defines what is right, and `kernel.c`, which `agent.adapters.motion_kernel` loads where it was
+always there and defines what is right, and `kernel.c`, which `agent.recorder.motion_kernel` loads where it was
 compiled.  Decisions are neither's: passes count, sum and mark; what follows from that is said once, in Python, beside
-them.  `tests/adapters/test_motion_kernel.py` compares the two.
+them.  `tests/recorder/test_motion_kernel.py` compares the two.
 
 For that to hold, the arithmetic is this and no other:
 

@@ -43,7 +43,7 @@ static const float SEEN_FRACTION = 64.0f, QUICK_SHARE = 0.8f, LEAST_NOISE = 0.7f
 
 typedef uint8_t cell;
 
-/* agent/adapters/motion_kernel.py has the same fields in the same order. */
+/* agent/recorder/motion_kernel.py has the same fields in the same order. */
 typedef struct {
     int32_t rows, columns, height_px, width_px, levels, frame_is;
     const cell *steps_of_luma; /* (256,) */

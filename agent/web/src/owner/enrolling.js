@@ -1,4 +1,4 @@
-// Makes a doorbell an owner's, and ends only when its keys have been seen to open (agent/owner/enrolling.py).
+// Makes a doorbell an owner's, and ends only when its keys have been seen to open (agent/clients/owner/enrolment.py).
 import { OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { open as openAge } from "../wire/age.js";

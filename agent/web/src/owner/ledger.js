@@ -1,4 +1,4 @@
-// The doorbell's ledger, whole and verified in this browser (agent/owner/reading_ledger.py).
+// The doorbell's ledger, whole and verified in this browser (agent/clients/owner/ledger_reader.py).
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { equal, utf8 } from "../wire/bytes.js";

@@ -1,5 +1,5 @@
 // Begins every talk with the doorbell: is it the one this browser knows, and has it only gone forwards?
-// (agent/owner/meeting.py)
+// (agent/clients/owner/sync.py)
 import { OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { sha256hex, unhex, utf8 } from "../wire/bytes.js";

@@ -1,5 +1,5 @@
 // A footage request as its owner sees it, checked by this browser and not by the doorbell that shows it
-// (agent/owner/reviewing.py), and what became of it.
+// (agent/clients/owner/review.py), and what became of it.
 import { OpenError, PageError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { open as openSealed } from "../wire/age.js";

@@ -1,4 +1,4 @@
-// Signs an owner's statement and hands it to the doorbell (agent/owner/stating.py).
+// Signs an owner's statement and hands it to the doorbell (agent/clients/owner/statements.py).
 import { RefusedError } from "../errors.js";
 import { ask } from "../link.js";
 import { concat } from "../wire/bytes.js";

@@ -1,4 +1,4 @@
-// Tells one requester something unasked, without saying who does (agent/owner/tipping.py): words and pictures are
+// Tells one requester something unasked, without saying who does (agent/clients/owner/outgoing_tips.py): words and pictures are
 // sealed here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends
 // them.
 import { PageError } from "../errors.js";

@@ -1,2 +1,2 @@
-// What a second opinion can name (agent/core/opinion/sights.py).
+// What a second opinion can name (agent/core/object_detection/labels.py).
 export const SIGHTS = /** @type {const} */ (["person", "vehicle", "animal", "parcel"]);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.vault.age.opening import HybridIdentity, X25519Identity
+from agent.clients.opening import HybridIdentity, X25519Identity
 
 
 @pytest.fixture(scope="session")

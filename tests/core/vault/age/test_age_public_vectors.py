@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.vault.age.armor import dearmor
-from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.opening import (
+from agent.clients.opening import (
     Identity,
     PassphraseIdentity,
     VerifiedPrefix,
@@ -27,6 +25,8 @@ from agent.core.vault.age.opening import (
     open_stream,
     parse_identity,
 )
+from agent.core.vault.age.armor import dearmor
+from agent.core.vault.age.header import parse_header
 from agent.errors import FormatError, OpenError
 from tests import public_vectors
 

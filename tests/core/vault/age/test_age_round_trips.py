@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.age.opening import (
+from agent.clients.opening import (
     HybridIdentity,
     PassphraseIdentity,
     VerifiedPrefix,
@@ -21,6 +20,7 @@ from agent.core.vault.age.opening import (
     open_stream,
     rewrap,
 )
+from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import Sealer, make_header, seal_bytes
 from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES, sealed_bytes

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.vault.age.armor import dearmor
-from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, header_mac, parse_header, read_header, split
-from agent.core.vault.age.opening import (
+from agent.clients.opening import (
     HybridIdentity,
     PassphraseIdentity,
     VerifiedPrefix,
@@ -19,6 +17,8 @@ from agent.core.vault.age.opening import (
     open_file_key,
     open_stream,
 )
+from agent.core.vault.age.armor import dearmor
+from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, header_mac, parse_header, read_header, split
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES
 from agent.errors import FormatError, OpenError

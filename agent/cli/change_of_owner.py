@@ -1,0 +1,323 @@
+"""`doorward reset`, `backup` and `restore`: a doorbell's end with one owner, and its second life after a lost card.
+
+All three run as root in folders that roles own, so they follow no link there (`agent.platform.privileges`).
+
+A backup is everything but footage, sealed to the owners: the doorbell itself cannot open it again.  So it is restored
+from what an owner opened, on their own machine, with `doorward owner open-backup` or any age implementation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import sys
+import tarfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.frame import config_option
+from agent.cli.words import plain
+from agent.platform import files
+from agent.platform.privileges import Folder, as_owner_of
+from agent.platform.sqlite_snapshot import open_snapshot
+
+if TYPE_CHECKING:
+    from agent.custodian.state_folder import StateFolder
+
+__all__ = ["backup", "reset", "restore"]
+
+_CHUNK = 1 << 16
+_MOST_BYTES = 1 << 30
+_OWN = ("device.key", "push.json")
+_PAGE = "page"
+_PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
+"""What beside the sealed files tells when something was recorded; the sealed ones are too many to write over."""
+_BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+"""What lies in the configuration's folder: the link to the broker, and what a fleet's installer gave."""
+
+
+@click.command()
+@config_option
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+def backup(config: Path, out: Path) -> None:
+    """Write keys, journal, ledger, page and configuration to OUT, sealed to the owners.  No footage is in it.
+
+    \b
+    It may be taken while the doorbell runs.  Only an owner can open it, on their own machine:
+    doorward owner open-backup OUT | ssh doorbell sudo doorward restore -
+    """
+    import secrets
+
+    from agent.config import load
+    from agent.core.vault.age.recipients import parse_recipient
+    from agent.core.vault.age.sealing import Sealer
+    from agent.custodian.state_folder import StateFolder
+    from agent.errors import ConfigurationError
+    from agent.ipc.control_client import DeviceLink
+    from agent.wire import envelope, strictjson
+    from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
+
+    if out.exists():
+        raise ConfigurationError(f"{out} is there already.", remedy="Give another name, or remove it first.")
+    folder = StateFolder(load(config).device.state_dir)
+    with DeviceLink(folder.control) as link:
+        enrolment = link.ask("enrolment")["envelope"]
+    if enrolment is None:
+        raise ConfigurationError("Nobody owns this doorbell yet, so nobody could open a backup.", remedy="Enrol first.")
+    payload = envelope.read_unverified(enrolment.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    owners = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    recipients = [parse_recipient(text) for text in (*(each.recipient for each in owners.recipients), owners.recovery)]
+    sealer = Sealer(secrets.token_bytes(16), recipients, nonce=secrets.token_bytes(16))
+    pieces = [sealer.header, *(sealer.update(piece) for piece in _archive(folder, config)), sealer.finish()]
+    files.write(out, b"".join(pieces), secret=True)
+    names = ", ".join(plain(owner.name) for owner in owners.recipients)
+    click.echo(f"{out} is sealed to {names} and the recovery identity.")
+
+
+@click.command()
+@config_option
+@click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+def restore(config: Path, archive: Path) -> None:
+    """Make this machine the doorbell that ARCHIVE, an opened backup, was taken of ("-" reads it from a pipe).
+
+    \b
+    On the owner's machine:  doorward owner open-backup BACKUP | ssh doorbell sudo doorward restore -
+    The owner's key never comes here.  Footage is not in a backup; what is left of the vault is kept.
+    """
+    from agent.config import load, parse
+    from agent.custodian.state_folder import StateFolder
+    from agent.errors import ConfigurationError, FormatError
+
+    data = sys.stdin.buffer.read(_MOST_BYTES) if str(archive) == "-" else archive.read_bytes()
+    folder = StateFolder(load(config).device.state_dir)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
+            found = {name: file.read() for name, file in members.items() if file is not None}
+    except tarfile.TarError as error:
+        remedy = "Open it first, on the owner's machine:  doorward owner open-backup BACKUP"
+        raise FormatError("This is no opened backup.", remedy=remedy) from error
+    unknown = [name for name in found if not _is_ours(name)]
+    if unknown or "own/device.key" not in found:
+        raise FormatError(
+            f"This is no backup of a doorbell: {plain(unknown[0]) + ' is in it' if unknown else 'it has no key'}.",
+            remedy="Give what 'doorward owner open-backup' made of one.",
+        )
+    files.make_folder(folder.root)
+    with files.storage_errors(folder.root), Folder(folder.root) as own:
+        if "journal.sqlite" in own.names():
+            raise ConfigurationError(
+                f"{folder.root} has a journal: this machine is a doorbell already.",
+                remedy="If it is to become the one in the archive: sudo doorward reset removes this one's keys, trust "
+                "and footage for good; then restore.",
+            )
+        _put_own(own, found)
+    for name in _BESIDE:
+        if (content := found.get(f"beside/{name}")) is not None:
+            target = config.parent / name
+            files.make_folder(target.parent)
+            files.write(target, content, secret=True)
+    if "doorward.toml" in found:
+        text = found["doorward.toml"].decode("utf-8-sig", "replace")
+        parse(text, config)
+        files.write(config, text.encode(), like=config)
+    # Its configuration may ask for a page or wires that this machine's units are not open to yet.
+    click.echo(
+        f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}"
+    )
+
+
+def _put_own(own: Folder, found: Mapping[str, bytes]) -> None:
+    """Raises `ConfigurationError` if a link has the name of the page's folder."""
+    from agent.errors import ConfigurationError
+
+    inside = {name.removeprefix("own/"): content for name, content in found.items() if name.startswith("own/")}
+    pages = {name.removeprefix(f"{_PAGE}/"): content for name, content in inside.items() if "/" in name}
+    if pages:
+        try:
+            folder = own.inside(_PAGE, make=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"'{_PAGE}' in the state folder is no folder: {error.strerror}.",
+                remedy="sudo doorward reset removes it and leaves its target alone; then restore.",
+            ) from error
+        with folder:
+            for name, content in pages.items():
+                folder.put(name, content)
+    for name, content in inside.items():
+        if "/" not in name:
+            own.put(name, content)
+
+
+@click.command()
+@config_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write the receipt there, too.")
+def reset(config: Path, yes: bool, receipt: Path | None) -> None:
+    """Hand this doorbell to a new owner: its keys, its trust and its footage go, and a receipt says so."""
+    import datetime
+
+    from agent.config import load
+    from agent.custodian.state_folder import StateFolder
+    from agent.errors import StorageError
+    from agent.wire import envelope
+    from agent.wire.identities import public_key_of
+
+    folder = StateFolder(load(config).device.state_dir)
+    if not yes:
+        click.confirm("Remove this doorbell's keys, trust and footage, for good?", abort=True)
+    folder.claim()  # a doorbell that runs would write on
+    key = _key_of(folder)
+    sealed = _count_sealed(folder.vault)
+    device = "unknown: its key could not be read" if key is None else public_key_of(key).text
+    remaining = _remove_everything(folder, config)
+    folder.release()
+    told: dict[str, object] = {
+        "device": device,
+        "reset_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "removed": ["device key", "journal, ledger and trust", "page", "outbox", f"{sealed} sealed files", "TLS key"],
+        "cannot_promise": "Flash memory keeps copies of what was removed where no program reaches them. The footage "
+        "among them stays sealed to its owners' keys, which were never here. The device's key among them could sign as "
+        "this doorbell: believe nothing it signs from now on, and have its broker revoke it.",
+    }
+    if remaining:
+        told["not_removed"] = [plain(name) for name in remaining]
+    click.echo(json.dumps(told, indent=2))
+    if key is None:
+        click.echo("\nNo key signs this: the doorbell's own could not be read.")
+    else:
+        statement = json.dumps(told, sort_keys=True).encode()
+        signed = envelope.sign("application/vnd.doorward.reset-receipt+json", statement, key)
+        click.echo(f"\nSigned by the key that is gone:\n{signed.decode()}")
+        if receipt is not None:
+            files.write(receipt, signed + b"\n")
+    if left := _left_in(config):
+        click.echo(f"\n{config} stays, with {left}: take out what is yours.")
+    if remaining:
+        raise StorageError(
+            f"Not everything could be removed: {', '.join(map(plain, remaining))}.",
+            remedy="Stop what still writes there (sudo systemctl stop doorward.target 'doorward-*'), remove a link's "
+            "target by hand if it is yours, then reset again.",
+        )
+    then = ", then sudo systemctl start doorward.target" if folder.divided else ""
+    click.echo(f"\nFor its next owner:  {'sudo ' if folder.divided else ''}doorward init{then}")
+
+
+def _left_in(config: Path) -> str:
+    """What a configuration says of the owner who goes."""
+    tables = tomllib.loads(config.read_text(encoding="utf-8"))
+    found = ["its place"] if "position" in tables.get("device", {}) else []
+    return ", ".join([*found, *(f"[{name}]" for name in ("broker", "alerts", "home_assistant") if name in tables)])
+
+
+def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
+    """A tar with fixed owners and times, in pieces."""
+    with files.storage_errors(folder.root):
+        held = {f"own/{name}": data for name, data in _own_files(folder)}
+    held["doorward.toml"] = config.read_bytes()
+    held |= {f"beside/{name}": path.read_bytes() for name in _BESIDE if (path := config.parent / name).is_file()}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in sorted(held.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            tar.addfile(member, io.BytesIO(data))
+    view = buffer.getvalue()
+    for start in range(0, len(view), _CHUNK):
+        yield view[start : start + _CHUNK]
+
+
+def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
+    """With the rights of whom the folder belongs to: a link in it leads to nothing that its owner could not read."""
+    with as_owner_of(folder.root), Folder(folder.root) as own:
+        yield "journal.sqlite", _journal(folder.journal)
+        names = own.names()
+        for name in _OWN:
+            if name in names:
+                yield name, own.read(name, _MOST_BYTES)
+        if _PAGE in names:
+            with own.inside(_PAGE) as pages:
+                for name in pages.names():
+                    yield f"{_PAGE}/{name}", pages.read(name, _MOST_BYTES)
+
+
+def _journal(path: Path) -> bytes:
+    """A copy of one moment: the custodian may write meanwhile, and has it locked."""
+    with contextlib.closing(open_snapshot(path)) as copy:
+        return bytes(copy.serialize())
+
+
+def _is_ours(name: str) -> bool:
+    top, _, inner = name.partition("/")
+    if top == "own":
+        folder, _, file = inner.rpartition("/")
+        return inner in (*_OWN, "journal.sqlite") or (folder == _PAGE and file not in ("", ".", ".."))
+    return name == "doorward.toml" or (top == "beside" and inner in _BESIDE)
+
+
+def _key_of(folder: StateFolder) -> Any:
+    """The device's key; None where the folder holds something and no key can be read."""
+    from agent.errors import ConfigurationError
+
+    try:
+        return folder.device_key()
+    except ConfigurationError:
+        if not any(folder.root.iterdir()):
+            raise
+        return None
+
+
+def _count_sealed(vault: Path) -> int:
+    with contextlib.suppress(OSError), as_owner_of(vault):
+        return sum(1 for _ in vault.glob("segments/*/*.age"))
+    return 0
+
+
+def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
+    """What an owner leaves: all of the state but the folders themselves, which an installation made.
+
+    Keys go first, and one thing that cannot be removed stops no other.  Returns what is left.
+    """
+    left: list[str] = []
+    # Where the roles are apart, root owns these folders' parent.  Else they are names in the owner's folder.
+    roles = [folder.vault, folder.outbox, folder.recorders_index.parent] if folder.divided else []
+    inner = () if folder.divided else (folder.vault.name, folder.outbox.name)
+    with Folder(folder.root) as own:
+        left += own.clear(overwrite=True, keep=inner, first=(*_OWN, _PAGE))
+        for name in inner:
+            left += _empty(own, name)
+    for path in roles:
+        if path.is_dir():
+            with Folder(path) as role:
+                _overwrite_plain(role)
+                left += role.clear(overwrite=False)
+    for name in (*_BESIDE, "tls/device.csr"):
+        path = config.parent / name
+        if path.parent.is_dir():
+            with Folder(path.parent) as beside:
+                beside.remove(path.name, overwrite=True)
+    return left
+
+
+def _overwrite_plain(folder: Folder) -> None:
+    for name in filter(_PLAIN.fullmatch, folder.names()):
+        folder.remove(name, overwrite=True)
+
+
+def _empty(own: Folder, name: str) -> list[str]:
+    """Removes what is in the folder `name`.  A link goes as a link, and counts as left: its target stays."""
+    if name not in own.names():
+        return []
+    try:
+        with own.inside(name) as within:
+            _overwrite_plain(within)
+            return within.clear(overwrite=False)
+    except OSError:
+        own.remove(name, overwrite=False)
+        return [f"what '{name}' was a link to"]

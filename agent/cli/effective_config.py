@@ -1,0 +1,86 @@
+"""`doorward config show`: what an owner may set, what is in force, and where each value comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.words import hours
+from agent.config import Configuration, load, overlaid, sources
+from agent.custodian.state_folder import StateFolder
+from agent.errors import NetworkError
+from agent.ipc.control_client import DeviceLink, read_settings
+from agent.wire.statements import Settings
+
+__all__ = ["show"]
+
+
+@click.command()
+@config_option
+@json_option
+def show(config: Path, as_json: bool) -> None:
+    """Show what an owner may set, what is in force, and where it comes from.
+
+    What an owner has set, on the page or with 'doorward owner settings', is asked of the device.  While none runs, only
+    the file is shown, and said to be.
+    """
+    file = load(config)
+    socket = StateFolder(file.device.state_dir).control
+    answers, settings = _set_by_owner(socket)
+    in_force = overlaid(file, settings)
+    lines = [_line(key, is_owners, in_force, file) for key, is_owners in sources(settings).items()]
+    if as_json:
+        emit_json({"file": config, "device_asked": answers, "settings": lines})
+        return
+    for line in lines:
+        said = _said(in_force, line["key"])
+        owners = f"set by an owner; the file says {_said(file, line['key'])}"
+        where = owners if line["from"] == "owner" else f"from {config}"
+        click.echo(f"{line['key']:<20} {click.style(said, bold=True)}  ({where})")
+    if not answers:
+        click.echo(f"No device answers at {socket}: this is the file alone.", err=True)
+
+
+def _set_by_owner(socket: Path) -> tuple[bool, Settings | None]:
+    """Whether a device answered, and what it says that an owner has set.  It verified that; this is to look at."""
+    try:
+        with DeviceLink(socket) as link:
+            return True, read_settings(link)
+    except NetworkError:
+        return False, None
+
+
+def _line(key: str, is_owners: bool, in_force: Configuration, file: Configuration) -> dict[str, Any]:
+    return {
+        "key": key,
+        "value": _value(in_force, key),
+        "from": "owner" if is_owners else "file",
+        "file": _value(file, key),
+    }
+
+
+def _said(configuration: Configuration, key: str) -> str:
+    """As a person writes it: hours as hours, the rest as JSON."""
+    found = _found(configuration, key)
+    if found and key == "alerts.quiet":
+        return hours(*found)
+    if found and key == "privacy.hours":
+        return "; ".join(hours(each.begins, each.ends, [day.value for day in each.days]) for each in found)
+    return _value(configuration, key)
+
+
+def _found(configuration: Configuration, key: str) -> Any:
+    found: Any = configuration
+    for name in key.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _value(configuration: Configuration, key: str) -> str:
+    """As JSON; what is not set is a dash."""
+    found = _found(configuration, key)
+    return "-" if found is None else msgspec.json.encode(found, enc_hook=str).decode()

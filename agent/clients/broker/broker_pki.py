@@ -1,0 +1,337 @@
+"""Makes the certificates a broker and its clients need: three authorities, one broker, any number of named clients.
+
+One authority for each role, because the authority *is* the role: the broker gives a client the rights of the listener
+whose authority signed it (`config/mosquitto/`).  Rules:
+
+- ECDSA P-256, because managed brokers take it and no Ed25519; SHA-256; serial numbers of 160 random bits.
+- An authority can sign end entities only (path length 0); a broker certificate cannot be a client's, nor the reverse.
+- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester named
+  like a device could take over the device's MQTT session.  Devices and roots are named by their key id (`wire.topics`).
+- Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
+- A device may keep its key and send a signing request: of a request only the key counts, the name is given here.
+- Who is revoked is in its authority's list from then on; a list is replaced whole, never edited in place.
+
+Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import ipaddress
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.errors import ConfigurationError
+
+__all__ = ["BrokerPki", "ClientFiles", "Role"]
+
+AUTHORITY_DAYS = 3650
+END_ENTITY_DAYS = 397
+BACKDATE = datetime.timedelta(days=1)
+"""Certificates begin a day early: the clock of whoever checks them may be slow."""
+
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_REQUESTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
+_MOST_HOST = 253
+_MOST_COMMON_NAME = 64
+_CONFIGURATION = Path(__file__).with_name("mosquitto")
+
+
+class Role(enum.Enum):
+    """What a client is to the broker; the value names the authority that signs it."""
+
+    DEVICE = "devices"
+    REQUESTER = "requesters"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFiles:
+    """What one client needs to connect: whom it trusts, its certificate and its private key, as PEM files."""
+
+    name: str
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+class BrokerPki:
+    """A directory with a broker's whole identity, laid out as `doorward.conf.template` expects it.
+
+    `authorities/{broker,devices,requesters}.{pem,key}` · `authorities/{devices,requesters}.crl` ·
+    `broker.{pem,key}` · `clients/<name>.{pem,key}` · `revoked/<name>-<serial>.pem` · `{devices,requesters}.acl` ·
+    `state/`
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Use what `create` made.  Raises `ConfigurationError` when it is not there."""
+        if not (directory / "broker.pem").is_file():
+            raise ConfigurationError(
+                f"{directory} holds no broker certificates.",
+                remedy="Make them first with 'doorward broker init', or name their folder with --dir.",
+            )
+        self.directory = directory.resolve()
+
+    @classmethod
+    def create(
+        cls, directory: Path, now: datetime.datetime, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+    ) -> BrokerPki:
+        """Make the authorities and the broker's certificate for `hosts` (DNS names and addresses).
+
+        `now` is aware.  Raises `ConfigurationError` for a host that is none, before anything is written, and when
+        `directory` already has a file of the same name.
+        """
+        alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("authorities", "clients", "revoked", "state"):
+            (directory / name).mkdir(mode=0o700, exist_ok=True)
+        for role in ("broker", "devices", "requesters"):
+            _write(directory / "authorities" / role, _authority(f"Doorward {role} authority", now))
+        for stem in (directory / "authorities" / role.value for role in Role):
+            _write_list(stem, _read(stem), now, [])
+        issuer = _read(directory / "authorities" / "broker")
+        # Clients read the alternative names; a common name holds 64 characters at most.
+        name = next((host for host in hosts if len(host) <= _MOST_COMMON_NAME), "doorward-broker")
+        _write(directory / "broker", _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
+        for acl in ("devices.acl", "requesters.acl"):
+            shutil.copyfile(_CONFIGURATION / acl, directory / acl)
+            (directory / acl).chmod(0o600)
+        return cls(directory)
+
+    def add_device(
+        self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes | None = None
+    ) -> ClientFiles:
+        """Sign a certificate for the device with this key id, valid from a day before `now` until `days` after it.
+
+        `request`: the device's signing request (PEM), for a key that never leaves it; there is no key file then.
+        Raises `ConfigurationError` for a name that is taken or not of that form, or a request that is not right.
+        """
+        if not _KEY_ID.fullmatch(key_id):
+            raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
+        return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
+
+    def add_requester(self, requester: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
+        """As `add_device`, for a requester by its id in the trust bundle."""
+        if not _REQUESTER.fullmatch(requester) or _KEY_ID.fullmatch(requester):
+            raise ConfigurationError(
+                f"{requester!r} is not a requester's name.",
+                remedy="Use up to 32 lowercase letters, digits and inner hyphens, and not the form of a key id.",
+            )
+        return self._add(Role.REQUESTER, requester, now, days)
+
+    def revoke(self, name: str, now: datetime.datetime) -> Role:
+        """Put a client's certificate on its authority's list; its name may be given anew.
+
+        The broker reads the list when it is told to (SIGHUP) and asks it at the next handshake: who is connected stays
+        so until the broker is restarted.  Raises `ConfigurationError` when there is no such client.
+        """
+        clients = self.directory / "clients"
+        if name not in {path.stem for path in clients.glob("*.pem")}:
+            raise ConfigurationError(f"{name!r} is no client of this broker.", remedy=f"Look into {clients}.")
+        certificate_path = clients / f"{name}.pem"
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        role = next(role for role in Role if certificate.issuer == self._authority_of(role).certificate.subject)
+        list_stem = self.directory / "authorities" / role.value
+        listed = list(x509.load_pem_x509_crl(list_stem.with_suffix(".crl").read_bytes()))
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
+        _write_list(list_stem, self._authority_of(role), now, [*listed, entry])
+        # Only now: a cut in between leaves a client that is revoked and still has its files, not the reverse.
+        certificate_path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
+        (clients / f"{name}.key").unlink(missing_ok=True)
+        return role
+
+    def _authority_of(self, role: Role) -> _Pair:
+        return _read(self.directory / "authorities" / role.value)
+
+    def _add(
+        self,
+        role: Role,
+        name: str,
+        now: datetime.datetime,
+        days: int,
+        key: ec.EllipticCurvePublicKey | None = None,
+    ) -> ClientFiles:
+        issuer = _read(self.directory / "authorities" / role.value)
+        alternatives = x509.SubjectAlternativeName(
+            [x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")]
+        )
+        stem = self.directory / "clients" / name
+        if key is None:
+            _write(stem, _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days))
+        else:
+            made = _certificate(issuer, name, key, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+            _write_once(stem.with_name(f"{name}.pem"), made.public_bytes(serialization.Encoding.PEM))
+        return self.client(name)
+
+    def client(self, name: str) -> ClientFiles:
+        """The files of a client added before."""
+        stem = self.directory / "clients" / name
+        return ClientFiles(
+            name,
+            self.directory / "authorities" / "broker.pem",
+            stem.with_name(f"{name}.pem"),
+            stem.with_name(f"{name}.key"),
+        )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        if len(host) > _MOST_HOST or not _HOST.fullmatch(host):
+            raise ConfigurationError(
+                f"'{host}' is no host.", remedy="Give the name or address that clients use, like broker.example.org."
+            ) from None
+        return x509.DNSName(host)
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a signing request that its holder signed."""
+    remedy = "Use the file that the device made: a P-256 key's request in PEM."
+    try:
+        asked = x509.load_pem_x509_csr(request)
+        key = asked.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError("This is no signing request.", remedy=remedy) from error
+    if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise ConfigurationError("This signing request is not right.", remedy=remedy)
+    return key
+
+
+def _builder(name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, days: int) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _authority(name: str, now: datetime.datetime) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _builder(name, key.public_key(), now, AUTHORITY_DAYS)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _Pair(certificate, key)
+
+
+def _end_entity(
+    issuer: _Pair,
+    name: str,
+    alternatives: x509.SubjectAlternativeName,
+    usage: x509.ObjectIdentifier,
+    now: datetime.datetime,
+    days: int = END_ENTITY_DAYS,
+) -> _Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _Pair(_certificate(issuer, name, key.public_key(), alternatives, usage, now, days), key)
+
+
+def _certificate(
+    issuer: _Pair,
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    alternatives: x509.SubjectAlternativeName,
+    usage: x509.ObjectIdentifier,
+    now: datetime.datetime,
+    days: int,
+) -> x509.Certificate:
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    return (
+        _builder(name, key, now, days)
+        .issuer_name(issuer.certificate.subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(alternatives, critical=False)
+        .add_extension(authority_key, critical=False)
+        .sign(issuer.key, hashes.SHA256())
+    )
+
+
+def _write_list(stem: Path, issuer: _Pair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]) -> None:
+    """Write `<stem>.crl`, replacing it.  It lasts as long as its authority: nobody has to remember to renew it."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(now - BACKDATE)
+        .next_update(issuer.certificate.not_valid_after_utc)
+        .add_extension(x509.CRLNumber(len(revoked) + 1), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+    )
+    for entry in revoked:
+        builder = builder.add_revoked_certificate(entry)
+    made = builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    part = stem.with_suffix(".crl.part")
+    part.unlink(missing_ok=True)
+    _write_once(part, made)
+    part.replace(stem.with_suffix(".crl"))
+
+
+def _write(stem: Path, pair: _Pair) -> None:
+    """Write `<stem>.key`, then `<stem>.pem`.  Never over a file: a lost authority key cannot be made again."""
+    key = pair.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate = pair.certificate.public_bytes(serialization.Encoding.PEM)
+    _write_once(stem.with_name(f"{stem.name}.key"), key)
+    _write_once(stem.with_name(f"{stem.name}.pem"), certificate)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists already.", remedy="Choose another name, or remove it if it is no longer used."
+        ) from error
+
+
+def _read(stem: Path) -> _Pair:
+    certificate = x509.load_pem_x509_certificate(stem.with_name(f"{stem.name}.pem").read_bytes())
+    key = serialization.load_pem_private_key(stem.with_name(f"{stem.name}.key").read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"{stem}.key is not an ECDSA key.", remedy="Put back the key this tool made.")
+    return _Pair(certificate, key)

@@ -1,0 +1,128 @@
+"""`doorward ledger`: read it, verify it, write it down, count it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from agent.cli import words
+from agent.cli.frame import Group, emit_json, json_option
+from agent.clients.cli.owner.ledger import ledger as list_entries
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.owner.ledger_copy import read_copy, write_copy
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.sync import meet
+from agent.clients.owner.transparency import Transparency, transparency_of
+from agent.clients.owner.transparency_picture import draw, page
+from agent.errors import ConfigurationError
+from agent.ipc.control_client import DeviceLink
+
+__all__ = ["ledger"]
+
+
+@click.group(cls=Group)
+def ledger() -> None:
+    """Read what the doorbell did, and prove that it is all of it.
+
+    Every request, decision and disclosure is an entry of a tree that only grows.  This machine remembers its head and
+    says so when a device goes backwards.
+    """
+
+
+ledger.add_command(list_entries, "list")
+
+
+@ledger.command()
+@click.option("--folder", "copy", type=click.Path(path_type=Path, file_okay=False), help="A copy made by 'export'.")
+@keys_option
+@device_option
+@json_option
+def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None:
+    """Check every entry against the head that the device signed.
+
+    Of the device itself, also that it continues what this machine saw before; or of a copy.
+    """
+    if copy is not None:
+        checkpoint, entries = read_copy(copy)
+        grown = 0
+    else:
+        keys = load_keys(folder)
+        with DeviceLink(device) as link:
+            view = read_ledger(link, keys)
+        checkpoint, entries, grown = view.checkpoint, view.entries, view.grown
+    if as_json:
+        emit_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "grown": grown})
+        return
+    click.echo(f"{len(entries)} entries, all there, signed by the device.")
+    click.echo(f"root {checkpoint.root.hex()}")
+    if copy is None:
+        click.echo(f"It continues what this machine saw before; {grown} are new to it.")
+
+
+@ledger.command()
+@click.argument("out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
+@keys_option
+@device_option
+@json_option
+def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
+    """Write the whole ledger into FOLDER, to be verified elsewhere.
+
+    They verify it with 'doorward ledger verify --folder FOLDER', or by hand.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        view = read_ledger(link, keys)
+        met = meet(link, keys)
+    if met.known.ledger != view.checkpoint:
+        raise ConfigurationError("The ledger has just grown.", remedy="Do it again.")
+    write_copy(out, view, met.key, met.known.checkpoint)
+    if as_json:
+        emit_json({"folder": out, "size": view.checkpoint.size})
+        return
+    click.echo(f"{out}: {view.checkpoint.size} entries and the head that the device signed.")
+
+
+@ledger.command()
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also as a page in this file.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Also as a picture in this file.")
+@keys_option
+@device_option
+@json_option
+def summary(html: Path | None, svg: Path | None, folder: Path, device: Path, as_json: bool) -> None:
+    """Count what was asked, by whom, and what left.
+
+    What matched, what was answered, how much was sent: your own transparency report, from the verified ledger.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        view = read_ledger(link, keys)
+    found = transparency_of(view.entries)
+    for path, text in ((html, page(found)), (svg, draw(found))):
+        if path is not None:
+            path.write_text(text, encoding="utf-8")
+    if as_json:
+        emit_json({"total": _counts(found.total), "requesters": [_counts(each) for each in found.askings]})
+        return
+    _say(found)
+
+
+def _counts(asking: object) -> dict[str, object]:
+    return {field.name: getattr(asking, field.name) for field in dataclasses.fields(asking)}  # type: ignore[arg-type]
+
+
+def _say(found: Transparency) -> None:
+    if found.from_ms is not None and found.to_ms is not None:
+        click.echo(f"From {words.day(found.from_ms)} to {words.day(found.to_ms)} UTC:\n")
+    if not found.askings:
+        click.echo("  Nobody has asked.")
+    for each in (*found.askings, found.total) if len(found.askings) > 1 else found.askings:
+        click.echo(f"  {each.requester}")
+        click.echo(f"    asked {each.asked}, blocked {each.blocked}; matched {each.matched}, no match {each.no_match}")
+        click.echo(
+            f"    approved {each.approved}, denied {each.denied}, expired {each.expired}, opted out {each.opted_out}"
+        )
+        click.echo(
+            f"    received {each.sent}, {each.bytes_sent:,} bytes; deleted since {each.deleted}; tips {each.tips}"
+        )

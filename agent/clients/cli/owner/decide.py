@@ -1,0 +1,312 @@
+"""`doorward owner approve`, `second`, `deny` and `revoke`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from agent.cli import words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.clients.cli.owner.review import RECIPIENTS_MAY, find_request, show
+from agent.clients.cli.owner.selection import choice_of, shared, summary
+from agent.clients.owner import decisions
+from agent.clients.owner.clock import wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.review import Review, request_payload
+from agent.clients.owner.sync import meet
+from agent.core.consent import State
+from agent.core.timebase import utc_date
+from agent.errors import ConfigurationError, FormatError, RequestError
+from agent.ipc.control_client import DeviceLink
+from agent.wire import strictjson
+from agent.wire.disclosures import ContactCard
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import Absence, Scope
+
+__all__ = ["approve", "deny", "revoke", "second"]
+
+_NOTHING: Final = "Nothing was sent, and nothing will be."
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@click.option("--segments", metavar="NUMBERS", help="Segments to share, as the review numbers them: 1,3-5.  Or ids.")
+@click.option("--clips", metavar="NUMBERS", help="Clips to share as a whole: 1,3-5, or all.")
+@click.option("--posters", metavar="NUMBERS", help="Clips of which to share the poster, and no video: 1,3-5, or all.")
+@click.option(
+    "--exists",
+    metavar="NUMBERS",
+    help="Clips of which to say that they exist and when, and to show nothing: 1,3-5, or all.",
+)
+@click.option(
+    "--sound", is_flag=True, help="Share what was heard during these segments, too.  Otherwise pictures only."
+)
+@click.option(
+    "--name", metavar="NAME", help="Tell the requester your name.  Without this and the next three they learn nothing."
+)
+@click.option("--street", metavar="ADDRESS", help="Tell them your address.")
+@click.option("--email", metavar="EMAIL", help="Tell them how to reach you.")
+@click.option("--note", metavar="WORDS", help="Tell them something else.")
+@click.option(
+    "--gaps",
+    is_flag=True,
+    help="Tell them what the rest of the window holds: nothing happened, privacy switch, device off, …  "
+    "They then also learn when there is footage that you do not share.",
+)
+@yes_option
+@json_option
+def approve(
+    request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, posters: str | None,
+    exists: str | None, sound: bool, name: str | None, street: str | None, email: str | None, note: str | None,
+    gaps: bool, sure: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Share the segments you choose, and no others.
+
+    Or less: --posters shares still pictures, --exists says that there is footage and when.  Without any of these you
+    are shown the request and asked for numbers; none are chosen for you.  Look at the footage before: doorward owner
+    review REQUEST --out FOLDER.
+
+    Where the owners have agreed that it takes two, this waits for another one: doorward owner second REQUEST.
+    """
+    keys = load_keys(folder)
+    contact = _contact(name, street, email, note)
+    with DeviceLink(device) as link:
+        seen = Review.fetch(link, keys, find_request(link, request_id))
+    _require_undecided(seen.state, seen.name[:8])
+    if seen.expired(wall_ms()):
+        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+    if segments is clips is posters is exists is None:
+        show(seen)
+        click.echo("", err=True)
+        segments = click.prompt(
+            "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
+        )
+    choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
+    if choice == decisions.Choice():
+        raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
+    told = None
+    if gaps:
+        with DeviceLink(device) as link:
+            told = decisions.gaps_of(link, keys, seen)
+        _show_gaps(told)
+    click.echo(RECIPIENTS_MAY, err=True)
+    if not sure:
+        click.confirm(summary(seen, choice, contact), abort=True, err=True)
+    # A fresh connection: the device does not wait while somebody reads.
+    try:
+        with DeviceLink(device) as link:
+            disclosure = decisions.approve(link, keys, seen, choice, contact, gaps=told)
+    except decisions.CannotShareError as error:
+        choice = _left_out(seen, error, contact, sure=sure)
+        with DeviceLink(device) as link:
+            disclosure = decisions.approve(link, keys, seen, choice, contact, gaps=told)
+    if as_json:
+        emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": list(choice.segments),
+                   "sound": choice.sound,
+                   "posters": [clip.number for clip in choice.posters],
+                   "exists": [clip.number for clip in choice.told]})  # fmt: skip
+        return
+    short = seen.name[:8]
+    for each in seen.segments:
+        if each.id in choice.segments:
+            click.echo(f"    leaves: video, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
+    for clip in choice.posters:
+        click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
+    if disclosure is None:
+        click.echo(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
+        click.echo(f"Another owner has to approve the same:  doorward owner second {short}")
+        click.echo(f"To take it back, say no:                doorward owner deny {short}")
+        return
+    click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
+    _say_take_back(device, short)
+
+
+def _left_out(
+    seen: Review, error: decisions.CannotShareError, contact: ContactCard | None, *, sure: bool
+) -> decisions.Choice:
+    """The choice without what cannot be shared, once its owner has said yes to that; with --yes nobody is asked."""
+    nothing = error.rest in (decisions.Choice(), decisions.Choice(sound=True))
+    if nothing or sure:
+        raise error
+    click.echo(error.message, err=True)
+    click.confirm(f"Leave that out?  {summary(seen, error.rest, contact)}", abort=True, err=True)
+    return error.rest
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@yes_option
+@json_option
+def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+    """Approve exactly what another owner has approved, where it takes two.
+
+    REQUEST is its id or the beginning of it.  You are shown what they approved, checked by this machine.  To share
+    something else, approve that; to share nothing, deny.  A no of either of you ends it.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        seen = Review.fetch(link, keys, find_request(link, request_id))
+    if seen.first is None:
+        raise RequestError(
+            "No approval of this request waits for another owner.", remedy="Look: doorward owner review."
+        )
+    if not seen.can_second:
+        raise RequestError("You have approved it; now it takes another owner.", remedy="Ask them to look at it.")
+    if not as_json:
+        show(seen)
+    click.echo(RECIPIENTS_MAY, err=True)
+    if not sure:
+        click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        disclosure = decisions.second(link, keys, seen)
+    if as_json:
+        emit_json({"request": seen.request.id, "disclosure": disclosure, "first": seen.first.by})
+        return
+    click.echo(f"Approved by both of you, disclosure {disclosure}.")
+    _say_take_back(device, seen.name[:8])
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@click.option(
+    "--opt-out",
+    "scope",
+    type=click.Choice([Scope.REQUESTER.value, Scope.KIND.value, Scope.INCIDENT.value]),
+    help="And do not be asked again: by this requester, by this kind of requester, or about this kind of incident.",
+)
+@yes_option
+@json_option
+def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: bool, as_json: bool) -> None:
+    """Say no to a footage request.
+
+    REQUEST is its id or the beginning of it.  The no stays on the device: whoever asked hears nothing, as if there were
+    no footage.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        meet(link, keys)
+        found = find_request(link, request_id)
+        _require_undecided(link.ask("request", id=found).get("state"), found[:8])
+        value = _value(link, keys, found, Scope(scope)) if scope else None
+    if not sure:
+        click.confirm(f"Say no to request {found[:8]}?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        decisions.deny(link, keys, found)
+        if scope:
+            decisions.opt_out(link, keys, Scope(scope), value)
+    if as_json:
+        emit_json({"request": found, "state": "denied", "opted_out": value})
+        return
+    click.echo("Denied.  Nothing was sent, and nothing will be.")
+    if scope:
+        click.echo(f"Nor will you be asked again: {words.opted_out(Scope(scope), value)}.")
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@click.option(
+    "--yes", is_flag=True, expose_value=False, help="Nothing is asked here; taken as by the commands beside it."
+)
+@json_option
+def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
+    """Take a yes back, as far as nothing has left yet.
+
+    REQUEST is the request's id or the disclosure's, or a tip's.  What has already left cannot be called back; nothing
+    more leaves.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        meet(link, keys)
+        listed = link.ask("tips").get("tips", [])
+        tips = {str(each.get("id")): each.get("state") for each in listed if isinstance(each, dict)}
+        found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
+        answer = {"disclosure": found, "state": tips[found]} if found in tips else link.ask("request", id=found)
+        disclosure, now = answer.get("disclosure"), answer.get("state")
+        if not isinstance(disclosure, str):
+            raise RequestError("This request was never approved.", remedy="Nothing was shared.")
+        if now not in (State.APPROVED.value, State.SENDING.value) and now in _DECIDED:
+            raise _decided(now, found[:8], tip=found in tips)
+        state = decisions.revoke(link, keys, disclosure)
+    if as_json:
+        emit_json({"request": found, "disclosure": disclosure, "state": state})
+        return
+    if state == "revoked":
+        click.echo("Revoked before anything had left.  Nothing was sent, and nothing will be.")
+    else:
+        click.echo(f"{words.plain(state).capitalize()}.  What had left cannot be called back; nothing more leaves.")
+
+
+_DECIDED: Final = {
+    State.APPROVED.value: ("It is approved already.", "To take it back: doorward owner revoke {}"),
+    State.SENDING.value: ("It is approved and on its way.", "To stop what has not left yet: doorward owner revoke {}"),
+    State.SENT.value: (
+        "It has been sent; what has left cannot be called back.", "Whom to ask to delete it: doorward owner review {}"
+    ),
+    State.DENIED.value: ("You have said no to it.", _NOTHING),
+    State.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
+    State.EXPIRED.value: ("Its time is over.", "What became of it: doorward owner review {}"),
+    State.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
+    State.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
+    State.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
+    State.NO_MATCH.value: ("Nothing of yours matches it.", _NOTHING),
+}  # fmt: skip
+
+
+def _require_undecided(state: object, short: str) -> None:
+    """Before anybody is asked for numbers or a last yes: is there anything left to decide?"""
+    if state in _DECIDED:
+        raise _decided(str(state), short)
+
+
+def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
+    said, remedy = _DECIDED[state]
+    return RequestError(said, remedy="To whom: doorward owner tip list" if tip else remedy.format(short))
+
+
+def _show_gaps(told: Sequence[Absence]) -> None:
+    click.echo("They will also be told, of the window they asked about:", err=True)
+    for gap in told:
+        span = " – ".join(f"{utc_date(at):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
+        click.echo(f"    {span} UTC  {gap.why.value}", err=True)
+
+
+def _say_take_back(device: Path, request: str) -> None:
+    """How long an approval can be taken back, as the device says it: mostly not at all for long."""
+    with DeviceLink(device) as link:
+        waits_s = link.ask("request", id=find_request(link, request)).get("waits_s")
+    until = "Until it is on its way"
+    if isinstance(waits_s, int) and waits_s > 0:
+        until = f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then"
+    click.echo(f"{until} you can take it back:  doorward owner revoke {request}")
+
+
+def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> str:
+    """What the request says of itself, which is what is not wanted again."""
+    payload, _ = request_payload(link.ask("request", id=request), request, keys.identity)
+    asked = strictjson.decode(payload, FootageRequest)
+    return {
+        Scope.REQUESTER: asked.requester,
+        Scope.KIND: asked.kind.value,
+        Scope.INCIDENT: asked.incident.value,
+    }[scope]
+
+
+def _contact(name: str | None, street: str | None, email: str | None, note: str | None) -> ContactCard | None:
+    if not any((name, street, email, note)):
+        return None
+    try:
+        return ContactCard(v=1, name=name, street=street, email=email, note=note)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error

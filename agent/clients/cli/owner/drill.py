@@ -1,0 +1,62 @@
+"""`doorward owner drill`: the newest segment opened with every key that must open it, before the day it matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.open import source_of
+from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
+from agent.clients.owner.keys import AgeIdentity, read_identities
+from agent.clients.owner.segment_sources import Source
+from agent.errors import ConfigurationError, DoorwardError
+
+__all__ = ["drill"]
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option("--vault", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="A copied state directory, instead of a device that answers.")  # fmt: skip
+@click.option("--recovery", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="The recovery key: the printed page, typed or scanned into a file.")  # fmt: skip
+@json_option
+def drill(folder: Path, device: Path, vault: Path | None, recovery: Path | None, as_json: bool) -> None:
+    """Try that your key and the recovery key open what is stored.
+
+    The newest segment is opened with each and thrown away again.  Do it after enrolling, after every change of owners,
+    and once a year with the printed page in your hand.  Exit status 0 when every key given opens, 1 when one does not.
+    """
+    keys = load_keys(folder)
+    wanted: list[tuple[str, tuple[AgeIdentity, ...]]] = [("your key", (keys.identity,))]
+    if recovery is not None:
+        wanted.append(("the recovery key", tuple(read_identities(recovery, ask_passphrase))))
+    with source_of(vault, device, keys, folder, None) as source:
+        listed = source.listed()
+        if not listed:
+            raise ConfigurationError("Nothing is stored yet.", remedy="Ring the bell, wait a minute, and try again.")
+        newest = max(listed, key=lambda item: (item.start_ms, item.ordinal))
+        results = [(name, *_tried(source, newest.id, identities)) for name, identities in wanted]
+    if as_json:
+        emit_json({"segment": newest.id, "keys": [{"key": n, "opens": ok, "detail": text} for n, ok, text in results]})
+    else:
+        for name, opens, detail in results:
+            mark = click.style("opens", fg="green") if opens else click.style("DOES NOT OPEN", fg="red")
+            click.echo(f"{name}: {mark} segment {newest.id} ({detail})")
+        if recovery is None:
+            click.echo("The recovery key was not tried: give the printed page with --recovery FILE.")
+        click.echo("The same with stock age (1.3 or newer) on a copied disk, without Doorward:")
+        click.echo(f"    age -d -i RECOVERY-KIT.txt -o film.mp4 vault/segments/{newest.id[0]}/{newest.id}.age")
+    if not all(opens for _name, opens, _detail in results):
+        raise click.exceptions.Exit(1)
+
+
+def _tried(source: Source, segment: str, identities: tuple[AgeIdentity, ...]) -> tuple[bool, str]:
+    try:
+        opened = source.open(segment, identities)
+    except DoorwardError as error:
+        return False, error.message
+    return True, f"{len(opened.media) / 1e6:.1f} MB of video" + ("" if opened.whole else ", its end is missing")

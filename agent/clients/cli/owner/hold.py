@@ -1,0 +1,112 @@
+"""`doorward owner hold`, `release` and `delete`: what an owner keeps of the rolling vault, or takes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.words import clock, day
+from agent.clients.cli.owner.open import Clips, chosen_clips
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.clients.owner import holds
+from agent.clients.owner.clock import wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.owner.sync import meet
+from agent.ipc.control_client import DeviceLink
+
+__all__ = ["delete", "hold", "release"]
+
+_DAY_S = 86_400
+
+
+def _footage(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say which footage is meant; the command gets keys, device and clips."""
+    return lambda command: _choosing(command, verb)
+
+
+def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
+    @click.argument("names", metavar="[ID]...", nargs=-1)
+    @keys_option
+    @device_option
+    @click.option("--from", "start", metavar="TIME", help="From this time on, like 2027-01-15T18:00 (UTC).")
+    @click.option("--to", "end", metavar="TIME", help="Up to this time.")
+    @wraps(command)
+    def found(
+        names: tuple[str, ...], folder: Path, device: Path, start: str | None, end: str | None, **rest: Any
+    ) -> Any:
+        keys = load_keys(folder)
+        with DeviceLink(device) as link:
+            vault = DeviceVault(link, meet(link, keys).key)
+            clips = chosen_clips(vault, names, start, end, everything=False, verb=verb)
+        return command(keys, device, clips, **rest)
+
+    return found
+
+
+@click.command()
+@_footage("held")
+@click.option("--days", metavar="DAYS", type=Number(1, 366), default=90, show_default=True, help="For how long.")
+@json_option
+def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) -> None:
+    """Keep footage from the rolling vault.
+
+    ID is a segment's or an event's, or the beginning of one.  Everything held together may take half of the vault: the
+    rest has to go on rolling.  When the disk is full and recording would stop, held footage goes too, and you are told.
+    """
+    names, until_s = _names(clips), wall_ms() // 1000 + days * _DAY_S
+    with DeviceLink(device) as link:
+        holds.hold(link, keys, names, until_s)
+    if as_json:
+        emit_json({"segments": names, "until_s": until_s})
+        return
+    click.echo(f"Kept until {day(until_s * 1000)} UTC: {len(names)} segments.")
+
+
+@click.command()
+@_footage("let go")
+@json_option
+def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
+    """Let footage go when its time comes.
+
+    ID is a segment's or an event's, or the beginning of one.
+    """
+    names = _names(clips)
+    with DeviceLink(device) as link:
+        holds.release(link, keys, names)
+    if as_json:
+        emit_json({"segments": names})
+        return
+    click.echo(f"No longer kept: {len(names)} segments.")
+
+
+@click.command()
+@_footage("deleted")
+@yes_option
+@json_option
+def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: bool) -> None:
+    """Delete footage from a device, for good.
+
+    ID is a segment's or an event's, or the beginning of one.  Nobody can bring it back.  What you shared of it before
+    stays with whom you shared it; that you deleted something stands in the ledger.
+    """
+    names = _names(clips)
+    if not sure:
+        for clip in clips:
+            click.echo(f"  {day(clip[0].start_ms)} to {clock(clip[-1].end_ms)} UTC, {len(clip)} segments", err=True)
+        click.confirm(f"Delete these {len(names)} segments for good?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        holds.erase(link, keys, names)
+    if as_json:
+        emit_json({"segments": names})
+        return
+    click.echo(f"Deleted: {len(names)} segments.  The device takes them off its disk within seconds.")
+
+
+def _names(clips: Clips) -> list[str]:
+    return [item.id for clip in clips for item in clip]

@@ -1,0 +1,247 @@
+"""`doorward owner keygen`, `enrol` and `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.words import plain
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.clients.owner import enrolment as owner_enrolment
+from agent.clients.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
+from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_name
+from agent.clients.owner.sync import ask_device, meet
+from agent.core.consent import State
+from agent.errors import ConfigurationError, FormatError
+from agent.ipc.control_client import DeviceLink
+from agent.platform import files
+from agent.wire.statements import Enrolment
+
+__all__ = ["enrol", "keygen", "new_passphrase", "replace_kit", "say_enrolled", "status"]
+
+_CARD_LIMIT_BYTES: Final = 16 * 1024
+_APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, None: None}
+
+
+_kit_option = click.option(
+    "--kit-decides/--kit-only-opens", "kit_decides", default=None,
+    help="Whether the recovery page may put new keys in place of lost ones (doorward owner recover).  "
+    "At first it only opens.",
+)  # fmt: skip
+
+
+@click.command()
+@keys_option
+@click.option(
+    "--name", metavar="NAME", default="owner", show_default=True, help="What your keys are called; requesters see it."
+)
+@click.option("--x25519", is_flag=True, help="Keys that every version of stock 'age' opens; not safe for ever.")
+@click.option("--passphrase", "wants_passphrase", is_flag=True, help="Seal the keys with a passphrase; it is asked.")
+@json_option
+def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_json: bool) -> None:
+    """Make your keys, and a recovery page to print.
+
+    The keys open footage and sign your decisions.  The recovery page opens footage when everything else is lost.
+    It puts new keys in place of lost ones only if you enrol with --kit-decides.
+    """
+    kind = IdentityKind.X25519 if x25519 else IdentityKind.HYBRID
+    passphrase: str | None = None
+    if wants_passphrase:
+        passphrase = new_passphrase()
+    keys = OwnerKeys.create(folder.expanduser(), name=name, kind=kind, passphrase=passphrase)
+    kit = keys.folder / KIT
+    if as_json:
+        card = keys.card
+        emit_json(
+            {"folder": keys.folder, "name": card.name, "recipient": card.recipient, "approver": card.approver,
+             "recovery": card.recovery, "recovery_kit": kit}
+        )  # fmt: skip
+        return
+    click.echo(f"Your keys are in {keys.folder}.  Keep a backup of that folder where only you can read it.")
+    click.echo(f"\nPrint this page now, and take it off this machine once you have enrolled:\n  {kit}")
+    click.echo("The page opens footage.  It can put new keys in place of lost ones only if the device lists it so.")
+    click.echo("\nNext, one of:")
+    click.echo("  doorward owner enrol                 the page only opens")
+    click.echo("  doorward owner enrol --kit-decides   the page also brings you back: doorward owner recover")
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option(
+    "--add", "cards", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+    help="Another owner's owner.json: from then on the device seals to them too.",
+)  # fmt: skip
+@click.option("--remove", multiple=True, metavar="NAME", help="An owner who is none any more.")
+@click.option(
+    "--approvals", type=click.Choice(["1", "2"]),
+    help="How many owners it takes to share something: any one of you, or two.  It stays as it is without this.",
+)  # fmt: skip
+@click.option(
+    "--recovery-kit", type=click.Path(path_type=Path, dir_okay=False),
+    help="The recovery page, when it is no longer in the folder with your keys.",
+)  # fmt: skip
+@_kit_option
+@yes_option
+@json_option
+def enrol(
+    folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], approvals: str | None,
+    recovery_kit: Path | None, kit_decides: bool | None, sure: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Become the owner of a device; prove that your keys open.
+
+    Do this beside the device, once.  It seals a test to your key and to the recovery key; only when both have been
+    opened here does it begin to record.  Another owner joins with --add, and then runs this on their own machine.
+    """
+    keys = load_keys(folder)
+    added = [_read_card(path) for path in cards]
+    with DeviceLink(device) as link:
+        key = ask_device(link)
+    if keys.memory.device(key.id) is None and not sure:
+        click.echo(f"This is your first meeting with the device {key.id}; 'doorward init' showed that id.", err=True)
+        click.confirm("Is it yours?", abort=True, err=True)
+    # A fresh connection: the device does not wait while somebody reads.
+    with DeviceLink(device) as link:
+        done = owner_enrolment.enrol(
+            link,
+            keys,
+            add=added,
+            remove=remove,
+            recovery_kit=recovery_kit,
+            kit_decides=kit_decides,
+            approvals=_APPROVALS[approvals],
+        )
+    if as_json:
+        emit_json(
+            {"device": done.device.text, "device_id": done.device.id, "epoch": done.epoch,
+             "opened": list(done.opened), "waiting": list(done.waiting), "approvals": done.approvals}
+        )  # fmt: skip
+        return
+    say_enrolled(keys, done)
+
+
+@click.command("replace-kit")
+@keys_option
+@device_option
+@_kit_option
+@yes_option
+@json_option
+def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool, as_json: bool) -> None:
+    """Put a new recovery page in place of the one in force.
+
+    For the day on which the page was lost, or somebody may have seen it.  What the device records from then on is
+    sealed to the new page and no longer to the old one.  The old page still opens what was recorded until then.
+    """
+    keys = load_keys(folder)
+    if not sure:
+        click.confirm("Make a new recovery page, which takes the place of the one in force?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        done = owner_enrolment.replace_kit(link, keys, kit_decides=kit_decides)
+    if as_json:
+        emit_json(
+            {"device_id": done.device.id, "epoch": done.epoch, "recovery": done.recovery, "kit": keys.folder / KIT}
+        )
+        return
+    click.echo(f"The device {done.device.id} seals to the recovery page {kit_name(done.recovery)} from now on.")
+    click.echo(f"Print it, then delete it:\n  {keys.folder / KIT}")
+    click.echo("The page from before opens what was recorded until now, and nothing of what comes.")
+
+
+def new_passphrase() -> str:
+    while True:
+        # An empty default: click asks for ever, without a word, where there is none.
+        answer: str = click.prompt(
+            "Passphrase", default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True
+        )
+        if answer:
+            return answer
+        click.echo("An empty passphrase seals nothing.  Type one, or stop with Ctrl-C.", err=True)
+
+
+def say_enrolled(keys: OwnerKeys, done: owner_enrolment.Enrolled) -> None:
+    for name in done.opened:
+        click.echo(f"  the test for {'the recovery key' if name == 'recovery' else f'{name}'} opened")
+    if done.waiting:
+        names = ", ".join(map(plain, done.waiting))
+        click.echo(f"Waiting for {names}: run 'doorward owner enrol' on their machine.  Until then nothing changes.")
+        return
+    click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
+    if done.approvals == 2:
+        click.echo("It takes two of you to share anything: one approves, another seconds.  A no of any one is a no.")
+    _say_kit(keys, done.recovery, before="\n")
+
+
+def _kit_decides(enrolment: Enrolment) -> str:
+    if RECOVERY_NAME in {approver.name for approver in enrolment.approvers}:
+        return ", which opens everything and can put new keys in place of lost ones (doorward owner recover)"
+    return ", which opens everything and decides nothing.  To let it bring you back: doorward owner enrol --kit-decides"
+
+
+def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
+    """What to do with a recovery page that still lies beside the keys."""
+    match keys.has_kit_of(recovery):
+        case True:
+            click.echo(
+                f"{before}The recovery key is still on this machine.  Print it, then delete it: {keys.folder / KIT}"
+            )
+        case False:
+            click.echo(
+                f"{before}The recovery page in {keys.folder / KIT} is not this device's, which is "
+                f"{kit_name(recovery)}.\n"
+                f"{before}It opens nothing here: do not keep it for this device."
+            )
+
+
+def _read_card(path: Path) -> OwnerCard:
+    try:
+        return OwnerCard.parse(files.read(path, _CARD_LIMIT_BYTES))
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Ask them for their owner.json.") from error
+
+
+@click.command()
+@keys_option
+@device_option
+@json_option
+def status(folder: Path, device: Path, as_json: bool) -> None:
+    """Show how a device is, and that it only went forwards.
+
+    Its key, its owners and its ledger are compared with what this machine remembers.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        met = meet(link, keys)
+        said = link.ask("status")
+        waiting = [item for item in link.ask("requests", all=False).get("requests", []) if isinstance(item, dict)]
+    enrolment, ledger = met.known.enrolled, met.known.ledger
+    pending = sum(item.get("state") in (State.PENDING.value, State.HALF.value) for item in waiting)
+    if as_json:
+        emit_json(
+            {"device_id": met.key.id, "epoch": enrolment.epoch, "owners": [item.name for item in enrolment.approvers],
+             "approvals_needed": enrolment.approvals_needed, "ledger": {"size": ledger.size, "grown": met.grown},
+             "requests_waiting": pending, "status": said}
+        )  # fmt: skip
+        return
+    click.echo(f"The device {met.key.id} is the one you enrolled.")
+    needed = "; it takes two to share" if enrolment.approvals_needed == 2 else ""
+    names = ", ".join(item.name for item in enrolment.approvers if item.name != RECOVERY_NAME)
+    click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
+    click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
+    click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
+    click.echo(f"  recovery  {kit_name(enrolment.recovery)}{_kit_decides(enrolment)}")
+    _say_kit(keys, enrolment.recovery, before="  ")
+    click.echo("\nWhat the device says of itself:")
+    _say_tree(said, "  ")
+
+
+def _say_tree(values: dict[str, Any], indent: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{plain(name)}")
+            _say_tree(value, indent + "  ")
+        elif value not in (None, "", []):
+            shown = ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
+            click.echo(f"{indent}{plain(name).replace('_', ' ')}: {shown}")

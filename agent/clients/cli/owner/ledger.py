@@ -1,0 +1,83 @@
+"""`doorward owner ledger`: what happened on the device, and the proof that nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from agent.cli import words
+from agent.cli.frame import Number, emit_json, json_option
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.core.ledger.entries import LedgerEntry
+from agent.core.timebase import ClockQuality
+from agent.ipc.control_client import DeviceLink
+
+__all__ = ["entry_line", "ledger", "say_doubts"]
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option("--last", type=Number(min=1), default=20, show_default=True, help="How many entries to show.")
+@click.option("--all", "everything", is_flag=True, help="Show all of them.")
+@json_option
+def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: bool) -> None:
+    """Read what happened, verified from the first entry on.
+
+    The device signed the whole of it, and it continues what this machine saw before.  `doorward ledger list` is the
+    same.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        view = read_ledger(link, keys)
+    first = 0 if everything else max(0, view.checkpoint.size - last)
+    if as_json:
+        entries = [msgspec.to_builtins(entry) for entry in view.entries[first:]]
+        emit_json(
+            {"size": view.checkpoint.size, "root": view.checkpoint.root.hex(), "grown": view.grown, "first": first,
+             "entries": entries}
+        )  # fmt: skip
+        return
+    for number, entry in enumerate(view.entries[first:], start=first):
+        click.echo(f"{number:>6}  {entry_line(entry)}")
+    size = view.checkpoint.size
+    part = f" ({size - first} shown; --all)" if first else ""
+    click.echo(f"\n{size} entries{part}, all there, signed by the device; {view.grown} new to this machine.")
+    say_doubts(view.entries[first:])
+
+
+def say_doubts(entries: Iterable[LedgerEntry]) -> None:
+    """What the `?` behind a time is, where one was printed."""
+    if any(_doubtful(entry) for entry in entries):
+        click.echo("A time with a '?': the device's clock was not certain then.  The order of the entries is.")
+
+
+def entry_line(entry: LedgerEntry) -> str:
+    return f"{_when(entry)}  {_what(entry)}"
+
+
+def _when(entry: LedgerEntry) -> str:
+    # A date that nobody vouches for is marked; the order never depends on it.
+    doubt = "?" if _doubtful(entry) else " "
+    return f"{words.day(entry.utc_ms)}{doubt}"
+
+
+def _doubtful(entry: LedgerEntry) -> bool:
+    return entry.clock is ClockQuality.UNKNOWN
+
+
+def _what(entry: LedgerEntry) -> str:
+    details = [
+        entry.requester,
+        entry.request and f"{'tip' if entry.request == entry.disclosure else 'request'} {entry.request[:8]}",
+        entry.disclosure and entry.disclosure != entry.request and f"disclosure {entry.disclosure[:8]}",
+        entry.segments is not None and words.counted(entry.segments, "segment"),
+        entry.size_bytes is not None and f"{entry.size_bytes:,} bytes",
+        entry.version is not None and f"version {entry.version}",
+        entry.reason,
+    ]
+    return f"{entry.kind.value:<20}  {', '.join(str(each) for each in details if each)}".rstrip()

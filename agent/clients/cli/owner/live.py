@@ -1,0 +1,58 @@
+"""`doorward owner live`: what is at the door now, as a stream for a player or a file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from agent.cli.frame import Fraction
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.owner.live_stream import Stream, watch
+from agent.errors import ConfigurationError
+from agent.ipc.control_client import DeviceLink
+from agent.platform import files
+
+__all__ = ["live"]
+
+
+@click.command()
+@keys_option
+@device_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Into this file instead of to a player.")
+@click.option("--seconds", metavar="SECONDS", type=Fraction(min=1), help="End after so long.  Otherwise: Ctrl-C.")
+def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
+    """Look through the door: what the camera films now.
+
+    It is about two seconds late.  The film is written to standard output, for a player:  doorward owner live | mpv -
+
+    It is sealed on the doorbell like everything else and opened here.  Looking changes nothing on the doorbell and is
+    no way to its camera: while the privacy switch is on there is nothing to see.
+    """
+    keys = load_keys(folder)
+    if out is None and sys.stdout.isatty():
+        raise ConfigurationError(
+            "A film is no text for a terminal.", remedy="doorward owner live | mpv -    or give a file with --out."
+        )
+    with contextlib.ExitStack() as open_until_the_end:
+        link = open_until_the_end.enter_context(DeviceLink(device))
+        sink: BinaryIO = sys.stdout.buffer
+        if out is not None:
+            with files.storage_errors(out):
+                sink = open_until_the_end.enter_context(out.open("wb"))
+                out.chmod(0o600)
+        stream, ends_s, told = Stream(), time.monotonic() + (seconds or float("inf")), False
+        for gops in watch(link, keys):
+            for gop in gops:
+                sink.write(stream.add(gop))
+            sink.flush()
+            if not gops and not told:
+                state = link.ask("status").get("recorder", {})
+                click.echo(f"Nothing is filmed now: {state.get('state')}.  Waiting.", err=True)
+            told = not gops
+            if time.monotonic() >= ends_s:
+                return

@@ -1,0 +1,175 @@
+"""`doorward owner opt-out`: what an owner does not want to be asked, or when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.cli.times import parse_time
+from agent.cli.words import day, opted_out, plain
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.owner import decisions
+from agent.clients.owner.clock import wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.sync import meet
+from agent.clients.owner.trust_roots import trusted_at
+from agent.errors import ConfigurationError
+from agent.ipc.control_client import DeviceLink
+from agent.wire.fields import Incident, Kind
+from agent.wire.statements import Scope
+
+__all__ = ["opt_out"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _scope_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--hours", metavar="FROM-TO", help="Not in these hours of the doorbell's day: 22:00-07:00."),
+        click.option("--incident", type=click.Choice([each.value for each in Incident]), help="Only this incident."),
+        click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Only this kind of requester."),
+        click.option("--requester", metavar="ID", help="Only this requester."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("opt-out")
+def opt_out() -> None:
+    """Do not be asked: by anybody, by some, or at night.
+
+    Nobody can see that you opted out, and denying costs nothing: this is for those who would rather not be asked.
+    """
+
+
+@opt_out.command("add")
+@_scope_options
+@click.option("--until", metavar="TIME", help="Until then, like 2027-01-15T18:00 (UTC).  Without it: for good.")
+@keys_option
+@device_option
+@json_option
+def add(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None, until: str | None, folder: Path,
+    device: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Do not be asked: by anybody, or by some; or with --hours, not then.
+
+    Requests it covers end without a word, those waiting now among them.  With --hours nothing ends: you are told of a
+    request when the quiet hours are over.
+    """
+    scope, value = _scope(requester, kind, incident, hours)
+    until_ms = parse_time(until, "--until") if until else None
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        decisions.opt_out(link, keys, scope, value, None if until_ms is None else until_ms // 1000)
+        known = _known(link, keys) if scope is Scope.REQUESTER else ()
+    if scope is Scope.REQUESTER and value not in known:
+        named = f"Known are: {', '.join(known)}." if known else "Nobody is."
+        click.echo(f"Note: nobody may ask here as '{plain(value)}' now.  {named}", err=True)
+    if as_json:
+        emit_json({"scope": scope, "value": value, "until_s": until_ms and until_ms // 1000})
+        return
+    if scope is Scope.HOURS:
+        click.echo(f"You are told of requests outside {opted_out(scope, value)} only, {_until(until_ms)}.")
+        return
+    click.echo(f"Opted out of {opted_out(scope, value)}, {_until(until_ms)}.")
+
+
+def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
+    """The ids of those whom a root this owner chose vouches for."""
+    bundles = trusted_at(link, keys).store.bundles.values()
+    return sorted({each.id for bundle in bundles for each in bundle.requesters})
+
+
+@opt_out.command("lift")
+@_scope_options
+@keys_option
+@device_option
+@json_option
+def lift(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path, device: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Be asked again.
+
+    Lifts the opt-out of the same scope; requests that it ended stay ended.
+    """
+    scope, value = _scope(requester, kind, incident, hours)
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        if (scope.value, value) not in {
+            (each.get("scope"), each.get("value") or None) for each in _standing(link, keys)
+        }:
+            raise ConfigurationError(
+                f"There is no opt-out of {opted_out(scope, value)}, so nothing is lifted.",
+                remedy="See what there is: doorward owner opt-out list.",
+            )
+        decisions.opt_in(link, keys, scope, value)
+    if as_json:
+        emit_json({"scope": scope, "value": value})
+        return
+    click.echo(f"The opt-out of {opted_out(scope, value)} is lifted.")
+
+
+@opt_out.command("list")
+@keys_option
+@device_option
+@json_option
+def list_standing(folder: Path, device: Path, as_json: bool) -> None:
+    """Show what you have opted out of, and until when."""
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        standing = _standing(link, keys)
+    if as_json:
+        emit_json({"opt_outs": standing})
+        return
+    if not standing:
+        click.echo("You have opted out of nothing.")
+    for each in standing:
+        until_s = each.get("until_s")
+        over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
+        until = "over" if over else _until(until_s * 1000 if isinstance(until_s, int) else None)
+        click.echo(f"  {opted_out(Scope(each.get('scope')), each.get('value') or None)}, {until}")
+
+
+def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
+    """What the device says is opted out of."""
+    meet(link, keys)
+    answer = link.ask("requests", all=False)
+    return [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
+
+
+def _until(utc_ms: int | None) -> str:
+    return "for good" if utc_ms is None else f"until {day(utc_ms)} UTC"
+
+
+def _scope(
+    requester: str | None, kind: str | None, incident: str | None, hours: str | None
+) -> tuple[Scope, str | None]:
+    written = None if hours is None else _hours(hours)
+    given = [
+        (scope, value)
+        for scope, value in (
+            (Scope.REQUESTER, requester),
+            (Scope.KIND, kind),
+            (Scope.INCIDENT, incident),
+            (Scope.HOURS, written),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigurationError("An opt-out has one scope.", remedy="Run it once for each.")
+    return given[0] if given else (Scope.ALL, None)
+
+
+def _hours(text: str) -> str:
+    """`22:00-07:00` as the statement writes it: `2200-0700`."""
+    found = re.fullmatch(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", text.strip())
+    if found is None:
+        raise ConfigurationError(f"--hours: '{text}' are no hours.", remedy="Write them like 22:00-07:00.")
+    return f"{found[1]:0>2}{found[2]}-{found[3]:0>2}{found[4]}"

@@ -1,0 +1,86 @@
+"""What the owner's commands share: where keys and device are, how a passphrase is asked, how an id is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from agent.clients.owner.keys import DEFAULT_FOLDER, OwnerKeys
+from agent.custodian.state_folder import StateFolder
+from agent.errors import ConfigurationError
+
+__all__ = [
+    "ask_passphrase",
+    "control_socket",
+    "device_option",
+    "keys_option",
+    "load_keys",
+    "the_one",
+    "yes_option",
+]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_STATE: Final = Path("/var/lib/doorward")
+
+
+def keys_option(command: _Command) -> _Command:
+    """Adds `--keys FOLDER` as the argument `folder`."""
+    return click.option(
+        "--keys",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="DOORWARD_OWNER",
+        default=DEFAULT_FOLDER,
+        show_default=True,
+        show_envvar=True,
+        help="The folder with your keys.",
+    )(command)
+
+
+def device_option(command: _Command) -> _Command:
+    """Adds `--device SOCKET` as the argument `device`."""
+    return click.option(
+        "--device",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="DOORWARD_DEVICE",
+        default=lambda: control_socket(_STATE),
+        show_default="this machine's",
+        show_envvar=True,
+        help="The device's control socket.",
+    )(command)
+
+
+def control_socket(state: Path) -> Path:
+    """Where an installation, or else `doorward run`, has it.  Who may not look there, and need not, is not stopped."""
+    try:
+        return StateFolder(state).control
+    except PermissionError:
+        return state / "control.sock"
+
+
+def yes_option(command: _Command) -> _Command:
+    """Adds `--yes` as the argument `sure`."""
+    return click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")(command)
+
+
+def load_keys(folder: Path) -> OwnerKeys:
+    """The keys; a passphrase is asked for on the terminal when one is needed."""
+    return OwnerKeys.load(folder.expanduser(), passphrase=ask_passphrase)
+
+
+def ask_passphrase() -> str:
+    answer: str = click.prompt("Passphrase of your keys", hide_input=True, err=True)
+    return answer
+
+
+def the_one(what: str, start: str, names: Iterable[str]) -> str:
+    """The one of `names` that begins with `start`.  Raises `ConfigurationError`."""
+    found = sorted({name for name in names if name.startswith(start)}) if start else []
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigurationError(f"There is no {what} '{start}'.", remedy="Copy its id, or the beginning of it.")
+    raise ConfigurationError(f"'{start}' begins {len(found)} {what}s.", remedy="Give more of the id.")

@@ -1,0 +1,358 @@
+"""`doorward owner review`, and how a request reads: neutral words, no countdown, nothing ticked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli import words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.area_outline import NEAR_M, near, outline
+from agent.clients.cli.owner.ledger import entry_line, say_doubts
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, the_one
+from agent.clients.cli.owner.shared import shared_document, shared_lines
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.owner.clock import wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.mp4_export import ClipFiles, export_review
+from agent.clients.owner.review import Review, ReviewedSegment
+from agent.clients.owner.shared_footage import Shared, disclosure_of, shared_of
+from agent.clients.owner.sync import Link, meet
+from agent.core.consent import State
+from agent.errors import FormatError
+from agent.ipc.control_client import DeviceLink
+from agent.wire.area import share_near
+from agent.wire.disclosures import ReceiptState
+from agent.wire.statements import Approval, SealedItem
+
+__all__ = ["RECIPIENTS_MAY", "as_document", "find_request", "opening_progress", "review", "show"]
+
+
+RECIPIENTS_MAY: Final = (
+    "Whoever receives it may keep it, pass it on, or have to publish it, for example in court.  "
+    "You cannot call back what has left."
+)
+
+
+@click.command()
+@click.argument("request_id", metavar="[REQUEST]", required=False)
+@keys_option
+@device_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Open posters and segments into this folder, to look at them.",
+)  # fmt: skip
+@json_option
+def review(request_id: str | None, folder: Path, device: Path, out: Path | None, as_json: bool) -> None:
+    """Look at a footage request and what it matches.
+
+    REQUEST is its id or the beginning of it; without one, the requests waiting for you are listed.  Looking changes
+    nothing, and nobody learns that you looked.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        if request_id is None:
+            _list(link, keys, as_json)
+            return
+        name = find_request(link, request_id)
+        entries = read_ledger(link, keys).entries
+        disclosure = disclosure_of(entries, name)
+        left = shared_of(link, meet(link, keys), entries, disclosure, keys.identity) if disclosure else None
+        seen = _fetched(link, keys, name, left)
+        written = tuple(_open_all(seen, out)) if out is not None else ()
+    history = [entry for entry in entries if entry.request == seen.request.id]
+    if as_json:
+        told = {"shared": shared_document(left), "history": [msgspec.to_builtins(entry) for entry in history]}
+        emit_json(as_document(seen, written) | told)
+        return
+    show(seen, written)
+    _say_shared(left)
+    for entry in history:
+        click.echo(f"    {entry_line(entry)}")
+    say_doubts(history)
+    if out is None:
+        click.echo(f"\nTo look at it:  doorward owner review {seen.name[:8]} --out FOLDER")
+    if seen.pending and not seen.expired(wall_ms()):
+        _say_ways_on(seen)
+
+
+def _fetched(link: Link, keys: OwnerKeys, name: str, left: Shared | None) -> Review:
+    """The request.  Where it does not verify any more, an owner still reads what left; then the error is raised."""
+    try:
+        return Review.fetch(link, keys, name)
+    except FormatError:
+        _say_shared(left)
+        raise
+
+
+def _say_shared(left: Shared | None) -> None:
+    for line in shared_lines(left) if left is not None else ():
+        click.echo(line)
+
+
+def _say_ways_on(seen: Review) -> None:
+    short = seen.name[:8]
+    click.echo("")
+    if seen.can_second and seen.first is not None:
+        click.echo(f"To approve the same:  doorward owner second {short}")
+        click.echo(f"Or something else:    doorward owner approve {short}")
+    elif seen.first is not None:
+        click.echo(f"It waits for another owner, on their machine:  doorward owner second {short}")
+        click.echo(f"Or something else:    doorward owner approve {short}")
+    else:
+        click.echo(RECIPIENTS_MAY)
+        click.echo(f"To share some of it:  doorward owner approve {short}")
+    click.echo(f"To say no:            doorward owner deny {short}")
+    click.echo(f"… and not be asked such things again:  doorward owner deny {short} --opt-out kind")
+    click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
+
+
+def find_request(link: Link, start: str) -> str:
+    """The id of the request that `start` begins, or whose disclosure it begins."""
+    listed = _listed(link, everything=True)
+    by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
+    names = [str(item.get("id")) for item in listed]
+    found = the_one("request", start, [*names, *by_disclosure])
+    return by_disclosure.get(found, found)
+
+
+def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
+    """Print the review.  Everything a requester wrote is printed as text, never as markup."""
+    console = Console(highlight=False)
+    request, requester = seen.request, seen.requester
+    console.print(Text.assemble((requester.name, "bold"), f" ({requester.kind.value}) asks for footage"))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", justify="right")
+    facts.add_column()
+    for name, value in _facts(seen):
+        facts.add_row(name, Text(value))
+    console.print(facts)
+    for line in outline(request.area, seen.position):
+        console.print(Text(f"          {line}"), soft_wrap=True)
+    files = {each.clip.number: each for each in written}
+    for clip in seen.clips:
+        length = words.duration(sum(each.end_ms - each.start_ms for each in clip.segments))
+        console.print(
+            Text.assemble("\n", (f"Clip {clip.number}", "bold"), f"  {words.day(clip.start_ms)} UTC, {length}")
+        )
+        shown = files.get(clip.number)
+        if shown is not None:
+            for path in filter(None, (shown.still, shown.video)):
+                console.print(Text(f"    {path}"), soft_wrap=True)
+        for each in clip.segments:
+            seen_there = words.sights(shown.seen.get(each.number, ())) if shown is not None else ""
+            console.print(Text(f"  {each.number:>4}  {_segment_line(each)}{seen_there}"))
+        for note in shown.notes if shown is not None else ():
+            console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
+    for line in _said(seen):
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(f"\nRequest {request.id}: {seen.state}."))
+
+
+def _said(seen: Review) -> Iterator[str]:
+    """What others have said to it: another owner, the requester."""
+    if seen.first is not None:
+        yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
+    elif seen.approvals_needed == 2 and seen.pending:
+        yield "\nIt takes two owners: what one approves waits for another one."
+    if seen.waits_s:
+        yield f"\nIt leaves in {words.duration(seen.waits_s * 1000)} at the earliest; until then it can be taken back."
+    if seen.receipt is not None and seen.receipt.state is ReceiptState.COMPLETE:
+        days = seen.receipt.retention_days
+        kept = "They do not say how long they keep it." if days is None else _kept(days)
+        when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
+        yield f"\nThey have signed that they received it, for case {words.plain(seen.request.case)}{when}.  {kept}"
+        unopened = sum(span.last - span.first + 1 for span in seen.receipt.unopened)
+        if unopened:
+            yield f"They could not open {words.counted(unopened, 'file')} of it."
+    elif seen.receipt is not None:
+        yield "\nThey have signed that they refuse it."
+    if seen.deletion is not None:
+        yield f"They have signed that all of it is deleted, {words.day(seen.deletion.deleted_s * 1000)} UTC."
+
+
+def _kept(days: int) -> str:
+    return (
+        f"They state that they keep it for {words.counted(days, 'day')}." if days else "They state that they keep none."
+    )
+
+
+def _approved(seen: Review, approval: Approval) -> str:
+    """`segments 1, 2, the poster of clip 1 and that clip 2 exists`, as this review numbers them."""
+    segments = [str(each.number) for each in seen.segments if each.id in {item.id for item in approval.segments}]
+    posters = [str(clip.number) for clip in seen.clips if {each.id for each in clip.segments} & _ids(approval.posters)]
+    said = [
+        segments and f"segments {', '.join(segments)}",
+        posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
+        approval.sounds and f"the sound of {words.counted(len(approval.sounds), 'segment')}",
+        approval.clips and f"to say that there is footage: {words.counted(len(approval.clips), 'clip')}",
+        approval.gaps is not None and "what the rest of the window holds",
+        approval.contact is not None and "contact data that only the requester can read",
+    ]
+    return words.listed([each for each in said if each])
+
+
+def _ids(items: Iterable[SealedItem]) -> set[str]:
+    return {item.id for item in items}
+
+
+def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, Any]:
+    """The review as `--json` gives it."""
+    request, requester = seen.request, seen.requester
+    files = {each.clip.number: each for each in written}
+    return {
+        "request": request.id,
+        "state": seen.state,
+        "expired": seen.expired(wall_ms()),
+        "requester": {"id": requester.id, "name": requester.name, "kind": requester.kind, "root": requester.root},
+        "case": request.case,
+        "incident": request.incident,
+        "description": request.description,
+        "from_s": request.from_s,
+        "to_s": request.to_s,
+        "not_after_s": request.not_after_s,
+        "certain": seen.certain,
+        "disclosure": seen.disclosure,
+        "approvals_needed": seen.approvals_needed,
+        "first_approval": seen.first
+        and {
+            "by": seen.first.by,
+            "segments": [item.id for item in seen.first.approval.segments],
+            "posters": [item.id for item in seen.first.approval.posters],
+            "sounds": [item.id for item in seen.first.approval.sounds],
+            "clips_told": len(seen.first.approval.clips or ()),
+            "contact": seen.first.approval.contact is not None,
+        },
+        "waits_s": seen.waits_s,
+        "receipt": seen.receipt and msgspec.to_builtins(seen.receipt),
+        "deleted_s": seen.deletion and seen.deletion.deleted_s,
+        "area": {
+            "size_m2": round(request.area.opened_m2),
+            "within_200_m": share_near(request.area, *seen.position, NEAR_M) if seen.position else None,
+        },
+        "clips": [
+            {
+                "number": clip.number,
+                "event": clip.event,
+                "start_ms": clip.start_ms,
+                "end_ms": clip.end_ms,
+                "video": files[clip.number].video if clip.number in files else None,
+                "still": files[clip.number].still if clip.number in files else None,
+                "notes": list(files[clip.number].notes) if clip.number in files else [],
+                "segments": [
+                    {
+                        "number": each.number,
+                        "id": each.id,
+                        "start_ms": each.start_ms,
+                        "end_ms": each.end_ms,
+                        "clock": each.record.quality,
+                        "cut": each.is_cut,
+                        "video": files[clip.number].segments.get(each.number) if clip.number in files else None,
+                        "seen": _seen(files.get(clip.number), each.number),
+                    }
+                    for each in clip.segments
+                ],
+            }
+            for clip in seen.clips
+        ],
+    }
+
+
+def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
+    """None: it was not opened, or nobody looked."""
+    sights = written.seen.get(segment) if written is not None else None
+    return None if sights is None else [sight.value for sight in sights]
+
+
+def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
+    """A progress bar on standard error, and what to call for each segment opened."""
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("Opening"), BarColumn(), TextColumn("{task.completed}/{task.total} segments"),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    task = progress.add_task("", total=total)
+    return progress, lambda: progress.advance(task)
+
+
+def _open_all(seen: Review, out: Path) -> Iterator[ClipFiles]:
+    progress, advance = opening_progress(len(seen.segments))
+    with progress, ConfinedMedia() as media:
+        for clip in seen.clips:
+            yield export_review(seen, clip, out, advance, media=media)
+
+
+def _facts(seen: Review) -> Iterator[tuple[str, str]]:
+    request = seen.request
+    from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
+    yield "case", f"{request.case}, {request.incident.value}"
+    yield "they write", request.description
+    yield "window", words.window(from_ms, to_ms)
+    local = words.local_window(from_ms, to_ms)
+    if local:
+        yield "", local
+    yield "area", words.area(request.area)
+    yield "", near(request.area, seen.position)
+    reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
+    yield "contact", f"{request.contact.name}, {reach}"
+    over = seen.expired(wall_ms())
+    yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
+    length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
+    clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
+    if seen.pending or seen.segments:  # of what has ended and was not shared, nobody keeps what it matched
+        yield "matches", f"{clips}, {segments}, {length}"
+    if seen.segments and not seen.certain:
+        yield "", "the device's clock was not certain: look at the times with care"
+
+
+def _segment_line(each: ReviewedSegment) -> str:
+    line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
+    line += "  with sound" if each.has_sound else ""
+    return f"{line}  (its end is missing: what is whole of it can be shared)" if each.is_cut else line
+
+
+def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
+    """Every waiting request: reviewed, or why it cannot be."""
+    rows: list[dict[str, Any]] = []
+    for item in _listed(link, everything=False):
+        if item.get("state") not in (State.PENDING.value, State.HALF.value):
+            continue
+        try:
+            rows.append(as_document(Review.fetch(link, keys, str(item.get("id")))))
+        except FormatError as error:
+            rows.append({"request": str(item.get("id")), "problem": str(error)})
+    if as_json:
+        emit_json({"requests": rows})
+        return
+    if not rows:
+        click.echo("No request is waiting for you.")
+    for row in rows:
+        name = words.plain(row["request"])[:8]
+        if "problem" in row:
+            click.echo(f"{name}  cannot be shown as sound: {row['problem']}")
+            continue
+        who = row["requester"]
+        segments = sum(len(clip["segments"]) for clip in row["clips"])
+        click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
+        if row["first_approval"]:
+            click.echo(f"          {row['first_approval']['by']} has approved some of it; it takes another owner")
+        click.echo(
+            f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
+            f"{words.counted(len(row['clips']), 'clip')}, {words.counted(segments, 'segment')}"
+        )
+    if rows:
+        click.echo("\nTo look at one:  doorward owner review REQUEST")
+
+
+def _listed(link: Link, *, everything: bool) -> list[dict[str, Any]]:
+    found = link.ask("requests", all=everything).get("requests")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

@@ -1,0 +1,118 @@
+"""What an owner types to choose what is shared, and how the choice reads before they say yes to it.
+
+Numbers are the review's: `1,3-5`, or `all`.  Nothing is chosen that was not typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from agent.cli import words
+from agent.clients.cli.owner.options import the_one
+from agent.clients.owner import decisions
+from agent.clients.owner.review import Clip, Review
+from agent.errors import ConfigurationError
+from agent.wire.disclosures import ContactCard
+
+__all__ = ["choice_of", "shared", "summary"]
+
+_ALL = "all"
+_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+
+
+def choice_of(seen: Review, segments: str, clips: str, posters: str, exists: str, *, sound: bool) -> decisions.Choice:
+    """What the four options say, each once and in order."""
+    wanted = _segments(seen, segments)
+    for clip in _clips(seen, "--clips", clips):
+        wanted |= {each.number for each in clip.segments}
+    return decisions.Choice(
+        tuple(each.id for each in seen.segments if each.number in wanted),
+        _clips(seen, "--posters", posters),
+        _clips(seen, "--exists", exists),
+        _with_sound(seen, wanted, sound=sound),
+    )
+
+
+def _with_sound(seen: Review, wanted: set[int], *, sound: bool) -> bool:
+    if sound and not any(each.has_sound for each in seen.segments if each.number in wanted):
+        raise ConfigurationError("None of what you share has sound.", remedy="Leave --sound out.")
+    return sound
+
+
+def _segments(seen: Review, text: str) -> set[int]:
+    by_number = {each.number: each for each in seen.segments}
+    wanted: set[int] = set()
+    for word in _words(text):
+        if word == _ALL:
+            wanted |= {each.number for each in seen.segments}
+            continue
+        for number in _numbers(word):
+            if number not in by_number:
+                raise ConfigurationError(f"There is no segment {number} in this request.", remedy=_remedy(seen))
+            wanted.add(number)
+        if not _RANGE.fullmatch(word):
+            if not any(each.id.startswith(word) for each in seen.segments):
+                raise ConfigurationError(f"There is no segment '{word}'.", remedy="Write 1,3-5, or all, or ids.")
+            found = the_one("segment", word, [each.id for each in seen.segments])
+            wanted |= {each.number for each in seen.segments if each.id == found}
+    return wanted
+
+
+def _clips(seen: Review, option: str, text: str) -> tuple[Clip, ...]:
+    by_number = {clip.number: clip for clip in seen.clips}
+    wanted: set[int] = set()
+    for word in _words(text):
+        if word == _ALL:
+            return seen.clips
+        if not _RANGE.fullmatch(word):
+            raise ConfigurationError(f"{option}: '{word}' is no number.", remedy="Write clips like 1,3-5, or all.")
+        for number in _numbers(word):
+            if number not in by_number:
+                raise ConfigurationError(f"There is no clip {number} in this request.", remedy=_remedy(seen))
+            wanted.add(number)
+    return tuple(by_number[number] for number in sorted(wanted))
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text.strip().lower()) if word]
+
+
+def _numbers(word: str) -> Sequence[int]:
+    """The numbers that `7` or `3-5` means; none for anything else."""
+    found = _RANGE.fullmatch(word)
+    if found is None:
+        return ()
+    first, last = int(found[1]), int(found[2] or found[1])
+    if first > last:
+        raise ConfigurationError(f"'{word}' runs backwards.", remedy=f"Write {last}-{first}.")
+    return range(first, last + 1)
+
+
+def _remedy(seen: Review) -> str:
+    return f"It has segments 1 to {len(seen.segments)} in clips 1 to {len(seen.clips)}."
+
+
+def summary(seen: Review, choice: decisions.Choice, contact: ContactCard | None) -> str:
+    chosen = [each for each in seen.segments if each.id in choice.segments]
+    length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
+    numbers = ", ".join(str(each.number) for each in chosen)
+    told = "your contact data" if contact else "nothing about you"
+    what = shared(choice, f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})")
+    return f"Share {what} with {seen.requester.name}, and {told}?"
+
+
+def shared(choice: decisions.Choice, segments: str = "") -> str:
+    """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
+    said = [
+        choice.segments and (segments or words.counted(len(choice.segments), "segment")),
+        choice.sound and "their sound",
+        choice.posters and f"the poster of {_listed(choice.posters)}",
+        choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
+    ]
+    return words.listed([each for each in said if each])
+
+
+def _listed(clips: Sequence[Clip]) -> str:
+    numbers = ", ".join(str(clip.number) for clip in clips)
+    return f"clip {numbers}" if len(clips) == 1 else f"clips {numbers}"

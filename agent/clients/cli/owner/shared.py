@@ -1,0 +1,55 @@
+"""How what left reads: by time, as stills, film and sound, with what is stored no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agent.cli import words
+from agent.clients.owner.shared_footage import Shared
+from agent.wire.disclosures import PartKind
+
+__all__ = ["shared_document", "shared_lines"]
+
+_KINDS: Final = {PartKind.POSTER: "still", PartKind.SEGMENT: "film", PartKind.SOUND: "sound"}
+
+
+def shared_lines(shared: Shared) -> Iterator[str]:
+    names = words.listed([each for each in (shared.by, shared.second) if each]) or "an owner"
+    if shared.begun_ms is None:
+        yield f"{names} approved this.  Nothing of it has left:"
+    else:
+        yield f"{names} approved this.  It began to leave {words.day(shared.begun_ms)} UTC:"
+    if shared.items is None:
+        why = shared.unlisted.value if shared.unlisted is not None else ""
+        yield f"    The files cannot be listed: {why}.  How many segments there were: see the ledger."
+        return
+    for each in shared.items:
+        until = f"–{words.clock(each.end_ms)}" if each.kind is not PartKind.POSTER else " " * 9
+        gone = "" if each.stored else "  no longer stored"
+        yield f"    {words.instant(each.start_ms)}{until}  {_KINDS[each.kind]:<5}  {each.id}{gone}"
+    if not shared.items:
+        yield "    No still, film or sound."
+
+
+def shared_document(shared: Shared | None) -> dict[str, Any] | None:
+    """As `--json` gives it; None before anything was approved."""
+    if shared is None:
+        return None
+    return {
+        "disclosure": shared.disclosure,
+        "approved_by": [each for each in (shared.by, shared.second) if each],
+        "begun_ms": shared.begun_ms,
+        "items": None
+        if shared.items is None
+        else [
+            {
+                "kind": _KINDS[each.kind],
+                "id": each.id,
+                "start_ms": each.start_ms,
+                "end_ms": each.end_ms,
+                "stored": each.stored,
+            }
+            for each in shared.items
+        ],
+    }

@@ -1,0 +1,48 @@
+"""`doorward owner stolen`: the notice for requesters that a doorbell is in other hands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli import times, words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.options import keys_option, load_keys, the_one, yes_option
+from agent.clients.owner.stolen_notice import stolen_notice
+from agent.platform import files
+
+__all__ = ["stolen"]
+
+
+@click.command()
+@click.argument("device_id", metavar="DEVICE")
+@keys_option
+@click.option("--since", metavar="TIME", help="Stolen at this time or later, like 2027-01-15T18:00 (UTC).  [now]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("stolen.json"),
+    show_default=True,
+    help="Where the signed notice is written.",
+)
+@yes_option
+@json_option
+def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: bool, as_json: bool) -> None:
+    """Declare a device stolen, in a signed file for requesters.
+
+    DEVICE is its id, or the beginning of it.  The device is not needed.  Give the file to those who
+    may hear from it.  With 'doorward requester stolen FILE' they accept no answer of it that was approved after the
+    theft.  It cannot be taken back.
+    """
+    keys = load_keys(folder)
+    name = the_one("device", device_id, keys.memory.devices())
+    if not sure:
+        click.confirm(f"Declare the device {name} stolen?", abort=True, err=True)
+    notice = stolen_notice(keys, name, None if since is None else times.parse_seconds(since, "--since"))
+    files.write(out, notice)
+    if as_json:
+        emit_json({"device_id": name, "file": out})
+        return
+    click.echo(f"{out} says that the device {words.plain(name)} was stolen, signed with your key.")
+    click.echo("Give it to the requesters whom you let ask.  Revoke the device's certificate at the broker as well.")

@@ -1,0 +1,128 @@
+"""`doorward owner tip`: tell one requester something, unasked and under no name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from agent.cli import words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.ledger import entry_line
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
+from agent.clients.cli.owner.shared import shared_document, shared_lines
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, takers
+from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.owner.shared_footage import shared_of
+from agent.clients.owner.sync import meet
+from agent.errors import ConfigurationError
+from agent.ipc.control_client import DeviceLink
+
+__all__ = ["tip"]
+
+
+@click.group()
+def tip() -> None:
+    """Tell one requester something, unasked and without your name.
+
+    They learn what you write and what you show.  The broker sees which doorbell sends something to whom, and not what.
+    Footage tells the requester which camera it is from: it can be tied to everything else that camera ever sent them.
+    """
+
+
+@tip.command()
+@click.argument("requester")
+@keys_option
+@device_option
+@click.option("--message", metavar="WORDS", help="What you want them to know, at most 2000 characters, no links.")
+@click.option("--segments", metavar="IDS", help="Segments to show, by their ids (doorward owner open lists them).")
+@click.option("--posters", metavar="IDS", help="Posters to show, by the ids of the segments they begin.")
+@yes_option
+@json_option
+def send(
+    requester: str, folder: Path, device: Path, message: str | None, segments: str | None, posters: str | None,
+    sure: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Send a tip to REQUESTER (its id in the trust bundle)."""
+    keys = load_keys(folder)
+    if message is None and not segments and not posters:
+        raise ConfigurationError("A tip says or shows something.", remedy="Give --message, --segments or --posters.")
+    with DeviceLink(device) as link:
+        met = meet(link, keys)
+        names = [each.id for each in DeviceVault(link, met.key).listed()] if segments or posters else []
+        entry = next((each for _, each in takers(link, keys) if each.id == requester), None)
+    shown = [the_one("segment", word, names) for word in _words(segments)]
+    stills = [the_one("segment", word, names) for word in _words(posters)]
+    if not sure:
+        to = entry.name if entry else requester
+        click.confirm(_question(to, message, shown, stills), abort=True, err=True)
+    try:
+        with DeviceLink(device) as link:
+            sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
+    except CannotTellError as error:
+        shown, stills = _left_out(entry.name if entry else requester, message, error, sure=sure)
+        with DeviceLink(device) as link:
+            sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
+    if as_json:
+        emit_json({"tip": sent, "requester": requester, "segments": shown, "posters": stills})
+        return
+    click.echo(f"Tip {sent} is ready.  Until it is on its way you can take it back:  doorward owner revoke {sent[:8]}")
+
+
+@tip.command("list")
+@keys_option
+@device_option
+@json_option
+def list_tips(folder: Path, device: Path, as_json: bool) -> None:
+    """Show your tips, what left with each, and who takes tips."""
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        meet(link, keys)
+        tips = [each for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
+        entries = read_ledger(link, keys).entries
+        met = meet(link, keys)
+        names = [str(each.get("id")) for each in tips]
+        sent = {name: shared_of(link, met, entries, name, keys.identity) for name in names}
+        found = takers(link, keys)
+    if as_json:
+        shown = [{**each, "shared": shared_document(sent[str(each.get("id"))])} for each in tips]
+        emit_json({"tips": shown, "takers": [entry.id for _, entry in found]})
+        return
+    for each in tips:
+        name, to, where = (words.plain(each.get(key)) for key in ("id", "requester", "state"))
+        click.echo(f"{name[:8]}  to {to}: {where}")
+        for line in shared_lines(sent[str(each.get("id"))]):
+            click.echo(f"    {line}")
+        for entry in entries:
+            if entry.disclosure == each.get("id"):
+                click.echo(f"        {entry_line(entry)}")
+    listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "nobody you trust"
+    click.echo(f"Tips are taken by: {listed}.")
+
+
+def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: bool) -> tuple[list[str], list[str]]:
+    """What is left of the footage, once its owner has said yes to that; with --yes nobody is asked."""
+    shown, stills = list(error.segments), list(error.posters)
+    if sure or not (message or shown or stills):
+        raise error
+    click.echo(error.message, err=True)
+    click.confirm(f"Leave that out?  {_question(to, message, shown, stills)}", abort=True, err=True)
+    return shown, stills
+
+
+def _question(to: str, message: str | None, segments: list[str], posters: list[str]) -> str:
+    said = [
+        "your words" if message else "",
+        words.counted(len(segments), "segment") if segments else "",
+        words.counted(len(posters), "poster") if posters else "",
+    ]
+    asked = f"Send {words.listed([each for each in said if each])} to {to}?"
+    if segments or posters:
+        asked = f"Footage shows which camera it is from.  {asked}"
+    return asked
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", (text or "").strip().lower()) if word]

@@ -1,0 +1,133 @@
+"""`doorward requester keygen` and `bundle`: who asks, and who vouches for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.requester.options import folder_option, now_s
+from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
+from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.trust_bundles import make_bundle, read_bundle
+from agent.errors import ConfigurationError
+from agent.platform import files
+from agent.wire.fields import Kind
+from agent.wire.identities import public_key_of
+from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
+
+__all__ = ["bundle", "keygen", "root"]
+
+
+@click.command()
+@folder_option
+@click.option(
+    "--id", "requester_id", metavar="ID", help="Name in topics and files: a-z, 0-9 and -, at most 32 characters."
+)
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="What you are.")
+@click.option("--audience", metavar="KEY_ID", help="Key id of the root that will vouch for you.")
+@click.option("--root", is_flag=True, help="Make a root's key instead: one that vouches for requesters.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True, help="Where --root puts it."
+)
+@json_option
+def keygen(
+    folder: Path,
+    requester_id: str | None,
+    kind: str | None,
+    audience: str | None,
+    root: bool,
+    key: Path,
+    as_json: bool,
+) -> None:
+    """Make a requester's folder and signing key, or with --root the key of a root.
+
+    The private key never leaves the folder.  What is printed is for the root's list (see 'bundle').
+    """
+    if root:
+        public = make_key(key)
+        if as_json:
+            emit_json({"key_file": key, "key": public.text, "key_id": public.id})
+            return
+        click.echo(f"The root's private key is in {key}: keep it off the network.\n")
+        click.echo(f"  public key   {public.text}     owners who trust you add this")
+        click.echo(f"  key id       {public.id}     your requesters name this as --audience")
+        return
+    if requester_id is None or kind is None:
+        raise ConfigurationError("A requester has an id and a kind.", remedy="Give --id and --kind, or --root.")
+    made = Requester.create(folder, requester_id, Kind(kind), audience)
+    if as_json:
+        emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
+                   "tips": folder / TIPS_RECIPIENT})  # fmt: skip
+        return
+    click.echo(f"{folder} is the folder of requester '{made.id}'.  Send your root these lines:\n")
+    click.echo(f'[[requesters]]\nid = "{made.id}"\nname = "…"\nkind = "{kind}"')
+    click.echo("regions = [{ south = …, west = …, north = …, east = … }]")
+    click.echo(f'tips = "{TIPS_RECIPIENT}"     # the file beside this list, so that owners can send you tips\n')
+    click.echo(f'[[requesters.keys]]\nkey = "{made.key.text}"\nfrom = …\nuntil = …')
+
+
+@click.command()
+@folder_option
+@click.argument("key", metavar="KEY")
+@click.argument("file", metavar="BUNDLE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
+    """Take the BUNDLE of the root whose public key is KEY, as doors take it.
+
+    From then on a request outside your regions, over your limits, or under a root that does not list you is refused
+    before it is signed.  Doors check it for themselves in any case.
+    """
+    who = Requester.open(folder)
+    listed = KnownRoots(who).take(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
+    regions = [{"south": each.south, "west": each.west, "north": each.north, "east": each.east}
+               for each in listed.regions]  # fmt: skip
+    if as_json:
+        emit_json({"root": listed.root, "id": listed.id, "name": listed.name, "kind": listed.kind.value,
+                   "regions": regions})  # fmt: skip
+        return
+    click.echo(f"Root {listed.root} lists you as {listed.name} ({listed.kind.value}).  You may ask in:")
+    for each in listed.regions:
+        click.echo(f"    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east")
+    if who.profile.audience is None:
+        click.echo(f"Ask with --audience {listed.root}.")
+
+
+@click.command()
+@click.argument("source", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--root-key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True,
+              help="Your root's private key, as 'keygen --root' made it.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bundle.dsse"), show_default=True,
+              help="Where the signed bundle goes, for owners to take.")  # fmt: skip
+@json_option
+def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
+    """Sign the LIST of requesters you vouch for.  Its version must be higher than that of the bundle at --out.
+
+    \b
+    version = 3
+    [[requesters]]
+    id = "rijnstad-police"
+    name = "Rijnstad Police"              # what owners read
+    kind = "police"
+    regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]
+    limits = { window_max_s = 14400 }     # optional: tighter than every device's own
+    # tips = "rijnstad-police/tips.recipient"     optional: the requester's file, so that owners can send tips
+    [[requesters.keys]]
+    key = "ed25519:…"                     # from 'doorward requester keygen'
+    from = 2026-01-01
+    until = 2026-12-31                    # to the end of that day, UTC
+    revoked = false                       # optional
+    """
+    key = load_key(root_key)
+    previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if out.exists() else None
+    data = make_bundle(source, key, issued_s=now_s(), previous=previous)
+    files.write(out, data)
+    made, root = read_bundle(data, key), public_key_of(key)
+    if as_json:
+        emit_json({"file": out, "root": root.id, "version": made.version, "requesters": len(made.requesters)})
+        return
+    click.echo(f"{out}: version {made.version}, signed by root {root.id}, vouches for {len(made.requesters)}.")
+    for each in made.requesters:
+        click.echo(f"  {each.id}: {each.name} ({each.kind.value})")

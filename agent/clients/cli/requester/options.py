@@ -1,0 +1,98 @@
+"""Options that several commands of `doorward requester` share, and the connection they describe."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from agent.cli.frame import Fraction
+from agent.clients.requester.identity import Requester
+from agent.errors import ConfigurationError
+from agent.mqtt import BusSettings, MqttBus
+
+__all__ = ["broker_options", "connected", "folder_option", "now_s", "timeout_option"]
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
+_INBOUND_PACKET_BYTES: Final = 160 << 10
+"""A chunk of 128 KiB, its topic and its properties."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def folder_option(command: _Command) -> _Command:
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="DOORWARD_REQUESTER",
+        default=Path("requester"),
+        show_default=True,
+        show_envvar=True,
+        help="The requester's folder.",
+    )(command)
+
+
+def timeout_option(command: _Command) -> _Command:
+    return click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=Fraction(1, 600),
+        default=30.0,
+        show_default=True,
+        help="How long the broker may take.",
+    )(command)
+
+
+def broker_options(command: _Command) -> _Command:
+    """Adds where the broker is and with which certificate to connect: one argument each."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    options = (
+        click.option(
+            "--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener."
+        ),
+        click.option("--authority", type=file, help="Who signs the broker's certificate.  [FOLDER/tls/authority.pem]"),
+        click.option("--certificate", type=file, help="Our certificate.  [FOLDER/tls/certificate.pem]"),
+        click.option("--tls-key", type=file, help="Its private key.  [FOLDER/tls/key.pem]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _settings(
+    who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
+) -> BusSettings:
+    host, _, port = (broker or "").rpartition(":")
+    if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        said = f"'{broker}' is no broker." if broker else "No broker is named."
+        raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
+    tls = who.folder / "tls"
+    return BusSettings(
+        host=host.strip("[]"),
+        port=int(port),
+        name=who.id,
+        authority=authority or tls / "authority.pem",
+        certificate=certificate or tls / "certificate.pem",
+        key=tls_key or tls / "key.pem",
+        inbound_packet_bytes=_INBOUND_PACKET_BYTES,
+        inbound_beat_s=0.0,
+    )
+
+
+@contextlib.contextmanager
+def connected(who: Requester, broker: dict[str, Any]) -> Iterator[MqttBus]:
+    bus = MqttBus(_settings(who, **broker))
+    try:
+        bus.start()
+        yield bus
+    finally:
+        bus.stop()
+
+
+def now_s() -> int:
+    return int(time.time())

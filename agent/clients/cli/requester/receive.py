@@ -1,0 +1,84 @@
+"""`doorward requester receive`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.cli.frame import Number, emit_json, json_option
+from agent.clients.cli.requester.options import broker_options, connected, folder_option
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.publisher import connection_lock
+from agent.clients.requester.receiving_service import News, NewsKind, Receiver
+from agent.platform.system_clock import SystemClock
+
+__all__ = ["receive"]
+
+_PATIENCE_S: Final = 60.0
+"""For a request of another process, which takes half of that if the broker does not answer."""
+
+
+@click.command()
+@folder_option
+@click.option("--count", type=Number(1), help="Stop after so many complete disclosures.")
+@click.option(
+    "--retention-days", metavar="DAYS", type=Number(0, 36_525), help="State in receipts how long you keep footage."
+)
+@broker_options
+@json_option
+def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
+    """Receive what owners disclose, verify it and acknowledge it, until you stop it (Ctrl-C).
+
+    What was signed and not published yet is published on the way.  Stopping loses nothing.
+    """
+    who = Requester.open(folder)
+    stop = threading.Event()
+    received: list[News] = []
+
+    def tell(news: News) -> None:
+        if not as_json:
+            _say_news(news)
+        if news.kind is NewsKind.COMPLETE:
+            received.append(news)
+
+    def answered(disclosures: int) -> None:
+        if count is not None and disclosures >= count:
+            stop.set()
+
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        with connection_lock(who, wait_s=_PATIENCE_S), connected(who, broker) as bus:
+            receiver = Receiver(who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days)
+            with contextlib.suppress(KeyboardInterrupt):
+                receiver.run(stop)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if as_json:
+        emit_json({"complete": [{"disclosure": each.disclosure, "request": each.request} for each in received]})
+
+
+def _say_news(news: News) -> None:
+    share = f"{news.held_bytes / 1e6:.1f} of {news.expected_bytes / 1e6:.1f} MB"
+    words = {
+        NewsKind.CONNECTED: "Connected; waiting for answers.",
+        NewsKind.DISCONNECTED: f"Not connected: {news.detail}",
+        NewsKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
+        NewsKind.PROGRESS: f"  {news.disclosure}: {share}",
+        NewsKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "
+        + (f"{news.detail}  " if news.detail else "")
+        + f"Open it: doorward requester open {news.disclosure}",
+        NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
+        NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
+        NewsKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
+        NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
+        NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
+        NewsKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
+        NewsKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
+    }
+    if news.kind in words:
+        click.echo(words[news.kind])

@@ -1,0 +1,306 @@
+"""`doorward requester request`, `withdraw`, `deleted` and `bulletin`: what is published to doors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.times import parse_seconds
+from agent.cli.words import counted, local_window, window
+from agent.clients.cli.requester.options import broker_options, connected, folder_option, now_s, timeout_option
+from agent.clients.requester import messages
+from agent.clients.requester.disclosure_folder import answers_to
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.messages import SignedMessage
+from agent.clients.requester.publisher import Holder, connection_lock, is_published, publish
+from agent.clients.requester.request_builder import Question, lost_share, parse_around, parse_circle, read_polygon
+from agent.clients.requester.roots import KnownRoots
+from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
+from agent.platform import files
+from agent.wire.area import Area
+from agent.wire.fields import Incident
+from agent.wire.messages import Contact
+
+__all__ = ["bulletin", "deleted", "request", "withdraw"]
+
+_DAY_S: Final = 86_400
+_WAIT_S: Final = 0.2
+_WORTH_A_WARNING: Final = 0.1
+"""The corners of a square of 300 m lose 4 %."""
+
+
+@click.command()
+@folder_option
+@click.option("--from", "from_", required=True, metavar="TIME", help="2027-01-15T18:00 (UTC) or …T19:00+01:00.")
+@click.option("--to", required=True, metavar="TIME", help="15 minutes to 12 hours later.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Area: 52.3702,4.8952,300 (metres).")
+@click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
+@click.option("--case", metavar="NUMBER", required=True, help="Your file number.")
+@click.option("--incident", required=True, type=click.Choice([incident.value for incident in Incident]),
+              help="What happened.")  # fmt: skip
+@click.option("--description", metavar="WORDS", required=True, help="For the owner, at most 500 characters, no links.")
+@click.option("--contact-name", metavar="NAME", required=True, help="Whom the owner can ask.")
+@click.option("--contact-email", metavar="EMAIL", help="Where the owner can ask: this, --contact-phone, or both.")
+@click.option("--contact-phone", metavar="PHONE", help="Digits, spaces, a + before them: '+31 20 1234567'.")
+@click.option(
+    "--days", metavar="DAYS", type=Number(1, 30), default=14, show_default=True, help="How long owners may answer."
+)
+@click.option("--audience", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
+@click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
+@click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
+@timeout_option
+@broker_options
+@json_option
+def request(
+    folder: Path,
+    from_: str,
+    to: str,
+    circle: str | None,
+    polygon: Path | None,
+    case: str,
+    incident: str,
+    description: str,
+    contact_name: str,
+    contact_email: str | None,
+    contact_phone: str | None,
+    days: int,
+    audience: str | None,
+    sign_only: bool,
+    unchecked: bool,
+    timeout: float,
+    as_json: bool,
+    **broker: Any,
+) -> None:
+    """Ask every door in an area for footage of a span of time.
+
+    Nobody is told where anybody lives: you hear only from owners who have footage and choose to share it.  The request
+    is checked against the limits that devices enforce before it is signed.
+    """
+    who = Requester.open(folder)
+    at_s = now_s()
+    question = Question(
+        area=_area(circle, polygon),
+        from_s=parse_seconds(from_, "--from"),
+        to_s=parse_seconds(to, "--to"),
+        not_after_s=at_s + days * _DAY_S,
+        case=case,
+        incident=Incident(incident),
+        description=description,
+        contact=_contact(contact_name, contact_email, contact_phone),
+    )
+    _warn_of_narrow_parts(question.area)
+    if not KnownRoots(who).ids():
+        click.echo(
+            "No bundle of a root is here, so nobody can tell whether the area lies in your regions.  "
+            "Take it once: doorward requester root KEY BUNDLE",
+            err=True,
+        )
+    with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
+        signed = messages.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
+        publish_it(signed)
+    _say_published(signed, published=not sign_only, what="request", as_json=as_json)
+    if not as_json:
+        from_ms, to_ms = question.from_s * 1000, question.to_s * 1000
+        local = local_window(from_ms, to_ms)
+        click.echo(f"It asks about {window(from_ms, to_ms)}" + (f" ({local})." if local else "."))
+
+
+@click.command()
+@folder_option
+@click.argument("request_id", metavar="REQUEST")
+@click.option("--reason", metavar="WORDS", help="For the owners, at most 200 characters.")
+@timeout_option
+@broker_options
+@json_option
+def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
+    """Take REQUEST back.  Answers that are on their way are refused from now on."""
+    who = Requester.open(folder)
+    request_id = _the_request(who, request_id)
+    with _publisher(who, timeout, broker) as publish_it:
+        signed = messages.withdraw(who, request_id, reason)
+        publish_it(signed)
+    _say_published(signed, published=True, what="withdrawal", as_json=as_json)
+
+
+@click.command()
+@folder_option
+@click.argument("request_id", metavar="REQUEST")
+@click.option("--remove", is_flag=True, help="Delete first what this folder still holds of it, sealed and opened.")
+@click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")
+@timeout_option
+@broker_options
+@json_option
+def deleted(
+    folder: Path, request_id: str, remove: bool, sure: bool, timeout: float, as_json: bool, **broker: Any
+) -> None:
+    """State, signed, that everything received for REQUEST is deleted.
+
+    Owners see it beside your receipt.  It is published whether or not there was an answer, so it tells nobody whether
+    there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.  The
+    request's reply key is deleted in any case: no copy of an answer opens any more, and none that is still on its way.
+    """
+    who = Requester.open(folder)
+    request_id = _the_request(who, request_id)
+    held = list(answers_to(folder, who.asked(request_id).envelope))
+    if held and not remove:
+        raise ConfigurationError(
+            f"{folder} still holds {counted(len(held), 'disclosure')} of this request.",
+            remedy="--remove deletes what is here; delete copies elsewhere yourself.",
+        )
+    if not sure:
+        click.confirm("Is every copy of it gone, those elsewhere too?", abort=True, err=True)
+    with _publisher(who, timeout, broker) as publish_it:
+        for each in held:
+            each.remove()
+            with files.storage_errors(folder):
+                shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
+        signed = messages.state_deleted(who, request_id, now_s())
+        publish_it(signed)
+    _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
+
+
+@click.command()
+@folder_option
+@click.option("--title", metavar="WORDS", required=True, help="At most 100 characters, no links.")
+@click.option("--description", metavar="WORDS", required=True, help="At most 500 characters, no links.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.")
+@click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
+@click.option(
+    "--around",
+    metavar="LAT,LON,KM",
+    help="Instead of an area: every door within so many km, up to 100, and some beyond.",
+)
+@click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
+@click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
+@timeout_option
+@broker_options
+@json_option
+def bulletin(
+    folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, around: str | None, days: int,
+    audience: str | None, timeout: float, as_json: bool, **broker: Any,
+) -> None:  # fmt: skip
+    """Post a safety message for the doors of an area.
+
+    Owners find it in a list when they look.  Nobody is notified, and nobody answers.
+    """
+    who = Requester.open(folder)
+    area = None if around is not None else _area(circle, polygon)
+    cells = parse_around(around) if around is not None else ()
+    until_s = now_s() + days * _DAY_S
+    with _publisher(who, timeout, broker) as publish_it:
+        signed = messages.make_bulletin(
+            who, title, description, not_after_s=until_s, area=area, cells=cells, audience=audience
+        )
+        publish_it(signed)
+    _say_published(signed, published=True, what="bulletin", as_json=as_json)
+
+
+def _the_request(who: Requester, beginning: str) -> str:
+    """The id of ours that `beginning` begins.  Raises `ConfigurationError`, naming those there are."""
+    there = sorted(who.request_ids())
+    found = [name for name in there if beginning and name.startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    if not there:
+        raise ConfigurationError(
+            f"{who.folder} has asked for nothing yet.", remedy="Ask first: doorward requester request"
+        )
+    shown = "".join(f"\n    {name}" for name in found or there)
+    raise ConfigurationError(
+        f"'{beginning}' begins {len(found) or 'none'} of the requests in {who.folder}.",
+        remedy=f"Name one by the beginning of its id:{shown}",
+    )
+
+
+def _area(circle: str | None, polygon: Path | None) -> Area:
+    if (circle is None) == (polygon is None):
+        raise ConfigurationError("An area is a circle or a polygon.", remedy="Give one of --circle and --polygon.")
+    return parse_circle(circle) if circle is not None else read_polygon(polygon or Path())
+
+
+def _warn_of_narrow_parts(area: Area) -> None:
+    """Before anything is signed: which part of the outline asks no door."""
+    lost = lost_share(area)
+    if lost >= _WORTH_A_WARNING:
+        click.echo(
+            f"{lost:.0%} of this area is narrower than 120 m and asks no door.  Draw it wider to ask the doors there.",
+            err=True,
+        )
+
+
+def _contact(name: str, email: str | None, phone: str | None) -> Contact:
+    try:
+        return Contact(name=name, email=email, phone=phone)
+    except FormatError as error:
+        raise RequestError(error.message, remedy=error.remedy or "Give --contact-email or --contact-phone.") from error
+
+
+def _keep(_signed: SignedMessage) -> None:
+    """'receive' will publish it."""
+
+
+@contextlib.contextmanager
+def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iterator[Callable[[SignedMessage], None]]:
+    """What publishes, over a connection of our own or by the 'receive' that runs already.
+
+    The options of the broker are looked at here, before anything is signed: what is signed counts.
+    """
+    with contextlib.ExitStack() as stack:
+        if _took_lock(stack, who, timeout_s):
+            bus = stack.enter_context(connected(who, broker))
+            how = functools.partial(publish, bus=bus, now_s=now_s(), timeout_s=timeout_s)
+        else:
+            how = functools.partial(_await_publication, who, broker=broker, timeout_s=timeout_s)
+        yield functools.partial(_publish, how)
+
+
+def _took_lock(stack: contextlib.ExitStack, who: Requester, wait_s: float = 0.0) -> bool:
+    """Whether nobody else is connected as this requester now; then nobody will be while `stack` is open."""
+    try:
+        stack.enter_context(connection_lock(who, Holder.ERRAND, wait_s=wait_s))
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> None:
+    try:
+        how(signed)
+    except NetworkError as error:
+        raise NetworkError(
+            f"{error.message} {signed.id} is signed and kept, but not published yet.",
+            remedy=f"{error.remedy} 'doorward requester receive' publishes it: say it once only.".lstrip(),
+        ) from error
+
+
+def _await_publication(who: Requester, signed: SignedMessage, broker: dict[str, Any], timeout_s: float) -> None:
+    """Leave it to the running 'receive'.  If that stops before it has published, do it here."""
+    deadline = time.monotonic() + timeout_s
+    while not is_published(who, signed.id):
+        with contextlib.ExitStack() as stack:
+            if broker["broker"] and _took_lock(stack, who):
+                bus = stack.enter_context(connected(who, broker))
+                return publish(signed, bus, now_s=now_s(), timeout_s=timeout_s)
+        if time.monotonic() >= deadline:
+            raise NetworkError(
+                "The running 'receive' has not published it yet.",
+                remedy="It will, as soon as it is connected: look at what it says.",
+            )
+        time.sleep(_WAIT_S)
+    return None
+
+
+def _say_published(signed: SignedMessage, *, published: bool, what: str, as_json: bool) -> None:
+    if as_json:
+        emit_json({"request": signed.id, "topics": signed.topics, "published": published})
+        return
+    said = "is published." if published else "is signed.  Publish it:  doorward requester receive"
+    click.echo(f"The {what} {signed.id} {said}")

@@ -1,0 +1,230 @@
+"""`doorward requester verify` and `open`: offline, from the folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli import words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.requester.options import folder_option, now_s
+from agent.clients.requester.disclosure_folder import answers
+from agent.clients.requester.grades import grades_of
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.incoming_tips import OpenedTip, is_tip, open_tip, tips
+from agent.clients.requester.known_doorbells import DoorHistory
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.verification import CheckOutcome, Verification, verify_disclosure
+from agent.errors import ConfigurationError, FormatError
+from agent.platform import files
+from agent.wire.disclosures import PartKind
+
+__all__ = ["open_", "tips_", "verify"]
+
+
+@click.command()
+@folder_option
+@click.argument("disclosure", required=False)
+@json_option
+def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
+    """Check DISCLOSURE (or the only one there is) from the folder alone.  Exit status 1 when a check fails.
+
+    No network is used.  The beginning of the id is enough.
+    """
+    verification = verify_disclosure(folder, _disclosure(folder, disclosure))
+    if as_json:
+        emit_json(_verdict(verification))
+    else:
+        _say_checks(verification)
+        _say_proven(verification)
+    return 0 if verification.ok else 1
+
+
+@click.command("open")
+@folder_option
+@click.argument("disclosure", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[FOLDER/opened/DISCLOSURE]")
+@json_option
+def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool) -> int:
+    """Verify DISCLOSURE (or the only one there is), then write its MP4s, report.html and bundle/.
+
+    When a check fails the report says which, no video is written, and the exit status is 1.
+    """
+    opened = open_disclosure(folder, _disclosure(folder, disclosure), now_s=now_s(), out=out)
+    verification = opened.verification
+    if as_json:
+        emit_json(
+            _verdict(verification)
+            | {"folder": opened.folder, "report": opened.report, "bundle": opened.bundle, "merged": opened.merged}
+            | {"unopened": [{"part": each.number, "why": each.unopened} for each in verification.unopened]}
+            | {"clips": [each.mp4 for each in opened.clips if each.mp4], "segments": list(opened.mp4s)}
+        )
+        return 0 if verification.ok else 1
+    _say_checks(verification)
+    if verification.ok:
+        grades = grades_of(verification)
+        for line in grades.lines:
+            click.echo(f"  {line}")
+        for each in opened.clips:
+            what = f"{each.seconds:.1f} s" if each.mp4 else "segments only" if each.problem else "poster only"
+            click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture or each.segments[0].parent}")
+            if each.problem:
+                click.echo(f"    Its segments do not go into one film: {words.plain(each.problem)}")
+        for told in grades.told:
+            when = words.window(told.from_ms, told.to_ms)
+            click.echo(f"  exists: {when}, {words.counted(told.segments, 'segment')}, {told.shared} of them shared")
+        if opened.merged:
+            click.echo(f"  everything: {opened.merged}")
+    click.echo(f"  report: {opened.report}")
+    return 0 if verification.ok else 1
+
+
+def _disclosure(folder: Path, beginning: str | None) -> str:
+    listed = (each for each in answers(folder) if each.disclosure.startswith(beginning or ""))
+    found = [each.disclosure for each in listed if not is_tip(each)]
+    if len(found) == 1:
+        return found[0]
+    if beginning is not None and not found:
+        raise ConfigurationError(
+            f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: doorward requester receive"
+        )
+    if not found:
+        raise ConfigurationError("Nothing has come yet.", remedy="Receive it first: doorward requester receive")
+    shown = "".join(f"\n    {each}" for each in found)
+    raise ConfigurationError(
+        f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{shown}"
+    )
+
+
+@click.command("tips")
+@folder_option
+@click.argument("tip", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write its footage into this folder.")
+@json_option
+def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int:
+    """Read what somebody told you unasked.  Exit status 1 when one of them cannot be read.
+
+    TIP is one of them, by its id or the beginning of it.  It does not say who it is from, and nothing proves its words.
+    Footage in it is what some camera recorded, held against the camera's own signature; who that camera belongs to is
+    not in it.
+    """
+    who = Requester.open(folder)
+    names = [name for name in tips(folder) if name.startswith(tip or "")]
+    if tip is not None and len(names) != 1:
+        raise ConfigurationError(f"There are {len(names)} tips '{tip}' in {folder}.", remedy="Give more of the id.")
+    opened: list[OpenedTip] = []
+    unread: dict[str, str] = {}
+    written: dict[str, list[Path]] = {}
+    for name in names:
+        # Anybody can send one: what is wrong with it costs the others nothing.
+        try:
+            found = open_tip(who, name)
+            if out is not None:
+                written[name] = _written(found, out)
+        except FormatError as error:
+            unread[name] = error.message
+            continue
+        opened.append(found)
+    if as_json:
+        emit_json(
+            {
+                "tips": [
+                    {"tip": each.tip, "text": each.text, "camera": each.device, "files": written.get(each.tip, [])}
+                    for each in opened
+                ],
+                "unread": [{"tip": name, "why": why} for name, why in unread.items()],
+            }
+        )
+        return 1 if unread else 0
+    if not names:
+        click.echo("There are no tips.")
+    for each in opened:
+        click.echo(f"{each.tip}  {words.plain(each.text or '(no words)')}")
+        for file in each.files:
+            said = f"cannot be opened: {words.plain(file.unopened)}" if file.unopened else f"camera {each.device}"
+            click.echo(f"    {file.kind.value} of {words.day(file.start_ms)} UTC, {said}")
+        for path in written.get(each.tip, []):
+            click.echo(f"    {path}")
+    for name, why in unread.items():
+        click.secho(f"{name}  cannot be read: {words.plain(why)}", fg="yellow")
+    return 1 if unread else 0
+
+
+def _written(opened: OpenedTip, out: Path) -> list[Path]:
+    folder = files.make_folder(files.make_folder(out) / opened.tip)
+    paths = []
+    for number, file in enumerate(opened.files, start=1):
+        if file.unopened:
+            continue
+        ending = "mp4" if file.kind is PartKind.SEGMENT else "jpg"
+        path = folder / f"{file.kind.value}-{number:03}.{ending}"
+        files.write(path, file.data)
+        paths.append(path)
+    return paths
+
+
+def _say_checks(verification: Verification) -> None:
+    marks = {
+        CheckOutcome.PASSED: click.style("✓", fg="green"),
+        CheckOutcome.FAILED: click.style("✗", fg="red", bold=True),
+        CheckOutcome.NOT_REACHED: click.style("·", dim=True),
+    }
+    for check in verification.checks:
+        click.echo(f"  {marks[check.outcome]} {check.kind.value}")
+        if check.outcome is CheckOutcome.FAILED:
+            click.echo(f"    {check.said}")
+    for each in verification.unopened:
+        what = f"part {each.number}, {each.item.part.kind.value} of {words.day(each.item.record.span.start_ms)} UTC"
+        click.secho(f"  {what}, cannot be opened: {words.plain(each.unopened)}", fg="yellow")
+    if verification.ok:
+        click.secho("Every check holds.", fg="green", bold=True)
+    else:
+        click.secho("This disclosure does not verify.  Do not rely on it.", fg="red", bold=True)
+
+
+def _say_proven(verification: Verification) -> None:
+    """What the checks amount to, and what they do not."""
+    request, disclosed = verification.request, verification.disclosed
+    if request is None or disclosed is None:
+        return
+    approval, receipt = disclosed.approval, verification.receipt
+    owners = f"“{disclosed.approver}”" + (f" and “{disclosed.seconder}”" if disclosed.seconder else "")
+    clocks = sorted({each.item.record.quality.value for each in verification.items})
+    signed = "none is kept here"
+    if receipt is not None:
+        days = receipt.retention_days
+        signed = "signed for all of it, " + ("no retention stated" if days is None else f"kept for {days} days")
+    for name, said in (
+        ("asked", f"{request.requester} ({request.kind.value}), case {request.case}"),
+        ("window", words.window(request.from_s * 1000, request.to_s * 1000)),
+        ("agreed", f"{owners}, {words.day(approval.owner_time_ms)} UTC by their own clock"),
+        ("the door", _door(verification.door)),
+        ("shared", "; ".join(grades_of(verification).lines)),
+        ("clock", ", ".join(clocks) or "nothing was shown"),
+        ("the rest", "not spoken of" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
+        ("receipt", signed),
+    ):
+        click.echo(f"  {name:<9} {words.plain(said)}")
+    click.echo("Not proven: whose door it is, that the lens saw what it seems, that there is nothing else.")
+
+
+def _door(door: DoorHistory) -> str:
+    """What is known here of the doorbell, besides what it says of itself."""
+    if door.seen_s is None:
+        return "first seen with this answer: nothing but its own key vouches for its first owners"
+    return f"first seen {words.day(door.seen_s * 1000)} UTC; its owners are those of then, or were added by them"
+
+
+def _verdict(verification: Verification) -> dict[str, Any]:
+    failed = verification.failed
+    return {
+        "disclosure": verification.disclosure,
+        "ok": verification.ok,
+        "failed": failed.kind.name.lower() if failed else None,
+        "said": failed.said if failed else None,
+        "request": verification.request.id if verification.request else None,
+        "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
+        "checks": {check.kind.name.lower(): check.outcome.value for check in verification.checks},
+    }

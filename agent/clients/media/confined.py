@@ -1,0 +1,180 @@
+"""Opens what strangers sent, or a network camera made, in another process with limits.
+
+What breaks, hangs or swells there breaks nothing here.
+
+The process is started with the first job and again after each that ended it.  It gets what it needs through file
+descriptors and has no secret.  Its limits (`confined_worker`) are memory, time, open files and the size of what it
+writes; it runs as the same user, so they are no fence against a decoder that is taken over.
+
+This module imports no decoder: a caller pays for one when there is something to open.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from agent.errors import FormatError, StorageError
+
+__all__ = ["READY", "ConfinedMedia"]
+
+_PROGRAM: Final = str(Path(__file__).resolve().parents[3])
+_FOLDERS: Final = [_PROGRAM, *(each for each in sys.path if Path(each).is_absolute() and each != _PROGRAM)]
+"""Where this process finds its modules.  An isolated interpreter ignores PYTHONPATH and the current folder."""
+_WORKER: Final = (
+    sys.executable,
+    "-I",
+    "-c",
+    f"import runpy, sys; sys.path[:] = {_FOLDERS!r};"
+    " runpy.run_module('agent.clients.media.confined_worker', run_name='__main__')",
+)
+_ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+_START_S: Final = 120.0
+_JOB_S: Final = 60.0
+_BYTES_PER_S: Final = 4 << 20
+"""How fast the slowest machine that is waited for joins films."""
+READY: Final = b"+"
+_MOST_ANSWER_BYTES: Final = 8 << 20
+_LONGEST_REASON: Final = 200
+
+
+class ConfinedMedia:
+    """Use it in a `with`.  Every method raises `FormatError`, with the reason, for what cannot be opened.
+
+    A process that does not start is this machine's fault: `StorageError`.  No footage is refused for it.
+    """
+
+    def __init__(self, command: Sequence[str] = _WORKER, job_s: float = _JOB_S) -> None:
+        self._command = command
+        self._job_s = job_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def check(self, content: str, media: bytes) -> None:
+        """Whether a `segment`, `sound` or `poster` opens."""
+        self._ask({"job": "check", "content": content}, media)
+
+    def join(self, segments: Sequence[Path], out: Path, sounds: Sequence[Path | None] = ()) -> float:
+        """Write one MP4 of these films, with what was heard beside them; its length in seconds."""
+        size = sum(path.stat().st_size for path in (*segments, *(path for path in sounds if path is not None)))
+        job = {
+            "job": "join",
+            "segments": list(map(str, segments)),
+            "sounds": [path and str(path) for path in sounds],
+            "out": str(out),
+            "most_bytes": 2 * size + (1 << 20),
+        }
+        return _number(self._ask(job, more_s=size / _BYTES_PER_S).get("seconds"))
+
+    def still(self, film: Path) -> bytes:
+        """A JPEG of a film's first picture."""
+        data = self._ask({"job": "still", "film": str(film)}).get("still")
+        try:
+            return base64.b64decode(str(data), validate=True)
+        except ValueError as error:
+            raise _broken() from error
+
+    def _ask(self, job: dict[str, Any], data: bytes = b"", more_s: float = 0.0) -> dict[str, Any]:
+        with _passed(json.dumps(job).encode()) as question, _passed(data) as matter:
+            try:
+                answer = self._answer(question, matter, self._job_s + more_s)
+            except (OSError, EOFError, ValueError) as error:
+                self._end()
+                raise _broken() from error
+        if "storage" in answer:
+            raise StorageError(str(answer["storage"]), remedy="Check the folder and its free space.")
+        reason = answer.get("reason")
+        if reason is not None:
+            raise FormatError(str(reason)[:_LONGEST_REASON])
+        return answer
+
+    def _answer(self, question: int, matter: int, seconds: float) -> dict[str, Any]:
+        """The worker writes its answer over the question.  Raises `TimeoutError`, an `OSError`, when it is too slow."""
+        link = self._link()
+        link.settimeout(seconds)
+        socket.send_fds(link, [b"?"], [question, matter])
+        if link.recv(1) != b"!":
+            raise EOFError
+        answer = json.loads(os.pread(question, _MOST_ANSWER_BYTES, 0))
+        if not isinstance(answer, dict):
+            raise ValueError("An answer is an object.")  # noqa: TRY004 (as `json` says of what is no JSON)
+        return answer
+
+    def _link(self) -> socket.socket:
+        if self._socket is None:
+            ours, theirs = socket.socketpair()
+            self._socket = ours
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 (a command of our own)
+                    [*self._command, str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                )
+            self._require_start(ours)
+        return self._socket
+
+    def _require_start(self, link: socket.socket) -> None:
+        """The worker says that it runs before it is given anything."""
+        try:
+            link.settimeout(_START_S)
+            started = link.recv(1)
+        except OSError:
+            started = b""
+        if started != READY:
+            self._end()
+            raise StorageError(
+                "The process that opens footage does not start.",
+                remedy="Install Doorward again, and look for free memory. Nothing was lost.",
+            )
+
+    def _end(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._socket = self._process = None
+
+
+@contextlib.contextmanager
+def _passed(data: bytes) -> Iterator[int]:
+    """A descriptor of memory that holds `data`: nothing that was opened touches the disk for a check."""
+    handle = os.memfd_create("doorward")
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise _broken()
+    return float(value)
+
+
+def _broken() -> FormatError:
+    return FormatError("Opening it failed, or took more time or memory than what a doorbell records.")

@@ -1,0 +1,114 @@
+"""The other side of `confined`: opens one thing after the other until the socket closes, within limits of its own.
+
+Started in an isolated interpreter with the number of a socket's descriptor.  A job that needs more than its limits ends
+the process.  The asking side takes that for an answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clients.media.confined import READY
+from agent.errors import DoorwardError, StorageError
+
+__all__ = ["confine", "main"]
+
+_MEMORY_BYTES: Final = 1 << 30
+"""Decoding 4K takes a quarter of it above what the libraries take."""
+_JOB_CPU_S: Final = 60
+_ANSWER_BYTES: Final = 16 << 20
+_CPU_BYTES_PER_S: Final = 4 << 20
+
+
+def main(descriptor: int) -> None:
+    confine()
+    # Within the limits. A decoder that is missing here is this machine's fault, and no fault of the first film.
+    import agent.media.playable  # noqa: F401 (`_check` uses it)
+
+    with socket.socket(fileno=descriptor) as link:
+        link.sendall(READY)
+        while True:
+            asked, handles, _, _ = socket.recv_fds(link, 1, 2)
+            if not asked:
+                return
+            question, matter = handles
+            job = json.loads(os.pread(question, os.fstat(question).st_size, 0))
+            _allow(int(job.get("most_bytes", 0)))
+            answer = json.dumps(_done(job, os.pread(matter, os.fstat(matter).st_size, 0))).encode()
+            os.ftruncate(question, 0)
+            os.pwrite(question, answer, 0)
+            for handle in handles:
+                os.close(handle)
+            link.sendall(b"!")
+
+
+def confine() -> None:
+    """What holds for every job.  No core: it would hold pictures."""
+    for limit, most in (
+        (resource.RLIMIT_AS, _MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        resource.setrlimit(limit, (most, most))
+
+
+def _allow(output_bytes: int) -> None:
+    """Time and size of what may be written, from here on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + _JOB_CPU_S + output_bytes // _CPU_BYTES_PER_S
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_ANSWER_BYTES + output_bytes, resource.RLIM_INFINITY))
+
+
+def _done(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    try:
+        return _JOBS[job["job"]](job, matter)
+    except StorageError as error:
+        return {"storage": error.message}
+    except DoorwardError as error:
+        return {"reason": error.message}
+    except Exception as error:  # noqa: BLE001 (whatever a decoder does with a stranger's bytes, the next job goes on)
+        return {"reason": f"It does not open ({type(error).__name__})."}
+
+
+def _check(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    # Imported here: within the limits, and only where there is a job.
+    from agent.media import playable
+
+    {"segment": playable.check_film, "sound": playable.check_sound, "poster": playable.check_still}[job["content"]](
+        matter
+    )
+    return {}
+
+
+def _join(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.join import join_mp4
+
+    segments = [Path(path) for path in job["segments"]]
+    sounds = [Path(path) if path else None for path in job["sounds"]]
+    return {"seconds": join_mp4(segments, Path(job["out"]), sounds=sounds).seconds}
+
+
+def _still(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
+    from agent.media.poster import poster_of_media
+
+    return {"still": base64.b64encode(poster_of_media(Path(job["film"]).read_bytes())).decode()}
+
+
+_JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
+    "check": _check,
+    "join": _join,
+    "still": _still,
+}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

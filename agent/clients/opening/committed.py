@@ -1,0 +1,38 @@
+"""Opens a sealed file with the one key its record commits to.  Only owners' and requesters' clients import this.
+
+Source: FORMAT.md, "Manifest", `key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.clients.opening import Identity, open_file_key, open_payload
+from agent.core.vault.age.header import split
+from agent.core.vault.commitment import key_commitment
+from agent.core.vault.records import Segment, StoredRecord
+from agent.core.vault.segment import Content
+from agent.errors import OpenError
+
+__all__ = ["commitment_in", "open_committed"]
+
+
+def commitment_in(record: StoredRecord, content: Content) -> str | None:
+    """What `record` says of the key of this file; None where there is none, or it was adopted without its key."""
+    if not isinstance(record, Segment):
+        return None
+    if content is Content.SEGMENT:
+        return record.key
+    beside = record.poster if content is Content.POSTER else record.sound
+    return beside.key if beside is not None else None
+
+
+def open_committed(record: StoredRecord, content: Content, data: bytes, identities: Sequence[Identity]) -> bytes:
+    """The plaintext of the age file `data`.  Raises `OpenError` when it opens, but with another key than recorded."""
+    length = split(data)
+    file_key = open_file_key(data[:length], identities)
+    if isinstance(record, Segment) and key_commitment(file_key) != commitment_in(record, content):
+        raise OpenError(
+            f"The {content.value} of {record.id} opens with another key than the one the device signed at capture."
+        )
+    return open_payload(data[length:], file_key)

@@ -1,0 +1,124 @@
+"""Opens whole age files with identities: at once, as a stream, or as far as a cut file goes; and wraps them anew.
+
+- The file key counts only once the header's MAC agrees: until then it may be a key that an attacker chose.
+- Every cryptographic failure is OpenError with one message; every malformed byte is FormatError (its parent class).
+- Armor is taken off before (`armor.dearmor`).
+
+Source: c2sp.org/age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+
+from agent.clients.opening.identities import Identity
+from agent.clients.opening.payload import (
+    OpenedChunk,
+    open_chunks,
+    read_sealed_chunks,
+    read_up_to,
+    sealed_chunks,
+)
+from agent.core.vault.age.header import header_mac, parse_header, read_header, split
+from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.sealing import make_header
+from agent.core.vault.age.stream import NONCE_BYTES, payload_key
+from agent.core.vault.age.wrapping import SCRYPT_KIND
+from agent.errors import FormatError, OpenError
+
+__all__ = ["VerifiedPrefix", "open_bytes", "open_file_key", "open_payload", "open_stream", "rewrap"]
+
+
+def open_file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
+    """The 16-byte file key of a `header` (exactly its bytes); OpenError if no identity fits or the MAC is wrong."""
+    parsed, length = parse_header(header)
+    if length != len(header):
+        raise FormatError("Bytes follow the end of an age header.")
+    # Whoever knows the passphrase could have sealed; a second stanza would let somebody else pass for them.
+    if len(parsed.stanzas) > 1 and any(stanza.kind == SCRYPT_KIND for stanza in parsed.stanzas):
+        raise FormatError("An age header mixes a passphrase with other recipients.")
+    for identity in identities:
+        file_key = identity.unwrap(parsed.stanzas)
+        if file_key is not None:
+            if not bytes_eq(header_mac(file_key, parsed.stanzas), parsed.mac):
+                raise OpenError
+            return file_key
+    raise OpenError
+
+
+def open_payload(payload: bytes, file_key: bytes) -> bytes:
+    """The whole plaintext of a `payload` (nonce and chunks); OpenError if any of it is not authentic."""
+    key = payload_key(file_key, _whole_nonce(payload[:NONCE_BYTES]))
+    return b"".join(_whole(open_chunks(key, sealed_chunks(payload, NONCE_BYTES))))
+
+
+def open_bytes(data: bytes, identities: Sequence[Identity]) -> bytes:
+    """The whole plaintext of an age file; FormatError or OpenError."""
+    length = split(data)
+    return open_payload(data[length:], open_file_key(data[:length], identities))
+
+
+def open_stream(reader: BinaryIO, identities: Sequence[Identity]) -> Iterator[bytes]:
+    """The plaintext of the age file at `reader`, in chunks of at most 64 KiB; FormatError or OpenError while iterating.
+
+    Each chunk is authentic, but only the end of the iteration proves that the file is whole: a caller who writes
+    them out keeps the result under a temporary name until then.
+    """
+    file_key = open_file_key(read_header(reader), identities)
+    nonce = _whole_nonce(read_up_to(reader, NONCE_BYTES))
+    yield from _whole(open_chunks(payload_key(file_key, nonce), read_sealed_chunks(reader)))
+
+
+class VerifiedPrefix:
+    """The authentic beginning of an age file that a power cut, or somebody, left without its end.
+
+    Iterate once for the plaintext chunks; afterwards `verified_bytes` and `complete` say how far that went.  A header
+    that is itself cut or wrong raises FormatError or OpenError, at construction: without it there is no key.
+    """
+
+    def __init__(self, reader: BinaryIO, identities: Sequence[Identity]) -> None:
+        header = read_header(reader)
+        self._file_key = open_file_key(header, identities)
+        self._reader = reader
+        self.verified_bytes = len(header)
+        """The file is authentic up to this byte: the end of the last good chunk, or of the header if there is none."""
+        self.complete = False
+        """Whether the chunk sealed as last was reached and is the end of the file: nothing is missing or added."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        nonce = read_up_to(self._reader, NONCE_BYTES)
+        if len(nonce) < NONCE_BYTES:
+            return
+        # The nonce has no tag of its own: it counts as authentic with the first chunk that opens under it.
+        position = self.verified_bytes + NONCE_BYTES
+        for chunk in open_chunks(payload_key(self._file_key, nonce), read_sealed_chunks(self._reader)):
+            position += chunk.sealed_bytes
+            self.verified_bytes, self.complete = position, chunk.completes
+            yield chunk.plaintext
+
+
+def rewrap(header: bytes, identities: Sequence[Identity], recipients: Sequence[Recipient]) -> bytes:
+    """A new header around the same file key, for `recipients` alone; put before the old payload it is an age file.
+
+    The payload's bytes stay as they are, so whoever held the old file keeps access to it: this gives, it never takes.
+    """
+    return make_header(open_file_key(header, identities), recipients)
+
+
+def _whole_nonce(nonce: bytes) -> bytes:
+    if len(nonce) != NONCE_BYTES:
+        raise FormatError("The payload of this age file ends before its nonce.")
+    return nonce
+
+
+def _whole(chunks: Iterable[OpenedChunk]) -> Iterator[bytes]:
+    """The plaintext of `chunks`; OpenError after them if they do not make a whole payload."""
+    complete = False
+    for chunk in chunks:
+        complete = chunk.completes
+        yield chunk.plaintext
+    if not complete:
+        raise OpenError

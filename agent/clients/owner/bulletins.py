@@ -1,0 +1,56 @@
+"""The bulletins that a device keeps for its owner, each verified here with the roots this owner chose.
+
+A bulletin is a requester's safety message to an area.  It is never told, never answered, and changes nothing: it is
+read when its owner looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.sealed_texts import opens, unsealed
+from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.trust_roots import trusted_at
+from agent.errors import FormatError
+from agent.wire import envelope, strictjson
+from agent.wire.messages import Bulletin
+from agent.wire.trust import TrustedRequester, TrustStore
+
+__all__ = ["Posted", "read_bulletins"]
+
+_MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A bulletin and who really posted it, as the trust bundle names them."""
+
+    bulletin: Bulletin
+    requester: TrustedRequester
+
+
+def read_bulletins(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[Posted, ...]:
+    """Those that still stand, newest first.  One whose requester is no longer trusted is left out."""
+    met = meet(link, keys)
+    now_s = clock() // _MS_PER_S
+    store = trusted_at(link, keys, met).store
+    kept = field(link.ask("bulletins"), "bulletins", list)
+    # What was posted before this owner was enrolled is not sealed to them.
+    opened = [unsealed(each, keys.identity) for each in kept if opens(each, keys.identity)]
+    shown = [_read(each, store, now_s) for each in opened]
+    return tuple(each for each in shown if each is not None and each.bulletin.not_after_s >= now_s)
+
+
+def _read(data: bytes, store: TrustStore, now_s: int) -> Posted | None:
+    claimed = envelope.read_unverified(data)
+    bulletin = strictjson.decode(claimed.payload, Bulletin)
+    requester = store.resolve(bulletin.audience, bulletin.requester, claimed.key_id, now_s)
+    if requester is None:
+        return None
+    try:
+        envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    except FormatError:
+        return None
+    return Posted(bulletin, requester)

@@ -1,0 +1,211 @@
+"""The vault of a device that no longer answers, from a copy of its state directory: stolen, broken, or only its card.
+
+Records are read from the manifest.  A file the device had not recorded yet (`.part`, or whole) is listed from the begin
+stanza in its header.  With the device's key, remembered by this machine or given, every record is checked; without it
+(a recovery page on a borrowed machine) segments still open, and `signed` says that nobody vouches for the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agent.clients.owner.keys import AgeIdentity
+from agent.clients.owner.sealed_footage import (
+    OpenedPoster,
+    OpenedSegment,
+    open_captured,
+    open_poster,
+    open_sound,
+    open_unrecorded,
+)
+from agent.clients.owner.segment_sources import EVERYTHING_MS, Listed
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.header import parse_header
+from agent.core.vault.manifest import (
+    LONGEST_LINE_BYTES,
+    Fault,
+    RawLine,
+    SignedRecord,
+    chapter_number,
+    chapter_start,
+    follow,
+    missing_chapters,
+    oldest_stated,
+    split_lines,
+)
+from agent.core.vault.names import FileKind, VaultFile, parse_name
+from agent.core.vault.records import Adopted, Boot, Chapter, Evicted, Segment
+from agent.core.vault.segment import Begin, begin_in
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.platform import files
+from agent.wire.identities import PublicKey
+
+__all__ = ["FolderVault"]
+
+_LARGEST_BYTES: Final = 1 << 30
+_CHUNK_BYTES: Final = 1 << 18
+_HEADER_BYTES: Final = 64 * 1024
+_STORED: Final = (FileKind.SEGMENT, FileKind.CUT, FileKind.PART)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    listed: Listed
+    path: Path
+    record: SignedRecord | None
+
+
+class FolderVault:
+    """A `Source` on a folder.  `keys`: known device keys by id; `path`: a state directory, or the vault in it.
+
+    Raises `ConfigurationError` when there is no vault.  `faults` are the manifest's, `signed` whether it was checked.
+    """
+
+    def __init__(self, path: Path, keys: Mapping[str, PublicKey]) -> None:
+        self.path = next((each for each in (path / "vault", path) if (each / "segments").is_dir()), path)
+        if not (self.path / "segments").is_dir():
+            raise ConfigurationError(
+                f"{path} holds no vault.", remedy="Give the device's state directory, the one with 'vault' in it."
+            )
+        self.device = ""
+        self.faults: tuple[Fault, ...] = ()
+        records = self._records(keys)
+        self._stored = dict(self._find(records))
+
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+        found = [each.listed for each in self._stored.values()]
+        return tuple(
+            sorted(
+                (item for item in found if item.start_ms < to_ms and item.end_ms > from_ms),
+                key=lambda item: (item.start_ms, item.ordinal),
+            )
+        )
+
+    def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
+        stored = self._get(segment)
+        data = files.read(stored.path, _LARGEST_BYTES)
+        if stored.record is not None:
+            return open_captured(stored.record, data, identities, device=self.device)
+        opened = open_unrecorded(data, identities)
+        if opened.id != segment:
+            raise FormatError(f"{stored.path} holds another segment than its name says.")
+        return opened
+
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
+        stored = self._get(segment)
+        if stored.record is None:
+            raise FormatError(f"The device recorded no poster for segment {segment}.")
+        name = VaultFile(segment, FileKind.POSTER)
+        data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
+        return open_poster(stored.record, data, identities, device=self.device)
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        stored = self._get(segment)
+        if stored.record is None:
+            raise FormatError(f"The device recorded no sound for segment {segment}.")
+        name = VaultFile(segment, FileKind.SOUND)
+        data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
+        return open_sound(stored.record, data, identities, device=self.device)
+
+    def _get(self, segment: str) -> _Stored:
+        stored = self._stored.get(segment)
+        if stored is None:
+            raise ConfigurationError(f"Segment {segment} is not in {self.path}.", remedy="Look at it with --list.")
+        return stored
+
+    def _records(self, keys: Mapping[str, PublicKey]) -> dict[str, SignedRecord]:
+        """The manifest's records of segments not evicted, by id."""
+        said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
+        self.device = next((record.device for record in said if isinstance(record, Boot | Chapter)), "")
+        key = keys.get(self.device)
+        self.signed = key is not None
+        records: dict[str, SignedRecord] = {}
+        oldest, paths = self._chapters()
+        faults = list(missing_chapters(oldest, paths))
+        for step in follow(self._lines(), key=key):
+            if step.fault is not None:
+                faults.append(step.fault)
+            if step.signed is None or (key is not None and not step.signed.signed_by(key)):
+                continue
+            match step.signed.record:
+                case Segment() | Adopted() as record:
+                    records[record.id] = step.signed
+                case Evicted() as record:
+                    for gone in record.segments:
+                        records.pop(gone, None)
+        self.faults = tuple(faults)
+        return records
+
+    def _chapters(self) -> tuple[int, dict[int, Path]]:
+        """The oldest chapter that is needed, and the files of all that are there."""
+        named = ((chapter_number(path.name), path) for path in self.path.iterdir() if path.is_file())
+        paths = {number: path for number, path in named if number is not None}
+        stated = (self._oldest(number, paths[number]) for number in sorted(paths, reverse=True))
+        return next((oldest for oldest in stated if oldest is not None), 0), paths
+
+    def _lines(self) -> Iterator[RawLine]:
+        """The lines of all chapters that are needed, in bounded memory: the disk may be anybody's."""
+        oldest, paths = self._chapters()
+        for number in sorted(paths):
+            if number >= oldest:
+                with files.storage_errors(paths[number]), paths[number].open("rb") as file:
+                    yield from split_lines(iter(partial(file.read, _CHUNK_BYTES), b""), chapter_start(number))
+
+    @staticmethod
+    def _oldest(number: int, path: Path) -> int | None:
+        with files.storage_errors(path), path.open("rb") as file:
+            return oldest_stated(number, file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n"))
+
+    def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _Stored]]:
+        for path in sorted((self.path / "segments").glob("*/*")):
+            file = parse_name(path.name)
+            if file is None or file.kind not in _STORED:
+                continue
+            signed = records.get(file.id)
+            listed = _from_record(signed) if signed is not None else _from_header(path, file)
+            if listed is not None:
+                yield file.id, _Stored(listed, path, signed)
+
+
+def _from_record(signed: SignedRecord) -> Listed | None:
+    record = signed.record
+    if not isinstance(record, Segment | Adopted):
+        return None
+    return Listed(
+        id=record.id,
+        event=record.event,
+        ordinal=record.ordinal,
+        start_ms=record.span.start_ms,
+        end_ms=record.span.end_ms,
+        quality=record.quality,
+        size_bytes=record.file.size,
+        poster=record.poster_file is not None,
+        whole=record.complete,
+        sound=record.sound_file is not None,
+    )
+
+
+def _from_header(path: Path, file: VaultFile) -> Listed | None:
+    """What the header of a file without a record says; None when it has none that can be read."""
+    with files.storage_errors(path), path.open("rb") as opened:
+        head = opened.read(_HEADER_BYTES)
+        size_bytes = path.stat().st_size
+    try:
+        begin: Begin = begin_in(parse_header(head)[0])
+    except (FormatError, OpenError):
+        return None
+    return Listed(
+        id=file.id,
+        event=begin.event,
+        ordinal=begin.ordinal,
+        start_ms=begin.utc_ms,
+        end_ms=begin.longest.end_ms,
+        quality=ClockQuality.UNKNOWN,
+        size_bytes=size_bytes,
+        poster=False,
+        whole=file.kind is FileKind.SEGMENT,
+    )

@@ -1,0 +1,57 @@
+"""Sets a device's settings over its file's: one signed statement, whole, that follows the one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.statements import state
+from agent.clients.owner.sync import Link, Met, meet
+from agent.errors import OpenError
+from agent.wire import envelope, strictjson
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+
+__all__ = ["MATTER", "change_settings"]
+
+MATTER = ("name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private")
+"""What can be set, by its name in the statement."""
+
+
+def _signed(text: str, met: Met) -> Settings:
+    try:
+        opened = envelope.open_envelope(
+            text.encode(),
+            Settings.PAYLOAD_TYPE,
+            met.known.approvers_ever,
+            limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES,
+        )
+    except OpenError as error:
+        raise OpenError(
+            "Nobody who was ever an owner of this device signed the settings it shows.",
+            remedy="Set them anew, with --reset all.",
+        ) from error
+    return strictjson.decode(opened.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)
+
+
+def change_settings(link: Link, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms) -> Settings:
+    """Set `changes` (None: as the file says) and leave the rest as it is; the settings from then on.
+
+    What stood before is taken over only if somebody signed it who was an owner at some time: the device cannot slip in
+    a mask or a shorter memory.  What an owner set who has left stays in force: no mask is given up meanwhile.
+    """
+    met = meet(link, keys)
+    answer = link.ask("settings")
+    text, before = answer.get("envelope"), None
+    if text is not None and not set(MATTER) <= set(changes):
+        before = _signed(str(text), met)
+    kept = {name: getattr(before, name) for name in MATTER} if before is not None else {}
+    matter = {name: value for name, value in {**kept, **changes}.items() if value is not None}
+    state(link, keys, met, Settings, now_ms=clock(), previous=answer.get("sha256"), **matter)
+    meet(link, keys)
+    return msgspec.structs.replace(
+        before or Settings(v=1, device=met.known.key, owner_time_ms=clock(), nonce="0" * 32),
+        **{name: matter.get(name) for name in MATTER},
+    )

@@ -1,0 +1,34 @@
+"""What an owner keeps of the rolling vault, and what they delete: each a signed statement about stored segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.statements import state
+from agent.clients.owner.sync import Link, meet
+from agent.wire.statements import Erasure, Hold, Release
+
+__all__ = ["erase", "hold", "release"]
+
+
+def hold(link: Link, keys: OwnerKeys, segments: Sequence[str], until_s: int, *, clock: Clock = wall_ms) -> None:
+    """Keep these segments from the rolling vault until then."""
+    met = meet(link, keys)
+    state(link, keys, met, Hold, now_ms=clock(), segments=tuple(segments), until_s=until_s)
+    meet(link, keys)
+
+
+def release(link: Link, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
+    """Let them go when their time comes."""
+    met = meet(link, keys)
+    state(link, keys, met, Release, now_ms=clock(), segments=tuple(segments))
+    meet(link, keys)
+
+
+def erase(link: Link, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
+    """Delete them.  What was shared before stays with whom it was shared."""
+    met = meet(link, keys)
+    state(link, keys, met, Erasure, now_ms=clock(), segments=tuple(segments))
+    meet(link, keys)

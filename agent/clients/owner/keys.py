@@ -1,0 +1,338 @@
+"""An owner's keys: an age identity that opens, an Ed25519 key that approves, and a recovery identity on paper.
+
+    owner.json         the public halves: what a device gets to know
+    identity.txt       age identity, as `age-keygen` writes it     or identity.age, sealed with a passphrase (age -p)
+    approval.pem       approval key, PKCS #8                       or approval.age
+    recovery-kit.txt   to be printed and removed; only enrolling reads it
+    remembered.json    see `remembered`
+
+Everything secret is 0600 in a folder that is 0700.  A passphrase is asked for when a secret is first needed, never
+stored, and there is none by default: a forgotten one is worse than a stolen laptop if nobody printed the kit.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.clients.opening import (
+    HybridIdentity,
+    PassphraseIdentity,
+    X25519Identity,
+    open_bytes,
+    parse_identity_file,
+)
+from agent.clients.owner.known_devices import Memory
+from agent.clients.owner.recovery_kit import RECOVERY_NAME, read_kit, recovery_kit
+from agent.core.vault.age.recipients import HybridRecipient, PassphraseRecipient, X25519Recipient, parse_recipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.platform import files
+from agent.wire import strictjson
+from agent.wire.fields import KeyText, Label, RecipientText, Version1
+from agent.wire.identities import (
+    PublicKey,
+    dump_private_key,
+    load_private_key,
+    parse_public_key,
+    private_key_from_seed,
+    public_key_of,
+)
+from agent.wire.strictjson import Message
+
+__all__ = [
+    "DEFAULT_FOLDER",
+    "KIT",
+    "NEW_KIT",
+    "RECOVERY_NAME",
+    "AgeIdentity",
+    "IdentityKind",
+    "OwnerCard",
+    "OwnerKeys",
+    "OwnerSeeds",
+    "read_identities",
+    "read_kit_file",
+]
+
+DEFAULT_FOLDER: Final = Path("~/.config/doorward/owner")
+KIT: Final = "recovery-kit.txt"
+NEW_KIT: Final = "recovery-kit.new.txt"
+"""A kit that is not in force yet."""
+
+_IDENTITY, _APPROVAL = "identity", "approval"
+_SEED_BYTES: Final = 32
+_SECRET_BYTES: Final = 16
+_LIMIT_BYTES: Final = 64 * 1024
+
+AgeIdentity = HybridIdentity | X25519Identity
+Passphrase = Callable[[], str]
+
+
+class IdentityKind(enum.Enum):
+    """Which age keys an owner has.  One enrolment has one kind: a file is as weak as its weakest recipient."""
+
+    HYBRID = "hybrid"
+    """ML-KEM-768 with X25519: safe against a later quantum computer.  Opens with npm age-encryption."""
+    X25519 = "x25519"
+    """What stock `age` of any version opens."""
+
+    def identity(self, seed: bytes) -> AgeIdentity:
+        return HybridIdentity(seed) if self is IdentityKind.HYBRID else X25519Identity(seed)
+
+    @classmethod
+    def of(cls, recipient: HybridRecipient | X25519Recipient) -> IdentityKind:
+        return cls.HYBRID if isinstance(recipient, HybridRecipient) else cls.X25519
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSeeds:
+    """32 random bytes for each key.  Give them only where the same owner is wanted again (tests, demo)."""
+
+    identity: bytes = field(default_factory=lambda: secrets.token_bytes(_SEED_BYTES), repr=False)
+    approval: bytes = field(default_factory=lambda: secrets.token_bytes(_SEED_BYTES), repr=False)
+    recovery: bytes = field(default_factory=lambda: secrets.token_bytes(_SEED_BYTES), repr=False)
+
+
+class OwnerCard(Message, frozen=True):
+    """An owner's public halves: `owner.json`, and what one owner gives another to be enrolled beside them."""
+
+    FILE: ClassVar[str] = "owner.json"
+
+    v: Version1
+    name: Label
+    recipient: RecipientText
+    approver: KeyText
+    recovery: RecipientText
+
+    def __post_init__(self) -> None:
+        if self.name == RECOVERY_NAME:
+            raise FormatError("name: 'recovery' names the recovery key.", remedy="Choose another name.")
+        parse_public_key(self.approver)
+        if IdentityKind.of(parse_recipient(self.recipient)) is not IdentityKind.of(parse_recipient(self.recovery)):
+            raise FormatError("recovery: a recovery key is of the same kind as the owner's.")
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Raises `FormatError`."""
+        return strictjson.decode(data, cls)
+
+    @property
+    def kind(self) -> IdentityKind:
+        return IdentityKind.of(parse_recipient(self.recipient))
+
+
+class OwnerKeys:
+    """The keys in one folder.  Secrets are read, and a passphrase asked for, when they are first used."""
+
+    def __init__(self, folder: Path, card: OwnerCard, passphrase: Passphrase | None) -> None:
+        self.folder = folder
+        self.card = card
+        self.memory = Memory(folder / Memory.FILE)
+        self._ask_passphrase = passphrase
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        name: str = "owner",
+        kind: IdentityKind = IdentityKind.HYBRID,
+        passphrase: str | None = None,
+        seeds: OwnerSeeds | None = None,
+        kit: AgeIdentity | None = None,
+        log2_work_factor: int = 18,
+    ) -> Self:
+        """Make an owner in `folder`, recovery kit included.  Raises `ConfigurationError` when one is there already.
+
+        `kit`: the recovery identity of a device whose owner comes back with it.  No other kit is made then, and the
+        identity file keeps this one after the new identity, because it opens what was recorded before.
+        """
+        names = (OwnerCard.FILE, KIT, "identity.txt", "identity.age", "approval.pem", "approval.age")
+        # Each by itself is a reason to stop: a lost card must not cost the identity beside it.
+        found = next((name for name in names if (folder / name).exists()), None)
+        if found is not None:
+            raise ConfigurationError(f"{folder} holds keys already: {found}.", remedy="Choose another folder.")
+        seeds = seeds or OwnerSeeds()
+        identity, recovery = kind.identity(seeds.identity), kit or kind.identity(seeds.recovery)
+        approval = private_key_from_seed(seeds.approval)
+        data = _card(name, identity, approval, recovery)
+        files.make_folder(folder)
+        secret = f"# opens the footage of Doorward owner {name}\n{identity.secret_text()}\n"
+        if kit is not None:
+            secret += f"# opens what was recorded before these keys were made\n{kit.secret_text()}\n"
+        for stem, plain, suffix in ((_IDENTITY, secret, ".txt"), (_APPROVAL, dump_private_key(approval), ".pem")):
+            if passphrase is None:
+                files.write(folder / f"{stem}{suffix}", plain.encode(), secret=True)
+            else:
+                sealed = _seal(plain.encode(), passphrase, log2_work_factor)
+                files.write(folder / f"{stem}.age", sealed, secret=True)
+        if kit is None:
+            page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"))
+            files.write(folder / KIT, page.encode(), secret=True)
+        # Last: a folder without a card was never made to its end, and says so.
+        files.write(folder / OwnerCard.FILE, data)
+        return cls.load(folder, passphrase=None if passphrase is None else lambda: passphrase)
+
+    @classmethod
+    def load(cls, folder: Path, *, passphrase: Passphrase | None = None) -> Self:
+        """The keys in `folder`.  `passphrase` is called, at most once, when they are sealed with one.
+
+        Raises `ConfigurationError` with the remedy.
+        """
+        path = folder / OwnerCard.FILE
+        if not path.is_file():
+            raise ConfigurationError(f"{folder} holds no owner's keys.", remedy="Make them: doorward owner keygen.")
+        try:
+            return cls(folder, OwnerCard.parse(files.read(path, _LIMIT_BYTES)), passphrase)
+        except FormatError as error:
+            raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def sealed(self) -> bool:
+        """Whether a passphrase is needed."""
+        return (self.folder / f"{_IDENTITY}.age").exists()
+
+    @property
+    def approver(self) -> PublicKey:
+        return parse_public_key(self.card.approver)
+
+    @property
+    def identity(self) -> AgeIdentity:
+        """What opens footage."""
+        return self.identities[0]
+
+    @cached_property
+    def identities(self) -> tuple[AgeIdentity, ...]:
+        """The identity of the card, then older ones that open what was recorded before it was made."""
+        found = parse_identity_file(self._secret(_IDENTITY, ".txt"))
+        own = [each for each in found if str(each.recipient()) == self.card.recipient]
+        if not own:
+            raise self._does_not_fit(_IDENTITY)
+        return (own[0], *(each for each in found if each not in own))
+
+    @cached_property
+    def approval(self) -> Ed25519PrivateKey:
+        """What signs an owner's statements."""
+        key = load_private_key(self._secret(_APPROVAL, ".pem"))
+        if public_key_of(key).text != self.card.approver:
+            raise self._does_not_fit(_APPROVAL)
+        return key
+
+    def recovery(self, kit: Path | None = None) -> AgeIdentity:
+        """The recovery identity from its kit (default: the one keygen left here).  Raises `ConfigurationError`."""
+        return read_kit_file(kit or self.folder / KIT)
+
+    def make_kit(self) -> AgeIdentity:
+        """Another recovery identity.  Its page lies beside the one in force until `adopt_kit` puts it in that place."""
+        identity = self.card.kind.identity(secrets.token_bytes(_SEED_BYTES))
+        page = recovery_kit(self.name, identity, time.strftime("%Y-%m-%d"))
+        files.write(self.folder / NEW_KIT, page.encode(), secret=True)
+        return identity
+
+    def adopt_kit(self) -> None:
+        """The kit of `make_kit` is in force from now on."""
+        recipient = str(self.recovery(self.folder / NEW_KIT).recipient())
+        card = msgspec.structs.replace(self.card, recovery=recipient)
+        files.write(self.folder / OwnerCard.FILE, strictjson.encode(card))
+        with files.storage_errors(self.folder / KIT):
+            (self.folder / NEW_KIT).replace(self.folder / KIT)
+            files.sync_folder(self.folder)
+        self.card = card
+
+    def has_kit_of(self, recipient: str) -> bool | None:
+        """Whether the kit on this machine belongs to that recipient; None when there is no kit."""
+        if not (self.folder / KIT).exists():
+            return None
+        try:
+            return str(self.recovery().recipient()) == recipient
+        except DoorwardError:  # unreadable, or no kit: nothing can be said of it
+            return None
+
+    @cached_property
+    def _passphrase(self) -> str:
+        if self._ask_passphrase is None:
+            raise ConfigurationError("These keys are sealed with a passphrase, and nobody is here to give it.")
+        return self._ask_passphrase()
+
+    def _secret(self, stem: str, suffix: str) -> str:
+        plain, sealed = self.folder / f"{stem}{suffix}", self.folder / f"{stem}.age"
+        if not sealed.exists():
+            return files.read_private(plain, _LIMIT_BYTES).decode("utf-8", "replace")
+        try:
+            return open_bytes(files.read_private(sealed, _LIMIT_BYTES), [PassphraseIdentity(self._passphrase)]).decode()
+        except OpenError as error:
+            raise OpenError(f"This passphrase does not open {sealed}.", remedy="Try it again.") from error
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{sealed} does not hold a key.", remedy="Restore it from a backup.") from error
+
+    def _does_not_fit(self, stem: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The {stem} key in {self.folder} is not the one that {OwnerCard.FILE} names.",
+            remedy="Restore the folder from one backup, all its files together.",
+        )
+
+
+def read_kit_file(path: Path) -> AgeIdentity:
+    """The recovery identity on a page in a file.  Raises `ConfigurationError`."""
+    if not path.is_file():
+        raise ConfigurationError(
+            f"The recovery kit is not at {path}.",
+            remedy="Type the last line of the printed page into a file and give it with --recovery-kit.",
+        )
+    try:
+        return read_kit(files.read_private(path, _LIMIT_BYTES).decode("utf-8", "replace"))
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Compare it with the printed page.") from error
+
+
+def read_identities(path: Path, passphrase: Passphrase) -> tuple[AgeIdentity, ...]:
+    """The identities of any age identity file (0600), a recovery kit among them; `passphrase` if it is sealed.
+
+    Raises `FormatError`, or `OpenError` for a wrong passphrase.
+    """
+    data = files.read_private(path, _LIMIT_BYTES)
+    if data.startswith(b"age-encryption.org/"):
+        data = open_bytes(data, [PassphraseIdentity(passphrase())])
+    return parse_identity_file(data.decode("utf-8", "replace"))
+
+
+def _card(name: str, identity: AgeIdentity, approval: Ed25519PrivateKey, recovery: AgeIdentity) -> bytes:
+    try:
+        return strictjson.encode(
+            OwnerCard(
+                v=1,
+                name=name,
+                recipient=str(identity.recipient()),
+                approver=public_key_of(approval).text,
+                recovery=str(recovery.recipient()),
+            )
+        )
+    except FormatError as error:
+        raise ConfigurationError(
+            error.message,
+            remedy=error.remedy or "A name is 1 to 32 of a-z, 0-9 and -; it travels with every disclosure.",
+        ) from error
+
+
+def _seal(plain: bytes, passphrase: str, log2_work_factor: int) -> bytes:
+    if not passphrase:
+        raise ConfigurationError("An empty passphrase protects nothing.", remedy="Give one, or leave --passphrase out.")
+    recipient = PassphraseRecipient(
+        passphrase, salt=secrets.token_bytes(_SECRET_BYTES), log2_work_factor=log2_work_factor
+    )
+    return seal_bytes(
+        plain, [recipient], file_key=secrets.token_bytes(_SECRET_BYTES), nonce=secrets.token_bytes(_SECRET_BYTES)
+    )

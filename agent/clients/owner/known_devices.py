@@ -1,0 +1,159 @@
+"""What this machine remembers of each device, so that no device can go backwards unseen.
+
+By device id: its key, the newest enrolment, the newest ledger checkpoint, the roots *this owner* chose to trust and the
+newest bundle seen of each.  A device that shows less than what is remembered was rolled back, replaced or rewritten.
+`remembered.json` holds nothing secret; losing it loses the memory, not a key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
+from agent.errors import ConfigurationError, FormatError
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.fields import DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.statements import MAX_ENROLMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
+from agent.wire.strictjson import Message
+from agent.wire.trust import Seen, TrustStore
+
+__all__ = ["KnownDevice", "Memory", "SeenBundle"]
+
+_LIMIT_BYTES: Final = 64 * 1024 * 1024
+
+
+class SeenBundle(Message, frozen=True):
+    """The newest trust bundle there was of a root."""
+
+    version: Sequence
+    sha256: Sha256
+
+
+class KnownDevice(Message, frozen=True):
+    """One device as it was when last seen."""
+
+    key: DeviceKeyText
+    enrolments: Annotated[
+        tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
+        Meta(min_length=1, max_length=MAX_ENROLMENTS),
+    ]
+    """Every list of owners there was, in its envelope, from epoch 1 on: verified when it was first seen."""
+    checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
+    roots: tuple[KeyText, ...] = ()
+    bundles: dict[KeyId, SeenBundle] = msgspec.field(default_factory=dict)
+
+    @property
+    def device_key(self) -> PublicKey:
+        return parse_public_key(self.key)
+
+    @property
+    def enrolment_payload(self) -> bytes:
+        """Of the list in force: the next one names its hash, and one of its approvers signs the next one."""
+        return _payload(self.enrolments[-1])
+
+    @property
+    def enrolled(self) -> Enrolment:
+        return _enrolment(self.enrolments[-1])
+
+    @property
+    def approvers_ever(self) -> dict[str, PublicKey]:
+        """Every key that was an owner's at some time, by key id: what they set stays in force after they have left."""
+        return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
+
+    def name_ever(self, key_id: str) -> str:
+        """What the newest list that has the key calls it.  Raises `KeyError` for a key that was never an owner's."""
+        lists = map(_enrolment, reversed(self.enrolments))
+        listed = next((each for each in lists if key_id in each.approver_keys), None)
+        if listed is None:
+            raise KeyError(key_id)
+        return listed.name_of(key_id)
+
+    @property
+    def ledger(self) -> Checkpoint:
+        return open_checkpoint(self.checkpoint.encode(), self.device_key)
+
+    @property
+    def trust(self) -> TrustStore:
+        """The roots this owner chose, without their bundles: the device keeps those, this machine checks them."""
+        store = TrustStore(newest={root: Seen(seen.version, seen.sha256) for root, seen in self.bundles.items()})
+        for root in self.roots:
+            store = store.with_root(parse_public_key(root))
+        return store
+
+    def with_trust(self, store: TrustStore) -> KnownDevice:
+        return replace(
+            self,
+            roots=tuple(root.text for root in store.roots.values()),
+            bundles={root: SeenBundle(version=seen.version, sha256=seen.sha256) for root, seen in store.newest.items()},
+        )
+
+
+def _payload(text: str) -> bytes:
+    return envelope.read_unverified(text.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _enrolment(text: str) -> Enrolment:
+    return strictjson.decode(_payload(text), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+
+
+class _Remembered(Message, frozen=True):
+    v: Version1
+    devices: dict[KeyId, KnownDevice] = msgspec.field(default_factory=dict)
+
+
+class Memory:
+    """`remembered.json`.  Safe with several of this owner's clients at once."""
+
+    FILE: ClassVar[str] = "remembered.json"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def devices(self) -> dict[str, KnownDevice]:
+        """By device id.  Raises `ConfigurationError` when the file is damaged."""
+        if not self._path.exists():
+            return {}
+        try:
+            data = files.read(self._path, _LIMIT_BYTES)
+            return strictjson.decode(data, _Remembered, limit_bytes=_LIMIT_BYTES).devices
+        except FormatError as error:
+            raise ConfigurationError(
+                f"{self._path}: {error.message}",
+                remedy="Restore it from a backup: without it nobody can tell whether a device was rolled back.",
+            ) from error
+
+    def device(self, device_id: str) -> KnownDevice | None:
+        return self.devices().get(device_id)
+
+    def remember(self, known: KnownDevice) -> None:
+        """Put `known` in place of what was remembered of its device."""
+        with self._alone():
+            devices = self.devices()
+            before = devices.get(known.device_key.id)
+            # Another client of this owner may have seen a newer ledger in the meantime: the newer one stays.
+            if before is not None and before.ledger.size > known.ledger.size:
+                known = replace(known, checkpoint=before.checkpoint)
+            data = strictjson.encode(_Remembered(v=1, devices={**devices, known.device_key.id: known}))
+            files.write(self._path, data, secret=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = self._path.with_name(f".{self._path.name}.lock")
+        with files.storage_errors(lock):
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(handle)

@@ -1,0 +1,66 @@
+"""A ledger as files: written down for somebody else, and verified from there without the device.
+
+    entries.jsonl      every entry, word for word, a line each        checkpoint.txt   the note the device signed
+    device.txt         the device's public key, and how the check goes
+
+Whoever has these can hash the entries to the root in the note and check its signature.  A later copy of the same ledger
+continues this one, or was rewritten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from agent.clients.owner.ledger_reader import LedgerView
+from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
+from agent.core.ledger.entries import LedgerEntry, decode_entry, encode_entry
+from agent.core.ledger.merkle import leaf_hash, root_of
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.platform import files
+from agent.wire.identities import PublicKey, parse_public_key
+
+__all__ = ["read_copy", "write_copy"]
+
+_LIMIT_BYTES: Final = 1 << 30
+_HOW: Final = (
+    "The first line is the public key of the doorbell whose ledger this is.\n"
+    "Check it with: doorward ledger verify --folder FOLDER\n"
+    "Or by hand (RFC 6962): each line of entries.jsonl without its newline is a leaf; the tree's root is the third\n"
+    "line of checkpoint.txt in base64, and the note's signature (c2sp.org/signed-note, Ed25519) is the device's.\n"
+)
+
+
+def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> None:
+    """Write a verified ledger into the new folder `folder`.  Raises `ConfigurationError` when there is one already."""
+    if folder.exists():
+        raise ConfigurationError(f"{folder} is there already.", remedy="Choose a new folder.")
+    with files.storage_errors(folder):
+        folder.mkdir(parents=True)
+        (folder / "entries.jsonl").write_bytes(b"".join(encode_entry(entry) + b"\n" for entry in view.entries))
+        (folder / "checkpoint.txt").write_text(note, encoding="utf-8")
+        (folder / "device.txt").write_text(f"{device.text}\n\n{_HOW}", encoding="utf-8")
+
+
+def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
+    """The ledger in a folder, verified.  Raises `OpenError` when the entries are not those of the signed note."""
+    if not (folder / "device.txt").is_file():
+        raise _no_copy(folder)
+    try:
+        device = parse_public_key(files.read(folder / "device.txt", _LIMIT_BYTES).decode().splitlines()[0])
+        checkpoint = open_checkpoint(files.read(folder / "checkpoint.txt", _LIMIT_BYTES), device)
+        leaves = files.read(folder / "entries.jsonl", _LIMIT_BYTES).splitlines()
+    except (IndexError, UnicodeDecodeError) as error:
+        raise _no_copy(folder) from error
+    if len(leaves) != checkpoint.size or root_of(map(leaf_hash, leaves)) != checkpoint.root:
+        raise OpenError(
+            f"The entries in {folder} are not the {checkpoint.size} of the ledger that the device signed.",
+            remedy="Do not rely on this copy.",
+        )
+    return checkpoint, tuple(map(decode_entry, leaves))
+
+
+def _no_copy(folder: Path) -> FormatError:
+    return FormatError(
+        f"{folder} is no copy of a ledger.", remedy="Give the folder that 'doorward ledger export' wrote."
+    )

@@ -1,0 +1,105 @@
+"""What an owner sees live: the newest GOPs, fetched sealed from the custodian and opened here.
+
+- A GOP is authentic in that only who can seal to this owner could have made it, which is anybody who knows their public
+  key: it shows what is at the door, and proves nothing.  What it says of itself must be this device's, and later than
+  the one before; what is older than `_STALE_MS` by the device's own word is not called live.
+- As a stream for a player: one header, then a fragment for each GOP, one behind the other by the boot clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.clients.opening import open_bytes
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import AgeIdentity, OwnerKeys
+from agent.clients.owner.sync import Link, field, meet
+from agent.core.live import split_live
+from agent.core.timebase import ClockQuality
+from agent.core.vault.spans import Span
+from agent.errors import OpenError
+from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of
+
+__all__ = ["LiveGop", "Stream", "watch"]
+
+_US: int = 10**6
+_STALE_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGop:
+    """One opened GOP.  `media` plays by itself; where it `continues` a long GOP, behind the parts before it."""
+
+    media: bytes
+    span: Span
+    continues: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return self.span.duration_us / _US
+
+
+def watch(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tuple[LiveGop, ...]]:
+    """What came since the last time, for ever; empty when for a moment nothing did.
+
+    Raises `OpenError` for what is not this device's, or does not come one after the other, or is not live.
+    """
+    met = meet(link, keys)
+    number, boot, until_us, complete = 0, "", 0, False
+    while True:
+        answer, body = link.fetch("live", after=number)
+        numbers, sizes = field(answer, "numbers", list), field(answer, "sizes", list)
+        if len(numbers) != len(sizes) or not all(type(each) is int and each >= 0 for each in (*numbers, *sizes)):
+            raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.")
+        found = []
+        for sealed in _cut(body, sizes):
+            gop = _opened(sealed, keys.identities, met.key.id)
+            if gop.span.boot == boot and gop.span.start_us < until_us:
+                raise OpenError("The device shows again what it has shown.", remedy="Look at the device.")
+            if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
+                raise OpenError("The device shows as live what is not.", remedy="Compare its clock with yours.")
+            follows = gop.span.boot == boot and gop.span.start_us == until_us
+            if gop.continues and not (follows and complete):
+                complete = False  # nothing decodes before the next keyframe
+            else:
+                complete = True
+                found.append(gop)
+            boot, until_us = gop.span.boot, gop.span.end_us
+        number = max((number, *numbers))
+        yield tuple(found)
+
+
+def _cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
+    if sum(sizes) != len(body):
+        raise OpenError("The device's answer is cut short.", remedy="Try again.")
+    at = 0
+    for size in sizes:
+        yield body[at : at + size]
+        at += size
+
+
+def _opened(sealed: bytes, identities: Sequence[AgeIdentity], device: str) -> LiveGop:
+    media, context = split_live(open_bytes(sealed, identities))
+    if context.device != device:
+        raise OpenError("What the device shows live was filmed by another one.", remedy="Look at the device.")
+    return LiveGop(media, context.span, context.continues)
+
+
+class Stream:
+    """Puts GOPs one behind the other, as bytes that a player reads from a pipe."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._first_us = 0
+        self._count = 0
+
+    def add(self, gop: LiveGop) -> bytes:
+        """The bytes to write next.  Another picture format, or another boot of the device, begins with a new header."""
+        header = header_of(gop.media)
+        begins = header != self._header or gop.span.start_us < self._first_us
+        if begins:
+            self._header, self._first_us = header, gop.span.start_us
+        tick = (gop.span.start_us - self._first_us) * TICKS_PER_S // _US
+        self._count += 1
+        return (header if begins else b"") + at_tick(fragments_of(gop.media), tick, self._count)

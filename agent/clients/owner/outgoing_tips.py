@@ -1,0 +1,160 @@
+"""Tells one requester something unasked, without saying who does.
+
+Words and footage are sealed to the `tips` recipient that the requester's trust bundle gives, so neither device nor
+broker reads them.  Words alone name nobody.  Footage names its device by the key that signed it at capture, and with it
+every other answer of that device (docs/security/limits.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+
+from agent.clients.opening import rewrap
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.sealed_footage import open_captured, open_poster
+from agent.clients.owner.segment_sources import record_of
+from agent.clients.owner.statements import state
+from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.trust_roots import trusted_at
+from agent.core.vault.age.header import split
+from agent.core.vault.age.recipients import HybridRecipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.records import Adopted, Segment
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import TipText
+from agent.wire.identities import PublicKey
+from agent.wire.statements import SealedItem, Tip
+from agent.wire.trust import RequesterEntry
+
+__all__ = ["CannotTellError", "send_tip", "takers"]
+
+_SECRET_BYTES = 16
+
+
+class CannotTellError(OpenError):
+    """Some of the footage cannot be shared; nothing was signed.  `segments` and `posters`: what is left of the tip."""
+
+    def __init__(self, reasons: Sequence[str], segments: tuple[str, ...], posters: tuple[str, ...]) -> None:
+        super().__init__(" ".join(reasons), remedy="Send the tip without it.")
+        self.segments = segments
+        self.posters = posters
+
+
+def takers(link: Link, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
+    """Who takes tips, of those this owner trusts: (key id of the root, entry of its bundle)."""
+    store = trusted_at(link, keys).store
+    return tuple(
+        (root, entry)
+        for root, bundle in store.bundles.items()
+        for entry in bundle.requesters
+        if entry.tips is not None and any(not key.revoked for key in entry.keys)
+    )
+
+
+def send_tip(
+    link: Link,
+    keys: OwnerKeys,
+    requester: str,
+    text: str | None,
+    *,
+    segments: Sequence[str] = (),
+    posters: Sequence[str] = (),
+    clock: Clock = wall_ms,
+) -> str:
+    """Have the device send it; the tip's id.  `segments`, `posters`: ids; a poster by the segment it begins with.
+
+    Raises `ConfigurationError` for a requester who takes none or text that none may have, `OpenError` when a file is
+    not the one that was signed at capture: `CannotTellError` names each file that does not open, with its reason.
+    Then nothing was signed.
+    """
+    root, entry = _taker(takers(link, keys), requester)
+    met = meet(link, keys)
+    reply = HybridRecipient.parse(entry.tips or "")
+    reasons: list[str] = []
+    items = _those_that_open(segments, lambda name: _handed_over(link, keys, name, reply, met.key), "Segment", reasons)
+    stills = _those_that_open(
+        posters, lambda name: _poster_handed_over(link, keys, name, reply, met.key), "The poster of segment", reasons
+    )
+    if reasons:
+        raise CannotTellError(reasons, tuple(item.id for item, _ in items), tuple(item.id for item, _ in stills))
+    answer = state(
+        link,
+        keys,
+        met,
+        Tip,
+        now_ms=clock(),
+        headers=[header for _, header in (*items, *stills)],
+        tip=secrets.token_hex(_SECRET_BYTES),
+        audience=root,
+        requester=entry.id,
+        reply=entry.tips,
+        message=None if text is None else _sealed(text, reply),
+        segments=tuple(item for item, _ in items),
+        posters=tuple(item for item, _ in stills),
+    )
+    meet(link, keys)
+    return field(answer, "disclosure", str)
+
+
+def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:
+    named = [each for each in found if each[1].id == requester]
+    if len(named) != 1:
+        listed = ", ".join(entry.id for _, entry in found) or "nobody you trust"
+        raise ConfigurationError(f"'{requester}' takes no tips.", remedy=f"These do: {listed}.")
+    return named[0]
+
+
+def _those_that_open(
+    names: Sequence[str], hand_over: Callable[[str], tuple[SealedItem, bytes]], what: str, reasons: list[str]
+) -> list[tuple[SealedItem, bytes]]:
+    """What `hand_over` makes of each name.  The reason of each failure is added to `reasons`."""
+    made = []
+    for name in names:
+        try:
+            made.append(hand_over(name))
+        except (FormatError, RequestError) as error:
+            reasons.append(f"{what} {name} cannot be shared: {error.message}")
+    return made
+
+
+def _handed_over(
+    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+) -> tuple[SealedItem, bytes]:
+    answer, data = link.fetch("segment", id=name)
+    signed = record_of(field(answer, "record", str), name, device)
+    open_captured(signed, data, keys.identities, device=device.id)
+    assert isinstance(signed.record, Segment | Adopted)  # noqa: S101 (`open_captured` has refused others)
+    return _wrapped(keys, name, signed.record.file.sha256_payload, data, reply)
+
+
+def _poster_handed_over(
+    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+) -> tuple[SealedItem, bytes]:
+    answer, data = link.fetch("poster", id=name)
+    signed = record_of(field(answer, "record", str), name, device)
+    open_poster(signed, data, keys.identities, device=device.id)
+    poster = signed.record.poster_file if isinstance(signed.record, Segment | Adopted) else None
+    if poster is None:
+        raise OpenError(f"Segment {name} has no poster.")
+    return _wrapped(keys, name, poster.sha256_payload, data, reply)
+
+
+def _wrapped(
+    keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
+) -> tuple[SealedItem, bytes]:
+    header = rewrap(data[: split(data)], keys.identities, [reply])
+    item = SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest())
+    return item, header
+
+
+def _sealed(text: str, reply: HybridRecipient) -> str:
+    try:
+        said = strictjson.encode(TipText(v=1, text=text))
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error
+    file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
+    return base64.encode(seal_bytes(said, [reply], file_key=file_key, nonce=nonce))

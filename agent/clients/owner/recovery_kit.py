@@ -1,0 +1,80 @@
+"""The recovery kit: one page with the recovery identity, to be printed and taken off the machine.
+
+It is an age identity file whose other lines are comments, so the page itself says what to do, and stock `age -i` takes
+it as it is.
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agent.clients.opening import HybridIdentity, X25519Identity, parse_identity_file
+from agent.errors import FormatError
+from agent.wire.identities import private_key_from_seed
+
+__all__ = ["RECOVERY_NAME", "kit_approval", "kit_name", "read_kit", "recovery_kit"]
+
+RECOVERY_NAME = "recovery"
+"""What the kit is called among the recipients and approvers, so no owner can be."""
+_APPROVAL_INFO = b"doorward recovery approval key v1"
+
+_PAGE = """\
+# DOORWARD RECOVERY KIT                                    owner "{name}", made {made}
+#
+# The last line of this page opens everything that this owner's doorbells record,
+# now and later.  It is for the day on which your other keys are lost, or you are
+# not there to use them.
+#
+#   1. Print this page now, perhaps twice.
+#   2. Keep it where you keep papers that matter.  Not near the doorbell.
+#   3. Enrol your doorbell; enrolling tests this key:   doorward owner enrol
+#   4. Then delete this file from this machine.  Whoever has the last line has
+#      the footage recorded so far.  Against what is recorded later:
+#      doorward owner replace-kit
+#
+# Every page opens.  A page decides only if the device lists it so (doorward owner status).
+# A page that decides puts new keys in place of lost ones, beside the device:
+#
+#      doorward owner recover --keys NEW-FOLDER --recovery-kit THAT-FILE
+#
+# To open what is stored: copy the doorbell's disk, type or scan the last line into a file, and
+#
+#      doorward owner open --vault COPY --identity THAT-FILE --out FOLDER
+#
+# Without Doorward, with the tool age (age-encryption.org), one segment:
+#
+#      age --decrypt --identity THAT-FILE SEGMENT.age > segment.mp4
+#
+# The key that belongs to it, which doorbells seal to, begins and ends like this:
+#
+#      {start} ... {end}
+#
+{secret}
+"""
+
+
+def recovery_kit(name: str, identity: HybridIdentity | X25519Identity, made: str) -> str:
+    """The page.  `made`: the date, as text."""
+    recipient = str(identity.recipient())
+    return _PAGE.format(name=name, made=made, start=recipient[:16], end=recipient[-8:], secret=identity.secret_text())
+
+
+def kit_name(recipient: str) -> str:
+    """What a kit is called on its page and everywhere else: how its recipient begins and ends."""
+    return f"{recipient[:16]} ... {recipient[-8:]}"
+
+
+def kit_approval(identity: HybridIdentity | X25519Identity) -> Ed25519PrivateKey:
+    """The approval key that belongs to a kit: where a list of owners has it, the paper alone replaces lost keys."""
+    seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=_APPROVAL_INFO).derive(identity.secret_text().encode())
+    return private_key_from_seed(seed)
+
+
+def read_kit(text: str) -> HybridIdentity | X25519Identity:
+    """The recovery identity of a page, or of its last line alone.  Raises `FormatError`."""
+    identities = parse_identity_file(text)
+    if len(identities) != 1:
+        raise FormatError(f"A recovery kit holds one identity, this file holds {len(identities)}.")
+    return identities[0]

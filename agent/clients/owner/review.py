@@ -1,0 +1,276 @@
+"""A footage request as its owner sees it, checked by this machine and not by the device that shows it.
+
+- The requester's signature is verified with the roots and bundles this owner chose; name and kind come from there.
+- The request is the one asked for, and keeps the limits nobody may loosen; those of time by this machine's clock.
+- Every segment has a record that the device signed at capture and that overlaps the requested window.  Whether the
+  match is certain is read from those records.
+- A segment is opened only when it is looked at, and its bytes must be the recorded ones each time.
+
+Reviewing changes nothing anywhere: the requester never learns whether anybody looked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.keys import AgeIdentity, OwnerKeys
+from agent.clients.owner.responses import FirstApproval, deletion_in, first_in, receipt_in
+from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_poster, open_sound
+from agent.clients.owner.sealed_texts import unsealed
+from agent.clients.owner.segment_sources import DeviceVault, record_of
+from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.trust_roots import Trusted, trusted_at
+from agent.core.consent import State
+from agent.core.matching import Window
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import SignedRecord
+from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.errors import InternalError, OpenError, RequestError
+from agent.wire import envelope, limits, strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.identities import PublicKey
+from agent.wire.messages import Deletion, FootageRequest
+from agent.wire.trust import TrustedRequester
+
+__all__ = ["Clip", "Review", "ReviewedSegment", "request_payload"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedSegment:
+    """One matched segment.  `number` counts from 1 through the review, and is what an owner types."""
+
+    number: int
+    record: StoredRecord
+    signed: SignedRecord
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def start_ms(self) -> int:
+        return self.record.span.start_ms
+
+    @property
+    def end_ms(self) -> int:
+        return self.record.span.end_ms
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a power cut took its end: it is looked at and shared up to its last whole GOP."""
+        return not self.record.complete
+
+    @property
+    def has_sound(self) -> bool:
+        return self.record.sound_file is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The matched segments of one event, in order.  `number` counts from 1."""
+
+    number: int
+    event: str
+    segments: tuple[ReviewedSegment, ...]
+
+    @property
+    def start_ms(self) -> int:
+        return self.segments[0].start_ms
+
+    @property
+    def end_ms(self) -> int:
+        return self.segments[-1].end_ms
+
+    @property
+    def poster_of(self) -> ReviewedSegment | None:
+        """The segment whose poster stands for the clip; None when its first segment did not match."""
+        return next((each for each in self.segments if each.record.poster_file is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A verified request and what it matched.  Whoever holds one may show it and decide on it."""
+
+    name: str
+    """What the device calls the request: its id, or its payload's hash where two requesters use one id."""
+    request: FootageRequest
+    payload_sha256: str
+    requester: TrustedRequester
+    device: PublicKey
+    state: str
+    disclosure: str | None
+    segments: tuple[ReviewedSegment, ...]
+    clips: tuple[Clip, ...]
+    approvals_needed: int
+    first: FirstApproval | None
+    """What another owner, or this one, has approved, where it takes two."""
+    waits_s: int | None
+    """How long an approval can still be taken back before its first byte may leave; None when nothing waits."""
+    receipt: Receipt | None
+    deletion: Deletion | None
+    position: tuple[float, float] | None
+    """Where the device says it is, in degrees; None when it does not know."""
+    _link: Link
+    _keys: OwnerKeys
+
+    @classmethod
+    def fetch(cls, link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> Review:
+        """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
+        met = meet(link, keys)
+        answer, lines = link.fetch("request", id=request_id)
+        payload, claimed = request_payload(answer, request_id, keys.identity)
+        request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
+        segments = tuple(_segments(answer, lines, request, met.key))
+        disclosure, waits_s = answer.get("disclosure"), answer.get("waits_s")
+        disclosure = disclosure if isinstance(disclosure, str) else None
+        payload_sha256, records = hashlib.sha256(payload).hexdigest(), {each.id: each.signed for each in segments}
+        return cls(
+            name=request_id,
+            request=request,
+            payload_sha256=payload_sha256,
+            requester=requester,
+            device=met.key,
+            state=field(answer, "state", str),
+            disclosure=disclosure,
+            segments=segments,
+            clips=tuple(_clips(segments)),
+            approvals_needed=met.known.enrolled.approvals_needed,
+            first=first_in(answer, met.known.enrolled, payload_sha256, request.reply, records),
+            waits_s=waits_s if isinstance(waits_s, int) else None,
+            receipt=receipt_in(answer, requester, disclosure, keys.identity),
+            deletion=deletion_in(answer, requester, request.id, keys.identity),
+            position=_position(link.ask("place").get("position")),
+            _link=link,
+            _keys=keys,
+        )
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for an answer, this owner's or another's."""
+        return self.state in (State.PENDING.value, State.HALF.value)
+
+    @property
+    def can_second(self) -> bool:
+        """Whether another owner has approved, and this one's yes to the same is what it waits for."""
+        return self.first is not None and self.first.by != self._keys.name
+
+    @property
+    def certain(self) -> bool:
+        """Whether somebody vouched for the clock behind every matched segment."""
+        return all(each.record.quality is not ClockQuality.UNKNOWN for each in self.segments)
+
+    def expired(self, now_ms: int) -> bool:
+        return now_ms // 1000 > self.request.not_after_s
+
+    def open(self, segment: str, link: Link | None = None) -> OpenedSegment:
+        """A matched segment, opened and held against its record; through `link` if the first one is closed."""
+        signed = self._find(segment).signed
+        data = DeviceVault(link or self._link, self.device).sealed(segment)
+        return open_captured(signed, data, self._keys.identities, device=self.device.id)
+
+    def poster(self, clip: Clip, link: Link | None = None) -> bytes | None:
+        """The JPEG of a clip, opened and checked; None when it has none."""
+        first = clip.poster_of
+        if first is None:
+            return None
+        data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
+        return open_poster(first.signed, data, self._keys.identities, device=self.device.id).image
+
+    def sound(self, segment: str, link: Link | None = None) -> bytes | None:
+        """What was heard during a matched segment, opened and checked; None when it has no sound."""
+        found = self._find(segment)
+        if not found.has_sound:
+            return None
+        data = DeviceVault(link or self._link, self.device).sealed_sound(segment)
+        return open_sound(found.signed, data, self._keys.identities, device=self.device.id)
+
+    def _find(self, segment: str) -> ReviewedSegment:
+        for each in self.segments:
+            if each.id == segment:
+                return each
+        raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
+
+
+def _position(said: object) -> tuple[float, float] | None:
+    """What the device says of its place, for looking at: nothing is decided by it here."""
+    match said:
+        case {"lat": int() | float() as lat, "lon": int() | float() as lon} if abs(lat) <= 90 and abs(lon) <= 180:
+            return round(float(lat), 7), round(float(lon), 7)
+    return None
+
+
+def request_payload(
+    answer: dict[str, object], request_id: str, identity: AgeIdentity
+) -> tuple[bytes, envelope.Unverified]:
+    """The payload of the request in the device's answer, once it is the one asked for; not verified otherwise."""
+    claimed = envelope.read_unverified(unsealed(answer.get("sealed"), identity))
+    if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
+        raise OpenError("The device shows something that is no footage request.")
+    request = strictjson.decode(claimed.payload, FootageRequest)
+    payload_sha256 = hashlib.sha256(claimed.payload).hexdigest()
+    if request_id not in (request.id, payload_sha256) or answer.get("payload_sha256") != payload_sha256:
+        raise OpenError(
+            f"The device shows another request than {request_id}.", remedy="Share nothing; look at the device."
+        )
+    return claimed.payload, claimed
+
+
+def _verified(
+    claimed: envelope.Unverified, payload: bytes, trusted: Trusted, now_ms: int
+) -> tuple[FootageRequest, TrustedRequester]:
+    """The request and who really asks.  Judged by the owner's clock."""
+    request = strictjson.decode(payload, FootageRequest)
+    requester = trusted.store.resolve(request.audience, request.requester, claimed.key_id, now_ms // 1000)
+    if requester is None:
+        if request.audience in {root.id for root in trusted.unconfirmed}:
+            raise OpenError(
+                f"This request comes under the root {request.audience}, which you have not confirmed on this machine.",
+                remedy="If it was you or another owner who chose it: doorward owner trust add-root KEY.",
+            )
+        raise OpenError(
+            "This request is from nobody you trust now.", remedy="Deny it, or see: doorward owner trust show."
+        )
+    envelope.verify(claimed, {requester.key.id: requester.key})
+    bounds = requester.limits.applied_to(limits.HARD)
+    over = limits.check(request, bounds, None)
+    if request.kind is not requester.kind or over is not None or not requester.may_ask_about(request.area):
+        raise OpenError("The device shows a request that it had to block.", remedy="Share nothing; look at the device.")
+    late = limits.check_late(request, bounds, now_ms // 1000)
+    if late is not None:
+        raise OpenError(
+            f"By the clock of this machine nobody may ask this: {late.value}.",
+            remedy="Is the clock right?  If it is, deny it: the device's may have been wrong.",
+        )
+    return request, requester
+
+
+def _segments(
+    answer: dict[str, object], body: bytes, request: FootageRequest, device: PublicKey
+) -> Iterable[ReviewedSegment]:
+    # The records of a long window are more than a head carries: then they are the body, a line each.
+    names = field(answer, "segments", list)
+    lines = body.decode("ascii", "replace").splitlines() if body else field(answer, "records", list)
+    window = Window.of_seconds(request.from_s, request.to_s)
+    if len(names) != len(lines) or len(set(map(str, names))) != len(names):
+        raise OpenError("The device's records do not fit the segments it lists.", remedy="Share nothing.")
+    for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
+        signed = record_of(str(line), str(name), device)
+        record = signed.record
+        if not isinstance(record, Segment | Adopted):
+            raise InternalError("record_of let through what is no segment.")
+        if not window.overlaps(record.span.start_ms, record.span.end_ms):
+            raise OpenError(
+                f"The device lists segment {name}, which lies outside the requested window.", remedy="Share nothing."
+            )
+        yield ReviewedSegment(number, record, signed)
+
+
+def _clips(segments: Iterable[ReviewedSegment]) -> Iterable[Clip]:
+    events: dict[str, list[ReviewedSegment]] = {}
+    for each in segments:
+        events.setdefault(each.record.event, []).append(each)
+    for number, (event, members) in enumerate(events.items(), start=1):
+        yield Clip(number, event, tuple(members))

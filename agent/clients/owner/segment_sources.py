@@ -1,0 +1,124 @@
+"""Where segments come from: a device that is asked, or (in `folder`) the copied disk of one that no longer answers.
+
+A source only fetches.  Records come back with their signature checked; the bytes are checked when they are opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from agent.clients.owner.keys import AgeIdentity, OwnerKeys
+from agent.clients.owner.sealed_footage import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
+from agent.clients.owner.sync import Link, field, meet
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import SignedRecord, open_line
+from agent.core.vault.records import Adopted, Segment
+from agent.errors import NetworkError, OpenError
+from agent.wire.identities import PublicKey
+
+__all__ = ["DeviceVault", "Listed", "Source", "open_segment", "record_of"]
+
+EVERYTHING_MS = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One stored segment, as the source lists it.  Times in UTC ms."""
+
+    id: str
+    event: str
+    ordinal: int
+    start_ms: int
+    end_ms: int
+    quality: ClockQuality
+    size_bytes: int
+    poster: bool
+    whole: bool
+    sound: bool = False
+
+
+class Source(Protocol):
+    """Anything segments can be fetched from."""
+
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+        """Segments that overlap [from_ms, to_ms), oldest first."""
+        ...
+
+    def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
+        """The segment, opened and checked."""
+        ...
+
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
+        """The still of the clip that begins with `segment`, opened and checked."""
+        ...
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        """What was heard during `segment`, opened and checked."""
+        ...
+
+
+class DeviceVault:
+    """The vault of a device, through its control socket.  `device` must have been met (`meeting.meet`)."""
+
+    def __init__(self, link: Link, device: PublicKey) -> None:
+        self._link = link
+        self._device = device
+
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+        found: dict[str, Listed] = {}
+        while True:
+            answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
+            try:
+                page = [msgspec.convert(item, Listed) for item in field(answer, "segments", list)]
+            except msgspec.ValidationError as error:
+                raise NetworkError("The device's list of segments cannot be read.") from error
+            fresh = [item for item in page if item.id not in found]
+            found |= {item.id: item for item in fresh}
+            # A long list comes in pages; a page without anything new is the end, whatever the device says.
+            if answer.get("more") is not True or not fresh:
+                return tuple(found.values())
+            from_ms = page[-1].start_ms
+
+    def sealed(self, segment: str) -> bytes:
+        """The age file, unchecked: for those who hold its record already."""
+        return self._link.fetch("segment", id=segment)[1]
+
+    def sealed_poster(self, segment: str) -> bytes:
+        return self._link.fetch("poster", id=segment)[1]
+
+    def sealed_sound(self, segment: str) -> bytes:
+        return self._link.fetch("sound", id=segment)[1]
+
+    def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
+        answer, data = self._link.fetch("segment", id=segment)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_captured(signed, data, identities, device=self._device.id)
+
+    def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
+        answer, data = self._link.fetch("poster", id=segment)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_poster(signed, data, identities, device=self._device.id)
+
+    def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
+        answer, data = self._link.fetch("sound", id=segment)
+        signed = record_of(field(answer, "record", str), segment, self._device)
+        return open_sound(signed, data, identities, device=self._device.id)
+
+
+def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> OpenedSegment:
+    """One segment from a device, or from the folder of one, opened with the owner's identity and checked."""
+    if isinstance(source, Link):
+        source = DeviceVault(source, meet(source, keys).key)
+    return source.open(segment, keys.identities)
+
+
+def record_of(line: str, segment: str, device: PublicKey) -> SignedRecord:
+    """The record in the manifest line, if `device` signed it and it is about `segment`.  Raises `OpenError`."""
+    signed = open_line(line.encode(), device)
+    if not isinstance(signed.record, Segment | Adopted) or signed.record.id != segment:
+        raise OpenError(f"The device's record for segment {segment} is about something else.")
+    return signed

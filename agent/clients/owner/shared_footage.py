@@ -1,0 +1,224 @@
+"""Which segments, stills and sounds left: what owners approved for a disclosure or a tip, checked on this machine.
+
+The device keeps the owners' signed yes and shows it.  It is believed as far as others vouch for it:
+
+- The ledger names the yes that counted by its hash, and the request it answers.  `read_ledger` has verified the ledger.
+- An owner signed that yes.  Where another yes came first, the ledger says so, and a second owner's must be there too.
+- Each item has a record that the device signed at capture, with the hash of the payload that the yes names.  An item's
+  time is that of its record, so it is known when the footage is stored no more.
+
+Whether a file is still stored is the device's word.  So is that it keeps an older yes no more (it keeps the newest).
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.clients.opening import open_bytes
+from agent.clients.owner.keys import AgeIdentity
+from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.owner.sync import Link, Met
+from agent.core.disclosure.releasing import stored_file
+from agent.core.ledger.entries import EntryKind, LedgerEntry
+from agent.core.vault.manifest import SignedRecord, open_line
+from agent.core.vault.records import Adopted, Segment
+from agent.errors import DoorwardError, FormatError, OpenError
+from agent.wire import envelope, strictjson
+from agent.wire.control import unpacked_yes
+from agent.wire.disclosures import PartKind
+from agent.wire.identities import PublicKey
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Approval,
+    SealedItem,
+    Seconding,
+    Tip,
+)
+
+__all__ = ["Shared", "SharedItem", "Unlisted", "disclosure_of", "shared_of"]
+
+_YES: Final = (EntryKind.APPROVED, EntryKind.TIP)
+_REMEDY: Final = "Do not believe its list; look at the device."
+
+
+@dataclass(frozen=True, slots=True)
+class SharedItem:
+    """One file that an owner approved.  `stored`: the device says that it still has it."""
+
+    kind: PartKind
+    id: str
+    start_ms: int
+    end_ms: int
+    stored: bool = False
+
+
+class Unlisted(enum.Enum):
+    """Why the files cannot be listed."""
+
+    KEPT_NO_MORE = "the doorbell keeps the list no more"
+    NOT_SEALED_TO_YOU = "it does not open with your keys: it was sealed to the owners of that time"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """`by`, `second`: the names of the owners' keys.  `items` is None where they cannot be listed.
+
+    `begun_ms`: when the ledger says that the first byte left; None while nothing has.
+    """
+
+    disclosure: str
+    by: str
+    second: str | None
+    items: tuple[SharedItem, ...] | None
+    begun_ms: int | None
+    unlisted: Unlisted | None = None
+    """Why there are no items; None where there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A statement of an owner: its payload, and the name of the key."""
+
+    payload: bytes
+    key_id: str
+    by: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.payload).hexdigest()
+
+
+def disclosure_of(entries: Sequence[LedgerEntry], name: str) -> str | None:
+    """Under which id an owner's yes to a request was carried out; None before there was one.
+
+    `name`: what the device calls the request, its id, or its payload's hash where two requesters use one id.
+    """
+    received = next((each for each in entries if each.kind is EntryKind.RECEIVED and name in _names(each)), None)
+    approved = (each for each in entries if each.kind is EntryKind.APPROVED and received and _same(each, received))
+    return next((each.disclosure for each in approved), None)
+
+
+def _names(received: LedgerEntry) -> tuple[str | None, str | None]:
+    return received.request, received.subject
+
+
+def _same(one: LedgerEntry, other: LedgerEntry) -> bool:
+    """Ids are unique only with a requester."""
+    return (one.request, one.requester) == (other.request, other.requester)
+
+
+def shared_of(link: Link, met: Met, entries: Sequence[LedgerEntry], disclosure: str, identity: AgeIdentity) -> Shared:
+    """What left, or may leave, under that id.  `entries`: the whole ledger, as `read_ledger` gives it.
+
+    Raises `OpenError` when the device shows anything else than the ledger and the owners' signatures say.
+    """
+    yes = next((each for each in entries if each.kind in _YES and each.disclosure == disclosure), None)
+    if yes is None:
+        raise _lie("The ledger has no approval of this disclosure.")
+    begun = next((each for each in entries if each.kind is EntryKind.SENDING and each.disclosure == disclosure), None)
+    begun_ms = begun.utc_ms if begun else None
+    answer, sealed = link.fetch("shared", disclosure=disclosure)
+    if answer.get("kept") is not True:
+        if yes is next(each for each in reversed(entries) if each.kind in _YES):
+            raise _lie("The device does not show what was approved last, which it keeps.")
+        return Shared(disclosure, yes.reason or "", None, None, begun_ms, Unlisted.KEPT_NO_MORE)
+    opened = _opened(sealed, identity)
+    if opened is None:
+        return Shared(disclosure, yes.reason or "", None, None, begun_ms, Unlisted.NOT_SEALED_TO_YOU)
+    data, second, lines = unpacked_yes(opened)
+    signed = _signed(data, Approval if yes.kind is EntryKind.APPROVED else Tip, met)
+    if signed.sha256 != yes.subject:
+        raise _lie("The device shows another approval than the one that the ledger names.")
+    chosen = _chosen(signed, yes, entries, met.key)
+    seconded = _second(second, signed, chosen, entries, met)
+    items = tuple(_items(chosen, _records(lines, met.key)))
+    return Shared(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms)
+
+
+def _opened(sealed: bytes, identity: AgeIdentity) -> bytes | None:
+    """None for what was sealed to others: before this owner was one."""
+    try:
+        return open_bytes(sealed, [identity])
+    except FormatError:
+        return None
+
+
+def _chosen(signed: _Signed, yes: LedgerEntry, entries: Sequence[LedgerEntry], device: PublicKey) -> Approval | Tip:
+    if yes.kind is EntryKind.TIP:
+        tip = strictjson.decode(signed.payload, Tip, limit_bytes=STATEMENT_LIMIT_BYTES)
+        if (tip.device, tip.tip) != (device.text, yes.disclosure):
+            raise _lie("The tip that the device shows is another one.")
+        return tip
+    approval = strictjson.decode(signed.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
+    received = (each for each in entries if each.kind is EntryKind.RECEIVED and _same(each, yes))
+    if approval.device != device.text or approval.request not in {each.subject for each in received}:
+        raise _lie("The approval that the device shows is for something else.")
+    return approval
+
+
+def _second(
+    shown: bytes | None, first: _Signed, chosen: Approval | Tip, entries: Sequence[LedgerEntry], met: Met
+) -> str | None:
+    """The name of the owner who said yes to the same, where it waited for one.  A tip waits for no other."""
+    waited = any(each.kind is EntryKind.FIRST_APPROVAL and each.subject == first.sha256 for each in entries)
+    if isinstance(chosen, Tip) or (shown is None and not waited):
+        return None
+    if shown is None:
+        raise _lie("The device does not show the second owner's yes.")
+    signed = _signed(shown, Seconding, met)
+    said = strictjson.decode(signed.payload, Seconding, limit_bytes=STATEMENT_LIMIT_BYTES)
+    expected = (met.key.text, chosen.request, first.sha256)
+    if (said.device, said.request, said.approval) != expected or signed.key_id == first.key_id:
+        raise _lie("The second owner's yes that the device shows is for something else.")
+    return signed.by
+
+
+def _signed(data: bytes, kind: type[Approval | Tip | Seconding], met: Met) -> _Signed:
+    """`data`, once an owner of this device has signed it, also one who has left since."""
+    keys = met.known.approvers_ever
+    try:
+        opened = envelope.open_envelope(data, kind.PAYLOAD_TYPE, keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    except DoorwardError as error:
+        raise _lie("No owner signed what the device shows as approved.") from error
+    return _Signed(opened.payload, opened.key_id, met.known.name_ever(opened.key_id))
+
+
+def _looked_up(link: Link, met: Met, items: tuple[SharedItem, ...]) -> tuple[SharedItem, ...]:
+    """With what the device says of which are still stored."""
+    if not items:
+        return items
+    listed = DeviceVault(link, met.key).listed(items[0].start_ms, max(each.end_ms for each in items) + 1)
+    stored = {each.id for each in listed}
+    return tuple(replace(each, stored=each.id in stored) for each in items)
+
+
+def _records(lines: Iterable[bytes], device: PublicKey) -> dict[str, SignedRecord]:
+    signed = (open_line(line, device) for line in lines)
+    return {each.record.id: each for each in signed if isinstance(each.record, Segment | Adopted)}
+
+
+def _items(chosen: Approval | Tip, records: dict[str, SignedRecord]) -> Iterator[SharedItem]:
+    """In the order of time."""
+    sounds = chosen.sounds if isinstance(chosen, Approval) else ()
+    lists = ((PartKind.POSTER, chosen.posters), (PartKind.SEGMENT, chosen.segments), (PartKind.SOUND, sounds))
+    found = [_item(kind, item, records.get(item.id)) for kind, items in lists for item in items]
+    yield from sorted(found, key=lambda each: each.start_ms)
+
+
+def _item(kind: PartKind, item: SealedItem, signed: SignedRecord | None) -> SharedItem:
+    file = stored_file(kind, signed)
+    if signed is None or not isinstance(signed.record, Segment | Adopted) or file is None:
+        raise _lie(f"The device shows no record of the {kind.value} {item.id} that was approved.")
+    if file.sha256_payload != item.payload_sha256:
+        raise _lie(f"The record that the device shows of {item.id} is not of what was approved.")
+    span = signed.record.span
+    return SharedItem(kind, item.id, span.start_ms, span.end_ms)
+
+
+def _lie(text: str) -> OpenError:
+    return OpenError(text, remedy=_REMEDY)

@@ -1,0 +1,90 @@
+"""Signs an owner's statement and hands it to the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.sync import Link, Met, ask_nonce
+from agent.errors import ConfigurationError, FormatError, OvertakenError
+from agent.wire import envelope, strictjson
+from agent.wire.statements import (
+    Approval,
+    Erasure,
+    Hold,
+    OptIn,
+    OptOut,
+    Refusal,
+    Release,
+    Revocation,
+    Seconding,
+    Settings,
+    Tip,
+    TrustChange,
+)
+
+__all__ = ["state"]
+
+_AGAIN_WITHIN_S: Final = 2.0
+"""How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile."""
+
+Statement = (
+    Approval
+    | Refusal
+    | OptOut
+    | OptIn
+    | Revocation
+    | Seconding
+    | Tip
+    | TrustChange
+    | Hold
+    | Release
+    | Erasure
+    | Settings
+)
+
+
+def state(
+    link: Link,
+    keys: OwnerKeys,
+    met: Met,
+    kind: type[Statement],
+    *,
+    now_ms: int,
+    headers: Sequence[bytes] = (),
+    **matter: Any,
+) -> dict[str, Any]:
+    """The device's answer to a statement of that kind and `matter`; `headers` are an approval's new age headers.
+
+    If another client of the same owner was quicker, the statement is signed once more with a later number.  A refusal
+    that comes late is final: the owner may have said something else in the meantime, and that must stay the last word.
+    Raises `ConfigurationError` for what no statement can say, and the device's refusal.
+    """
+    begun_s = time.monotonic()
+    try:
+        return _hand_in(link, keys, met, kind, now_ms, headers, matter)
+    except OvertakenError:
+        if time.monotonic() - begun_s > _AGAIN_WITHIN_S:
+            raise
+        return _hand_in(link, keys, met, kind, now_ms, headers, matter)
+
+
+def _hand_in(
+    link: Link,
+    keys: OwnerKeys,
+    met: Met,
+    kind: type[Statement],
+    now_ms: int,
+    headers: Sequence[bytes],
+    matter: dict[str, Any],
+) -> dict[str, Any]:
+    try:
+        statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=ask_nonce(link), **matter)
+        payload = strictjson.encode(statement)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error
+    signed = envelope.sign(kind.PAYLOAD_TYPE, payload, keys.approval)
+    sizes = [len(header) for header in headers]
+    return link.ask("statement", body=b"".join(headers), envelope=signed.decode("ascii"), sizes=sizes)

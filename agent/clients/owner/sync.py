@@ -1,0 +1,183 @@
+"""Begins every talk with a device: is it the one this machine knows, and has it only gone forwards?
+
+- The device is known by its key.  A first meeting is `enrolling`'s; anybody else at the socket is refused.
+- Its owners are those of the newest enrolment remembered, or of one that follows it link by link, each signed by an
+  owner of the one before.
+- Its ledger is the one remembered, or that one grown (RFC 6962 consistency), under a checkpoint it signed.
+
+Whatever was new is remembered at once.  What went backwards raises `OpenError`, in words that name both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from msgspec.structs import replace
+
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.known_devices import KnownDevice
+from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Enrolment,
+    open_enrolment,
+)
+
+__all__ = [
+    "Link",
+    "Met",
+    "ask_checkpoint",
+    "ask_device",
+    "ask_enrolment",
+    "ask_enrolments",
+    "ask_nonce",
+    "field",
+    "meet",
+]
+
+Value = TypeVar("Value")
+
+_EVIDENCE = (
+    "Stop here: share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
+    "or tampered with.  If you restored it yourself from a backup, make it a new device (doorward init) and enrol that."
+)
+
+
+@runtime_checkable
+class Link(Protocol):
+    """What `link.DeviceLink` offers, and tests imitate."""
+
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]: ...
+
+    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A device that is what it was, or that grown.  `grown` counts ledger entries new to this machine."""
+
+    known: KnownDevice
+    grown: int
+
+    @property
+    def key(self) -> PublicKey:
+        return self.known.device_key
+
+
+def meet(link: Link, keys: OwnerKeys) -> Met:
+    """The device at the other end, held against what is remembered of it.
+
+    Raises `ConfigurationError` for a device never met, `OpenError` for one that went backwards.
+    """
+    key = ask_device(link)
+    known = keys.memory.device(key.id)
+    if known is None:
+        raise ConfigurationError(
+            f"This machine has never met the device {key.id}.",
+            remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
+        )
+    enrolments = _followed(link, known)
+    ledger, note = ask_checkpoint(link, known.ledger, key)
+    grown = replace(known, enrolments=enrolments, checkpoint=note)
+    if grown != known:
+        keys.memory.remember(grown)
+    return Met(grown, ledger.size - known.ledger.size)
+
+
+def ask_device(link: Link) -> PublicKey:
+    """The key the device says it has; what it signs proves it."""
+    return parse_public_key(field(link.ask("device"), "device", str))
+
+
+def ask_enrolment(link: Link) -> str | None:
+    """The envelope of the newest enrolment in force; None before the first."""
+    found = link.ask("enrolment").get("envelope")
+    return found if isinstance(found, str) else None
+
+
+def ask_enrolments(link: Link, after: int = 0) -> tuple[str, ...]:
+    """The envelopes of every enrolment after epoch `after`, as the device shows them: none of them is verified."""
+    _, lines = link.fetch("enrolments", after=after)
+    try:
+        return tuple(lines.decode("ascii").split("\n")) if lines else ()
+    except UnicodeDecodeError as error:
+        raise FormatError("The device's list of enrolments is no text.") from error
+
+
+def ask_nonce(link: Link) -> str:
+    """What the device wants in the next statement, which has to be signed and handed in soon."""
+    return field(link.ask("nonce"), "nonce", str)
+
+
+def ask_checkpoint(link: Link, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
+    """The device's newest checkpoint, which continues `old`, and the note it stands in."""
+    old_size = old.size if old else 0
+    try:
+        answer = link.ask("checkpoint", old_size=old_size)
+    except RequestError:
+        # A ledger that has become shorter can give no proof.  Its own head says by how much.
+        answer = link.ask("checkpoint", old_size=0)
+    note = field(answer, "checkpoint", str)
+    new = open_checkpoint(note.encode(), key)
+    if old is not None:
+        check_progress(old, new, _hashes(answer.get("proof")))
+    return new, note
+
+
+def field(answer: dict[str, Any], name: str, kind: type[Value]) -> Value:
+    """`answer[name]`, if it is there and of that type.  Raises `NetworkError`: the other end speaks otherwise."""
+    value = answer.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise NetworkError(
+            f"The device's answer has no usable '{name}'.", remedy="Update the device and this machine to one version."
+        )
+    return value
+
+
+def _followed(link: Link, known: KnownDevice) -> tuple[str, ...]:
+    """The envelopes of every enrolment up to the one in force: those remembered, and those that follow them."""
+    before = known.enrolled
+    shown = ask_enrolment(link)
+    if shown is None:
+        raise OpenError(
+            f"The device {before.device_key.id} says it has no owner, but it had: epoch {before.epoch}.",
+            remedy=_EVIDENCE,
+        )
+    if _payload(shown.encode()) == known.enrolment_payload:
+        return known.enrolments
+    new = ask_enrolments(link, after=before.epoch)
+    claimed = strictjson.decode(_payload(shown.encode()), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if not new or new[-1] != shown:
+        raise _does_not_follow(before, claimed)
+    previous = known.enrolment_payload
+    for each in new:
+        try:
+            open_enrolment(each.encode(), previous)
+        except FormatError as error:
+            raise _does_not_follow(before, claimed) from error
+        previous = _payload(each.encode())
+    return (*known.enrolments, *new)
+
+
+def _does_not_follow(before: Enrolment, claimed: Enrolment) -> OpenError:
+    return OpenError(
+        f"The device {before.device_key.id} shows owners of epoch {claimed.epoch} that do not follow from epoch "
+        f"{before.epoch}, which this machine remembers.",
+        remedy=_EVIDENCE,
+    )
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _hashes(proof: object) -> list[bytes]:
+    try:
+        return [bytes.fromhex(step) for step in proof] if isinstance(proof, list) else []
+    except (TypeError, ValueError) as error:
+        raise FormatError("The device's proof that its ledger only grew is not made of hashes.") from error

@@ -1,0 +1,119 @@
+"""What a verified disclosure shows, in order: clips of segments, with their times and how good the clock was.
+
+Order is the device's own (the number of each record in its manifest), never its wall clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from agent.clients.requester.verification import Verification, VerifiedItem
+from agent.core.timebase import ClockQuality
+from agent.core.vault.following import follows_of, start_of
+from agent.wire.disclosures import PartKind
+
+__all__ = ["Clip", "Continuity", "Shown", "clips_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One segment: the `number`-th of the disclosure, counted from 1."""
+
+    number: int
+    verified: VerifiedItem
+    sound: VerifiedItem | None = None
+    """What was heard during it, where that was shared too."""
+
+    @property
+    def id(self) -> str:
+        return self.verified.item.part.id
+
+    @property
+    def start_ms(self) -> int:
+        """UTC, by the device's clock."""
+        return self.verified.span.start_ms
+
+    @property
+    def end_ms(self) -> int:
+        """UTC; of a segment that a power failure cut off, the latest it can be."""
+        return self.verified.span.end_ms
+
+    @property
+    def quality(self) -> ClockQuality:
+        return self.verified.item.record.quality
+
+
+class Continuity(enum.Enum):
+    """What the device's signatures, made when it recorded, say of the segments of one clip that came."""
+
+    UNBROKEN = "each was signed at capture as what follows the one before it: nothing between them is left out"
+    BROKEN = (
+        "not each was signed at capture as what follows the one before it: something between them was recorded and not "
+        "shared, or the disk failed"
+    )
+    UNSIGNED = (
+        "not all were signed at capture as what follows the one before: recorded by an earlier version, or found again "
+        "after a power failure. That nothing between them is left out is not proven"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What was shared of one event, the `number`-th of the disclosure.  It may be a picture alone."""
+
+    number: int
+    event: str
+    segments: tuple[Shown, ...]
+    poster: VerifiedItem | None
+    unopened: tuple[VerifiedItem, ...] = ()
+    """Segments of it that came and do not open."""
+
+    @property
+    def start_ms(self) -> int:
+        return self.segments[0].start_ms if self.segments else self._poster_span_ms[0]
+
+    @property
+    def end_ms(self) -> int:
+        return self.segments[-1].end_ms if self.segments else self._poster_span_ms[1]
+
+    @property
+    def continuity(self) -> Continuity | None:
+        """None when there are not two segments to follow one another."""
+        records = [each.verified.item.captured for each in self.segments]
+        records += [each.item.captured for each in self.unopened]
+        records.sort(key=lambda record: record.sequence)
+        if len(records) < 2:
+            return None
+        if start_of(records) is not None:
+            return Continuity.UNBROKEN
+        return Continuity.BROKEN if all(map(follows_of, records)) else Continuity.UNSIGNED
+
+    @property
+    def _poster_span_ms(self) -> tuple[int, int]:
+        assert self.poster is not None  # noqa: S101 (a clip is made of at least one item)
+        return self.poster.span.start_ms, self.poster.span.end_ms
+
+
+def clips_of(verification: Verification) -> tuple[Clip, ...]:
+    """The clips of a verification that is `ok`; none of any other."""
+    ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
+    pictures = {*verification.segments, *verification.posters}
+    events = dict.fromkeys(each.item.record.event for each in ordered if each in pictures)
+    videos = [each for each in ordered if each in verification.segments]
+    heard = {each.item.part.id: each for each in verification.sounds}
+    shown = [Shown(number, each, heard.get(each.item.part.id)) for number, each in enumerate(videos, start=1)]
+    return tuple(
+        Clip(
+            number,
+            event,
+            tuple(each for each in shown if each.verified.item.record.event == event),
+            next((each for each in verification.posters if each.item.record.event == event), None),
+            tuple(
+                each
+                for each in verification.unopened
+                if each.item.part.kind is PartKind.SEGMENT and each.item.record.event == event
+            ),
+        )
+        for number, event in enumerate(events, start=1)
+    )

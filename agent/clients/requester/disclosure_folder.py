@@ -1,0 +1,201 @@
+"""The folder of one disclosure while and after it arrives: which device, which parts are sealed, how it ended.
+
+origin.json       the device, and what its init said of part 0: written before anything else
+N.part            part N while it arrives; worth nothing after a restart
+N.age             part N, whole: fsynced, read back, its hash compared, then renamed
+request.dsse      the request it answers, once part 0 has said so
+outcome.json      complete or refused, and why; durable before a receipt says so
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
+
+import msgspec
+
+from agent.clients.requester.identity import is_id
+from agent.core.transfer import HeldState, PartSize
+from agent.errors import ConfigurationError, FormatError, StorageError
+from agent.platform import files
+from agent.wire import strictjson
+from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
+from agent.wire.fields import KeyId, Sha256
+from agent.wire.strictjson import Message
+
+__all__ = ["AnswerFolder", "Origin", "Outcome", "answers", "answers_to"]
+
+_NOTE_LIMIT_BYTES: Final = 4096
+_READ_BYTES: Final = 1 << 20
+_SEALED: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
+
+
+class Origin(Message, frozen=True):
+    """Where a disclosure comes from, as its first init said."""
+
+    FILE: ClassVar[str] = "origin.json"
+
+    v: Literal[1]
+    device: KeyId
+    parts: Annotated[int, msgspec.Meta(ge=1)]
+    size_bytes: Annotated[int, msgspec.Meta(ge=1)]
+    sha256: Sha256
+
+    @property
+    def manifest(self) -> PartSize:
+        return PartSize(self.size_bytes, self.sha256)
+
+
+class Outcome(Message, frozen=True):
+    """How it ended.  `reason`: why it was refused, for the requester's own people."""
+
+    FILE: ClassVar[str] = "outcome.json"
+
+    v: Literal[1]
+    state: Literal["complete", "refused"]
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    unopened: tuple[tuple[int, int], ...] = ()
+    """First and last of the parts that came and do not open."""
+
+
+_Note = TypeVar("_Note", Origin, Outcome)
+
+
+class AnswerFolder:
+    """One disclosure's folder below `disclosures/`.  Everything raises `StorageError` when the disk does not do it."""
+
+    def __init__(self, folder: Path, disclosure: str) -> None:
+        if not is_id(disclosure):
+            raise ConfigurationError(f"'{disclosure}' is no disclosure.", remedy="Its id has 32 hex digits.")
+        self.disclosure = disclosure
+        self.path = folder / "disclosures" / disclosure
+
+    def create(self, origin: Origin) -> None:
+        files.make_folder(self.path)
+        files.write(self.path / Origin.FILE, strictjson.encode(origin))
+
+    def origin(self) -> Origin | None:
+        """None when there is no such disclosure, or nothing of it was durable."""
+        return self._note(Origin)
+
+    def outcome(self) -> Outcome | None:
+        """None while it is on its way."""
+        return self._note(Outcome)
+
+    @property
+    def state(self) -> HeldState:
+        outcome = self.outcome()
+        return HeldState(outcome.state) if outcome else HeldState.PARTIAL
+
+    def end(self, state: HeldState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
+        """Make durable how it ended, and which parts do not open."""
+        word: Literal["complete", "refused"] = "complete" if state is HeldState.COMPLETE else "refused"
+        outcome = Outcome(v=1, state=word, reason=reason[:500], unopened=unopened)
+        files.write(self.path / Outcome.FILE, strictjson.encode(outcome))
+
+    def adopt(self, request: bytes) -> None:
+        """Keep the request it answers beside it."""
+        files.write(self.path / "request.dsse", request)
+
+    def request(self) -> bytes | None:
+        """The envelope of the request it answers; None before part 0 was opened."""
+        path = self.path / "request.dsse"
+        return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
+
+    def keep_receipt(self, data: bytes) -> None:
+        """Keep what was signed to close it; the first of them, if it is signed again."""
+        if self.receipt() is None:
+            files.write(self.path / "receipt.dsse", data)
+
+    def receipt(self) -> bytes | None:
+        """The envelope of the receipt that closed it; None before, and in folders from before it was kept."""
+        path = self.path / "receipt.dsse"
+        return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
+
+    # Parts
+
+    def part(self, number: int) -> Path:
+        return self.path / f"{number}.age"
+
+    def sealed(self) -> frozenset[int]:
+        """The parts that are here, whole."""
+        if not self.path.is_dir():
+            return frozenset()
+        found = (_SEALED.fullmatch(each.name) for each in self.path.iterdir())
+        return frozenset(int(each[1]) for each in found if each)
+
+    def write(self, part: int, offset: int, data: bytes) -> None:
+        """Bytes of a part that is not sealed."""
+        path = self._unsealed(part)
+        with files.storage_errors(path):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                view = memoryview(data)
+                while view:
+                    done = os.pwrite(handle, view, offset)
+                    view, offset = view[done:], offset + done
+            finally:
+                os.close(handle)
+
+    def seal(self, part: int, size: PartSize) -> bool:
+        """Whether what was written is the part: then it is durable under its final name, else it is gone."""
+        path = self._unsealed(part)
+        with files.storage_errors(path):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                same = _size_of(iter(lambda: file.read(_READ_BYTES), b"")) == size
+            if same:
+                path.rename(self.part(part))
+                files.sync_folder(self.path)
+            else:
+                path.unlink()
+        return same
+
+    def drop_unsealed(self) -> None:
+        """Forget parts that were not whole: nobody knows any more which of their bytes are here."""
+        with files.storage_errors(self.path):
+            for found in self.path.glob("*.part"):
+                found.unlink()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _unsealed(self, part: int) -> Path:
+        return self.path / f"{part}.part"
+
+    def _note(self, kind: type[_Note]) -> _Note | None:
+        path = self.path / kind.FILE
+        if not path.is_file():
+            return None
+        try:
+            return strictjson.decode(files.read(path, _NOTE_LIMIT_BYTES), kind)
+        except FormatError as error:
+            raise StorageError(
+                f"{path}: {error.message}", remedy="Move this folder away: it will come again."
+            ) from error
+
+
+def answers_to(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
+    """The disclosures in the requester's `folder` that answer the request with that envelope."""
+    return (answer for answer in answers(folder) if answer.request() == request)
+
+
+def answers(folder: Path) -> Iterator[AnswerFolder]:
+    """Every disclosure of a requester, by id."""
+    path = folder / "disclosures"
+    for found in sorted(path.iterdir()) if path.is_dir() else ():
+        if is_id(found.name):
+            yield AnswerFolder(folder, found.name)
+
+
+def _size_of(pieces: Iterable[bytes]) -> PartSize:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return PartSize(size, digest.hexdigest())

@@ -1,0 +1,265 @@
+"""Writes the evidence of a disclosure: everything a third party needs to check it again, with or without this program.
+
+    bundle.json        what was asked, checked and received, machine-readable, with the verdict
+    request.dsse       the signed request                    manifest.dsse    the device's signed list
+    approval.dsse      the owner's signed approval           enrolment-*.dsse every list of the device's owners
+    seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
+    receipt.dsse       what the requester signed to have received, once it has
+    clip-NN-tree.json  a clip the owner told of: its records as hashes, with the proof for each one shown
+    records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
+    by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
+    SHA256SUMS         for `sha256sum -c`
+
+No secret is in it: whoever should open the sealed parts themselves is given the request's reply.identity separately.
+Nor is what the owner wrote about themselves, which was for the requester: it stays sealed inside the approval.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from agent import __version__
+from agent.clients.requester.clips import clips_of
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.grades import grades_of
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.verification import Verification, VerifiedItem
+from agent.core.disclosure import Disclosed
+from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
+from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ClipRecords
+from agent.wire.envelope import pae
+from agent.wire.identities import PublicKey, parse_public_key
+
+__all__ = ["BUNDLE_FILE", "write_bundle"]
+
+BUNDLE_FILE: Final = "bundle.json"
+_FORMAT: Final = "doorward-evidence/1"
+_BY_HAND: Final = "by-hand"
+
+
+def write_bundle(folder: Path, requester: Requester, verification: Verification, now_s: int) -> Path:
+    """Write the bundle of `verification` into the new folder `folder`.  Raises `StorageError`."""
+    files.make_folder(folder)
+    answer = AnswerFolder(requester.folder, verification.disclosure)
+    request = answer.request()
+    if request is not None:
+        files.write(folder / "request.dsse", request)
+    if verification.disclosed is not None:
+        _write_statements(folder, verification, verification.disclosed)
+        _write_by_hand(files.make_folder(folder / _BY_HAND), requester, verification, verification.disclosed)
+        receipt = answer.receipt()
+        if receipt is not None and verification.receipt is not None:
+            files.write(folder / "receipt.dsse", receipt)
+        _copy_parts(answer, files.make_folder(folder / "parts"))
+    text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
+    files.write(folder / BUNDLE_FILE, text.encode("utf-8"))
+    files.write(folder / "SHA256SUMS", "".join(_sums(folder)).encode("utf-8"))
+    return folder
+
+
+def _write_statements(folder: Path, verification: Verification, disclosed: Disclosed) -> None:
+    manifest = disclosed.manifest
+    files.write(folder / "manifest.dsse", verification.statements)
+    files.write(folder / "approval.dsse", manifest.approval.encode("utf-8"))
+    for number, enrolled in enumerate(manifest.enrolments, start=1):
+        files.write(folder / f"enrolment-{number:03}.dsse", enrolled.encode("utf-8"))
+    if manifest.seconding is not None:
+        files.write(folder / "seconding.dsse", manifest.seconding.encode("utf-8"))
+    files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
+    files.write(folder / "ledger-proof.json", strictjson.encode(manifest.ledger))
+    for number, clip in enumerate(manifest.told, start=1):
+        tree = json.dumps(_tree(clip, disclosed), indent=2) + "\n"
+        files.write(folder / f"clip-{number:02}-tree.json", tree.encode("utf-8"))
+    files.write(folder / "records.jsonl", "".join(f"{line}\n" for line in manifest.records).encode("utf-8"))
+
+
+def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
+    """The Merkle tree over the records of a clip, and the proof for each record that is here (RFC 6962)."""
+    leaves = [bytes.fromhex(leaf) for leaf in clip.leaves]
+    shown = {leaf_hash(item.captured.line): item for item in disclosed.items}
+    return {
+        "from_ms": clip.from_ms,
+        "to_ms": clip.to_ms,
+        "root": root_of(leaves).hex(),
+        "leaves": list(clip.leaves),
+        "follows": clip.follows,
+        "proofs": [
+            {
+                "index": index,
+                "segment": shown[leaf].part.id,
+                "record_sha256": shown[leaf].captured.sha256,
+                "path": [node.hex() for node in inclusion_proof(leaves, index)],
+            }
+            for index, leaf in enumerate(leaves)
+            if leaf in shown
+        ],
+    }
+
+
+def _write_by_hand(folder: Path, requester: Requester, verification: Verification, disclosed: Disclosed) -> None:
+    """`openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for every signature."""
+    owner = _approver_key(disclosed, disclosed.approver)
+    keys = {"device": disclosed.manifest.device_key, "owner": owner, "requester": requester.key}
+    if disclosed.seconder is not None:
+        keys["second-owner"] = _approver_key(disclosed, disclosed.seconder)
+    for name, key in keys.items():
+        files.write(folder / f"{name}.pem", _pem(key))
+    request = AnswerFolder(requester.folder, verification.disclosure).request() or b""
+    signed = {
+        "request": request,
+        "manifest": verification.statements,
+        "approval": disclosed.manifest.approval.encode("utf-8"),
+    }
+    receipt = AnswerFolder(requester.folder, verification.disclosure).receipt()
+    if receipt is not None and verification.receipt is not None:
+        signed["receipt"] = receipt
+    if disclosed.manifest.seconding is not None:
+        signed["seconding"] = disclosed.manifest.seconding.encode("utf-8")
+    for name, data in signed.items():
+        claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+        files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
+        files.write(folder / f"{name}.signature", claimed.signature)
+    for number, each in enumerate({item.captured.line: item.captured for item in disclosed.items}.values(), start=1):
+        files.write(folder / f"record-{number:03}.signed", pae(RECORD_TYPE, each.payload))
+        files.write(folder / f"record-{number:03}.signature", each.signature)
+
+
+def _approver_key(disclosed: Disclosed, name: str) -> PublicKey:
+    named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
+    return parse_public_key(named[name])
+
+
+def _pem(key: PublicKey) -> bytes:
+    return Ed25519PublicKey.from_public_bytes(key.raw).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
+    """Hard links where the disk can: the parts are never written again."""
+    for number in sorted(answer.sealed()):
+        source, copy = answer.part(number), folder / f"{number}.age"
+        with files.storage_errors(copy):
+            try:
+                os.link(source, copy)
+            except OSError:
+                shutil.copyfile(source, copy)
+
+
+def _sums(folder: Path) -> Iterator[str]:
+    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+        with files.storage_errors(path), path.open("rb") as file:
+            yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder)}\n"
+
+
+# The document
+
+
+def _document(verification: Verification, now_s: int) -> dict[str, Any]:
+    failed = verification.failed
+    request = verification.request
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "made_by": f"doorward {__version__}",
+        "made_s": now_s,
+        "verdict": {"ok": verification.ok, "failed": failed.kind.name.lower() if failed else None},
+        "checks": [
+            {
+                "check": check.kind.name.lower(),
+                "title": check.kind.value,
+                "outcome": check.outcome.value,
+                "said": check.said,
+                "proofs": [{"label": proof.label, "value": proof.value} for proof in check.proofs],
+            }
+            for check in verification.checks
+        ],
+        "disclosure": verification.disclosure,
+        "request": json.loads(strictjson.encode(request)) if request else None,
+        "request_sha256": verification.request_sha256 or None,
+    }
+    if verification.disclosed is not None:
+        document |= _received(verification, verification.disclosed)
+    return document
+
+
+def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any]:
+    grades = grades_of(verification)
+    return {
+        "device": {"id": disclosed.manifest.device_key.id, "key": disclosed.manifest.device},
+        "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
+        "approval": {
+            "name": disclosed.approver,
+            "key": _approver_key(disclosed, disclosed.approver).text,
+            "owner_time_ms": disclosed.approval.owner_time_ms,
+            "sha256": hashlib.sha256(disclosed.manifest.approval.encode()).hexdigest(),
+        },
+        "seconding": disclosed.seconder
+        and {
+            "name": disclosed.seconder,
+            "key": _approver_key(disclosed, disclosed.seconder).text,
+        },
+        "shared": {
+            "segments": grades.segments,
+            "posters": grades.posters,
+            "sounds": grades.sounds,
+            "clips_told": len(grades.told),
+        },
+        "receipt": verification.receipt
+        and {
+            "time_s": verification.receipt.time_s,
+            "retention_days": verification.receipt.retention_days,
+        },
+        "unopened": [
+            {"id": each.item.part.id, "kind": each.item.part.kind.value, "part": each.number, "why": each.unopened}
+            for each in verification.unopened
+        ],
+        "clips_told": [
+            {"from_ms": clip.from_ms, "to_ms": clip.to_ms, "segments": clip.segments, "shared": clip.shared}
+            for clip in grades.told
+        ],
+        "clips": [
+            {
+                "number": clip.number,
+                "event": clip.event,
+                "mp4": f"clips/clip-{clip.number:02}.mp4" if clip.segments else None,
+                "segments": [
+                    _item(each.verified)
+                    | {"mp4": f"segments/segment-{each.number:03}.mp4"}
+                    | ({"sound": _item(each.sound)} if each.sound is not None else {})
+                    for each in clip.segments
+                ],
+                "poster": _item(clip.poster) if clip.poster else None,
+                "continuity": clip.continuity and clip.continuity.name.lower(),
+            }
+            for clip in clips_of(verification)
+        ],
+    }
+
+
+def _item(verified: VerifiedItem) -> dict[str, Any]:
+    item = verified.item
+    return {
+        "id": item.part.id,
+        "part": f"parts/{verified.number}.age",
+        "sha256_part": item.part.sha256,
+        "sha256_header": item.approved.header_sha256,
+        "sha256_payload": item.approved.payload_sha256,
+        "sha256_opened": verified.opened_sha256,
+        "opened_bytes": verified.opened_bytes,
+        "record_sequence": item.captured.sequence,
+        "record_sha256": item.captured.sha256,
+        "witnessed": verified.witnessed,
+        "start_ms": verified.span.start_ms,
+        "end_ms": verified.span.end_ms,
+        "clock": item.record.quality.value,
+    }

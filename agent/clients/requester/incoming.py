@@ -1,0 +1,500 @@
+"""Puts disclosures together on the disk, each until it is complete, refused or nobody's.
+
+- Every disclosure that comes in is somebody's claim until its part 0 opens with the reply key of a request of ours and
+  verifies.  Before that only part 0 is taken, and few of those at once, so that a stranger can fill neither disk nor
+  memory.  What does not open is dropped in silence: there is no request to name in a receipt.
+- No doorbell takes the room of its neighbours (`holdings`): what is promised counts from its first byte on.
+- `complete` is answered after everything was verified and opened once, and after that fact is durable.  The same
+  disclosure delivered again is answered again and written never.
+- A restart needs nothing but the folder: sealed parts are found, the rest is asked for.
+
+Source: PROTOCOL.md, "Upload"; `core.transfer` decides about bytes, `core.disclosure` about what they say.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.clients.opening import open_bytes
+from agent.clients.requester.checks import ranges_of
+from agent.clients.requester.disclosure_folder import AnswerFolder, Origin, answers
+from agent.clients.requester.disk_usage import Holding, Holdings, request_key
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
+from agent.clients.requester.known_doorbells import KnownDoors
+from agent.clients.requester.news import News, NewsKind, ReceivingLimits
+from agent.clients.requester.transfer_queue import Turns
+from agent.clients.requester.verification import examine
+from agent.core.disclosure import read_manifest
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.transfer import (
+    AllHeld,
+    Answer,
+    Held,
+    HeldState,
+    ManifestHeld,
+    PartSize,
+    Reception,
+    SealPart,
+    Write,
+)
+from agent.core.transfer import Receiver as Assembly
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.platform import files
+from agent.ports import Clock
+from agent.wire.disclosures import TipManifest
+from agent.wire.topics import ANONYMOUS
+from agent.wire.uploads import UploadNote
+
+__all__ = ["Arrivals", "Named"]
+
+_MOST_UNREADABLE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a receipt calls it: the request it answers (a tip answers none, and has its own id there), and the root."""
+
+    request: str
+    audience: str
+
+
+Reply = Callable[[str, str, Held, Named | None], None]
+"""Takes a device, its disclosure, what is held of it, and what that is called if known: to be said in a receipt."""
+
+
+class Arrivals:
+    """The disclosures of one requester.  Everything raises `StorageError` when the disk does not do its part."""
+
+    def __init__(
+        self, requester: Requester, clock: Clock, limits: ReceivingLimits, tell: Callable[[News], None], reply: Reply
+    ) -> None:
+        self._requester = requester
+        self._clock = clock
+        self._limits = limits
+        self._tell = tell
+        self._reply = reply
+        self._reception = Reception(limits.transfer)
+        self._unread: OrderedDict[str, str] = OrderedDict()
+        """Disclosure → device, oldest first, of those whose part 0 has not been opened."""
+        self._unreadable: OrderedDict[str, None] = OrderedDict()
+        self._requests: dict[str, Asked] = {}
+        """Disclosure → the request it answers, once known."""
+        self._tips: dict[str, TipManifest] = {}
+        """By id, once read."""
+        self._waiting_for_room: set[str] = set()
+        self._turns = Turns(limits.at_once)
+        self._answering_later: dict[str, Assembly] = {}
+        """Disclosures with an answer to give that nobody waits for."""
+        self._told_damaged: set[str] = set()
+        self._holdings = Holdings(requester.folder)
+        self._not_kept: set[str] = set()
+        """Refused, and off the disk once that was answered."""
+
+    # What comes in
+
+    def sweep(self) -> None:
+        """Tidy what a crash left."""
+        for folder in answers(self._requester.folder):
+            if 0 in folder.sealed() or folder.outcome() is not None:
+                folder.drop_unsealed()
+            else:
+                folder.remove()
+        self._holdings.count_again()
+
+    def init(self, device: str, disclosure: str, note: UploadNote) -> None:
+        """What the device has for us, or its question how much of it is here."""
+        if disclosure in self._unreadable:
+            return
+        known = disclosure in self._reception or self._reopened(device, disclosure)
+        if not known and not self._begun(device, disclosure, note):
+            return
+        manifest = PartSize(note.size_bytes, note.sha256)
+        assembly = self._reception.init(device, disclosure, manifest, note.parts, note.question)
+        if assembly is not None:
+            if disclosure in self._waiting_for_room or self._turns.waits(disclosure):
+                self._read_manifest(disclosure, assembly)
+            self._pump(disclosure, assembly)
+            self._take_turns()
+
+    def chunk(self, device: str, disclosure: str, part: int, offset: int, data: bytes, sha256: str) -> None:
+        if (assembly := self._reception.find(device, disclosure)) is not None:
+            self._turns.moves(disclosure, self._clock.now().boot_ns)
+            assembly.chunk(part, offset, data, sha256)
+            self._pump(disclosure, assembly)
+            self._take_turns()
+
+    def fin(self, device: str, disclosure: str, part: int) -> None:
+        """The device has sent all of a part."""
+        if (assembly := self._reception.find(device, disclosure)) is not None:
+            assembly.fin(part)
+            self._pump(disclosure, assembly)
+            self._take_turns()
+
+    def abort(self, device: str, disclosure: str) -> None:
+        """The owner took it back while it was on its way.  What has arrived stays, unopened and unverified."""
+        if self._reception.find(device, disclosure) is None:
+            return
+        if disclosure in self._unread:
+            self._forget(disclosure)
+        else:
+            self._holdings.ended(disclosure)
+        self._close(disclosure)
+        self._tell(News(NewsKind.STOPPED, disclosure))
+        self._take_turns()
+
+    @property
+    def deadline_ns(self) -> BootNs | None:
+        """When `answer_what_is_due` has something to do."""
+        deadlines = [assembly.deadline_ns for assembly in self._answering_later.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def answer_what_is_due(self) -> None:
+        """Say how much has arrived, where that was put off."""
+        for disclosure, assembly in list(self._answering_later.items()):
+            self._pump(disclosure, assembly)
+
+    # Beginning
+
+    def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
+        """Make room on the disk for one more stranger, within the limits."""
+        folder = self._folder(disclosure)
+        of_device = [each for each, owner in self._unread.items() if owner == device]
+        if len(of_device) >= self._limits.unread_per_device:
+            self._forget(of_device[0])
+        if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
+            return False
+        if self._reception.count_of(device) >= self._limits.open_per_device:
+            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Its doorbell has enough on its way."))
+            return False
+        if self._too_many(device):
+            self._holdings.count_again()
+            if self._too_many(device):
+                self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/."))
+                return False
+        self._holdings.put(disclosure, Holding(device, "", note.size_bytes, 1, live=True))
+        folder.create(Origin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256))
+        self._unread[disclosure] = device
+        return True
+
+    def _too_many(self, device: str) -> bool:
+        kept = self._holdings.of_door(device).disclosures
+        return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
+
+    def _reopened(self, device: str, disclosure: str) -> bool:
+        """Take up a disclosure of this device that lies on the disk."""
+        folder = self._folder(disclosure)
+        origin = folder.origin()
+        if origin is None or origin.device != device:
+            return origin is not None  # another device's: the reception drops it
+        assembly = Assembly(
+            origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
+        )
+        request = folder.request()
+        if request is not None and folder.state is not HeldState.PARTIAL:
+            try:
+                self._requests[disclosure] = self._requester.asked_in(request)
+            except DoorwardError as error:
+                self.damaged(disclosure, error)
+        if is_tip(folder) and folder.state is not HeldState.PARTIAL:
+            with suppress(DoorwardError):
+                self._tips[disclosure] = manifest_in(self._requester, folder)[0]
+        self._reception.reopen(device, disclosure, assembly)
+        return True
+
+    # What follows
+
+    def _pump(self, disclosure: str, assembly: Assembly) -> None:
+        folder = self._folder(disclosure)
+        while (effect := assembly.next_effect(self._clock.now().boot_ns)) is not None:
+            match effect:
+                case Write(part, offset, data):
+                    folder.write(part, offset, data)
+                case SealPart(part, size):
+                    assembly.sealed(part, folder.seal(part, size))
+                    self._progress(disclosure, assembly)
+                case ManifestHeld():
+                    self._read_manifest(disclosure, assembly)
+                case AllHeld():
+                    self._finish(disclosure, assembly)
+                case Answer(held):
+                    self._answer(disclosure, held)
+        if assembly.state is not HeldState.PARTIAL:
+            self._turns.ends(disclosure)
+        if assembly.deadline_ns is not None and disclosure in self._reception:
+            self._answering_later[disclosure] = assembly
+        else:
+            self._answering_later.pop(disclosure, None)
+
+    def _read_manifest(self, disclosure: str, assembly: Assembly) -> None:
+        """Part 0 is here: find out whose answer it is, and whether it is one."""
+        folder = self._folder(disclosure)
+        self._unread.pop(disclosure, None)
+        self._waiting_for_room.discard(disclosure)
+        if is_tip(folder):
+            self._read_tip(disclosure, assembly)
+            return
+        found = self._opened(folder)
+        if found is None:
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+            self._tell(News(NewsKind.DROPPED, disclosure))
+            return
+        asked, statements = found
+        try:
+            disclosed = read_manifest(statements, asked.request, asked.payload_sha256)
+            origin = folder.origin()
+            if origin is None or (disclosed.manifest.disclosure, disclosed.manifest.device_key.id) != (
+                disclosure,
+                origin.device,
+            ):
+                raise FormatError("It came under another name than the one it was signed with.")  # noqa: TRY301
+        except FormatError as error:
+            self._refuse(disclosure, assembly, asked, error.message)
+            return
+        if asked.withdrawn:
+            self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
+            return
+        if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
+            return  # nothing is answered, so nothing is sent, until it is its turn
+        sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
+        device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
+        holding = Holding(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        for older in self._holdings.live(device, key):
+            if older != disclosure:
+                self._forget(older)
+                self._remember_unreadable(older)
+        if reason := self._over_quota(disclosure, holding):
+            self._refuse(disclosure, assembly, asked, reason)
+            return
+        # Part 0 is here, and while the rest waits for room nothing else is promised.
+        self._holdings.put(disclosure, replace(holding, size_bytes=assembly.manifest.size_bytes, parts=1))
+        if not self._has_room(disclosure, holding, asked.request.id):
+            return
+        self._holdings.put(disclosure, holding)
+        folder.adopt(asked.envelope)
+        self._requests[disclosure] = asked
+        assembly.expect(sizes)
+        if assembly.state is HeldState.REFUSED:
+            self._refuse(disclosure, assembly, asked, "It is larger than this machine takes, or announced otherwise.")
+        else:
+            self._tell(self._news(NewsKind.BEGUN, disclosure, assembly))
+
+    def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
+        """Part 0 of a tip is here.  What does not open or is not sound is dropped: nobody can be told."""
+        folder = self._folder(disclosure)
+        try:
+            manifest, items = manifest_in(self._requester, folder)
+        except DoorwardError:
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+            self._tell(News(NewsKind.DROPPED, disclosure))
+            return
+        sizes = tuple(PartSize(item.part.size_bytes, item.part.sha256) for item in items)
+        holding = Holding(ANONYMOUS, "", _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        if not self._has_room(disclosure, holding):
+            return
+        self._holdings.put(disclosure, holding)
+        self._tips[disclosure] = manifest
+        assembly.expect(sizes)
+        if assembly.state is HeldState.REFUSED:
+            folder.end(HeldState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
+
+    def _over_quota(self, disclosure: str, holding: Holding) -> str:
+        """Why this is more than one doorbell may answer to one request; empty when it is not."""
+        reason = self._beyond(disclosure, holding)
+        if reason:
+            self._holdings.count_again()  # people may have moved folders away
+            reason = self._beyond(disclosure, holding)
+        return reason
+
+    def _beyond(self, disclosure: str, holding: Holding) -> str:
+        kept = self._holdings.of(holding.device, holding.request, but=disclosure)
+        most = self._limits.transfer
+        if kept.disclosures >= self._limits.per_device_and_request:
+            return f"This doorbell has answered this request {kept.disclosures} times already."
+        if kept.disclosures and kept.size_bytes + holding.size_bytes > most.total_bytes:
+            return "With what this doorbell sent for this request already it is larger than this machine takes."
+        if kept.disclosures and kept.parts + holding.parts > most.parts:
+            return "With what this doorbell sent for this request already it has more parts than this machine takes."
+        return ""
+
+    def _has_room(self, disclosure: str, holding: Holding, request: str = "") -> bool:
+        """Whether it fits; otherwise it waits until its doorbell asks again."""
+        detail = self._in_the_way(disclosure, holding)
+        if detail:
+            self._holdings.count_again()
+            detail = self._in_the_way(disclosure, holding)
+        if detail:
+            self._waiting_for_room.add(disclosure)
+            self._tell(News(NewsKind.NO_ROOM, disclosure, request, detail=detail))
+        return not detail
+
+    def _in_the_way(self, disclosure: str, holding: Holding) -> str:
+        room = self._room()
+        if room < holding.size_bytes:
+            return "The disk is too full for it."
+        of_door = self._holdings.of_door(holding.device, but=disclosure).size_bytes + holding.size_bytes
+        if of_door > self._limits.share * (room + self._holdings.total(but=disclosure).size_bytes):
+            return "Its doorbell has its share of the disk. Move old folders out of disclosures/."
+        return ""
+
+    def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
+        folder = self._folder(disclosure)
+        try:
+            opened = open_tip(self._requester, disclosure)
+        except DoorwardError as error:
+            folder.end(HeldState.REFUSED, error.message)
+            self._holdings.ended(disclosure)
+            assembly.refuse()
+            return
+        unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
+        folder.end(HeldState.COMPLETE, unopened=unopened)
+        self._holdings.ended(disclosure)
+        assembly.complete()
+        self._tell(News(NewsKind.TIP, disclosure))
+
+    def _named(self, disclosure: str) -> Named | None:
+        asked, tip = self._requests.get(disclosure), self._tips.get(disclosure)
+        if asked is not None:
+            return Named(asked.request.id, asked.request.audience)
+        return None if tip is None else Named(disclosure, tip.audience)
+
+    def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
+        """The request whose reply key opens part 0, and what is inside."""
+        data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
+        for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
+            try:
+                identity = self._requester.reply_identity(request_id)
+                if identity is not None:
+                    opened = open_bytes(data, [identity])
+                    return self._requester.asked(request_id), opened
+            except OpenError:
+                continue
+            except ConfigurationError as error:
+                self.damaged(request_id, error)
+            except FormatError:
+                return None
+        return None
+
+    def _finish(self, disclosure: str, assembly: Assembly) -> None:
+        """Everything is here: verify and open all of it, once."""
+        if disclosure in self._tips:
+            self._finish_tip(disclosure, assembly)
+            return
+        folder, asked = self._folder(disclosure), self._requests[disclosure]
+        verification = examine(self._requester, disclosure)
+        if verification.failed is not None:
+            self._refuse(disclosure, assembly, asked, verification.failed.said)
+            return
+        if verification.disclosed is not None:
+            KnownDoors(self._requester.folder).remember(
+                verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
+            )
+        folder.end(HeldState.COMPLETE, unopened=verification.unopened_ranges)
+        self._holdings.ended(disclosure)
+        assembly.complete()
+        unopened = len(verification.unopened)
+        detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
+        self._tell(replace(self._news(NewsKind.COMPLETE, disclosure, assembly), detail=detail))
+
+    def _refuse(self, disclosure: str, assembly: Assembly, asked: Asked, reason: str) -> None:
+        folder = self._folder(disclosure)
+        folder.adopt(asked.envelope)
+        folder.end(HeldState.REFUSED, reason)
+        device, key = self._device_of(disclosure), request_key(asked.envelope)
+        if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
+            self._not_kept.add(disclosure)
+        self._holdings.ended(disclosure)
+        self._requests[disclosure] = asked
+        assembly.refuse()
+        self._tell(News(NewsKind.REFUSED, disclosure, asked.request.id, detail=reason))
+
+    def _answer(self, disclosure: str, held: Held) -> None:
+        named = self._named(disclosure)
+        origin = self._folder(disclosure).origin()
+        if origin is not None and (held.state is HeldState.PARTIAL or named is not None):
+            self._reply(origin.device, disclosure, held, named)
+        if held.state is HeldState.REFUSED and named is None:
+            # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+        elif held.state is not HeldState.PARTIAL:
+            if self._folder(disclosure).outcome() is None:
+                self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
+                self._holdings.ended(disclosure)
+            self._close(disclosure)  # answered from the disk if it is asked again
+            if disclosure in self._not_kept:
+                self._not_kept.discard(disclosure)
+                self._forget(disclosure)
+                self._remember_unreadable(disclosure)
+
+    # Bookkeeping
+
+    def damaged(self, request_id: str, error: DoorwardError) -> None:
+        """One of our own requests cannot be read: its answers will be lost, the others' not."""
+        if request_id not in self._told_damaged:
+            self._told_damaged.add(request_id)
+            self._tell(News(NewsKind.DAMAGED, request=request_id, detail=str(error)))
+
+    def _device_of(self, disclosure: str) -> str:
+        origin = self._folder(disclosure).origin()
+        return origin.device if origin is not None else ""
+
+    def _folder(self, disclosure: str) -> AnswerFolder:
+        return AnswerFolder(self._requester.folder, disclosure)
+
+    def _room(self) -> int:
+        """Bytes that may still be promised: what is on its way will be written, too."""
+        with files.storage_errors(self._requester.folder):
+            free_bytes = shutil.disk_usage(self._requester.folder).free
+        return free_bytes - self._limits.free_bytes - self._reception.outstanding_bytes
+
+    def _close(self, disclosure: str) -> None:
+        """Out of memory, not off the disk."""
+        self._reception.close(disclosure)
+        self._answering_later.pop(disclosure, None)
+        self._requests.pop(disclosure, None)
+        self._tips.pop(disclosure, None)
+        self._waiting_for_room.discard(disclosure)
+        self._turns.ends(disclosure)
+
+    def _take_turns(self) -> None:
+        """Begin with those that waited, as far as others have ended."""
+        while (disclosure := self._turns.next(self._clock.now().boot_ns)) is not None:
+            origin = self._folder(disclosure).origin()
+            assembly = None if origin is None else self._reception.find(origin.device, disclosure)
+            if assembly is None or disclosure in self._waiting_for_room:
+                self._turns.ends(disclosure)
+                continue
+            self._read_manifest(disclosure, assembly)
+            self._pump(disclosure, assembly)
+
+    def _forget(self, disclosure: str) -> None:
+        """Off the disk as well: nothing of it was ours."""
+        self._close(disclosure)
+        self._unread.pop(disclosure, None)
+        self._holdings.remove(disclosure)
+        self._folder(disclosure).remove()
+
+    def _remember_unreadable(self, disclosure: str) -> None:
+        self._unreadable[disclosure] = None
+        while len(self._unreadable) > _MOST_UNREADABLE:
+            self._unreadable.popitem(last=False)
+
+    def _progress(self, disclosure: str, assembly: Assembly) -> None:
+        if disclosure in self._requests:
+            self._tell(self._news(NewsKind.PROGRESS, disclosure, assembly))
+
+    def _news(self, kind: NewsKind, disclosure: str, assembly: Assembly) -> News:
+        request = self._requests[disclosure].request.id
+        return News(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+
+
+def _sum(sizes: Iterable[PartSize]) -> int:
+    return sum(size.size_bytes for size in sizes)

@@ -1,0 +1,111 @@
+"""Tips that came in: what somebody wanted this requester to know, and did not say who they are.
+
+A tip is opened with the folder's own tips key.  Words in it are only words; footage is held against the records that a
+device signed at capture, so it is what some camera recorded, and which camera is all that is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
+from agent.clients.requester.disclosure_folder import AnswerFolder, answers
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.parts import open_part, unopened
+from agent.core.disclosure import TipItem, check_tip_part, read_tip
+from agent.core.transfer import HeldState
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.platform import files
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, TipManifest, TipText
+from agent.wire.identities import parse_public_key
+from agent.wire.topics import ANONYMOUS
+
+__all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "tips"]
+
+_SEALED_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class TipFile:
+    """Footage in a tip: the opened media or JPEG, and when the device says it was recorded (UTC ms)."""
+
+    kind: PartKind
+    id: str
+    start_ms: int
+    data: bytes
+    unopened: str = ""
+    """Why no player opens it; empty when it opens."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTip:
+    """`device` is the key id of the camera that recorded the footage; None where there is none."""
+
+    tip: str
+    text: str | None
+    device: str | None
+    files: tuple[TipFile, ...]
+
+
+def is_tip(answer: AnswerFolder) -> bool:
+    origin = answer.origin()
+    return origin is not None and origin.device == ANONYMOUS
+
+
+def tips(folder: Path) -> Iterator[str]:
+    """The id of every tip that is wholly here."""
+    return (each.disclosure for each in answers(folder) if is_tip(each) and each.state is HeldState.COMPLETE)
+
+
+def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
+    """What part 0 of a tip says, verified.  Raises `OpenError` or `FormatError`."""
+    return read_tip(open_bytes(files.read(answer.part(0), _SEALED_LIMIT_BYTES), [_key(requester)]), answer.disclosure)
+
+
+def open_tip(requester: Requester, tip: str) -> OpenedTip:
+    """The tip, every part checked and opened.  Raises `OpenError` or `FormatError` for one that does not hold."""
+    answer = AnswerFolder(requester.folder, tip)
+    identity = _key(requester)
+    manifest, items = manifest_in(requester, answer)
+    if answer.sealed() != frozenset(range(len(items) + 1)):
+        raise OpenError("Not everything of this tip has arrived.", remedy="Go on receiving.")
+    device = None if manifest.device is None else parse_public_key(manifest.device).id
+    text = None
+    if manifest.message is not None:
+        text = strictjson.decode(open_bytes(base64.decode(manifest.message), [identity]), TipText).text
+    with ConfinedMedia() as media:
+        found = tuple(
+            _opened(answer, number, item, identity, device or "", media) for number, item in enumerate(items, start=1)
+        )
+    lost = [each for each in found if each.unopened]
+    if lost and len(lost) == len(found) and text is None:
+        raise FormatError(f"Nothing of this tip opens. The first: {lost[0].unopened}")
+    if len(ranges_of(number for number, each in enumerate(found, start=1) if each.unopened)) > MOST_UNOPENED_RANGES:
+        raise FormatError(f"{len(lost)} of {len(found)} files of this tip do not open.")
+    return OpenedTip(tip, text, device, found)
+
+
+def _opened(
+    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: ConfinedMedia
+) -> TipFile:
+    data = files.read(answer.part(number), MOST_PART_BYTES)
+    check_tip_part(item, data)
+    opened, _context = open_part(item.record, item.part.kind, data, identity, device=device)
+    return TipFile(
+        item.part.kind, item.part.id, item.record.span.start_ms, opened, unopened(media, item.part.kind, opened)
+    )
+
+
+def _key(requester: Requester) -> HybridIdentity:
+    identity = requester.tips_identity()
+    if identity is None:
+        raise ConfigurationError(
+            f"{requester.folder} has no key for tips.", remedy="Folders made by 'doorward requester keygen' have one."
+        )
+    return identity

@@ -1,0 +1,218 @@
+"""Remembers every doorbell that has answered, as SSH remembers hosts, so that another in its place is noticed.
+
+A disclosure carries all lists of the doorbell's owners, each signed by an owner of the one before.  Nothing vouches for
+the first list: a thief who has the doorbell's key can begin another chain with owners of their own.  So the requester
+keeps the chain that a doorbell showed first, and accepts from then on that chain only, or that chain grown.
+
+    doors/<device id>.json    the doorbell's key, the chain, when and with which disclosure it was first seen, and the
+                              owner's word that it was stolen, if there is one
+
+Source: PROTOCOL.md, section 8; docs/security/limits.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import DisclosureManifest
+from agent.wire.fields import DeviceKeyText, HexId, UtcS
+from agent.wire.identities import parse_public_key
+from agent.wire.statements import (
+    MAX_ENROLMENTS,
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Approval,
+    Enrolment,
+    Stolen,
+    StolenNotice,
+    open_chain,
+    open_stolen,
+)
+from agent.wire.strictjson import Message
+
+__all__ = ["DoorHistory", "KnownDoor", "KnownDoors"]
+
+_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_ID: Final = re.compile(r"[0-9a-f]{16}")
+_MS_PER_S: Final = 1000
+_CLOCKS_DIFFER_MS: Final = 600_000
+"""Two owners' clocks, at most."""
+
+
+class KnownDoor(Message, frozen=True):
+    """One doorbell.  `first` is None while it is known from its owner's notice alone."""
+
+    v: Literal[1]
+    key: DeviceKeyText
+    enrolments: Annotated[
+        tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
+        Meta(min_length=1, max_length=MAX_ENROLMENTS),
+    ]
+    """Their envelopes, from epoch 1 to the newest that was seen."""
+    seen_s: UtcS
+    """When it was first seen, by this machine's clock."""
+    first: HexId | None = None
+    """The disclosure with which it was first seen."""
+    stolen: StolenNotice | None = None
+
+    @property
+    def id(self) -> str:
+        return parse_public_key(self.key).id
+
+    @property
+    def enrolled(self) -> Enrolment:
+        return open_chain([each.encode() for each in self.enrolments], self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorHistory:
+    """What is known of the doorbell of a disclosure: since when, and whether it was stolen later.
+
+    `seen_s` is None when this disclosure is the first that came from it: then nothing vouches for its first owners.
+    """
+
+    seen_s: int | None = None
+    stolen_since_s: int | None = None
+
+
+class KnownDoors:
+    """The doorbells of one requester's folder.  Reading raises `ConfigurationError` for a damaged file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "doors"
+
+    def all(self) -> tuple[KnownDoor, ...]:
+        found = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        return tuple(door for path in found if (door := self.find(path.stem)) is not None)
+
+    def find(self, device_id: str) -> KnownDoor | None:
+        path = self._path(device_id)
+        if not path.is_file():
+            return None
+        try:
+            return strictjson.decode(files.read(path, _LIMIT_BYTES), KnownDoor, limit_bytes=_LIMIT_BYTES)
+        except FormatError as error:
+            raise ConfigurationError(
+                f"{path}: {error.message}",
+                remedy="Restore it from a backup: without it nobody can tell whether this doorbell was exchanged.",
+            ) from error
+
+    def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorHistory:
+        """Hold a disclosure, its signatures checked before, against what is known of its doorbell.
+
+        Raises `OpenError` when the doorbell shows other owners than before, or when by the time that the owner's
+        `approval` says it was stolen, or the owners had signed a later list than it shows.
+        """
+        known = self.find(manifest.device_key.id)
+        if known is None:
+            return DoorHistory()
+        _longer(known, manifest.enrolments)
+        if approval is not None:
+            _require_in_force(known, len(manifest.enrolments), approval)
+        if known.stolen is None:
+            return DoorHistory(_seen_before(known, manifest.disclosure))
+        stolen, _, by = open_stolen(known.stolen)
+        if approval is not None and approval.owner_time_ms >= stolen.since_s * _MS_PER_S:
+            raise OpenError(
+                f"The owner “{by}” declared this doorbell stolen before this answer was approved.",
+                remedy="Do not rely on it.  Ask the owner.",
+            )
+        return DoorHistory(_seen_before(known, manifest.disclosure), stolen.since_s)
+
+    def remember(self, manifest: DisclosureManifest, now_s: int) -> None:
+        """Keep the doorbell of a disclosure that every check has passed; its chain if that has grown."""
+        known = self.find(manifest.device_key.id)
+        if known is None:
+            known = KnownDoor(
+                v=1,
+                key=manifest.device,
+                enrolments=manifest.enrolments,
+                seen_s=now_s,
+                first=manifest.disclosure,
+            )
+        else:
+            known = replace(known, enrolments=_longer(known, manifest.enrolments))
+        self._write(known)
+
+    def declare_stolen(self, notice: StolenNotice, now_s: int) -> tuple[KnownDoor, Stolen, str]:
+        """Take an owner's notice; the doorbell, the statement, and the name of the owner who made it.
+
+        Raises `OpenError` when no owner of the newest list signed it, of those known here and in the file.
+        """
+        stolen, enrolment, by = open_stolen(notice)
+        known = self.find(enrolment.device_key.id)
+        if known is None:
+            known = KnownDoor(v=1, key=stolen.device, enrolments=notice.enrolments, seen_s=now_s)
+        chain = _longer(known, notice.enrolments)
+        signer = envelope.read_unverified(notice.stolen.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).key_id
+        known = replace(known, enrolments=chain, stolen=notice)
+        if signer not in known.enrolled.approver_keys:
+            raise OpenError(
+                f"“{by}” is no owner of the doorbell {known.id} any more, as a later list of its owners says.",
+                remedy="Ask one of those who are.",
+            )
+        self._write(known)
+        return known, stolen, by
+
+    def forget(self, device_id: str) -> None:
+        """Take the doorbell for a new one when it answers next."""
+        if self.find(device_id) is None:
+            raise ConfigurationError(
+                f"No doorbell {device_id} is known here.", remedy="Which are: doorward requester doors."
+            )
+        with files.storage_errors(self._folder):
+            self._path(device_id).unlink()
+            files.sync_folder(self._folder)
+
+    def _path(self, device_id: str) -> Path:
+        if _ID.fullmatch(device_id) is None:
+            raise ConfigurationError(f"'{device_id}' is no doorbell's id.", remedy="It has 16 hex digits.")
+        return self._folder / f"{device_id}.json"
+
+    def _write(self, known: KnownDoor) -> None:
+        files.make_folder(self._folder)
+        files.write(self._path(known.id), strictjson.encode(known))
+
+
+def _longer(known: KnownDoor, shown: Sequence[str]) -> tuple[str, ...]:
+    """The longer of two chains of which one begins as the other.  Raises `OpenError` when they part."""
+    same = min(len(known.enrolments), len(shown))
+    if tuple(shown[:same]) != known.enrolments[:same]:
+        raise OpenError(
+            f"The doorbell {known.id} shows other owners than it showed before.  One of the two lists is not its "
+            "household's: who has the doorbell's own key can make one up.",
+            remedy=f"Ask the household by another way.  If the new list is theirs: doorward requester doors "
+            f"--forget {known.id}.",
+        )
+    return max(known.enrolments, tuple(shown), key=len)
+
+
+def _require_in_force(known: KnownDoor, shown: int, approval: Approval) -> None:
+    """An answer may take long, and come with a list that another has followed: approved it was before.
+
+    So nobody who has left the owners approves anything with the doorbell's key, but by lying about when.
+    """
+    if shown >= len(known.enrolments):
+        return
+    data = known.enrolments[shown].encode()
+    signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # verified when it was taken
+    following = strictjson.decode(signed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    if approval.owner_time_ms > following.owner_time_ms + _CLOCKS_DIFFER_MS:
+        raise OpenError(
+            "This answer was approved after the owners had signed another list, by one that was not in force any more.",
+            remedy="Do not rely on it.  Ask the household by another way.",
+        )
+
+
+def _seen_before(known: KnownDoor, disclosure: str) -> int | None:
+    return None if known.first == disclosure else known.seen_s

@@ -1,0 +1,285 @@
+"""What a requester says: requests, withdrawals, deletions, bulletins, each signed and stored before it can leave.
+
+- Every request has its own reply identity, made here and stored (0600) before the request can leave: whoever opens one
+  answer can open no other, and an answer can never arrive for which the key is lost.
+- A number is used up before it is signed (`sequence`); a request that fails afterwards leaves a gap, which is harmless.
+- A request is held against the limits that every device enforces before it is signed, so that an honest requester
+  learns early.  Nothing relies on that: the device checks for itself.
+- Of one request the newest that was said stands: what is said later replaces it where it was published (`slots`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.clients.opening import HybridIdentity
+from agent.clients.requester.identity import Requester, is_id
+from agent.clients.requester.request_builder import Question, require_within_limits
+from agent.clients.requester.retained_slots import SlotKind, Slots
+from agent.clients.requester.roots import KnownRoots
+from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
+from agent.platform import files
+from agent.wire import envelope, strictjson, text
+from agent.wire.area import Area
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
+from agent.wire.topics import BulletinTopic, RequestTopic, cells_of
+
+__all__ = [
+    "SignedMessage",
+    "is_stored",
+    "make_bulletin",
+    "make_request",
+    "mark",
+    "signed",
+    "state_deleted",
+    "withdraw",
+]
+
+_ID_BYTES: Final = 16
+_SEED_BYTES: Final = 32
+_BULLETINS: Final = "bulletins"
+_CELLS: Final = "cells"
+_CELLS_LIMIT_BYTES: Final = 4096
+_DELETION_STANDS_S: Final = 30 * 86_400
+"""How long a deletion is kept for doors that are off."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMessage:
+    """What is published, retained, on each of `topics`, until `not_after_s`: of a request the newest that was said.
+
+    No topic is left when newer messages have taken all its slots.
+    """
+
+    id: str
+    envelope: bytes
+    topics: tuple[str, ...]
+    not_after_s: int
+    published: Path
+    """Is there once the broker has it."""
+
+
+def make_request(
+    requester: Requester, question: Question, *, now_s: int, audience: str | None = None, checked: bool = True
+) -> SignedMessage:
+    """Sign `question` and store it with a fresh reply identity; it is not published yet.
+
+    `checked=False` leaves the limits to the device, which is for tests: it drops what is over them.
+    Raises `RequestError` for a question no device would consider, `ConfigurationError` without an audience.
+    """
+    identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
+    request = question.request(
+        requester=requester.id,
+        kind=requester.profile.kind,
+        audience=_audience(requester, audience),
+        id=secrets.token_hex(_ID_BYTES),
+        reply=str(identity.recipient()),
+    )
+    if checked:
+        bounds = KnownRoots(requester).limits_for(request.audience, request.kind, request.area, now_s)
+        require_within_limits(
+            request, now_s, (asked.request for asked in requester.asked_in_case(request.case)), bounds
+        )
+    # Only now: a question that is refused uses up no number.
+    request = _numbered(request, requester.next_number())
+    data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)
+    _take_slots(requester, request, request.not_after_s)
+    _store(requester, request, data, identity)
+    return signed(requester, request.id)
+
+
+def withdraw(requester: Requester, request_id: str, reason: str | None = None) -> SignedMessage:
+    """Take a request back: published where the request stands, it replaces it."""
+    request = requester.asked(request_id).request
+    try:
+        withdrawal = Withdrawal(
+            v=1,
+            request=request_id,
+            requester=requester.id,
+            audience=request.audience,
+            seq=requester.next_number(),
+            reason=text.clean(reason) if reason else None,
+        )
+    except FormatError as error:
+        raise RequestError(error.message, remedy=error.remedy) from error
+    return _say_later(requester, request_id, Withdrawal.PAYLOAD_TYPE, withdrawal)
+
+
+def state_deleted(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
+    """State that everything received for a request is deleted, whether or not there was anything.
+
+    The request's reply key is deleted first: what is signed is true, and no copy of an answer opens any more.
+    """
+    asked = requester.asked(request_id)
+    asked.delete_reply_identity()
+    request = asked.request
+    deletion = Deletion(
+        v=1,
+        request=request_id,
+        requester=requester.id,
+        audience=request.audience,
+        seq=requester.next_number(),
+        deleted_s=now_s,
+    )
+    return _say_later(requester, request_id, Deletion.PAYLOAD_TYPE, deletion)
+
+
+def make_bulletin(
+    requester: Requester,
+    title: str,
+    description: str,
+    *,
+    not_after_s: int,
+    area: Area | None = None,
+    cells: tuple[str, ...] = (),
+    audience: str | None = None,
+) -> SignedMessage:
+    """Sign a safety message to the doors in `area`, or to all in `cells`; it is not published yet.
+
+    Raises `RequestError` for text that no bulletin may have, without a place, and for an area in which no door counts.
+    """
+    if area is not None and not area.opened_m2:
+        raise RequestError(
+            "No door would list this bulletin: its area is nowhere 120 m wide.",
+            remedy="Draw it wider, or name the cells it is for.",
+        )
+    cells = cells if area is None else cells_of(area)
+    if not cells:
+        raise RequestError("A bulletin is for somewhere.", remedy="Give an area, or the cells it is for.")
+    try:
+        bulletin = Bulletin(
+            v=1,
+            id=secrets.token_hex(_ID_BYTES),
+            requester=requester.id,
+            audience=_audience(requester, audience),
+            seq=requester.next_number(),
+            title=text.clean(title),
+            description=text.clean(description),
+            not_after_s=not_after_s,
+            area=area,
+        )
+        data = requester.sign(Bulletin.PAYLOAD_TYPE, bulletin)
+        envelope.read_unverified(data)  # which a door must be able to
+    except FormatError as error:
+        raise RequestError(error.message, remedy=error.remedy) from error
+    folder = requester.folder / _BULLETINS / bulletin.id
+    requester.register.add_unsent(bulletin.id)
+    files.make_folder(folder.parent)
+    files.make_folder(folder)
+    for cell in cells:
+        Slots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
+    files.write(folder / _CELLS, "\n".join(cells).encode("ascii"))
+    files.write(folder / "bulletin.dsse", data)
+    return signed(requester, bulletin.id)
+
+
+def mark(requester: Requester, message_id: str) -> Path:
+    """What is there once the broker has the newest that is to be said under this id."""
+    return _newest(requester, message_id).with_suffix(".published")
+
+
+def is_stored(requester: Requester, message_id: str) -> bool:
+    """Whether there is a message of that id: another process may be about to store it, or a crash kept it from that."""
+    return _newest(requester, message_id).is_file()
+
+
+def signed(requester: Requester, message_id: str) -> SignedMessage:
+    """What is to be published under this id: of a request its deletion or withdrawal, if there is one."""
+    newest, published = _newest(requester, message_id), mark(requester, message_id)
+    if newest.name == "bulletin.dsse":
+        return _signed_bulletin(requester, newest, published)
+    asked = requester.asked(message_id)
+    data = files.read(newest, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+    request = asked.request
+    slots = Slots(requester.folder)
+    held = ((cell, slots.held(SlotKind.REQUESTS, cell, request.id)) for cell in cells_of(request.area))
+    topics = tuple(str(RequestTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
+    not_after_s = request.not_after_s
+    if newest.name == "deletion.dsse":
+        claimed = strictjson.decode(envelope.read_unverified(data).payload, Deletion)
+        not_after_s = claimed.deleted_s + _DELETION_STANDS_S
+    return SignedMessage(request.id, data, topics, not_after_s, published)
+
+
+def _signed_bulletin(requester: Requester, path: Path, published: Path) -> SignedMessage:
+    data = files.read(path, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+    try:
+        opened = envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
+        bulletin = strictjson.decode(opened.payload, Bulletin)
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+    slots = Slots(requester.folder)
+    cells = files.read(path.with_name(_CELLS), _CELLS_LIMIT_BYTES).decode("ascii", "replace").split()
+    held = ((cell, slots.held(SlotKind.BULLETINS, cell, bulletin.id)) for cell in cells)
+    topics = tuple(str(BulletinTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
+    return SignedMessage(bulletin.id, data, topics, bulletin.not_after_s, published)
+
+
+def _newest(requester: Requester, message_id: str) -> Path:
+    bulletin = requester.folder / _BULLETINS / message_id / "bulletin.dsse"
+    if is_id(message_id) and bulletin.is_file():
+        return bulletin
+    folder = requester.folder / "requests" / message_id
+    later = (folder / name for name in ("deletion.dsse", "withdrawal.dsse"))
+    return next((path for path in later if path.is_file()), folder / "request.dsse")
+
+
+def _say_later(
+    requester: Requester, request_id: str, payload_type: str, message: Withdrawal | Deletion
+) -> SignedMessage:
+    """Keep what is said of a request after it was made: published where it stood, it replaces it."""
+    name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
+    path = requester.folder / "requests" / request_id / name
+    ends_s = message.deleted_s + _DELETION_STANDS_S if isinstance(message, Deletion) else 0
+    request = requester.asked(request_id).request
+    _take_slots(requester, request, max(request.not_after_s, ends_s))
+    # In this order, so that a 'receive' that strikes out what it sent cannot strike out this (`publish_pending`).
+    path.with_suffix(".published").unlink(missing_ok=True)
+    requester.register.add_unsent(request_id)
+    files.write(path, requester.sign(payload_type, message))
+    return signed(requester, request_id)
+
+
+def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
+    """Before it is kept, so that nothing is kept that could not be published."""
+    for cell in cells_of(request.area):
+        Slots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
+
+
+def _audience(requester: Requester, audience: str | None) -> str:
+    chosen = audience or requester.profile.audience
+    if chosen is None:
+        raise ConfigurationError(
+            "A request names the root that vouches for its requester.",
+            remedy="Give the root's key id with --audience; the root's 'keygen --root' printed it.",
+        )
+    return chosen
+
+
+def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity) -> None:
+    """Both files or none."""
+    folder = requester.folder / "requests"
+    files.make_folder(folder)
+    requester.register.add_request(request)
+    unfinished = folder / f"{request.id}.making"
+    files.make_folder(unfinished)
+    try:
+        secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
+        files.write(unfinished / "reply.identity", secret.encode("ascii"), secret=True)
+        files.write(unfinished / "request.dsse", data)
+        with files.storage_errors(folder):
+            unfinished.rename(folder / request.id)
+            files.sync_folder(folder)
+    except DoorwardError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _numbered(request: FootageRequest, number: int) -> FootageRequest:
+    return msgspec.structs.replace(request, seq=number)

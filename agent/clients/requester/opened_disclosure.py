@@ -1,0 +1,214 @@
+"""Opens a disclosure: verifies all of it, and only then writes what a person can watch, read and pass on.
+
+    report.html       what was asked, what was received, every check in plain words
+    certificate.html  for a court, filled in as far as a program can; missing when no file was shared
+    all.mp4           everything in order, one after the other; missing when the pictures differ in format
+    clips/            one MP4 for each clip, with what was heard where that was shared
+    segments/         one MP4 for each segment: exactly what was inside the sealed file that the device signed
+    sounds/           one MP4 without pictures for each segment whose sound was shared, likewise
+    pictures/         one JPEG for each clip
+    bundle/           the evidence, for a third party and for machines (`evidence`)
+
+What is as the device sealed it and still no film, sound or still that opens is named in the report and not written: it
+stays sealed, in the bundle.  Each such file fails alone.  Films are opened in a process with limits
+(`clients.media.confined`).
+
+The folder appears under its name when it is complete.  When a check fails it holds the report and the bundle with the
+verdict, and not one frame.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Final
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.requester.certificate import render_certificate
+from agent.clients.requester.clips import Clip, clips_of
+from agent.clients.requester.evidence import BUNDLE_FILE, write_bundle
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.report import Picture, render
+from agent.clients.requester.verification import Verification, VerifiedItem, examine
+from agent.errors import ConfigurationError, FormatError
+from agent.platform import files
+
+__all__ = ["OpenedClip", "OpenedDisclosure", "open_disclosure"]
+
+_BUNDLE: Final = "bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedClip:
+    """One clip on the disk.  `mp4` is None when only a picture was shared, or when `problem` says why there is none."""
+
+    clip: Clip
+    mp4: Path | None
+    segments: tuple[Path, ...]
+    picture: Path | None
+    seconds: float
+    sounds: tuple[Path | None, ...] = ()
+    """One for each segment; None where its sound was not shared."""
+    problem: str = ""
+    """Why its segments do not go into one film; they stand on their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDisclosure:
+    """What `open_disclosure` wrote.  Unless `verification.ok` there are a report and a bundle and nothing else."""
+
+    verification: Verification
+    folder: Path
+    report: Path
+    bundle: Path
+    clips: tuple[OpenedClip, ...] = ()
+    merged: Path | None = None
+
+    @property
+    def mp4s(self) -> tuple[Path, ...]:
+        """One for each segment, in order."""
+        return tuple(path for clip in self.clips for path in clip.segments)
+
+
+def open_disclosure(
+    folder: Path, disclosure: str, *, now_s: int, out: Path | None = None, zone: tzinfo | None = None
+) -> OpenedDisclosure:
+    """Open one disclosure of the requester in `folder` into `out` (by default `opened/<disclosure>`).
+
+    `now_s`, `zone`: when the report says it was made, and in which time zone it tells times (this machine's).
+    Raises `ConfigurationError` when `out` holds something else, `StorageError` when it cannot be written.
+    """
+    requester = Requester.open(folder)
+    final = out or folder / "opened" / disclosure
+    _require_ours(final)
+    files.make_folder(final.parent)
+    making = final.with_name(f"{final.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    files.make_folder(making)
+    try:
+        with ConfinedMedia() as media:
+            opened = _Workshop(requester, making, now_s, zone, media).open(disclosure)
+        shutil.rmtree(final, ignore_errors=True)
+        with files.storage_errors(final):
+            making.rename(final)
+            files.sync_folder(final.parent)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return _moved(opened, making, final)
+
+
+class _Workshop:
+    """Makes everything in a folder that has not got its name yet."""
+
+    def __init__(
+        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: ConfinedMedia
+    ) -> None:
+        self._requester = requester
+        self._folder = folder
+        self._now_s = now_s
+        self._zone = zone
+        self._media = media
+
+    def open(self, disclosure: str) -> OpenedDisclosure:
+        verification = examine(self._requester, disclosure, self._keep)
+        clips = tuple(self._clip(clip) for clip in clips_of(verification))
+        shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also what opened before a check failed
+        sounds = [path for clip in clips for path in clip.sounds]
+        merged = self._merged([path for clip in clips for path in clip.segments], sounds)
+        bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
+        report = self._folder / "report.html"
+        pictures = [
+            Picture(
+                each.clip,
+                each.picture.read_bytes() if each.picture else b"",
+                each.seconds,
+                each.mp4 is not None,
+                each.problem,
+            )
+            for each in clips
+        ]
+        text = render(verification, pictures, merged is not None, now_s=self._now_s, zone=self._zone)
+        files.write(report, text.encode("utf-8"))
+        certificate = render_certificate(verification, now_s=self._now_s)
+        if certificate is not None:
+            files.write(self._folder / "certificate.html", certificate.encode("utf-8"))
+        return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
+
+    def _keep(self, item: VerifiedItem, data: bytes) -> None:
+        if item.unopened:
+            return  # whoever double-clicks it has a player of their own, without our limits
+        files.make_folder(self._folder / "kept")
+        with files.storage_errors(self._kept(item)):
+            self._kept(item).write_bytes(data)
+
+    def _kept(self, item: VerifiedItem) -> Path:
+        return self._folder / "kept" / str(item.number)
+
+    def _clip(self, clip: Clip) -> OpenedClip:
+        segments, sounds = [], []
+        for each in clip.segments:
+            segments.append(self._take(each.verified, "segments", f"segment-{each.number:03}.mp4"))
+            name = f"segment-{each.number:03}-sound.mp4"
+            sounds.append(self._take(each.sound, "sounds", name) if each.sound is not None else None)
+        mp4 = files.make_folder(self._folder / "clips") / f"clip-{clip.number:02}.mp4" if segments else None
+        seconds, problem = 0.0, ""
+        if mp4 is not None:
+            try:
+                seconds = self._media.join(segments, mp4, sounds)
+            except FormatError as error:
+                mp4, problem = None, error.message
+        return OpenedClip(clip, mp4, tuple(segments), self._picture(clip, segments), seconds, tuple(sounds), problem)
+
+    def _take(self, item: VerifiedItem, folder: str, name: str) -> Path:
+        path = files.make_folder(self._folder / folder) / name
+        with files.storage_errors(path):
+            self._kept(item).rename(path)
+        return path
+
+    def _picture(self, clip: Clip, segments: Sequence[Path]) -> Path | None:
+        """The poster if it was shared, else the first picture of the video."""
+        path = files.make_folder(self._folder / "pictures") / f"clip-{clip.number:02}.jpg"
+        try:
+            image = self._kept(clip.poster).read_bytes() if clip.poster else self._media.still(segments[0])
+        except FormatError:
+            return None
+        files.write(path, image)
+        return path
+
+    def _merged(self, segments: Sequence[Path], sounds: Sequence[Path | None]) -> Path | None:
+        if not segments:
+            return None
+        try:
+            self._media.join(segments, self._folder / "all.mp4", sounds)
+        except FormatError:
+            return None  # two picture formats, as a rule: the clips stand on their own
+        return self._folder / "all.mp4"
+
+
+def _require_ours(folder: Path) -> None:
+    """Raises `ConfigurationError` when something is there that `open` did not write."""
+    if folder.exists() and not (folder / _BUNDLE / BUNDLE_FILE).is_file():
+        raise ConfigurationError(f"{folder} exists and is no opened disclosure.", remedy="Choose another --out.")
+
+
+def _moved(opened: OpenedDisclosure, old: Path, new: Path) -> OpenedDisclosure:
+    def there(path: Path) -> Path:
+        return new / path.relative_to(old)
+
+    clips = tuple(
+        OpenedClip(
+            each.clip,
+            there(each.mp4) if each.mp4 else None,
+            tuple(map(there, each.segments)),
+            there(each.picture) if each.picture else None,
+            each.seconds,
+            tuple(there(path) if path else None for path in each.sounds),
+            each.problem,
+        )
+        for each in opened.clips
+    )
+    merged = there(opened.merged) if opened.merged else None
+    return OpenedDisclosure(opened.verification, new, there(opened.report), there(opened.bundle), clips, merged)

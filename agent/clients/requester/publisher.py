@@ -1,0 +1,239 @@
+"""Hands messages to the broker until it has them: requests, what is said of them later and bulletins retained, receipts
+once.
+
+- A broker's acknowledgement of a request is kept in a file beside it (`request.published`), so a request that was
+  signed before a crash is still published after it, and none is published twice without need.
+- Of several receipts for one disclosure only the newest is worth sending: it replaces one that still waits.
+- A requester has one connection, because the broker knows it by its name.  Whoever holds the folder's connection lock
+  publishes.  `doorward requester request` leaves it to a running `receive`, and takes its turn after other requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fcntl
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from typing import IO, Final
+
+from agent.clients.requester import messages as requester_messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.messages import SignedMessage
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
+from agent.errors import ConfigurationError, DoorwardError, NetworkError
+from agent.platform import files
+from agent.ports import Bus
+
+__all__ = ["Holder", "Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
+
+_MOST_WAITING: Final = 1024
+_SHORTEST_EXPIRY_S: Final = 60
+_WAIT_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    topic: str
+    payload: bytes
+    retain: bool
+    expiry_s: int | None
+    done: Callable[[Acknowledged | Refused], None]
+
+
+def _nothing(_: Acknowledged | Refused) -> None:
+    """Nobody wants to know."""
+
+
+class Outgoing:
+    """What waits for the broker, one message a slot; the newest wins.  Bounded: beyond it the oldest go."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: OrderedDict[str, _Message] = OrderedDict()
+        self._in_flight: dict[int, tuple[str, _Message]] = {}
+        self._token = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._in_flight)
+
+    def put(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        slot: str | None = None,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        done: Callable[[Acknowledged | Refused], None] = _nothing,
+    ) -> None:
+        """It replaces what waits in the same `slot` (by default the topic).  `done` is called once, with the answer."""
+        self._waiting[slot or topic] = _Message(topic, payload, retain, expiry_s, done)
+        while len(self._waiting) > _MOST_WAITING:
+            self._waiting.popitem(last=False)
+
+    def holds(self, slot: str) -> bool:
+        return slot in self._waiting or any(slot == each for each, _ in self._in_flight.values())
+
+    def pump(self) -> None:
+        """Give the bus as much as it takes now."""
+        while self._waiting:
+            slot, message = next(iter(self._waiting.items()))
+            self._token += 1
+            taken = self._bus.publish(
+                message.topic, message.payload, token=self._token, retain=message.retain, expiry_s=message.expiry_s
+            )
+            if not taken:
+                return
+            del self._waiting[slot]
+            self._in_flight[self._token] = (slot, message)
+
+    def settled(self, event: BusEvent) -> None:
+        """What the broker said; other events are ignored."""
+        if not isinstance(event, Acknowledged | Refused | Lost) or event.token not in self._in_flight:
+            return
+        slot, message = self._in_flight.pop(event.token)
+        if not isinstance(event, Lost):
+            message.done(event)
+        elif not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
+            self._waiting.setdefault(slot, message)  # unless a newer one waits, or is on its way
+
+
+Refusal = Callable[[str, DoorwardError], None]
+"""Takes the id of a request that the broker refused or that cannot be read, and the error in words."""
+Publication = Callable[[SignedMessage], None]
+"""Takes what the broker has now in every cell."""
+
+
+def _tell_nobody(_: SignedMessage) -> None:
+    """Nobody watches."""
+
+
+def publish_pending(
+    requester: Requester,
+    outgoing: Outgoing,
+    now_s: int,
+    refused: Refusal,
+    skip: Container[str] = (),
+    published: Publication = _tell_nobody,
+) -> None:
+    """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
+    for name in requester.register.unsent():
+        if is_published(requester, name):
+            requester.register.sent(name)
+            if not is_published(requester, name):  # something newer was said of it meanwhile
+                requester.register.add_unsent(name)
+        elif name not in skip and requester_messages.is_stored(requester, name) and not outgoing.holds(_slot(name)):
+            try:
+                signed = requester_messages.signed(requester, name)
+            except DoorwardError as error:
+                refused(name, error)
+                continue
+            if signed.topics and signed.not_after_s > now_s:
+                _put(signed, outgoing, now_s, refused, published)
+            else:
+                requester.register.sent(name)  # too late to say, or newer messages have taken all its slots
+
+
+def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
+    """Publish one message over `bus`, which is started and whose events nobody else takes.
+
+    Returns when the broker has it in every cell.  Raises `NetworkError` with what the link's last trouble was.
+    """
+    outgoing = Outgoing(bus)
+    refusals: list[DoorwardError] = []
+    _put(signed, outgoing, now_s, lambda _, error: refusals.append(error))
+    trouble = NetworkError("The broker did not answer in time.", remedy="Look at its address and whether it runs.")
+    deadline = time.monotonic() + timeout_s
+    while outgoing:
+        outgoing.pump()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise trouble
+        event = bus.next_event(min(left, _WAIT_S))
+        if isinstance(event, Disconnected):
+            trouble = event.error
+        elif isinstance(event, Connected):
+            trouble = NetworkError("The broker did not acknowledge the request in time.")
+        elif event is not None:
+            outgoing.settled(event)
+    if refusals:
+        raise refusals[0]
+
+
+def is_published(requester: Requester, message_id: str) -> bool:
+    """Whether the broker has the request or bulletin, or what was said of the request since."""
+    return requester_messages.mark(requester, message_id).exists()
+
+
+def _slot(request_id: str, place: int = 0) -> str:
+    return f"request {request_id} {place}"
+
+
+def _put(
+    signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal, published: Publication = _tell_nobody
+) -> None:
+    """One message for each cell.  With the last cell's acknowledgement the request counts as published."""
+    missing = set(signed.topics)
+    expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
+    for place, topic in enumerate(signed.topics):
+
+        def done(answer: Acknowledged | Refused, topic: str = topic) -> None:
+            if isinstance(answer, Refused):
+                refused(signed.id, _refusal(answer))
+            else:
+                missing.discard(topic)
+            if not missing:
+                files.write(signed.published, b"")
+                published(signed)
+
+        outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)
+
+
+def _refusal(answer: Refused) -> NetworkError:
+    return NetworkError(
+        f"The broker refused the request (code 0x{answer.code:02x} {answer.reason}).",
+        remedy="Ask whoever runs the broker whether this requester may publish requests.",
+    )
+
+
+class Holder(enum.Enum):
+    """What a process does while it is connected as the requester."""
+
+    SERVICE = b"receive"
+    """It stays, and publishes for others."""
+    ERRAND = b"request"
+    """It publishes one message and is gone."""
+
+
+@contextlib.contextmanager
+def connection_lock(requester: Requester, holder: Holder = Holder.SERVICE, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the right to connect as this requester, after at most `wait_s` for errands of other processes.
+
+    Connect inside of it: a broker ends a connection when another comes under the same name.
+    Raises `ConfigurationError` when a service has it, or errands for all of that time.
+    """
+    path = requester.folder / "connection.lock"
+    with files.storage_errors(path), path.open("a+b", buffering=0) as lock:
+        deadline = time.monotonic() + wait_s
+        while not _locked(lock):
+            lock.seek(0)
+            if lock.read(16) == Holder.SERVICE.value or time.monotonic() >= deadline:
+                raise ConfigurationError(
+                    f"Another 'doorward requester' is connected as {requester.id}.",
+                    remedy="Stop it, or let it do the work.",
+                )
+            time.sleep(_WAIT_S)
+        lock.truncate(0)
+        lock.write(holder.value)
+        yield
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""The receiving service: takes what comes over the bus to `arriving`, and answers with signed receipts.
+
+A receipt says only what is on the disk.  Before part 0 is open nobody knows which request is answered, so the first
+receipts name none, and are made once for each root under which we have asked.
+
+Driven from one thread: `run`, or `step` by step.  Source: PROTOCOL.md, "Upload" and "Receipt".
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.incoming import Arrivals, Named
+from agent.clients.requester.messages import SignedMessage
+from agent.clients.requester.news import News, NewsKind, ReceivingLimits
+from agent.clients.requester.publisher import Outgoing, publish_pending
+from agent.clients.requester.retained_messages import Standing
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Received, Refused
+from agent.core.timebase import NS_PER_S
+from agent.core.transfer import Held, HeldState
+from agent.core.transfer.receipts import receipt_of
+from agent.errors import DoorwardError, FormatError
+from agent.ports import Bus, Clock
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.topics import (
+    BulletinTopic,
+    ChunkVerb,
+    ReceiptTopic,
+    RequestTopic,
+    Topic,
+    UploadTopic,
+    Verb,
+    parse_topic,
+)
+from agent.wire.uploads import UPLOAD_NOTE_LIMIT_BYTES, UploadNote
+
+__all__ = ["News", "NewsKind", "Receiver", "ReceivingLimits"]
+
+_STEP_S: Final = 0.5
+_LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
+
+
+def _ignore(_news: News) -> None:
+    """Nobody watches."""
+
+
+def _count_not(_disclosures: int) -> None:
+    """Nobody counts."""
+
+
+class Receiver:
+    """The receiving service of one requester over `bus`, which is started and stopped by whoever made it.
+
+    Nobody else may take the bus's events meanwhile.  Requests signed but not yet published are published on the way.
+    `answered` is told how many disclosures are complete and their receipts with the broker.
+    """
+
+    def __init__(
+        self,
+        requester: Requester,
+        bus: Bus,
+        clock: Clock,
+        limits: ReceivingLimits | None = None,
+        *,
+        tell: Callable[[News], None] = _ignore,
+        answered: Callable[[int], None] = _count_not,
+        retention_days: int | None = None,
+    ) -> None:
+        self._requester = requester
+        self._bus = bus
+        self._clock = clock
+        self._tell = tell
+        self._answered = answered
+        self._retention_days = retention_days
+        self._arrivals = Arrivals(requester, clock, limits or ReceivingLimits(), tell, self._reply)
+        self._outgoing = Outgoing(bus)
+        self._complete: set[str] = set()
+        self._not_taken: set[str] = set()
+        self._looked_ns = -_LOOK_FOR_REQUESTS_NS
+        self._standing = Standing(requester)
+        self.dropped = 0
+        """Messages that are none."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Receive until `stop` is set.  Raises `StorageError` when the disk fails: start again, nothing is lost.
+
+        Whoever made the bus holds `publishing.connection_lock`, from before it connects.
+        """
+        self.start()
+        while not stop.is_set():
+            self.step(_STEP_S)
+
+    def start(self) -> None:
+        """Tidy what a crash left, and subscribe."""
+        self._arrivals.sweep()
+        self._bus.subscribe(f"doorward/v1/up/{self._requester.id}/#")
+
+    def step(self, timeout_s: float) -> BusEvent | None:
+        """Take one event, waiting at most `timeout_s`, and do all that follows from it."""
+        self._publish_requests()
+        self._outgoing.pump()
+        event = self._bus.next_event(min(timeout_s, self._until_due_s()))
+        match event:
+            case Received():
+                self._received(event)
+            case Connected():
+                self._tell(News(NewsKind.CONNECTED))
+                self._standing.connected(self._clock.now().boot_ns)
+            case Disconnected(error=error):
+                self._standing.disconnected()
+                self._tell(News(NewsKind.DISCONNECTED, detail=str(error)))
+            case None:
+                pass
+            case _:
+                self._outgoing.settled(event)
+        if self._until_due_s() == 0:
+            self._arrivals.answer_what_is_due()
+        self._outgoing.pump()
+        return event
+
+    def _until_due_s(self) -> float:
+        deadline_ns = self._arrivals.deadline_ns
+        return _STEP_S if deadline_ns is None else max(0.0, (deadline_ns - self._clock.now().boot_ns) / NS_PER_S)
+
+    # What comes in
+
+    def _received(self, message: Received) -> None:
+        try:
+            topic = parse_topic(message.topic)
+            note = _note(topic, message.payload)
+        except FormatError:
+            self.dropped += 1
+            return
+        if isinstance(topic, RequestTopic | BulletinTopic):
+            self._standing.hear(topic, message.payload, self._clock.now().boot_ns)
+            return
+        if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
+            self.dropped += 1
+            return
+        device, disclosure, part = topic.device, topic.disclosure, topic.part
+        match topic.verb:
+            case ChunkVerb(offset, sha256):
+                self._arrivals.chunk(device, disclosure, part, offset, message.payload, sha256)
+            case Verb.FIN:
+                self._arrivals.fin(device, disclosure, part)
+            case Verb.ABORT:
+                self._arrivals.abort(device, disclosure)
+            case Verb.INIT if note is not None:
+                self._arrivals.init(device, disclosure, note)
+
+    # What goes out
+
+    def _reply(self, device: str, disclosure: str, held: Held, named: Named | None) -> None:
+        audiences = {named.audience} if named else self._requester.audiences()
+        for audience in sorted(audiences):
+            receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, audience))
+            if held.state is HeldState.COMPLETE:
+                AnswerFolder(self._requester.folder, disclosure).keep_receipt(receipt)
+            self._outgoing.put(
+                str(ReceiptTopic(device, disclosure)),
+                receipt,
+                slot=f"{disclosure} {audience}",
+                done=functools.partial(self._receipt_sent, disclosure, held.state),
+            )
+
+    def _receipt(self, disclosure: str, held: Held, named: Named | None, audience: str) -> Receipt:
+        return receipt_of(
+            held,
+            disclosure=disclosure,
+            request=named.request if named else None,
+            requester=self._requester.id,
+            audience=audience,
+            seq=self._requester.next_number(),
+            time_s=self._now_s,
+            retention_days=self._retention_days if held.state is HeldState.COMPLETE else None,
+            unopened=self._unopened(disclosure) if held.state is HeldState.COMPLETE else (),
+        )
+
+    def _unopened(self, disclosure: str) -> tuple[tuple[int, int], ...]:
+        outcome = AnswerFolder(self._requester.folder, disclosure).outcome()
+        return outcome.unopened if outcome is not None else ()
+
+    def _receipt_sent(self, disclosure: str, state: HeldState, answer: Acknowledged | Refused) -> None:
+        if state is HeldState.COMPLETE and isinstance(answer, Acknowledged):
+            self._complete.add(disclosure)
+            self._answered(len(self._complete))
+
+    def _publish_requests(self) -> None:
+        """Once a second: a request may have been signed by another process meanwhile."""
+        now_ns = self._clock.now().boot_ns
+        if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
+            self._looked_ns = now_ns
+            if self._standing.asks(now_ns):
+                self._bus.subscribe(self._standing.topic_filter)
+            if self._standing.check(now_ns, self._now_s) is not None:
+                self._bus.unsubscribe(self._standing.topic_filter)
+            publish_pending(
+                self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
+            )
+
+    def _published(self, signed: SignedMessage) -> None:
+        self._tell(News(NewsKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
+
+    def _not_published(self, request_id: str, error: DoorwardError) -> None:
+        self._not_taken.add(request_id)  # until the next start: asking again at once would not help
+        self._tell(News(NewsKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
+
+    @property
+    def _now_s(self) -> int:
+        return self._clock.now().utc_ns // NS_PER_S
+
+
+def _note(topic: Topic, payload: bytes) -> UploadNote | None:
+    """What an init says; None for everything else, and for an empty one, which only ends a retained one.
+
+    Raises `FormatError` for an init that is none.
+    """
+    if not isinstance(topic, UploadTopic) or topic.verb is not Verb.INIT or topic.part != 0 or not payload:
+        return None
+    return strictjson.decode(payload, UploadNote, limit_bytes=UPLOAD_NOTE_LIMIT_BYTES)

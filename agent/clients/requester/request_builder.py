@@ -1,0 +1,213 @@
+"""What a requester wants to ask, from the words of a person to the values of a request.
+
+- Times are ISO 8601.  One without an offset is meant in the given time zone (by default this machine's); one that the
+  change to or from summer time makes ambiguous or impossible is refused, because an hour decides what is shared.
+- An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
+- Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply; so are the limits.
+- `lost_share` tells how much of an area asks no door: the parts narrower than the disc of `wire.area_opening`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
+from agent.platform import files
+from agent.wire import limits, strictjson, text
+from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
+from agent.wire.fields import Incident, Kind
+from agent.wire.messages import Contact, FootageRequest
+from agent.wire.topics import cell_of
+
+__all__ = ["Question", "lost_share", "parse_around", "parse_circle", "read_polygon", "require_within_limits"]
+
+_LIMIT_BYTES: Final = 256 * 1024
+_FURTHEST_KM: Final = 100
+_FURTHEST_LATITUDE: Final = 80.0
+_KM_PER_DEGREE: Final = 111.195
+"""Of latitude."""
+_STEPS: Final = 16
+"""Half as far apart as a cell is wide at 80°, 9.6 km, for 100 km to each side: none lies between two."""
+_NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
+_POSITION: Final = re.compile(rf"{_NUMBER},{_NUMBER}")
+_CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: footage of `area` between `from_s` and `to_s` (UTC seconds), for `case`.
+
+    `not_after_s`: until when an owner may still say yes.
+    """
+
+    area: Area
+    from_s: int
+    to_s: int
+    not_after_s: int
+    case: str
+    incident: Incident
+    description: str
+    contact: Contact
+
+    def request(self, *, requester: str, kind: Kind, audience: str, id: str, reply: str) -> FootageRequest:
+        """The request of this question, not numbered yet.  Raises `RequestError` for what no request may say."""
+        try:
+            request = FootageRequest(
+                v=1,
+                id=id,
+                requester=requester,
+                seq=1,
+                audience=audience,
+                kind=kind,
+                case=text.clean(self.case),
+                incident=self.incident,
+                description=text.clean(self.description),
+                area=self.area,
+                from_s=self.from_s,
+                to_s=self.to_s,
+                not_after_s=self.not_after_s,
+                reply=reply,
+                contact=self.contact,
+            )
+            strictjson.encode(request)  # which reads it again, as a device will
+        except FormatError as error:
+            raise RequestError(error.message, remedy=error.remedy) from error
+        return request
+
+
+def require_within_limits(
+    request: FootageRequest, now_s: int, asked: Iterable[FootageRequest], bounds: limits.Limits = limits.HARD
+) -> None:
+    """Raises `RequestError` when every device would drop `request`, whatever its owner thinks.
+
+    `bounds`: the hard limits, tightened by what the root lays on this requester, as far as that is known.
+
+    `asked`: everything asked before.  What lies apart from this area concerns none of its doors, and does not count.
+    How often a *time* was asked about is left to the doors: areas that overlap have some in common, and not all.
+    """
+    same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
+    over = limits.check(request, bounds, now_s, limits.Earlier(for_case=len(same)))
+    if over is not None:
+        raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
+
+
+_REMEDIES: Final = {
+    limits.OverLimit.WINDOW_TOO_SHORT: "Ask for at least 15 minutes.",
+    limits.OverLimit.WINDOW_TOO_LONG: "Ask for at most 12 hours.",
+    limits.OverLimit.WINDOW_IN_FUTURE: "Ask about what has happened, not about what will.",
+    limits.OverLimit.LOOK_BACK_TOO_FAR: "Ask about the last 45 days.",
+    limits.OverLimit.AREA_TOO_SMALL: (
+        "Draw it larger: a circle of 144 m radius, or a square of 260 m. Parts narrower than 120 m do not count."
+    ),
+    limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
+    limits.OverLimit.EXPIRED: "Let it live longer: --days.",
+    limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
+    limits.OverLimit.CASE: "Two requests are the most for one case in one area.",
+}
+
+
+def lost_share(area: Area) -> float:
+    """What part of the area counts for no door: 0 for most, 1 for one that is narrower than a disc everywhere."""
+    return max(0.0, 1 - area.opened_m2 / area.size_m2) if area.size_m2 else 1.0
+
+
+def parse_circle(text: str) -> Circle:
+    """`lat,lon,radius`: degrees and whole metres."""
+    found = _CIRCLE.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"'{text}' is no circle.", remedy="Write latitude, longitude and radius in metres: 52.3702,4.8952,300."
+        )
+    try:
+        return Circle(lat=_rounded(found[1]), lon=_rounded(found[2]), radius_m=int(found[3]))
+    except FormatError as error:
+        raise ConfigurationError(f"'{text}': {error.message}", remedy=error.remedy) from error
+
+
+def parse_around(text: str) -> tuple[str, ...]:
+    """`lat,lon,km`: the cells that touch the square around that circle, whole."""
+    found = _CIRCLE.fullmatch(text)
+    lat, lon, km = (_rounded(found[1]), _rounded(found[2]), int(found[3])) if found else (0.0, 0.0, 0)
+    if not 1 <= km <= _FURTHEST_KM or abs(lat) > _FURTHEST_LATITUDE or abs(lon) > 180:
+        raise ConfigurationError(
+            f"'{text}' is no place and distance.",
+            remedy=f"Write latitude, longitude and 1 to {_FURTHEST_KM} kilometres: 52.3702,4.8952,20.",
+        )
+    high = km / _KM_PER_DEGREE
+    wide = high / math.cos(math.radians(abs(lat) + high))
+    steps = [-1.0, *(step / _STEPS for step in range(1 - _STEPS, _STEPS)), 1.0]
+    places = ((lat + high * north, (lon + wide * east + 180) % 360 - 180) for north in steps for east in steps)
+    return tuple(dict.fromkeys(cell_of(*place) for place in places))
+
+
+def read_polygon(path: Path) -> Polygon:
+    """The polygon in a file: a GeoJSON polygon without holes, or one `lat,lon` a line (`#` begins a comment)."""
+    try:
+        text = files.read(path, _LIMIT_BYTES).decode("utf-8-sig")
+    except StorageError as error:
+        raise ConfigurationError(error.message, remedy="Give the path of a file with a polygon.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
+    try:
+        vertices = _geojson(path, text) if text.lstrip().startswith("{") else _lines(path, text)
+        if len(vertices) > 1 and vertices[0] == vertices[-1]:
+            vertices.pop()
+        return _polygon(vertices)
+    except FormatError as error:
+        raise ConfigurationError(f"{path}: {error.message}", remedy=error.remedy) from error
+
+
+def _polygon(vertices: list[tuple[float, float]]) -> Polygon:
+    if not 3 <= len(vertices) <= MAX_VERTICES:
+        raise FormatError(
+            f"{len(vertices)} corners, allowed are 3 to {MAX_VERTICES}.", remedy="Draw it with fewer corners."
+        )
+    return Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in vertices))
+
+
+def _lines(path: Path, text: str) -> list[tuple[float, float]]:
+    vertices = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        written = line.partition("#")[0].strip()
+        if not written:
+            continue
+        found = _POSITION.fullmatch(written)
+        if found is None or abs(float(found[1])) > 90 or abs(float(found[2])) > 180:
+            raise ConfigurationError(f"{path}, line {number}: this is no position.", remedy="Write 52.3702, 4.8952.")
+        vertices.append((_rounded(found[1]), _rounded(found[2])))
+    return vertices
+
+
+def _geojson(path: Path, text: str) -> list[tuple[float, float]]:
+    """RFC 7946: longitude comes first, and the ring is closed by repeating its first position."""
+    try:
+        shape: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise ConfigurationError(f"{path}, line {line}: this is not JSON.", remedy="Export it again.") from error
+    if isinstance(shape, dict) and shape.get("type") == "FeatureCollection":
+        features = shape.get("features")
+        shape = features[0] if isinstance(features, list) and len(features) == 1 else None
+    if isinstance(shape, dict) and shape.get("type") == "Feature":
+        shape = shape.get("geometry")
+    rings = shape.get("coordinates") if isinstance(shape, dict) and shape.get("type") == "Polygon" else None
+    if not isinstance(rings, list) or len(rings) != 1 or not isinstance(rings[0], list):
+        raise FormatError("not one GeoJSON polygon without holes.", remedy="Export a single polygon.")
+    return [_position(each) for each in rings[0]]
+
+
+def _position(value: Any) -> tuple[float, float]:
+    match value:
+        case [int() | float() as lon, int() | float() as lat, *_] if abs(lat) <= 90 and abs(lon) <= 180:
+            return _rounded(lat), _rounded(lon)
+    raise FormatError("a position is not [longitude, latitude].", remedy="Export it again.")
+
+
+def _rounded(degrees: str | float) -> float:
+    return e7(float(degrees)) / E7

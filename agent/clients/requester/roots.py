@@ -1,0 +1,130 @@
+"""Keeps what a root says of this requester, so that a request no door would hear is refused before it is signed.
+
+    roots/<root>/root.pub       the root's public key        roots/<root>/bundle.dsse    its newest bundle
+
+A device checks the same for itself.  This is a courtesy to the requester: without a bundle nothing is refused here, and
+`request` says so.  Source: PROTOCOL.md, section 7.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from agent.clients.requester.identity import Requester
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.platform import files
+from agent.wire.area import Area, Circle, Point, Polygon
+from agent.wire.fields import Kind
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.limits import HARD, Limits
+from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustedRequester, TrustStore
+
+__all__ = ["KnownRoots", "swapped"]
+
+_KEY_LIMIT_BYTES: Final = 256
+_KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
+
+
+class KnownRoots:
+    """The roots whose bundles are in the folder of `requester`."""
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+        self._path = requester.folder / "roots"
+
+    def take(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
+        """Keep the bundle of the root with that public key, and say what it makes of this requester.
+
+        Raises `ConfigurationError` for what is no bundle of this root, an older one than is kept, or one that does not
+        list the key of this folder.
+        """
+        try:
+            key = parse_public_key(root)
+            store, _ = self._store(key).accept(bundle)
+        except (OpenError, FormatError, RequestError) as error:
+            raise ConfigurationError(
+                f"This is no bundle of that root, or an older one than is kept here: {error.message}",
+                remedy="Ask the root for its public key and its newest bundle.dsse.",
+            ) from error
+        found = self._listed(store, key.id, now_s)
+        folder = files.make_folder(self._path) / key.id
+        files.make_folder(folder)
+        files.write(folder / "root.pub", f"{key.text}\n".encode("ascii"))
+        files.write(folder / "bundle.dsse", bundle)
+        return found
+
+    def ids(self) -> list[str]:
+        """Key ids of the roots whose bundles are here."""
+        found = self._path.iterdir() if self._path.is_dir() else ()
+        return sorted(each.name for each in found if _KEY_ID.fullmatch(each.name))
+
+    def limits_for(self, audience: str, kind: Kind, area: Area, now_s: int) -> Limits:
+        """The limits that the root lays on this requester; the hard ones while no bundle is here.
+
+        Raises `RequestError` when no door would hear a request under that root, or about that area.
+        """
+        known = self.ids()
+        if audience not in known:
+            if known:
+                raise RequestError(
+                    f"The root {audience} is none of those whose bundles are here ({', '.join(known)}).",
+                    remedy="Is --audience right?  If it is, take its bundle: doorward requester root KEY BUNDLE",
+                )
+            return HARD
+        folder = self._path / audience
+        try:
+            key = parse_public_key(files.read(folder / "root.pub", _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
+            listed = self._listed(self._store(key), audience, now_s)
+        except (FormatError, OpenError, StorageError) as error:
+            raise ConfigurationError(
+                f"{folder}: {error.message}", remedy="Take the bundle again: doorward requester root KEY BUNDLE"
+            ) from error
+        if kind is not listed.kind:
+            raise RequestError(
+                f"The root lists this requester as {listed.kind.value}, not {kind.value}.",
+                remedy="Make a folder of the right kind, or ask the root to change its list.",
+            )
+        if not listed.may_ask_about(area):
+            raise _elsewhere(listed, area)
+        return listed.limits.applied_to(HARD)
+
+    def _store(self, key: PublicKey) -> TrustStore:
+        store = TrustStore().with_root(key)
+        path = self._path / key.id / "bundle.dsse"
+        return store.accept(files.read(path, BUNDLE_ENVELOPE_LIMIT_BYTES))[0] if path.is_file() else store
+
+    def _listed(self, store: TrustStore, root: str, now_s: int) -> TrustedRequester:
+        found = store.resolve(root, self._requester.id, self._requester.key.id, now_s)
+        if found is None:
+            raise ConfigurationError(
+                f"The bundle of root {root} does not list the key of '{self._requester.id}' as valid now.",
+                remedy="Ask the root to list it, or take its newer bundle: doorward requester root KEY BUNDLE",
+            )
+        return found
+
+
+def _elsewhere(listed: TrustedRequester, area: Area) -> RequestError:
+    turned = swapped(area)
+    if turned is not None and listed.may_ask_about(turned):
+        return RequestError(
+            "The area lies outside your regions, and inside with latitude and longitude exchanged.",
+            remedy="Write latitude first: 52.3702,4.8952,300.  (GeoJSON has longitude first.)",
+        )
+    regions = "".join(
+        f"\n    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east" for each in listed.regions
+    )
+    return RequestError(
+        "No door would consider this request: the area does not lie in one of your regions.",
+        remedy=f"Your root lists these:{regions}",
+    )
+
+
+def swapped(area: Area) -> Area | None:
+    """The same with latitude and longitude exchanged; None where that is no area."""
+    try:
+        if isinstance(area, Circle):
+            return Circle(lat=area.lon, lon=area.lat, radius_m=area.radius_m)
+        return Polygon(vertices=tuple(Point(lat=each.lon, lon=each.lat) for each in area.vertices))
+    except DoorwardError:
+        return None

@@ -1,0 +1,50 @@
+"""The number of each signed message: durable before it is used, so that no crash can make it be used twice.
+
+A device drops a number it has seen.  A counter that went back after a power cut would make honest requests look like
+replays, so a missing or damaged counter is an error and never a fresh start.  `request` and `receive` may run at the
+same time: a lock on the folder's `sequence.lock` orders them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from pathlib import Path
+from typing import Final
+
+from agent.errors import StorageError
+from agent.platform import files
+from agent.wire.strictjson import MAX_INTEGER
+
+__all__ = ["SequenceCounter"]
+
+_NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
+
+
+class SequenceCounter:
+    """The counter in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "sequence"
+        self._lock = folder / "sequence.lock"
+
+    def create(self) -> None:
+        """Start at nothing used."""
+        files.write(self._path, b"0\n", secret=True)
+
+    def next(self) -> int:
+        """A number never given before, ≥ 1.  Raises `StorageError`."""
+        with files.storage_errors(self._lock), self._lock.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            number = self._last() + 1
+            files.write(self._path, b"%d\n" % number, secret=True)
+        return number
+
+    def _last(self) -> int:
+        found = _NUMBER.fullmatch(files.read(self._path, 32)) if self._path.is_file() else None
+        if found is None or int(found[1]) >= MAX_INTEGER:
+            raise StorageError(
+                f"{self._path} is missing or damaged, and numbers used before must not be used again.",
+                remedy="Write a number into it that is surely higher than any used, or make a new key.",
+            )
+        return int(found[1])

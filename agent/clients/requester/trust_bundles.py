@@ -1,0 +1,237 @@
+"""Makes a trust bundle: a root's signed list of the requesters it vouches for, from a TOML file a person keeps.
+
+    version = 3                                # higher than every bundle of this root before
+
+    [[requesters]]
+    id = "rijnstad-police"
+    name = "Rijnstad Police"                   # what owners read
+    kind = "police"                            # police | fire | insurer | neighbour | court | defence
+    regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]
+    limits = { window_max_s = 14400 }          # optional, tighter than every device's own
+
+    [[requesters.keys]]
+    key = "ed25519:…"                          # from 'doorward requester keygen'
+    from = 2026-01-01                          # a date, or a time with its offset
+    until = 2026-12-31                         # a date is meant to its end, UTC
+    revoked = false                            # optional
+
+A mistake is named with file, line and key.  Nothing unknown is skipped.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.config.places import KeyPath, Places
+from agent.errors import ConfigurationError, FormatError, StorageError
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.area import E7, Point, e7
+from agent.wire.fields import KeyText, Kind, RequesterId
+from agent.wire.identities import public_key_of
+from agent.wire.trust import (
+    BUNDLE_ENVELOPE_LIMIT_BYTES,
+    BUNDLE_LIMIT_BYTES,
+    OwnLimits,
+    Region,
+    RequesterEntry,
+    RequesterKey,
+    TrustBundle,
+)
+
+__all__ = ["make_bundle", "read_bundle", "read_list"]
+
+_FILE_LIMIT_BYTES: Final = 1024 * 1024
+_PATH: Final = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+
+_FORMS: Final = {
+    "id": "1 to 32 of a-z, 0-9 and -, neither first nor last a -.",
+    "key": "It is the line ed25519:… that 'doorward requester keygen' printed.",
+    "kind": f"One of {', '.join(kind.value for kind in Kind)}.",
+}
+
+
+_RECIPIENT_LIMIT_BYTES: Final = 8192
+
+
+class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of what may stand in the file."""
+
+
+class _Rectangle(_Form, frozen=True, forbid_unknown_fields=True):
+    south: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    west: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    north: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    east: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+
+
+class _Key(_Form, frozen=True, forbid_unknown_fields=True):
+    key: KeyText
+    from_: Any = msgspec.field(name="from")
+    until: Any
+    revoked: bool = False
+
+
+class _Requester(_Form, frozen=True, forbid_unknown_fields=True):
+    id: RequesterId
+    name: str
+    kind: Kind
+    keys: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
+    regions: Annotated[tuple[_Rectangle, ...], msgspec.Meta(min_length=1)]
+    limits: OwnLimits = OwnLimits()
+    tips: str | None = None
+
+
+class _List(_Form, frozen=True, forbid_unknown_fields=True):
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    requesters: tuple[_Requester, ...] = ()
+
+
+def make_bundle(source: Path, root_key: Ed25519PrivateKey, *, issued_s: int, previous: bytes | None = None) -> bytes:
+    """The envelope of the bundle that the file `source` describes, signed by `root_key`.
+
+    `previous`: the root's last bundle, if it is at hand: then a version that is not higher is refused here rather than
+    on every device.  Raises `ConfigurationError` naming file, line and key.
+    """
+    root = public_key_of(root_key)
+    version, requesters = read_list(source)
+    if previous is not None:
+        last = read_bundle(previous, root_key)
+        if version <= last.version:
+            raise ConfigurationError(
+                f"{source}: version: {version} is not higher than {last.version}, the version of the last bundle.",
+                remedy=f"Set version = {last.version + 1}: devices refuse anything that is not newer.",
+            )
+    try:
+        bundle = TrustBundle(v=1, root=root.id, version=version, issued_s=issued_s, requesters=requesters)
+        return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), root_key)
+    except FormatError as error:
+        raise ConfigurationError(f"{source}: {error.message}", remedy=error.remedy) from error
+
+
+def read_bundle(data: bytes, root_key: Ed25519PrivateKey) -> TrustBundle:
+    """A bundle that this root signed.  Raises `FormatError` or `OpenError`."""
+    root = public_key_of(root_key)
+    opened = envelope.open_envelope(
+        data, TrustBundle.PAYLOAD_TYPE, {root.id: root}, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
+    )
+    return strictjson.decode(opened.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+
+
+def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
+    """Version and requesters in the file.  Raises `ConfigurationError`."""
+    try:
+        text = files.read(source, _FILE_LIMIT_BYTES).decode("utf-8")
+        tables = tomllib.loads(text)
+    except StorageError as error:
+        raise ConfigurationError(error.message, remedy="Give the path of the list of requesters.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{source} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"{source}: this is not TOML: {error}.", remedy="Compare it with 'doorward requester bundle --help'."
+        ) from error
+    places = Places(text)
+    try:
+        listed = msgspec.convert(tables, _List)
+    except msgspec.ValidationError as error:
+        key = _key_in(str(error))
+        said = _PATH.sub("", str(error)).replace("`", "'")
+        if "matching regex" in said:
+            said = "this has not the right form."
+        raise _mistake(source, places, key, said, _FORMS.get(str(key[-1]) if key else "", "")) from error
+    entries = tuple(_entry(source, places, number, each) for number, each in enumerate(listed.requesters))
+    _require_distinct(source, places, entries)
+    return listed.version, entries
+
+
+def _entry(source: Path, places: Places, number: int, form: _Requester) -> RequesterEntry:
+    here: KeyPath = ("requesters", number)
+    keys = tuple(_key(source, places, (*here, "keys", at), key) for at, key in enumerate(form.keys))
+    try:
+        regions = tuple(
+            Region(south_west=_point(each.south, each.west), north_east=_point(each.north, each.east))
+            for each in form.regions
+        )
+        entry = RequesterEntry(
+            id=form.id,
+            name=form.name,
+            kind=form.kind,
+            keys=keys,
+            regions=regions,
+            limits=form.limits,
+            tips=_tips_recipient(source, places, (*here, "tips"), form.tips),
+        )
+        # Through the wire's own eye: what this side lets pass, no device may refuse.
+        strictjson.encode(entry)
+    except FormatError as error:
+        field = error.message.removeprefix("RequesterEntry: ").partition(":")[0].rpartition(".")[2]
+        raise _mistake(source, places, (*here, field), error.message, error.remedy) from error
+    return entry
+
+
+def _tips_recipient(source: Path, places: Places, here: KeyPath, text: str | None) -> str | None:
+    """A recipient as it is, or from the file that is named: two thousand characters are no fun to copy."""
+    if text is None or text.startswith("age1"):
+        return text
+    try:
+        return files.read(source.parent / text, _RECIPIENT_LIMIT_BYTES).decode("ascii", "replace").strip()
+    except StorageError as error:
+        raise _mistake(source, places, here, error.message, "Name the requester's tips.recipient.") from error
+
+
+def _key(source: Path, places: Places, here: KeyPath, form: _Key) -> RequesterKey:
+    from_s = _seconds(source, places, (*here, "from"), form.from_, end_of_day=False)
+    until_s = _seconds(source, places, (*here, "until"), form.until, end_of_day=True)
+    try:
+        return RequesterKey(key=form.key, from_s=from_s, until_s=until_s, revoked=form.revoked)
+    except FormatError as error:
+        field = "until" if from_s > until_s else "key"
+        raise _mistake(source, places, (*here, field), error.message, error.remedy) from error
+
+
+def _seconds(source: Path, places: Places, key: KeyPath, value: Any, *, end_of_day: bool) -> int:
+    match value:
+        case datetime.datetime() if value.tzinfo is not None:
+            return int(value.timestamp())
+        case datetime.date() if not isinstance(value, datetime.datetime):
+            day = datetime.datetime.combine(value, datetime.time(), datetime.UTC)
+            return int(day.timestamp()) + (86_399 if end_of_day else 0)
+    raise _mistake(source, places, key, "not a date.", "Write 2026-01-31, or 2026-01-31T18:00:00+01:00; no quotes.")
+
+
+def _point(lat: float, lon: float) -> Point:
+    return Point(lat=e7(lat) / E7, lon=e7(lon) / E7)
+
+
+def _require_distinct(source: Path, places: Places, entries: tuple[RequesterEntry, ...]) -> None:
+    """What a bundle as a whole refuses, named where the second of two stands."""
+    seen: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(entries):
+        marks = [("id", entry.id), ("name", entry.name.casefold()), *(("keys", key.key) for key in entry.keys)]
+        for field, value in marks:
+            if seen.setdefault((field, value), number) != number or marks.count((field, value)) > 1:
+                said = f"this stands in entry {seen[field, value] + 1} as well."
+                raise _mistake(source, places, ("requesters", number, field), said, "Each is unique.")
+
+
+def _key_in(said: str) -> KeyPath:
+    where = _PATH.search(said)
+    steps = _STEP.findall(where["path"]) if where else []
+    return tuple(int(index) if index else name for name, index in steps)
+
+
+def _mistake(source: Path, places: Places, key: KeyPath, said: str, remedy: str = "") -> ConfigurationError:
+    dotted = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in key).lstrip(".")
+    where = f"{source}, line {places.line(key)}" + (f", {dotted}" if dotted else "")
+    return ConfigurationError(
+        f"{where}: {said}", remedy=remedy or "'doorward requester bundle --help' shows a list that is right."
+    )

@@ -1,0 +1,405 @@
+"""Checks a disclosure from the requester's folder alone: no network, no clock, nobody's word but the signatures.
+
+The checks run in the order of `CheckKind` and stop at the first that fails: what comes after it was not looked at, and
+nothing of the disclosure is shown as if it were true.  What is *not* proven is said too (`report`): nothing ties a
+doorbell to a house, and nothing but what it showed earlier (`doors`) ties its owners to it.
+
+Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.requester.checks import (
+    MOST_PART_BYTES,
+    MOST_UNOPENED_RANGES,
+    Check,
+    CheckKind,
+    CheckOutcome,
+    Proof,
+    Verification,
+    VerifiedItem,
+    ranges_of,
+)
+from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.known_doorbells import DoorHistory, KnownDoors
+from agent.clients.requester.parts import open_part, unopened
+from agent.core.disclosure import Disclosed, Item, reading
+from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.merkle import root_of
+from agent.core.transfer import HeldState
+from agent.errors import DoorwardError, FormatError, OpenError
+from agent.platform import files
+from agent.wire import base64, envelope, strictjson
+from agent.wire.disclosures import (
+    DISCLOSURE_ENVELOPE_LIMIT_BYTES,
+    ContactCard,
+    DisclosureManifest,
+    PartKind,
+    Receipt,
+    ReceiptState,
+)
+from agent.wire.messages import FootageRequest
+from agent.wire.statements import Enrolment
+
+__all__ = [
+    "Check",
+    "CheckKind",
+    "CheckOutcome",
+    "Proof",
+    "Verification",
+    "VerifiedItem",
+    "examine",
+    "verify_disclosure",
+]
+
+_SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
+
+
+Sink = Callable[[VerifiedItem, bytes], None]
+"""Takes the opened media or JPEG of each part as it is checked.  All of it is void unless the verification is `ok`."""
+
+
+def verify_disclosure(folder: Path, disclosure: str) -> Verification:
+    """Every check of one disclosure.  Raises only when it cannot even be looked at (`ConfigurationError`)."""
+    return examine(Requester.open(folder), disclosure)
+
+
+def _forget(_item: VerifiedItem, _data: bytes) -> None:
+    """The sink of a verification that writes nothing."""
+
+
+def examine(requester: Requester, disclosure: str, sink: Sink = _forget) -> Verification:
+    """As `verify_disclosure`; `sink` is given what opens on the way."""
+    answer = AnswerFolder(requester.folder, disclosure)
+    found = _Findings()
+    with suppress(_CheckFailedError), ConfinedMedia() as media:
+        _examine(requester, answer, found, sink, media)
+    return found.verification(disclosure)
+
+
+class _CheckFailedError(Exception):
+    """Ends the checks; what it was is in the findings."""
+
+
+@dataclass
+class _Findings:
+    """What the checks have brought so far."""
+
+    checks: list[Check] = field(default_factory=list)
+    request: FootageRequest | None = None
+    request_sha256: str = ""
+    disclosed: Disclosed | None = None
+    items: list[VerifiedItem] = field(default_factory=list)
+    contact: ContactCard | None = None
+    statements: bytes = b""
+    receipt: Receipt | None = None
+    door: DoorHistory = field(default_factory=DoorHistory)
+
+    @contextmanager
+    def check(self, kind: CheckKind) -> Iterator[_Words]:
+        """Run one check: it holds unless the block raises."""
+        words = _Words()
+        try:
+            yield words
+        except DoorwardError as error:
+            self.checks.append(Check(kind, CheckOutcome.FAILED, error.message, tuple(words.proofs)))
+            raise _CheckFailedError from error
+        self.checks.append(Check(kind, CheckOutcome.PASSED, words.said, tuple(words.proofs)))
+
+    def verification(self, disclosure: str) -> Verification:
+        done = {check.kind for check in self.checks}
+        rest = [Check(kind, CheckOutcome.NOT_REACHED) for kind in CheckKind if kind not in done]
+        checks = (*self.checks, *rest)
+        if rest or any(check.outcome is not CheckOutcome.PASSED for check in checks):
+            return Verification(disclosure, checks, self.request, self.request_sha256)
+        return Verification(
+            disclosure,
+            checks,
+            self.request,
+            self.request_sha256,
+            self.disclosed,
+            tuple(self.items),
+            self.contact,
+            self.statements,
+            self.receipt,
+            self.door,
+        )
+
+
+@dataclass
+class _Words:
+    said: str = ""
+    proofs: list[Proof] = field(default_factory=list)
+
+    def prove(self, label: str, value: str) -> None:
+        self.proofs.append(Proof(label, value))
+
+
+def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink: Sink, media: ConfinedMedia) -> None:
+    with found.check(CheckKind.ARRIVED) as words:
+        origin, sealed_manifest, asked = _arrived(requester, answer, words)
+        found.request, found.request_sha256 = asked.request, asked.payload_sha256
+    with found.check(CheckKind.SEALED) as words:
+        identity = asked.reply_identity()
+        found.statements = _opened_manifest(sealed_manifest, asked, identity, words)
+    manifest = _statements(requester, found, origin, asked, answer.disclosure)
+    with found.check(CheckKind.PARTS) as words:
+        _require_all_parts(answer, manifest, found, words)
+    with found.check(CheckKind.FOOTAGE) as words:
+        for number, item in enumerate(_items(found), start=1):
+            found.items.append(_opened(answer, number, item, manifest, identity, sink, media))
+        found.contact = _contact(_disclosed(found), identity)
+        found.receipt = _receipt(requester, answer, asked, origin)
+        _say_footage(found, words)
+
+
+def _arrived(requester: Requester, answer: AnswerFolder, words: _Words) -> tuple[Origin, bytes, Asked]:
+    origin, envelope_bytes = answer.origin(), answer.request()
+    if origin is None or 0 not in answer.sealed():
+        raise FormatError("There is no such disclosure here, or nothing of it has arrived.")
+    if answer.state is HeldState.REFUSED and envelope_bytes is None:
+        raise FormatError("This disclosure was refused when it arrived.")
+    if envelope_bytes is None:
+        raise FormatError("This disclosure has not said yet which request it answers.")
+    missing = frozenset(range(origin.parts)) - answer.sealed()
+    if missing:
+        raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Go on receiving.")
+    data = files.read(answer.part(0), _SEALED_MANIFEST_LIMIT_BYTES)
+    if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
+        raise OpenError("Part 0 is not the one that was received.")
+    asked = requester.asked_in(envelope_bytes)
+    words.said = f"All {origin.parts} parts are here."
+    words.prove("Part 0 as received (SHA-256)", origin.sha256)
+    return origin, data, asked
+
+
+def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words: _Words) -> bytes:
+    if str(identity.recipient()) != asked.request.reply:
+        raise OpenError("The identity kept for this request is not the one the request names.")
+    opened = open_bytes(data, [identity])
+    words.said = "It opens with the key that was made for this request and used for no other."
+    words.prove("Reply key (SHA-256 of its text)", hashlib.sha256(asked.request.reply.encode()).hexdigest())
+    return opened
+
+
+def _statements(
+    requester: Requester, found: _Findings, origin: Origin, asked: Asked, disclosure: str
+) -> DisclosureManifest:
+    """Checks 3 to 9: who said what, and whether it fits together."""
+    with found.check(CheckKind.DEVICE) as words:
+        manifest = reading.device_said(found.statements)
+        if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
+            raise FormatError("This disclosure came under another name than the one it was signed with.")
+        words.said = f"Device {manifest.device_key.id} signed the list of everything it sent."
+        words.prove("Device's public key", manifest.device)
+        words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
+    with found.check(CheckKind.ANSWERS) as words:
+        reading.require_answers(manifest, found.request_sha256)
+        words.said = f"The signed list names request {asked.request.id} by the hash of its signed bytes."
+        words.prove("Request (SHA-256)", found.request_sha256)
+    with found.check(CheckKind.OWNERS) as words:
+        enrolment = reading.enrolled(manifest)
+        doors = KnownDoors(requester.folder)
+        found.door = doors.check(manifest)
+        words.said = _who_says(enrolment, found.door)
+        for number, each in enumerate(manifest.enrolments, start=1):
+            words.prove(f"List of owners no. {number} (SHA-256 of the statement)", _sha256(each))
+    with found.check(CheckKind.APPROVAL) as words:
+        approval, approver = reading.owner_said(manifest, enrolment)
+        reading.require_approves(approval, asked.request, found.request_sha256)
+        doors.check(manifest, approval)
+        key = next(each.key for each in enrolment.approvers if each.name == approver)
+        words.said = (
+            f"“{approver}”, whom that list names, signed the approval. "
+            "It names this request, this reply key and each file."
+        )
+        if found.door.stolen_since_s is not None:
+            words.said += (
+                f" An owner declared this doorbell stolen as of {_utc(found.door.stolen_since_s)}; "
+                "by the approver's own clock the approval is from before."
+            )
+        words.prove("Owner's public key", key)
+        words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
+        seconder = reading.seconded(manifest, enrolment, asked.request)
+        if seconder is not None:
+            words.said += f" It takes two owners: “{seconder}” signed that they approve the same."
+            words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.seconding or ""))
+    with found.check(CheckKind.LEDGER) as words:
+        reading.require_ledgered(manifest, asked.request)
+        checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+        words.said = (
+            f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
+            "which the device signed. Whether it is the ledger that the owner sees was not checked: the two of you can."
+        )
+        words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
+        words.prove("Ledger's size", str(checkpoint.size))
+    with found.check(CheckKind.RECORDS) as words:
+        items = tuple(reading.items_of(manifest, approval))
+        reading.require_told(manifest, approval, items)
+        words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
+        if manifest.told:
+            words.said += (
+                " Of each clip that the owner told of, the records that are not shown stand as hashes in a Merkle tree "
+                "(RFC 6962), and those that are shown are among them."
+            )
+            if all(clip.follows for clip in manifest.told):
+                words.said += " The signature of each that is shown, made at capture, fixes all that stand before it."
+            else:
+                words.said += (
+                    " Not in every one was it signed at capture which stands before which: there the order and the "
+                    "number of those that are not shown are what the device said when it answered."
+                )
+        for number, clip in enumerate(manifest.told, start=1):
+            root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
+            words.prove(f"Records of clip {number} that the owner told of (Merkle root)", root.hex())
+        for line in manifest.records:
+            words.prove("Capture record (SHA-256 of its line)", _sha256(line))
+    with found.check(CheckKind.WINDOW) as words:
+        reading.require_within_window(items, asked.request)
+        words.said = "Every segment overlaps the requested window, by the device's clock."
+    found.disclosed = Disclosed(manifest, approval, approver, enrolment, items, seconder)
+    return manifest
+
+
+def _who_says(enrolment: Enrolment, door: DoorHistory) -> str:
+    """Who the owners are, and on whose word: no more than was shown."""
+    names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
+    said = f"The device names {names} as its owners (list no. {enrolment.epoch})."
+    if enrolment.epoch > 1:
+        said += " Each list was signed by an owner of the one before it."
+    if door.seen_s is None:
+        return (
+            f"{said} This doorbell was first seen with this answer: nothing but its own key vouches for its first "
+            "list, and whoever holds that key could name owners of their own."
+        )
+    return (
+        f"{said} The lists begin with the one that this doorbell showed when it was first seen here, on "
+        f"{_utc(door.seen_s)}: owners made up since then would not pass."
+    )
+
+
+def _utc(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _require_all_parts(answer: AnswerFolder, manifest: DisclosureManifest, found: _Findings, words: _Words) -> None:
+    if answer.sealed() != frozenset(range(len(manifest.parts) + 1)):
+        raise FormatError("The parts that arrived are not those of the signed list.")
+    for number, item in enumerate(_items(found), start=1):
+        reading.check_part(item, _part(answer, number))
+        words.prove(f"Part {number}, {item.part.kind.value} {item.part.id} (SHA-256)", item.part.sha256)
+    words.said = (
+        f"{_count(len(manifest.parts), 'file')}: length and hash as the device announced, new header as the owner "
+        "made it, sealed content as it was recorded."
+    )
+
+
+def _part(answer: AnswerFolder, number: int) -> bytes:
+    return files.read(answer.part(number), MOST_PART_BYTES)
+
+
+def _opened(
+    answer: AnswerFolder,
+    number: int,
+    item: Item,
+    manifest: DisclosureManifest,
+    identity: HybridIdentity,
+    sink: Sink,
+    media: ConfinedMedia,
+) -> VerifiedItem:
+    data = _part(answer, number)
+    # Read again, so checked again: a disk that answers differently the second time must not go unseen.
+    reading.check_part(item, data)
+    opened, context = open_part(item.record, item.part.kind, data, identity, device=manifest.device_key.id)
+    reason = unopened(media, item.part.kind, opened)
+    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason)
+    sink(verified, opened)
+    return verified
+
+
+_NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind.SOUND: "Sound"}
+
+
+def _say_footage(found: _Findings, words: _Words) -> None:
+    adopted = sum(not each.witnessed for each in found.items)
+    words.said = (
+        "Each file opens with the one key that the device committed to when it recorded it, and says of itself what "
+        "the device signed then."
+    )
+    if adopted:
+        words.said += (
+            f" {_count(adopted, 'file')} had been interrupted by a power failure: there the device signed the sealed "
+            "bytes when it found them again, not the video."
+        )
+    lost = [each for each in found.items if each.unopened]
+    if lost and len(lost) == len(found.items):
+        raise FormatError(f"Nothing that came opens. The first: {lost[0].unopened}")
+    if len(ranges_of(each.number for each in lost)) > MOST_UNOPENED_RANGES:
+        raise FormatError(f"{len(lost)} of {len(found.items)} files do not open, more than a receipt can name.")
+    if lost:
+        words.said += (
+            f" {_count(len(lost), 'file')} of {len(found.items)} {_do(len(lost))} not open as what it should be."
+        )
+    for each in found.items:
+        what = _NAMES[each.item.part.kind]
+        words.prove(f"{what} {each.item.part.id} (SHA-256)", each.opened_sha256)
+
+
+def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | None:
+    """What the owner says about themselves.  A card that cannot be read is none: it proves and disproves nothing."""
+    if disclosed.approval.contact is None:
+        return None
+    try:
+        return strictjson.decode(open_bytes(base64.decode(disclosed.approval.contact), [identity]), ContactCard)
+    except FormatError:
+        return None
+
+
+def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked, origin: Origin) -> Receipt | None:
+    """Our own word, as it lies there, that all of this arrived.
+
+    One that we did not sign for this, or for less than all of it, is none: it proves and disproves nothing.
+    """
+    data = answer.receipt()
+    if data is None:
+        return None
+    try:
+        opened = envelope.open_envelope(data, Receipt.PAYLOAD_TYPE, {requester.key.id: requester.key})
+        receipt = strictjson.decode(opened.payload, Receipt)
+    except FormatError:
+        return None
+    said = (receipt.disclosure, receipt.request, receipt.state, receipt.manifest)
+    all_of_it = (answer.disclosure, asked.request.id, ReceiptState.COMPLETE, origin.sha256)
+    return receipt if said == all_of_it else None
+
+
+def _disclosed(found: _Findings) -> Disclosed:
+    assert found.disclosed is not None  # noqa: S101 (set by the checks before)
+    return found.disclosed
+
+
+def _items(found: _Findings) -> tuple[Item, ...]:
+    return _disclosed(found).items
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _do(number: int) -> str:
+    return "does" if number == 1 else "do"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

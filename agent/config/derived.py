@@ -1,0 +1,76 @@
+"""Values that follow from the configuration: the limits on requests, the share of holds, and what the page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent import __version__, config
+from agent.wire.limits import Limits
+from agent.wire.statements import Settings
+
+__all__ = ["held_bytes", "page_facts", "request_limits"]
+
+_HELD_OF = 2
+"""Holds may keep one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
+
+
+def held_bytes(vault: config.Vault) -> int:
+    return vault.max_bytes // _HELD_OF
+
+
+def request_limits(requests: config.Requests) -> Limits:
+    return Limits(
+        window_min_s=requests.shortest_window_minutes * 60,
+        window_max_s=requests.longest_window_minutes * 60,
+        look_back_max_s=requests.longest_look_back_days * 86_400,
+        area_min_m2=requests.smallest_area_m2,
+        area_max_m2=requests.largest_area_m2,
+        life_max_s=requests.longest_validity_days * 86_400,
+        requests_per_case=requests.requests_per_case,
+        requests_per_requester_per_day=requests.requests_per_requester_per_day,
+        requests_per_day=requests.requests_per_day,
+    )
+
+
+def page_facts(
+    configuration: config.Configuration, file: config.Configuration, settings: Settings | None
+) -> dict[str, Any]:
+    """What the owner's page shows of the settings in force, of what the file says, and of who has set what."""
+    return {
+        **_values(configuration),
+        "file": _values(file),
+        "by_owner": [key for key, is_owners in config.sources(settings).items() if is_owners],
+        "segment_s": file.clips.segment_s,
+        "broker": file.broker.host if file.broker else None,
+        "alerts": file.alerts is not None,
+        "masks_by": "camera" if file.camera.kind is config.CameraKind.RTSP else "doorbell",
+        "version": __version__,
+    }
+
+
+def _values(configuration: config.Configuration) -> dict[str, Any]:
+    """Those an owner may set."""
+    place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
+    return {
+        "name": configuration.device.name,
+        "position": None if place is None else [place.latitude, place.longitude],
+        "size": list(configuration.camera.size),
+        "sensitivity": motion.sensitivity,
+        "zones": [
+            {
+                "name": zone.name,
+                "kind": zone.kind.value,
+                "corners": [list(corner) for corner in zone.corners],
+                "sensitivity": zone.sensitivity,
+                "smallest_share": zone.smallest_share,
+            }
+            for zone in motion.zones
+        ],
+        "max_bytes": vault.max_bytes,
+        "max_age_days": vault.max_age_days,
+        "quiet": list(configuration.alerts.quiet) if configuration.alerts and configuration.alerts.quiet else None,
+        "private": [
+            {"days": [day.value for day in hours.days], "begins": hours.begins, "ends": hours.ends}
+            for hours in configuration.privacy.hours
+        ],
+    }

@@ -1,0 +1,1 @@
+"""The owner's alerts: what waits for which channel, and when it may be fetched by the uplink."""

@@ -1,0 +1,338 @@
+"""The alerts that wait for their channels, in one small SQLite file of their own.
+
+Apart from the journal, because that one must not be lost and this one may be deleted at any time: with it go alerts
+that nobody has read, and nothing else.  Every transaction is flushed (`synchronous=FULL`), for a press of the button
+that a power cut swallows is a visitor who goes away again.  One connection, one lock.
+
+That the disk refuses must not keep its owner from being told so.  A file that turns out to be damaged is set aside and
+a new one begun, with what of the old one can be read.  While the disk takes nothing the queue is kept in memory, with
+what was in the file; what was in a file that could not be read meanwhile is there again, with what has come since, when
+it can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from agent.core.alerts.alert_messages import HeldBack, Kept, Waiting
+from agent.core.alerts.kinds import Rank
+from agent.errors import StorageError
+from agent.platform.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.platform.sqlite_snapshot import EXCLUSIVE
+
+__all__ = ["SqliteAlertQueue"]
+
+_SCHEMA = """
+-- One row an alert and channel.  It goes when its channel has taken it, and not before.
+CREATE TABLE IF NOT EXISTS alert (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, rank INTEGER NOT NULL,
+  text TEXT NOT NULL, queued_ms INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS alert_by_turn ON alert (channel, rank, id);
+
+-- What waits for the end of the quiet hours or for the digest, counted.
+CREATE TABLE IF NOT EXISTS kept (channel TEXT NOT NULL, why TEXT NOT NULL, text TEXT NOT NULL, count INTEGER NOT NULL,
+  since_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (channel, why, text)) WITHOUT ROWID;
+
+-- What may not leave the house yet; `left_ms` goes down while the device runs.
+CREATE TABLE IF NOT EXISTS held_back (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, news TEXT NOT NULL,
+  once TEXT NOT NULL, came_ms INTEGER NOT NULL, left_ms INTEGER NOT NULL);
+
+-- What is told once and never again, such as a request, by its id.
+CREATE TABLE IF NOT EXISTS told (once TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_ADD_ALERT: Final = "INSERT INTO alert (channel, rank, text, queued_ms) VALUES (?, ?, ?, ?)"
+_ADD_KEPT: Final = (
+    "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+    " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)"
+)
+_ADD_HELD_BACK: Final = "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
+_ADD_TOLD: Final = "INSERT OR IGNORE INTO told VALUES (?, ?)"
+_ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
+    ("SELECT channel, rank, text, queued_ms FROM alert ORDER BY id", (str, int, str, int), _ADD_ALERT),
+    (
+        "SELECT channel, news, once, came_ms, left_ms FROM held_back ORDER BY id",
+        (str, str, str, int, int),
+        _ADD_HELD_BACK,
+    ),
+    ("SELECT * FROM kept ORDER BY last_ms", (str, str, str, int, int, int), _ADD_KEPT),
+    ("SELECT * FROM told ORDER BY at_ms", (str, int), _ADD_TOLD),
+)
+"""How each table is read, what its rows are, and how they get into another file."""
+_FORMAT: Final = 1
+_TOLD_KEPT = 10_000
+_MEMORY: Final = ":memory:"
+_TRY_AGAIN_S: Final = 60.0
+_ROW_BITS: Final = 40
+"""Of an alert's id; above them stands how often the queue had been begun anew."""
+
+_Found = TypeVar("_Found")
+
+
+class SqliteAlertQueue:
+    """`ports.AlertQueue`.  `path` may be `:memory:`.  `monotonic`: seconds, for how often a disk is tried again."""
+
+    def __init__(self, path: Path | str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path = path if isinstance(path, Path) else None
+        self._monotonic = monotonic
+        self._log = structlog.get_logger("alerts")
+        self._lock = threading.Lock()
+        self._again_s: float | None = None
+        """When the disk is tried again; None while it takes what it is given."""
+        self._unread = False
+        """The queue is in memory, and a file that nobody could read may hold what it does not."""
+        self._begun = 0
+        """How often with other rows than before: whoever is done with one of those must remove none of these."""
+        self._db = self._opened_somehow() if self._path else _opened(str(path))
+
+    def add(
+        self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
+    ) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            if once:
+                at_ms = _moment(alerts, kept, held_back)
+                if not db.execute(_ADD_TOLD, (once, at_ms)).rowcount:
+                    return False
+                db.execute(
+                    "DELETE FROM told WHERE once IN (SELECT once FROM told ORDER BY at_ms DESC LIMIT -1 OFFSET ?)",
+                    (_TOLD_KEPT,),
+                )
+            _insert(db, alerts)
+            _keep(db, kept)
+            _hold_back(db, held_back)
+            return True
+
+        return self._do(work)
+
+    def held_back(self) -> tuple[HeldBack, ...]:
+        ask = "SELECT id + ?, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
+        return tuple(HeldBack(*row) for row in self._do(lambda db: db.execute(ask, (self._first_id,)).fetchall()))
+
+    def pass_time(self, passed_ms: int) -> None:
+        self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
+
+    def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM held_back WHERE id = ? - ?", [(each.id, self._first_id) for each in held_back])
+            _insert(db, alerts)
+            _keep(db, kept)
+
+        self._do(work)
+
+    def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
+        ask = "SELECT id + ?, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
+        return self._do(lambda db: tuple(_waiting(*row) for row in db.execute(ask, (self._first_id, channel, most))))
+
+    def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
+        ask = "SELECT * FROM kept WHERE channel = ? AND why = ? ORDER BY since_ms"
+        return tuple(Kept(*row) for row in self._do(lambda db: db.execute(ask, (channel, why)).fetchall()))
+
+    def release(self, kept: Sequence[Kept], alert: Waiting) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "DELETE FROM kept WHERE channel = ? AND why = ? AND text = ?",
+                [(k.channel, k.why, k.text) for k in kept],
+            )
+            _insert(db, (alert,))
+
+        self._do(work)
+
+    def remove(self, alerts: Sequence[int]) -> None:
+        ask = "DELETE FROM alert WHERE id = ? - ?"
+        self._do(lambda db: db.executemany(ask, [(each, self._first_id) for each in alerts]))
+
+    def date(self, now_ms: int) -> None:
+        self._do(lambda db: db.execute("UPDATE alert SET queued_ms = ? WHERE queued_ms = 0", (now_ms,)))
+
+    def retain(self, channels: Sequence[str], after_ms: int) -> int:
+        def work(db: sqlite3.Connection) -> int:
+            marks = ", ".join("?" * len(channels))
+            for table in ("kept", "held_back"):
+                db.execute(f"DELETE FROM {table} WHERE channel NOT IN ({marks})", tuple(channels))  # noqa: S608 — no data
+            done = db.execute(
+                f"DELETE FROM alert WHERE queued_ms < ? OR channel NOT IN ({marks})",  # noqa: S608
+                (after_ms, *channels),
+            )
+            return done.rowcount
+
+        return self._do(work)
+
+    def counts(self) -> dict[str, int]:
+        return dict(self._do(lambda db: db.execute("SELECT channel, count(*) FROM alert GROUP BY channel").fetchall()))
+
+    def close(self) -> None:
+        with self._lock:
+            self._come_back(at_once=True)
+            self._db.close()
+
+    def _do(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """In one transaction; once more, elsewhere, when the file or its disk is at fault."""
+        with self._lock:
+            try:
+                self._come_back()
+                try:
+                    return _in_one_transaction(self._db, work)
+                except sqlite3.Error as error:
+                    if self._path is None or self._again_s is not None or isinstance(error, sqlite3.ProgrammingError):
+                        raise
+                    self._move(error)
+                return _in_one_transaction(self._db, work)
+            except sqlite3.Error as error:
+                raise StorageError(f"The alerts cannot be kept: {error}.", remedy="Check the disk.") from error
+
+    @property
+    def _first_id(self) -> int:
+        """What the ids of this beginning's rows are counted from."""
+        return self._begun << _ROW_BITS
+
+    # -- a disk that fails ---------------------------------------------------------------------------------------------
+
+    def _opened_somehow(self) -> sqlite3.Connection:
+        try:
+            return _opened(str(self._path))
+        except sqlite3.Error as error:
+            return self._begun_anew(error)
+
+    def _begun_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
+        """In a new file, when the old one is damaged; else, or if that cannot be made either, in memory."""
+        self._begun += 1
+        if is_damage(error):
+            with contextlib.suppress(OSError, sqlite3.Error):
+                self._set_aside(error)
+                return _opened(str(self._path))
+        self._refused(error)
+        self._unread = True
+        return _opened(_MEMORY)
+
+    def _move(self, error: sqlite3.Error) -> None:
+        """Go on where it is possible to go on."""
+        old = self._db
+        if is_damage(error):
+            rescued = [(add, _readable(old, read, types)) for read, types, add in _ALL]
+            old.close()  # first: it removes a write-ahead log by its name, whosever that is by then
+            self._db = self._begun_anew(error)
+            with contextlib.suppress(sqlite3.Error):
+                _in_one_transaction(self._db, lambda db: [db.executemany(add, rows) for add, rows in rescued])
+            return
+        self._refused(error)
+        self._db = _opened(_MEMORY)
+        try:
+            old.backup(self._db)
+        except sqlite3.Error:
+            self._begun += 1
+            self._unread = True
+        old.close()
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        """Raises `OSError`."""
+        self._log.warning("alerts_damaged", error=str(error))
+        if self._path is not None:
+            set_aside(self._path)
+
+    def _refused(self, error: sqlite3.Error) -> None:
+        self._log.warning("alerts_in_memory", error=str(error))
+        self._again_s = self._monotonic() + _TRY_AGAIN_S
+
+    def _come_back(self, *, at_once: bool = False) -> None:
+        """Out of memory, when the disk takes it all."""
+        if self._again_s is None or not (at_once or self._monotonic() >= self._again_s):
+            return
+        self._again_s = self._monotonic() + _TRY_AGAIN_S
+        with contextlib.suppress(OSError, sqlite3.Error):
+            try:
+                file = self._filled()
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    self._set_aside(error)
+                raise
+            self._db.close()
+            self._begun += self._unread
+            self._db, self._again_s, self._unread = file, None, False
+            self._log.info("alerts_on_disk")
+
+    def _filled(self) -> sqlite3.Connection:
+        """The file, with what is in memory: instead of what was in it, or, when nobody has read that, with it."""
+        file = _opened(str(self._path))
+        try:
+            if self._unread:
+                _in_one_transaction(file, lambda db: _add_all(self._db, db))
+            else:
+                self._db.backup(file)
+        except sqlite3.Error:
+            file.close()
+            raise
+        return file
+
+
+def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        found = work(db)
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:  # SQLite may have ended it already
+            db.execute("ROLLBACK")
+        if isinstance(error, UnicodeDecodeError):
+            raise Nonsense("a schema that is no text") from error
+        raise
+    return found
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        db.execute(EXCLUSIVE)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.executescript(_SCHEMA)
+        if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # else a full disk would not let it be opened
+            db.execute(f"PRAGMA user_version={_FORMAT}")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        db.close()
+        raise (error if isinstance(error, sqlite3.Error) else Nonsense("a schema that is no text")) from error
+    return db
+
+
+def _insert(db: sqlite3.Connection, alerts: Sequence[Waiting]) -> None:
+    db.executemany(_ADD_ALERT, [(each.channel, int(each.rank), each.text, each.queued_ms) for each in alerts])
+
+
+def _hold_back(db: sqlite3.Connection, held_back: Sequence[HeldBack]) -> None:
+    rows = [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back]
+    db.executemany(_ADD_HELD_BACK, rows)
+
+
+def _keep(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
+    db.executemany(_ADD_KEPT, [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept])
+
+
+def _add_all(source: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    for read, _types, add in _ALL:
+        file.executemany(add, source.execute(read).fetchall())
+
+
+def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
+    """Of a damaged file: the newest rows, up to the first that cannot be read."""
+    db.text_factory = lambda data: data.decode(errors="replace")
+    rows: list[tuple[Any, ...]] = []
+    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+        for row in db.execute(f"{read} DESC"):
+            if tuple(map(type, row)) == types:
+                rows.append(row)  # noqa: PERF401 — what was read before an error is kept
+    return rows[::-1]
+
+
+def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int) -> Waiting:
+    """A rank that nobody wrote is no reason to tell nobody."""
+    return Waiting(number, channel, Rank(rank) if rank in list(Rank) else Rank.SOON, text, queued_ms)
+
+
+def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept], held_back: Sequence[HeldBack]) -> int:
+    moments = [each.queued_ms for each in alerts] + [each.last_ms for each in kept]
+    return max(moments + [each.came_ms for each in held_back], default=0)

@@ -1,0 +1,143 @@
+"""Builds what tells of news in a role that has the owner's settings: the custodian's, or solo's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from agent import config
+from agent.config import Configuration
+from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.kinds import AlertKind
+from agent.core.alerts.notice_delay import HoldingBack
+from agent.core.alerts.policy import ChannelRules, Policy, Span
+from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
+from agent.core.device_secret import DeviceSecret
+from agent.core.requests import WAITING
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.custodian.alerts.alerts import Alerts, AlertSettings
+from agent.custodian.alerts.log_notifier import LogNotifier
+from agent.custodian.alerts.private_file import PrivateText
+from agent.custodian.alerts.push_channels import PushChannels
+from agent.custodian.clock_trust import TrustedClock
+from agent.custodian.custodian import Custodian
+from agent.custodian.home_status import HomeDesk
+from agent.ports import Journal, Notifier
+
+__all__ = ["Telling", "facts_of", "offer_alerts", "quiet_hours"]
+
+_MINUTE_NS: Final = 60 * 10**9
+
+
+class Telling:
+    """Who hears of news: the channels of [alerts] and the home, or else the log.
+
+    `sleeps`: whether no request is to be told of at this hour.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        path: Path,
+        secret: DeviceSecret,
+        clock: TrustedClock,
+        journal: Journal,
+        *,
+        facts: Callable[[], Facts],
+        status: Callable[[], dict[str, Any]],
+        sleeps: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._holding_back = HoldingBack.of_device(secret)
+        self.alerts = self._make_alerts(configuration, path, facts, sleeps)
+        """None without [alerts]."""
+        notifier: Notifier = self.alerts or LogNotifier()
+        self.home = HomeDesk(notifier, status) if configuration.home_assistant is not None else None
+        """None without [home_assistant]."""
+        self.notifier = self.home or notifier
+
+    def requests(self) -> dict[str, int]:
+        """For `doorward status`: how many wait for an owner, and how many of them may be known outside of the house."""
+        waiting = self._journal.requests(*WAITING)
+        told = self._holding_back.due(waiting, self._clock.believed_ms)
+        return {"requests_waiting": len(waiting), "requests_told": told}
+
+    def _make_alerts(
+        self, configuration: Configuration, path: Path, facts: Callable[[], Facts], sleeps: Callable[[], bool]
+    ) -> Alerts | None:
+        wanted = configuration.alerts
+        if wanted is None:
+            return None
+        return Alerts(
+            AlertSettings(
+                f"Doorward: {configuration.device.name}",
+                wanted.link,
+                tuple(ChannelAddress(channel.name, channel.url) for channel in wanted.channels),
+            ),
+            Policy(
+                tuple(_rules(channel) for channel in wanted.channels),
+                off=frozenset(wanted.off),
+                digest=frozenset(wanted.digest),
+                digest_minute=_minute(wanted.digest_at),
+                cool_down_ns=wanted.cool_down_s * 10**9,
+                quiet=quiet_hours(configuration),
+            ),
+            SqliteAlertQueue(path),
+            self._clock,
+            local_time,
+            self._holding_back,
+            Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
+            facts,
+            self._waits,
+            sleeps,
+        )
+
+    def _waits(self, once: str) -> bool:
+        """Whether the request that this news is of, by the first of its words, still waits for an owner."""
+        stored = self._journal.request(once.partition(" ")[0])
+        return stored is None or stored.state.holds_footage
+
+
+def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
+    """What the owner's client and page may ask about alerts.  `push`: where browsers that want to be told are kept."""
+    custodian.control.offer("alerts_test", alerts.answer_test)
+    browsers = PushChannels(PrivateText(push), alerts, custodian.books.decisions.after, alerts.notify)
+    for name, answer in browsers.answers.items():
+        custodian.control.offer(name, answer)
+    custodian.statements.subscribe = browsers.subscribe
+    custodian.owners_changed = partial(browsers.leave, custodian.enrolments.has_left)
+    custodian.owners_changed()  # a power cut may have come between the change and this
+
+
+def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:
+    """From what `doorward status` shows."""
+    return Facts(
+        offline=None if link == "off" else link != "connected",
+        clock_unknown=clock_unknown,
+        not_storing=recorder.get("state") == "not recording",
+    )
+
+
+def local_time(utc_ms: int) -> tuple[int, str]:
+    """The minute of the local day, and as people write it."""
+    local = time.localtime(utc_ms / 1000)
+    return local.tm_hour * 60 + local.tm_min, f"{local.tm_hour:02}:{local.tm_min:02}"
+
+
+def quiet_hours(configuration: Configuration) -> Span | None:
+    """The household's, for every channel."""
+    quiet = configuration.alerts.quiet if configuration.alerts is not None else None
+    return (_minute(quiet[0]), _minute(quiet[1])) if quiet else None
+
+
+def _rules(channel: config.AlertChannel) -> ChannelRules:
+    quiet: Span | None = (_minute(channel.quiet[0]), _minute(channel.quiet[1])) if channel.quiet else None
+    return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)
+
+
+def _minute(time_of_day: str) -> int:
+    return int(time_of_day[:2]) * 60 + int(time_of_day[3:])

@@ -1,0 +1,447 @@
+"""The owner's alerts: takes news from every part, rules on it, keeps what waits, and hands it to whoever delivers.
+
+    notify ──▶ inbox (memory) ──▶ thread "alerts": policy ──▶ queue (durable) ──▶ collect ──▶ … channel … ──▶ settle
+
+Rules: `notify` only puts news into memory, for it is called from the threads that record; presses of the button
+overtake everything in there, and when it is full the rest is dropped and counted, never they.  An alert leaves the
+queue when its channel has taken it.  A kill between these two makes it be sent again: it can double a message, once,
+and nothing can lose an alert that was queued.  News of a request is no alert before its time of being held back is over
+(`core.alerts.notice_delay`): until then nobody is woken, asked or sent anything because of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from agent.core.alerts.alert_messages import (
+    MOST_LINES,
+    ChannelAddress,
+    HeldBack,
+    Kept,
+    Parcel,
+    Waiting,
+    pause_ns,
+    summary,
+    take,
+    worded,
+)
+from agent.core.alerts.kinds import TEST, News, Rank, news_of
+from agent.core.alerts.notice_delay import HoldingBack
+from agent.core.alerts.policy import ChannelRules, Policy, Ruling, Span, may_release
+from agent.core.alerts.wellbeing import Facts, Wellbeing
+from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment
+from agent.errors import RequestError, StorageError
+from agent.ports import AlertQueue, Clock
+
+__all__ = ["AlertSettings", "Alerts", "LocalTime"]
+
+_LOOK_S: Final = 5.0
+_INBOX: Final = 512
+_WRITTEN_MS: Final = 60_000
+"""After so long the queue is told how much time has passed for what is held back: a crash makes that last no longer."""
+_KEPT_FOR_MS: Final = 3 * 86_400_000
+"""An alert that no channel took for so long is given up, and counted."""
+_FORGOTTEN_NS: Final = 180 * 10**9
+"""A parcel that nobody has settled for so long is handed out again: whoever had it is gone."""
+
+_COUNTED: Final = ("queued", "held_back", "kept", "cooled", "overflowed", "given_up")
+
+LocalTime = Callable[[int], tuple[int, str]]
+"""UTC in ms → the minute of the local day, and "14:03"."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """`title` heads every message, `link` ends it: the owner's page, or empty."""
+
+    title: str
+    link: str
+    addresses: tuple[ChannelAddress, ...]
+
+
+@dataclass(slots=True)
+class _Channel:
+    rules: ChannelRules
+    out: Parcel | None = None
+    out_since_ns: int = 0
+    failures: int = 0
+    rests_until_ns: int = 0
+    delivered: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    name: str
+    moment: Moment
+    once: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    news: News
+    raised: _Raised
+    rulings: list[tuple[ChannelRules, Ruling]]
+
+
+class Alerts:
+    """`ports.Notifier`, and what a courier asks (`channels`, `collect`, `settle`).  From any thread.
+
+    `waits` says whether what a `once` named still waits for its owner: of news that was held back for too long to be
+    true, nothing is told.  While the owner `sleeps`, for requests, what is held back stays so.
+    """
+
+    def __init__(
+        self,
+        settings: AlertSettings,
+        policy: Policy,
+        queue: AlertQueue,
+        clock: Clock,
+        local_time: LocalTime,
+        holding_back: HoldingBack,
+        wellbeing: Wellbeing | None = None,
+        facts: Callable[[], Facts] = Facts,
+        waits: Callable[[str], bool] = lambda _once: True,
+        sleeps: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._settings = settings
+        self._policy = policy
+        self._link = settings.link
+        self._addresses = {address.name: address for address in settings.addresses}
+        self._queue = queue
+        self._clock = clock
+        self._local_time = local_time
+        self._holding_back = holding_back
+        self._wellbeing = wellbeing
+        self._facts = facts
+        self._waits = waits
+        self._sleeps = sleeps
+        self._written_ns = self._now()
+        """Until when the queue knows that time has passed."""
+        self._log = structlog.get_logger("owner")
+        self._channels = {rules.name: _Channel(rules) for rules in policy.channels}
+        self._arrived = threading.Condition()
+        """Guards the inbox and nothing that touches a disk: whoever records takes it."""
+        self._changed = threading.Condition()
+        self._presses: deque[_Raised] = deque()
+        self._inbox: deque[_Raised] = deque()
+        self._taken: set[int] = set()
+        self._counted: Counter[str] = Counter()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="alerts")
+
+    # -- news comes in -------------------------------------------------------------------------------------------------
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        """Never waits for disk or network, never raises."""
+        self._log.info("owner_told", about=kind, says=text)
+        raised = _Raised(kind, self._clock.now(), once)
+        with self._arrived:
+            if news_of(kind).rank is Rank.BUTTON:
+                self._presses.append(raised)
+            elif len(self._inbox) < _INBOX:
+                self._inbox.append(raised)
+            else:
+                self._counted["overflowed"] += 1
+            self._arrived.notify_all()
+
+    def test(self) -> tuple[str, ...]:
+        """Queue one test message for every channel, whatever its rules; the channels' names."""
+        moment = self._clock.now()
+        if not self._channels:
+            raise RequestError("No channel is configured.", remedy="Add [[alerts.channels]] to the configuration.")
+        self._queue.add([self._waiting(name, Rank.SOON, TEST, moment) for name in self._channels], ())
+        with self._changed:
+            for channel in self._channels.values():
+                channel.rests_until_ns = 0
+            self._changed.notify_all()
+        return tuple(self._channels)
+
+    def answer_test(self, _frame: object) -> tuple[dict[str, Any], bytes]:
+        """`test`, for the control socket."""
+        return {"channels": list(self.test())}, b""
+
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None:
+        """Add a channel, or give one another address.  In force at once; the caller remembers it over restarts."""
+        with self._changed:
+            self._addresses[rules.name] = address
+            self._channels.setdefault(rules.name, _Channel(rules))
+            if rules not in self._policy.channels:
+                self._policy.channels = (*self._policy.channels, rules)
+
+    def set_quiet(self, quiet: Span | None) -> None:
+        """The household's quiet hours, for every channel.  In force at once."""
+        with self._changed:
+            self._policy.quiet = quiet
+
+    def drop_channel(self, name: str) -> None:
+        """With what waits for it.  Nothing happens when it is unknown."""
+        with self._changed:
+            self._addresses.pop(name, None)
+            self._channels.pop(name, None)
+            self._policy.channels = tuple(each for each in self._policy.channels if each.name != name)
+        self._queue.retain(tuple(self._channels), 0)
+
+    def link_to(self, page: str) -> None:
+        """Where the owner's page is: every message ends with it, unless the settings name another."""
+        self._link = self._settings.link or page
+
+    def start(self) -> None:
+        """Raises `StorageError`."""
+        self._queue.retain(tuple(self._channels), 0)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was raised until now is in the queue when this returns.  Idempotent."""
+        with self._arrived:
+            self._stopping = True
+            self._arrived.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def close(self) -> None:
+        """After `stop`, and after the couriers have gone."""
+        self._queue.close()
+
+    def status(self) -> dict[str, Any]:
+        """For the owner: each channel, what waits for it, and since how many attempts it fails."""
+        try:
+            counts = self._queue.counts()
+        except StorageError:
+            counts = {}
+        with self._changed:
+            return {
+                "channels": {
+                    name: {
+                        "waiting": counts.get(name, 0),
+                        "delivered": each.delivered,
+                        "failures": each.failures,
+                        "fault": each.fault,
+                    }
+                    for name, each in self._channels.items()
+                },
+                **{key: self._counted[key] for key in _COUNTED},
+            }
+
+    # -- alerts go out -------------------------------------------------------------------------------------------------
+
+    def channels(self) -> tuple[ChannelAddress, ...]:
+        """For a courier that has just begun: whatever another one had in its hands is handed out again."""
+        with self._changed:
+            for channel in self._channels.values():
+                channel.out = None
+            self._changed.notify_all()
+            return tuple(self._addresses.values())
+
+    def collect(self, wait_s: float) -> tuple[Parcel, ...]:
+        """The next message of each channel that has none out and does not rest; waits for one at most so long."""
+        with self._changed:
+            if not (parcels := self._due()) and not self._stopping:
+                self._changed.wait(min(wait_s, self._rest_s()))
+                parcels = self._due()
+        return parcels
+
+    def settle(self, parcel: Parcel, fault: str = "") -> None:
+        """The channel has taken it, or why not."""
+        with self._changed:
+            if not fault:
+                self._taken.update(parcel.alerts)
+            channel = self._channels.get(parcel.channel)
+            if channel is None:
+                return
+            if channel.out is not None and not set(channel.out.alerts).isdisjoint(parcel.alerts):
+                channel.out = None
+            channel.fault = fault
+            if not fault:
+                channel.delivered += len(parcel.alerts)
+                channel.failures, channel.rests_until_ns = 0, 0
+            else:
+                channel.failures += 1
+                channel.rests_until_ns = self._now() + pause_ns(channel.failures)
+                self._log.warning("channel_failed", channel=parcel.channel, failures=channel.failures)
+            self._changed.notify_all()
+        self._forget_taken()
+
+    def _forget_taken(self) -> None:
+        """Out of the queue.  While the disk refuses that, `_taken` keeps them from being sent again."""
+        with self._changed:
+            taken = tuple(self._taken)
+        if taken:
+            self._queue.remove(taken)
+            with self._changed:
+                self._taken.difference_update(taken)
+
+    def _due(self) -> tuple[Parcel, ...]:
+        now_ns, parcels = self._now(), []
+        for name, channel in self._channels.items():
+            if channel.out is not None and now_ns - channel.out_since_ns > _FORGOTTEN_NS:
+                channel.out = None
+            if channel.out is None and now_ns >= channel.rests_until_ns:
+                waiting = [w for w in self._queue.waiting(name, MOST_LINES) if w.id not in self._taken]
+                parcel = take(waiting, self._settings.title, self._link)
+                if parcel is not None:
+                    channel.out, channel.out_since_ns = parcel, now_ns
+                    parcels.append(parcel)
+        return tuple(parcels)
+
+    def _rest_s(self) -> float:
+        """Until the first channel has rested enough."""
+        left = [each.rests_until_ns - self._now() for each in self._channels.values() if each.rests_until_ns]
+        return max(0.01, min([ns / 1e9 for ns in left if ns > 0], default=3600.0))
+
+    # -- the thread between --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        wait_s = 0.0  # what was kept while the device was off may be due
+        while True:
+            with self._arrived:
+                if not (self._presses or self._inbox or self._stopping):
+                    self._arrived.wait(wait_s)
+                wait_s = _LOOK_S
+                over = self._stopping and not (self._presses or self._inbox)
+            if over:
+                with suppress(StorageError):
+                    self._time_passed()
+                return
+            try:
+                while raised := self._next():
+                    self._take(raised)
+                self._on_time()
+            except StorageError as error:
+                self._log.error("alert_not_kept", error=error.message)
+
+    def _next(self) -> list[_Raised]:
+        """A press alone and first; else all that is there, to be committed together."""
+        with self._arrived:
+            if self._presses:
+                return [self._presses.popleft()]
+            raised = list(self._inbox)
+            self._inbox.clear()
+            return raised
+
+    def _take(self, raised: list[_Raised]) -> None:
+        now_ns = self._now()
+        told: list[_Told] = []
+        for each in raised:
+            news, minute = news_of(each.name), self._minute(each.moment)
+            rulings = [(rules, self._policy.rule(rules, news, now_ns, minute)) for rules in self._policy.channels]
+            told.append(_Told(news, each, rulings))
+        for each_told in told:
+            if each_told.raised.once:
+                self._put([each_told])
+        self._put([each_told for each_told in told if not each_told.raised.once])
+
+    def _put(self, told: list[_Told]) -> None:
+        """In one transaction; several only when none is told once."""
+        now: list[Waiting] = []
+        held: list[HeldBack] = []
+        kept: list[Kept] = []
+        urgent: set[str] = set()
+        for each in told:
+            moment, once = each.raised.moment, each.raised.once
+            at_ms = moment.utc_ns // NS_PER_MS
+            for rules, ruling in each.rulings:
+                if ruling is Ruling.NOW:
+                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment))
+                    urgent |= {rules.name} if each.news.rank is Rank.BUTTON else set()
+                elif ruling is Ruling.HELD_BACK:
+                    left_ms = self._holding_back.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
+                    held.append(HeldBack(0, rules.name, each.raised.name, once, at_ms, left_ms))
+                elif ruling in (Ruling.QUIET, Ruling.DIGEST):
+                    kept.append(Kept(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
+                self._counted["cooled"] += ruling is Ruling.COOLING
+        if not (now or held or kept) or not self._queue.add(now, kept, told[0].raised.once, held):
+            return
+        self._counted["queued"] += len(now)
+        self._counted["held_back"] += len(held)
+        self._counted["kept"] += len(kept)
+        with self._changed:
+            for name in urgent.intersection(self._channels):
+                self._channels[name].rests_until_ns = 0
+            if now:
+                self._changed.notify_all()
+
+    def _on_time(self) -> None:
+        moment = self._clock.now()
+        if self._wellbeing is not None:
+            for name in self._wellbeing.step(self._facts(), moment.boot_ns):
+                self._take([_Raised(name, moment)])
+        minute, now_ms = self._minute(moment), moment.utc_ns // NS_PER_MS
+        for rules, news in self._policy.cooled(moment.boot_ns):
+            ruling = self._policy.rule(rules, news, moment.boot_ns, minute)
+            self._put([_Told(news, _Raised("", moment), [(rules, ruling)])])
+        self._let_go(moment)
+        self._forget_taken()
+        for rules in self._policy.channels:
+            for why in (Ruling.QUIET, Ruling.DIGEST):
+                kept = self._queue.kept(rules.name, why.value)
+                if kept and may_release(self._policy, rules, why, kept[0].since_ms, now_ms, minute):
+                    text = summary(kept, [self._local_time(each.last_ms)[1] for each in kept])
+                    self._queue.release(kept, Waiting(0, rules.name, Rank.LATER, text, _known_ms(moment)))
+                    with self._changed:
+                        self._changed.notify_all()
+        if moment.quality is not ClockQuality.UNKNOWN:
+            self._queue.date(now_ms)
+            self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
+
+    def _let_go(self, moment: Moment) -> None:
+        """Tell what was held back for long enough; with all else of its kind, which it tells as well, in one line."""
+        held, passed_ms = self._queue.held_back(), self._passed_ms(moment.boot_ns)
+        over = [each for each in held if each.left_ms <= passed_ms]
+        if over or not held or passed_ms >= _WRITTEN_MS:
+            self._time_passed()
+        if over and self._sleeps():
+            return
+        for rules in self._policy.channels:
+            for name in sorted({each.news for each in over if each.channel == rules.name}):
+                mine = [each for each in held if (each.channel, each.news) == (rules.name, name)]
+                gone = [each for each in mine if each in over]
+                now: list[Waiting] = []
+                kept: list[Kept] = []
+                if any(self._waits(each.once) for each in gone):
+                    gone, news, at_ms = mine, news_of(name), moment.utc_ns // NS_PER_MS
+                    ruling = self._policy.rule(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
+                    if ruling is Ruling.NOW:
+                        now.append(self._waiting(rules.name, news.rank, news.text, moment))
+                    elif ruling in (Ruling.QUIET, Ruling.DIGEST):
+                        kept.append(Kept(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
+                self._queue.let_go(gone, now, kept)
+                self._counted["queued"] += len(now)
+                self._counted["kept"] += len(kept)
+                with self._changed:
+                    self._changed.notify_all()
+
+    def _passed_ms(self, boot_ns: BootNs) -> int:
+        """How much time has passed that the queue does not know of yet."""
+        return (boot_ns - self._written_ns) // NS_PER_MS
+
+    def _time_passed(self) -> None:
+        passed_ms = self._passed_ms(self._now())
+        self._queue.pass_time(passed_ms)
+        self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
+
+    def _waiting(self, channel: str, rank: Rank, text: str, moment: Moment) -> Waiting:
+        at_ms = _known_ms(moment)
+        return Waiting(0, channel, rank, worded(text, self._local_time(at_ms)[1] if at_ms else ""), at_ms)
+
+    def _minute(self, moment: Moment) -> int | None:
+        if moment.quality is ClockQuality.UNKNOWN:
+            return None
+        return self._local_time(moment.utc_ns // NS_PER_MS)[0]
+
+    def _now(self) -> BootNs:
+        return self._clock.now().boot_ns
+
+
+def _known_ms(moment: Moment) -> int:
+    """UTC; 0 while nobody knows it: a clock without a battery is days behind until somebody sets it."""
+    return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

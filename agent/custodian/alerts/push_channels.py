@@ -1,0 +1,161 @@
+"""Web push for the owner's page: each browser that asks for it becomes a channel of the alerts.
+
+The subscriptions and the doorbell's own VAPID key are kept by the custodian; the uplink gets them as addresses, like
+every other channel's.  A browser is reached under the same rules as any channel, and told nothing else.
+
+An owner signs that a browser is told, and that it is told no more (`wire.statements.PushSubscription` and
+`PushUnsubscription`).  Both stand in the ledger.  A session or the socket alone neither adds nor removes a listener.
+A browser is told as long as that owner is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.policy import ChannelRules
+from agent.core.webpush import point_of, push_address, subscription
+from agent.errors import DoorwardError, RequestError
+from agent.wire.base64 import decode_url, encode_url
+from agent.wire.control import Frame
+from agent.wire.statements import PushSubscription, PushUnsubscription
+
+__all__ = ["PushChannels", "PushStore"]
+
+MOST_BROWSERS: Final = 16
+_PREFIX: Final = "browser "
+Answer = tuple[dict[str, Any], bytes]
+
+
+class PushStore(Protocol):
+    """One small text, durable when `save` returns.  Both raise `StorageError`."""
+
+    def load(self) -> str:
+        """Empty when nothing was saved."""
+        ...
+
+    def save(self, text: str) -> None: ...
+
+
+class Channels(Protocol):
+    """`custodian.alerts.alerts.Alerts`, as far as this goes."""
+
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None: ...
+    def drop_channel(self, name: str) -> None: ...
+
+
+class PushChannels:
+    """`answers`: the operations of the control socket and of the page, by name.
+
+    `after` does something once the decision is durable; `tell(kind, text)` tells every owner.
+    """
+
+    def __init__(
+        self,
+        store: PushStore,
+        alerts: Channels,
+        after: Callable[[Callable[[], None]], None],
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
+        self._store = store
+        self._after = after
+        self._tell = tell
+        self._alerts = alerts
+        self._lock = threading.Lock()
+        self._browsers: dict[str, dict[str, str]] = {}
+        try:
+            kept = _kept(store.load())
+        except ValueError:
+            structlog.get_logger("alerts").error("push_damaged", remedy="Switch alerts on again in each browser.")
+            kept = None
+        if kept is not None:
+            self._key, self._browsers = kept
+        else:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self._save()
+        for name, browser in self._browsers.items():
+            self._announce(name, browser)
+        self.answers: dict[str, Callable[[Frame], Answer]] = {
+            "push_key": lambda _frame: ({"key": encode_url(point_of(self._key))}, b""),
+        }
+
+    def subscribe(self, statement: PushSubscription | PushUnsubscription, signer: str) -> None:
+        """Within the decision in which the owner with the key id `signer` says so; it counts once that is durable."""
+        if isinstance(statement, PushUnsubscription):
+            self._after(lambda: self._forget(_name(statement.endpoint)))
+            return
+        browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")} | {"owner": signer}
+        subscription(statement.endpoint, statement.p256dh, statement.auth)
+        name = _name(statement.endpoint)
+        with self._lock:
+            if name not in self._browsers and len(self._browsers) >= MOST_BROWSERS:
+                raise RequestError("Too many browsers want to be told.", remedy="Switch it off in one of them.")
+        self._after(lambda: self._keep(name, browser))
+
+    def _keep(self, name: str, browser: dict[str, str]) -> None:
+        with self._lock:
+            self._browsers[name] = browser
+            self._save()
+            self._announce(name, browser)
+        self._tell("alerts", "Another browser gets alerts.")
+
+    def leave(self, has_left: Callable[[str], bool]) -> None:
+        """Tell no browser any more of an owner who is none: `has_left` says of a key id whether nobody has it now."""
+        with self._lock:
+            gone = [name for name, browser in self._browsers.items() if has_left(browser["owner"])]
+            for name in gone:
+                del self._browsers[name]
+                self._alerts.drop_channel(name)
+            if gone:
+                self._save()
+
+    def _forget(self, name: str) -> None:
+        # Before it goes: the browser itself hears that it is told no more, whoever of the owners signed that.
+        self._tell("alerts ended", "A browser gets no more alerts.")
+        with self._lock:
+            if self._browsers.pop(name, None) is not None:
+                self._save()
+                self._alerts.drop_channel(name)
+
+    def _announce(self, name: str, browser: dict[str, str]) -> None:
+        self._alerts.set_channel(
+            ChannelRules(name),
+            ChannelAddress(name, self._address(browser)),
+        )
+
+    def _address(self, browser: dict[str, str]) -> str:
+        return push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)
+
+    def _save(self) -> None:
+        secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
+        self._store.save(json.dumps({"vapid": secret, "browsers": self._browsers}))
+
+
+def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, str]]] | None:
+    """None when nothing was saved.  Raises `ValueError` for what `_save` did not write."""
+    if not text:
+        return None
+    try:
+        kept = json.loads(text)
+        browsers = {
+            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth", "owner")}
+            for name, browser in kept["browsers"].items()
+        }
+        key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        for browser in browsers.values():
+            push_address(browser["endpoint"], browser["p256dh"], browser["auth"], key)
+    except (KeyError, TypeError, AttributeError, DoorwardError) as error:
+        raise ValueError("damaged") from error
+    return key, browsers
+
+
+def _name(endpoint: str) -> str:
+    """Says which browser without saying where it is reached."""
+    return _PREFIX + hashlib.sha256(endpoint.encode()).hexdigest()[:8]

@@ -1,0 +1,204 @@
+"""Carries out an owner's yes: held against everything it must agree with, alone or with a second owner's, then sealed.
+
+Nothing here decides what may leave: `core.disclosure` does.  Copying takes time, so it is checked twice: before the
+copying, and again in the one decision that puts it into the ledger and makes it count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.consent import Cause, State, step
+from agent.core.disclosure import Released, absences, manifest_of, records_told, release
+from agent.core.ledger.entries import EntryKind
+from agent.core.matching import Window
+from agent.core.requests import MatchedRequest, OutboxRecord, StoredRequest
+from agent.core.timebase import NS_PER_MS
+from agent.core.vault.manifest import SignedRecord
+from agent.custodian.approval_store import KeptApprovals
+from agent.custodian.outbox_builder import Making, OutboxMaker
+from agent.custodian.requests import Requests, Verdict, first_approval_of
+from agent.custodian.state import Books
+from agent.custodian.verified_statements import Acting, Said, read_said
+from agent.errors import RequestError
+from agent.wire.control import packed, unpacked
+from agent.wire.disclosures import ClipRecords
+from agent.wire.statements import Absence, Approval, Enrolment, OwnerStatement, Seconding
+
+__all__ = ["Approvals"]
+
+_MS_PER_S: Final = 1000
+_ID_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Yes:
+    """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them.
+
+    `seconded` is kept for the owners, also where one yes would be enough by now and it is no part of the proof.
+    """
+
+    approval: Approval
+    first: Said
+    acting: OwnerStatement
+    second: Said | None = None
+    seconded: Said | None = None
+
+
+class Approvals:
+    """What can become of a yes, until it lies in the outbox."""
+
+    def __init__(self, books: Books, requests: Requests, acting: Acting, maker: OutboxMaker) -> None:
+        ports = books.ports
+        self._enrolments = books.enrolments
+        self._requests = requests
+        self._kept = KeptApprovals(ports.journal, books.enrolments.seal)
+        self._acting = acting
+        self._maker = maker
+        self._journal = ports.journal
+        self._ledger = books.ledger
+        self._vault = ports.vault
+        self._keeping = books.keeping
+        self._clock = ports.clock
+        self._entropy = ports.entropy
+
+    def approve(self, approval: Approval, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+        """Check it; and then let it count, or have it wait for another owner where it takes two."""
+        with self._requests.deciding():
+            stored = self._approvable(approval, approval)
+        if approval.gaps is not None and approval.gaps != self.gaps(stored):
+            raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
+        released = self._released(approval, headers, stored, enrolment)
+        if enrolment.approvals_needed == 1:
+            return self._share(_Yes(approval, said, approval), released, enrolment)
+        with self._acting.once(approval, enrolment):
+            stored = self._approvable(approval, approval)
+            self._journal.put(first_approval_of(stored.id), packed(said.data, headers))
+            self._requests.approved_by(stored, [said.key_id])
+            return self._requests.advance(stored, Cause.HALF, segments=len(approval.segments), **said.fields)
+
+    def second(self, seconding: Seconding, said: Said, enrolment: Enrolment) -> Verdict:
+        """Let count what another owner approved: exactly that, checked again."""
+        stored = self._requests.named(seconding.request)
+        kept = self._journal.get(first_approval_of(stored.id))
+        if stored.state is not State.HALF or kept is None:
+            raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
+        data, headers = unpacked(kept)
+        first = read_said(data, enrolment)
+        if not isinstance(first.statement, Approval) or first.sha256 != seconding.approval:
+            raise RequestError("The approval that waits is another one by now.", remedy="Review it again.")
+        if first.by == said.by:
+            raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
+        with self._requests.deciding():
+            stored = self._approvable(first.statement, seconding)
+        released = self._released(first.statement, headers, stored, enrolment)
+        # Where one is enough by now, the second yes lets the first count and is no part of the proof.
+        second = said if enrolment.approvals_needed > 1 else None
+        return self._share(_Yes(first.statement, first, seconding, second, said), released, enrolment)
+
+    def _share(self, yes: _Yes, released: tuple[Released, ...], enrolment: Enrolment) -> Verdict:
+        """Copy, and check again with everything else standing still.
+
+        Copying may take a minute; recording and the network must not wait for it, so it is no part of the decision.
+        What is copied counts only once the journal names it.
+        """
+        disclosure = self._entropy.token(_ID_BYTES).hex()
+        with self._maker.making(disclosure, released) as making:
+            try:
+                with self._acting.once(yes.acting, enrolment):
+                    return self._seal(yes, released, making, disclosure)
+            except BaseException:
+                self._maker.discard(disclosure)
+                raise
+
+    def _seal(self, yes: _Yes, released: tuple[Released, ...], making: Making, disclosure: str) -> Verdict:
+        stored = self._approvable(yes.approval, yes.acting)
+        self._keeping.require_none_going(each.id for each in released)
+        shared = len(yes.approval.segments)
+        verdict = self._requests.advance(
+            stored, Cause.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
+        )
+        manifest = manifest_of(
+            released,
+            [part.sha256 for part in making.parts],
+            disclosure=disclosure,
+            device=yes.approval.device,
+            request_sha256=stored.payload_sha256,
+            approval=yes.first.data,
+            enrolments=self._enrolments.envelopes,
+            ledger=self._ledger.newest(),
+            seconding=yes.second.data if yes.second else None,
+            told=self._told(yes.approval, stored),
+        )
+        self._requests.approved_by(stored, (said.key_id for said in (yes.first, yes.second) if said))
+        self._kept.keep(disclosure, yes.first, released, yes.seconded)
+        parts = making.finish(manifest, stored.terms.reply)
+        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
+        self._ledger.write(
+            EntryKind.SEALED,
+            request=stored.said_id,
+            requester=stored.requester,
+            disclosure=disclosure,
+            subject=parts[0].sha256,
+            segments=shared,
+            size_bytes=sum(part.size_bytes for part in parts),
+        )
+        return verdict
+
+    def _released(
+        self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest, enrolment: Enrolment
+    ) -> tuple[Released, ...]:
+        by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
+        wanted = {item.id for item in (*approval.segments, *approval.posters)}
+        if approval.clips is not None:
+            wanted |= set(stored.segments)
+        return release(approval, by_hash, stored, self._records(wanted), enrolment.device)
+
+    def _told(self, approval: Approval, stored: MatchedRequest) -> tuple[ClipRecords, ...]:
+        if not approval.clips:
+            return ()
+        return records_told(self._records(stored.segments), stored.segments, approval.clips)
+
+    def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
+        """Of those that are still stored, and that no owner has deleted."""
+        here = set(segments) - self._keeping.going()
+        return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
+
+    def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
+        """What an owner may let the requester know of the window besides footage."""
+        asked = stored.terms
+        window = Window.of_seconds(asked.from_s, asked.to_s)
+        return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
+
+    def still_trusted(self, stored: StoredRequest) -> bool:
+        """Whether the key that signed the request would be believed now."""
+        return self._requests.still_trusted(stored)
+
+    def waits_s(self, stored: StoredRequest) -> int | None:
+        """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
+        return self._requests.waits_s(stored)
+
+    def _approvable(self, approval: Approval, acting: OwnerStatement) -> MatchedRequest:
+        """The request it names, if it can be approved now.
+
+        Expiry is judged by the clock of the owner who is `acting`, which is a better one, and so are the other limits
+        of time where nobody has judged them yet; trust as it is now: a revocation counts at once.
+        """
+        stored = self._requests.named(approval.request)
+        step(stored.state, Cause.APPROVED)
+        at_s = acting.owner_time_ms // _MS_PER_S
+        if at_s > stored.not_after_s:
+            raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
+        if not self._requests.still_trusted(stored, at_s):
+            raise RequestError(
+                "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
+            )
+        over = self._requests.over_limit(stored, at_s)
+        if over is not None:
+            raise RequestError(
+                f"Nobody may ask this: {over.value}.", remedy="The device could not judge it when it came. Deny it."
+            )
+        return stored

@@ -1,0 +1,240 @@
+"""The custodian with all that an owner has of it: alerts, the page, the control socket, figures for the house.
+
+The same in the custodian's own process and in `solo`; each says how it is with the recorder and the link.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.config import Configuration, exceeded, overlaid
+from agent.config.derived import held_bytes, page_facts
+from agent.config.effective import place_of
+from agent.core.alerts.wellbeing import Facts
+from agent.core.device_secret import DeviceSecret
+from agent.core.home_news import HomeAddress
+from agent.core.timebase import ClockQuality
+from agent.custodian.alerts.alert_setup import Telling, facts_of, offer_alerts, quiet_hours
+from agent.custodian.clock_trust import TrustedClock
+from agent.custodian.custodian import Custodian
+from agent.custodian.enrolment import Changed
+from agent.custodian.home_setup import home_address, make_metrics
+from agent.custodian.inbox_settings import inbox_settings
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.state import CustodianPorts
+from agent.custodian.state_folder import StateFolder
+from agent.errors import ConfigurationError
+from agent.ipc.control_server import ControlSocket
+from agent.ipc.outbox_files import DiskOutbox
+from agent.platform.entropy import SystemEntropy
+from agent.ports import Clock, ManifestLog
+from agent.vault.reader import VaultReader
+from agent.wire.identities import public_key_of
+from agent.wire.topics import cell_filter, cell_of
+
+if TYPE_CHECKING:
+    from agent.custodian.page.server import PageServer
+
+__all__ = ["NO_LINK", "CustodianSide", "Post"]
+
+NO_LINK: Final = {"link": "off", "remedy": "no [broker] configured"}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where a custodian stands.
+
+    `folder`: claimed, with its `key` and `secret`.  `vault` and `manifest`: to read.
+    `seal_to` hears whom footage is for.
+    `shelf`: where the recorder's live view comes.  `recorder` and `link`: what each last said of itself
+    (`RecorderSide.status`, `UplinkStatus`).
+    `connected`: there is an uplink, or will be.
+    """
+
+    folder: StateFolder
+    key: Ed25519PrivateKey
+    secret: DeviceSecret
+    clock: Clock
+    vault: VaultReader
+    manifest: ManifestLog
+    seal_to: Changed
+    shelf: LiveShelf
+    recorder: Callable[[], Mapping[str, Any]]
+    link: Callable[[], Mapping[str, Any]]
+    connected: bool
+
+
+class CustodianSide:
+    """`settle` once all that `settled` reaches is there; then `start`, `stop`, `close`.
+
+    `settled` is told what is in force, at once and whenever an owner has changed it.
+    """
+
+    def __init__(self, configuration: Configuration, post: Post, settled: Callable[[Configuration], None]) -> None:
+        self.configuration = self.file = configuration
+        """What is in force, and what the file says without what an owner has set over it."""
+        self._post = post
+        self._controlled = False
+        self._log = structlog.get_logger("custodian")
+        self._settled = settled
+        self.device = public_key_of(post.key)
+        self.outbox = DiskOutbox(post.folder.outbox)
+        self._journal = SqliteJournal(post.folder.journal)
+        self._clock = TrustedClock(post.clock, self._journal, post.vault.newest)
+        self._telling = Telling(
+            configuration,
+            post.folder.alerts,
+            post.secret,
+            self._clock,
+            self._journal,
+            facts=self._facts,
+            status=self.status,
+            sleeps=self._sleeps,
+        )
+        self.alerts, self.home, self.notifier = self._telling.alerts, self._telling.home, self._telling.notifier
+        self.custodian = Custodian(
+            post.key,
+            post.secret,
+            CustodianPorts(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
+            inbox_settings(configuration.requests, self.position),
+            post.seal_to,
+            self.status,
+            broker_name=self.device.id if post.connected else None,
+            held_bytes=held_bytes(configuration.vault),
+            exceeded=lambda settings: exceeded(configuration, settings),
+        )
+        self.custodian.control.offer("live", post.shelf.answer)
+        if self.alerts is not None:
+            offer_alerts(self.alerts, post.folder.push, self.custodian)
+        self._metrics = make_metrics(configuration, self.status)
+        self.page = self._make_page() if configuration.page is not None else None
+        self._control = ControlSocket(
+            post.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
+        )
+
+    @property
+    def position(self) -> tuple[float, float] | None:
+        """(lat, lon) in degrees."""
+        return place_of(self.configuration)
+
+    @property
+    def cell_filter(self) -> str | None:
+        """The topics of requests to where the doorbell is; None while nobody has said where that is."""
+        return cell_filter(cell_of(*self.position)) if self.position is not None else None
+
+    @property
+    def home_address(self) -> HomeAddress:
+        """Once the page has started: it says where that is."""
+        return home_address(self.configuration, self.device.id, self.page.url if self.page is not None else "")
+
+    def settle(self) -> None:
+        """Act by what an owner has set over the file, now and from now on."""
+        self.custodian.settings.changed = self.settle
+        self.configuration = overlaid(self.file, self.custodian.settings.current)
+        self.custodian.move_to(self.position)
+        self.custodian.hold_at_most(held_bytes(self.configuration.vault))
+        if self.alerts is not None:
+            self.alerts.set_quiet(quiet_hours(self.configuration))
+        self._settled(self.configuration)
+
+    def start(self) -> None:
+        """Answer owners.  Raises `StorageError`, `ConfigurationError`."""
+        if self.alerts is not None:
+            self.alerts.start()
+        self.custodian.start()
+        if self.page is not None:
+            self.page.start()
+            if self.alerts is not None:
+                self.alerts.link_to(self.page.url)
+        if self._metrics is not None:
+            self._metrics.start()
+        self._start_control()
+
+    def on_time(self) -> None:
+        """Every few seconds.  Raises `StorageError` while the disk takes no write."""
+        if not self._controlled:
+            self._start_control()
+        self.custodian.on_time()
+
+    def _start_control(self) -> None:
+        """A socket is a file: a disk that takes none must not keep the page from being served."""
+        try:
+            self._control.start()
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.EROFS, errno.ENOSPC):
+                raise
+            self._log.error("no_control_socket", error=error.message)
+        else:
+            self._controlled = True
+
+    def stop(self) -> None:
+        """Idempotent."""
+        if self._metrics is not None:
+            self._metrics.stop()
+        self._control.stop()
+        if self.page is not None:
+            self.page.stop()
+        if self.alerts is not None:
+            self.alerts.stop()
+
+    def close(self) -> None:
+        """Close the files: after `stop`, and when nobody comes with news any more."""
+        if self.page is not None:
+            self.page.close()
+        if self.alerts is not None:
+            self.alerts.close()
+        self._journal.close()
+
+    def status(self) -> dict[str, Any]:
+        """What `doorward status` shows."""
+        recorder = dict(self._post.recorder())
+        enrolment = self.custodian.enrolments.current
+        totals, newest = self._post.vault.totals(), self._post.vault.newest()
+        return {
+            "device": self.configuration.device.name,
+            "device_id": self.device.id,
+            "owners": [owner.name for owner in enrolment.recipients] if enrolment else [],
+            "panel": recorder.pop("panel", None),
+            "recorder": recorder,
+            "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
+            "clock": self._clock.now().quality.value,
+            "clock_jump": self._clock.status(),
+            "link": dict(self._post.link()),
+            "messages": self._journal.counters(),
+            "alerts": self.alerts.status() if self.alerts else None,
+            **self._telling.requests(),
+            "newest_ms": newest.end_ms if newest else None,
+        }
+
+    def _sleeps(self) -> bool:
+        return self.custodian.requests.is_quiet()
+
+    def _facts(self) -> Facts:
+        unknown = self._clock.now().quality is ClockQuality.UNKNOWN
+        return facts_of(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
+
+    def _make_page(self) -> PageServer:
+        from agent.custodian.page.server import PageParts, PageServer  # a device without a page pays nothing for it
+
+        configuration = self.configuration
+        assert configuration.page is not None  # noqa: S101 — the caller looked
+        return PageServer(
+            configuration.page,
+            self._post.folder.page,
+            configuration.device.name,
+            PageParts(
+                self.custodian.control,
+                self.custodian.enrolments,
+                self._post.manifest,
+                self._post.clock,
+                SystemEntropy(),
+                lambda: page_facts(self.configuration, self.file, self.custodian.settings.current),
+            ),
+        )

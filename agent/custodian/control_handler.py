@@ -1,0 +1,354 @@
+"""Answers the owner's client: a handful of operations, each looking at something or handing in something signed.
+
+No operation returns anything that is not ciphertext, public, or about requests; none changes anything without an
+owner's signature, except the first enrolment, which takes place in the owner's hands (PROTOCOL.md, "Control socket").
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from agent.core.consent import State
+from agent.core.requests import MatchedRequest, StandingOptOut, StoredRequest
+from agent.core.vault.entries import VaultEntry
+from agent.custodian.approval_store import KeptApprovals
+from agent.custodian.approvals import Approvals
+from agent.custodian.holds import Kept
+from agent.custodian.inbox import bulletins, deletion_of, receipt_of
+from agent.custodian.owner_settings import OwnerSettings
+from agent.custodian.requests import first_approval_of
+from agent.custodian.state import Books
+from agent.custodian.statement_handler import Statements
+from agent.custodian.tips import Tips
+from agent.errors import FormatError, RequestError
+from agent.wire import base64
+from agent.wire.control import Frame, split_body, unpacked
+from agent.wire.identities import PublicKey
+from agent.wire.statements import Scope
+
+__all__ = ["Control", "DeviceNames", "Status"]
+
+_MOST_LISTED: Final = 10_000
+"""One page of `list`; the next is asked for from the start of its last segment."""
+_LONG_BYTES: Final = 1 << 20
+"""More records than this are the body of the answer and not its head."""
+_MOST_ENTRIES: Final = 4_096
+
+Status = Callable[[], dict[str, Any]]
+Answer = tuple[dict[str, Any], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNames:
+    """How the device is called: its key, and its user name at the broker."""
+
+    key: PublicKey
+    broker_name: str | None
+
+
+class Control:
+    """`answer` is the socket's handler.  Raises the errors a client is to see."""
+
+    def __init__(
+        self,
+        device: DeviceNames,
+        books: Books,
+        statements: Statements,
+        approvals: Approvals,
+        settings: OwnerSettings,
+        tips: Tips,
+        status: Status,
+    ) -> None:
+        self._device = device
+        self._enrolments = books.enrolments
+        self._statements = statements
+        self._approvals = approvals
+        self._trust = books.trust
+        self._nonces = books.nonces
+        self._ledger = books.ledger
+        self._journal = books.ports.journal
+        self._approved = KeptApprovals(books.ports.journal, books.enrolments.seal)
+        self._vault = books.ports.vault
+        self._keeping = books.keeping
+        self._settings = settings
+        self._tips = tips
+        self._status = status
+        self._enrolling = threading.Lock()
+        self._operations: dict[str, Callable[[Frame], Answer]] = {
+            "device": self._describe,
+            "status": lambda _frame: (self._status(), b""),
+            "nonce": lambda _frame: ({"nonce": self._nonces.give()}, b""),
+            "enrol": self._enrol,
+            "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
+            "enrol_confirm": self._confirm,
+            "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
+            "enrolments": self._show_enrolments,
+            "requests": self._list_requests,
+            "request": self._show_request,
+            "asked": self._asked,
+            "gaps": self._show_gaps,
+            "bulletins": lambda _frame: ({"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""),
+            "tips": self._list_tips,
+            "shared": self._shared,
+            "segment": self._segment,
+            "poster": self._poster,
+            "sound": self._sound,
+            "list": self._list,
+            "kept": self._kept,
+            "settings": self._show_settings,
+            "statement": self._statement,
+            "trust": self._show_trust,
+            "trust_bundle": self._take_bundle,
+            "checkpoint": self._checkpoint,
+            "ledger": self._leaves,
+        }
+
+    def offer(self, operation: str, do: Callable[[Frame], Answer]) -> None:
+        """One operation more, of a part that not every device has."""
+        self._operations[operation] = do
+
+    def answer(self, frame: Frame) -> Frame:
+        operation = self._operations.get(str(frame.head.get("op")))
+        if operation is None:
+            raise RequestError("This device does not know that operation.", remedy="Is the client newer than it?")
+        result, body = operation(frame)
+        return Frame({"ok": True, "result": result}, body)
+
+    def _describe(self, _frame: Frame) -> Answer:
+        current = self._enrolments.current
+        return {
+            "device": self._device.key.text,
+            "device_id": self._device.key.id,
+            "broker_name": self._device.broker_name,
+            "epoch": current.epoch if current else 0,
+            "enrolled": current is not None,
+            "pending": self._enrolments.pending,
+        }, b""
+
+    def _enrol(self, frame: Frame) -> Answer:
+        with self._enrolling:
+            epoch, tests = self._enrolments.propose(_text(frame, "envelope").encode())
+        return {
+            "epoch": epoch,
+            "tests": [{"name": name, "recipient": recipient} for name, recipient in tests.items()],
+        }, b""
+
+    def _confirm(self, frame: Frame) -> Answer:
+        tokens = frame.head.get("tokens")
+        if not isinstance(tokens, dict):
+            raise RequestError("tokens: a name and hex digits for each test.")
+        with self._enrolling:
+            epoch, waiting = self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})
+        return {"epoch": epoch, "waiting": list(waiting)}, b""
+
+    def _show_enrolments(self, frame: Frame) -> Answer:
+        """Every list of owners after epoch `after`, as it was signed, one a line."""
+        return {}, b"\n".join(self._enrolments.envelopes[_number(frame, "after") :])
+
+    def _list_requests(self, frame: Frame) -> Answer:
+        open_ones = [state for state in State if not state.ended]
+        wanted = self._journal.requests(*(() if frame.head.get("all") else open_ones))
+        return {
+            "requests": [self._summary(stored) for stored in wanted],
+            "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
+            "counters": self._journal.counters(),
+            "opt_outs": [_standing(each) for each in self._journal.opt_outs() if each.scope is not Scope.HOURS],
+            "quiet_hours": [_standing(each) for each in self._journal.opt_outs() if each.scope is Scope.HOURS],
+        }, b""
+
+    def _summary(self, stored: StoredRequest) -> dict[str, Any]:
+        """What the device itself knows of it.  What was asked is in `request`, for those who can open it."""
+        terms = stored.kept
+        return {
+            "id": stored.id,
+            "state": stored.state.value,
+            "requester": stored.requester,
+            "requester_name": self._trust.name_of(stored.audience, stored.requester),
+            "root": stored.audience,
+            "kind": terms and terms.kind.value,
+            "incident": terms and terms.incident.value,
+            "from": terms and terms.from_s,
+            "to": terms and terms.to_s,
+            "not_after": stored.not_after_s,
+            "certain": stored.certain,
+            "segments": self._journal.match_count(stored.id),
+            "received_ms": stored.received_ms,
+            "disclosure": stored.disclosure,
+            "trusted": self._approvals.still_trusted(stored),
+        }
+
+    def _show_request(self, frame: Frame) -> Answer:
+        stored = self._request_in(frame)
+        here = [segment for segment in stored.segments if self._here(segment) is not None]
+        lines = [self._vault.record(segment).line for segment in here]
+        short = sum(map(len, lines)) <= _LONG_BYTES
+        first = self._journal.get(first_approval_of(stored.id))
+        return {
+            "sealed": base64.encode(stored.sealed),
+            "payload_sha256": stored.payload_sha256,
+            "state": stored.state.value,
+            "certain": stored.certain,
+            "segments": here,
+            "records": [line.decode() for line in lines] if short else [],
+            "disclosure": stored.disclosure,
+            "waits_s": self._approvals.waits_s(stored),
+            "first": _ascii(unpacked(first)[0]) if first else None,
+            "receipt": _base64(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
+            "deletion": _base64(self._journal.get(deletion_of(stored.id))),
+        }, b"" if short else b"".join(line + b"\n" for line in lines)
+
+    def _asked(self, frame: Frame) -> Answer:
+        """What was asked, for those who can open it."""
+        stored = self._request_in(frame)
+        return {"payload_sha256": stored.payload_sha256}, stored.sealed
+
+    def _request_in(self, frame: Frame) -> MatchedRequest:
+        stored = self._journal.request(_text(frame, "id"))
+        if stored is None:
+            raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
+        return stored
+
+    def _show_gaps(self, frame: Frame) -> Answer:
+        stored = self._request_in(frame)
+        found = self._approvals.gaps(stored)
+        return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
+
+    def _list_tips(self, _frame: Frame) -> Answer:
+        return {
+            "tips": [
+                {"id": each.tip, "root": each.audience, "requester": each.requester, "state": each.state}
+                for each in self._tips.listed()
+            ]
+        }, b""
+
+    def _shared(self, frame: Frame) -> Answer:
+        """What owners approved for a disclosure or tip, as they signed it: for those who can open it."""
+        kept = self._approved.of(_text(frame, "disclosure"))
+        return {"kept": kept is not None}, kept or b""
+
+    def _segment(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        entry = self._here(segment)
+        if entry is None:
+            raise RequestError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
+        return {"record": self._vault.record(segment).line.decode()}, self._vault.read(segment, 0, entry.size_bytes)
+
+    def _poster(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        poster = self._vault.read_poster(segment) if self._here(segment) is not None else None
+        if poster is None:
+            raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
+        return {"record": self._vault.record(segment).line.decode()}, poster
+
+    def _sound(self, frame: Frame) -> Answer:
+        segment = _text(frame, "id")
+        sound = self._vault.read_sound(segment) if self._here(segment) is not None else None
+        if sound is None:
+            raise RequestError(f"Segment {segment} has no sound.", remedy="'list' says which have some.")
+        return {"record": self._vault.record(segment).line.decode()}, sound
+
+    def _list(self, frame: Frame) -> Answer:
+        found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))
+        kept = self._keeping.kept()
+        page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
+        return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
+
+    def _kept(self, _frame: Frame) -> Answer:
+        kept = self._keeping.kept()
+        return {"held": kept.held, "going": sorted(kept.going)}, b""
+
+    def _show_settings(self, _frame: Frame) -> Answer:
+        """What an owner has set, as they signed it, and what the next statement has to follow."""
+        return {"envelope": _ascii(self._settings.envelope), "sha256": self._settings.sha256}, b""
+
+    def _here(self, segment: str) -> VaultEntry | None:
+        """A stored segment that no owner has deleted."""
+        return None if segment in self._keeping.going() else self._vault.find(segment)
+
+    def _statement(self, frame: Frame) -> Answer:
+        try:
+            headers = split_body(frame)
+        except FormatError as error:
+            raise RequestError(error.message) from error
+        verdict = self._statements.take(_text(frame, "envelope").encode(), headers)
+        return {
+            "state": verdict.state.value if verdict.state else None,
+            "request": verdict.request,
+            "disclosure": verdict.disclosure,
+        }, b""
+
+    def _show_trust(self, _frame: Frame) -> Answer:
+        return {
+            "roots": self._trust.roots(),
+            "bundles": [bundle.decode() for bundle in self._trust.bundles()],
+        }, b""
+
+    def _take_bundle(self, frame: Frame) -> Answer:
+        changed = self._trust.accept(frame.body)
+        return {
+            "added": list(changed.added),
+            "removed": list(changed.removed),
+            "changed": list(changed.changed),
+        }, b""
+
+    def _checkpoint(self, frame: Frame) -> Answer:
+        checkpoint, proof = self._ledger.progress(_number(frame, "old_size"))
+        return {"checkpoint": checkpoint.decode(), "proof": [h.hex() for h in proof]}, b""
+
+    def _leaves(self, frame: Frame) -> Answer:
+        start = _number(frame, "start")
+        leaves = self._ledger.leaves(start, min(_number(frame, "end"), start + _MOST_ENTRIES))
+        return {"entries": [leaf.decode() for leaf in leaves]}, b""
+
+
+def _standing(opt_out: StandingOptOut) -> dict[str, Any]:
+    return {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
+
+
+def _listed(entry: VaultEntry, kept: Kept) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "event": entry.event,
+        "ordinal": entry.ordinal,
+        "start_ms": entry.start_ms,
+        "end_ms": entry.end_ms,
+        "quality": entry.quality.value,
+        "size_bytes": entry.size_bytes,
+        "poster": entry.poster is not None,
+        "sound": entry.sound is not None,
+        "whole": entry.whole,
+        "held_until_s": kept.held.get(entry.id),
+    }
+
+
+def _text(frame: Frame, name: str) -> str:
+    """Everything a client names is ASCII; JSON could smuggle in what no encoder takes."""
+    value = frame.head.get(name)
+    if not isinstance(value, str) or not value.isascii():
+        raise RequestError(f"{name}: text is missing.")
+    return value
+
+
+def _number(frame: Frame, name: str) -> int:
+    value = frame.head.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
+        raise RequestError(f"{name}: a number is missing.")
+    return value
+
+
+def _unhex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise RequestError("tokens: not hex digits.") from error
+
+
+def _ascii(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("ascii")
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.encode(data)

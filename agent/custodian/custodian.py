@@ -1,0 +1,163 @@
+"""The custodian: index, requests, consent, ledger and trust of one device, put together over their ports.
+
+It has the vault's ciphertext and the device's signing key.  It has no camera, no network, and no key that opens
+footage.  What the network may reach is `on_message`; what an owner's client may reach is `control`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
+from agent.core.device_secret import DeviceSecret
+from agent.core.ledger.entries import EntryKind
+from agent.core.requests import OutboxRecord
+from agent.core.retention import Protected
+from agent.custodian.approvals import Approvals
+from agent.custodian.control_handler import Control, DeviceNames
+from agent.custodian.enrolment import Changed
+from agent.custodian.inbox import Inbox, InboxSettings
+from agent.custodian.outbox_builder import OutboxMaker
+from agent.custodian.owner_settings import Exceeded, OwnerSettings
+from agent.custodian.requests import Requests
+from agent.custodian.state import CustodianPorts, open_books
+from agent.custodian.statement_handler import Statements
+from agent.custodian.tips import Tips
+from agent.custodian.verified_statements import Acting
+from agent.errors import StorageError
+from agent.wire.disclosures import Receipt
+from agent.wire.identities import public_key_of
+
+__all__ = ["Custodian"]
+
+
+class Custodian:
+    """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows.
+
+    `held_bytes`: the most that owners may keep from the rolling vault.  `exceeded` names the bound of the configuration
+    that an owner's settings go beyond.  `case_work`: log2 of what one guess at a case number costs (`core.case_marks`).
+    """
+
+    def __init__(
+        self,
+        device_key: Ed25519PrivateKey,
+        secret: DeviceSecret,
+        ports: CustodianPorts,
+        settings: InboxSettings,
+        changed: Changed,
+        status: Callable[[], dict[str, Any]],
+        broker_name: str | None = None,
+        *,
+        held_bytes: int,
+        exceeded: Exceeded = lambda _settings: None,
+        case_work: int = LOG2_WORK_FACTOR,
+    ) -> None:
+        self.books = books = open_books(device_key, ports, changed, held_bytes)
+        self.enrolments, self.keeping = books.enrolments, books.keeping
+        self.clock = ports.clock
+        self._begun = False
+        self._log = structlog.get_logger("custodian")
+        marks = CaseMarks.of_device(secret, case_work)
+        self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
+        self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)
+        maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
+        self.tips = Tips(books, maker, self._wake_uplink, settings.delay_s)
+        self._inbox = Inbox(settings, books, self.requests, self.tips, marks)
+        acting = Acting(self.enrolments, self.requests, ports.journal)
+        approvals = Approvals(books, self.requests, acting, maker)
+        statements = Statements(books, self.requests, acting, approvals, self.settings, self.tips, books.nonces)
+        self.statements = statements
+        names = DeviceNames(public_key_of(device_key), broker_name)
+        self.control = Control(names, books, statements, approvals, self.settings, self.tips, status)
+        # For the owner's eyes alone, over the local socket or page: a review shows the door in the area.
+        self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
+        self.owners_changed: Callable[[], None] = lambda: None
+        """Called once it is durable that the owners are others."""
+        books.trust.on_change = self._reconsider
+        books.enrolments.on_change = self._reconsider_owners
+
+    def _reconsider(self) -> None:
+        """Whose word counts has changed: what hung on it ends in the same decision."""
+        self.requests.reconsider()
+        self.tips.reconsider()
+
+    def _reconsider_owners(self) -> None:
+        self._reconsider()
+        self.books.decisions.after(self._say_owners_changed)
+
+    def _say_owners_changed(self) -> None:
+        """As it is set by then."""
+        self.owners_changed()
+
+    def _wake_uplink(self) -> None:
+        """As `requests` says by then: who listens comes later than this."""
+        self.requests.wake_uplink()
+
+    def start(self) -> None:
+        """Note the boot, sweep the outbox, end what ran out meanwhile.
+
+        On a disk that takes no write this waits for `on_time`: the owner must be able to look at what is stored.
+        """
+        self.enrolments.announce()
+        try:
+            self._begin()
+        except StorageError as error:
+            self._log.error("nothing_can_be_decided", error=error.message, remedy=error.remedy)
+
+    def _begin(self) -> None:
+        ports = self.books.ports
+        self.books.ledger.write(EntryKind.BOOT)
+        ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
+        self.books.trust.announce(changed=False)
+        self.requests.on_time()
+        self.requests.remind()
+        self._begun = True
+
+    def held(self, stored_segments: int) -> frozenset[str]:
+        """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
+        return self.keeping.held() | self.requests.held(stored_segments)
+
+    def protected(self, stored_segments: int) -> Protected:
+        """What the rolling vault must know before it evicts."""
+        return Protected(self.held(stored_segments), self.clock.trusted_ms)
+
+    def hold_at_most(self, held_bytes: int) -> None:
+        """What holds may keep together, from now on."""
+        self.keeping.held_bytes = held_bytes
+
+    def _place(self) -> dict[str, float] | None:
+        here = self._inbox.position
+        return None if here is None else {"lat": round(here[0], 7), "lon": round(here[1], 7)}
+
+    def move_to(self, position: tuple[float, float] | None) -> None:
+        """Where the door is from now on, (lat, lon) in degrees: for requests that come in."""
+        self._inbox.position = position
+
+    def deleted(self) -> frozenset[str]:
+        """What an owner has deleted and is still on the disk."""
+        return self.keeping.going()
+
+    def on_time(self) -> None:
+        """Every few seconds: end what ran out, forget what is done, watch the clock."""
+        if not self._begun:
+            self._begin()
+        with self.requests.deciding():
+            self.clock.keep()
+        self.requests.on_time()
+        self.tips.on_time()
+        with self.requests.deciding():
+            self.keeping.on_time()
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        return self._inbox.on_message(topic, data)
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return self.requests.outgoing() + self.tips.outgoing()
+
+    def begin_sending(self, disclosure: str) -> bool:
+        begun = self.tips.begin_sending(disclosure)
+        return self.requests.begin_sending(disclosure) if begun is None else begun

@@ -1,0 +1,194 @@
+"""The custodian's process: index, requests, consent, ledger, the device's signing key, and the owner's page.
+
+It answers the recorder and the uplink on a socket each and the owner on a third.  It has no camera, no connection to
+anywhere, and no key that opens footage; of the vault it only reads the ciphertext.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent.config import Configuration
+from agent.core.timebase import NS_PER_S
+from agent.custodian.composition import NO_LINK, CustodianSide, Post
+from agent.custodian.ipc_handlers import RecorderDesk, Reports, UplinkDesk
+from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.readonly_disk import ReadOnlyDisk
+from agent.custodian.state_folder import StateFolder
+from agent.custodian.vault_follower import FollowingIndex
+from agent.errors import DoorwardError
+from agent.ipc.protocol import Addressing, FromRecorder, FromUplink, Sealers
+from agent.ipc.rpc import HandoverServer, uids_of
+from agent.platform.disk import RealDisk
+from agent.platform.supervision import Supervision
+from agent.platform.system_clock import SystemClock
+from agent.vault.index_sqlite import SqliteIndex
+from agent.vault.reader import VaultReader
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
+
+__all__ = ["CustodianRole"]
+
+_TICK_S = 2.0
+
+
+class CustodianRole:
+    """`start`, `wait` (blocks), `stop` from another thread, `close`.  `runtime_dir` is where the roles' sockets lie."""
+
+    def __init__(self, configuration: Configuration, runtime_dir: Path, supervision: Supervision) -> None:
+        self._configuration = configuration
+        self._supervision = supervision
+        self._log = structlog.get_logger("custodian")
+        self._clock = SystemClock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._shelf = LiveShelf()
+        self._folder = folder = StateFolder(configuration.device.state_dir)
+        key = folder.device_key()
+        folder.claim()
+        self._index = SqliteIndex(folder.index)
+        disk = ReadOnlyDisk(RealDisk())
+        manifest = DiskManifestLog(disk, folder.vault)
+        self._vault = VaultReader(DiskSegmentStore(disk, folder.vault), manifest, FollowingIndex(manifest, self._index))
+        self._reports = Reports(self._clock)
+        self._owned = CustodianSide(
+            configuration,
+            Post(
+                folder,
+                key,
+                folder.device_secret(),
+                self._clock,
+                self._vault,
+                manifest,
+                lambda _recipients, _epoch: None,  # the recorder asks for the list; it is not told
+                self._shelf,
+                self._recorder,
+                self._link,
+                connected=configuration.broker is not None,
+            ),
+            self._settle,
+        )
+        self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
+        set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
+        recorder_desk = RecorderDesk(
+            self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
+        )
+        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home)
+        self.custodian.requests.wake_uplink = self._uplink_desk.news
+        self._owned.settle()
+        self._sockets: tuple[HandoverServer[Any], HandoverServer[Any]] = (
+            HandoverServer(
+                runtime_dir / "recorder" / "custodian.sock",
+                FromRecorder,  # type: ignore[arg-type] # a union is no type[T]
+                recorder_desk.answer,
+                uids_of("doorward-recorder"),
+            ),
+            HandoverServer(
+                runtime_dir / "uplink" / "custodian.sock",
+                FromUplink,  # type: ignore[arg-type]
+                self._uplink_desk.answer,
+                uids_of("doorward-uplink"),
+            ),
+        )
+
+    def start(self) -> None:
+        """Answer everybody, then say that it is ready.  Raises `StorageError`, `ConfigurationError`."""
+        self._owned.start()
+        self._uplink_desk.home_address = self._owned.home_address
+        for each in self._sockets:
+            each.start()
+        self._thread = threading.Thread(target=self._keep_time, name="time")
+        self._thread.start()
+        self._supervision.ready("waiting for an owner" if self.custodian.enrolments.current is None else "at work")
+
+    def wait(self) -> None:
+        self._stopping.wait()
+
+    def stop(self) -> None:
+        self._supervision.stopping()
+        self._stopping.set()
+        self._uplink_desk.news()
+        self._shelf.close()
+        for each in self._sockets:
+            each.stop()
+        if self._thread is not None:
+            self._thread.join()
+        self._owned.stop()
+
+    def close(self) -> None:
+        self._owned.close()
+        self._index.close()
+        self._folder.release()
+
+    def status(self) -> dict[str, Any]:
+        """What `doorward status` shows: as in `solo`, with what the other roles last said of themselves."""
+        return self._owned.status()
+
+    def _recorder(self) -> Mapping[str, Any]:
+        return self._reports.of("recorder") or _NO_RECORDER
+
+    def _link(self) -> Mapping[str, Any]:
+        if self._configuration.broker is None:
+            return NO_LINK
+        return self._reports.of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
+
+    def _settle(self, _in_force: Configuration) -> None:
+        self._uplink_desk.addressing = self._addressing()
+        self._uplink_desk.news()
+
+    def _sealers(self) -> Sealers:
+        current = self.custodian.enrolments.current
+        if current is None:
+            return Sealers(self.device.id, 0, ())
+        recipients = (*(owner.recipient for owner in current.recipients), current.recovery)
+        return Sealers(self.device.id, current.epoch, recipients)
+
+    def _addressing(self) -> Addressing:
+        broker = self._configuration.broker
+        if broker is None:
+            return Addressing()
+        return Addressing(
+            self.device.id,
+            broker.host,
+            broker.port,
+            broker.keepalive_s,
+            broker.chunk_bytes,
+            self._owned.cell_filter,
+            (str(broker.ca), str(broker.certificate), str(broker.key)),
+        )
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self._owned.on_time()
+            except DoorwardError as error:
+                self._log.warning("time_not_kept", error=error.message)
+            # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every
+            # request and decision takes, is the progress.
+            self._supervision.alive()
+            self._supervision.status(self._says())
+
+    def _says(self) -> str:
+        try:
+            stored = f"{self._vault.totals().segments} segments"
+        except DoorwardError as error:
+            self._log.warning("vault_not_read", error=error.message)
+            stored = "the vault cannot be read"
+        return f"{stored}, {self._clock.now().boot_ns // NS_PER_S} s since boot"
+
+
+_SEE = "See: systemctl status doorward-{}"
+_NO_RECORDER = {
+    "state": "no recorder",
+    "detail": _SEE.format("recorder"),
+    "frames": 0,
+    "frames_dropped": 0,
+    "packets_dropped": 0,
+    "events": 0,
+    "segments": 0,
+    "analysis_ms_per_frame": 0.0,
+}

@@ -1,0 +1,218 @@
+"""Keeps who the owners are: takes a signed enrolment, and lets it count only when its keys have been seen to open.
+
+A list of recipients nobody can open for is the worst thing that can happen to footage, and it shows too late.  So for
+every *new* recipient, the recovery identity included, the device seals 32 random bytes; the enrolment takes effect when
+all of them were returned, each by the owner who can open it: who invites another waits for them, a day at most.  A
+list without new keys waits for its client alone, ten minutes at most, for what an owner signed and nobody completed
+must not take effect later.  Until the first list does, the device records nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.core.ledger.entries import EntryKind
+from agent.core.timebase import NS_PER_S
+from agent.core.vault.age.recipients import Recipient, parse_recipient
+from agent.core.vault.age.sealing import make_header, seal_bytes
+from agent.custodian.ledger_writer import Ledger
+from agent.custodian.nonces import LIFE_S, Nonces
+from agent.custodian.transactions import Decisions
+from agent.errors import RequestError
+from agent.ports import Clock, Entropy, Journal
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
+
+__all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
+
+RECOVERY: Final = "recovery"
+INVITED_S: Final = 86_400
+"""How long a list waits for new owners to open their tests, by the boot clock."""
+_TOKEN_BYTES: Final = 32
+_SECRET_BYTES: Final = 16
+_ENVELOPE: Final = "enrolment."
+"""And the epoch in four digits: every list there was is kept, for each disclosure carries them all."""
+
+Changed = Callable[[tuple[Recipient, ...], int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    envelope: bytes
+    enrolment: Enrolment
+    tokens: dict[str, bytes]
+    tests: dict[str, bytes]
+    lapses_ns: int
+    """When it is forgotten, by the boot clock."""
+    opened: set[str] = field(default_factory=set)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Names of the tests nobody has opened yet."""
+        return tuple(sorted(self.tokens.keys() - self.opened))
+
+
+class Enrolments:
+    """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, new ones later."""
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        ledger: Ledger,
+        entropy: Entropy,
+        clock: Clock,
+        device: PublicKey,
+        changed: Changed,
+        nonces: Nonces,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
+        """`tell(kind, text)` tells the owners that the list of them has changed."""
+        self._decisions = decisions
+        self._journal = journal
+        self._ledger = ledger
+        self._entropy = entropy
+        self._clock = clock
+        self._device = device
+        self._changed = changed
+        self._nonces = nonces
+        self._tell = tell
+        self._pending: _Pending | None = None
+        self.envelopes: tuple[bytes, ...]
+        """Every enrolment there was, as it was signed, from epoch 1 to the one in force."""
+        self.current: Enrolment | None
+        self._in_force: tuple[Recipient, ...]
+        self._load()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called within the decision in which a list takes effect, once it has."""
+
+    @property
+    def envelope(self) -> bytes | None:
+        """The enrolment in force, as it was signed."""
+        return self.envelopes[-1] if self.envelopes else None
+
+    @property
+    def pending(self) -> bool:
+        return self._proposed() is not None
+
+    def announce(self) -> None:
+        """Tell `changed` about the list in force, if there is one."""
+        if self.current is not None:
+            self._changed(self._in_force, self.current.epoch)
+
+    def has_left(self, key_id: str) -> bool:
+        """Whether no owner approves with that key any more."""
+        return self.current is None or key_id not in self.current.approver_keys
+
+    def seal(self, data: bytes) -> bytes:
+        """An age file around `data` for the owners in force and the recovery identity: the device cannot read it again.
+
+        Raises `ConfigurationError` while there is no owner.
+        """
+        secret, nonce = self._entropy.token(_SECRET_BYTES), self._entropy.token(_SECRET_BYTES)
+        return seal_bytes(data, self._in_force, file_key=secret, nonce=nonce)
+
+    def propose(self, data: bytes) -> tuple[int, dict[str, str]]:
+        """Take a signed enrolment and make its tests: (epoch, recipient by test name).
+
+        Raises `OpenError` when nobody entitled signed it, `FormatError` when it does not follow the newest one, and
+        `ConfigurationError` when its recipients cannot be used together.
+        """
+        previous = None if self.envelope is None else _payload(self.envelope)
+        enrolment = open_enrolment(data, previous)
+        if enrolment.device != self._device.text:
+            raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
+        make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
+        signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # `open_enrolment` verified
+        self._nonces.claim(enrolment.nonce, signed.key_id)
+        known = set(_named(self.current).values()) if self.current else set()
+        new = {name: text for name, text in _named(enrolment).items() if text not in known}
+        tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
+        tests = {name: self._test(tokens[name], text) for name, text in new.items()}
+        lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
+        self._pending = _Pending(data, enrolment, tokens, tests, lapses_ns)
+        return enrolment.epoch, new
+
+    def test(self, name: str) -> bytes:
+        """The age file that only the recipient called `name` opens."""
+        pending = self._proposed()
+        if pending is None or name not in pending.tests:
+            raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
+        return pending.tests[name]
+
+    def confirm(self, answers: dict[str, bytes]) -> tuple[int, tuple[str, ...]]:
+        """Take what was in opened tests: the proposed epoch, and whose tests are still to be opened.
+
+        With the last of them the enrolment takes effect.  A wrong answer opens nothing: `RequestError`.
+        """
+        pending = self._proposed()
+        if pending is None:
+            raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
+        wrong = [
+            name for name, token in answers.items() if not hmac.compare_digest(pending.tokens.get(name, b""), token)
+        ]
+        if wrong:
+            raise RequestError(
+                f"The test for {', '.join(sorted(wrong))} was not opened: this enrolment does not count.",
+                remedy="Check that these are the keys you have, and enrol again.",
+            )
+        pending.opened.update(answers)
+        if not pending.waiting:
+            self._take_effect(pending)
+        return pending.enrolment.epoch, pending.waiting
+
+    def _proposed(self) -> _Pending | None:
+        """What waits for its tests, unless that has taken too long."""
+        if self._pending is not None and self._clock.now().boot_ns > self._pending.lapses_ns:
+            self._pending = None
+        return self._pending
+
+    def _take_effect(self, pending: _Pending) -> None:
+        with self._decisions.one():
+            self._decisions.otherwise(self._load)
+            self._decisions.after(self.announce)
+            if self.current is not None:
+                self._decisions.after(lambda: self._tell("owners", "The owners of this doorbell have changed."))
+            self._journal.put(f"{_ENVELOPE}{pending.enrolment.epoch:04}", pending.envelope)
+            self._ledger.write(
+                EntryKind.RECIPIENTS_CHANGED,
+                subject=hashlib.sha256(_payload(pending.envelope)).hexdigest(),
+                version=pending.enrolment.epoch,
+            )
+            self.envelopes, self.current = (*self.envelopes, pending.envelope), pending.enrolment
+            self._in_force = _recipients(pending.enrolment)
+            self.on_change()
+        self._pending = None
+
+    def _load(self) -> None:
+        """The list in force is the journal's, also after a decision that was not committed."""
+        kept = self._journal.named(_ENVELOPE)
+        self.envelopes, self.current, self._in_force = tuple(kept[epoch] for epoch in sorted(kept)), None, ()
+        if self.envelope is not None:
+            self.current = strictjson.decode(_payload(self.envelope), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+            self._in_force = _recipients(self.current)
+
+    def _test(self, token: bytes, recipient: str) -> bytes:
+        return seal_bytes(
+            token,
+            [parse_recipient(recipient)],
+            file_key=self._entropy.token(_SECRET_BYTES),
+            nonce=self._entropy.token(_SECRET_BYTES),
+        )
+
+
+def _payload(data: bytes) -> bytes:
+    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+
+
+def _named(enrolment: Enrolment) -> dict[str, str]:
+    return {item.name: item.recipient for item in enrolment.recipients} | {RECOVERY: enrolment.recovery}
+
+
+def _recipients(enrolment: Enrolment) -> tuple[Recipient, ...]:
+    return tuple(parse_recipient(text) for text in _named(enrolment).values())

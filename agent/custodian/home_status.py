@@ -1,0 +1,44 @@
+"""Tells the uplink how the doorbell is and when it is pressed, for the owner's Home Assistant.
+
+The uplink's half is `uplink.home_assistant`, which publishes the states.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from agent.core.home import state_of
+from agent.core.home_news import HomeNews
+from agent.ports import Notifier
+
+__all__ = ["HomeDesk"]
+
+_LOOK_S: Final = 1.0
+
+
+class HomeDesk:
+    """`ports.Notifier` in front of another: hears presses on their way to the owner."""
+
+    def __init__(self, notifier: Notifier, status: Callable[[], dict[str, Any]]) -> None:
+        self._notifier = notifier
+        self._status = status
+        self._presses = 0
+        self._pressed = threading.Condition()
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        self._notifier.notify(kind, text, once)
+        if kind == "button":
+            with self._pressed:
+                self._presses += 1
+                self._pressed.notify_all()
+
+    def collect(self, presses: int, wait_s: float) -> HomeNews:
+        """How things are now; waits at most so long for another press than these."""
+        with self._pressed:
+            self._pressed.wait_for(lambda: self._presses != presses, min(wait_s, _LOOK_S))
+            presses = self._presses
+        return HomeNews(presses, msgspec.json.encode(state_of(self._status())))

@@ -1,0 +1,24 @@
+"""The owner's rules on requests as the custodian keeps them, from `[requests]` and the doorbell's position."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent import config
+from agent.config.derived import request_limits
+from agent.custodian.alerts.alert_setup import local_time
+from agent.custodian.inbox import InboxSettings
+
+__all__ = ["inbox_settings"]
+
+_S_PER_MINUTE: Final = 60
+
+
+def inbox_settings(requests: config.Requests, position: tuple[float, float] | None) -> InboxSettings:
+    """What is let in, and how long a yes waits before it goes out.  `position`: (lat, lon) in degrees."""
+    return InboxSettings(
+        request_limits(requests),
+        position,
+        requests.delay_minutes * _S_PER_MINUTE,
+        minute_of=lambda utc_ms: local_time(utc_ms)[0],
+    )

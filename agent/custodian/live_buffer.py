@@ -1,0 +1,110 @@
+"""The custodian's part of live view: the newest sealed GOPs, for as long as an owner looks (`recorder.live_view`).
+
+It holds ciphertext that it cannot open, in memory alone, and says to the recorder whether anybody looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.core.live import PIECE_BYTES
+from agent.errors import RequestError
+from agent.wire.control import Frame
+
+__all__ = ["LiveShelf"]
+
+_MOST_GOPS: Final = 8
+"""GOPs, or parts of long ones, which are two seconds or 2 MiB each."""
+_MOST_BYTES: Final = 16 << 20
+_MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
+"""Of one of them: half of what there is room for.  A part is larger than 2 MiB only by its one last picture."""
+_FRESH_S: Final = 10.0
+_LOOKS_S: Final = 6.0
+"""An owner who has not asked for so long looks no more."""
+_WAIT_S: Final = 1.5
+"""For the next GOP, before an answer says that there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelved:
+    number: int
+    sealed: bytes
+    came_s: float
+
+
+class LiveShelf:
+    """`recorder.live_view.LiveDesk`, and the operation `live`.  From any thread.  `monotonic`: seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._changed = threading.Condition()
+        self._shelf: deque[_Shelved] = deque(maxlen=_MOST_GOPS)
+        self._coming: dict[int, bytes] = {}
+        self._coming_number = 0
+        self._asked_s = float("-inf")
+        self._count = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody looks any more, and nobody need wait for somebody who does."""
+        with self._changed:
+            self._closed = True
+            self._shelf.clear()
+            self._changed.notify_all()
+
+    def looked_at(self, patience_s: float) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._looks(), patience_s)
+            return self._looks()
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        """Raises `RequestError` for pieces that no GOP has."""
+        if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
+            raise RequestError("A live GOP comes in a few pieces of 64 KiB.")
+        with self._changed:
+            if number != self._coming_number:
+                self._coming, self._coming_number = {}, number
+            self._coming[piece] = data
+            if len(self._coming) == pieces:
+                self._shelve(b"".join(self._coming[each] for each in range(pieces)))
+                self._coming = {}
+            return self._looks()
+
+    def answer(self, frame: Frame) -> tuple[dict[str, Any], bytes]:
+        """The operation `live`: sealed GOPs newer than number `after`, oldest first; none after a moment's wait.
+
+        Numbers are this device's since it started, and grow.
+        """
+        after = frame.head.get("after", 0)
+        if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+            raise RequestError("after: a number is missing.")
+        with self._changed:
+            self._asked_s = self._monotonic()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or self._newer(after), _WAIT_S)
+            found = self._newer(after)
+        return (
+            {"numbers": [each.number for each in found], "sizes": [len(each.sealed) for each in found]},
+            b"".join(each.sealed for each in found),
+        )
+
+    def _shelve(self, sealed: bytes) -> None:
+        self._count += 1
+        self._shelf.append(_Shelved(self._count, sealed, self._monotonic()))
+        while sum(len(each.sealed) for each in self._shelf) > _MOST_BYTES:
+            self._shelf.popleft()
+        self._changed.notify_all()
+
+    def _newer(self, after: int) -> list[_Shelved]:
+        oldest_s = self._monotonic() - _FRESH_S
+        while self._shelf and self._shelf[0].came_s < oldest_s:
+            self._shelf.popleft()
+        return [each for each in self._shelf if each.number > after or after > self._count]
+
+    def _looks(self) -> bool:
+        return not self._closed and self._monotonic() - self._asked_s < _LOOKS_S

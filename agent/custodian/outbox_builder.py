@@ -1,0 +1,111 @@
+"""Makes outbox objects: joins the owner's new headers and the vault's old payloads, once, and seals the manifest.
+
+The bytes that leave are fixed here: segments first, without anybody waiting for them; then, within the decision that
+lets them leave, the manifest that proves it.  While they are copied, each payload is held against the hash that was
+signed at capture, so a damaged segment is noticed before it is shared and not by the requester.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core.disclosure import Released
+from agent.core.requests import OutboxPart
+from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.age.sealing import Sealer
+from agent.errors import StorageError
+from agent.ports import Entropy, Outbox, OutboxDraft
+from agent.vault.reader import VaultReader
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import DisclosureManifest, PartKind, TipManifest
+
+__all__ = ["Making", "OutboxMaker"]
+
+_PIECE_BYTES: Final = 1 << 18
+_SECRET_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable.
+
+    A disclosure's manifest is signed on the way; a tip's is not, for it names nobody.
+    """
+
+    parts: tuple[OutboxPart, ...]
+    finish: Callable[[DisclosureManifest | TipManifest, str], tuple[OutboxPart, ...]]
+
+
+class OutboxMaker:
+    """The device's half of a disclosure, with its signing key and no key that opens anything."""
+
+    def __init__(self, outbox: Outbox, vault: VaultReader, entropy: Entropy, device_key: Ed25519PrivateKey) -> None:
+        self._outbox = outbox
+        self._vault = vault
+        self._entropy = entropy
+        self._device_key = device_key
+
+    @contextmanager
+    def making(self, disclosure: str, released: tuple[Released, ...]) -> Iterator[Making]:
+        """Write everything but part 0, which says why the rest may leave.  What is not finished inside is removed.
+
+        Raises `StorageError`.
+        """
+        with self._outbox.begin(disclosure) as draft:
+            parts = [draft.write(number, item.id, self._joined(item)) for number, item in enumerate(released, start=1)]
+            yield Making(tuple(parts), lambda manifest, reply: self._finish(draft, tuple(parts), manifest, reply))
+
+    def _finish(
+        self,
+        draft: OutboxDraft,
+        parts: tuple[OutboxPart, ...],
+        manifest: DisclosureManifest | TipManifest,
+        reply: str,
+    ) -> tuple[OutboxPart, ...]:
+        said = strictjson.encode(manifest)
+        if isinstance(manifest, DisclosureManifest):
+            said = envelope.sign(manifest.PAYLOAD_TYPE, said, self._device_key)
+        first = draft.write(0, "", self._sealed(said, reply))
+        draft.commit()
+        return (first, *parts)
+
+    def discard(self, disclosure: str) -> None:
+        """Take back an object that no approval names after all."""
+        self._outbox.remove(disclosure)
+
+    def _joined(self, item: Released) -> Iterator[bytes]:
+        yield item.header
+        digest = hashlib.sha256()
+        for piece in self._payload(item):
+            digest.update(piece)
+            yield piece
+        if digest.hexdigest() != item.stored.sha256_payload:
+            raise StorageError(
+                f"{item.kind.value.capitalize()} {item.id} is damaged on the disk.",
+                remedy="Approve the others; this one cannot be shared.",
+            )
+
+    def _payload(self, item: Released) -> Iterator[bytes]:
+        if item.kind is PartKind.POSTER:
+            yield (self._vault.read_poster(item.id) or b"")[item.stored.header_size :]
+            return
+        if item.kind is PartKind.SOUND:
+            yield (self._vault.read_sound(item.id) or b"")[item.stored.header_size :]
+            return
+        for offset in range(item.stored.header_size, item.stored.size, _PIECE_BYTES):
+            yield self._vault.read(item.id, offset, min(_PIECE_BYTES, item.stored.size - offset))
+
+    def _sealed(self, plaintext: bytes, reply: str) -> Iterator[bytes]:
+        """Part 0, sealed to the reply key, so that the broker learns nothing from it either."""
+        sealer = Sealer(
+            self._entropy.token(_SECRET_BYTES), [parse_recipient(reply)], nonce=self._entropy.token(_SECRET_BYTES)
+        )
+        yield sealer.header
+        yield sealer.update(plaintext)
+        yield sealer.finish()

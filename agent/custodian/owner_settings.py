@@ -1,0 +1,82 @@
+"""Keeps what an owner has set on the device: one signed statement, the newest, whole.
+
+A statement names the one it follows, so that two owners do not undo each other unseen.  It is in the ledger before it
+has any effect, and it may only say what the file leaves to owners and within the file's bounds.
+
+Source: SECURITY.md, promise 7; docs/decisions/0011.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from agent.core.ledger.entries import EntryKind
+from agent.custodian.ledger_writer import Ledger
+from agent.custodian.transactions import Decisions
+from agent.errors import RequestError
+from agent.ports import Journal
+from agent.wire import envelope, strictjson
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+
+__all__ = ["Exceeded", "OwnerSettings"]
+
+_NAME: Final = "settings"
+
+Exceeded = Callable[[Settings], tuple[str, str] | None]
+
+
+class OwnerSettings:
+    """`exceeded` says (message, remedy) why the file does not allow settings.  `changed` is told after each change."""
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        journal: Journal,
+        ledger: Ledger,
+        exceeded: Exceeded,
+        tell: Callable[[str, str], None] = lambda _kind, _text: None,
+    ) -> None:
+        """`tell(kind, text)` tells every owner that one of them has changed something."""
+        self._decisions = decisions
+        self._journal = journal
+        self._ledger = ledger
+        self._exceeded = exceeded
+        self._tell = tell
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def envelope(self) -> bytes | None:
+        """The statement as its owner signed it; None while everything is as the file says."""
+        return self._journal.get(_NAME)
+
+    @property
+    def payload(self) -> bytes:
+        """The statement's payload; nothing while there is none."""
+        data = self.envelope
+        return (
+            b"" if data is None else envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+        )
+
+    @property
+    def current(self) -> Settings | None:
+        payload = self.payload
+        return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the payload in force: what the next statement has to name."""
+        payload = self.payload
+        return hashlib.sha256(payload).hexdigest() if payload else None
+
+    def take(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
+        """Within the caller's decision.  Raises `RequestError`."""
+        if settings.previous != self.sha256:
+            raise RequestError("Somebody has changed the settings meanwhile.", remedy="Look at them again.")
+        if refusal := self._exceeded(settings):
+            raise RequestError(refusal[0], remedy=refusal[1])
+        self._ledger.write(EntryKind.CONFIGURATION_CHANGED, **fields)
+        self._journal.put(_NAME, data)
+        self._decisions.after(self.changed)
+        self._decisions.after(lambda: self._tell("settings", "An owner has changed the settings."))

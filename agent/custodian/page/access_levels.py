@@ -1,0 +1,77 @@
+"""Who may use a route.  Every route carries a mark; a page with an unmarked route does not start.
+
+    ANYONE    no cookie needed: the way in, and what a browser fetches without one
+    PAIRED    a browser that was let in with a printed code
+    CLAIMANT  … while the doorbell has no owner; afterwards an owner
+    OWNER     a browser that has proven, in this session, to hold an approval key of the owners in force
+
+No mark lets a session approve anything: that takes a statement signed with the approval key, whoever hands it in.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from agent.custodian.page.sessions import Session
+from agent.errors import InternalError
+
+__all__ = ["Caller", "Mark", "MarkedRoute", "require_marks"]
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Mark(enum.Enum):
+    """The least a caller must be."""
+
+    ANYONE = "anyone"
+    PAIRED = "paired"
+    CLAIMANT = "claimant"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.  `session` is None for a browser never let in; `owner`: it holds a key of an owner in force."""
+
+    session: Session | None
+    owner: bool
+    claimed: bool
+    """Whether the doorbell has an owner."""
+
+    def may(self, mark: Mark) -> bool:
+        if mark is Mark.ANYONE:
+            return True
+        if self.session is None:
+            return False
+        if mark is Mark.PAIRED:
+            return True
+        return self.owner or (mark is Mark.CLAIMANT and not self.claimed)
+
+
+class MarkedRoute(Route):
+    """One path, one method, one mark."""
+
+    def __init__(self, method: str, path: str, endpoint: Endpoint, mark: Mark, *, body_bytes: int = 0) -> None:
+        super().__init__(path, endpoint, methods=[method], include_in_schema=False)
+        self.mark = mark
+        self.method = method
+        self.body_bytes = body_bytes
+        """The largest body it takes."""
+
+
+def require_marks(routes: Iterable[BaseRoute]) -> list[MarkedRoute]:
+    """The routes.  Raises `InternalError` when one of them says not who may use it."""
+    marked = []
+    for route in routes:
+        if not isinstance(route, MarkedRoute) or not isinstance(route.mark, Mark):
+            raise InternalError(
+                f"The route {getattr(route, 'path', route)!r} carries no mark: the page does not start."
+            )
+        marked.append(route)
+    return marked

@@ -1,0 +1,181 @@
+"""The page as one ASGI application: every route with its mark, every request through the guard."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from agent.custodian.page.access_levels import Caller, Mark, MarkedRoute, require_marks
+from agent.custodian.page.documents import Pages
+from agent.custodian.page.listener import CONNECTION
+from agent.custodian.page.operations import CONTROL, PAGE, Operations, refusal
+from agent.custodian.page.request_guard import Guard
+from agent.custodian.page.sessions import SESSION_IDLE_S, TooManyTriesError, Visitors
+from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
+from agent.wire.control import Frame, read_frame, write_frame
+
+__all__ = ["COOKIE", "Application", "build", "routes"]
+
+COOKIE: Final = "__Host-doorward"
+FRAME_TYPE: Final = "application/vnd.doorward.frame"
+_PAIR_BODY_BYTES: Final = 1024
+_BROWSERS: Final = ("Firefox", "Edg", "OPR", "SamsungBrowser", "Chrome", "Safari")
+_SYSTEMS: Final = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "Linux")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the routes need."""
+
+    operations: Operations
+    visitors: Visitors
+    pages: Pages
+    know: Callable[[object, Caller], None]
+    """Told who speaks over which connection (`PageListener.know`)."""
+
+
+def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
+    """The whole page, under the names of `hosts`.  Raises `InternalError` when a route has no mark."""
+    marked = require_marks(routes(application))
+    return Guard(Router(routes=list(marked), redirect_slashes=False), hosts)
+
+
+def routes(application: Application) -> list[MarkedRoute]:
+    """Every route there is."""
+    pages = application.pages
+    found = [_route(application, "GET", path, pages.serve_static(path), Mark.ANYONE) for path in pages.static_paths()]
+    found += [
+        _route(application, "GET", "/", pages.home, Mark.ANYONE),
+        _route(application, "GET", "/pair", pages.pair, Mark.ANYONE),
+        _route(application, "GET", "/install", pages.install, Mark.ANYONE),
+        _route(application, "GET", "/authority.crt", pages.authority, Mark.ANYONE),
+        _route(application, "GET", "/manifest.webmanifest", pages.manifest, Mark.ANYONE),
+        _route(application, "POST", "/pair", _pairing(application), Mark.ANYONE, _PAIR_BODY_BYTES),
+    ]
+    found += [_route(application, "GET", path, pages.shell, Mark.PAIRED) for path in pages.DOCUMENTS]
+    for name, (mark, body_bytes) in {**CONTROL, **PAGE}.items():
+        found.append(_route(application, "POST", f"/api/{name}", _asking(application, name), mark, body_bytes))
+    return found
+
+
+Inner = Callable[[Request, Caller], Awaitable[Response]]
+
+
+def _route(
+    application: Application, method: str, path: str, inner: Inner, mark: Mark, body_bytes: int = 0
+) -> MarkedRoute:
+    """The route, with its mark enforced before anything of it runs."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            caller = await run_in_threadpool(application.operations.caller, request.cookies.get(COOKIE))
+            _know(application, request, caller)
+            if not caller.may(mark):
+                return _turned_away(request, caller)
+            return await inner(request, caller)
+        except ClientDisconnect:
+            return PlainTextResponse("", 499)
+        except DoorwardError as error:
+            return _refused(error)
+
+    return MarkedRoute(method, path, endpoint, mark, body_bytes=body_bytes)
+
+
+def _know(application: Application, request: Request, caller: Caller) -> None:
+    application.know(request.scope.get("state", {}).get(CONNECTION), caller)
+
+
+def _turned_away(request: Request, caller: Caller) -> Response:
+    if request.method != "POST":
+        return RedirectResponse("/pair", 303)
+    error = RequestError("This browser has to prove first that it is an owner's." if caller.session else "Pair first.")
+    return _framed(refusal(error), 403 if caller.session else 401)
+
+
+def _asking(application: Application, name: str) -> Inner:
+    limit = {**CONTROL, **PAGE}[name][1]
+
+    async def ask(request: Request, caller: Caller) -> Response:
+        frame = _frame(await _body(request, limit))
+        if name == "page_prove":
+            proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
+            _know(application, request, replace(caller, owner=True))
+            return _with_cookie(_framed(Frame({"ok": True, "result": {}})), proved.token)
+        answer = await run_in_threadpool(application.operations.answer, name, frame, caller)
+        response = _framed(answer)
+        if name == "page_leave":
+            response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+        return response
+
+    return ask
+
+
+def _pairing(application: Application) -> Inner:
+    async def pair(request: Request, _caller: Caller) -> Response:
+        frame = _frame(await _body(request, _PAIR_BODY_BYTES))
+        code = frame.head.get("code")
+        if not isinstance(code, str) or len(code) > 64:
+            raise RequestError("code: the printed code is missing.")
+        address = request.client.host if request.client else "?"
+        browser = _browser(request.headers.get("user-agent", ""))
+        token = await run_in_threadpool(application.visitors.pair, code, address, browser)
+        return _with_cookie(_framed(Frame({"ok": True, "result": {}})), token)
+
+    return pair
+
+
+def _with_cookie(response: Response, token: str) -> Response:
+    response.set_cookie(COOKIE, token, max_age=SESSION_IDLE_S, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body.  Raises `RequestError` as soon as it is larger than `limit`: it is not read to its end."""
+    if request.headers.get("content-type") != FRAME_TYPE:
+        raise RequestError("This is not a message of the page.")
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise RequestError(f"This message is larger than {limit} bytes.")
+    return bytes(body)
+
+
+def _frame(body: bytes) -> Frame:
+    reader = io.BytesIO(body)
+    frame = read_frame(reader)
+    if frame is None or reader.read(1):
+        raise FormatError("This is not one message.")
+    return frame
+
+
+def _framed(frame: Frame, status: int = 200) -> Response:
+    return Response(write_frame(frame), status, media_type=FRAME_TYPE)
+
+
+def _refused(error: DoorwardError) -> Response:
+    if isinstance(error, TooManyTriesError):
+        response = _framed(refusal(error), 429)
+        response.headers["retry-after"] = str(error.wait_s)
+        return response
+    if isinstance(error, StorageError | InternalError):
+        structlog.get_logger("page").warning("page_failed", reason=type(error).__name__)
+    return _framed(refusal(error), 503 if isinstance(error, StorageError) else 400)
+
+
+def _browser(agent: str) -> str:
+    """A browser's make and system in our words: what a stranger sends as its name is never kept."""
+    make = next((name for name in _BROWSERS if re.search(rf"{name}/", agent)), "Browser")
+    system = next((name for name in _SYSTEMS if name in agent), "")
+    make = {"Edg": "Edge", "OPR": "Opera", "SamsungBrowser": "Samsung Internet"}.get(make, make)
+    return f"{make}, {system.replace('Macintosh', 'Mac')}" if system else make

@@ -1,0 +1,141 @@
+"""The documents: the way in, how to install the authority, and the shell in which the program runs.
+
+Texts stand in `texts/<language>.json`, for these templates and for the program alike.  Everything is escaped; nothing a
+stranger wrote gets into a template at all.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import mimetypes
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from agent.custodian.page.access_levels import Caller
+from agent.errors import ConfigurationError
+
+__all__ = ["LANGUAGES", "Pages"]
+
+LANGUAGES: Final = ("en", "es")
+_LANGUAGE_COOKIE: Final = "__Host-language"
+_TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
+
+
+class Pages:
+    """`authority_der`, `fingerprint`: what phones install; `name`: what owners call this doorbell.
+
+    `urls`: of the page, and where the authority is to be had without a warning.
+    """
+
+    DOCUMENTS: Final = (
+        "/setup", "/unlock", "/requests", "/requests/{id:str}", "/timeline", "/timeline/{event:str}", "/tips",
+        "/tips/{event:str}", "/live", "/history", "/settings", "/ledger",
+    )  # fmt: skip
+
+    def __init__(self, name: str, authority_der: bytes, fingerprint: str, urls: Callable[[], tuple[str, str]]) -> None:
+        here = Path(str(resources.files("agent"))) / "web"
+        self._name = name
+        self._authority = authority_der
+        self._fingerprint = fingerprint
+        self._urls = urls
+        self._static = {f"/static/{path.name}": path for path in sorted((here / "static").iterdir())}
+        # A service worker rules the paths below its own, so it lies at the top.
+        self._static["/worker-service.js"] = self._static.pop("/static/worker-service.js", here / "missing")
+        if not all(path.is_file() for path in self._static.values()):
+            raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")
+        self._texts = {lang: json.loads((here / "texts" / f"{lang}.json").read_text()) for lang in LANGUAGES}
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._static.values()))
+        self.version = digest.hexdigest()[:12]
+        """Of the program, in the address at which browsers may keep it for good."""
+        self._templates = Environment(
+            loader=FileSystemLoader(here / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+
+    def static_paths(self) -> list[str]:
+        return list(self._static)
+
+    def serve_static(self, path: str) -> Callable[[Request, Caller], Awaitable[Response]]:
+        file = self._static[path]
+        data = file.read_bytes()
+        kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        # Only what everybody may have is packed: the size of what is packed tells something of it.
+        packed = gzip.compress(data, mtime=0) if kind.startswith(("text/", "image/svg")) else data
+
+        async def serve(request: Request, _caller: Caller) -> Response:
+            fresh = request.query_params.get("v") == self.version
+            is_packed = packed is not data and "gzip" in request.headers.get("accept-encoding", "")
+            tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
+            headers = {"etag": tag, "vary": "accept-encoding"}
+            headers["cache-control"] = "public, max-age=31536000, immutable" if fresh else "no-cache"
+            if request.headers.get("if-none-match") == tag:
+                return Response(status_code=304, headers=headers)
+            if is_packed:
+                headers["content-encoding"] = "gzip"
+            return Response(packed if is_packed else data, media_type=kind, headers=headers)
+
+        return serve
+
+    async def home(self, request: Request, caller: Caller) -> Response:
+        if request.url.scheme == "http":
+            return RedirectResponse("/install", 303)
+        return RedirectResponse("/requests" if caller.session else "/pair", 303)
+
+    async def pair(self, request: Request, caller: Caller) -> Response:
+        return self._document(request, "pair.html", paired=caller.session is not None, install=self._urls()[1])
+
+    async def install(self, request: Request, _caller: Caller) -> Response:
+        return self._document(request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0])
+
+    async def authority(self, _request: Request, _caller: Caller) -> Response:
+        headers = {"content-disposition": 'attachment; filename="doorward-authority.crt"'}
+        return Response(self._authority, media_type="application/x-x509-ca-cert", headers=headers)
+
+    async def shell(self, request: Request, _caller: Caller) -> Response:
+        return self._document(request, "shell.html", section=request.url.path.split("/")[1])
+
+    async def manifest(self, request: Request, _caller: Caller) -> Response:
+        texts = self._texts[self._language(request)]
+        return JSONResponse(
+            {
+                "name": f"Doorward · {self._name}",
+                "short_name": "Doorward",
+                "description": texts["app.description"],
+                "lang": self._language(request),
+                "start_url": "/requests",
+                "scope": "/",
+                "display": "standalone",
+                "background_color": "#f6f5f2",
+                "theme_color": "#f6f5f2",
+                "icons": [
+                    {"src": "/static/icon.svg", "type": "image/svg+xml", "sizes": "any", "purpose": "any"},
+                    {"src": "/static/icon-192.png", "type": "image/png", "sizes": "192x192", "purpose": "any maskable"},
+                    {"src": "/static/icon-512.png", "type": "image/png", "sizes": "512x512", "purpose": "any maskable"},
+                ],
+            },
+            media_type="application/manifest+json",
+        )
+
+    def _document(self, request: Request, template: str, **values: Any) -> Response:
+        language = self._language(request)
+        texts = self._texts[language]
+        html = self._templates.get_template(template).render(
+            t=texts.__getitem__, lang=language, doorbell=self._name, v=self.version, languages=LANGUAGES, **values
+        )
+        return HTMLResponse(html, headers={"content-language": language, "vary": "cookie, accept-language"})
+
+    def _language(self, request: Request) -> str:
+        """The one chosen, or the first the browser names that we have."""
+        wanted = [request.cookies.get(_LANGUAGE_COOKIE, "")]
+        wanted += [
+            part.split(";")[0].strip()[:2].lower() for part in request.headers.get("accept-language", "").split(",")
+        ]
+        return next((lang for lang in wanted if lang in LANGUAGES), LANGUAGES[0])

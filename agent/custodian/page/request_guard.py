@@ -1,0 +1,114 @@
+"""Stands before every route: only our own hosts, only our own pages, and the same headers on every answer.
+
+- Over plain HTTP only what is needed to install the authority is served (`PLAIN`): it is public, and changes nothing.
+- `Host` must be one of ours: a page that rebinds its own name to the doorbell's address comes with its own name.
+- A request that changes something (every POST) must come from our origin: `Origin` is required and must be exactly it,
+  and Fetch Metadata, where the browser sends it, must say same-origin.  There is no CORS header on any answer.
+- A GET from another site may only be somebody following a link to a document; and a GET changes nothing.
+- Content Security Policy with Trusted Types: nothing inline, nothing from elsewhere, two script addresses in all.
+
+Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C Trusted Types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.custodian.page.sessions import SESSION_IDLE_S
+
+__all__ = ["HEADERS", "PLAIN", "Guard"]
+
+_CSP: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "worker-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "font-src 'none'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types doorward",
+    )
+)
+HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": _CSP,
+    # While it lasts, nobody can click past a warning to a relay, which could read this origin's keys in the browser.
+    # It lasts as long as an unused browser stays let in.  A replaced doorbell is reached by its address (PAGE.md).
+    "strict-transport-security": f"max-age={SESSION_IDLE_S}",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+    "origin-agent-cluster": "?1",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(self), usb=(), payment=(), display-capture=()",
+}
+
+
+PLAIN: Final = frozenset(
+    {"/", "/install", "/authority.crt", "/static/page.css", "/static/icon.svg", "/static/icon-192.png"}
+)
+"""What is served without TLS."""
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Guard:
+    """`hosts`: the values of `Host` that are ours now, lower case, each with its port."""
+
+    def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        refusal = self._refusal(scope, Headers(scope=scope))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        app = self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0])
+        await app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        hosts, method = headers.getlist("host"), scope["method"]
+        if len(hosts) != 1 or _with_port(hosts[0].lower(), scope["scheme"]) not in self._hosts():
+            return 421, "This is not a name of this doorbell."
+        if scope["scheme"] != "https" and (method not in ("GET", "HEAD") or scope["path"] not in PLAIN):
+            # No redirect: a browser that does not trust the certificate yet would meet a warning there.
+            return 403, "This is served over HTTPS only.  Install the authority first: /install"
+        if method not in ("GET", "HEAD", "POST"):
+            return 405, "Only GET, HEAD and POST."
+        site = headers.get("sec-fetch-site")
+        if method == "POST":
+            if headers.getlist("origin") != [f"https://{hosts[0].lower()}"] or site not in (None, "same-origin"):
+                return 403, "This did not come from the doorbell's own page."
+        elif site not in (None, "same-origin", "none"):
+            follows_a_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+            if not follows_a_link:
+                return 403, "This did not come from the doorbell's own page."
+        return None
+
+
+def _with_port(host: str, scheme: str) -> str:
+    """Browsers leave out the port that goes without saying."""
+    has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    return host if has_port else f"{host}:{_PORTS[scheme]}"

@@ -1,0 +1,268 @@
+"""Serves the page in a thread of the device: HTTPS on the local network, off unless the configuration has `[page]`.
+
+The network may come later than the page (a router takes minutes after a power cut), and give other addresses tomorrow.
+So it is looked at every few seconds: a new one is told the page's name, and its addresses are ours from then on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from agent.config import Page
+from agent.core.networks import dns_label, served_at
+from agent.core.timebase import NS_PER_S
+from agent.custodian.control_handler import Control
+from agent.custodian.enrolment import Enrolments
+from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.app import Application, build
+from agent.custodian.page.certificate_authority import PageCertificates
+from agent.custodian.page.documents import Pages
+from agent.custodian.page.listener import IDLE_S, PageHttpServer, PageListener, Rank
+from agent.custodian.page.mdns import Announcement, Network, network, own_addresses
+from agent.custodian.page.operations import Operations
+from agent.custodian.page.sessions import CODE_LIFE_S, Visitors, code_text
+from agent.custodian.timeline import Timeline
+from agent.errors import ConfigurationError, NetworkError, StorageError
+from agent.ports import Clock, Entropy, ManifestLog
+from agent.wire.control import Frame
+
+__all__ = ["PageParts", "PageServer"]
+
+_START_S: Final = 20.0
+_STOP_S: Final = 3
+_BACKLOG: Final = 128
+_LOOK_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What of the device the page is put on top of.  `facts`: settings it shows, nothing secret."""
+
+    control: Control
+    enrolments: Enrolments
+    manifest: ManifestLog
+    clock: Clock
+    entropy: Entropy
+    facts: Callable[[], Mapping[str, Any]]
+
+
+class PageServer:
+    """`start` returns once it answers; `stop` joins the thread.  `control_answer` is what the terminal asks."""
+
+    def __init__(self, settings: Page, folder: Path, doorbell: str, parts: PageParts) -> None:
+        """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
+        self._settings = settings
+        self._name = f"{settings.name or _dns_name(doorbell)}.local"
+        self._clock = parts.clock
+        self._log = structlog.get_logger("page")
+        addresses = self._served(network())
+        self.certificates = PageCertificates(folder, self._name, addresses, self._now())
+        self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        pages = Pages(
+            doorbell,
+            self.certificates.authority_der,
+            self.certificates.fingerprint,
+            lambda: (self.url, self.install_url),
+        )
+        self._operations = Operations(
+            parts.control,
+            parts.enrolments,
+            Timeline(parts.manifest),
+            self._visitors,
+            parts.entropy,
+            facts=parts.facts,
+            program=pages.version,
+            trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
+        )
+        self._application = Application(self._operations, self._visitors, pages, self._know)
+        self._connections: PageListener | None = None
+        self._addresses = addresses
+        self._hosts: frozenset[str] = frozenset()
+        self._network: Network | None = None
+        """Where the name was announced."""
+        self._control = parts.control
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._announcement: Announcement | None = None
+        self._looking: threading.Thread | None = None
+        self._leaving = threading.Event()
+        self.port = settings.port
+
+    @property
+    def url(self) -> str:
+        """Where the page is, by its name."""
+        return f"https://{_host(self._name, self.port)}/"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where else: by address, for machines that know no multicast DNS.  Loopback only if there is nothing else."""
+        elsewhere = [each for each in self._addresses if not ipaddress.ip_address(each).is_loopback]
+        return [f"https://{_host(_bracketed(address), self.port)}/" for address in elsewhere or self._addresses]
+
+    @property
+    def install_url(self) -> str:
+        """Where the authority is, over plain HTTP: no warning has to be passed to get there.
+
+        By address if there is one: a browser that knew a doorbell of this name has HSTS for the name.
+        """
+        found = sorted(self._addresses, key=_reach)
+        return f"http://{_bracketed(found[0]) if found else self._name}:{self.port}/install"
+
+    def start(self) -> None:
+        """Raises `NetworkError` when the port cannot be had."""
+        listener = self._listen()
+        self.port = listener.getsockname()[1]
+        self._answer_to(self._addresses)
+        config = uvicorn.Config(
+            build(self._application, lambda: self._hosts),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(IDLE_S),
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        config.load()
+        self._connections = PageListener(listener, self.certificates.context())
+        server = self._server = PageHttpServer(config, self._connections)
+        self._thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_S * 100)):
+            if server.started:
+                break
+            waited.wait(0.01)
+        else:
+            raise NetworkError("The page does not start.", remedy="Look at the log.")
+        self._leaving.clear()
+        self._looking = threading.Thread(target=self._keep_reachable, name="page network")
+        self._looking.start()
+        self._log.info("page_served", url=self.url)
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._leaving.set()
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.join()
+        announcement, self._announcement = self._announcement, None
+        if announcement is not None:
+            announcement.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            server.should_exit = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+
+    def close(self) -> None:
+        self._visitors.close()
+
+    def answer(self, frame: Frame) -> Frame:
+        """The control socket's handler: two operations for the terminal, everything else is the device's.
+
+        The socket is the operator's own; no route of the page leads here.
+        """
+        op = frame.head.get("op")
+        if op not in ("page_code", "page_authority"):
+            return self._control.answer(frame)
+        result: dict[str, Any] = {
+            "url": self.url,
+            "urls": self.urls,
+            "install": self.install_url,
+            "fingerprint": self.certificates.fingerprint,
+        }
+        if op == "page_code":
+            result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
+        return Frame({"ok": True, "result": result}, self.certificates.authority_der)
+
+    def _know(self, connection: object, caller: Caller) -> None:
+        """An owner's connection is kept when there are too many."""
+        if self._connections is not None and caller.session is not None:
+            self._connections.know(connection, Rank.OWNER if caller.owner else Rank.EXPECTED)
+
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
+
+    def _served(self, found: Network) -> tuple[str, ...]:
+        """The configured addresses, or those of this machine that the listener answers at."""
+        return self._settings.addresses or served_at(self._settings.host, own_addresses(found))
+
+    def _answer_to(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+        self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *map(_bracketed, addresses)))
+
+    def _keep_reachable(self) -> None:
+        while True:
+            try:
+                self._look()
+            except (OSError, StorageError) as error:
+                self._log.warning("page_not_reachable", reason=str(error))
+            if self._leaving.wait(_LOOK_S):
+                return
+
+    def _look(self) -> None:
+        """Be found where the network is now."""
+        found = network()
+        if found != self._network:
+            self._network = found
+            self._answer_to(self._served(found))
+            if self._announcement is not None:
+                self._announcement.stop()
+            if self._settings.mdns:
+                self._announcement = Announcement(self._name, self._addresses, self.port)
+                self._announcement.start()
+        self.certificates.certify(self._addresses, self._now())
+
+    def _listen(self) -> socket.socket:
+        address = ipaddress.ip_address(self._settings.host)
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        try:
+            return socket.create_server(
+                (self._settings.host, self._settings.port),
+                family=family,
+                dualstack_ipv6=self._settings.host == "::",
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            raise NetworkError(
+                f"The page cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror}.",
+                remedy="Choose another page.port, or stop what has this one.",
+            ) from error
+
+
+def _dns_name(doorbell: str) -> str:
+    """The doorbell's name as a DNS label.  Raises `ConfigurationError`."""
+    label = dns_label(doorbell)
+    if label is None:
+        raise ConfigurationError(f"'{doorbell}' makes no network name.", remedy='Give one: page.name = "front-door".')
+    return label
+
+
+def _host(name: str, port: int) -> str:
+    """As browsers write it: without the port that goes without saying."""
+    return name if port == 443 else f"{name}:{port}"
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _reach(address: str) -> tuple[bool, bool, bool]:
+    """Sorts first what most machines of a household reach: an IPv4 address that is not this machine's alone."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_loopback, parsed.is_link_local, parsed.version == 6

@@ -1,0 +1,293 @@
+"""Remembers which browsers were let in, by which printed code, and makes a guesser wait: also across restarts.
+
+- A code is 50 random bits, printed where only somebody at the doorbell reads it, good once, for a quarter of an hour,
+  and dead after `MOST_TRIES` wrong ones.  An owner's browser can make one too, for a second phone or owner.
+- While no code lives there is nothing to guess: a wrong one changes nothing, and nothing is written.
+- A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
+  be an *owner's* session, the browser signs a challenge with an approval key; that lapses when it is not used, and
+  while the clock is behind: after a power cut a browser signs again, and need not be let in again.
+- Whoever fails waits: nothing for the first few, then twice as long each time.  The count is on the disk before the
+  answer is given, so a restart does not forgive.  Nobody waits for another: a stranger with many addresses would lock
+  out every new browser.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import hmac
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from agent.errors import RequestError, StorageError
+from agent.platform.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.platform.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
+from agent.ports import Entropy
+
+__all__ = ["CODE_LIFE_S", "Session", "TooManyTriesError", "Visitors", "code_text"]
+
+CODE_LIFE_S: Final = 15 * 60
+SESSION_IDLE_S: Final = 90 * 86_400
+OWNER_IDLE_S: Final = 12 * 3600
+MOST_TRIES: Final = 10_000
+"""Of 2^50.  So many that a stranger with many addresses cannot use a code up before it is typed."""
+MOST_SESSIONS: Final = 64
+FREE_FAILURES: Final = 5
+LONGEST_WAIT_S: Final = 15 * 60
+_SEEN_EVERY_S: Final = 60
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CODE_DIGITS: Final = 10
+_TOKEN_BYTES: Final = 32
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS sessions (
+    id TEXT PRIMARY KEY, token_sha256 BLOB NOT NULL UNIQUE, made_s INTEGER NOT NULL, seen_s INTEGER NOT NULL,
+    browser TEXT NOT NULL, owner_key TEXT, owner_until_s INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS codes (
+    kind TEXT PRIMARY KEY, salt BLOB NOT NULL, sha256 BLOB NOT NULL, until_s INTEGER NOT NULL, tries INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS failures (
+    bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, last_s INTEGER NOT NULL);
+"""
+
+
+class TooManyTriesError(RequestError):
+    """Somebody guesses.  `wait_s` until the next try is looked at."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("Too many tries.", remedy=f"Wait {wait_s} seconds.")
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that was let in.  `owner_key` is the key id it has proven to hold, while that counts."""
+
+    id: str
+    made_s: int
+    seen_s: int
+    browser: str
+    owner_key: str | None
+
+
+def code_text(code: str) -> str:
+    """The code as it is printed: in groups."""
+    return "-".join((code[:4], code[4:7], code[7:]))
+
+
+class Visitors:
+    """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`."""
+
+    def __init__(self, path: Path, entropy: Entropy, now_s: Callable[[], int]) -> None:
+        self._entropy = entropy
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        try:
+            self._database = _opened(path)
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"{path} cannot be used: {error}.", remedy="Delete it: paired browsers pair again."
+            ) from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    # codes
+
+    def make_code(self, kind: str) -> str:
+        """A fresh code; the one of the same kind before it no longer counts."""
+        number = int.from_bytes(self._entropy.token(8), "big")
+        code = "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(_CODE_DIGITS))
+        salt = self._entropy.token(16)
+        values = (kind, salt, _hash(salt, code), self._now_s() + CODE_LIFE_S)
+        self._write("INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, 0)", values)
+        return code
+
+    def pair(self, typed: str, address: str, browser: str) -> str:
+        """Let a browser in: the token of its new session.  Raises `RequestError`, `TooManyTriesError`."""
+        bucket = f"pair {address}"
+        with self._lock:
+            self._require_patience(bucket)
+            if not self._take_code(_normal(typed), bucket):
+                raise RequestError(
+                    "This code is not, or no longer, the one that was printed.",
+                    remedy="Print a new one on the doorbell: doorward page code.",
+                )
+            self._write_locked("DELETE FROM failures WHERE bucket = ?", (bucket,))
+            return self._new_session(browser)
+
+    def _take_code(self, typed: str, bucket: str) -> bool:
+        now = self._now_s()
+        found = is_guess = False
+        for kind, salt, stored, until_s, tries in self._database.execute("SELECT * FROM codes").fetchall():
+            lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES
+            if lives and hmac.compare_digest(_hash(salt, typed), stored):
+                self._write_locked("DELETE FROM codes WHERE kind = ?", (kind,))
+                found = True
+            elif not lives:
+                self._write_locked("DELETE FROM codes WHERE kind = ?", (kind,))
+            else:
+                is_guess = True
+        if is_guess and not found:
+            self._write_locked("UPDATE codes SET tries = tries + 1", ())
+            self._failed(bucket)
+        return found
+
+    # sessions
+
+    def session(self, token: str) -> Session | None:
+        """The living session of a cookie; its use is noted."""
+        now = self._now_s()
+        with self._lock:
+            row = self._database.execute(
+                "SELECT id, made_s, seen_s, browser, owner_key, owner_until_s FROM sessions WHERE token_sha256 = ?",
+                (_token_hash(token),),
+            ).fetchone()
+            if row is None:
+                return None
+            name, made_s, seen_s, browser, owner_key, owner_until_s = row
+            if now - seen_s > SESSION_IDLE_S:
+                self._write_locked("DELETE FROM sessions WHERE id = ?", (name,))
+                return None
+            is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back prolongs nothing
+            if now - seen_s >= _SEEN_EVERY_S:
+                extended = now + OWNER_IDLE_S if is_owners else 0
+                values = (now, extended, name)
+                with suppress(StorageError):  # a disk that takes nothing keeps no owner from looking at what it holds
+                    self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
+            return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
+
+    def proved(self, session: Session, owner_key: str) -> str:
+        """The session is an owner's now; its new token (the old one is void, so that nobody could have planted it)."""
+        token = self._token()
+        values = (_token_hash(token), owner_key, self._now_s() + OWNER_IDLE_S, session.id)
+        self._write("UPDATE sessions SET token_sha256 = ?, owner_key = ?, owner_until_s = ? WHERE id = ?", values)
+        return token
+
+    def sessions(self) -> list[Session]:
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT id, made_s, seen_s, browser, owner_key FROM sessions ORDER BY seen_s DESC"
+            ).fetchall()
+        return [Session(*row) for row in rows]
+
+    def end(self, session: str) -> bool:
+        """Let a browser in no longer.  Whether there was such a session."""
+        with self._lock:
+            return self._write_locked("DELETE FROM sessions WHERE id = ?", (session,)) == 1
+
+    # patience
+
+    def failed(self, bucket: str) -> None:
+        with self._lock:
+            self._failed(bucket)
+
+    def require_patience(self, bucket: str) -> None:
+        """Raises `TooManyTriesError`."""
+        with self._lock:
+            self._require_patience(bucket)
+
+    def _require_patience(self, bucket: str) -> None:
+        wait_s = self._wait_s(bucket)
+        if wait_s > 0:
+            raise TooManyTriesError(wait_s)
+
+    def _wait_s(self, bucket: str) -> int:
+        row = self._database.execute("SELECT count, last_s FROM failures WHERE bucket = ?", (bucket,)).fetchone()
+        if row is None:
+            return 0
+        over = row[0] - FREE_FAILURES
+        if over < 0:
+            return 0
+        wait = min(2**over, LONGEST_WAIT_S) if over < 16 else LONGEST_WAIT_S
+        # A clock set back must not prolong, one set forward is not noticed.
+        return int(max(0, min(wait, row[1] + wait - self._now_s())))
+
+    def _failed(self, bucket: str) -> None:
+        now = self._now_s()
+        self._write_locked("DELETE FROM failures WHERE last_s < ?", (now - 86_400,))
+        self._write_locked(
+            "INSERT INTO failures VALUES (?, 1, ?) "
+            "ON CONFLICT (bucket) DO UPDATE SET count = count + 1, last_s = excluded.last_s",
+            (bucket, now),
+        )
+
+    def _new_session(self, browser: str) -> str:
+        token, now = self._token(), self._now_s()
+        self._write_locked(
+            "INSERT INTO sessions (id, token_sha256, made_s, seen_s, browser) VALUES (?, ?, ?, ?, ?)",
+            (self._entropy.token(8).hex(), _token_hash(token), now, now, browser),
+        )
+        self._write_locked(
+            "DELETE FROM sessions WHERE id NOT IN (SELECT id FROM sessions ORDER BY seen_s DESC, rowid DESC LIMIT ?)",
+            (MOST_SESSIONS,),
+        )
+        return token
+
+    def _token(self) -> str:
+        return self._entropy.token(_TOKEN_BYTES).hex()
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> int:
+        with self._lock:
+            return self._write_locked(statement, values)
+
+    def _write_locked(self, statement: str, values: tuple[object, ...]) -> int:
+        try:
+            return self._database.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise StorageError("The page's database cannot be written.", remedy="Is the disk full?") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A file that is damaged, wherever in it, is set aside: paired browsers pair again, and the doorbell records."""
+    try:
+        return _sound(path)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOSPC):
+            raise
+        return open_snapshot(path)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if takes_no_write(error) and path.exists():
+            # The page must be there to rescue what is stored.  Who is let in meanwhile is forgotten with the process.
+            return open_snapshot(path)
+        if not is_damage(error):
+            raise
+        structlog.get_logger("page").error("visitors_damaged", remedy="Let your browsers in again: doorward page code")
+        set_aside(path)
+        return _sound(path)
+
+
+def _sound(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        path.chmod(0o600)
+        database.executescript(f"{EXCLUSIVE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;{_SCHEMA}")
+        found = database.execute("PRAGMA quick_check(1)").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    if found != ("ok",):
+        database.close()
+        raise Nonsense("quick_check")
+    return database
+
+
+def _normal(typed: str) -> str:
+    """What was meant: Crockford's base32 has no I, L and O."""
+    return re.sub(r"[^0-9A-Z]", "", typed.upper()).replace("I", "1").replace("L", "1").replace("O", "0")
+
+
+def _hash(salt: bytes, code: str) -> bytes:
+    return hashlib.sha256(salt + code.encode()).digest()
+
+
+def _token_hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

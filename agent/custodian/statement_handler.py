@@ -1,0 +1,158 @@
+"""Obeys the owners: a statement counts for the approval key that signed it, wherever it came from.
+
+The local socket grants nothing: whoever reaches it may look at ciphertext and hand in statements, and a statement that
+no owner signed changes nothing.  A statement acts once and soon after it was signed, in the order of its owner's
+statements (`nonces`); handed in again, or kept and handed in later, it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.core.consent import Cause, State
+from agent.core.ledger.entries import EntryKind
+from agent.core.requests import WAITING, StandingOptOut, trusted_seconds
+from agent.custodian.approvals import Approvals
+from agent.custodian.nonces import Nonces
+from agent.custodian.owner_settings import OwnerSettings
+from agent.custodian.requests import Requests, Verdict
+from agent.custodian.state import Books
+from agent.custodian.tips import Tips
+from agent.custodian.verified_statements import Acting, Said, read_said
+from agent.errors import RequestError
+from agent.wire.statements import (
+    Approval,
+    Enrolment,
+    Erasure,
+    Hold,
+    OptIn,
+    OptOut,
+    PushSubscription,
+    PushUnsubscription,
+    Refusal,
+    Release,
+    Revocation,
+    Seconding,
+    Settings,
+    Tip,
+    TrustChange,
+)
+
+__all__ = ["Statements", "Subscribe"]
+
+Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
+"""Takes a change of what browsers are told, and the key id of the owner who signed it.
+
+Raises `RequestError` or `FormatError`.
+"""
+
+
+class Statements:
+    """`take` is the only way an owner's will gets in."""
+
+    def __init__(
+        self,
+        books: Books,
+        requests: Requests,
+        acting: Acting,
+        approvals: Approvals,
+        settings: OwnerSettings,
+        tips: Tips,
+        nonces: Nonces,
+    ) -> None:
+        self._enrolments = books.enrolments
+        self._requests = requests
+        self._acting = acting
+        self._approvals = approvals
+        self._journal = books.ports.journal
+        self._ledger = books.ledger
+        self._trust = books.trust
+        self._keeping = books.keeping
+        self._settings = settings
+        self._clock = books.ports.clock
+        self._tips = tips
+        self._nonces = nonces
+        self.subscribe: Subscribe | None = None
+        """Begins or ends alerts in a browser, within the decision; None on a device without alerts."""
+
+    def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
+        """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
+
+        Raises `OpenError` when no owner signed it, `RequestError` when it cannot be done, in words for the owner.
+        """
+        enrolment = self._enrolments.current
+        if enrolment is None:
+            raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
+        said = read_said(data, enrolment)
+        self._nonces.claim(said.statement.nonce, said.key_id)
+        # Only now: a statement that was held back must not set the clock.
+        self._clock.confirm(said.statement.owner_time_ms)
+        if isinstance(said.statement, Approval):
+            verdict = self._approvals.approve(said.statement, said, headers, enrolment)
+        elif isinstance(said.statement, Seconding):
+            verdict = self._approvals.second(said.statement, said, enrolment)
+        elif isinstance(said.statement, Tip):
+            verdict = self._tip(said.statement, said, headers, enrolment)
+        else:
+            with self._acting.once(said.statement, enrolment):
+                verdict = self._obey(said)
+        self._requests.wake_uplink()
+        return verdict
+
+    def _obey(self, said: Said) -> Verdict:
+        fields = said.fields
+        match said.statement:
+            case Refusal() as statement:
+                return self._requests.advance(self._requests.named(statement.request), Cause.DENIED, **fields)
+            case Revocation() as statement:
+                return self._revoke(statement, fields)
+            case OptOut() as statement:
+                self._opt_out(statement, fields)
+            case OptIn() as statement:
+                self._journal.remove_opt_out(statement.scope, statement.value or "")
+                self._ledger.write(EntryKind.OPT_IN, **fields)
+            case TrustChange() as statement:
+                self._trust.change(statement, fields)
+            case Hold() as statement:
+                self._keeping.hold(statement, fields)
+            case Release() as statement:
+                self._keeping.release(statement, fields)
+            case Erasure() as statement:
+                self._keeping.erase(statement, fields)
+            case Settings() as statement:
+                self._settings.take(statement, said.data, fields)
+            case PushSubscription() | PushUnsubscription() as statement:
+                self._subscribe(statement, said)
+        return Verdict()
+
+    def _tip(self, tip: Tip, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+        """Tell a requester something unasked.  Footage takes as many owners as always: a tip is no way around them."""
+        if enrolment.approvals_needed > 1 and (tip.segments or tip.posters):
+            raise RequestError(
+                "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
+            )
+        sent = self._tips.send(tip, headers, said, lambda: self._acting.once(tip, enrolment))
+        return Verdict(State.APPROVED, None, sent)
+
+    def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:
+        stored = self._journal.request_of(revocation.disclosure)
+        if stored is None and (state := self._tips.revoke(revocation.disclosure, fields)) is not None:
+            return Verdict(state, None, revocation.disclosure)
+        if stored is None:
+            raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
+        return self._requests.advance(stored, Cause.REVOKED, **fields)
+
+    def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: Said) -> None:
+        if self.subscribe is None:
+            raise RequestError("This device alerts nobody.", remedy="Its configuration needs a section [alerts].")
+        self.subscribe(statement, said.key_id)
+        self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
+
+    def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
+        standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)
+        self._journal.add_opt_out(standing)
+        self._ledger.write(EntryKind.OPT_OUT, **fields)
+        now_s = trusted_seconds(self._clock.now())
+        for stored in self._journal.requests(*WAITING):
+            if standing.covers(stored.terms, now_s):
+                self._requests.advance(stored, Cause.OPTED_OUT)

@@ -1,0 +1,257 @@
+"""What happened at the door, event by event, as the signed manifest tells it: for looking at, not for believing.
+
+The owner's client verifies the record of everything it opens; this is only the list it begins with.  So lines are read
+here loosely and fast.  Gaps are told as they are recorded.  Time of which no record speaks is a gap too: the doorbell
+was off, or Doorward did not run.
+
+Bounded: the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed and openable.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from agent.core.vault.manifest import chapter_start
+from agent.ports import ManifestLog
+from agent.vault.manifest_reader import oldest_chapter
+
+__all__ = ["MOST_EVENTS", "Timeline"]
+
+MOST_EVENTS: Final = 20_000
+MOST_GAPS: Final = 2_000
+_SHORTEST_OFF_MS: Final = 60_000
+"""Less time without a record says nothing: the device restarted."""
+_UNKNOWN: Final = "unknown"
+"""The quality of a clock that was not set: what it dates may be from another time."""
+
+
+_STRENGTH: Final = ("motion", "pir", "button")
+"""An event is called after the strongest that happened in it, as the recorder does while it lasts."""
+
+
+class _Span(msgspec.Struct):
+    start_us: int = 0
+    end_us: int = 0
+    utc_ms: int = 0
+    quality: str = ""
+
+
+class _At(msgspec.Struct):
+    utc_ms: int = 0
+    quality: str = ""
+
+
+class _Carried(msgspec.Struct):
+    size: int = 0
+
+
+class _Record(msgspec.Struct):
+    kind: str
+    id: str = ""
+    event: str = ""
+    label: str | None = None
+    poster: Any = None
+    span: _Span = msgspec.field(default_factory=_Span)
+    at: _At = msgspec.field(default_factory=_At)
+    segments: list[str] = msgspec.field(default_factory=list)
+    reason: str = ""
+    carried: _Carried = msgspec.field(default_factory=_Carried)
+
+
+class _Payload(msgspec.Struct):
+    record: _Record
+    seq: int = 0
+
+
+class _Line(msgspec.Struct):
+    payload: str
+
+
+@dataclass(slots=True)
+class _Event:
+    start_ms: int
+    end_ms: int
+    sequence: int
+    """The number of its first record, which is the order of events."""
+    label: str | None = None
+    poster: str | None = None
+    segments: list[str] = field(default_factory=list)
+
+
+class Timeline:
+    """Reads the manifest from where it stopped, each time it is asked.  Safe to use from several threads."""
+
+    def __init__(self, log: ManifestLog) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._line = msgspec.json.Decoder(_Line)
+        self._payload = msgspec.json.Decoder(_Payload)
+        self._forget()
+
+    def events(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Stored events that overlap [from_ms, to_ms) of UTC, newest first."""
+        with self._lock:
+            self._catch_up()
+            newest_first = list(reversed(self._events.items()))
+            newest_first.sort(key=lambda named: named[1].sequence, reverse=True)
+            return [
+                {
+                    "event": name,
+                    "start_ms": event.start_ms,
+                    "end_ms": event.end_ms,
+                    "kind": event.label or "",
+                    "poster": event.poster,
+                    "segments": event.segments.copy(),
+                }
+                for name, event in newest_first
+                if event.start_ms < to_ms and event.end_ms > from_ms
+            ]
+
+    def gaps(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Spans without footage, and why, newest first."""
+        with self._lock:
+            self._catch_up()
+            found = (self._off() + self._gaps)[::-1]
+            found.sort(
+                key=lambda gap: gap[0], reverse=True
+            )  # stable: of two with one beginning the later told is first
+            return [
+                {"start_ms": start, "end_ms": end, "reason": reason}
+                for start, end, reason in found
+                if start < to_ms and end > from_ms
+            ]
+
+    def _off(self) -> list[tuple[int, int, str]]:
+        """Between what records speak of, up to where the newest boot or watch says that all has been told."""
+        return [
+            (end, start, "off")
+            for (_, end), (start, _) in itertools.pairwise(self._spoken_of)
+            if start <= self._told_ms
+        ]
+
+    def _speak_of(self, span: _Span) -> None:
+        """A record speaks of this span.  Records come in about the order of time, so the search begins at the end."""
+        if span.quality == _UNKNOWN:
+            return
+        start, end = span.utc_ms, span.utc_ms - (span.start_us - span.end_us) // 1000
+        at = len(self._spoken_of)
+        while at and self._spoken_of[at - 1][0] > start:
+            at -= 1
+        self._spoken_of.insert(at, (start, end))
+        first = max(0, at - 1)
+        while at + 1 < len(self._spoken_of) and self._spoken_of[at + 1][0] <= end + _SHORTEST_OFF_MS:
+            at += 1
+        pieces = self._spoken_of[first : at + 1]
+        merged = [pieces[0]]
+        for piece in pieces[1:]:
+            if piece[0] <= merged[-1][1] + _SHORTEST_OFF_MS:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], piece[1]))
+            else:
+                merged.append(piece)
+        self._spoken_of[first : at + 1] = merged
+        del self._spoken_of[:-MOST_GAPS]
+
+    def _forget(self) -> None:
+        self._offset = 0
+        """The position up to which the manifest was read."""
+        self._carried_until = 0
+        self._spoken_of: list[tuple[int, int]] = []
+        self._told_ms = 0
+        self._events: OrderedDict[str, _Event] = OrderedDict()
+        self._event_of: dict[str, str] = {}
+        self._gaps: list[tuple[int, int, str]] = []
+
+    def _catch_up(self) -> None:
+        beginning = chapter_start(oldest_chapter(self._log))
+        if self._log.end() < self._offset or self._offset < beginning:
+            self._forget()
+            self._offset = beginning
+        for raw in self._log.raw_lines(self._offset):
+            if not raw.whole:
+                continue
+            self._offset = raw.end
+            try:
+                payload = self._line.decode(raw.data).payload
+                said = self._payload.decode(base64.b64decode(payload))
+            except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
+                continue  # a damaged line costs itself; `vault verify` tells of it
+            if raw.position < self._carried_until:
+                self._take_carried(said)
+            else:
+                self._take(said)
+                self._carried_until = raw.end + said.record.carried.size
+        self._drop_oldest()
+        del self._gaps[:-MOST_GAPS]
+
+    def _take_carried(self, said: _Payload) -> None:
+        """A copy from a chapter that was deleted: it tells of a segment, and nothing of the time around it."""
+        if said.record.kind == "segment" and said.record.id not in self._event_of:
+            self._add(said.record, said.seq)
+
+    def _drop_oldest(self) -> None:
+        over = len(self._events) - MOST_EVENTS
+        if over > 0:
+            for name in sorted(self._events, key=lambda name: self._events[name].sequence)[:over]:
+                for segment in self._events.pop(name).segments:
+                    self._event_of.pop(segment, None)
+
+    def _take(self, said: _Payload) -> None:
+        record = said.record
+        match record.kind:
+            case "segment":
+                self._add(record, said.seq)
+                self._speak_of(record.span)
+            case "evicted":
+                for segment in record.segments:
+                    self._drop(segment)
+            case "gap":
+                start_ms, length_ms = record.span.utc_ms, (record.span.end_us - record.span.start_us) // 1000
+                if self._gaps and self._gaps[-1] == (start_ms, start_ms, record.reason):
+                    self._gaps.pop()  # its beginning, told when nobody knew its end
+                self._gaps.append((start_ms, start_ms + length_ms, record.reason))
+                self._speak_of(record.span)
+            case "watching":
+                self._speak_of(record.span)
+                self._tell_up_to(record.span.utc_ms, record.span.quality)
+            case "boot":
+                self._speak_of(_Span(utc_ms=record.at.utc_ms, quality=record.at.quality))
+                self._tell_up_to(record.at.utc_ms, record.at.quality)
+
+    def _tell_up_to(self, utc_ms: int, quality: str) -> None:
+        if quality != _UNKNOWN:
+            self._told_ms = max(self._told_ms, utc_ms)
+
+    def _add(self, record: _Record, sequence: int) -> None:
+        start = record.span.utc_ms
+        end = start + -(-(record.span.end_us - record.span.start_us) // 1000)
+        event = self._events.setdefault(record.event, _Event(start, end, sequence))
+        event.start_ms, event.end_ms = min(event.start_ms, start), max(event.end_ms, end)
+        event.sequence = min(event.sequence, sequence)
+        event.label = max(event.label, record.label, key=_strength)
+        event.segments.append(record.id)
+        if event.poster is None and record.poster is not None:
+            event.poster = record.id
+        self._event_of[record.id] = record.event
+
+    def _drop(self, segment: str) -> None:
+        name = self._event_of.pop(segment, None)
+        event = self._events.get(name) if name else None
+        if name is None or event is None:
+            return
+        event.segments.remove(segment)
+        if event.poster == segment:
+            event.poster = None
+        if not event.segments:
+            del self._events[name]
+
+
+def _strength(label: str | None) -> int:
+    return _STRENGTH.index(label) if label in _STRENGTH else -1

@@ -1,0 +1,91 @@
+"""An index that follows a manifest which another process writes: the custodian's own, caught up before each question.
+
+The index is a cache of the manifest (FORMAT.md, "Index"), so two roles need not share one: no lock, no write-ahead log
+and no user id has to be shared, and a role that damages its own cache hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from agent.core.vault.entries import Dater, Totals, VaultEntry
+from agent.core.vault.manifest import Tip
+from agent.core.vault.names import SegmentId
+from agent.ports import Index, ManifestLog
+from agent.vault.replay import catch_up
+
+__all__ = ["FollowingIndex"]
+
+
+class FollowingIndex:
+    """`ports.Index` for reading; `log` is a manifest that somebody else appends to.  Safe from several threads."""
+
+    def __init__(self, log: ManifestLog, index: Index) -> None:
+        self._log = log
+        self._index = index
+        self._lock = threading.Lock()
+        self._seen_end = -1
+
+    @property
+    def ruined(self) -> bool:
+        return self._index.ruined
+
+    def tip(self) -> Tip:
+        return self._current().tip()
+
+    def get(self, segment: SegmentId) -> VaultEntry | None:
+        return self._current().get(segment)
+
+    def overlapping(self, from_ms: int, to_ms: int) -> tuple[VaultEntry, ...]:
+        return self._current().overlapping(from_ms, to_ms)
+
+    def oldest(self, *, continuous: bool | None = None, after: int = -1) -> Iterator[VaultEntry]:
+        return self._current().oldest(continuous=continuous, after=after)
+
+    def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
+        return self._current().recorded_in(first, end)
+
+    def boots(self) -> frozenset[str]:
+        return self._current().boots()
+
+    def line_bytes(self) -> dict[int, int]:
+        return self._current().line_bytes()
+
+    def undated(self, boot: str) -> bool:
+        return self._current().undated(boot)
+
+    def newest(self) -> VaultEntry | None:
+        return self._current().newest()
+
+    def shard(self, shard: str) -> tuple[VaultEntry, ...]:
+        return self._current().shard(shard)
+
+    def totals(self) -> Totals:
+        return self._current().totals()
+
+    def scrubbed(self) -> int:
+        return self._index.scrubbed()
+
+    def set_scrubbed(self, sequence: int) -> None:
+        self._index.set_scrubbed(sequence)
+
+    def close(self) -> None:
+        self._index.close()
+
+    def clear(self) -> None:
+        self._index.clear()
+
+    def apply(
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
+    ) -> None:
+        self._index.apply(added, removed, tip, anchors)
+
+    def _current(self) -> Index:
+        with self._lock:
+            end = self._log.end()
+            if end and (end != self._seen_end or self._index.ruined):
+                self._seen_end = -1  # until it has succeeded: it may leave an index that knows a part
+                catch_up(self._log, self._index, may_cut=False)
+                self._seen_end = end
+        return self._index

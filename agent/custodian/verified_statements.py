@@ -1,0 +1,109 @@
+"""Reads what an owner says: a statement counts for the approval key that signed it, and acts once.
+
+Source: PROTOCOL.md, "What an owner states".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from agent.custodian.enrolment import Enrolments
+from agent.custodian.requests import Requests
+from agent.errors import RequestError
+from agent.ports import Journal
+from agent.wire import envelope, strictjson
+from agent.wire.statements import (
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Approval,
+    Enrolment,
+    Erasure,
+    Hold,
+    OptIn,
+    OptOut,
+    OwnerStatement,
+    PushSubscription,
+    PushUnsubscription,
+    Refusal,
+    Release,
+    Revocation,
+    Seconding,
+    Settings,
+    Tip,
+    TrustChange,
+)
+
+__all__ = ["Acting", "Said", "read_said"]
+
+_KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
+    kind.PAYLOAD_TYPE: kind
+    for kind in (
+        Approval,
+        Seconding,
+        Tip,
+        Refusal,
+        OptOut,
+        OptIn,
+        Revocation,
+        TrustChange,
+        Hold,
+        Release,
+        Erasure,
+        Settings,
+        PushSubscription,
+        PushUnsubscription,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A statement that an owner has signed: `by` is the label of their key, `sha256` that of the payload."""
+
+    statement: OwnerStatement
+    data: bytes
+    sha256: str
+    key_id: str
+    by: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the ledger notes of it."""
+        return {"subject": self.sha256, "reason": self.by}
+
+
+def read_said(data: bytes, enrolment: Enrolment) -> Said:
+    """The statement in the envelope `data`.  Raises `OpenError` when none of these owners signed it."""
+    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    kind = _KINDS.get(claimed.payload_type)
+    if kind is None:
+        raise RequestError("This is no statement an owner can make.")
+    opened = envelope.verify(claimed, enrolment.approver_keys)
+    statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
+    if statement.device != enrolment.device:
+        raise RequestError("This statement is for another device.")
+    sha256 = hashlib.sha256(opened.payload).hexdigest()
+    return Said(statement, data, sha256, opened.key_id, enrolment.name_of(opened.key_id))
+
+
+class Acting:
+    """`once` is the decision in which a statement acts."""
+
+    def __init__(self, enrolments: Enrolments, requests: Requests, journal: Journal) -> None:
+        self._enrolments = enrolments
+        self._requests = requests
+        self._journal = journal
+
+    @contextmanager
+    def once(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
+        """Only while its signer is an owner, and no second time.  Raises `RequestError`."""
+        with self._requests.deciding():
+            if self._enrolments.current is not enrolment:
+                raise RequestError("The owners of this device have just changed.", remedy="Make the statement again.")
+            if not self._journal.use_nonce(statement.nonce):
+                raise RequestError("This statement was handed in before.", remedy="Make a new one.")
+            yield

@@ -1,0 +1,328 @@
+"""`MqttBus`: the `Bus` port on one thread of its own, which connects, reconnects and moves packets.
+
+Rules:
+- Callers never wait for the network: they leave publications, acknowledgements and wishes under one lock, and wake the
+  thread.  Events wait in one queue: news of the link and of publications are bounded by the window (a slot is free when
+  its event is *taken*); of inbound messages `inbound_queue` wait at most, more are dropped and counted.
+- A publication is accepted only while connected and within the window, so nothing piles up here.  What must not be
+  lost waits in its owner's outbox on disk.
+- With a beat, what comes in is acknowledged by this thread, at each beat all that came, and offered to be taken after
+  that: no acknowledgement waits for a caller, so none tells how long one thought about a message.  A receipt is for an
+  upload that is on its way, which anybody sees: it is offered as it comes, and acknowledged at the beat.
+- A link that fails says so in an event each time, with the remedy, and pauses; it never gives up and never hides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+
+from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Received, Refused
+from agent.errors import ConfigurationError, InternalError
+from agent.mqtt import tls
+from agent.mqtt.bus_settings import BusSettings
+from agent.mqtt.connection import Connection, Happening
+from agent.mqtt.faults import LinkError
+from agent.mqtt.inbound import InboundQueue
+from agent.mqtt.pacing import Backoff, Beat, Window
+from agent.mqtt.packets import Delivered, Publication
+from agent.wire.topics import sender_of
+
+__all__ = ["MqttBus"]
+
+_STEP_S = 5.0
+_PROVEN_S = 10.0
+"""A link that lived so long, or acknowledged anything, starts the back-off anew."""
+
+
+class MqttBus:
+    """See `agent.ports.Bus`."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._events: deque[tuple[BusEvent, int, int]] = deque()
+        """(event, packet id to acknowledge or 0, the connection it came by)"""
+        self._waiting_in = 0
+        self._window = Window(settings.window_messages, settings.window_bytes)
+        self._unsettled: set[int] = set()
+        self._outgoing: deque[Publication] = deque()
+        self._taken: deque[tuple[int, int]] = deque()
+        self._beat = Beat(settings.inbound_beat_s)
+        self._came: deque[tuple[Received | None, int]] = deque()
+        """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
+        self._inbound = InboundQueue(settings)
+        """With a beat: what was acknowledged and waits to be taken."""
+        self._filters: dict[str, None] = {}
+        self._filter_changes: deque[tuple[str, bool]] = deque()
+        self._connected = False
+        self._connection_count = 0
+        self._pending = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._backoff = Backoff(random.SystemRandom().uniform)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._woken = False
+        self.dropped = 0
+        """Inbound messages dropped since the start: malformed, or nobody took them in time."""
+
+    # The port
+
+    def start(self) -> None:
+        tls.make_context(self._settings)
+        self._thread = threading.Thread(target=self._run, name=f"bus-{self._settings.name}", daemon=True)
+        self._thread.start()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        if not topic or any(character in topic for character in "+#\0"):
+            raise InternalError(f"{topic!r} is no topic to publish to.")
+        with self._changed:
+            if token in self._window:
+                raise InternalError(f"Publication {token} is in flight already.")
+            if not self._connected or not self._window.admits(len(payload)):
+                return False
+            self._window.add(token, len(payload))
+            self._unsettled.add(token)
+            self._outgoing.append(Publication(token, topic, payload, retain, expiry_s, properties))
+        self._wake()
+        return True
+
+    def subscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            self._filters[topic_filter] = None
+            if self._connected:
+                self._filter_changes.append((topic_filter, True))
+        self._wake()
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        with self._changed:
+            self._filters.pop(topic_filter, None)
+            if self._connected:
+                self._filter_changes.append((topic_filter, False))
+        self._wake()
+
+    def hurry(self, pending: bool) -> None:
+        with self._changed:
+            self._pending = pending
+            self._changed.notify_all()
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._events:
+                now_s = time.monotonic()
+                message = self._inbound.take(now_s)
+                if message is not None:
+                    return message
+                if self._stopping or now_s >= deadline_s:
+                    return None
+                paced_s = self._inbound.wait_s(now_s)
+                self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
+            event, packet_id, connection = self._events.popleft()
+            if isinstance(event, Acknowledged | Refused | Lost):
+                self._window.remove(event.token)
+            if packet_id:
+                self._taken.append((packet_id, connection))
+            if connection:
+                self._waiting_in -= 1
+        if packet_id:
+            self._wake()
+        return event
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stopping:
+            started = time.monotonic()
+            self._acknowledged_any = False
+            try:
+                self._live_one_connection()
+            except Exception as raised:  # noqa: BLE001 (a bug must not end the thread: nobody would hear of it)
+                error = raised if isinstance(raised, LinkError) else _internal(raised)
+                if self._acknowledged_any or time.monotonic() - started >= _PROVEN_S:
+                    self._backoff.reset()
+                pause_s = self._backoff.next_s(error.fault, pending=self._pending)
+                self._end_of_link(Disconnected(error.fault, error, pause_s))
+                self._pause(error.fault, pause_s)
+        self._end_of_link(None)
+
+    def _live_one_connection(self) -> None:
+        """Connect and move packets until `stop`.  Raises `LinkError` when the connection ends before."""
+        connection = Connection(self._settings, self._context())
+        self._connection_count += 1
+        try:
+            connection.open(self._wake_reader)
+            while True:
+                self._drain_wake()  # first: a wake that comes after it cuts the step short
+                if self._stopping:
+                    return
+                self._hand_over(connection)
+                happened = connection.step(self._let_in(connection))
+                if happened:
+                    self._tell(happened, connection)
+        finally:
+            self.dropped += connection.dropped
+            connection.close()
+
+    def _context(self) -> ssl.SSLContext:
+        """Read the files anew for each connection, so that a renewed certificate needs no restart."""
+        try:
+            return tls.make_context(self._settings)
+        except ConfigurationError as error:
+            raise LinkError(LinkFault.CERTIFICATE_REFUSED, error.message, remedy=error.remedy) from error
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give the connection what callers left since the last time."""
+        with self._changed:
+            if not self._connected:
+                return
+            outgoing, self._outgoing = self._outgoing, deque()
+            taken, self._taken = self._taken, deque()
+            changes, self._filter_changes = self._filter_changes, deque()
+        for packet_id, number in taken:
+            if number == self._connection_count:
+                connection.acknowledge(packet_id)
+        for topic_filter, wanted in changes:
+            (connection.subscribe if wanted else connection.unsubscribe)(topic_filter)
+        for publication in outgoing:
+            connection.publish(publication)
+
+    def _let_in(self, connection: Connection) -> float:
+        """What this beat is for: acknowledge all that came, then offer it.  How long there is nothing of that to do."""
+        if not self._came:
+            return _STEP_S
+        wait_s = self._beat.wait_s(time.monotonic())
+        if wait_s:
+            return min(_STEP_S, wait_s)
+        for _, packet_id in self._came:
+            connection.acknowledge(packet_id)
+        self._beat.taken()
+        with self._changed:
+            self._offer_what_came()
+            self._changed.notify_all()
+        return _STEP_S
+
+    def _offer_what_came(self) -> None:
+        """Under the lock, after the acknowledgements, which so cannot depend on whoever takes it."""
+        for message, _ in self._came:
+            if message is not None:
+                self.dropped += self._inbound.put(message)
+        self._came.clear()
+
+    def _offer(self, message: Received, packet_id: int) -> bool:
+        """Under the lock.  False when too many wait to be taken: it is dropped."""
+        if self._waiting_in >= self._settings.inbound_queue:
+            self.dropped += 1
+            return False
+        self._waiting_in += 1
+        self._events.append((message, packet_id, self._connection_count))
+        return True
+
+    def _tell(self, happened: list[Happening], connection: Connection) -> None:
+        """All that came at once, under one lock: told one by one, each would wake a caller to wait for the next."""
+        with self._changed:
+            for happening in happened:
+                self._tell_one(happening, connection)
+            self._changed.notify_all()
+
+    def _tell_one(self, happening: Happening, connection: Connection) -> None:
+        """Under the lock."""
+        match happening:
+            case Delivered(message, packet_id) if self._settings.inbound_beat_s:
+                if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
+                    self.dropped += 1
+                    connection.acknowledge(packet_id)
+                elif sender_of(message.topic).is_receipt:
+                    self.dropped += self._inbound.put(message)
+                    self._came.append((None, packet_id))
+                else:
+                    self._came.append((message, packet_id))
+            case Delivered(message, packet_id):
+                if not self._offer(message, packet_id):
+                    connection.acknowledge(packet_id)
+            case Connected(_, window):
+                self._connected = True
+                self._window.messages = window
+                self._filter_changes = deque((each, True) for each in self._filters)
+                self._events.append((happening, 0, 0))
+            case Acknowledged(token) | Refused(token):
+                self._acknowledged_any = True
+                self._unsettled.discard(token)
+                self._events.append((happening, 0, 0))
+            case _:
+                self._events.append((happening, 0, 0))
+
+    def _end_of_link(self, news: Disconnected | None) -> None:
+        with self._changed:
+            self._connected = False
+            self._outgoing.clear()
+            self._taken.clear()
+            self._offer_what_came()
+            self._filter_changes.clear()
+            self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
+            self._unsettled.clear()
+            if news is not None:
+                if self._events and isinstance(self._events[-1][0], Disconnected):
+                    self._events.pop()  # nobody took the last one: the newest says it all
+                self._events.append((news, 0, 0))
+            self._changed.notify_all()
+
+    def _pause(self, fault: LinkFault, pause_s: float) -> None:
+        """Wait, but no longer than a pending transfer allows when one turns up meanwhile."""
+        deadline = time.monotonic() + pause_s
+        with self._changed:
+            was_pending = self._pending
+            while not self._stopping and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+                if self._pending and not was_pending:
+                    was_pending = True
+                    deadline = min(deadline, time.monotonic() + self._backoff.next_s(fault, pending=True))
+
+    def _wake(self) -> None:
+        """One byte is enough until the thread has seen it: a caller that leaves sixteen chunks rings once."""
+        if self._woken:
+            return
+        self._woken = True
+        try:
+            self._wake_writer.send(b"\0")
+        except OSError:  # full: it is awake already; closed: it has stopped
+            return
+
+    def _drain_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_reader.recv(4096):
+                pass
+        self._woken = False  # last: who rang before has left what `_hand_over` finds, who comes after rings again
+
+
+def _internal(error: Exception) -> LinkError:
+    made = LinkError(LinkFault.PROTOCOL, f"The bus failed ({error!r}).", remedy="This is a bug: please report it.")
+    made.__cause__ = error
+    return made

@@ -1,0 +1,311 @@
+"""One connection to a broker: one paho client, driven by hand from one thread, used once and thrown away.
+
+Rules:
+- paho's own thread, reconnecting, queue and window are not used.  Everything it remembers dies with the client, so
+  nothing is sent twice, resent for ever or sent after it was reported lost.
+- A publication is settled by the reason code of its PUBACK and by nothing else.
+- No topic alias leaves; an incoming one is a broken protocol, because paho would deliver it without a topic.
+- What paho raises on hostile bytes, which may be anything, ends the connection and not the thread.
+
+Source: MQTT 5.0 §3.1.2.11 and §3.2.2.3 (limits), §4.13 (errors); paho-mqtt 2.2 `client.py`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import time
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.core.bus import (
+    Acknowledged,
+    Connected,
+    LinkFault,
+    Received,
+    Refused,
+    Settled,
+    Subscribed,
+    SubscriptionRefused,
+)
+from agent.mqtt import tls
+from agent.mqtt.bus_settings import BusSettings
+from agent.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
+from agent.mqtt.outbound_client import CallingClient
+from agent.mqtt.packets import Delivered, Publication, connect_properties
+
+__all__ = ["Connection", "Happening"]
+
+LARGEST_PACKET_BYTES = 268_435_455
+_HEADER_BYTES = 5
+_NO_SUBSCRIBERS, _FAILURE, _TOO_LARGE, _NO_RETAIN = 0x10, 0x80, 0x95, 0x9A
+Happening = Connected | Settled | Subscribed | SubscriptionRefused | Delivered
+
+
+class Connection:
+    """`open`, then `step` until it raises `LinkError`, then `close`.  All from one thread."""
+
+    def __init__(self, settings: BusSettings, context: ssl.SSLContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._happened: list[Happening] = []
+        self._tokens: dict[int, int] = {}
+        self._filters: dict[int, str] = {}
+        self._connected = False
+        self._packet_bytes = LARGEST_PACKET_BYTES
+        self._retains = True
+        self._fault: LinkError | None = None
+        self._sock: tls.TidySocket | None = None
+        self._deadline = 0.0
+        self._selector = selectors.DefaultSelector()
+        self._client = self._make_client()
+        self.dropped = 0
+        """Messages that came in and were not well-formed."""
+
+    def open(self, wake: socket.socket) -> None:
+        """Make the TCP and TLS connection and send CONNECT.  `wake` becomes readable to cut a `step` short."""
+        settings = self._settings
+        try:
+            self._client.connect(
+                settings.host,
+                settings.port,
+                settings.keepalive_s,
+                clean_start=True,
+                properties=connect_properties(settings),
+            )
+        except OSError as error:
+            raise tls.explain(error, settings) from error
+        sock = self._client.socket()
+        if sock is None:
+            raise self._why_it_ended()
+        self._selector.register(sock, selectors.EVENT_READ)
+        self._selector.register(wake, selectors.EVENT_READ)
+        self._deadline = time.monotonic() + settings.connect_s
+
+    def step(self, timeout_s: float) -> list[Happening]:
+        """Move packets for at most `timeout_s`; say what happened.  Raises `LinkError` when the connection is over."""
+        sock = self._client.socket()
+        if isinstance(sock, ssl.SSLSocket) and self._fault is None:
+            if self._waiting:
+                timeout_s = min(timeout_s, self._deadline - time.monotonic())
+            self._move(sock, 0.0 if self._happened or sock.pending() else max(0.0, timeout_s))
+        happened, self._happened = self._happened, []
+        if not happened:
+            self._check()
+        return happened
+
+    def publish(self, publication: Publication) -> None:
+        """Send it, or settle it at once as refused when the broker has said it would not take it."""
+        self._tick_if_idle()
+        size_bytes = publication.packet_bytes()
+        if size_bytes > self._packet_bytes:
+            limit = f"{size_bytes} bytes, the broker takes {self._packet_bytes}"
+            self._happened.append(Refused(publication.token, _TOO_LARGE, f"packet too large: {limit}"))
+            return
+        if publication.retain and not self._retains:
+            self._happened.append(Refused(publication.token, _NO_RETAIN, "the broker retains nothing"))
+            return
+        info = self._client.publish(
+            publication.topic,
+            publication.payload,
+            qos=1,
+            retain=publication.retain,
+            properties=publication.mqtt_properties(),
+        )
+        self._tokens[info.mid] = publication.token
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for a filter; retained messages come first."""
+        _, packet_id = self._client.subscribe(topic_filter, options=SubscribeOptions(qos=1))
+        if packet_id is not None:
+            self._filters[packet_id] = topic_filter
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self._client.unsubscribe(topic_filter)
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Tell the broker that a delivered message was taken."""
+        if packet_id:
+            self._client.ack(packet_id, 1)
+
+    def close(self) -> None:
+        """Say goodbye if there is anybody to hear it, and let go of the socket.  Idempotent."""
+        self._selector.close()
+        if self._connected:
+            self._client.disconnect()
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    # paho's callbacks: all run inside `step` or `publish`, on our thread.
+
+    def _make_client(self) -> paho.Client:
+        client = CallingClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.name,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = self._settings.connect_s
+        client.max_inflight_messages = 0  # ours is the window; zero keeps paho from queueing behind it
+        client.tls_set_context(self._context)
+        client.on_socket_open = self._on_socket_open
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _on_socket_open(self, _client: paho.Client, _userdata: object, sock: object) -> None:
+        if isinstance(sock, tls.TidySocket):
+            self._sock = sock
+            tls.tune(sock, self._settings)
+
+    def _on_connect(
+        self, _client: paho.Client, _userdata: object, _flags: object, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._fault = refused_by_broker(self._place, "refuses us", code, properties)
+            return
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            self._fault = broken_protocol(self._place, "acknowledges nothing: its maximum QoS is 0")
+            return
+        self._connected = True
+        self._tick()
+        self._packet_bytes = getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES)
+        self._retains = bool(getattr(properties, "RetainAvailable", 1))
+        window = min(getattr(properties, "ReceiveMaximum", 65535), self._settings.window_messages)
+        self._happened.append(Connected(self._packet_bytes, window))
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        flags: paho.DisconnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and self._fault is None:
+            self._fault = refused_by_broker(self._place, "ended the connection", code, properties)
+
+    def _on_publish(
+        self, _client: paho.Client, _userdata: object, packet_id: int, code: ReasonCode, _properties: object
+    ) -> None:
+        token = self._tokens.pop(packet_id, None)
+        if token is None:
+            return
+        self._tick()
+        if code.value >= _FAILURE:
+            self._happened.append(Refused(token, code.value, code.getName()))
+        else:
+            self._happened.append(Acknowledged(token, heard=code.value != _NO_SUBSCRIBERS))
+
+    def _on_subscribe(
+        self, _client: paho.Client, _userdata: object, packet_id: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        topic_filter = self._filters.pop(packet_id, None)
+        if topic_filter is None:
+            return
+        refused = [code.value for code in codes if code.value >= _FAILURE]
+        if refused or not codes:
+            self._happened.append(SubscriptionRefused(topic_filter, refused[0] if refused else _FAILURE))
+        else:
+            self._happened.append(Subscribed(topic_filter))
+
+    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        packet_id = message.mid if message.qos else 0
+        properties = message.properties
+        if getattr(properties, "TopicAlias", None) is not None:
+            self._fault = broken_protocol(self._place, "sends topic aliases, which we said we do not take")
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        if not topic or len(message.payload) > self._settings.inbound_packet_bytes:
+            self.dropped += 1
+            self._client.ack(packet_id, message.qos)
+            return
+        pairs = tuple((str(key), str(value)) for key, value in getattr(properties, "UserProperty", ()))
+        received = Received(topic, bytes(message.payload), bool(message.retain), pairs)
+        self._happened.append(Delivered(received, packet_id))
+
+    # Watching
+
+    @property
+    def _place(self) -> str:
+        return f"{self._settings.host}:{self._settings.port}"
+
+    @property
+    def _waiting(self) -> bool:
+        return bool(self._tokens) or not self._connected
+
+    def _tick(self) -> None:
+        """Something we waited for has come: the next may take as long again."""
+        self._deadline = time.monotonic() + self._settings.stall_s
+
+    def _tick_if_idle(self) -> None:
+        if not self._tokens:
+            self._tick()
+
+    def _move(self, sock: ssl.SSLSocket, timeout_s: float) -> None:
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
+        if self._selector.get_key(sock).events != wanted:
+            self._selector.modify(sock, wanted)
+        ready = {key.fileobj: events for key, events in self._selector.select(timeout_s)}
+        events = ready.get(sock, 0)
+        try:
+            if events & selectors.EVENT_READ or sock.pending():
+                if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
+                    self._fault = self._fault or broken_protocol(self._place, "sent something that is not MQTT 5")
+                self._look_inside()
+            if events & selectors.EVENT_WRITE:
+                self._client.loop_write()
+            self._client.loop_misc()
+        except Exception as error:
+            what = f"sent something that is not MQTT 5 ({type(error).__name__})"
+            raise broken_protocol(self._place, what) from error
+
+    def _look_inside(self) -> None:
+        """paho takes any packet into memory, up to 256 MB, and any number of QoS 2 messages that are never released.
+
+        It has no public limit on either: tests hold this look into version 2.2.
+        """
+        if self._client._in_packet["remaining_length"] > self._settings.inbound_packet_bytes + _HEADER_BYTES:
+            self._fault = broken_protocol(self._place, "sends packets larger than we said we take")
+        elif self._client._in_messages:
+            self._fault = broken_protocol(self._place, "sends with QoS 2, which we did not subscribe to")
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+        if self._client.socket() is None:
+            raise self._why_it_ended()
+        if self._waiting and time.monotonic() >= self._deadline:
+            what = "answers no publication" if self._connected else "accepts the connection and then says nothing"
+            raise stalled(self._place, what)
+
+    def _why_it_ended(self) -> LinkError:
+        if self._fault is not None:
+            return self._fault
+        cause = None if self._sock is None else self._sock.failure
+        found = None if cause is None else tls.explain(cause, self._settings, established=True)
+        if self._connected or (found is not None and found.fault is LinkFault.CERTIFICATE_REFUSED):
+            return found or LinkError(LinkFault.LOST, f"The broker at {self._place} closed the connection.")
+        refusal = tls.probe(self._settings, self._context)
+        return (
+            refusal
+            or found
+            or LinkError(
+                LinkFault.LOST,
+                f"The broker at {self._place} closes the connection before it says why.",
+                remedy="Look at its log: it may not know this client.",
+            )
+        )

@@ -1,0 +1,45 @@
+"""Where a device's inbound messages wait between their acknowledgement and whoever takes them.
+
+Acknowledging is for the line and says nothing; taking is for the board, and must be fair.  Receipts for what the device
+itself sends are one class, what is said to the whole cell another: a flood of the one does not hold up the other.  In a
+class the senders, which the broker's access list binds to their topics, take turns (`core.fair_queue`).
+"""
+
+from __future__ import annotations
+
+from agent.core.bus import Received
+from agent.core.fair_queue import FairQueue
+from agent.mqtt.bus_settings import BusSettings
+from agent.mqtt.pacing import Pace
+from agent.wire.topics import sender_of
+
+__all__ = ["InboundQueue"]
+
+
+class InboundQueue:
+    """Not thread-safe: the bus's lock guards it.  `now_s`: of one clock that only goes forward."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._classes = [
+            (FairQueue[Received](settings.inbound_of_one, settings.inbound_bytes // 2), Pace(settings.inbound_per_s))
+            for _ in ("receipts", "cell")
+        ]
+
+    def put(self, message: Received) -> int:
+        """Add one; how many were dropped for it."""
+        sender = sender_of(message.topic)
+        queue, _ = self._classes[0 if sender.is_receipt else 1]
+        return queue.put(sender.name, message, len(message.payload) + len(message.topic))
+
+    def take(self, now_s: float) -> Received | None:
+        """The next that may be handed out now."""
+        for queue, pace in self._classes:
+            if len(queue) and pace.wait_s(now_s) == 0:
+                pace.taken()
+                return queue.take()
+        return None
+
+    def wait_s(self, now_s: float) -> float | None:
+        """How long until there may be one; None when nothing waits."""
+        waits = [pace.wait_s(now_s) for queue, pace in self._classes if len(queue)]
+        return min(waits, default=None)

@@ -1,0 +1,59 @@
+"""What goes through a connection: one message out, one message in, and the MQTT properties of both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.core.bus import Received
+from agent.mqtt.bus_settings import BusSettings
+
+__all__ = ["Delivered", "Publication", "connect_properties"]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One message on its way out."""
+
+    token: int
+    topic: str
+    payload: bytes
+    retain: bool
+    expiry_s: int | None
+    properties: tuple[tuple[str, str], ...]
+
+    def packet_bytes(self) -> int:
+        """An upper bound of its PUBLISH packet, at most a dozen bytes too high."""
+        text = sum(len(key.encode()) + len(value.encode()) + 5 for key, value in self.properties)
+        return len(self.payload) + len(self.topic.encode()) + text + 20
+
+    def mqtt_properties(self) -> Properties | None:
+        """None, as for every chunk, where there is nothing to say: paho packs nothing as slowly as something."""
+        if self.expiry_s is None and not self.properties:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if self.expiry_s is not None:
+            properties.MessageExpiryInterval = self.expiry_s
+        if self.properties:
+            properties.UserProperty = list(self.properties)
+        return properties
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One message on its way in, not yet acknowledged to the broker; `packet_id` 0 needs no acknowledgement."""
+
+    message: Received
+    packet_id: int
+
+
+def connect_properties(settings: BusSettings) -> Properties:
+    """No session, our limits, no topic aliases."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 0
+    properties.ReceiveMaximum = settings.inbound_window
+    properties.MaximumPacketSize = settings.inbound_packet_bytes
+    properties.TopicAliasMaximum = 0
+    return properties

@@ -1,0 +1,5 @@
+"""The recorder's process: camera, motion, events, and the vault it writes.
+
+`recorder_process` starts it, `composition` builds its parts, `capture` has the cameras and microphones.  A frame goes
+from `capture` through `camera_queues`, `recorder` and `clip_writer` to `segment_writer` and `manifest_writer`.
+"""

@@ -1,0 +1,147 @@
+"""The agent's end of the panel's socket: connects, says that it is alive, passes on what the panel tells.
+
+One thread, which comes back for ever: a doorbell without its bridge records, and a bridge without its agent rings.
+The frames are `firmware_bridge.frames`; source: firmware_bridge/PROTOCOL.md.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from agent.core.timebase import NS_PER_MS, BootNs
+from agent.recorder.doorbell import Doorbell
+from firmware_bridge import frames
+from firmware_bridge.errors import BridgeError
+
+__all__ = ["BridgeLink", "Vitals"]
+
+_BEAT_S = 1.0
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Vitals(Protocol):
+    """What the panel's lights want to know."""
+
+    @property
+    def delivering(self) -> bool: ...
+    @property
+    def lux(self) -> float | None: ...
+
+
+class BridgeLink:
+    """`start` to `stop`.  `well` says whether the recorder could record."""
+
+    def __init__(self, path: Path, doorbell: Doorbell, vitals: Vitals, well: Callable[[], bool]) -> None:
+        self._path = path
+        self._doorbell = doorbell
+        self._vitals = vitals
+        self._well = well
+        self._log = structlog.get_logger("bridge")
+        self._stopping = threading.Event()
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="bridge-link")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._stopping.set()
+        peer = self._socket
+        if peer is not None:
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                self._log.debug("bridge_gone_before")
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ask_reboot(self, why: str) -> bool:
+        """Tell the bridge that the camera does not come back.  False when there is none to tell."""
+        peer = self._socket
+        try:
+            if peer is not None:
+                peer.send(frames.encode(frames.Reboot(why=why[:200])))
+        except OSError:
+            return False
+        return peer is not None
+
+    def _run(self) -> None:
+        tries = 0
+        while not self._stopping.is_set():
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+                    peer.connect(os.fspath(self._path))
+                    peer.settimeout(_BEAT_S)
+                    self._socket = peer
+                    tries = 0
+                    self._talk(peer)
+            except (OSError, BridgeError) as error:
+                why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                self._doorbell.away(why)
+                if tries == 0:
+                    self._log.warning("bridge_away", detail=why)
+            finally:
+                self._socket = None
+            self._stopping.wait(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+            tries += 1
+
+    def _talk(self, peer: socket.socket) -> None:
+        """Until the bridge goes or `stop`.  Raises `OSError`, `BridgeError`."""
+        peer.send(frames.encode(frames.Hello(v=frames.VERSION, peer=frames.Peer.AGENT)))
+        beat_s = 0.0
+        while not self._stopping.is_set():
+            now_s = time.monotonic()
+            if now_s >= beat_s:
+                beat_s = now_s + _BEAT_S
+                alive = frames.Alive(delivering=self._vitals.delivering, well=self._well(), lux=self._lux())
+                peer.send(frames.encode(alive))
+            peer.settimeout(max(0.01, beat_s - now_s))
+            try:
+                packet = frames.receive(peer)
+            except TimeoutError:
+                continue
+            if not packet:
+                raise BridgeError("The bridge closed the connection.")
+            self._hear(peer, frames.decode_from_bridge(packet))
+
+    def _hear(self, peer: socket.socket, frame: frames.FromBridge) -> None:
+        match frame:
+            case frames.Welcome():
+                self._doorbell.connected(f"{frame.backend} {frame.run}", frame.board)
+                self._doorbell.privacy(frame.privacy)
+                self._log.info("bridge_connected", backend=frame.backend, board=frame.board)
+            case frames.Pressed():
+                got = frames.encode(frames.Got(press=frame.press))
+                at_ns = BootNs(frame.at_us * 1000)
+                self._doorbell.pressed(frame.press, at_ns, held=frame.held, got=partial(_send, peer, got))
+            case frames.Passed():
+                self._doorbell.passed(BootNs(frame.at_us * 1000))
+            case frames.PrivacyTurned():
+                self._doorbell.privacy(frame.on)
+            case frames.Tampered():
+                self._doorbell.tampered(frame.open)
+            case frames.Blackout():
+                self._doorbell.blackout(frame.ms * NS_PER_MS)
+            case frames.BoardState():
+                facts = {name: getattr(frame, name) for name in frame.__struct_fields__}
+                self._doorbell.board({**facts, "relief": int(frame.relief)})
+            case frames.Refused():
+                self._log.warning("bridge_refused", why=frame.why)
+
+    def _lux(self) -> float | None:
+        lux = self._vitals.lux
+        return None if lux is None else min(max(lux, 0.0), 1_000_000.0)
+
+
+def _send(peer: socket.socket, packet: bytes) -> None:
+    peer.send(packet)

@@ -1,0 +1,226 @@
+"""Plays a video file as if it were a camera, at its own pace or as fast as its reader takes it.
+
+Rules:
+- Sensor times are the file's own, moved so that the first picture is at `first_ns`; a file without usable times gets
+  its frame rate's.
+- An AVI says when a picture is decoded and not when it is shown.  With B-frames those differ, so its pictures, which
+  the decoder gives in the order of their showing, take the times of decoding one after the other.
+- What decodes is delivered.  A file that is damaged, or ends before it said it would, plays to its end and then says
+  `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
+- What is not a video at all is refused by `open`, before anything starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from agent.core.media import StreamDescription
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.errors import ConfigurationError, InternalError
+from agent.ports import CameraEnd, CameraSink, MaskedArea
+from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
+
+__all__ = ["FileCamera"]
+
+_USUAL_RATE = 25.0
+"""Frames per second of a file that does not say."""
+_ERRORS_IN_A_ROW = 200
+"""Packets that may fail one after another before the rest of the file is given up."""
+
+
+class FileCamera:
+    """Any file PyAV can read.  Implements `ports.Camera`; one `start` per `open`."""
+
+    def __init__(self, path: Path, *, paced: bool = False, settings: EncodingSettings | None = None) -> None:
+        """`paced`: deliver in real time.  Either way the file waits for its reader, so no frame is ever dropped."""
+        self._path = path
+        self._paced = paced
+        self._settings = settings or EncodingSettings()
+        self._container: InputContainer | None = None
+        self._description: StreamDescription | None = None
+        self._pipeline: Pipeline | None = None
+        self._delivery: Delivery | None = None
+
+    def open(self) -> StreamDescription:
+        """Raises `ConfigurationError` when there is no such file or no picture in it."""
+        self._container = container = _open_video(self._path)
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+        self._description = describe(stream.width, stream.height, rate, widest_px=self._settings.widest_px, live=False)
+        return self._description
+
+    def start(self, sink: CameraSink, first_ns: BootNs) -> None:
+        if self._container is None or self._description is None:
+            raise InternalError("A camera was started before it was opened.")
+        footage = _Footage(self._container, self._description.frames_per_s)
+        pipeline = Pipeline(self._description, self._settings, sink)
+
+        def deliver(stopping: threading.Event) -> Ending:
+            with footage:
+                return self._deliver(footage, pipeline, first_ns, stopping)
+
+        self._container, self._pipeline = None, pipeline
+        self._delivery = Delivery("camera-file", deliver, sink)
+        self._delivery.start()
+
+    def request_keyframe(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        if self._pipeline is not None:
+            self._pipeline.mask(zones)
+        return self._pipeline is not None
+
+    def stop(self) -> None:
+        if self._delivery is not None:
+            self._delivery.stop()
+        elif self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _deliver(self, footage: _Footage, pipeline: Pipeline, first_ns: int, stopping: threading.Event) -> Ending:
+        began_ns = time.monotonic_ns()
+        with contextlib.closing(footage.pictures()) as pictures:
+            for picture, offset_ns in pictures:
+                wait_ns = began_ns + offset_ns - time.monotonic_ns() if self._paced else 0
+                if stopping.wait(max(0, wait_ns) / NS_PER_S):
+                    pipeline.flush()
+                    return CameraEnd.STOPPED, "The camera was stopped."
+                pipeline.feed(picture, BootNs(first_ns + offset_ns))
+        pipeline.flush()
+        fault = footage.fault()
+        if fault:
+            return CameraEnd.LOST, f"The video '{self._path}' {fault}; what could be decoded was used."
+        return CameraEnd.END_OF_FOOTAGE, f"The video '{self._path}' has been played to its end."
+
+
+def _open_video(path: Path) -> InputContainer:
+    """Prove that some picture decodes, then open it anew: not every file can be wound back to its very start."""
+    with _opened(path) as container:
+        if not _any_picture(container):
+            raise _not_a_video(path)
+    return _opened(path)
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        container = av.open(str(path), mode="r")
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"There is no video at '{path}'.", remedy="Check the path.") from error
+    except PermissionError as error:
+        raise ConfigurationError(f"'{path}' may not be read.", remedy="Check who may read it.") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise _not_a_video(path) from error
+    if not container.streams.video:
+        container.close()
+        raise _not_a_video(path)
+    container.streams.video[0].thread_type = "NONE"  # frame threads hold pictures back when the file ends in a fault
+    return container
+
+
+def _any_picture(container: InputContainer) -> bool:
+    with contextlib.suppress(av.error.FFmpegError):
+        for number, packet in enumerate(container.demux(video=0)):
+            with contextlib.suppress(av.error.FFmpegError):
+                if packet.decode():
+                    return True
+            if number >= _ERRORS_IN_A_ROW:
+                break
+    return False
+
+
+def _not_a_video(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"'{path}' is not a video that can be played: no picture in it decodes.",
+        remedy="Choose a file that ffmpeg or a player can open.",
+    )
+
+
+class _Footage:
+    """The pictures of an open file with their offsets from the first, and what was wrong with it.  Closes the file."""
+
+    def __init__(self, container: InputContainer, frames_per_s: float) -> None:
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._frame_ns = round(NS_PER_S / frames_per_s)
+        self._damaged = 0
+        self._delivered = 0
+        self._next_ns = 0
+        self._decoding_order = "avi" in container.format.name
+
+    def __enter__(self) -> _Footage:
+        return self
+
+    def __exit__(self, *_cause: object) -> None:
+        self._container.close()
+
+    def pictures(self) -> Generator[tuple[av.VideoFrame, int]]:
+        """(picture, offset in ns): offsets start at 0 and increase.  A clock that jumps back just goes on."""
+        shift_ns: int | None = None
+        last_ns = -1
+        for picture in self._decodable():
+            own_ns = self._own_time(picture)
+            if own_ns is None:
+                offset_ns = self._next_ns
+            else:
+                shift_ns = -own_ns if shift_ns is None else shift_ns
+                if own_ns + shift_ns <= last_ns:
+                    shift_ns = self._next_ns - own_ns
+                offset_ns = own_ns + shift_ns
+            last_ns, self._next_ns = offset_ns, offset_ns + self._frame_ns
+            self._delivered += 1
+            yield picture, offset_ns
+
+    def fault(self) -> str:
+        """In words what is wrong with the file, empty if nothing; to be asked when it has been played."""
+        at_s = self._next_ns / NS_PER_S
+        promised_ns = self._promised_ns()
+        if self._next_ns + max(NS_PER_S, promised_ns // 50) < promised_ns:
+            return f"ends at {at_s:.1f} s although it says {promised_ns / NS_PER_S:.1f} s"
+        if self._damaged:
+            return f"is damaged (packets that do not decode: {self._damaged})"
+        return ""
+
+    def _promised_ns(self) -> int:
+        """How long the file says its pictures go on; 0 if it does not say.  A sound track may outlast them."""
+        stream = self._stream
+        counted_ns = stream.frames * self._frame_ns  # what a header says survives the file's being cut short
+        if stream.duration and stream.time_base:
+            return max(counted_ns, round(stream.duration * stream.time_base * NS_PER_S))
+        alone = len(self._container.streams) == 1
+        return max(counted_ns, (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0)
+
+    def _own_time(self, picture: av.VideoFrame) -> int | None:
+        ticks = picture.dts if self._decoding_order else picture.pts
+        return None if ticks is None or picture.time_base is None else round(ticks * picture.time_base * NS_PER_S)
+
+    def _decodable(self) -> Iterator[av.VideoFrame]:
+        """Every picture that decodes.  A demuxer that failed may go on, so it is asked again for a while."""
+        errors_in_a_row = 0
+        while errors_in_a_row < _ERRORS_IN_A_ROW:
+            try:
+                for packet in self._container.demux(self._stream):
+                    try:
+                        pictures = packet.decode()
+                    except av.error.FFmpegError:
+                        self._damaged += 1
+                        continue
+                    errors_in_a_row = 0
+                    self._damaged += packet.is_corrupt or any(picture.is_corrupt for picture in pictures)
+                    yield from pictures
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self._damaged += 1
+                errors_in_a_row += 1
+            else:
+                return

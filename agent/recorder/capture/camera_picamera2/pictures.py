@@ -1,0 +1,61 @@
+"""What is done to pixels on the camera's thread, in place, before encoder and detector see them.
+
+Cameras turn and mirror by themselves, for nothing.  One whose driver says that it did not is turned here, at the price
+of one copy of each picture; and privacy zones are filled, as they lie in the turned picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.ports import MaskedArea
+from agent.recorder.capture.privacy_mask import PrivacyMask
+
+__all__ = ["Retouch"]
+
+_Pixels = npt.NDArray[np.uint8]
+_Flips = tuple[bool, bool]
+_CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, True): -1}
+"""cv2.flip's, for (left with right, top with bottom)."""
+
+
+class Retouch:
+    """picamera2's `pre_callback`.  `zones`: with what is private in the turned picture; `flips`: what to turn."""
+
+    def __init__(self, zones: MaskedArea, flips: _Flips) -> None:
+        self._mask = PrivacyMask(zones)
+        self._flips = flips
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to do."""
+        return not self._mask and not any(self._flips)
+
+    def __call__(self, request: Any) -> None:
+        from picamera2 import MappedArray
+
+        for name in ("main", "lores"):
+            with MappedArray(request, name) as mapped:
+                self.retouch(mapped.array, request.config[name])
+
+    def retouch(self, pixels: _Pixels, stream: dict[str, Any]) -> None:
+        """`pixels`: (H·3/2, stride) uint8, Y above chroma, written in place."""
+        planes = _planes(pixels, *stream["size"], interleaved=str(stream["format"]) == "NV12")
+        if any(self._flips):
+            for plane in planes:
+                plane[:] = cv2.flip(plane, _CODES[self._flips])
+        if self._mask:
+            self._mask.black(planes)
+
+
+def _planes(pixels: _Pixels, width: int, height: int, *, interleaved: bool) -> list[_Pixels]:
+    """Views of Y and of chroma, (H, W) or (H, W, 2), without the padding behind each row."""
+    chroma = pixels[height:]
+    if interleaved:
+        return [pixels[:height, :width], chroma.reshape(height // 2, -1, 2)[:, : width // 2]]
+    u, v = chroma.reshape(2, height // 2, -1)
+    return [pixels[:height, :width], u[:, : width // 2], v[:, : width // 2]]

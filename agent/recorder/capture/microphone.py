@@ -1,0 +1,150 @@
+"""What microphones have in common: a container of libavformat's, a form for its packets, a thread that delivers.
+
+Rules:
+- Sound is dated on the clock that dates the pictures.  A live source's blocks are dated by when they came, and
+  smoothed by `core.sound`: a card's or a camera's own clock drifts.
+- A thread that waits for a block cannot be interrupted, so `stop` waits for one block at most, and a source that gives
+  none ends its wait with an error.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from agent.core.media import SoundDescription
+from agent.core.sound import SampleClock
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.errors import InternalError
+from agent.ports import CameraEnd, SoundSink
+from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.sound_packets import SoundForm
+
+__all__ = ["STOPPED", "ContainerMicrophone", "Source", "Timing", "boot_ns", "deliver_live"]
+
+_HOLE_NS: Final = NS_PER_S // 50
+_SET_NS: Final = 60 * NS_PER_S
+STOPPED: Ending = (CameraEnd.STOPPED, "The microphone was stopped.")
+
+
+def boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was opened: where packets come from, and what becomes of them."""
+
+    container: InputContainer
+    form: SoundForm
+
+
+class ContainerMicrophone(abc.ABC):
+    """Implements `ports.Microphone` for whoever says how to open and how to deliver.  `name`: of the thread."""
+
+    def __init__(self, name: str, *, live: bool) -> None:
+        self._name = name
+        self._live = live
+        self._source: Source | None = None
+        self._delivery: Delivery | None = None
+
+    @abc.abstractmethod
+    def _opened(self) -> Source:
+        """Raises `DeviceError` or `ConfigurationError` with the remedy."""
+
+    @abc.abstractmethod
+    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+        """Deliver until `stopping` or the end."""
+
+    def open(self) -> SoundDescription:
+        self._source = self._opened()
+        return self._source.form.describe(live=self._live)
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        source, self._source = self._source, None
+        if source is None:
+            raise InternalError("A microphone was started before it was opened.")
+
+        def deliver(stopping: threading.Event) -> Ending:
+            with source.container:
+                return self._deliver(source, sink, first_ns, stopping)
+
+        self._delivery = Delivery(self._name, deliver, sink)
+        self._delivery.start()
+
+    def stop(self) -> None:
+        if self._delivery is not None:
+            self._delivery.stop()
+        elif self._source is not None:
+            self._source.container.close()
+            self._source = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How a live source is dated.  `now_ns`: the boot clock.  `lost_ns`: see `SampleClock`.
+
+    `stamped`: its packets bear times that count its samples, so that they tell what is missing between two.
+    """
+
+    lost_ns: int
+    stamped: bool = False
+    now_ns: Callable[[], int] = boot_ns
+
+
+def deliver_live(source: Source, sink: SoundSink, stopping: threading.Event, timing: Timing) -> Ending | None:
+    """Until `stopping`; None when the source gives nothing more."""
+    form, stream = source.form, source.container.streams.audio[0]
+    rate_hz = stream.codec_context.sample_rate
+    counted = SampleClock(rate_hz, timing.lost_ns)
+    stamps = _Stamps(rate_hz)
+
+    def came(samples: int) -> None:
+        stamps.counted(samples)
+        counted.block(samples, BootNs(timing.now_ns()))
+
+    def heard_ns(sample: int) -> BootNs:
+        return counted.heard_ns(sample * NS_PER_S // form.rate_hz)
+
+    try:
+        for packet in source.container.demux(stream):
+            if stopping.is_set():
+                return STOPPED
+            if timing.stamped and (missing_ns := stamps.missing_ns(packet)):
+                counted.lack(missing_ns)
+            with contextlib.suppress(av.error.InvalidDataError):  # torn on the way: there will be another
+                for one in form.take(packet, came, heard_ns):
+                    sink.sound(one)
+    except (av.error.FFmpegError, OSError):
+        return None
+    return None
+
+
+class _Stamps:
+    """Holds a source's own times against the samples that came."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._next_ns: int | None = None
+
+    def counted(self, samples: int) -> None:
+        if self._next_ns is not None:
+            self._next_ns += samples * NS_PER_S // self._rate_hz
+
+    def missing_ns(self, packet: av.Packet[AudioStream]) -> int:
+        """How much is missing in front of `packet`; 0 when nothing is, or when the source has set its clock."""
+        if packet.pts is None or packet.time_base is None:
+            return 0
+        own_ns = round(packet.pts * packet.time_base * NS_PER_S)
+        missing_ns = own_ns - self._next_ns if self._next_ns is not None else 0
+        self._next_ns = own_ns
+        return missing_ns if _HOLE_NS < missing_ns < _SET_NS else 0

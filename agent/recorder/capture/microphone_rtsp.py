@@ -1,0 +1,61 @@
+"""A network camera's own microphone: its sound taken over from the stream that its pictures come from.
+
+- It has a connection of its own on which only the sound is set up: a few kB a second, and whatever becomes of the sound
+  costs no picture.
+- AAC-LC of one or two channels is kept as it comes.  Everything else that can be decoded (G.711, G.726, Opus, …) is
+  encoded anew as the AAC that a microphone of our own gives: a segment's sound is AAC, which plays everywhere.
+- It is dated by when it came, as the pictures are (`core.arrivals`): the camera's own two clocks need not agree.  What
+  is missing in between, where a camera sends no silence or starts anew, its time stamps tell.
+- The address may hold a password, so no message shows it whole.
+
+Sources: RFC 3640 (AAC in RTP), RFC 3551 (G.711 in RTP), RFC 7587 (Opus in RTP).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.media.aac import AacConfig, lc_config
+from agent.ports import CameraEnd, SoundSink
+from agent.recorder.capture.delivery_thread import Ending
+from agent.recorder.capture.microphone import ContainerMicrophone, Source, Timing, deliver_live
+from agent.recorder.capture.rtsp import host_of, no_sound, opened
+from agent.recorder.capture.sound_packets import SoundCopy, SoundEncoder, SoundForm
+
+__all__ = ["RtspMicrophone"]
+
+_PATIENCE_S: Final = 4.0
+"""Less than whoever closes it waits (`recorder.sound_recorder`)."""
+_TIMING: Final = Timing(lost_ns=2 * NS_PER_S, stamped=True)
+"""Networks hold back more than sound cards do: the same as for pictures."""
+
+
+class RtspMicrophone(ContainerMicrophone):
+    """`bitrate_kbps`: of what has to be encoded anew.  Implements `ports.Microphone`."""
+
+    def __init__(self, url: str, bitrate_kbps: int = 40) -> None:
+        super().__init__("microphone-rtsp", live=True)
+        self._url = url
+        self._bitrate_kbps = bitrate_kbps
+
+    def _opened(self) -> Source:
+        container = opened(self._url, _PATIENCE_S, "audio")
+        streams = container.streams.audio
+        if not streams or not streams[0].codec_context.sample_rate:
+            container.close()
+            raise no_sound(self._url, "none that can be decoded" if streams else "none is in its stream")
+        codec = streams[0].codec_context
+        config = lc_config(codec.extradata or b"") if codec.name == "aac" else None
+        return Source(container, self._form(config))
+
+    def _form(self, config: AacConfig | None) -> SoundForm:
+        return SoundCopy(config) if config is not None else SoundEncoder(self._bitrate_kbps)
+
+    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+        del first_ns  # a live source has its own clock
+        return deliver_live(source, sink, stopping, _TIMING) or (
+            CameraEnd.LOST,
+            f"The camera at {host_of(self._url)} sends no more sound: check its microphone, its power and the network.",
+        )

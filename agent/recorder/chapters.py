@@ -1,0 +1,138 @@
+"""Begins the manifest's chapters and deletes those that are not needed any more (FORMAT.md, procedure N).
+
+It runs before a record is written, when the newest chapter is full.  The lines that stay are copied as they are.  The
+new chapter becomes durable with them or not at all, and only then the old chapters are deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Final
+
+import structlog
+
+from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import RawLine, Tip, carried_of, chapter_of, chapter_start, loose_payload
+from agent.core.vault.records import Carried, Chapter
+from agent.core.vault.segment import DeviceId
+from agent.core.vault.spans import Stamp
+from agent.errors import StorageError
+from agent.ports import Index, ManifestLog, SegmentStore
+from agent.recorder.manifest_writer import ManifestWriter
+
+__all__ = ["ChapterKeeper"]
+
+_ANCHOR: Final = b'"kind":"anchor"'
+_BOOT: Final = b'"boot":"%s"'
+_AGAIN_OF: Final = 4
+"""After a chapter could not be written, the newest grows by this part of a chapter before the next attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """The lines that stay of deleted chapters, and the entries of their segments: each with the line's old position."""
+
+    lines: Sequence[RawLine]
+    entries: Mapping[int, VaultEntry]
+    lost: Sequence[VaultEntry]
+    """Their lines are not where the index says: damage.  The next start adopts their segments."""
+
+
+class ChapterKeeper:
+    """For the thread that writes, between two records."""
+
+    def __init__(self, store: SegmentStore, log: ManifestLog, index: Index, writer: ManifestWriter) -> None:
+        self._store = store
+        self._log = log
+        self._index = index
+        self._writer = writer
+        self._refused_at = -1
+
+    def turn(self, limits: ChapterLimits, device: DeviceId, now: Stamp) -> None:
+        """Begin a chapter if the newest is full.  Raises `StorageError` when it is not known what the disk holds then.
+
+        A disk that does not take the new chapter costs nothing: the old one grows, and it is tried again later.
+        """
+        position = self._writer.tip.offset
+        newest = chapter_of(position)
+        if position - chapter_start(newest) < limits.chapter_bytes:
+            return
+        if 0 <= position - self._refused_at < limits.chapter_bytes // _AGAIN_OF:
+            return
+        going = chapters_to_delete(self._log.sizes(), self._index.line_bytes(), limits)
+        try:
+            copied = self._copied(going)
+            record = Chapter(
+                number=newest + 1,
+                oldest=max(going, default=min(self._log.chapters()) - 1) + 1,
+                device=device,
+                at=now,
+                carried=_carried(copied.lines),
+            )
+            if going:
+                # The tombstones of removed files go with these chapters, so the files must not come back.
+                self._store.settle_removals()
+            signed = self._writer.prepare_chapter(record, [raw.data for raw in copied.lines])
+        except StorageError as error:
+            self._refused_at = position
+            structlog.get_logger("recorder").warning("chapter_not_begun", detail=error.message)
+            return
+        begins = chapter_start(record.number) + len(signed.line) + 1
+        tip = Tip(begins + carried_of(record), signed.sequence + 1, signed.sha256)
+        moved = _moved(copied, begins)
+        self._writer.begin_chapter(record.number, tip, moved, [entry.id for entry in copied.lost])
+        self._log.remove_chapters(going)
+
+    def _copied(self, chapters: Collection[int]) -> _Copied:
+        boots = self._index.boots() if chapters else frozenset()
+        lines: list[RawLine] = []
+        found: dict[int, VaultEntry] = {}
+        lost: list[VaultEntry] = []
+        for chapter in chapters:
+            wanted = {
+                entry.line_offset: entry
+                for entry in self._index.recorded_in(chapter_start(chapter), chapter_start(chapter + 1))
+            }
+            for raw in self._lines_of(chapter):
+                entry = wanted.get(raw.position)
+                if entry is not None and raw.size == entry.line_size + 1:
+                    found[raw.position] = wanted.pop(raw.position)
+                    lines.append(raw)
+                elif raw.whole and _dates(raw.data, boots):
+                    lines.append(raw)
+            lost += wanted.values()
+        return _Copied(lines, found, lost)
+
+    def _lines_of(self, chapter: int) -> Iterator[RawLine]:
+        lines = self._log.raw_lines(chapter_start(chapter))
+        return takewhile(lambda raw: chapter_of(raw.position) == chapter, lines)
+
+
+def _dates(line: bytes, boots: Collection[str]) -> bool:
+    """Whether this is an anchor that dates segments which are stored."""
+    payload = loose_payload(line)
+    return _ANCHOR in payload and any(_BOOT % boot.encode() in payload for boot in boots)
+
+
+def _moved(copied: _Copied, position: int) -> list[VaultEntry]:
+    """The entries of the copied segments, their lines one behind the other from `position` on."""
+    moved: list[VaultEntry] = []
+    for raw in copied.lines:
+        entry = copied.entries.get(raw.position)
+        if entry is not None:
+            moved.append(replace(entry, line_offset=position))
+        position += raw.size
+    return moved
+
+
+def _carried(lines: Sequence[RawLine]) -> Carried | None:
+    if not lines:
+        return None
+    whole = hashlib.sha256()
+    for raw in lines:
+        whole.update(raw.data + b"\n")
+    return Carried(size=sum(raw.size for raw in lines), sha256=whole.hexdigest())

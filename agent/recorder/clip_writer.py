@@ -1,0 +1,391 @@
+"""Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
+
+One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
+second after its event was noticed (a second and a half after a ring), stored with the segment it comes from.  What the
+disk does not take is `SegmentKeeper`'s to keep.
+
+With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
+clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
+
+An event whose owner does not want it (`clips.keep`) is let go when it is over and all of it is acknowledged: until then
+it is recorded like any other, so a crash, a press of the button or a request in the meantime finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+
+from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventEnds, EventKind, EventTriggered, TriggerKind
+from agent.core.media import EncodedPacket, Gop, StreamDescription
+from agent.core.object_detection.labels import Keep
+from agent.core.preroll import PrerollRing
+from agent.core.retention import Protected
+from agent.core.segmenting import (
+    ClipCompletes,
+    GopAssembler,
+    SegmentBegins,
+    SegmentEffect,
+    SegmentEnds,
+    Segmenter,
+    SegmentGrows,
+)
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
+from agent.core.vault.records import CONTINUOUS, EvictionReason
+from agent.errors import DoorwardError, FormatError, StorageError
+from agent.media.poster import poster
+from agent.ports import Clock, Entropy, Notifier
+from agent.recorder.camera_queues import Mailbox
+from agent.recorder.object_detection import SecondOpinion
+from agent.recorder.retry_buffer import RETRY_S, Hear, SegmentKeeper, unseen
+from agent.recorder.vault import Vault
+
+__all__ = ["ClipWriter", "WriterSettings"]
+
+_POSTER_AFTER_NS = NS_PER_S // 2
+_RING_POSTER_AFTER_NS = 3 * NS_PER_S // 2
+"""Who rings has stood there before, so the pictures before it were looked at by nobody.  By now a person is recognised,
+and the still, by which its event is labelled, lies in the segment that says so."""
+_RING_SLACK_NS = 5 * NS_PER_S
+"""How late a decision may come without costing pre-roll."""
+_BETWEEN: Final = 0
+"""The number of the continuous recording, which is no event: those count from 1."""
+_SLICE: Final = 64
+"""Segments evicted between two packets: about as many as one tombstone names."""
+_WRITING_BYTES: Final = 128 << 10
+"""What a segment needs besides its pictures and its sound: header, record, tombstone, whole blocks of each file."""
+_STILL_PIXELS: Final = 250_000_000
+"""The most that a still may cost the writer to decode: two seconds of 4K at 15 pictures a second."""
+_CHAPTER_NS: Final = 600 * NS_PER_S
+"""Continuous recording is listed in pieces of about so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them.
+
+    `fault_memory_bytes`: of footage that the disk does not take.  `continuous`: record between events as well.
+    `keep`: which events stay when they are over.
+    """
+
+    segment_s: float
+    pre_roll_s: float
+    pre_roll_max_bytes: int
+    fault_memory_bytes: int = 32_000_000
+    continuous: bool = False
+    keep: Keep = Keep.ALL
+
+
+@dataclass(slots=True)
+class _Event:
+    """What the writer knows of an event: its random name, and where its poster comes from."""
+
+    name: SegmentId
+    label: str
+    number: int = 0
+    segments: list[SegmentId] = field(default_factory=list)
+    """Acknowledged, and to be let go together if their owner does not want them."""
+    poster_ns: int | None = None
+    began_ns: int = 0
+
+
+class ClipWriter:
+    """`run` is the writer thread's whole life; it outlives a camera that is lost and found again."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        clock: Clock,
+        entropy: Entropy,
+        notifier: Notifier,
+        settings: WriterSettings,
+        protected: Callable[[], Protected],
+        hear: Hear | None = None,
+        show: Callable[[Gop, StreamDescription], None] | None = None,
+        opinion: SecondOpinion | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`meanwhile`: done between two packets, on the one thread that may wait for the disk."""
+        self._meanwhile = meanwhile
+        self._show = show
+        self._vault = vault
+        self._entropy = entropy
+        self._notifier = notifier
+        self._settings = settings
+        self._protected = protected
+        self._log = structlog.get_logger("writer")
+        self._keeper = SegmentKeeper(
+            vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear, continuous=settings.continuous
+        )
+        self._events: dict[int, _Event] = {}
+        self._event = _BETWEEN
+        self._description: StreamDescription | None = None
+        self._failure = self._overlong = ""
+        self._pushed_ns = 0
+        self._again = False
+        """The GOP that comes now was taken before the camera was lost, and found again: it is there already."""
+        self._gop: list[Gop] = []
+        """The GOP that is being written, as far as it has come."""
+        self._opinion = opinion or SecondOpinion(None, notifier)
+        self._over: list[_Event] = []
+        self._rolling = False
+        self._foreign_bytes = 0
+        self.events = 0
+        self.let_go = 0
+        """Events that their owner did not want to keep."""
+
+    @property
+    def recording(self) -> bool:
+        """A segment is open and being written."""
+        return self._keeper.writing
+
+    @property
+    def busy(self) -> bool:
+        """A clip of an event is being written."""
+        return self._keeper.writing and self._event != _BETWEEN
+
+    @property
+    def acknowledged(self) -> int:
+        return self._keeper.acknowledged
+
+    @property
+    def fault(self) -> str:
+        """Why nothing is acknowledged; empty when that is not so."""
+        return self._failure or self._keeper.fault or self._overlong
+
+    @property
+    def warning(self) -> str:
+        """What an owner should do something about although footage is recorded; empty when there is nothing."""
+        if not self._foreign_bytes:
+            return ""
+        return (
+            f"Other files fill the disk: {self._foreign_bytes / 1e6:.0f} MB are missing to vault.free_floor. No "
+            "footage is deleted for them. Delete some of them, or lower vault.kept_bytes."
+        )
+
+    @property
+    def keeper(self) -> SegmentKeeper:
+        """What waits in memory, and how long the disk has not answered."""
+        return self._keeper
+
+    def run(self, mailbox: Mailbox[object], description: StreamDescription) -> None:
+        """Work the mailbox off until it is closed and empty.
+
+        What the camera cannot give (no keyframes, times that go backwards) ends the clip it met, and writing goes on
+        with the next: a doorbell must not film for days without recording because of one bad minute.
+        """
+        self._description = description
+        self._failure = self._overlong = ""
+        self._events.clear()
+        self._over.clear()
+        while not self._work_off(mailbox, description):
+            pass
+
+    def _work_off(self, mailbox: Mailbox[object], description: StreamDescription) -> bool:
+        """False when a clip ended in a fault and there is more to come."""
+        frame_ns = round(NS_PER_S / description.frames_per_s)
+        assembler = GopAssembler(frame_ns)
+        ring = PrerollRing(
+            self._settings.pre_roll_max_bytes, seconds(self._settings.pre_roll_s) + _RING_SLACK_NS + frame_ns
+        )
+        clips = Segmenter(seconds(self._settings.segment_s), ring)
+        between = Segmenter(seconds(self._settings.segment_s), PrerollRing(1, 0)) if self._settings.continuous else None
+        try:
+            while True:
+                item = mailbox.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
+                if item is not None:
+                    self._take(item, assembler, clips, between)
+                elif mailbox.closed:
+                    break
+                self._keeper.retry()
+                if self._rolling:
+                    self._roll_when_possible()
+                self._let_go_of_unwanted(clips)
+                self._meanwhile()
+            if (rest := assembler.finish()) is not None:
+                self._push(rest, clips, between)
+            self._carry_out(clips.finish())
+            self._carry_out(between.finish() if between else ())
+            self._keeper.retry()
+            self._let_go_of_unwanted(clips)
+        except DoorwardError as error:
+            self._failure = error.message
+            self._log.error("clip_failed", error=type(error).__name__)
+            return False
+        finally:
+            self._keeper.break_off()
+        return True
+
+    def _take(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
+        if isinstance(item, EncodedPacket):
+            gop = assembler.push(item)
+            if gop is not None:
+                self._push(gop, clips, between)
+            if item.masked_anew:  # who shares a segment shares what they see of it: one mask to a segment
+                self._carry_out(clips.cut())
+                self._carry_out(between.cut() if between is not None else ())
+            if assembler.overlong and not self._overlong:
+                self._log.warning("keyframes_too_rare", detail=assembler.overlong)
+            self._overlong = assembler.overlong
+            return
+        if isinstance(item, ClipBegins) and between is not None and between.recording:
+            self._carry_out(between.finish())
+        self._carry_out(self._effects_of(item, clips))
+
+    def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
+        # A network camera may begin with pictures that it had kept.
+        self._again = gop.start_ns < self._pushed_ns if gop.begins else self._again
+        if self._again:
+            return
+        self._pushed_ns = gop.end_ns
+        if self._show is not None and self._description is not None:
+            self._show(gop, self._description)
+        self._carry_out(clips.push(gop))
+        if between is None:
+            return
+        if clips.idle:
+            self._record_between(gop, between)
+        elif between.recording:
+            self._carry_out(between.finish())
+
+    def _record_between(self, gop: Gop, between: Segmenter) -> None:
+        chapter = self._events.get(_BETWEEN)
+        if chapter is None or gop.start_ns - chapter.began_ns > _CHAPTER_NS:
+            self._events[_BETWEEN] = _Event(self._new_name(), CONTINUOUS, began_ns=gop.start_ns)
+        if not between.running:
+            self._carry_out(between.clip_begins(_BETWEEN, gop.start_ns))
+        self._carry_out(between.push(gop))
+
+    def _effects_of(self, item: object, clips: Segmenter) -> tuple[SegmentEffect, ...]:
+        match item:
+            case ClipBegins():
+                self._want_poster(item)
+                return clips.clip_begins(item.event, item.from_ns)
+            case ClipEnds():
+                return clips.clip_ends(item.event, item.until_ns)
+            case EventBegins():
+                self._begin_event(item)
+            case EventEnds():
+                self._over.append(self._events[item.event])
+            case EventTriggered(kind=TriggerKind.BUTTON):
+                self._events[item.event].label = EventKind.BUTTON.value
+        return ()
+
+    def _begin_event(self, begun: EventBegins) -> None:
+        name = self._new_name()
+        for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
+            del self._events[old]
+        after_ns = _RING_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
+        self._events[begun.event] = _Event(name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + after_ns)
+        self.events += 1
+        self._log.info("event_began", id=name, kind=begun.kind.value)
+        self._opinion.began(begun.event, begun.kind)
+
+    def _want_poster(self, begins: ClipBegins) -> None:
+        """An event's later clips have a poster too, from behind their pre-roll; the first has the event's."""
+        event = self._events[begins.event]
+        if event.poster_ns is None:
+            event.poster_ns = begins.from_ns + seconds(self._settings.pre_roll_s) + _POSTER_AFTER_NS
+
+    def _carry_out(self, effects: tuple[SegmentEffect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case SegmentBegins():
+                    self._begin_segment(effect)
+                case SegmentGrows():
+                    self._keeper.grow(effect.gop)
+                    self._picture(effect.gop)
+                case SegmentEnds():
+                    self._end_segment(effect.end_ns)
+                case ClipCompletes():
+                    self._log.info("clip_completed", segments=effect.segments)
+
+    def _begin_segment(self, begins: SegmentBegins) -> None:
+        if self._description is None:
+            return
+        self._event = begins.event
+        event = self._events[begins.event]
+        seen = partial(self._opinion.shown_between, event.number) if event.number != _BETWEEN else unseen
+        self._keeper.begin(event.name, event.label, self._description, begins.gop, seen)
+        self._picture(begins.gop)
+
+    def _picture(self, gop: Gop) -> None:
+        """The event's still, when its moment lies in this GOP."""
+        self._gop = [gop] if gop.begins else [*self._gop, gop]
+        event, description = self._events[self._event], self._description
+        if description is None or event.poster_ns is None or gop.end_ns <= event.poster_ns:
+            return
+        most = _STILL_PIXELS // (description.width_px * description.height_px)
+        try:
+            still = poster(self._gop, event.poster_ns, codec=description.codec, most_pictures=most)
+            self._keeper.poster(still)
+        except FormatError as error:
+            self._log.warning("no_poster", detail=error.message)
+        event.poster_ns = None
+
+    def _end_segment(self, end_ns: BootNs) -> None:
+        before = self._keeper.acknowledged
+        self._keeper.end(end_ns)
+        if self._keeper.acknowledged != before:
+            self._failure = ""
+            self._roll_when_possible()
+
+    def _roll_when_possible(self) -> None:
+        self._rolling = False
+        try:
+            self._roll()
+        except StorageError as error:
+            self._log.error("not_rolled", error=error.message)
+
+    def _make_room(self, segment_bytes: int) -> bool:
+        """For a segment that a full disk did not take.  Whether anything went."""
+        return self._roll(segment_bytes + _WRITING_BYTES)
+
+    def _roll(self, need_bytes: int = 0) -> bool:
+        """Evict a slice.  The rest follows between the next packets: a long eviction must not hold up recording."""
+        protected = self._protected()
+        rolled = self._vault.roll(protected.held, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE)
+        self._rolling = rolled.more
+        if rolled.foreign_bytes and not self._foreign_bytes:
+            self._log.warning("other_files_fill_the_disk", missing_bytes=rolled.foreign_bytes)
+            self._notifier.notify("other files", "Other files fill the doorbell's disk.")
+        self._foreign_bytes = rolled.foreign_bytes
+        if rolled.evicted:
+            self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
+        if rolled.overruled:
+            self._log.warning("holds_overruled", segments=len(rolled.overruled))
+            self._notifier.notify(
+                "vault",
+                f"The disk is full: {len(rolled.overruled)} segments that a request was waiting for had to make room.",
+            )
+        return bool(rolled.evicted)
+
+    def _let_go_of_unwanted(self, clips: Segmenter) -> None:
+        """What an opinion says is asked when all of an event lies in the vault: there is nothing more to come then."""
+        events = {event.name: event for event in (*self._events.values(), *self._over) if event.number != _BETWEEN}
+        for name, segment in self._keeper.collect():
+            if name in events:
+                events[name].segments.append(segment)
+        if not self._over or clips.running or not self._keeper.empty:
+            return
+        unwanted: list[SegmentId] = []
+        for event in self._over:
+            if self._opinion.lets_go(self._settings.keep, event.number, EventKind(event.label)):
+                unwanted += event.segments
+                self.let_go += 1
+                self._log.info("event_let_go", id=event.name, segments=len(event.segments))
+        self._over.clear()
+        if unwanted:
+            try:
+                held = self._protected().held
+                self._vault.erase([each for each in unwanted if each not in held], EvictionReason.UNWANTED)
+            except StorageError as error:  # it stays, and goes with the oldest
+                self._log.error("not_let_go", error=error.message)
+
+    def _new_name(self) -> SegmentId:
+        return segment_id(self._entropy.token(ID_BYTES))

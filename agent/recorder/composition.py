@@ -1,0 +1,248 @@
+"""The recorder with all that belongs to it: vault, live view, scrub, the doorbell's wires.
+
+The same in the recorder's own process and in `solo`.  What each of those has in its own way stands in `Stand`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent.config import CameraKind, Configuration
+from agent.config.effective import is_private_now
+from agent.core.motion.parameters import MotionSettings
+from agent.core.object_detection.detector import Eye
+from agent.core.recovery import Recovery, Step
+from agent.core.retention import Limits, Protected
+from agent.core.timebase import BootNs
+from agent.core.vault.age.recipients import Recipient
+from agent.errors import StorageError
+from agent.platform.disk import RealDisk
+from agent.platform.entropy import SystemEntropy
+from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
+from agent.recorder import motion_kernel, translation
+from agent.recorder.detection_setup import make_opinion
+from agent.recorder.disk_wear import wear
+from agent.recorder.live_view import LiveDesk, LiveMaker
+from agent.recorder.panel import PanelSide
+from agent.recorder.recorder import Recorder, RecorderSettings
+from agent.recorder.recovery_file import RecoveryFile
+from agent.recorder.scrub import Scrub
+from agent.recorder.scrub_thread import scrubbing
+from agent.recorder.timed_disk import TimedDisk
+from agent.recorder.vault import Sealing, Vault
+from agent.recorder.vault_recovery import StartReport
+from agent.vault.index_sqlite import SqliteIndex
+from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
+from agent.wire.identities import PublicKey
+
+__all__ = ["RecorderSide", "Stand"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What a recorder stands on.
+
+    `vault`: the folder of segments and manifest, which is there; `own`: where `RecoveryFile` lies.
+    `device` and `sign`: the id that records name, and the signature of its key; `key`: what the scrub checks signatures
+    with, None where only hashes can be compared.  `protected`: what must stay.  `shelf`: who has the live view.
+    `supervised`: somebody restarts the process.
+    """
+
+    vault: Path
+    index: Path
+    own: Path
+    clock: Clock
+    notifier: Notifier
+    device: str
+    sign: Callable[[bytes], bytes]
+    key: PublicKey | None
+    protected: Callable[[], Protected]
+    shelf: LiveDesk
+    supervised: bool
+
+
+class RecorderSide:
+    """`start`, `record` (blocks), `stop` from another thread, `close`.  Seals to nobody, and films nothing, before
+    `seal_to`.
+
+    `open_camera`, `open_microphone` and `open_eye` replace what the configuration says: for tests and the demo.
+    `configuration_file` is for the bridge, which reads its part of it.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        stand: Stand,
+        *,
+        open_camera: Callable[[], Camera] | None = None,
+        open_microphone: Callable[[], Microphone] | None = None,
+        open_eye: Callable[[], Eye] | None = None,
+        configuration_file: Path | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._stand = stand
+        self._log = structlog.get_logger("recorder")
+        self._enrolled = threading.Event()
+        self._stopping = threading.Event()
+        self._disk = TimedDisk(RealDisk())
+        self._index = SqliteIndex(stand.index)
+        self.manifest = DiskManifestLog(self._disk, stand.vault)
+        self.vault = Vault(
+            DiskSegmentStore(self._disk, stand.vault),
+            self.manifest,
+            self._index,
+            clock=stand.clock,
+            entropy=SystemEntropy(),
+            sealing=Sealing((), 0, stand.device, stand.sign),
+            limits=self._limits(),
+        )
+        self._exits = RecoveryFile(stand.own)
+        self._encoder = translation.encoder_choice(configuration)
+        self._live = LiveMaker(self.vault, stand.clock, stand.device)
+        self._scrub = Scrub(self.vault, stand.key, stand.notifier, configuration.vault.scrub_bytes_per_day)
+        self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_eye)
+        panel = configuration.panel
+        self.panel = PanelSide(panel, configuration_file, self.recorder, stand.notifier) if panel is not None else None
+        self._threads = (
+            threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
+            threading.Thread(target=self._live.run, args=(stand.shelf,), name="live"),
+        )
+
+    def start(self) -> None:
+        """Bring back what a crash left; everything but the camera.
+
+        A disk that takes no write keeps nothing else from starting: the owner looks at what is stored and reads why,
+        and the newest footage waits in memory.
+        """
+        try:
+            found = self.vault.start()
+        except StorageError as error:
+            self._log.error("vault_not_started", error=error.message, remedy=error.remedy)
+            self.vault.look()
+            found = StartReport()
+        if found != type(found)():
+            self._log.warning(
+                "vault_recovered", **{name: repr(value) for name, value in asdict(found).items() if value}
+            )
+        if self.panel is not None:
+            self.panel.start()
+        for thread in self._threads:
+            thread.start()
+
+    def record(self, first_ns: BootNs | None = None) -> CameraEnd:
+        """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
+        if not self.enrolled:
+            self._log.info("waiting_for_owner", remedy="doorward owner enrol")
+        self._enrolled.wait()
+        if self._stopping.is_set():
+            return CameraEnd.STOPPED
+        end = self.recorder.run(first_ns)
+        if self.recorder.wanted is Step.EXIT:
+            self._exits.save(self.recorder.recovery.exits + 1)
+        elif self.recorder.wanted is Step.REBOOT:
+            self._exits.save(0)
+            if self.panel is not None:
+                self.panel.link.ask_reboot("the camera does not come back")
+        elif self.recorder.recovery.exits == 0 and self._exits.load():
+            self._exits.save(0)
+        return end
+
+    def stop(self) -> None:
+        """Finish what is open, join every thread.  Idempotent."""
+        self._stopping.set()
+        self._enrolled.set()
+        self._live.stop()
+        self.recorder.stop()
+        if self.panel is not None:
+            self.panel.stop()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def close(self) -> None:
+        """Close the files: after `stop`, and after `record` has returned."""
+        self.manifest.close()
+        self._index.close()
+
+    @property
+    def enrolled(self) -> bool:
+        """There is somebody to seal to."""
+        return self._enrolled.is_set()
+
+    def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
+        """Of what is filmed from now on."""
+        self.vault.seal_to(recipients, epoch)
+        self._enrolled.set()
+
+    def settle(self, configuration: Configuration) -> None:
+        """Act by what is in force now."""
+        before, self._configuration = self._configuration, configuration
+        self.vault.keep_within(self._limits())
+        if configuration.motion != before.motion:
+            self.recorder.watch_for(translation.zone_map(configuration.motion))
+        self.keep_hours()
+
+    def keep_hours(self) -> None:
+        """Begin and end the household's private hours, and try a vault again.  To be called every few seconds."""
+        with suppress(StorageError):
+            self.vault.retry()
+        self.recorder.set_private_hour(is_private_now(self._configuration, self._stand.clock.now()))
+
+    def status(self) -> dict[str, Any]:
+        """For `doorward status`."""
+        status = self.recorder.status()
+        return {
+            **asdict(status),
+            "panel": self.panel.status() if self.panel is not None else None,
+            "scrub": asdict(self._scrub.status),
+            "wear": wear(status.recorded_s),
+            "disk": self._disk.shown(),
+        }
+
+    def _limits(self) -> Limits:
+        return translation.vault_limits(self._configuration, shutil.disk_usage(self._stand.vault).total)
+
+    def _open_camera(self) -> Camera:
+        return translation.camera(self._configuration, self._encoder, self.recorder.relief)
+
+    def _make_recorder(
+        self,
+        open_camera: Callable[[], Camera],
+        open_microphone: Callable[[], Microphone] | None,
+        open_eye: Callable[[], Eye] | None,
+    ) -> Recorder:
+        configuration, stand = self._configuration, self._stand
+        clips, panel = configuration.clips, configuration.panel
+        return Recorder(
+            open_camera,
+            self.vault,
+            stand.clock,
+            SystemEntropy(),
+            stand.notifier,
+            RecorderSettings(
+                MotionSettings(),
+                translation.zone_map(configuration.motion),
+                translation.event_settings(clips),
+                translation.writer_settings(clips),
+                configuration.camera.stall_s,
+            ),
+            stand.protected,
+            recovery=Recovery(
+                supervised=stand.supervised,
+                network=configuration.camera.kind is CameraKind.RTSP,
+                exits=self._exits.load(),
+            ),
+            switch_unread=panel is not None and panel.privacy is not None,
+            make_passes=motion_kernel.load().make_passes,
+            open_microphone=open_microphone or translation.open_microphone(configuration),
+            live=self._live,
+            opinion=make_opinion(configuration, stand.notifier, open_eye),
+        )

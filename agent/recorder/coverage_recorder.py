@@ -1,0 +1,70 @@
+"""Says in the manifest when a camera was watching, so that "nothing happened" can be told from "nobody looked".
+
+A span is written every quarter of an hour and when watching ends; a power cut costs what was not written yet, and
+that is then told as "device off".  Spans follow each other without a hole while the camera delivers.
+
+Whoever watches over the camera waits for no disk: it says `seen`, and the writer's thread writes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from agent.core.timebase import BootNs, Moment, seconds
+from agent.errors import DoorwardError
+from agent.ports import Clock
+from agent.recorder.vault import Vault
+
+__all__ = ["Watching"]
+
+_EVERY_NS: Final = seconds(900)
+_AGAIN_NS: Final = seconds(60)
+"""After a disk that did not take it."""
+
+
+class Watching:
+    """`seen` from the recorder's thread, `write` from the writer's, `ended` when that one is over."""
+
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._log = structlog.get_logger("recorder")
+        self._since: Moment | None = None
+        self._until: Moment | None = None
+        self._refused_ns: int | None = None
+
+    def seen(self, age_ns: int) -> None:
+        """The camera's newest picture is `age_ns` old."""
+        now = self._clock.now()
+        self._until = now.at(BootNs(now.boot_ns - max(0, age_ns)))
+        if self._since is None:
+            self._since = now
+
+    def write(self) -> None:
+        """When it is time."""
+        since, until = self._since, self._until
+        if since is None or until is None or until.boot_ns - since.boot_ns < _EVERY_NS:
+            return
+        if self._refused_ns is None or until.boot_ns - self._refused_ns >= _AGAIN_NS:
+            self._write(since, until)
+
+    def ended(self, age_ns: int) -> None:
+        """No more pictures; the newest is `age_ns` old."""
+        if self._since is not None:
+            self.seen(age_ns)
+            if self._until is not None:
+                self._write(self._since, self._until)
+        self._since = self._until = self._refused_ns = None
+
+    def _write(self, since: Moment, until: Moment) -> None:
+        if until.boot_ns <= since.boot_ns:
+            return
+        try:
+            self._vault.watching(since, until)
+        except DoorwardError as error:
+            self._refused_ns = until.boot_ns
+            self._log.warning("watching_not_recorded", detail=error.message)
+        else:
+            self._since, self._refused_ns = until, None

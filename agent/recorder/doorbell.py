@@ -1,0 +1,118 @@
+"""What the panel says, made into what the recorder and the owner are to do.
+
+Rules: a press is acknowledged to the panel only when the recorder has it, and counted once however often it is told;
+the privacy switch wins over everything; a PIR pulse is a second opinion and alerts nobody by itself beyond its event.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import structlog
+
+from agent.core.events import TriggerKind
+from agent.core.timebase import BootNs
+from agent.ports import Notifier
+from firmware_bridge.throttling import Relief
+
+__all__ = ["Doorbell", "Recording"]
+
+_REMEMBERED = 64
+
+
+class Recording(Protocol):
+    """What the panel may ask of a recorder."""
+
+    def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None: ...
+    def set_private(self, private: bool) -> None: ...
+    def black_out(self, length_ns: int) -> None: ...
+    def relieve(self, rung: int) -> None: ...
+
+
+class Doorbell:
+    """Called from the link's thread; `status` from any."""
+
+    def __init__(self, recorder: Recording, notifier: Notifier) -> None:
+        self._recorder = recorder
+        self._notifier = notifier
+        self._log = structlog.get_logger("doorbell")
+        self._told: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
+        self._state: dict[str, Any] = {"connected": False}
+        self._relief = 0
+        self._bridge = ""
+        self.presses = 0
+
+    def connected(self, bridge: str, board: str) -> None:
+        """`bridge` names this run of the bridge: its presses are counted from one again."""
+        self._update(connected=True, backend=bridge.partition(" ")[0], board=board)
+        self._bridge = bridge
+
+    def away(self, why: str) -> None:
+        """Everything stays as it was: what the switch said last still counts."""
+        self._update(connected=False, detail=why)
+
+    def pressed(self, press: int, at_ns: BootNs, *, held: bool, got: Callable[[], None]) -> None:
+        key = (self._bridge, press)
+        if held:
+            self._log.info("button_held", press=press)
+        elif key not in self._told:
+            self._told.append(key)
+            self.presses += 1
+            self._log.info("button_pressed", press=press)
+            self._recorder.trigger(TriggerKind.BUTTON, at_ns)
+        got()
+
+    def passed(self, at_ns: BootNs) -> None:
+        self._recorder.trigger(TriggerKind.PIR, at_ns)
+
+    def privacy(self, on: bool) -> None:
+        self._update(privacy=on)
+        self._recorder.set_private(on)
+
+    def tampered(self, is_open: bool) -> None:
+        self._update(open=is_open)
+        self._log.warning("case_moved", open=is_open)
+        if is_open:
+            self._notifier.notify("tamper", "Somebody opened the doorbell's case.")
+
+    def blackout(self, length_ns: int) -> None:
+        self._recorder.black_out(length_ns)
+
+    def board(self, facts: dict[str, Any]) -> None:
+        """The board's health; `relief` is the rung of its ladder."""
+        self._update(health=facts)
+        rung = int(facts["relief"])
+        if rung > max(self._relief, Relief.OPINION):
+            self._notifier.notify("board", _words(facts))
+        self._relief = rung
+        self._recorder.relieve(rung)
+
+    def status(self) -> dict[str, Any]:
+        with self._lock:
+            return dict(self._state)
+
+    def _update(self, **facts: Any) -> None:
+        with self._lock:
+            self._state.pop("detail", None)
+            self._state.update(facts)
+
+
+_LESS: Final = {
+    Relief.ANALYSIS: "it looks at fewer pictures",
+    Relief.RATE: "it takes fewer pictures a second",
+    Relief.SIZE: "it takes smaller pictures",
+}
+"""That it does without a second opinion is nothing to be told of."""
+
+
+def _words(facts: dict[str, Any]) -> str:
+    now = _LESS[Relief(min(Relief.SIZE, int(facts["relief"])))]
+    if facts.get("under_voltage"):
+        return f"The doorbell's power supply is too weak: {now}. Use the supply that belongs to the board."
+    if facts.get("temperature_c") is not None:
+        return f"The doorbell is {facts['temperature_c']:.0f} °C hot: {now} until it has cooled down."
+    return f"The doorbell's board is under strain: {now}."

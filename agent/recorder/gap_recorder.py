@@ -1,0 +1,72 @@
+"""Keeps account of the time without footage: a gap in the manifest and one line for the owner, at both of its ends.
+
+The beginning is written at once as a gap without length, so that a power cut cannot hide it; the end writes the gap.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from agent.core.timebase import Moment
+from agent.core.vault.records import GapReason
+from agent.errors import DoorwardError
+from agent.ports import Clock, Notifier
+from agent.recorder.vault import Vault
+
+__all__ = ["Outages"]
+
+_BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReason.PRIVACY: "privacy on"}
+_BACK = {
+    GapReason.CAMERA_LOST: ("camera back", "The camera is back."),
+    GapReason.COVERED: ("uncovered", "The camera sees again."),
+    GapReason.PRIVACY: ("privacy off", "Privacy is off: the camera sees again."),
+}
+"""How the news is called (`core.alerts.kinds`)."""
+
+
+class Outages:
+    """At most one outage is open.  For the recorder's thread, and the writer's while that one films."""
+
+    def __init__(self, vault: Vault, clock: Clock, notifier: Notifier) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._notifier = notifier
+        self._log = structlog.get_logger("recorder")
+        self._open: tuple[GapReason, Moment, str] | None = None
+
+    def begin(self, reason: GapReason, words: str, *, since: Moment | None = None, news: str = "") -> None:
+        """Open an outage that began at `since` (default: now), and tell the owner.
+
+        Another reason ends the outage that is open.  While one of the same reason is open, only other `news` are told.
+        """
+        news = news or _BEGUN.get(reason, "camera")
+        begun = self._open
+        if begun is not None and begun[0] is reason:
+            if begun[2] != news:
+                self._open = (reason, begun[1], news)
+                self._notifier.notify(news, words)
+            return
+        if begun is not None:
+            self.end()
+        now = self._clock.now()
+        start = since or now
+        self._open = (reason, start, news)
+        self._log.warning("outage_began", reason=reason.value, detail=words)
+        self._notifier.notify(news, words)
+        self._record(reason, start, now)
+
+    def end(self, *, tell: bool = True) -> None:
+        """There are pictures again, or (`tell` false) the process ends."""
+        if self._open is None:
+            return
+        (reason, start, _news), self._open = self._open, None
+        self._log.info("outage_ended", reason=reason.value)
+        self._record(reason, start, self._clock.now())
+        if tell and reason in _BACK:
+            self._notifier.notify(*_BACK[reason])
+
+    def _record(self, reason: GapReason, start: Moment, end: Moment) -> None:
+        try:
+            self._vault.gap(reason, start, end)
+        except DoorwardError as error:
+            self._log.warning("gap_not_recorded", detail=error.message)

@@ -1,0 +1,159 @@
+"""Live view: the newest GOPs, sealed in the recorder while an owner looks, kept a moment by the custodian.
+
+    writer thread ── GOP ──▶ LiveMaker (recorder): the newest few, unsealed, in memory
+                                 │ while somebody looks: sealed to the owners, each by itself
+                                 ▼ the recorder's own question to the custodian
+                             LiveShelf (custodian): the newest few, ciphertext ──▶ owners
+
+Rules:
+- It is no way to the camera: GOPs come from the stream that is filmed anyway.  Whether somebody looks decides what is
+  *sealed*, and can start, stop or turn nothing.
+- Nothing leaves the recorder unsealed, and the custodian has no key.  Only what the control socket or an owner's page
+  asks for goes further, and nothing of it is stored.
+- Bounded on either side, by number and bytes.  What was shown is forgotten seconds after it came, so that behind a
+  privacy switch there is soon nothing left.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from agent.core.live import LiveContext, live_plaintext, pieces_of
+from agent.core.media import Gop, StreamDescription
+from agent.core.timebase import BootNs
+from agent.core.vault.spans import span_between
+from agent.errors import DoorwardError, FormatError
+from agent.media.fmp4 import FragmentedMp4Writer, header_of
+from agent.ports import Clock
+from agent.recorder.vault import Vault
+
+__all__ = ["LiveDesk", "LiveMaker"]
+
+_MOST_BYTES: Final = 8 << 20
+"""Of the GOP that is filmed, for an owner who begins to look in the middle of it."""
+_ASK_S: Final = 2.0
+_AWAY_S: Final = 5.0
+
+
+class LiveDesk(Protocol):
+    """The custodian's side, as the recorder sees it."""
+
+    def looked_at(self, patience_s: float) -> bool:
+        """Whether an owner looks; waits so long for one who does.  Raises `NetworkError` without a custodian."""
+        ...
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        """Take a piece of a sealed GOP; whether an owner still looks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Filmed:
+    number: int
+    gop: Gop
+    description: StreamDescription
+
+
+class LiveMaker:
+    """`push` from the writer's thread; `run` is a thread of its own."""
+
+    def __init__(self, vault: Vault, clock: Clock, device: str) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._device = device
+        self._log = structlog.get_logger("live")
+        self._newest: deque[_Filmed] = deque()
+        """The parts of the newest GOP; without the oldest where they are too large."""
+        self._newest_bytes = 0
+        self._media: FragmentedMp4Writer | None = None
+        self._header = b""
+        self._changed = threading.Condition()
+        self._number = 0
+        self._stopping = False
+        self.sealed = 0
+
+    def push(self, gop: Gop, description: StreamDescription) -> None:
+        """A GOP was filmed.  Costs nothing while nobody looks."""
+        with self._changed:
+            self._number += 1
+            if gop.begins:
+                self._newest.clear()
+                self._newest_bytes = 0
+            self._newest.append(_Filmed(self._number, gop, description))
+            self._newest_bytes += gop.size_bytes
+            while len(self._newest) > 1 and self._newest_bytes > _MOST_BYTES:
+                self._newest_bytes -= self._newest.popleft().gop.size_bytes
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """The camera is off: what it showed is nobody's business any more."""
+        with self._changed:
+            self._newest.clear()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def run(self, desk: LiveDesk) -> None:
+        """Until `stop`."""
+        told = 0
+        while not self._stopping:
+            try:
+                looked_at = desk.looked_at(_ASK_S)
+                while looked_at and not self._stopping:
+                    filmed = self._next(told)
+                    if filmed is None:
+                        looked_at = desk.looked_at(0.0)
+                        continue
+                    told = filmed.number
+                    looked_at = self._hand_over(filmed, desk)
+            except DoorwardError as error:
+                self._log.info("not_shown_live", error=error.message)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, _AWAY_S)
+
+    def _next(self, told: int) -> _Filmed | None:
+        """What follows number `told`, of its GOP or the newest one; None when there is none for a moment."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
+            return next(
+                (each for each in self._newest if each.number == told + 1 or (each.gop.begins and each.number > told)),
+                None,
+            )
+
+    def _hand_over(self, filmed: _Filmed, desk: LiveDesk) -> bool:
+        try:
+            sealed = self._sealed(filmed)
+        except FormatError:
+            return True  # pictures that no segment could be made of either
+        pieces = pieces_of(sealed)
+        looked_at = True
+        for number, piece in enumerate(pieces):
+            looked_at = desk.put(filmed.number, number, len(pieces), piece)
+        self.sealed += 1
+        return looked_at
+
+    def _sealed(self, filmed: _Filmed) -> bytes:
+        gop = filmed.gop
+        media = self._media_of(filmed)
+        now = self._clock.now()
+        span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
+        context = LiveContext(device=self._device, span=span, continues=not gop.begins)
+        return self._vault.sealed_only(live_plaintext(media, context))
+
+    def _media_of(self, filmed: _Filmed) -> bytes:
+        """A film of its own; of a part that continues a GOP, one that plays behind the parts before it."""
+        if filmed.gop.begins:
+            self._media = FragmentedMp4Writer(filmed.description)
+            media = self._media.begin(filmed.gop)
+            self._header = header_of(media)
+            return media
+        if self._media is None:
+            raise FormatError("This part of a GOP came without its beginning.")
+        return self._header + self._media.add(filmed.gop)

@@ -1,0 +1,40 @@
+"""The doorbell's wires for a role that has a recorder: the bridge's process, the link to it, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agent.config import Panel
+from agent.ports import Notifier
+from agent.recorder.bridge_client import BridgeLink
+from agent.recorder.bridge_process import BridgeProcess
+from agent.recorder.doorbell import Doorbell
+from agent.recorder.recorder import Recorder
+
+__all__ = ["PanelSide"]
+
+_WELL = ("recording", "watching", "privacy")
+
+
+class PanelSide:
+    """`start` to `stop`.  `configuration_file` is what the bridge reads; without one it is somebody else's to start."""
+
+    def __init__(self, panel: Panel, configuration_file: Path | None, recorder: Recorder, notifier: Notifier) -> None:
+        self.doorbell = Doorbell(recorder, notifier)
+        self.link = BridgeLink(panel.socket, self.doorbell, recorder, lambda: recorder.status().state in _WELL)
+        starts = panel.start and configuration_file is not None
+        self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None
+
+    def start(self) -> None:
+        if self._process is not None:
+            self._process.start()
+        self.link.start()
+
+    def stop(self) -> None:
+        self.link.stop()
+        if self._process is not None:
+            self._process.stop()
+
+    def status(self) -> dict[str, Any]:
+        return self.doorbell.status()

@@ -1,0 +1,222 @@
+"""The recorder's process: camera, motion and vault; no network, no journal, no device key.
+
+Who may open footage, the signature under each record, and which segments must stay, it asks of the custodian.  Nobody
+can ask anything of it: it opens no socket but the one to the custodian and the one to the panel.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from agent.config import Configuration, overlaid
+from agent.config.effective import settings_of
+from agent.core.retention import Protected
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import DoorwardError, NetworkError, StorageError
+from agent.ipc.protocol import (
+    Held,
+    LivePiece,
+    Looking,
+    Message,
+    Names,
+    Noted,
+    Report,
+    Sealers,
+    SettingsAre,
+    Sign,
+    Signature,
+    Tell,
+    WhatIsDeleted,
+    WhatIsHeld,
+    WhichSettings,
+    WhoLooks,
+    WhoMayOpen,
+)
+from agent.ipc.rpc import HandoverClient
+from agent.platform.disk import RealDisk
+from agent.platform.supervision import Supervision
+from agent.platform.system_clock import SystemClock
+from agent.ports import Camera, CameraEnd
+from agent.recorder.composition import RecorderSide, Stand
+from agent.recorder.folder_lock import Claim
+from agent.recorder.watchdog import RecorderWatch
+
+__all__ = ["RecorderRole"]
+
+_TICK_S = 2.0
+_FOR_EVER_S = 10.0**9
+
+
+_Answer = TypeVar("_Answer")
+
+
+class RecorderRole:
+    """`start`, `record` (blocks), `stop` from another thread, `close`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        custodian: HandoverClient,
+        reports: HandoverClient,
+        supervision: Supervision,
+        live: HandoverClient,
+        *,
+        open_camera: Callable[[], Camera] | None = None,
+        configuration_file: Path | None = None,
+    ) -> None:
+        self._file = configuration
+        self._set = b""
+        self._custodian = custodian
+        self._reports = reports
+        self._live = live
+        self._supervision = supervision
+        self._log = structlog.get_logger("recorder")
+        self._clock = SystemClock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_held: frozenset[str] | None = None
+        root = configuration.device.state_dir
+        own = root / "recorder" if (root / "recorder").is_dir() else root
+        RealDisk().make_directory(root / "vault")
+        self._claim = Claim(root / "vault")
+        sealers = self._ask(WhoMayOpen(), Sealers, patience_s=_FOR_EVER_S)
+        self._epoch = -1
+        self._side = RecorderSide(
+            configuration,
+            Stand(
+                root / "vault",
+                own / "recorder.sqlite",
+                own,
+                SystemClock(),
+                self,
+                sealers.device,
+                self._sign,
+                None,
+                self._protected,
+                _Shelf(live),
+                supervision.supervised,
+            ),
+            open_camera=open_camera,
+            configuration_file=configuration_file,
+        )
+        self.vault, self.recorder = self._side.vault, self._side.recorder
+        self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
+        self._take(sealers)
+        self._settle(self._ask(WhichSettings(), SettingsAre).payload)
+
+    def start(self) -> None:
+        """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
+        self._side.start()
+        self._thread = threading.Thread(target=self._keep_time, name="time")
+        self._thread.start()
+        self._supervision.ready("watching" if self._side.enrolled else "waiting for an owner")
+
+    def give_up(self) -> None:
+        """The process is to stop while it starts: what takes long in that ends."""
+        self.vault.give_up()
+
+    def record(self) -> CameraEnd:
+        """Play the camera to its end or until `stop`; first wait for an owner."""
+        return self._side.record()
+
+    def wait(self) -> None:
+        """Go on without a camera until `stop`, when footage from a file is over."""
+        self._stopping.wait()
+
+    def stop(self) -> None:
+        self._supervision.stopping()
+        self._stopping.set()
+        self._live.close()
+        self._side.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def close(self) -> None:
+        """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
+        self._custodian.close()
+        self._reports.close()
+        self._side.close()
+        self._claim.release()
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        """`ports.Notifier`: through the custodian; a doorbell without one has nobody to tell."""
+        try:
+            self._ask(Tell(kind, text, once), Noted, patience_s=1.0)
+        except DoorwardError as error:
+            self._log.warning("owner_not_told", error=error.message)
+
+    def _ask(self, question: Message, wanted: type[_Answer], patience_s: float | None = None) -> _Answer:
+        return self._custodian.ask(question, wanted, patience_s=patience_s)
+
+    def _sign(self, encoding: bytes) -> bytes:
+        try:
+            return self._ask(Sign(encoding), Signature).signature
+        except NetworkError as error:
+            raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
+
+    def _protected(self) -> Protected:
+        try:
+            held = self._ask(WhatIsHeld(self.vault.totals().segments), Held)
+        except NetworkError as error:
+            # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.  It
+            # alone knows whether the clock is trusted: nothing goes by age meanwhile.
+            if self._last_held is None:
+                raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
+            return Protected(self._last_held)
+        self._last_held = frozenset(held.names)
+        return Protected(self._last_held, held.now_ms)
+
+    def _erase(self, deleted: Sequence[str]) -> None:
+        if not deleted:
+            return
+        try:
+            self._log.info("segments_deleted", segments=len(self.vault.erase(deleted)))
+        except DoorwardError as error:
+            self._log.warning("segments_not_deleted", error=error.message)
+
+    def _settle(self, payload: bytes) -> None:
+        """Act by what an owner has set over the file."""
+        if payload == self._set:
+            self._side.keep_hours()
+            return
+        self._set = payload
+        self._log.info("settings_changed")
+        self._side.settle(overlaid(self._file, settings_of(payload)))
+
+    def _take(self, sealers: Sealers) -> None:
+        if sealers.recipients and sealers.epoch != self._epoch:
+            self._side.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
+            self._epoch = sealers.epoch
+            self._log.info("sealing_to", epoch=sealers.epoch, recipients=len(sealers.recipients))
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                # On a connection of its own: a signature that is waited for must not keep the time.
+                self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
+                self._settle(self._reports.ask(WhichSettings(), SettingsAre, patience_s=0.0).payload)
+                self._reports.ask(Report(self._side.status()), Noted, patience_s=0.0)
+                self._erase(self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names)
+            except DoorwardError as error:
+                self._log.warning("custodian_away", error=error.message)
+            # That the custodian is away is no reason to restart the recorder: it turns all the same.
+            self._watch.turn(time.monotonic_ns())
+
+
+class _Shelf:
+    """`recorder.live_view.LiveDesk`, on a connection of its own: pictures that are large must not keep a signature."""
+
+    def __init__(self, custodian: HandoverClient) -> None:
+        self._custodian = custodian
+
+    def looked_at(self, patience_s: float) -> bool:
+        return self._custodian.ask(WhoLooks(patience_s), Looking, patience_s=0.0).now
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        return self._custodian.ask(LivePiece(number, piece, pieces, data), Looking, patience_s=0.0).now

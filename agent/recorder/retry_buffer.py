@@ -1,0 +1,320 @@
+"""Gets footage into the vault, and keeps the newest of it in memory for as long as the vault takes none.
+
+A segment's pictures stay in memory until it is acknowledged.  A fault of the disk ends what was being written; then the
+same pictures are written again, as a new segment, from their first one on: every `RETRY_S`, until the disk takes them.
+Meanwhile memory is bounded: the oldest pictures go first, and the span they covered is a gap, "storage failed".
+
+What the failed attempt left on the disk is found and recorded as a cut segment by the vault itself.
+
+Source: FORMAT.md, "Faults" and invariant 9.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from agent.core.media import Gop, StreamDescription
+from agent.core.object_detection.labels import Sight
+from agent.core.timebase import BootNs, Moment
+from agent.core.vault.names import SegmentId
+from agent.core.vault.records import GapReason
+from agent.errors import DoorwardError, FormatError, StorageError
+from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.sound import sound_mp4
+from agent.ports import Clock
+from agent.recorder.sound_recorder import Heard
+from agent.recorder.vault import SegmentWriter, Vault
+
+__all__ = ["RETRY_S", "Hear", "Seen", "SegmentKeeper", "unseen"]
+
+Hear = Callable[[int, int], Heard]
+"""What was heard from one instant to another, ns of the boot clock."""
+
+RETRY_S: Final = 2.0
+"""Recording goes on this soon after a disk does."""
+_NS: Final = 10**9
+_US: Final = 10**6
+
+Seen = Callable[[BootNs, BootNs], tuple[Sight, ...] | None]
+"""What was seen in pictures from the one sensor time up to the other; None: nobody looked."""
+
+
+def unseen(_from_ns: BootNs, _until_ns: BootNs) -> None:
+    """Nobody looks."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A segment that is not acknowledged.  `written` of its `gops` have been handed to `writer`, if it has one."""
+
+    event: SegmentId
+    label: str
+    description: StreamDescription
+    gops: deque[Gop] = field(default_factory=deque)
+    seen: Seen = unseen
+    image: bytes | None = None
+    end_ns: BootNs | None = None
+    written: int = 0
+    writer: SegmentWriter | None = None
+    media: FragmentedMp4Writer | None = None
+    heard: Heard | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """From any thread: a status is asked for while the pictures come."""
+        heard = self.heard.packets if self.heard is not None else ()
+        pictures = sum(gop.size_bytes for gop in tuple(self.gops)) + len(self.image or b"")
+        return pictures + sum(len(packet.data) for packet in heard)
+
+    def start_over(self) -> None:
+        if self.writer is not None:
+            self.writer.abandon()
+        self.writer, self.media, self.written = None, None, 0
+
+
+class SegmentKeeper:
+    """Belongs to one thread.  `relieve(bytes)` is called after a fault: a full disk lacks room for this many.
+    It returns whether it made any; then the next attempt does not wait, or other files would take that room first.
+
+    `monotonic`: seconds, for the pauses between attempts.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        clock: Clock,
+        most_bytes: int,
+        relieve: Callable[[int], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+        hear: Hear | None = None,
+        *,
+        continuous: bool = False,
+    ) -> None:
+        """`continuous`: everything is recorded, so nothing but a fault explains why the newest record is old."""
+        self._restarted = continuous
+        self._hear = hear
+        self._vault = vault
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._relieve = relieve
+        self._monotonic = monotonic
+        self._log = structlog.get_logger("writer")
+        self._pending: deque[_Pending] = deque()
+        self._retry_s = 0.0
+        self._entered_s: float | None = None
+        self._lost: tuple[Moment, Moment] | None = None
+        self._kept: list[tuple[SegmentId, SegmentId]] = []
+        self.acknowledged = 0
+        self.recorded_s = 0.0
+        self.fault = ""
+        """Why nothing is acknowledged; empty when that is not so."""
+
+    @property
+    def writing(self) -> bool:
+        """A segment is open, and the disk takes it."""
+        return bool(self._pending) and not self.fault
+
+    @property
+    def empty(self) -> bool:
+        """Everything that was begun is acknowledged, or given up."""
+        return not self._pending
+
+    def collect(self) -> list[tuple[SegmentId, SegmentId]]:
+        """(event, segment) of everything acknowledged since the last call."""
+        kept, self._kept = self._kept, []
+        return kept
+
+    @property
+    def waiting(self) -> bool:
+        """`retry` has something to do."""
+        return bool(self.fault and (self._pending or self._lost))
+
+    @property
+    def in_memory_bytes(self) -> int:
+        return sum(pending.size_bytes for pending in tuple(self._pending))
+
+    @property
+    def in_memory_s(self) -> float:
+        """From the oldest picture that is not acknowledged to the newest."""
+        pending = tuple(self._pending)
+        gops = [gop for one in pending for gop in (*tuple(one.gops)[:1], *tuple(one.gops)[-1:])]
+        return (gops[-1].end_ns - gops[0].start_ns) / _NS if gops else 0.0
+
+    @property
+    def stalled_s(self) -> float:
+        """How long the disk has not answered; 0 when nobody waits for it."""
+        entered_s = self._entered_s
+        return self._monotonic() - entered_s if entered_s is not None else 0.0
+
+    def begin(
+        self, event: SegmentId, label: str, description: StreamDescription, gop: Gop, seen: Seen = unseen
+    ) -> None:
+        """Open a segment that begins with `gop`.  `seen` is asked when it is sealed."""
+        self._pending.append(_Pending(event, label, description, deque([gop]), seen))
+        self._go_on()
+
+    def grow(self, gop: Gop) -> None:
+        """Append to the segment opened last; without effect when it has ended."""
+        if self._pending and self._pending[-1].end_ns is None:
+            self._pending[-1].gops.append(gop)
+            self._go_on()
+
+    def poster(self, image: bytes) -> None:
+        """The still of the segment opened last."""
+        if self._pending:
+            self._pending[-1].image = image
+
+    def end(self, end_ns: BootNs) -> None:
+        """End the segment opened last."""
+        if self._pending:
+            self._pending[-1].end_ns = end_ns
+            self._listen(self._pending[-1])
+            self._go_on()
+
+    def retry(self) -> None:
+        """Try again what the disk refused, if it is time."""
+        if self.waiting:
+            self._go_on()
+
+    def break_off(self) -> None:
+        """The stream is over without an end (an internal error): what is written is left to the vault's next start."""
+        if self._pending and self._pending[-1].end_ns is None:
+            self._pending.pop().start_over()
+
+    def _go_on(self) -> None:
+        if self.fault and self._monotonic() < self._retry_s:
+            self._shed()
+            return
+        self._entered_s = self._monotonic()
+        try:
+            self._write_down()
+        except StorageError as error:
+            self._failed(error)
+        except DoorwardError:
+            # Not the disk's fault: the same pictures would fail again.
+            self._pending.popleft().start_over()
+            raise
+        finally:
+            self._entered_s = None
+
+    def _write_down(self) -> None:
+        while self._pending:
+            first = self._pending[0]
+            self._feed(first)
+            if first.end_ns is None or first.writer is None or first.media is None:
+                return
+            first.writer.write(first.media.finish())
+            seen = first.seen(first.gops[0].start_ns, first.end_ns)
+            if first.image is not None:
+                first.writer.poster(first.image, seen)
+            self._add_sound(first, first.writer, first.end_ns)
+            record = first.writer.finish(self._moment(first.end_ns), seen)
+            self._pending.popleft()
+            self._kept.append((first.event, record.id))
+            self.acknowledged += 1
+            self.recorded_s += record.span.duration_us / _US
+            self.fault = ""
+            self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
+        self._confess()
+        self.fault = ""
+
+    def _listen(self, pending: _Pending) -> None:
+        """Take what was heard while it is there: a fault of the disk may outlast the memory of it."""
+        if self._hear is not None and pending.heard is None and pending.end_ns is not None and pending.gops:
+            pending.heard = self._hear(pending.gops[0].start_ns, pending.end_ns)
+
+    def _add_sound(self, pending: _Pending, writer: SegmentWriter, end_ns: int) -> None:
+        self._listen(pending)
+        heard = pending.heard
+        if heard is None:
+            return
+        track = None
+        if heard.description is not None:
+            track = sound_mp4(heard.description, heard.packets, pending.gops[0].start_ns, end_ns)
+        writer.sound(track, heard.silence)
+
+    def _feed(self, pending: _Pending) -> None:
+        """Hand over what the writer has not seen."""
+        if pending.writer is None:
+            start = pending.gops[0]
+            media = FragmentedMp4Writer(pending.description)
+            pending.writer = self._vault.begin(pending.event, self._moment(start.start_ns), label=pending.label)
+            pending.writer.write(media.begin(start))
+            pending.media, pending.written = media, 1
+        while pending.media is not None and pending.written < len(pending.gops):
+            gop = pending.gops[pending.written]
+            try:
+                fragment = pending.media.add(gop)
+            except FormatError:
+                self._part(pending)
+                return
+            pending.writer.write(fragment)
+            pending.written += 1
+
+    def _part(self, pending: _Pending) -> None:
+        """The camera changed its picture format: that is a border like any other."""
+        rest = deque(list(pending.gops)[pending.written :])
+        pending.gops = deque(list(pending.gops)[: pending.written])
+        later = _Pending(pending.event, pending.label, pending.description, rest, pending.seen, end_ns=pending.end_ns)
+        later.heard = pending.heard
+        pending.end_ns = rest[0].start_ns
+        self._pending.insert(self._pending.index(pending) + 1, later)
+
+    def _failed(self, error: StorageError) -> None:
+        if not self.fault:
+            self._log.error("disk_refused", error=error.message)
+        self.fault = str(error)
+        self._remember_restart()
+        self._retry_s = self._monotonic() + RETRY_S
+        for pending in self._pending:
+            pending.start_over()
+        self._shed()
+        # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.  Only
+        # the segment to be written next counts, or a file that grows beside the vault would take one after another.
+        with suppress(StorageError):
+            if self._relieve(self._pending[0].size_bytes if self._pending else 0):
+                self._retry_s = self._monotonic()
+
+    def _remember_restart(self) -> None:
+        """The process before could not write what it had in memory: there is nothing from its last record on."""
+        if not self._restarted or self.acknowledged or not self._pending:
+            return
+        self._restarted = False
+        with suppress(StorageError):
+            since_ns, first_ns = self._vault.spoken_until_ns(), self._pending[0].gops[0].start_ns
+            if since_ns is not None and since_ns < first_ns:
+                self._lost = (self._moment(since_ns), self._moment(first_ns))
+
+    def _shed(self) -> None:
+        """Keep to the memory there is: the oldest pictures go, whole GOPs of them, and are remembered as lost."""
+        while self.in_memory_bytes > self._most_bytes:
+            first = self._pending[0]
+            following = next((at for at, gop in enumerate(first.gops) if at and gop.begins), len(first.gops))
+            if len(self._pending) == 1 and following == len(first.gops):
+                return
+            lost = [first.gops.popleft() for _ in range(following)]
+            self._lost = (
+                self._lost[0] if self._lost else self._moment(lost[0].start_ns),
+                self._moment(lost[-1].end_ns),
+            )
+            first.image = None  # its picture may be gone with it
+            if not first.gops:
+                self._pending.popleft()
+
+    def _confess(self) -> None:
+        """Once the disk takes footage again: what it did not take in time is a gap."""
+        if self._lost is not None:
+            start, end = self._lost
+            self._vault.gap(GapReason.STORAGE, start, end)
+            self._log.warning("footage_lost", seconds=(end.boot_ns - start.boot_ns) / _NS)
+            self._lost = None
+
+    def _moment(self, sensor_ns: BootNs) -> Moment:
+        return self._clock.now().at(sensor_ns)

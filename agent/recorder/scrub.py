@@ -1,0 +1,97 @@
+"""Reads all that is stored, over and over and gently, and says what is no longer as signed (FORMAT.md, procedure R).
+
+Cards forget.  One segment at a time is hashed from the medium and compared with its signed record; the pause after it
+is what keeps to the day's budget.  Where the last run stopped is remembered by the index, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from agent.errors import StorageError
+from agent.ports import Notifier
+from agent.vault.reader import VaultReader
+from agent.wire.identities import PublicKey
+
+__all__ = ["Scrub", "ScrubStatus"]
+
+_DAY_S: Final = 86_400
+_MOST_NAMED: Final = 100
+_IDLE_S: Final = 3600.0
+"""With nothing stored, or after a disk that would not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubStatus:
+    """Since the process began.  `damaged`: names of files, at most the first hundred of this round."""
+
+    segments: int = 0
+    read_bytes: int = 0
+    rounds: int = 0
+    damaged: tuple[str, ...] = ()
+    fault: str = ""
+
+
+class Scrub:
+    """`bytes_per_day`: how much is read; a round takes as long as that makes it.  One thread calls `run`.
+
+    `key`: None where only the hashes can be compared, because the device's key lies in another role.
+    """
+
+    def __init__(self, vault: VaultReader, key: PublicKey | None, notifier: Notifier, bytes_per_day: int) -> None:
+        self._vault = vault
+        self._key = key
+        self._notifier = notifier
+        self._bytes_per_day = bytes_per_day
+        self._log = structlog.get_logger("scrub")
+        self.status = ScrubStatus()
+
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Until `wait(seconds)` says so by returning true."""
+        if not self._bytes_per_day:
+            return
+        pause_s = 60.0  # a device that starts has better things to do
+        while not wait(pause_s):
+            pause_s = self.step()
+
+    def step(self) -> float:
+        """Check the next segment.  Returns the seconds to wait before the one after it."""
+        try:
+            return self._check_next()
+        except StorageError as error:
+            self._note(fault=error.message)
+            self._log.warning("scrub_failed", error=error.message)
+            return _IDLE_S
+
+    def _check_next(self) -> float:
+        entry = self._vault.after(self._vault.scrubbed())
+        if entry is None:
+            if self._vault.totals().segments:
+                self._note(rounds=self.status.rounds + 1, damaged=())
+            self._vault.set_scrubbed(-1)
+            return self._pause_s(0)
+        found = self._vault.check(entry, self._key)
+        self._vault.set_scrubbed(entry.sequence)
+        status = self.status
+        wrong = (*found.missing, *found.damaged)
+        self._note(
+            segments=status.segments + 1,
+            read_bytes=status.read_bytes + found.read_bytes,
+            damaged=(*status.damaged, *wrong)[:_MOST_NAMED],
+            fault="",
+        )
+        if wrong:
+            self._log.error("damage_found", files=wrong)
+            self._notifier.notify("vault", f"Stored footage is damaged: {', '.join(wrong)}.  The card may be failing.")
+        return self._pause_s(found.read_bytes)
+
+    def _pause_s(self, read_bytes: int) -> float:
+        return read_bytes / self._bytes_per_day * _DAY_S if read_bytes else _IDLE_S
+
+    def _note(self, **changed: object) -> None:
+        known = {name: getattr(self.status, name) for name in ScrubStatus.__dataclass_fields__}
+        self.status = ScrubStatus(**{**known, **changed})

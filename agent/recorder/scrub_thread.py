@@ -1,0 +1,16 @@
+"""The scrub's thread: reads what is stored, and is always the last whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.recorder.io_priority import work_idly
+from agent.recorder.scrub import Scrub
+
+__all__ = ["scrubbing"]
+
+
+def scrubbing(scrub: Scrub, wait: Callable[[float], bool]) -> None:
+    """Until `wait(seconds)` returns true.  Lowers the calling thread for good."""
+    work_idly()
+    scrub.run(wait)

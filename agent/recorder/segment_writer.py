@@ -1,0 +1,252 @@
+"""Writes one segment: seals its media as it comes, keeps it durable, and has it acknowledged at the end.
+
+The steps are FORMAT.md's procedures C (create) and F (finish).  The file key is in memory from `begin` to `finish` and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from agent.core.object_detection.labels import Sight
+from agent.core.timebase import Moment, seconds
+from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.commitment import key_commitment
+from agent.core.vault.digest import FileDigest
+from agent.core.vault.manifest import Signer
+from agent.core.vault.names import FileKind, VaultFile
+from agent.core.vault.records import Poster, Sealed, Segment, Silence, Sound
+from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
+from agent.core.vault.spans import Span, span_between
+from agent.errors import DoorwardError, InternalError, StorageError
+from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
+
+__all__ = ["Sealing", "SegmentWriter"]
+
+_SYNC_NS: Final = seconds(2)
+"""The most footage that a power cut may take from a segment being written, apart from age's open 64 KiB chunk."""
+_SECRET_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """Whom segments are sealed to (`epoch` numbers the list), by which device, and who signs for it."""
+
+    recipients: tuple[Recipient, ...]
+    epoch: int
+    device: str
+    sign: Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a writer asks its vault what a clock is worth, and tells it what became of the segment."""
+
+    judge: Callable[[Moment], Moment]
+    commit: Callable[[Segment], None]
+    failed: Callable[[Begin], None]
+
+
+class SegmentWriter:
+    """Made by `Vault.begin`.  An error ends it: what it wrote is kept and recorded by the vault's next start-up."""
+
+    def __init__(
+        self, begin: Begin, start: Moment, sealing: Sealing, store: SegmentStore, clock: Clock, entropy: Entropy,
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
+        self._begin = begin
+        self._start = start
+        self._sealing = sealing
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._outcome = outcome
+        self._media_size = 0
+        self._image: bytes | None = None
+        self._seen_around: tuple[Sight, ...] | None = None
+        self._track: bytes | None = None
+        self._silence: Silence | None = None
+        self._companions: list[tuple[FileKind, FileKind, bytes]] = []
+        """Sealed files beside the segment: the kind while it is written, its final one, and its bytes."""
+        self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
+        self._sync_took_ns = 0
+        file_key = entropy.token(_SECRET_BYTES)
+        self._key = key_commitment(file_key)
+        self._sealer: Sealer | None = self._new_sealer(file_key, begin)
+        self._digest = FileDigest(self._sealer.header)
+        self._file: SegmentFile | None = None
+        with self._or_die():
+            self._file = store.create(VaultFile(self.id, FileKind.PART))  # C1
+            self._file.append(self._sealer.header)  # C2
+
+    @property
+    def id(self) -> str:
+        return self._begin.segment
+
+    def write(self, media: bytes) -> None:
+        """Append whole fragments of media; durable within two seconds when calls come at least once a second."""
+        payload = self._alive().update(media)
+        self._media_size += len(media)
+        with self._or_die():
+            self._append(payload)
+            self._sync_when_due()
+
+    def poster(self, image: bytes, seen: tuple[Sight, ...] | None = None) -> None:
+        """Take the clip's still (JPEG), stored with this segment, the clip's first.
+
+        `seen`: what a second opinion saw around it.
+        """
+        self._alive()
+        self._image, self._seen_around = image, seen
+
+    def sound(self, track: bytes | None, silence: Silence | None = None) -> None:
+        """Take what was heard (a fragmented MP4 of its own), stored with this segment; or why it is not all there."""
+        self._alive()
+        self._track, self._silence = track, silence
+
+    def finish(self, end: Moment, seen: tuple[Sight, ...] | None = None) -> Segment:
+        """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it.
+
+        `seen`: what a second opinion says of its pictures, for the owner's eyes alone.
+        """
+        sealer = self._alive()
+        with self._or_die():
+            span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
+            context = self._context(span, seen)
+            self._append(sealer.update(context_box(context)) + sealer.finish())
+            self._sealer = None
+            record = self._record(span, self._sealed_poster(context), self._sealed_sound(context))
+            self._publish()
+            self._outcome.commit(record)  # F4, F5
+        return record
+
+    def abandon(self) -> None:
+        """Give up.  What was written so far is kept and recorded by the vault's next start-up.  Idempotent."""
+        if self._sealer is not None:
+            self._die()
+
+    def _context(self, span: Span, seen: tuple[Sight, ...] | None) -> Context:
+        return Context(
+            kind=Content.SEGMENT,
+            device=self._sealing.device,
+            segment=self.id,
+            event=self._begin.event,
+            ordinal=self._begin.ordinal,
+            span=span,
+            media_bytes=self._media_size,
+            label=self._begin.label,
+            seen=seen,
+        )
+
+    def _sealed_poster(self, context: Context) -> Poster | None:
+        """The still says of itself what the pictures say of themselves, so that neither passes for another's."""
+        if self._image is None:
+            return None
+        own = msgspec.structs.replace(
+            context, kind=Content.POSTER, media_bytes=len(self._image), seen=self._seen_around
+        )
+        file, key = self._seal(FileKind.POSTER_PART, FileKind.POSTER, poster_plaintext(self._image, own))
+        return Poster(file=file, key=key)
+
+    def _sealed_sound(self, context: Context) -> Sound | None:
+        """The sound, likewise; nobody looked at it."""
+        if self._track is None:
+            return None
+        own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(self._track), seen=None)
+        file, key = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
+        return Sound(file=file, key=key)
+
+    def _record(self, span: Span, poster: Poster | None, sound: Sound | None) -> Segment:
+        return Segment(
+            id=self.id,
+            event=self._begin.event,
+            ordinal=self._begin.ordinal,
+            span=span,
+            epoch=self._sealing.epoch,
+            file=self._digest.sealed(),
+            key=self._key,
+            poster=poster,
+            label=self._begin.label,
+            sound=sound,
+            silence=self._silence,
+        )
+
+    def _new_sealer(self, file_key: bytes, begin: Begin | None) -> Sealer:
+        return Sealer(
+            file_key,
+            self._sealing.recipients,
+            nonce=self._entropy.token(_SECRET_BYTES),
+            remarks=(begin_stanza(begin),) if begin else (),
+        )
+
+    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> tuple[Sealed, str]:
+        """What a record says of the file, and the commitment of its key."""
+        file_key = self._entropy.token(_SECRET_BYTES)
+        sealer = self._new_sealer(file_key, None)
+        payload = sealer.update(plaintext) + sealer.finish()
+        digest = FileDigest(sealer.header)
+        digest.update(payload)
+        self._companions.append((part, final, sealer.header + payload))
+        return digest.sealed(), key_commitment(file_key)
+
+    def _append(self, payload: bytes) -> None:
+        self._digest.update(payload)
+        self._open_file().append(payload)
+
+    def _sync_when_due(self) -> None:
+        now_ns = self._clock.now().boot_ns
+        pause_ns, self._written_ns = now_ns - self._written_ns, now_ns
+        # Due when waiting for the next write, expected after the same pause, would be too late.  A slow card is left
+        # at least half of its time for writing: what it cannot do every two seconds it does as often as it can.
+        due = now_ns + pause_ns - self._synced_ns > _SYNC_NS
+        if due and now_ns - self._rested_ns >= 2 * self._sync_took_ns:
+            self._open_file().sync()  # C3
+            self._synced_ns, self._rested_ns = now_ns, self._clock.now().boot_ns
+            self._sync_took_ns = self._rested_ns - now_ns
+
+    def _publish(self) -> None:
+        self._open_file().finish()  # F1
+        changes = [(VaultFile(self.id, FileKind.PART), VaultFile(self.id, FileKind.SEGMENT))]
+        for part, final, sealed in self._companions:
+            changes.append((VaultFile(self.id, part), VaultFile(self.id, final)))
+            self._write_companion(VaultFile(self.id, part), sealed)  # F2
+        self._store.rename(changes)  # F3
+
+    def _write_companion(self, place: VaultFile, sealed: bytes) -> None:
+        file = self._store.create(place)
+        try:
+            file.append(sealed)
+            file.finish()
+        except StorageError:
+            file.abandon()
+            raise
+
+    @contextmanager
+    def _or_die(self) -> Iterator[None]:
+        try:
+            yield
+        except DoorwardError:
+            self._die()
+            raise
+
+    def _die(self) -> None:
+        self._sealer = None
+        if self._file is not None:
+            self._file.abandon()
+        self._outcome.failed(self._begin)
+
+    def _alive(self) -> Sealer:
+        if self._sealer is None:
+            raise InternalError("A segment was continued after its end.")
+        return self._sealer
+
+    def _open_file(self) -> SegmentFile:
+        if self._file is None:
+            raise InternalError("A segment was continued before its beginning.")
+        return self._file

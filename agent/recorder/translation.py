@@ -1,0 +1,171 @@
+"""Turns the configuration's plain data into the values that `core`, `wire` and the adapters trust.
+
+Every range was checked when the file was read; what is left to say here is which key means which value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from agent import config
+from agent.config import CameraKind
+from agent.config.derived import held_bytes
+from agent.core.events import EventSettings
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.retention import Limits
+from agent.errors import ConfigurationError
+from agent.ports import Camera, Microphone
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.camera_picamera2 import EncoderChoice, PiCamera, PiMode
+from agent.recorder.capture.camera_rtsp import RtspCamera
+from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.recorder.capture.camera_v4l2 import V4l2Camera, V4l2Mode
+from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.microphone_alsa import AlsaMicrophone
+from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.recorder.capture.microphone_rtsp import RtspMicrophone
+from agent.recorder.clip_writer import WriterSettings
+from firmware_bridge.boards import Board, board_named
+from firmware_bridge.throttling import Relief
+
+__all__ = [
+    "camera",
+    "encoder_choice",
+    "encoding_settings",
+    "event_settings",
+    "microphone",
+    "open_microphone",
+    "vault_limits",
+    "writer_settings",
+    "zone_map",
+]
+
+_SENSITIVITY = (0.1, 10.0)
+_DAY_MS = 86_400_000
+_WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits:
+    """`disk_bytes`: of the whole file system that the vault lies on."""
+    vault = configuration.vault
+    return Limits(
+        most_bytes=vault.max_bytes,
+        oldest_ms=vault.max_age_days * _DAY_MS,
+        free_bytes=int(disk_bytes * vault.free_floor),
+        continuous_bytes=vault.continuous_max_bytes,
+        kept_bytes=vault.kept_bytes,
+        held_bytes=held_bytes(vault),
+    )
+
+
+def writer_settings(clips: config.Clips) -> WriterSettings:
+    return WriterSettings(
+        clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous,
+        clips.keep,
+    )  # fmt: skip
+
+
+def zone_map(motion: config.Motion) -> ZoneMap:
+    """The zones, each as keen as its own sensitivity times the camera's."""
+    zones = [Zone(z.name, z.corners, ZoneKind(z.kind.value), z.sensitivity, z.smallest_share) for z in motion.zones]
+    if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
+        zones.append(Zone("everything", _WHOLE_PICTURE))
+    low, high = _SENSITIVITY
+    return ZoneMap(
+        tuple(
+            dataclasses.replace(zone, sensitivity=min(high, max(low, zone.sensitivity * motion.sensitivity)))
+            for zone in zones
+        )
+    )
+
+
+def event_settings(clips: config.Clips) -> EventSettings:
+    return EventSettings(
+        pre_roll_s=clips.pre_roll_s,
+        post_roll_s=clips.post_roll_s,
+        merge_gap_s=clips.merge_gap_s,
+        longest_clip_s=clips.longest_clip_s,
+    )
+
+
+def encoding_settings(settings: config.Camera, motion: config.Motion) -> EncodingSettings:
+    """With the zones, for what is private is black before encoder, detector and poster see the picture."""
+    return EncodingSettings(
+        widest_px=settings.size[0],
+        quality=settings.quality,
+        ceiling_kbps=settings.bitrate_kbps,
+        zones=zone_map(motion),
+    )
+
+
+def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
+    """Who encodes a Pi camera's pictures, until that turns out not to work."""
+    wish = configuration.camera.encoder
+    board = board_named(configuration.board.profile)
+    hardware = board.hardware_h264 if wish is config.Encoder.AUTO else wish is config.Encoder.HARDWARE
+    return EncoderChoice(hardware)
+
+
+def camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
+    """The camera that is configured, not yet opened.  `relief` is the rung of the board's ladder."""
+    settings, motion = configuration.camera, configuration.motion
+    encoding = encoding_settings(settings, motion)
+    size_px, rate = relieved(settings.size, settings.fps, relief)
+    if settings.kind is CameraKind.PI:
+        mode = pi_mode(settings, size_px, rate, board_named(configuration.board.profile))
+        return PiCamera(mode, settings=encoding, encoder=encoder or encoder_choice(configuration))
+    if settings.kind is CameraKind.RTSP:
+        return RtspCamera(
+            settings.url or "", settings.luma_url, masked=encoding.zones.has_privacy, stall_s=settings.stall_s
+        )
+    if settings.kind is CameraKind.USB:
+        encoding = dataclasses.replace(encoding, widest_px=size_px[0])
+        mode_ = V4l2Mode(settings.size[0], settings.size[1], rate)
+        return V4l2Camera(str(settings.device), mode_, settings=encoding, stall_s=settings.stall_s)
+    if settings.kind is CameraKind.SCRIPTED:
+        return ScriptedCamera(
+            size_px=settings.size, frames_per_s=settings.fps, paced=settings.realtime, settings=encoding
+        )
+    if settings.path is None:
+        raise ConfigurationError("camera.path: a camera of kind 'file' has no file.", remedy="Give one.")
+    return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
+
+
+def microphone(sound: config.Sound, camera_url: str | None = None) -> Microphone:
+    """The microphone that is configured, not yet opened.  `camera_url`: the network camera's."""
+    if sound.kind is config.SoundKind.CAMERA:
+        return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
+    if sound.kind is config.SoundKind.ALSA:
+        return AlsaMicrophone(sound.device, sound.bitrate_kbps)
+    if sound.path is None:
+        raise ConfigurationError("sound.path: sound of kind 'file' has no file.", remedy="Give one.")
+    return FileMicrophone(sound.path, sound.bitrate_kbps, paced=True)
+
+
+def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
+    """How the recorder gets a microphone; None without `[sound]`."""
+    sound = configuration.sound
+    return None if sound is None else lambda: microphone(sound, configuration.camera.url)
+
+
+def relieved(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:
+    """Size and rate on a rung of the board's ladder: two thirds of the rate, then three quarters of each side."""
+    if relief >= Relief.RATE:
+        frames_per_s = max(1, frames_per_s * 2 // 3)
+    if relief >= Relief.SIZE:
+        size_px = (size_px[0] * 3 // 32 * 8, size_px[1] * 3 // 32 * 8)
+    return size_px, frames_per_s
+
+
+def pi_mode(settings: config.Camera, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
+    return PiMode(
+        size_px=size_px,
+        frames_per_s=frames_per_s,
+        bitrate_kbps=settings.bitrate_kbps,
+        number=settings.number,
+        rotate=settings.rotate,
+        mirror=settings.mirror,
+        focus_m=settings.focus_m,
+        buffers=board.camera_buffers,
+    ).at_most(board.widest_px)

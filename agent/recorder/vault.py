@@ -1,0 +1,375 @@
+"""The vault: takes segments, keeps what it acknowledged, lets the oldest go.
+
+It runs FORMAT.md's procedures against the ports and decides nothing: `agent.core.retention` says what goes.  After a
+`StorageError` nobody knows what the disk holds, so the next call that writes runs start-up again: recording resumes by
+itself once the disk does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final
+
+from agent.core.retention import Limits, OwnGrowth, Usage, decide, overrule
+from agent.core.timebase import BootNs, ClockQuality, Moment, seconds
+from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.chapters import ChapterLimits, chapter_limits
+from agent.core.vault.dating import Dating
+from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
+from agent.core.vault.records import (
+    MOST_EVICTED,
+    Anchor,
+    Evicted,
+    EvictionReason,
+    Gap,
+    GapReason,
+    Record,
+    Segment,
+    Watching,
+)
+from agent.core.vault.segment import Begin
+from agent.core.vault.spans import RANK, Span, span_between, stamp
+from agent.errors import StorageError
+from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
+from agent.recorder.chapters import ChapterKeeper
+from agent.recorder.manifest_writer import ManifestWriter
+from agent.recorder.segment_writer import Outcome, Sealing, SegmentWriter
+from agent.recorder.vault_recovery import StartReport, StartUp
+from agent.vault.manifest_reader import read_tail
+from agent.vault.reader import VaultReader
+from agent.vault.replay import catch_up
+
+__all__ = ["RollReport", "Sealing", "SegmentWriter", "Vault"]
+
+_SECRET_BYTES: Final = 16
+_NS_PER_US: Final = 1000
+_TAIL_BYTES: Final = 256 << 10
+"""Of the manifest: the last few hundred records."""
+_LOW_BYTES: Final = 4 << 20
+"""With less free space than this, the reserve is spent before a record is written."""
+_DANGER_BYTES: Final = 16 << 20
+"""With less free space than this, or than half the floor, holds no longer count: recording would stop for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollReport:
+    """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid.
+
+    `overruled`: of `evicted`, those that were held.  The owner must be told.
+    `foreign_bytes`: what the disk lacks because of other files, once that is half of the floor.
+    `more`: the limits want more, and the next call goes on.
+    """
+
+    evicted: tuple[SegmentId, ...]
+    freed_bytes: int
+    short_bytes: int
+    overruled: tuple[SegmentId, ...] = ()
+    foreign_bytes: int = 0
+    more: bool = False
+
+
+class Vault(VaultReader):
+    """A vault that also writes: one per directory.  Call `start` first.  Safe to use from several threads.
+
+    longest_segment_s: the writer's promise; it dates the end of a segment that a crash cut off.
+    chapters: of the manifest; left out, what `core.vault.chapters` gives a vault of this size.
+    """
+
+    def __init__(
+        self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy, sealing: Sealing,
+        limits: Limits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(store, log, index)
+        self._clock = clock
+        self._entropy = entropy
+        self._sealing = sealing
+        self._limits = limits
+        self._longest_ns = seconds(longest_segment_s)
+        self._writer = ManifestWriter(log, index, sealing.sign)
+        self._chapters = ChapterKeeper(store, log, index, self._writer)
+        self._chapter_limits = chapters
+        self._lock = threading.RLock()
+        self._given_up = threading.Event()
+        self._being_written: set[SegmentId] = set()
+        self._ordinal = 0
+        self._growth = OwnGrowth()
+        self._sound = False
+        self.fault = ""
+        """Why the vault cannot be written: what the last start said; empty while it can."""
+        self._dating = Dating()
+        self._dated = ClockQuality.UNKNOWN
+        """The worst quality by which something of this boot may be dated and no anchor is written yet."""
+
+    def start(self) -> StartReport:
+        """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
+        with self._lock:
+            try:
+                return self._start_twice()
+            except StorageError as error:
+                self.fault = str(error)
+                raise
+
+    def _start_twice(self) -> StartReport:
+        try:
+            return self._start()
+        except StorageError:
+            if not self._index.ruined:
+                raise
+            return self._start()  # the index is only a cache: anew with it
+
+    def give_up(self) -> None:
+        """End a start that reads a long manifest: the process has been asked to stop.  From any thread."""
+        self._given_up.set()
+
+    def look(self) -> None:
+        """Learn what is stored although the vault could not be started: for a disk that takes no write."""
+        with self._lock, suppress(StorageError):
+            catch_up(self._log, self._index, given_up=self._given_up.is_set, may_cut=False)
+
+    def retry(self) -> None:
+        """Start again if the last start failed.  Raises `StorageError`."""
+        with self._lock:
+            if self.fault:
+                self.start()
+
+    def spoken_until_ns(self) -> BootNs | None:
+        """Up to when the newest records of this boot say what was recorded; None: they say nothing of this boot."""
+        ends = [
+            _end_of(step.signed.record, self._clock.boot_id)
+            for step in read_tail(self._log, _TAIL_BYTES)
+            if step.signed
+        ]
+        newest_us = max((end for end in ends if end is not None), default=None)
+        return None if newest_us is None else BootNs(newest_us * _NS_PER_US)
+
+    def _start(self) -> StartReport:
+        with self._lock:
+            self._sound = False
+            self._store.prepare()  # S1
+            if self._store_is_low():
+                self._log.spend_reserve()
+            moment = self._now()
+            now = stamp(self._clock.boot_id, moment)
+            start_up = StartUp(
+                self._store, self._log, self._index, self._writer, now, self._being_written, self._given_up.is_set
+            )
+            report = start_up.run(self._sealing.device, self._sealing.epoch)
+            newest = self._index.newest()
+            if newest is not None and newest.boot == self._clock.boot_id:
+                self._ordinal = max(self._ordinal, newest.ordinal + 1)
+            if not self._store_is_low():
+                self._log.keep_reserve()
+            undated = self._index.undated(self._clock.boot_id)
+            self._dated = ClockQuality.UNKNOWN if undated else moment.quality
+            self._sound = True
+            self.fault = ""
+            return report
+
+    def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
+        """Seal segments begun from now on to `recipients`, the list number `epoch`."""
+        with self._lock:
+            self._sealing = replace(self._sealing, recipients=recipients, epoch=epoch)
+
+    def keep_within(self, limits: Limits) -> None:
+        """Roll by these limits from now on."""
+        with self._lock:
+            self._limits = limits
+
+    def begin(self, event: SegmentId, start: Moment, *, label: str | None = None) -> SegmentWriter:
+        """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
+        with self._writing():
+            segment = segment_id(self._entropy.token(ID_BYTES))
+            start = self._dating.judge(start)
+            span = span_between(self._clock.boot_id, start, start)
+            begin = Begin(
+                segment=segment,
+                event=event,
+                ordinal=self._ordinal,
+                boot=span.boot,
+                start_us=span.start_us,
+                until_us=span.start_us + self._longest_ns // 1000,
+                utc_ms=span.utc_ms,
+                quality=span.quality,
+                label=label,
+            )
+            self._ordinal += 1
+            self._being_written.add(segment)
+            outcome = Outcome(self._judge, self._commit, self._failed)
+            return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
+
+    def sealed_only(self, plaintext: bytes) -> bytes:
+        """`plaintext` sealed to whom segments are sealed to, and not stored: for live view."""
+        token = self._entropy.token
+        sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
+        return sealer.header + sealer.update(plaintext) + sealer.finish()
+
+    def gap(self, reason: GapReason, start: Moment, end: Moment) -> None:
+        """Record that there is no footage from `start` to `end` of this boot, and why.  Durable on return."""
+        with self._writing():
+            self._writer.commit(Gap(reason=reason, span=self._span(start, end)))
+
+    def watching(self, start: Moment, end: Moment) -> None:
+        """Record that a camera delivered from `start` to `end` of this boot.  Durable on return."""
+        with self._writing():
+            self._writer.commit(Watching(span=self._span(start, end)))
+
+    def roll(
+        self,
+        held: Container[SegmentId],
+        limits: Limits | None = None,
+        *,
+        now_ms: int | None = None,
+        need_bytes: int = 0,
+        most: int | None = None,
+    ) -> RollReport:
+        """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
+
+        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`Protected`).  `need_bytes`: what a full
+        disk did not take.  `most`: how many segments at a time; a long eviction must not keep recording waiting.
+
+        Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
+        """
+        with self._writing():
+            now = self._now()
+            asked = limits or self._limits
+            actual = self._usage(self._index.totals())
+            missing = max(0, asked.free_bytes - actual.free_bytes)
+            if not missing:
+                self._growth.added_bytes = 0
+            spare = 0 if asked.kept_bytes is None else actual.stored_bytes - asked.kept_bytes
+            may_free = self._growth.may_free(missing, need_bytes, spare)
+            usage = replace(actual, free_bytes=asked.free_bytes - may_free if missing else actual.free_bytes)
+            newest = self._index.newest()
+            decision = decide(
+                self._index.oldest(continuous=False),
+                held,
+                asked,
+                usage,
+                now_ms,
+                continuous=self._index.oldest(continuous=True),
+                newest=newest.id if newest else None,
+                most=most,
+                running=stamp(self._clock.boot_id, now),
+            )
+            evict = list(decision.evict)
+            freed = sum(entry.stored_bytes for entry, _reason in evict)
+            danger_bytes = max(_DANGER_BYTES, asked.free_bytes // 2)
+            danger = actual.free_bytes + freed < danger_bytes
+            overruled: tuple[VaultEntry, ...] = ()
+            if decision.short_bytes and danger:
+                going = {entry.id for entry, _reason in evict}
+                rest = (entry for entry in self._index.oldest() if entry.id not in going)
+                overruled = overrule(rest, decision.short_bytes, newest.id if newest else None)
+                evict += [(entry, EvictionReason.RECORDING) for entry in overruled]
+            for reason, group in groupby(evict, key=lambda chosen: chosen[1]):
+                entries = [entry for entry, _reason in group]
+                for first in range(0, len(entries), MOST_EVICTED):
+                    self._evict(entries[first : first + MOST_EVICTED], reason, now)
+            if evict and not self._store_is_low():
+                self._log.keep_reserve()
+        relieved = sum(entry.stored_bytes for entry in overruled)
+        return RollReport(
+            tuple(entry.id for entry, _reason in evict),
+            freed + relieved,
+            max(0, decision.short_bytes - relieved),
+            tuple(entry.id for entry, _reason in evict if entry.id in held),
+            missing - may_free if actual.free_bytes < danger_bytes else 0,
+            decision.more,
+        )
+
+    def erase(
+        self, segments: Iterable[SegmentId], reason: EvictionReason = EvictionReason.OWNER
+    ) -> tuple[SegmentId, ...]:
+        """Evict these because an owner deleted them, the newest too (procedure E).  Those that were here, in order.
+
+        `reason` UNWANTED: because of `clips.keep`; then the caller leaves out what is held.
+        """
+        with self._writing():
+            now = self._now()
+            entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
+            for first in range(0, len(entries), MOST_EVICTED):
+                self._evict(entries[first : first + MOST_EVICTED], reason, now)
+            if entries and not self._store_is_low():
+                self._log.keep_reserve()
+        return tuple(entry.id for entry in entries)
+
+    def _usage(self, totals: Totals) -> Usage:
+        free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()
+        return Usage(totals.stored_bytes, free_bytes, totals.continuous_bytes)
+
+    def _now(self) -> Moment:
+        return self._judge(self._clock.now())
+
+    def _judge(self, moment: Moment) -> Moment:
+        with self._lock:
+            return self._dating.judge(moment)
+
+    def _span(self, start: Moment, end: Moment) -> Span:
+        return span_between(self._clock.boot_id, self._judge(start), self._judge(end))
+
+    def _anchor(self) -> None:
+        """The clock became better: date what this boot recorded before by it (FORMAT.md, procedure D)."""
+        now = self._now()
+        if RANK.index(now.quality) > RANK.index(self._dated):
+            self._writer.commit(Anchor(at=stamp(self._clock.boot_id, now)))
+            self._dated = now.quality
+
+    def _turn_chapter(self) -> None:
+        """Begin a chapter of the manifest if the newest is full (procedure N)."""
+        if self._store_is_low():
+            return
+        limits = self._chapter_limits or chapter_limits(self._limits.most_bytes)
+        self._chapters.turn(limits, self._sealing.device, stamp(self._clock.boot_id, self._now()))
+
+    def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: Moment) -> None:
+        if self._store_is_low():
+            self._log.spend_reserve()
+        gone = tuple(entry.id for entry in entries)
+        self._writer.commit(Evicted(segments=gone, reason=reason, at=stamp(self._clock.boot_id, now)), gone)  # E1, E2
+        for entry in entries:
+            self._store.remove((*entry.companions, entry.file))  # E3
+            self._growth.added_bytes -= entry.stored_bytes
+
+    def _commit(self, record: Segment) -> None:
+        with self._writing():
+            self._writer.commit(record)  # F4, F5
+            self._being_written.discard(record.id)
+            entry = self._index.get(record.id)
+            if self._store.free_bytes() >= self._limits.free_bytes:
+                self._growth.added_bytes = 0
+            elif entry is not None:
+                self._growth.added_bytes += entry.stored_bytes
+
+    def _failed(self, begin: Begin) -> None:
+        with self._lock:
+            self._being_written.discard(begin.segment)
+            self._sound = False
+
+    def _store_is_low(self) -> bool:
+        return self._store.free_bytes() < _LOW_BYTES
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock:
+            if not self._sound or self._index.ruined:
+                self.start()
+            try:
+                self._anchor()
+                self._turn_chapter()
+                yield
+            except StorageError:
+                self._sound = False
+                raise
+
+
+def _end_of(record: Record, boot: str) -> int | None:
+    """When what it says of `boot` ends, in µs of the boot clock; None: it says nothing of what was recorded then."""
+    if not isinstance(record, Segment | Gap | Watching) or record.span.boot != boot:
+        return None
+    return record.span.end_us

@@ -1,0 +1,231 @@
+"""Brings a vault back after anything: finds every state a crash can leave and makes it whole, saying what it found.
+
+The steps are FORMAT.md's procedure S.  No clock has to be right, no network there, nobody asked.  Nothing is deleted
+but what a durable tombstone names and files without a byte in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from agent.core.vault.age.header import LONGEST_HEADER_BYTES, parse_header
+from agent.core.vault.digest import digest
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import Fault, records_about
+from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
+from agent.core.vault.records import (
+    MOST_EVICTED,
+    Adopted,
+    Anchor,
+    Boot,
+    Chapter,
+    Evicted,
+    EvictionReason,
+    Record,
+    Sealed,
+    Segment,
+)
+from agent.core.vault.segment import Begin, begin_in
+from agent.core.vault.spans import Stamp
+from agent.errors import FormatError
+from agent.ports import Index, ManifestLog, SegmentStore
+from agent.recorder.manifest_writer import ManifestWriter
+from agent.vault.manifest_reader import last_line, oldest_chapter
+from agent.vault.replay import catch_up
+
+__all__ = ["StartReport", "StartUp"]
+
+
+@dataclass(slots=True)
+class StartReport:
+    """What start-up found.  After a clean stop everything is empty."""
+
+    rebuilt: bool = False
+    """The index was missing, damaged or of another manifest, and was made anew."""
+    faults: list[Fault] = field(default_factory=list)
+    """Damaged manifest lines.  Their segments are adopted."""
+    cut_bytes: int = 0
+    """Of a manifest line that was being written and never acknowledged."""
+    adopted: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    """Files whose tombstone was durable and whose removal was not."""
+    missing: list[str] = field(default_factory=list)
+    """Acknowledged segments that are not there: the disk lost them, or somebody took them."""
+    aside: list[str] = field(default_factory=list)
+    """Names moved to `aside/`: not ours, damaged, or a poster or sound without its segment."""
+    empty: int = 0
+    """Files begun whose first byte never reached the disk."""
+
+
+_Companions = dict[tuple[str, FileKind], VaultFile]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the shards hold besides what the index expects, and what they lack."""
+
+    segments: list[VaultFile] = field(default_factory=list)
+    companions: list[VaultFile] = field(default_factory=list)
+    """Posters and sound."""
+    strangers: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[VaultEntry] = field(default_factory=list)
+
+    @property
+    def unknown(self) -> set[str]:
+        """Whose fate the manifest may tell.  No record names a `.part`: its final name is durable first (F3)."""
+        return {file.id for file in (*self.segments, *self.companions) if file.kind is not FileKind.PART}
+
+
+class StartUp:
+    """One run of procedure S from S2 on.  `being_written`: segments that this process has open, to be left alone."""
+
+    def __init__(
+        self, store: SegmentStore, log: ManifestLog, index: Index, writer: ManifestWriter, now: Stamp,
+        being_written: Collection[str] = (), given_up: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._log = log
+        self._index = index
+        self._writer = writer
+        self._now = now
+        self._being_written = being_written
+        self._given_up = given_up
+        self._report = StartReport()
+
+    def run(self, device: str, epoch: int) -> StartReport:
+        """Raises `StorageError` when the disk does not let it finish; running it again is safe."""
+        self._log.settle()  # S2
+        oldest = oldest_chapter(self._log)
+        self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
+        self._catch_up()  # S3, S4
+        self._note_boot(device, epoch)  # S5
+        found = self._scan()  # S6
+        fates = self._fates(found.unknown)
+        if any(fate is None for fate in fates.values()):
+            # Recorded, there, and not in the index: whatever the index says is not to be trusted.
+            self._catch_up(from_the_beginning=True)
+            found = self._scan()
+        self._resolve(found, {segment for segment, fate in fates.items() if fate not in (None, EvictionReason.MISSING)})
+        return self._report
+
+    def _catch_up(self, *, from_the_beginning: bool = False) -> None:
+        replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning, given_up=self._given_up)
+        self._writer.tip = replay.tip
+        self._report.rebuilt |= replay.rebuilt
+        self._report.faults = replay.faults
+        self._report.cut_bytes += replay.cut_bytes
+
+    def _note_boot(self, device: str, epoch: int) -> None:
+        last = last_line(self._log, self._writer.tip)
+        if last is None or _boot_of(last.record) != self._now.boot:
+            self._writer.commit(Boot(device=device, epoch=epoch, at=self._now))
+
+    def _scan(self) -> _Found:
+        found = _Found()
+        for shard in SHARDS:
+            entries = {entry.id: entry for entry in self._index.shard(shard)}
+            absent = dict(entries)
+            for name in self._store.names(shard):
+                file = parse_name(name)
+                if file is None or file.shard != shard:
+                    found.strangers.append((shard, name))
+                    continue
+                entry = entries.get(file.id)
+                if entry is not None and entry.file == file:
+                    del absent[file.id]
+                elif file.id not in self._being_written and not (entry and file in entry.companions):
+                    _sort(file, entry, found)
+            found.missing += absent.values()
+        return found
+
+    def _fates(self, segments: Collection[str]) -> dict[str, EvictionReason | None]:
+        """Which of `segments` the manifest names, and why they were let go; None: it says they are stored."""
+        fates: dict[str, EvictionReason | None] = {}
+        if not segments:
+            return fates
+        for record in records_about(self._log.lines(), segments):
+            if isinstance(record, Segment | Adopted) and record.id in segments:
+                fates[record.id] = None
+            elif isinstance(record, Evicted):
+                fates.update((segment, record.reason) for segment in record.segments if segment in segments)
+        return fates
+
+    def _resolve(self, found: _Found, evicted: Collection[str]) -> None:
+        for file in (*found.segments, *found.companions):
+            if file.id in evicted:
+                self._store.remove((file,))  # S7
+                self._report.removed.append(file.name)
+        companions = {(file.id, file.kind): file for file in found.companions if file.id not in evicted}
+        for file in found.segments:
+            if file.id not in evicted:
+                self._adopt(file, companions, found)  # S8
+        found.strangers += [(file.shard, file.name) for file in companions.values()]
+        for shard, name in found.strangers:
+            self._store.set_aside(shard, name)  # S9
+            self._report.aside.append(name)
+        self._tell_missing(found.missing)  # S10
+
+    def _adopt(self, file: VaultFile, companions: _Companions, found: _Found) -> None:
+        """FORMAT.md's procedure A."""
+        if self._store.size(file) == 0 and file.kind is FileKind.PART:
+            self._store.remove((file,))
+            self._report.empty += 1
+            return
+        self._store.confirm(file)  # A1
+        try:
+            begin, sealed = self._examine(file)  # A2
+        except FormatError:
+            found.strangers.append((file.shard, file.name))
+            return
+        if file.kind is FileKind.PART:
+            self._store.rename([(file, VaultFile(file.id, FileKind.CUT))])  # A3
+        adopted = Adopted(
+            begin=begin,
+            complete=file.kind is FileKind.SEGMENT,
+            file=sealed,
+            poster_file=self._confirmed(companions.pop((file.id, FileKind.POSTER), None), found),
+            sound_file=self._confirmed(companions.pop((file.id, FileKind.SOUND), None), found),
+            at=self._now,
+        )
+        self._writer.commit(adopted)  # A4
+        self._report.adopted.append(file.id)
+
+    def _examine(self, file: VaultFile) -> tuple[Begin, Sealed]:
+        header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
+        begin = begin_in(header)
+        if begin.segment != file.id:
+            raise FormatError(f"{file.name} says it is {begin.segment}.")
+        return begin, digest(self._store.chunks(file), size)
+
+    def _confirmed(self, companion: VaultFile | None, found: _Found) -> Sealed | None:
+        if companion is None:
+            return None
+        self._store.confirm(companion)
+        try:
+            _header, size = parse_header(self._store.read(companion, 0, LONGEST_HEADER_BYTES))
+        except FormatError:
+            found.strangers.append((companion.shard, companion.name))
+            return None
+        return digest(self._store.chunks(companion), size)
+
+    def _tell_missing(self, missing: list[VaultEntry]) -> None:
+        for first in range(0, len(missing), MOST_EVICTED):
+            gone = tuple(entry.id for entry in missing[first : first + MOST_EVICTED])
+            self._writer.commit(Evicted(segments=gone, reason=EvictionReason.MISSING, at=self._now), gone)
+            self._report.missing += gone
+
+
+def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
+    """`file` is not what the index expects: something nobody recorded, or a stranger."""
+    if entry is not None or file.kind in (FileKind.POSTER_PART, FileKind.SOUND_PART):
+        found.strangers.append((file.shard, file.name))
+    elif file.kind in (FileKind.POSTER, FileKind.SOUND):
+        found.companions.append(file)
+    else:
+        found.segments.append(file)
+
+
+def _boot_of(record: Record) -> str:
+    """The boot in which `record` was written."""
+    return record.at.boot if isinstance(record, Adopted | Evicted | Anchor | Boot | Chapter) else record.span.boot

@@ -1,1 +1,0 @@
-"""Composition roots: each builds one process's graph and nothing else."""

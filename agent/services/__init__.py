@@ -1,1 +1,0 @@
-"""Loops that run the core against the ports; they decide nothing."""

@@ -1,0 +1,236 @@
+"""Everything in one process: for laptops, the demo, tests and very small boards.
+
+Builds the graph and starts its threads; decides nothing.  The parts are those of the separate roles, and speak to each
+other through the same few calls.
+
+    bridge ┄ recorder ─ vault ─ custodian ─ uplink
+                                   ├ control socket (the owner's client)
+                                   └ page (the owner's browser; off unless configured)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent.config import Broker, Configuration
+from agent.core.events import TriggerKind
+from agent.core.object_detection.detector import Eye
+from agent.core.timebase import BootNs
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.custodian.composition import NO_LINK, CustodianSide, Post
+from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.state_folder import StateFolder
+from agent.errors import DoorwardError
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform.disk import RealDisk
+from agent.platform.system_clock import SystemClock
+from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
+from agent.recorder.composition import RecorderSide, Stand
+from agent.uplink.alert_sender import Delivery
+from agent.uplink.home_assistant import HomeKeeper
+from agent.uplink.home_mqtt import MqttHomeBus
+from agent.uplink.message_router import EveryCourier
+from agent.uplink.uplink import Uplink
+from agent.wire.identities import public_key_of
+
+__all__ = ["Solo"]
+
+_TICK_S = 5.0
+
+
+class Solo:
+    """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
+
+    `open_camera`, `open_microphone`, `bus`, `clock` and `open_eye` replace what would be built: for tests
+    and the demo.
+    `configuration_file` is where the configuration was read from, for the bridge to read its part of it.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        open_camera: Callable[[], Camera] | None = None,
+        open_microphone: Callable[[], Microphone] | None = None,
+        bus: Bus | None = None,
+        clock: Clock | None = None,
+        open_eye: Callable[[], Eye] | None = None,
+        configuration_file: Path | None = None,
+    ) -> None:
+        self._log = structlog.get_logger("solo")
+        self._clock = clock or SystemClock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._home: HomeKeeper | None = None
+        self._shelf = LiveShelf()
+        self._folder = folder = StateFolder(configuration.device.state_dir)
+        key = folder.device_key()
+        folder.claim()
+        self.device = public_key_of(key)
+        RealDisk().make_directory(folder.vault)
+        self._recording = RecorderSide(
+            configuration,
+            Stand(
+                folder.vault,
+                folder.index,
+                configuration.device.state_dir,
+                self._clock,
+                self,
+                self.device.id,
+                key.sign,
+                self.device,
+                protected=lambda: self.custodian.protected(self.vault.totals().segments),
+                shelf=self._shelf,
+                supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
+            ),
+            open_camera=open_camera,
+            open_microphone=open_microphone,
+            open_eye=open_eye,
+            configuration_file=configuration_file,
+        )
+        self.vault, self.recorder, self.panel = self._recording.vault, self._recording.recorder, self._recording.panel
+        self._owned = CustodianSide(
+            configuration,
+            Post(
+                folder,
+                key,
+                folder.device_secret(),
+                self._clock,
+                self.vault,
+                self._recording.manifest,
+                self._recording.seal_to,
+                self._shelf,
+                self._recording.status,
+                lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
+                connected=configuration.broker is not None or bus is not None,
+            ),
+            self._settle,
+        )
+        self.custodian, self.alerts, self.page = self._owned.custodian, self._owned.alerts, self._owned.page
+        self._delivery = Delivery(self.alerts, EveryCourier()) if self.alerts is not None else None
+        self.uplink = self._make_uplink(configuration, bus)
+        if self.uplink is not None:
+            self.custodian.requests.wake_uplink = self.uplink.wake
+        self._owned.settle()
+
+    def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
+        """Over `bus`, or else the broker's that the configuration names; None without either."""
+        broker = configuration.broker
+        if bus is None and broker is not None:
+            bus = MqttBus(_bus_settings(broker, self.device.id))
+        if bus is None:
+            return None
+        return Uplink(
+            bus,
+            self.custodian,
+            self._owned.outbox,
+            self._clock,
+            device=self.device.id,
+            cell_filter=self._owned.cell_filter,
+            chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
+        )
+
+    def start(self) -> None:
+        """Bring back what a crash left, answer owners, keep the link.  Raises `StorageError`, `ConfigurationError`."""
+        self._recording.start()
+        self._owned.start()
+        if self._delivery is not None:
+            self._delivery.start()
+        if self._owned.home is not None:
+            address = self._owned.home_address
+            self._home = HomeKeeper(self._owned.home, MqttHomeBus(address), address)
+            self._home.start()
+        self._threads = [threading.Thread(target=self._keep_time, name="time")]
+        if self.uplink is not None:
+            self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
+        for thread in self._threads:
+            thread.start()
+
+    def give_up(self) -> None:
+        """The process is to stop while it starts: what takes long in that ends."""
+        self.vault.give_up()
+
+    def record(self, first_ns: BootNs | None = None) -> CameraEnd:
+        """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
+        return self._recording.record(first_ns)
+
+    def wait(self) -> None:
+        """Go on without a camera until `stop`."""
+        self._stopping.wait()
+
+    def press_button(self) -> None:
+        """The doorbell's button."""
+        self.recorder.trigger(TriggerKind.BUTTON)
+
+    def stop(self) -> None:
+        """End everything, finish what is open, join every thread.  Call it from another thread than `record`'s."""
+        self._stopping.set()
+        self._shelf.close()
+        self._recording.stop()
+        if self.uplink is not None:
+            self.uplink.stop()
+        if self._home is not None:
+            self._home.stop()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._owned.stop()
+        if self._delivery is not None:
+            self._delivery.stop()
+
+    def close(self) -> None:
+        """Close the files.  After `stop`, and after `record` has returned."""
+        self._owned.close()
+        self._recording.close()
+        self._folder.release()
+
+    def status(self) -> dict[str, Any]:
+        """What `doorward status` shows."""
+        return self._owned.status()
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        """`ports.Notifier`, for the recorder's side, which is there before the custodian's."""
+        self._owned.notifier.notify(kind, text, once)
+
+    def _settle(self, configuration: Configuration) -> None:
+        self._recording.settle(configuration)
+        if self.uplink is not None:
+            self.uplink.listen_to(self._owned.cell_filter)
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            # Each by itself: a card that will not erase must not keep a request from expiring.
+            for turn in (self._recording.keep_hours, self._erase, self._owned.on_time):
+                try:
+                    turn()
+                except DoorwardError as error:
+                    self._log.warning("time_not_kept", error=error.message)
+
+    def _erase(self) -> None:
+        self.vault.erase(self.custodian.deleted())
+
+    def _keep_link(self, uplink: Uplink) -> None:
+        try:
+            uplink.run()
+        except DoorwardError as error:
+            # Recording must not depend on the network: say it, and go on without.
+            self._log.error("link_failed", error=error.message, remedy=error.remedy)
+
+
+def _bus_settings(broker: Broker, name: str) -> BusSettings:
+    return BusSettings(
+        host=broker.host,
+        port=broker.port,
+        name=name,
+        authority=broker.ca,
+        certificate=broker.certificate,
+        key=broker.key,
+        keepalive_s=broker.keepalive_s,
+    )

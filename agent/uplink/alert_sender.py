@@ -1,0 +1,109 @@
+"""Delivers alerts: one thread fetches messages, one thread a channel takes them there.
+
+Rules: a channel that is slow or silent holds up nobody but itself; each has one message in its hands, so its order
+stays; what is in hands when the service stops is finished first, as far as `_LAST_S` allows.  It decides nothing: what,
+when and how often is `Alerts`'.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from queue import SimpleQueue
+from typing import Final
+
+import msgspec
+import structlog
+
+from agent.core.alerts.alert_messages import ChannelAddress, Parcel
+from agent.errors import DoorwardError, NetworkError
+from agent.ports import AlertDesk, Courier
+
+__all__ = ["Delivery"]
+
+_WAIT_S: Final = 5.0
+_PAUSE_S: Final = 1.0
+_LAST_S: Final = 25.0
+_REMEMBERED: Final = 1000
+
+
+class Delivery:
+    """`start`, and `stop` from another thread."""
+
+    def __init__(self, desk: AlertDesk, courier: Courier) -> None:
+        self._desk = desk
+        self._courier = courier
+        self._log = structlog.get_logger("alerts")
+        self._stopping = threading.Event()
+        self._addresses: dict[str, ChannelAddress] = {}
+        self._work: dict[str, SimpleQueue[Parcel | None]] = {}
+        self._workers: list[threading.Thread] = []
+        self._taken: dict[str, deque[int]] = {}
+        """What a channel took last: a desk that restarts while it is on its way hands it out again."""
+        # Daemons: a server that trickles bytes for ever must not keep the process from ending.
+        self._fetcher = threading.Thread(target=self._fetch, name="alerts-fetch", daemon=True)
+
+    def start(self) -> None:
+        self._fetcher.start()
+
+    def stop(self) -> None:
+        """Idempotent.  The desk is still there while this runs."""
+        self._stopping.set()
+        if self._fetcher.ident is not None:
+            self._fetcher.join(_LAST_S)
+        for each in self._work.values():
+            each.put(None)
+        for worker in self._workers:
+            worker.join(_LAST_S)
+
+    def _fetch(self) -> None:
+        known = False
+        while not self._stopping.is_set():
+            try:
+                if not known:
+                    for address in self._desk.channels():
+                        self._begin(address)
+                    known = True
+                for parcel in self._desk.collect(_WAIT_S):
+                    if parcel.channel in self._work:
+                        self._work[parcel.channel].put(parcel)
+                    else:
+                        known = False  # a channel that is new: it comes again, with its address
+            except DoorwardError as error:
+                self._log.warning("alerts_not_fetched", error=error.message)
+                known = known and not isinstance(error, NetworkError)
+                self._stopping.wait(_PAUSE_S)
+
+    def _begin(self, address: ChannelAddress) -> None:
+        if self._addresses.get(address.name) == address:
+            return
+        if address.name in self._work:
+            self._work[address.name].put(None)  # it moved: what is on its way still goes to the old place
+        self._addresses[address.name] = address
+        work: SimpleQueue[Parcel | None] = SimpleQueue()
+        worker = threading.Thread(target=self._deliver, args=(address, work), name="alerts-channel", daemon=True)
+        self._work[address.name] = work
+        self._taken.setdefault(address.name, deque(maxlen=_REMEMBERED))
+        self._workers.append(worker)
+        worker.start()
+
+    def _deliver(self, address: ChannelAddress, work: SimpleQueue[Parcel | None]) -> None:
+        taken = self._taken[address.name]
+        while (parcel := work.get()) is not None:
+            if again := set(taken).intersection(parcel.alerts):
+                self._settle(msgspec.structs.replace(parcel, alerts=tuple(again)), "")
+                continue
+            try:
+                self._courier.send(address.url, parcel.title, parcel.body)
+                taken.extend(parcel.alerts)
+                fault = ""
+            except DoorwardError as error:
+                self._log.warning("alert_not_taken", channel=address.name, error=error.message)
+                fault = error.message
+            self._settle(parcel, fault)
+
+    def _settle(self, parcel: Parcel, fault: str) -> None:
+        try:
+            self._desk.settle(parcel, fault)
+        except DoorwardError as error:
+            self._log.warning("alert_not_settled", channel=parcel.channel, error=error.message)

@@ -1,0 +1,78 @@
+"""Publishes the doorbell in the owner's Home Assistant; `custodian.home_status` says how it is.
+
+    status ──▶ HomeDesk ──▶ (a socket, or nothing) ──▶ HomeKeeper ──▶ the owner's own broker
+
+Rules: states are told when they change and again after every connect; a press is told at once, and one that found no
+broker is not told later; nothing is ever received.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import msgspec
+import structlog
+
+from agent.core.home import PRESS, HomeTopics, discovery
+from agent.core.home_news import HomeAddress
+from agent.errors import DoorwardError
+from agent.ports import HomeBus, HomeSource
+
+__all__ = ["HomeKeeper", "farewell"]
+
+_LOOK_S: Final = 1.0
+_PAUSE_S: Final = 2.0
+
+
+class HomeKeeper:
+    """`start`, and `stop` from another thread.  `bus` is a connection that only speaks."""
+
+    def __init__(self, source: HomeSource, bus: HomeBus, address: HomeAddress) -> None:
+        self._source = source
+        self._bus = bus
+        self._topics = HomeTopics(address.device, address.prefix)
+        self._discovery = msgspec.json.encode(discovery(self._topics, address.name, address.version, address.page))
+        self._log = structlog.get_logger("home")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="home")
+
+    def start(self) -> None:
+        self._bus.start(will=(self._topics.availability, b"offline"))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Says goodbye: the entities become unavailable, they stay.  Idempotent."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._bus.tell(self._topics.availability, b"offline", retain=True)
+        self._bus.stop()
+
+    def _run(self) -> None:
+        presses, shown, greeted = -1, b"", -1
+        while not self._stopping.is_set():
+            try:
+                news = self._source.collect(presses, _LOOK_S)
+            except DoorwardError as error:
+                self._log.warning("home_not_told", error=error.message)
+                self._stopping.wait(_PAUSE_S)
+                continue
+            connection = self._bus.connection
+            if connection is not None:
+                if connection != greeted:
+                    self._bus.tell(self._topics.discovery, self._discovery, retain=True)
+                    self._bus.tell(self._topics.availability, b"online", retain=True)
+                    greeted, shown = connection, b""
+                if 0 <= presses < news.presses:
+                    self._bus.tell(self._topics.button, PRESS, retain=False)
+                if news.state != shown:
+                    self._bus.tell(self._topics.state, news.state, retain=True)
+                    shown = news.state
+            presses = news.presses
+
+
+def farewell(bus: HomeBus, topics: HomeTopics) -> None:
+    """Remove the device and all its entities from Home Assistant.  `bus` is connected."""
+    for topic in (topics.discovery, topics.state, topics.availability):
+        bus.tell(topic, b"", retain=True)

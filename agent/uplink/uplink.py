@@ -1,0 +1,328 @@
+"""Keeps the link: hands inbound messages to the custodian, carries outbox objects to their requesters.
+
+It decides nothing about consent and opens nothing: what may be sent is what the custodian lists, byte for byte, and a
+receipt counts when the custodian has verified it.  One thread takes the bus's events and runs every transfer.
+
+    bus event ──▶ custodian.on_message ──▶ (a receipt) ──▶ the transfer it belongs to ──▶ bus.publish
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused, SubscriptionRefused
+from agent.core.requests import OutboxRecord
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.core.transfer import (
+    ClearInit,
+    Finished,
+    MarkBegun,
+    PartSize,
+    SendAbort,
+    SendChunk,
+    Sender,
+    SenderEffect,
+    SendFin,
+    SendInit,
+    held_of,
+)
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.errors import DoorwardError, StorageError
+from agent.ports import Bus, Clock, Custody, Outbox
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.uploads import UploadNote
+
+__all__ = ["Uplink", "UplinkStatus"]
+
+_IDLE_S: Final = 0.5
+_LOOK_NS: Final = seconds(30)
+"""How often the custodian's lists are looked at without being told to."""
+_AGAIN_S: Final = (900.0, 2700.0)
+"""Between two subscriptions to the cell: what a broker dropped from a full queue comes again, as far as it is retained.
+At random, so that nobody can send just before it, and a street does not ask at one moment."""
+_SOON_S: Final = (20.0, 60.0)
+"""The same when it is known that something was missed."""
+_EVENTS_AT_ONCE: Final = 16
+"""A window of acknowledgements.  Then it looks at the custodian's list again, so that a revocation waits no longer."""
+_TOKENS_PER_TRANSFER: Final = 1 << 32
+_FIRST_QUESTIONS: Final = 1 << 48
+_INIT_EXPIRY_S: Final = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """`link` is the word a person reads, `remedy` what to do when it is down."""
+
+    link: str
+    remedy: str
+    transfers: int
+    sent_bytes: int
+    received_messages: int
+
+
+@dataclass(slots=True)
+class _Transfer:
+    record: OutboxRecord
+    sender: Sender
+    topic: str
+
+
+class Uplink:
+    """`run` blocks until `stop`.  `device` is the device's user name at the broker."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        custody: Custody,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        device: str,
+        cell_filter: str | None,
+        chunk_bytes: int = LARGEST_CHUNK_BYTES,
+        uniform: Callable[[float, float], float] | None = None,
+    ) -> None:
+        """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
+        self._bus = bus
+        self._custody = custody
+        self._outbox = outbox
+        self._clock = clock
+        self._device = device
+        self._chunk_bytes = chunk_bytes
+        self._cell_filter = self._wanted_filter = cell_filter
+        self._log = structlog.get_logger("uplink")
+        self._transfers: dict[str, _Transfer] = {}
+        self._numbers = itertools.count()
+        self._stopping = threading.Event()
+        self._changed = threading.Event()
+        self._packet_bytes: int | None = None
+        self._link, self._remedy = "connecting", ""
+        self._sent_bytes = 0
+        self._received = 0
+        self._look_ns = 0
+        self._dropped = 0
+        self._uniform = uniform or random.SystemRandom().uniform
+        self._again_ns = self._after(_AGAIN_S)
+        self.turned_ns = 0
+        """When its loop last came round, on the boot clock."""
+
+    def wake(self) -> None:
+        """The custodian's list of outgoing disclosures changed.  From any thread."""
+        self._changed.set()
+
+    def listen_to(self, cell_filter: str | None) -> None:
+        """The device stands elsewhere now: in another large cell.  From any thread."""
+        self._wanted_filter = cell_filter
+        self._changed.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def status(self) -> UplinkStatus:
+        return UplinkStatus(self._link, self._remedy, len(self._transfers), self._sent_bytes, self._received)
+
+    def run(self) -> None:
+        self._bus.start()
+        try:
+            if self._cell_filter is not None:
+                self._bus.subscribe(self._cell_filter)
+            self._changed.set()
+            while not self._stopping.is_set():
+                self.turned_ns = self._now()
+                if self._changed.is_set() or self.turned_ns >= self._look_ns:
+                    self._changed.clear()
+                    self._look_ns = self.turned_ns + _LOOK_NS
+                    self._take_up()
+                self._listen()
+                self._pump()
+                self._take_events()
+        finally:
+            self._link, self._remedy = "stopped", ""
+            self._bus.stop()
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _take_events(self) -> None:
+        """Wait for one, and take the others that have come with it: a window is refilled in one go."""
+        patience_s = self._patience_s()
+        for _ in range(_EVENTS_AT_ONCE):
+            event = self._bus.next_event(patience_s)
+            if event is None:
+                return
+            self._on_event(event)
+            patience_s = 0.0
+
+    def _on_event(self, event: object) -> None:
+        now = self._now()
+        match event:
+            case Connected(packet_bytes=packet_bytes):
+                self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
+                for transfer in self._transfers.values():
+                    transfer.sender.connected(packet_bytes)
+            case Disconnected(fault=fault, error=error):
+                self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
+                self._log.warning("link_down", fault=fault.value, error=error.message)
+                for transfer in self._transfers.values():
+                    transfer.sender.disconnected(fault)
+            case Received(topic=topic, payload=payload):
+                self._received += 1
+                receipt = self._hand_over(topic, payload)
+                if receipt is not None and receipt.disclosure in self._transfers:
+                    self._transfers[receipt.disclosure].sender.receipt(held_of(receipt), now)
+            case Acknowledged() | Refused() | Lost():
+                for transfer in self._transfers.values():
+                    transfer.sender.settled(event, now)
+            case SubscriptionRefused(topic_filter=topic_filter, code=code):
+                self._log.warning("subscription_refused", filter=topic_filter, code=code)
+
+    def _hand_over(self, topic: str, payload: bytes) -> Receipt | None:
+        try:
+            return self._custody.on_message(topic, payload)
+        except DoorwardError as error:
+            # Its disk is full, or it is restarting.  Requests are retained: the broker gives them again when asked.
+            self._again_ns = min(self._again_ns, self._after(_SOON_S))
+            self._log.warning("message_not_taken", error=error.message)
+            return None
+
+    # -- transfers -----------------------------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Do what the custodian's lists say.  One that cannot be asked now is asked again at the next look."""
+        try:
+            outgoing = self._custody.outgoing()
+        except DoorwardError as error:
+            self._log.warning("custodian_not_heard", error=error.message)
+            return
+        self._carry(outgoing)
+
+    def _listen(self) -> None:
+        """To another cell, if the device was moved; to this one again now and then, and soon if something was missed.
+
+        When, depends on what arrived and on chance, never on what was in it.
+        """
+        if self._bus.dropped != self._dropped:
+            self._dropped = self._bus.dropped
+            self._again_ns = min(self._again_ns, self._after(_SOON_S))
+        before, self._cell_filter = self._cell_filter, self._wanted_filter
+        moved = self._cell_filter != before
+        if moved and before is not None:
+            self._bus.unsubscribe(before)
+        if self._cell_filter is not None and (moved or self._now() >= self._again_ns):
+            self._bus.subscribe(self._cell_filter)
+            self._again_ns = self._after(_AGAIN_S)
+
+    def _after(self, between_s: tuple[float, float]) -> int:
+        return self._now() + int(self._uniform(*between_s) * NS_PER_S)
+
+    def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
+        """Begin what is new on the list, stop what is no longer on it."""
+        listed = {record.disclosure: (record, begun) for record, begun in outgoing}
+        for disclosure, transfer in self._transfers.items():
+            if disclosure not in listed:
+                transfer.sender.stop()
+        for disclosure, (record, begun) in listed.items():
+            if disclosure not in self._transfers:
+                self._begin(record, begun)
+        self._bus.hurry(bool(self._transfers))
+
+    def _begin(self, record: OutboxRecord, begun: bool) -> None:
+        sender = Sender(
+            tuple(PartSize(part.size_bytes, part.sha256) for part in record.parts),
+            begun=begun,
+            first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
+            chunk_bytes=self._chunk_bytes,
+            first_question=random.SystemRandom().randrange(_FIRST_QUESTIONS),
+        )
+        topic = str(ReceiptTopic(self._name_for(record), record.disclosure))
+        self._transfers[record.disclosure] = _Transfer(record, sender, topic)
+        self._bus.subscribe(topic)
+        if self._packet_bytes is not None:
+            sender.connected(self._packet_bytes)
+        self._log.info("transfer_begins", disclosure=record.disclosure, parts=len(record.parts))
+
+    def _pump(self) -> None:
+        for disclosure, transfer in list(self._transfers.items()):
+            while (effect := transfer.sender.next_effect(self._now())) is not None:
+                if not self._carry_out(disclosure, transfer, effect):
+                    break
+
+    def _carry_out(self, disclosure: str, transfer: _Transfer, effect: SenderEffect) -> bool:
+        """False when the bus is full for now, or the transfer is over."""
+        if isinstance(effect, MarkBegun):
+            if not self._may_begin(disclosure):
+                transfer.sender.stop()
+            return True
+        if isinstance(effect, Finished):
+            self._bus.unsubscribe(transfer.topic)
+            del self._transfers[disclosure]
+            self._bus.hurry(bool(self._transfers))
+            self._log.info("transfer_ends", disclosure=disclosure, outcome=effect.outcome.value)
+            return False
+        try:
+            taken = self._publish(transfer.record, effect)
+        except StorageError:
+            transfer.sender.stop()  # its folder is gone: it was revoked a moment ago
+            return True
+        if not taken:
+            transfer.sender.put_back(effect.token)
+        return taken
+
+    def _may_begin(self, disclosure: str) -> bool:
+        """Nothing leaves before its beginning is durable; what could not begin is taken up at the next look."""
+        try:
+            return self._custody.begin_sending(disclosure)
+        except DoorwardError as error:
+            self._log.warning("not_begun", disclosure=disclosure, error=error.message)
+            return False
+
+    def _publish(self, record: OutboxRecord, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
+        token = effect.token
+        match effect:
+            case SendInit(manifest=manifest, question=question):
+                topic, note = self._topic(record, 0, Verb.INIT), _note(record, manifest, question)
+                return self._bus.publish(topic, note, token=token, retain=True, expiry_s=_INIT_EXPIRY_S)
+            case SendChunk(part=part, offset=offset, length=length):
+                data = self._outbox.read(record.disclosure, part, offset, length)
+                verb = ChunkVerb(offset, hashlib.sha256(data).hexdigest())
+                taken = self._bus.publish(self._topic(record, part, verb), data, token=token)
+                self._sent_bytes += length if taken else 0
+                return taken
+            case SendFin(part=part, size=size):
+                return self._bus.publish(self._topic(record, part, Verb.FIN), _note(record, size), token=token)
+            case SendAbort():
+                return self._bus.publish(self._topic(record, 0, Verb.ABORT), b"", token=token)
+            case ClearInit():
+                return self._bus.publish(self._topic(record, 0, Verb.INIT), b"", token=token, retain=True)
+
+    def _topic(self, record: OutboxRecord, part: int, verb: Verb | ChunkVerb) -> str:
+        return str(UploadTopic(record.requester, self._name_for(record), record.disclosure, part, verb))
+
+    def _name_for(self, record: OutboxRecord) -> str:
+        return ANONYMOUS if record.anonymous else self._device
+
+    def _patience_s(self) -> float:
+        """Until the next event, deadline, or look at the custodian's list."""
+        now = self._now()
+        deadlines = [d for t in self._transfers.values() if (d := t.sender.deadline_ns) is not None]
+        wait_s = min([(deadline - now) / 1e9 for deadline in deadlines], default=_IDLE_S)
+        return 0.0 if self._changed.is_set() else max(0.0, min(wait_s, _IDLE_S))
+
+    def _now(self) -> BootNs:
+        return self._clock.now().boot_ns
+
+
+def _note(record: OutboxRecord, part: PartSize, question: int | None = None) -> bytes:
+    parts = len(record.parts)
+    return strictjson.encode(
+        UploadNote(v=1, parts=parts, size_bytes=part.size_bytes, sha256=part.sha256, question=question)
+    )

@@ -1,0 +1,213 @@
+"""The uplink's process: the MQTT connection and the outbox objects handed to it, and nothing else.
+
+It reads no configuration (the doorbell's position stands in it), no vault, no journal, no trust store and no key but
+the one for TLS.  An import contract in setup.cfg and its sandbox in systemd/ hold this, each by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+
+from agent.core.alerts.alert_messages import ChannelAddress, Parcel
+from agent.core.home_news import HomeNews
+from agent.core.progress import Progress
+from agent.core.requests import OutboxRecord
+from agent.errors import DoorwardError
+from agent.ipc import protocol
+from agent.ipc.outbox_files import DiskOutbox
+from agent.ipc.protocol import Addressing, BeginSending, Begun, Changed, Noted, Outgoing, Report, Took
+from agent.ipc.rpc import HandoverClient
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform.supervision import Supervision
+from agent.platform.system_clock import SystemClock
+from agent.uplink.alert_sender import Delivery
+from agent.uplink.home_assistant import HomeKeeper
+from agent.uplink.home_mqtt import MqttHomeBus
+from agent.uplink.message_router import EveryCourier
+from agent.uplink.uplink import Uplink
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+
+__all__ = ["UplinkRole"]
+
+_TICK_S = 2.0
+_FOR_EVER_S = 10.0**9
+_LONGEST_RECEIPT = 64 << 10
+_OFF = {"link": "off", "remedy": "no [broker] configured"}
+_FILES = ("tls_ca.pem", "tls_device.pem", "tls_device.key")
+"""Files of the folder `tls` as systemd names them: LoadCredential=tls:/etc/doorward/tls."""
+
+
+class RemoteCustody:
+    """`ports.Custody` over the socket."""
+
+    def __init__(self, custodian: HandoverClient) -> None:
+        self._custodian = custodian
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        found = self._custodian.ask(Took(topic, data), protocol.Receipt).receipt
+        return None if found is None else strictjson.decode(found, Receipt, limit_bytes=_LONGEST_RECEIPT)
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return list(self._custodian.ask(protocol.WhatToSend(), Outgoing).disclosures)
+
+    def begin_sending(self, disclosure: str) -> bool:
+        return self._custodian.ask(BeginSending(disclosure), Begun).allowed
+
+
+class RemoteAlerts:
+    """`ports.AlertDesk` over the socket."""
+
+    def __init__(self, custodian: HandoverClient, waiting: HandoverClient) -> None:
+        """`waiting`: a connection on which nothing else is asked."""
+        self._custodian = custodian
+        self._waiting = waiting
+
+    def channels(self) -> tuple[ChannelAddress, ...]:
+        return self._custodian.ask(protocol.WhichChannels(), protocol.Channels).addresses
+
+    def collect(self, wait_s: float) -> tuple[Parcel, ...]:  # noqa: ARG002
+        """The custodian waits as long as it likes."""
+        return self._waiting.ask(protocol.WhatToTell(), protocol.Parcels, patience_s=0.0).parcels
+
+    def settle(self, parcel: Parcel, fault: str = "") -> None:
+        self._custodian.ask(protocol.Told(parcel, fault), Noted)
+
+
+class RemoteHome:
+    """`ports.HomeSource` over the socket."""
+
+    def __init__(self, waiting: HandoverClient) -> None:
+        self._waiting = waiting
+
+    def collect(self, presses: int, wait_s: float) -> HomeNews:  # noqa: ARG002
+        return self._waiting.ask(protocol.WhatIsHome(presses), protocol.HomeIs, patience_s=0.0).news
+
+
+class UplinkRole:
+    """`start`, `run` (blocks), `stop` from another thread, `close`."""
+
+    def __init__(
+        self,
+        outbox: Path,
+        custodian: HandoverClient,
+        news: HandoverClient,
+        parcels: HandoverClient,
+        home: HandoverClient,
+        supervision: Supervision,
+    ) -> None:
+        """On `news`, `parcels` and `home` the custodian is waited for.  Waits for one to be there."""
+        self._custodian = custodian
+        self._news = news
+        self._parcels = parcels
+        self._at_home = home
+        self._delivery = Delivery(RemoteAlerts(custodian, parcels), EveryCourier())
+        self._supervision = supervision
+        self._log = structlog.get_logger("uplink")
+        self._clock = SystemClock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._progress = Progress({"loop": 60.0})
+        where = custodian.ask(Addressing(), Addressing, patience_s=_FOR_EVER_S)
+        address = custodian.ask(protocol.WhichHome(), protocol.Home).address
+        self._home = HomeKeeper(RemoteHome(home), MqttHomeBus(address), address) if address.host else None
+        self.uplink: Uplink | None = None
+        if where.host:
+            self.uplink = Uplink(
+                MqttBus(_bus_settings(where)),
+                RemoteCustody(custodian),
+                DiskOutbox(outbox),
+                self._clock,
+                device=where.device,
+                cell_filter=where.cell_filter,
+                chunk_bytes=where.chunk_bytes,
+            )
+
+    def start(self) -> None:
+        self._threads = [threading.Thread(target=self._keep_time, name="time")]
+        if self.uplink is not None:
+            self._threads.append(threading.Thread(target=self._hear_news, args=(self.uplink,), name="news"))
+        for thread in self._threads:
+            thread.start()
+        self._delivery.start()
+        if self._home is not None:
+            self._home.start()
+        self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
+
+    def run(self) -> None:
+        """Raises what ends the link for good; the manager starts it anew."""
+        if self.uplink is not None:
+            self.uplink.run()
+        self._stopping.wait()
+
+    def stop(self) -> None:
+        self._supervision.stopping()
+        self._stopping.set()
+        if self.uplink is not None:
+            self.uplink.stop()
+        if self._home is not None:
+            self._home.stop()
+        self._at_home.close()
+        self._delivery.stop()
+        self._news.close()
+        self._parcels.close()
+        for thread in self._threads:
+            thread.join()
+
+    def close(self) -> None:
+        self._custodian.close()
+
+    def _hear_news(self, uplink: Uplink) -> None:
+        seen = -1
+        while not self._stopping.is_set():
+            try:
+                version = self._news.ask(protocol.WhatChanged(seen), Changed, patience_s=0.0).version
+            except DoorwardError:
+                seen = -1  # a custodian that comes back counts from zero
+                self._stopping.wait(_TICK_S)
+                continue
+            if version != seen:
+                seen = version
+                uplink.wake()
+                self._listen(uplink)
+
+    def _listen(self, uplink: Uplink) -> None:
+        """Where the device stands may have changed."""
+        try:
+            where = self._news.ask(Addressing(), Addressing, patience_s=0.0)
+        except DoorwardError:
+            return
+        uplink.listen_to(where.cell_filter)
+
+    def _keep_time(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            status = asdict(self.uplink.status()) if self.uplink else _OFF
+            try:
+                self._custodian.ask(Report(status), Noted, patience_s=0.0)
+            except DoorwardError as error:
+                self._log.warning("custodian_away", error=error.message)
+            now_ns = self._clock.now().boot_ns
+            self._progress.mark("loop", (self.uplink.turned_ns if self.uplink else 0) or now_ns)
+            if not self._progress.stuck(now_ns):
+                self._supervision.alive()
+            self._supervision.status(str(status["link"]))
+
+
+def _bus_settings(where: Addressing) -> BusSettings:
+    """With the certificate and key that systemd put where only this role can read them (systemd.exec(5))."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    files = [Path(credentials, name) for name in _FILES] if credentials else [Path(name) for name in where.files]
+    return BusSettings(
+        host=where.host,
+        port=where.port,
+        name=where.device,
+        authority=files[0],
+        certificate=files[1],
+        key=files[2],
+        keepalive_s=where.keepalive_s,
+    )

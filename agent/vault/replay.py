@@ -1,0 +1,132 @@
+"""Brings the index up to the manifest's end, and the manifest's end to its last whole line (FORMAT.md, S3 and S4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from agent.core.vault.entries import Dater, VaultEntry, entry_of
+from agent.core.vault.manifest import ChainStep, Fault, Tip, chapter_of, chapter_start
+from agent.core.vault.records import Adopted, Anchor, Evicted, Segment
+from agent.errors import StorageError
+from agent.ports import Index, ManifestLog
+from agent.vault.manifest_reader import last_line, oldest_chapter, read_manifest
+
+__all__ = ["Replay", "catch_up"]
+
+_BATCH: Final = 512
+
+
+@dataclass(slots=True)
+class Replay:
+    """Where the manifest ends now, and what was wrong on the way there."""
+
+    tip: Tip = field(default_factory=Tip)
+    rebuilt: bool = False
+    faults: list[Fault] = field(default_factory=list)
+    cut_bytes: int = 0
+
+
+def catch_up(
+    log: ManifestLog,
+    index: Index,
+    *,
+    from_the_beginning: bool = False,
+    given_up: Callable[[], bool] = lambda: False,
+    may_cut: bool = True,
+) -> Replay:
+    """Make `index` say what `log` says; both `settle`d.  Raises `StorageError`, also once it is `given_up`.
+
+    What was read up to then stays in the index, so the next start goes on there.
+    `may_cut`: the manifest is ours to write.
+    """
+    known = None if from_the_beginning else _known_tip(log, index)
+    if known is not None:
+        try:
+            return _replay(log, index, Replay(known), given_up, may_cut=may_cut)
+        except StorageError:
+            if given_up():
+                raise
+            # The index is only a cache: anew with it.  If it was the log, it fails again below.
+    index.clear()
+    return _replay(log, index, Replay(rebuilt=log.end() > 0), given_up, may_cut=may_cut)
+
+
+def _known_tip(log: ManifestLog, index: Index) -> Tip | None:
+    """Up to where the index knows this manifest; None when it knows another one, or nothing.
+
+    In a chapter that was deleted since, nothing can be looked up: what followed the tip may be gone with it.
+    """
+    try:
+        tip = index.tip()
+    except StorageError:
+        return None
+    if chapter_of(tip.offset) < oldest_chapter(log):
+        return None
+    return tip if last_line(log, tip) is not None else None
+
+
+def _replay(log: ManifestLog, index: Index, replay: Replay, given_up: Callable[[], bool], *, may_cut: bool) -> Replay:
+    batch: list[ChainStep] = []
+    unreadable: list[Fault] = []
+    for step in read_manifest(log, replay.tip):
+        if step.fault is not None:
+            unreadable.append(step.fault)
+        if step.signed is None:
+            continue
+        # A readable line follows: what was wrong before it is damage, not a line that was being written.
+        replay.faults += unreadable
+        unreadable.clear()
+        batch.append(step)
+        replay.tip = step.tip
+        # An anchor dates what stands before it and nothing behind it, so it ends its batch.
+        full = len(batch) >= _BATCH or isinstance(step.signed.record, Anchor)
+        if full and step.rests:
+            _apply(index, batch, replay.tip)
+            batch.clear()
+            if given_up():
+                raise StorageError("The start was given up before the manifest was read.", remedy="Start again.")
+    _apply(index, batch, replay.tip)
+    if may_cut:
+        _cut(log, replay)
+        _apply(index, (), replay.tip)
+    return replay
+
+
+def _cut(log: ManifestLog, replay: Replay) -> None:
+    """Drop what is unreadable at the end: never acknowledged, or damaged.  The file it named, if any, is adopted."""
+    end = log.end()
+    if chapter_of(replay.tip.offset) < chapter_of(end):
+        # Nothing of the newest chapter can be read.  Lines can only be added there.
+        replay.tip = replace(replay.tip, offset=chapter_start(chapter_of(end)))
+    replay.cut_bytes = max(0, end - replay.tip.offset)
+    if replay.cut_bytes:
+        log.cut(replay.tip.offset)
+    # Damage took the end of the carried lines.
+    replay.tip = replace(replay.tip, offset=min(replay.tip.offset, end))
+
+
+def _apply(index: Index, steps: Iterable[ChainStep], tip: Tip) -> None:
+    added: dict[str, VaultEntry] = {}
+    removed: set[str] = set()
+    anchors: list[Dater] = []
+    for step in steps:
+        if step.signed is None:
+            continue
+        record, sequence, size = step.signed.record, step.signed.sequence, len(step.signed.line)
+        if isinstance(record, Segment | Adopted):
+            known = (added.get(record.id) or index.get(record.id)) if step.carried else None
+            if known is not None:
+                removed.add(record.id)
+                added[record.id] = replace(known, line_offset=step.offset, line_size=size)
+            else:
+                added[record.id] = entry_of(record, sequence, step.offset, size)
+        elif isinstance(record, Evicted):
+            removed.update(record.segments)
+            for segment in record.segments:
+                added.pop(segment, None)
+        elif isinstance(record, Anchor):
+            anchors.append(Dater(sequence, record.at))
+    if tip != index.tip():
+        index.apply(tuple(added.values()), sorted(removed), tip, anchors)

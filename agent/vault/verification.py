@@ -1,0 +1,120 @@
+"""Reads everything a vault holds and compares it with what the device signed: missing, damaged, unknown, or sound.
+
+It changes nothing, and may run beside a recorder: what is evicted meanwhile is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.core.vault.digest import digest
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import Fault, open_line, parse_line
+from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
+from agent.core.vault.records import Adopted, Sealed, Segment
+from agent.errors import FormatError, OpenError
+from agent.ports import Index, ManifestLog, SegmentStore
+from agent.vault.manifest_reader import verify_manifest
+from agent.wire.identities import PublicKey
+
+__all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
+
+Progress = Callable[[int, int], None]
+"""(bytes read so far, bytes in all)"""
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was compared, and every difference.  `sound` when there is none."""
+
+    segments: int = 0
+    read_bytes: int = 0
+    faults: tuple[Fault, ...] = ()
+    """Manifest lines that are damaged, do not follow, or are not signed by this device."""
+    missing: list[str] = field(default_factory=list)
+    """File names that a record names and the disk lacks."""
+    damaged: list[str] = field(default_factory=list)
+    """File names whose bytes are not the recorded ones."""
+    unknown: list[str] = field(default_factory=list)
+    """File names that no record names; the next start adopts them or sets them aside."""
+
+    @property
+    def sound(self) -> bool:
+        return not (self.faults or self.missing or self.damaged or self.unknown)
+
+
+@dataclass(slots=True)
+class EntryCheck:
+    """One segment, its poster and its sound, compared.  Empty lists: they are as they were signed."""
+
+    read_bytes: int = 0
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+def verify(
+    store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None
+) -> VerifyReport:
+    """Compare everything: every byte once, from the medium.  Raises `StorageError` when the disk cannot be read."""
+    report = VerifyReport(faults=verify_manifest(log, device_key))
+    total_bytes = index.totals().stored_bytes
+    for entry in index.oldest():
+        found = check_entry(store, log, entry, device_key)
+        report.read_bytes += found.read_bytes
+        if index.get(entry.id) is not None:  # else it was evicted meanwhile
+            report.missing += found.missing
+            report.damaged += found.damaged
+        report.segments += 1
+        if progress is not None:
+            progress(min(report.read_bytes, total_bytes), total_bytes)
+    report.unknown += _unknown(store, index)
+    return report
+
+
+def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
+    """Compare a segment and what lies beside it with their record, and that with `device_key`.
+
+    Raises `StorageError` when the disk cannot be read.
+    """
+    check = EntryCheck()
+    for file, recorded in _recorded(log, entry, device_key):
+        if store.size(file) is None:
+            check.missing.append(file.name)
+            continue
+        found = digest(store.chunks(file), recorded.header_size if recorded else 1)
+        check.read_bytes += found.size
+        if found != recorded:
+            check.damaged.append(file.name)
+    return check
+
+
+def _recorded(
+    log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None
+) -> list[tuple[VaultFile, Sealed | None]]:
+    """The files of `entry` and what its record says of them; None when the record cannot be read."""
+    try:
+        line = log.read(entry.line_offset, entry.line_size)
+        record = (parse_line(line) if device_key is None else open_line(line, device_key)).record
+    except (FormatError, OpenError):
+        record = None
+    known = record if isinstance(record, Segment | Adopted) and record.id == entry.id else None
+    files: list[tuple[VaultFile, Sealed | None]] = [(entry.file, known.file if known else None)]
+    if entry.poster is not None:
+        files.append((entry.poster, known.poster_file if known else None))
+    if entry.sound is not None:
+        files.append((entry.sound, known.sound_file if known else None))
+    return files
+
+
+def _unknown(store: SegmentStore, index: Index) -> list[str]:
+    unknown: list[str] = []
+    for shard in SHARDS:
+        names = store.names(shard)
+        expected = {file.name for entry in index.shard(shard) for file in (entry.file, *entry.companions)}
+        for name in names:
+            file = parse_name(name)
+            being_written = file is not None and file.kind in PARTS
+            if name not in expected and not being_written:
+                unknown.append(name)
+    return unknown

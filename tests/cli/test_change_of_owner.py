@@ -1,0 +1,160 @@
+"""A backup opens for owners only and makes the same doorbell again; a reset leaves nothing of its owner."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.cli.app import doorward
+from agent.cli.frame import run
+from agent.clients.opening import open_bytes
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.config import load
+from agent.custodian.state_folder import StateFolder
+from agent.errors import OpenError
+from agent.ipc.control_client import DeviceLink
+from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.solo import Solo
+from agent.wire.envelope import read_unverified, verify
+from agent.wire.identities import parse_public_key
+
+BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "etc" / "doorward.toml"
+    (path.parent / "tls").mkdir(parents=True)
+    for name in BESIDE:
+        (path.parent / name).write_text(f"{name}, as it was")
+    place = "position = { latitude = 52.3731, longitude = 4.8926 }"
+    path.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n{place}\n[camera]\nkind = "scripted"\n[alerts]\n')
+    assert run(doorward, ["init", "--config", str(path)]) == 0
+    return path
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Solo]:
+    solo = Solo(load(config), open_camera=lambda: ScriptedCamera(duration_s=14.0, size_px=(320, 240)))
+    solo.start()
+    try:
+        yield solo
+    finally:
+        stopper = threading.Thread(target=solo.stop)
+        stopper.start()
+        stopper.join()
+        solo.close()
+
+
+def recorded(config: Path, folder: Path) -> OwnerKeys:
+    """The owner of a doorbell that has filmed something."""
+    owner = OwnerKeys.create(folder / "owner", name="owner-1")
+    with running(config) as solo:
+        with DeviceLink(StateFolder(load(config).device.state_dir).control) as link:
+            enrol(link, owner)
+        solo.record()
+        assert run(doorward, ["backup", "--config", str(config), str(folder / "door.backup")]) == 0
+    return owner
+
+
+def test_a_backup_opens_for_the_owner_only_and_has_no_footage(config: Path, tmp_path: Path) -> None:
+    owner = recorded(config, tmp_path)
+    sealed = (tmp_path / "door.backup").read_bytes()
+    with pytest.raises(OpenError):
+        open_bytes(sealed, [OwnerKeys.create(tmp_path / "stranger", name="stranger").identity])
+    with tarfile.open(fileobj=io.BytesIO(open_bytes(sealed, [owner.identity]))) as tar:
+        names = tar.getnames()
+    assert {"own/device.key", "own/journal.sqlite", "doorward.toml", *(f"beside/{name}" for name in BESIDE)} <= set(
+        names
+    )
+    assert not [name for name in names if ".age" in name or "vault" in name]
+    assert run(doorward, ["backup", "--config", str(config), str(tmp_path / "door.backup")]) == 2  # it is there already
+    assert (tmp_path / "door.backup").read_bytes() == sealed
+
+
+def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbell(
+    config: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    recorded(config, tmp_path)
+    folder = StateFolder(load(config).device.state_dir)
+    opened = tmp_path / "opened.tar"
+    capsysbinary.readouterr()
+    backup, keys = str(tmp_path / "door.backup"), str(tmp_path / "owner")
+    assert run(doorward, ["owner", "open-backup", backup, "--keys", keys]) == 0
+    opened.write_bytes(capsysbinary.readouterr().out)
+    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 2  # it is somebody's
+    capsysbinary.readouterr()
+    assert run(doorward, ["reset", "--yes", "--config", str(config), "--receipt", str(tmp_path / "receipt")]) == 0
+    said = capsysbinary.readouterr().out.decode()
+    assert "stays, with its place, [alerts]: take out what is yours" in said
+    told = json.loads(said.partition("\n\nSigned")[0])
+    assert "Flash memory keeps copies" in told["cannot_promise"]
+    key = parse_public_key(told["device"])
+    receipt = verify(read_unverified((tmp_path / "receipt").read_bytes().strip(), limit_bytes=8192), {key.id: key})
+    assert json.loads(receipt.payload) == told
+    assert [path for path in folder.root.rglob("*") if path.is_file()] == []
+    assert [path for path in config.parent.rglob("*") if path.is_file()] == [config]
+    config.write_text(config.read_text().replace("52.3731", "0.0"))
+    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 0
+    assert "52.3731" in config.read_text()
+    assert [(config.parent / name).read_text() for name in BESIDE] == [f"{name}, as it was" for name in BESIDE]
+    assert (config.parent / "tls/device.key").stat().st_mode & 0o777 == 0o600
+    with running(config), DeviceLink(folder.control) as link:
+        assert link.ask("device")["device"] == told["device"]
+        assert link.ask("status")["owners"] == ["owner-1"]
+
+
+def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StateFolder(load(config).device.state_dir).journal.write_bytes(b"")
+    readme = tmp_path / "README.md"
+    readme.write_text("# No archive\n")
+    assert run(doorward, ["restore", "--config", str(config), str(readme)]) == 4
+    said = capsys.readouterr().err
+    assert "This is no opened backup." in said
+    assert "reset" not in said
+    with tarfile.open(tmp_path / "right.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("own/device.key"), io.BytesIO())
+    assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "right.tar")]) == 2
+    assert "removes this one's keys, trust and footage for good" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "own/../../evil",
+        "/etc/evil",
+        "own/evil",
+        "vault/x",
+        "own/page/../../x",
+        "own/page/..",
+        "own/page",
+        "own/device.key/x",
+        "beside/x",
+        "beside/../x",
+        "beside/tls/../../x",
+        "own/page/a/b",
+    ],
+)
+def test_an_archive_writes_nowhere_but_where_a_backup_does(
+    name: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state" / "device.key").unlink()
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        for each in ("own/device.key", name):
+            member = tarfile.TarInfo(each)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    before = sorted(tmp_path.rglob("*"))
+    assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "evil.tar")]) == 4
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,210 @@
+"""The closed ACL of `config/mosquitto/` on a real mosquitto: what each role may do, and that it may do nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import count
+
+import pytest
+
+from agent.core.bus import Acknowledged, Connected, Received, Refused, Subscribed
+from agent.mqtt import MqttBus
+from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, cell_filter
+from tests.brokers import BrokerWithClients, broker_with_clients
+
+pytestmark = pytest.mark.broker
+
+DEVICE, NEIGHBOUR = "a1" * 8, "b2" * 8
+POLICE, INSURER = "springfield-police", "shelbyville-insurance"
+DISCLOSURE = "cd" * 16
+PATIENCE_S = 60.0
+
+REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
+RECEIPT = f"doorward/v1/receipts/{DEVICE}/{DISCLOSURE}"
+
+BULLETIN = f"doorward/v1/areas/283-375/bulletins/{POLICE}/0"
+
+
+def up(requester: str, device: str) -> str:
+    return f"doorward/v1/up/{requester}/{device}/{DISCLOSURE}-0/init"
+
+
+ALLOWED = [
+    (DEVICE, up(POLICE, DEVICE)),
+    (DEVICE, up(INSURER, DEVICE)),
+    (POLICE, REQUEST_TOPIC),
+    (POLICE, RECEIPT),
+    (POLICE, BULLETIN),
+    (POLICE, f"doorward/v1/areas/0-719/requests/{POLICE}/{REQUEST_SLOTS - 1}"),
+    (POLICE, f"doorward/v1/areas/0-719/bulletins/{POLICE}/{BULLETIN_SLOTS - 1}"),
+]
+FORBIDDEN = [
+    (DEVICE, up(POLICE, NEIGHBOUR)),
+    (DEVICE, f"doorward/v1/up/{POLICE}/{DEVICE}"),
+    (DEVICE, f"{up(POLICE, DEVICE)}/deeper"),
+    (DEVICE, REQUEST_TOPIC),
+    (DEVICE, RECEIPT),
+    (DEVICE, BULLETIN),
+    (DEVICE, f"doorward/v1/areas/283-375/bulletins/{DEVICE}/0"),
+    (DEVICE, f"doorward/v1/devices/{DEVICE}/camera"),
+    (DEVICE, "anything/else"),
+    (DEVICE, "$SYS/broker/uptime"),
+    (POLICE, up(POLICE, DEVICE)),
+    (POLICE, up(INSURER, DEVICE)),
+    (POLICE, up(POLICE, POLICE)),
+    (POLICE, f"doorward/v1/areas/283-375/bulletins/{INSURER}/0"),
+    (POLICE, f"doorward/v1/areas/283-375/bulletins/{POLICE}/{BULLETIN_SLOTS}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST_SLOTS}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/{'ef' * 16}"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{POLICE}/00"),
+    (POLICE, f"doorward/v1/bulletins/{POLICE}"),
+    (POLICE, "doorward/v1/areas/283-375"),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{INSURER}/0"),
+    (POLICE, "doorward/v1/areas/283-375/commands/0"),
+    (POLICE, f"doorward/v1/devices/{DEVICE}/camera"),
+    (POLICE, "anything/else"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerWithClients]:
+    with broker_with_clients(tmp_path_factory.mktemp("broker")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def buses(world: BrokerWithClients) -> dict[str, MqttBus]:
+    """One connected bus for each of the four, listening to everything it can think of."""
+    found = {}
+    for name in (DEVICE, NEIGHBOUR, POLICE, INSURER):
+        bus = world.bus(name, inbound_beat_s=0.0)
+        bus.hurry(True)
+        bus.start()
+        assert isinstance(bus.next_event(PATIENCE_S), Connected)
+        for topic_filter in ("#", "doorward/v1/#", "+/+/+/+/+/+/+"):
+            bus.subscribe(topic_filter)
+            assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
+        found[name] = bus
+    return found
+
+
+TOKENS = count(1)
+
+
+def answer(
+    buses: dict[str, MqttBus], sender: str, topic: str, expected: Collection[str] = ()
+) -> tuple[Acknowledged | Refused, set[str]]:
+    """What the broker said, and who heard it: those `expected` are waited for, the others listened to for a moment."""
+    payload = str(next(TOKENS)).encode()
+    assert buses[sender].publish(topic, payload, token=int(payload))
+    answer, hearers = None, set()
+    for name in sorted(buses, key=lambda name: name != sender):
+        bus = buses[name]
+        while True:
+            waits = answer is None if name == sender else name in expected and name not in hearers
+            event = bus.next_event(PATIENCE_S if waits else 0.05)
+            if event is None:
+                break
+            if isinstance(event, Acknowledged | Refused):
+                answer = event
+            elif isinstance(event, Received) and event.payload == payload and name != sender:  # its own it may see
+                hearers.add(name)
+    assert answer is not None
+    return answer, hearers
+
+
+@pytest.mark.parametrize(("sender", "topic"), ALLOWED)
+def test_what_a_role_needs_it_may_publish(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
+    assert isinstance(answer(buses, sender, topic)[0], Acknowledged)
+
+
+@pytest.mark.parametrize(("sender", "topic"), FORBIDDEN)
+def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
+    said, hearers = answer(buses, sender, topic)
+    assert isinstance(said, Refused)
+    assert said.code == 0x87
+    assert hearers == set()
+
+
+@pytest.mark.parametrize(
+    ("sender", "topic", "hearers"),
+    [
+        (DEVICE, up(POLICE, DEVICE), {POLICE}),
+        (DEVICE, up(INSURER, DEVICE), {INSURER}),
+        (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR}),
+        (POLICE, RECEIPT, {DEVICE}),
+        (POLICE, BULLETIN, {DEVICE, NEIGHBOUR}),
+    ],
+    ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin"],
+)
+def test_a_filter_for_everything_hears_only_what_concerns_its_role(
+    sender: str, topic: str, hearers: set[str], buses: dict[str, MqttBus]
+) -> None:
+    assert answer(buses, sender, topic, hearers)[1] == hearers
+
+
+def test_the_one_filter_that_a_device_asks_for_hears_what_is_said_to_its_cell_and_to_no_other(
+    world: BrokerWithClients, buses: dict[str, MqttBus]
+) -> None:
+    bus = world.bus("d4" * 8, inbound_beat_s=0.0)
+    bus.subscribe(cell_filter("283-375"))
+    bus.start()
+    assert isinstance(bus.next_event(PATIENCE_S), Connected)
+    assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
+    topics = [REQUEST_TOPIC, BULLETIN]
+    for topic in (*topics, REQUEST_TOPIC.replace("283-375", "283-376"), BULLETIN.replace("283-375", "283-376")):
+        assert isinstance(answer(buses, POLICE, topic)[0], Acknowledged)
+    heard = [bus.next_event(PATIENCE_S) for _ in topics]
+    assert [event.topic for event in heard if isinstance(event, Received)] == topics
+    assert bus.next_event(0.5) is None
+    bus.stop()
+
+
+def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWithClients) -> None:
+    bus = world.bus("c3" * 8)
+    bus.start()
+    event = bus.next_event(PATIENCE_S)
+    assert event == Connected(packet_bytes=147_456, window=16)
+
+
+def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_restart(
+    world: BrokerWithClients,
+) -> None:
+    topic = "doorward/v1/areas/283-375/requests/ogdenville-fire/3"
+    requester = world.bus("ogdenville-fire")
+    requester.start()
+    assert isinstance(requester.next_event(PATIENCE_S), Connected)
+    assert requester.publish(topic, b"still here", token=1, retain=True, expiry_s=3600)
+    assert isinstance(requester.next_event(PATIENCE_S), Acknowledged)
+    requester.stop()
+    world.broker.stop()
+    world.broker.start()
+    device = world.bus("d4" * 8)
+    device.subscribe(cell_filter("283-375"))
+    device.start()
+    assert isinstance(device.next_event(PATIENCE_S), Connected)
+    assert isinstance(device.next_event(PATIENCE_S), Subscribed)
+    assert device.next_event(PATIENCE_S) == Received(topic, b"still here", retained=True)
+
+
+def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots(world: BrokerWithClients) -> None:
+    """Whatever it publishes: the list of what it may is the list of what can be retained."""
+    requester, kept = world.bus("capital-city-police"), REQUEST_SLOTS + BULLETIN_SLOTS
+    requester.start()
+    assert isinstance(requester.next_event(PATIENCE_S), Connected)
+    answers: list[Acknowledged | Refused] = []
+    for number in range(200):
+        kind = "requests" if number % 2 else "bulletins"
+        topic = f"doorward/v1/areas/283-377/{kind}/capital-city-police/{number // 2}"
+        assert requester.publish(topic, b"junk", token=number, retain=True, expiry_s=3600)
+        event = requester.next_event(PATIENCE_S)
+        assert isinstance(event, Acknowledged | Refused)
+        answers.append(event)
+    assert sum(isinstance(answer, Acknowledged) for answer in answers) == kept
+    device = world.bus("d4" * 8, inbound_beat_s=0.0)
+    device.subscribe(cell_filter("283-377"))
+    device.start()
+    heard = 0
+    while heard < kept:
+        heard += isinstance(device.next_event(PATIENCE_S), Received)
+    assert device.next_event(0.5) is None

@@ -1,0 +1,124 @@
+"""The broker's certificates: who may sign what, for how long, and that their keys stay private."""
+
+from __future__ import annotations
+
+import datetime
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
+from agent.errors import ConfigurationError
+
+NOW = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
+DEVICE = "0123456789abcdef"
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> BrokerPki:
+    return BrokerPki.create(tmp_path / "pki", NOW)
+
+
+def load(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def common_name(certificate: x509.Certificate) -> object:
+    return certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+
+
+def test_every_role_has_an_authority_of_its_own(pki: BrokerPki) -> None:
+    device = load(pki.add_device(DEVICE, NOW).certificate)
+    requester = load(pki.add_requester("springfield-police", NOW).certificate)
+    authorities = {
+        role: load(pki.directory / "authorities" / f"{role}.pem") for role in ("broker", "devices", "requesters")
+    }
+    load(pki.directory / "broker.pem").verify_directly_issued_by(authorities["broker"])
+    device.verify_directly_issued_by(authorities["devices"])
+    requester.verify_directly_issued_by(authorities["requesters"])
+    with pytest.raises(ValueError, match="Issuer"):
+        requester.verify_directly_issued_by(authorities["devices"])
+
+
+def test_an_authority_signs_certificates_and_nothing_else_and_no_further_authority(pki: BrokerPki) -> None:
+    authority = load(pki.directory / "authorities" / "devices.pem")
+    constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = authority.extensions.get_extension_for_class(x509.KeyUsage)
+    assert constraints.critical
+    assert (constraints.value.ca, constraints.value.path_length) == (True, 0)
+    assert usage.value.key_cert_sign
+    assert not usage.value.digital_signature
+
+
+@pytest.mark.parametrize(
+    ("whose", "usage"),
+    [("broker", ExtendedKeyUsageOID.SERVER_AUTH), ("client", ExtendedKeyUsageOID.CLIENT_AUTH)],
+)
+def test_an_end_entity_signs_for_its_own_side_only(whose: str, usage: x509.ObjectIdentifier, pki: BrokerPki) -> None:
+    path = pki.directory / "broker.pem" if whose == "broker" else pki.add_device(DEVICE, NOW).certificate
+    extensions = load(path).extensions
+    assert list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [usage]
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    key_usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    assert (key_usage.digital_signature, key_usage.key_cert_sign) == (True, False)
+
+
+def test_the_brokers_names_are_alternative_names_of_the_right_kind(tmp_path: Path) -> None:
+    pki = BrokerPki.create(tmp_path / "pki", NOW, hosts=("broker.example", "::1"))
+    names = load(pki.directory / "broker.pem").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["broker.example"]
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["::1"]
+
+
+def test_a_client_is_named_by_its_common_name_and_valid_from_a_day_before(pki: BrokerPki) -> None:
+    certificate = load(pki.add_device(DEVICE, NOW, days=10).certificate)
+    assert common_name(certificate) == DEVICE
+    assert certificate.not_valid_before_utc == NOW - datetime.timedelta(days=1)
+    assert certificate.not_valid_after_utc == NOW + datetime.timedelta(days=10)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "#", "+", "a/b", "ABCDEF0123456789", "0123456789abcde", DEVICE + "0", f"{DEVICE}\n"]
+)
+def test_a_device_is_named_by_a_key_id_and_nothing_else(name: str, pki: BrokerPki) -> None:
+    with pytest.raises(ConfigurationError):
+        pki.add_device(name, NOW)
+
+
+@pytest.mark.parametrize("name", ["", "#", "police/+", "Police", "-police", "a" * 33, DEVICE, "police\n", "../police"])
+def test_a_requester_cannot_take_a_devices_name_nor_one_that_widens_a_rule(name: str, pki: BrokerPki) -> None:
+    with pytest.raises(ConfigurationError):
+        pki.add_requester(name, NOW)
+
+
+def test_nobody_but_the_owner_of_the_files_can_read_anything(pki: BrokerPki) -> None:
+    pki.add_device(DEVICE, NOW)
+    for path in pki.directory.rglob("*"):
+        allowed = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == allowed, path
+
+
+def test_a_name_is_given_once_and_no_key_is_ever_overwritten(pki: BrokerPki) -> None:
+    files = pki.add_device(DEVICE, NOW)
+    before = files.key.read_bytes()
+    with pytest.raises(ConfigurationError, match="exists already"):
+        pki.add_device(DEVICE, NOW)
+    with pytest.raises(ConfigurationError, match="exists already"):
+        BrokerPki.create(pki.directory, NOW)
+    assert files.key.read_bytes() == before
+
+
+def test_what_was_made_is_found_again_and_what_was_not_is_missed(pki: BrokerPki, tmp_path: Path) -> None:
+    pki.add_device(DEVICE, NOW)
+    again = BrokerPki(pki.directory)
+    assert again.client(DEVICE) == ClientFiles(
+        DEVICE,
+        again.directory / "authorities" / "broker.pem",
+        again.directory / "clients" / f"{DEVICE}.pem",
+        again.directory / "clients" / f"{DEVICE}.key",
+    )
+    with pytest.raises(ConfigurationError, match="no broker certificates"):
+        BrokerPki(tmp_path / "empty")

@@ -1,0 +1,187 @@
+"""`doorward broker` on a real mosquitto: who was added gets in, who was revoked does not, the rest is untouched."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.cli.app import doorward
+from agent.cli.frame import run
+from agent.clients.broker.private_broker import PrivateBroker
+from agent.core.bus import Connected, Disconnected, LinkFault
+from agent.mqtt import BusSettings, MqttBus, tls
+
+DEVICE, OTHER = "a1" * 8, "b2" * 8
+
+
+@pytest.fixture(autouse=True)
+def a_refusal_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that gets no processor for two seconds refuses all the same."""
+    monkeypatch.setattr(tls, "_PROBE_S", 15.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert (
+        run(doorward, ["broker", "init", "--dir", str(tmp_path / "b"), "--host", "localhost", "--host", "127.0.0.1"])
+        == 0
+    )
+    return tmp_path / "b"
+
+
+def add(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(doorward, ["broker", *words, "--dir", str(folder), "--json"]) == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def first_event(files: dict[str, Any], name: str, port: int) -> object:
+    bus = MqttBus(
+        BusSettings("127.0.0.1", port, name, Path(files["ca"]), Path(files["certificate"]), Path(files["key"]))
+    )
+    bus.hurry(True)
+    bus.start()
+    try:
+        return bus.next_event(30.0)
+    finally:
+        bus.stop()
+
+
+def test_what_init_prints_of_a_doorbell_is_what_add_device_takes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "doorward.toml"
+    config.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n[camera]\nkind = "scripted"\n')
+    capsys.readouterr()
+    assert run(doorward, ["init", "--json", "--config", str(config)]) == 0
+    made = json.loads(capsys.readouterr().out)
+    added = add(folder, capsys, "add-device", made["device"])
+    assert added["certificate"].endswith(f"{made['device_id']}.pem")
+    assert run(doorward, ["broker", "revoke", made["device"], "--dir", str(folder)]) == 0
+    assert run(doorward, ["broker", "add-device", "ed25519:short", "--dir", str(folder)]) == 4
+
+
+@pytest.mark.parametrize("host", ["", " ", "a b", "a..b", ".a", "a.", "-a", "ü.example", "a" * 64, "a." * 127 + "aa"])
+def test_a_host_that_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    options = ["--dir", str(tmp_path / "b"), "--host", "localhost", "--host", host]
+    assert run(doorward, ["broker", "init", *options]) == 2
+    assert f"Error: '{host}' is no host." in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_long_host_stands_among_the_alternative_names_of_a_certificate_with_a_shorter_one(tmp_path: Path) -> None:
+    long = f"{'a' * 63}.{'b' * 63}.example.org"
+    for folder, hosts, common in (("one", (long,), "doorward-broker"), ("two", (long, "door.local"), "door.local")):
+        options = [word for host in hosts for word in ("--host", host)]
+        assert run(doorward, ["broker", "init", "--dir", str(tmp_path / folder), *options]) == 0
+        made = x509.load_pem_x509_certificate((tmp_path / folder / "broker.pem").read_bytes())
+        assert [each.value for each in made.subject] == [common]
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == list(hosts)
+
+
+@pytest.mark.broker
+def test_a_revoked_client_is_turned_away_and_its_name_may_be_given_anew(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = add(folder, capsys, "add-device", DEVICE)
+    other = add(folder, capsys, "add-device", OTHER)
+    kept = {name: folder / f"kept.{name}" for name, path in device.items() if name != "ca"}
+    for name, path in kept.items():
+        path.write_bytes(Path(device[name]).read_bytes())
+        path.chmod(0o600)
+    with PrivateBroker(folder) as broker:
+        assert isinstance(first_event(device, DEVICE, broker.device_port), Connected)
+        assert run(doorward, ["broker", "revoke", DEVICE, "--dir", str(folder)]) == 0
+        broker.reload()
+        until(lambda: "Reloading config" in broker.log(), "mosquitto to hear of it")
+        turned_away = first_event({"ca": device["ca"], **kept}, DEVICE, broker.device_port)
+        assert isinstance(turned_away, Disconnected)
+        assert turned_away.fault is LinkFault.CERTIFICATE_REFUSED
+        assert isinstance(first_event(other, OTHER, broker.device_port), Connected)
+        anew = add(folder, capsys, "add-device", DEVICE)
+        assert isinstance(first_event(anew, DEVICE, broker.device_port), Connected)
+
+
+@pytest.mark.broker
+def test_a_requesters_certificate_opens_no_devices_listener(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    police = add(folder, capsys, "add-requester", "springfield-police")
+    with PrivateBroker(folder) as broker:
+        assert isinstance(first_event(police, "springfield-police", broker.requester_port), Connected)
+        assert isinstance(first_event(police, "springfield-police", broker.device_port), Disconnected)
+
+
+def test_a_device_may_keep_its_key_and_of_its_request_only_the_key_counts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    asked_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "springfield-police")])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(asked_name).sign(key, hashes.SHA256())
+    (tmp_path / "device.csr").write_bytes(asked.public_bytes(serialization.Encoding.PEM))
+    files = add(folder, capsys, "add-device", DEVICE, "--csr", str(tmp_path / "device.csr"))
+    made = x509.load_pem_x509_certificate(Path(files["certificate"]).read_bytes())
+    assert made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == DEVICE
+    assert made.public_key() == key.public_key()
+    assert "key" not in files
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"]
+)
+def test_what_is_no_signing_request_is_refused_in_words(
+    damage: bytes, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "device.csr").write_bytes(damage or b"\0")
+    arguments = ["broker", "add-device", DEVICE, "--csr", str(tmp_path / "device.csr"), "--dir", str(folder)]
+    assert run(doorward, arguments) == 2
+    assert "signing request" in capsys.readouterr().err
+
+
+def test_nobody_can_be_revoked_who_is_no_client_of_this_broker(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("nobody", "../authorities/devices", "clients"):
+        assert run(doorward, ["broker", "revoke", name, "--dir", str(folder)]) == 2
+        assert "no client of this broker" in capsys.readouterr().err
+
+
+def test_without_certificates_the_remedy_is_the_command_that_makes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(doorward, ["broker", "add-device", "XYZ", "--dir", str(tmp_path / "none")]) == 2
+    assert "'doorward broker init'" in capsys.readouterr().err
+
+
+def test_a_word_cannot_become_a_line_of_the_brokers_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "broker",
+        "init",
+        "--dir",
+        str(tmp_path / "c"),
+        "--host",
+        "localhost",
+        "--user",
+        "x\nallow_anonymous true",
+    ]
+    assert run(doorward, arguments) == 2
+    assert not (tmp_path / "c").exists()

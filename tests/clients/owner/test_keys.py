@@ -1,0 +1,130 @@
+"""An owner's keys on disk: private, complete, and theirs alone."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.clients.opening import open_bytes, parse_identity_file
+from agent.clients.owner.keys import KIT, IdentityKind, OwnerKeys, read_identities
+from agent.core.vault.age.sealing import seal_bytes
+from agent.errors import ConfigurationError, OpenError
+from tests.clients.owner.conftest import seeds
+
+
+def sealed_to(keys: OwnerKeys) -> bytes:
+    return seal_bytes(b"footage", [keys.identity.recipient()], file_key=bytes(16), nonce=bytes(16))
+
+
+def test_keys_made_are_the_keys_loaded(tmp_path: Path) -> None:
+    made = OwnerKeys.create(tmp_path / "owner", name="anna", seeds=seeds("anna"))
+    loaded = OwnerKeys.load(tmp_path / "owner")
+    assert loaded.card == made.card
+    assert open_bytes(sealed_to(made), [loaded.identity]) == b"footage"
+    assert str(loaded.recovery().recipient()) == loaded.card.recovery
+
+
+def test_no_two_owners_are_alike_without_seeds(tmp_path: Path) -> None:
+    one, other = (OwnerKeys.create(tmp_path / name).card for name in ("a", "b"))
+    texts = {one.recipient, one.recovery, one.approver, other.recipient, other.recovery, other.approver}
+    assert len(texts) == 6
+
+
+def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path / "owner", seeds=seeds("anna"))
+    assert stat.S_IMODE((tmp_path / "owner").stat().st_mode) == 0o700
+    for name in ("identity.txt", "approval.pem", KIT):
+        assert stat.S_IMODE((tmp_path / "owner" / name).stat().st_mode) == 0o600
+
+
+def test_a_secret_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path / "owner", seeds=seeds("anna"))
+    (tmp_path / "owner" / "identity.txt").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        _ = OwnerKeys.load(keys.folder).identity
+
+
+def test_keys_are_never_overwritten(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"))
+    for name in ("nothing", "owner.json", "recovery-kit.txt", "identity.txt"):
+        (tmp_path / name).unlink(missing_ok=True)
+        with pytest.raises(ConfigurationError, match="already"):
+            OwnerKeys.create(tmp_path, seeds=seeds("bob"))
+
+
+def test_an_identity_that_does_not_fit_is_said_to_not_fit(tmp_path: Path) -> None:
+    for name in ("anna", "bob"):
+        OwnerKeys.create(tmp_path / name, seeds=seeds(name))
+    for file in ("identity.txt", "approval.pem"):
+        (tmp_path / "bob" / file).replace(tmp_path / "anna" / file)
+    keys = OwnerKeys.load(tmp_path / "anna")
+    for secret in ("identity", "approval"):
+        with pytest.raises(ConfigurationError, match=f"The {secret} key in"):
+            getattr(keys, secret)
+
+
+def test_a_passphrase_is_asked_for_once_and_only_when_needed(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="correct horse", log2_work_factor=8)
+    asked = []
+    keys = OwnerKeys.load(tmp_path, passphrase=lambda: asked.append(1) or "correct horse")
+    assert keys.sealed
+    assert not asked
+    assert open_bytes(sealed_to(keys), [keys.identity]) == b"footage"
+    assert keys.approval is not None
+    assert len(asked) == 1
+    assert not (tmp_path / "identity.txt").exists()
+
+
+def test_a_wrong_passphrase_says_so(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="correct horse", log2_work_factor=8)
+    with pytest.raises(OpenError, match="passphrase does not open"):
+        _ = OwnerKeys.load(tmp_path, passphrase=lambda: "battery staple").identity
+
+
+def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="protects nothing"):
+        OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="")
+
+
+@pytest.mark.parametrize("kind", IdentityKind)
+def test_the_recovery_page_is_an_age_identity_file_as_it_is_printed(tmp_path: Path, kind: IdentityKind) -> None:
+    keys = OwnerKeys.create(tmp_path, seeds=seeds("anna"), kind=kind)
+    page = (tmp_path / KIT).read_text()
+    (identity,) = parse_identity_file(page)
+    assert str(identity.recipient()) == keys.card.recovery
+    assert all(line.startswith(("#", "AGE-SECRET-KEY-")) for line in page.splitlines())
+    assert "Print this page" in page
+    assert "delete this file" in page
+    assert read_identities(tmp_path / KIT, lambda: "") == (identity,)
+
+
+@pytest.mark.parametrize("name", ["Anna", "", "anna müller", "recovery", "a" * 33])
+def test_a_name_that_cannot_travel_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError):
+        OwnerKeys.create(tmp_path / "owner", name=name, seeds=seeds("anna"))
+    assert not (tmp_path / "owner").exists()
+
+
+def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path, seeds=seeds("anna"))
+    shown = repr((keys, keys.identity, keys.card, seeds("anna")))
+    assert "SECRET" not in shown
+    assert "anna identity" not in shown
+
+
+@pytest.mark.parametrize("kind", IdentityKind)
+def test_an_identity_file_under_a_passphrase_opens_with_it(tmp_path: Path, kind: IdentityKind) -> None:
+    asked: list[str] = []
+    keys = OwnerKeys.create(tmp_path, seeds=seeds("anna"), kind=kind, passphrase="open sesame", log2_work_factor=8)
+    path = tmp_path / "identity.age"
+
+    def passphrase() -> str:
+        asked.append("once")
+        return "open sesame"
+
+    assert read_identities(path, passphrase) == (keys.identity,)
+    assert asked == ["once"]
+    with pytest.raises(OpenError):
+        read_identities(path, lambda: "open barley")

@@ -1,0 +1,361 @@
+"""Footage opens on the owner's machine, from the device or from the copied disk of one that no longer answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.clients.media.join import probe
+from agent.clients.opening import open_bytes
+from agent.clients.owner.copied_vault import FolderVault
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.mp4_export import clips_of, export_clip, export_review
+from agent.clients.owner.review import Review
+from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_sound, open_unrecorded
+from agent.clients.owner.segment_sources import DeviceVault, open_segment
+from agent.clients.owner.sync import meet
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.header import parse_header, split
+from agent.core.vault.digest import digest
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.segment import begin_in
+from agent.core.vault.spans import Stamp
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.wire.identities import private_key_from_seed
+from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds
+from tests.clients.owner.fake_device import JPEG
+from tests.damage import with_another_end
+from tests.hostile import HOSTILE_FILMS, box
+from tests.sounds import heard_from_s, track
+
+
+def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
+    opened = open_segment(home.device, home.keys, home.segments[0])
+    assert opened.media == media[0]
+    assert opened.record is not None
+    assert opened.record.signed_by(home.device.key)
+
+
+def test_a_list_cannot_make_a_segment_be_another(home: Home) -> None:
+    other = home.device.stored[home.segments[1]]
+    home.device.lies["segment"] = lambda result, data: ({"record": other.signed.line.decode()}, other.sealed)
+    with pytest.raises(OpenError, match="about something else"):
+        open_segment(home.device, home.keys, home.segments[0])
+
+
+def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: Path) -> None:
+    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    clips = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
+    assert [len(clip) for clip in clips] == [2]
+    done = export_clip(vault, [home.keys.identity], clips[0], tmp_path / "out")
+    assert done.video is not None
+    assert done.still is not None
+    assert (probe(done.video).frames, done.seconds) == (40, 4.0)
+    assert done.still.read_bytes() == JPEG
+    assert done.notes == ()
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_clip_is_exported_with_its_sound_in_time_or_without_it(home: Home, tmp_path: Path) -> None:
+    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    (clip,) = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
+    heard = export_clip(vault, [home.keys.identity], clip, tmp_path / "heard")
+    mute = export_clip(vault, [home.keys.identity], clip, tmp_path / "mute", sound=False)
+    assert heard.video is not None
+    assert mute.video is not None
+    (begins_s,) = heard_from_s(heard.video)
+    assert abs(begins_s - 1) < 0.01
+    assert heard_from_s(mute.video) == []
+    assert probe(heard.video).frames == probe(mute.video).frames == 40
+    assert heard.seconds == mute.seconds == 4.0
+
+
+def test_the_copied_disk_of_a_dead_device_is_heard_too(home: Home, tmp_path: Path) -> None:
+    folder = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    (clip, _) = clips_of(folder.listed())
+    done = export_clip(folder, [home.keys.identity], clip, tmp_path / "out")
+    assert done.video is not None
+    assert len(heard_from_s(done.video)) == 1
+    stored = home.device.stored[home.segments[0]]
+    assert stored.sound is not None
+    stored.sound = with_another_end(stored.sound)
+    vault = DeviceVault(home.device, home.device.key)
+    hurt = export_clip(vault, [home.keys.identity], clip, tmp_path / "hurt")
+    assert hurt.seconds == 4.0, "a sound that does not open costs nothing but itself"
+    assert "sound" in hurt.notes[0]
+
+
+def test_a_damaged_segment_costs_only_itself(home: Home, tmp_path: Path) -> None:
+    stored = home.device.stored[home.segments[1]]
+    stored.sealed = with_another_end(stored.sealed)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, [home.keys.identity], clips_of(vault.listed())[0], tmp_path)
+    assert done.seconds == 2.0
+    assert len(done.notes) == 1
+    assert home.segments[1] in done.notes[0]
+
+
+def test_segments_that_do_not_go_into_one_video_are_written_one_by_one(
+    home: Home, tmp_path: Path, other_media: bytes
+) -> None:
+    home.device.record(other_media, WINDOW_MS + 4000, event=1)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, [home.keys.identity], clips_of(vault.listed())[0], tmp_path)
+    assert done.seconds == pytest.approx(6.0)
+    assert "segment by segment" in done.notes[0]
+    assert len(list(tmp_path.glob("2027*.mp4"))) == 3
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.glob("2027*"))
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILMS)
+def test_a_hostile_film_of_a_network_camera_is_opened_by_a_process_with_limits_and_costs_only_itself(
+    home: Home, media: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def opened_here(*_: object, **__: object) -> None:
+        raise AssertionError("this process opened foreign media")
+
+    monkeypatch.setattr("agent.clients.media.join.av.open", opened_here)
+    monkeypatch.setattr("agent.media.poster.av.open", opened_here)
+    home.device.record(HOSTILE_FILMS[name](media[0]), WINDOW_MS + 4000, event=1)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, home.keys.identities, clips_of(vault.listed())[0], tmp_path)
+    assert done.video is not None
+    assert done.seconds >= 4.0
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_clip_of_which_nothing_is_a_video_says_so(home: Home, tmp_path: Path) -> None:
+    home.device.record(box(b"free", bytes(50)), WINDOW_MS + 90_000, event=7)
+    vault = DeviceVault(home.device, home.device.key)
+    done = export_clip(vault, home.keys.identities, clips_of(vault.listed())[-1], tmp_path)
+    assert (done.video, done.still, done.seconds) == (None, None, 0.0)
+    assert "part 1 is left out" in done.notes[-1]
+
+
+def test_a_list_in_pages_is_read_to_its_end_and_no_further(home: Home) -> None:
+    everything = home.device.on_list(b"", 0, 2**53)["segments"]
+    pages = iter([everything[:2], everything[1:], everything[2:]])
+    home.device.lies["list"] = lambda result, data: ({"segments": next(pages), "more": True}, data)
+    assert [item.id for item in DeviceVault(home.device, home.device.key).listed()] == list(home.segments)
+
+
+def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
+    home: Home, tmp_path: Path, media: list[bytes]
+) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert vault.signed
+    assert vault.faults == ()
+    assert [item.id for item in vault.listed()] == list(home.segments)
+    assert open_segment(vault, home.keys, home.segments[2]).media == media[2]
+    assert vault.poster(home.segments[0], [home.keys.identity]).image == JPEG
+
+
+def test_it_opens_with_the_recovery_page_on_a_borrowed_machine(home: Home, tmp_path: Path, media: list[bytes]) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {})
+    assert not vault.signed
+    assert vault.open(home.segments[0], [home.keys.recovery()]).media == media[0]
+
+
+def test_it_opens_for_nobody_else(home: Home, tmp_path: Path) -> None:
+    stranger = OwnerKeys.create(tmp_path / "stranger", seeds=seeds("stranger"))
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {})
+    for name in home.segments:
+        with pytest.raises(OpenError):
+            vault.open(name, [stranger.identity, stranger.recovery()])
+
+
+def test_the_vaults_own_folder_will_do_and_any_other_will_not(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    assert len(FolderVault(copy / "vault", {}).listed()) == 3
+    with pytest.raises(ConfigurationError, match="holds no vault"):
+        FolderVault(tmp_path, {})
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_segment_cut_by_a_power_failure_opens_to_its_last_whole_fragment(
+    home: Home, tmp_path: Path, media: list[bytes], recorded: bool
+) -> None:
+    # Three chunks of 64 KiB and a bit, of which the last is torn.
+    long = media[0] + b"".join(media[1:])
+    long = long * (1 + 200_000 // len(long))
+    name = home.device.cut_short(long, WINDOW_MS, 0.9, recorded=recorded)
+    if not recorded:
+        home.device.lines = home.device.lines[:]
+    part = None if recorded else name
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy", part=part), {home.device.key.id: home.device.key})
+    opened = vault.open(name, [home.keys.identity])
+    assert not opened.whole
+    assert opened.context is None
+    assert (opened.record is not None) is recorded
+    assert 0 < opened.verified_bytes < len(home.device.stored[name].sealed)
+    assert long.startswith(opened.media)
+    assert opened.media
+    listed = next(item for item in vault.listed() if item.id == name)
+    assert not listed.whole
+
+
+def test_a_cut_segment_is_exported_as_far_as_it_is_authentic_and_says_so(
+    home: Home, tmp_path: Path, media: list[bytes]
+) -> None:
+    long = media[0] + bytes(0)
+    name = home.device.cut_short(long + b"\0" * 200_000, WINDOW_MS, 0.8)
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    clip = next(clip for clip in clips_of(vault.listed()) if clip[0].id == name)
+    done = export_clip(vault, [home.keys.identity], clip, tmp_path / "out")
+    assert done.seconds == 2.0
+    assert "verified to byte" in done.notes[0]
+
+
+def test_a_cut_segment_under_another_record_is_betrayed_by_its_header(home: Home, media: list[bytes]) -> None:
+    cut = [home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS + n * 1000, 0.8) for n in (0, 1)]
+    a, b = (home.device.stored[name] for name in cut)
+    values = {name: getattr(a.signed.record, name) for name in a.signed.record.__struct_fields__}
+    a.signed = home.device._record(type(a.signed.record)(**values | {"file": b.signed.record.file}))  # type: ignore[union-attr]
+    a.sealed = b.sealed
+    with pytest.raises(FormatError, match="began otherwise"):
+        open_segment(home.device, home.keys, cut[0])
+
+
+def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    manifest = copy / "vault" / "manifest.0"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"sig":"', b'"sig":"AAAA', 1)
+    manifest.write_bytes(b"".join(lines))
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    assert vault.faults
+    # Still listed, from the header of the file, and still opened: only nobody vouches for it.
+    opened = vault.open(home.segments[0], [home.keys.identity])
+    assert opened.record is None
+    assert opened.whole
+
+
+def test_a_pipe_under_the_name_of_a_chapter_holds_nobody_up(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    os.mkfifo(copy / "vault" / "manifest.7")
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    assert vault.faults == ()
+    assert vault.listed()
+
+
+def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_path: Path) -> None:
+    real, home.device.private = home.device.private, private_key_from_seed(b"z" * 32)
+    forged = home.device._record(home.device.stored[home.segments[0]].signed.record)
+    home.device.private = real
+    home.device.lines = [line for line in home.device.lines if line != forged.line]
+    at = home.device.lines.index(home.device.stored[home.segments[0]].signed.line)
+    home.device.lines[at] = forged.line
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert "not this device's" in vault.faults[0].problem
+    assert vault.open(home.segments[0], [home.keys.identity]).record is None
+    assert vault.open(home.segments[1], [home.keys.identity]).record is not None
+
+
+def test_a_file_under_another_name_is_not_what_its_name_says(home: Home, tmp_path: Path, media: list[bytes]) -> None:
+    name = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8, recorded=False)
+    copy = home.device.copy_to(tmp_path / "copy", part=name)
+    other = segment_id(b"another segment.")
+    path = copy / "vault" / "segments" / other[0] / f"{other}.part"
+    path.parent.mkdir(exist_ok=True)
+    (copy / "vault" / "segments" / name[0] / f"{name}.part").rename(path)
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    with pytest.raises(FormatError, match="another segment than its name says"):
+        vault.open(other, [home.keys.identity])
+
+
+def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
+    """The segment as the device would have adopted it: whole, but without a record of its own."""
+    stored = home.device.stored[name]
+    begin = begin_in(parse_header(stored.sealed)[0])
+    stamp = Stamp(boot=begin.boot, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    file = digest((stored.sealed,), split(stored.sealed))
+    stored.signed = home.device._record(Adopted(begin=begin, complete=True, file=file, at=stamp))
+    return open_captured(stored.signed, stored.sealed, [home.keys.identity], device=device or home.device.key.id)
+
+
+def test_an_adopted_segment_opens_whole_and_is_its_devices(home: Home, media: list[bytes]) -> None:
+    opened = adopted_whole(home, home.segments[0])
+    assert (opened.media, opened.whole) == (media[0], True)
+    with pytest.raises(FormatError, match="recorded by another device"):
+        adopted_whole(home, home.segments[1], device="0" * 16)
+
+
+def test_a_segment_whose_ends_disagree_does_not_open(home: Home, media: list[bytes]) -> None:
+    begin = begin_in(parse_header(home.device.stored[home.segments[0]].sealed)[0])
+    other = home.device.stored[home.segments[1]]
+    plaintext = open_bytes(other.sealed, [home.keys.identity])
+    sealed, _ = home.device._seal(plaintext, begin)
+    with pytest.raises(FormatError, match="another than at its beginning"):
+        open_unrecorded(sealed, [home.keys.identity])
+
+
+def test_the_sound_of_another_segment_under_this_record_is_betrayed_by_its_inside(home: Home) -> None:
+    other = home.device.record(b"\0\0\0\x08free", WINDOW_MS + 120_000, event=7, sound=track(2))
+    shown, old = home.device.stored[home.segments[0]], home.device.stored[other]
+    record, theirs = shown.signed.record, old.signed.record
+    assert isinstance(record, Segment)
+    assert isinstance(theirs, Segment)
+    assert old.sound is not None
+    signed = home.device._record(msgspec.structs.replace(record, sound=theirs.sound))
+    assert open_sound(old.signed, old.sound, [home.keys.identity], device=home.device.key.id)
+    with pytest.raises(FormatError, match="does not say of itself"):
+        open_sound(signed, old.sound, [home.keys.identity], device=home.device.key.id)
+
+
+def test_the_clips_of_a_review_are_written_as_a_film_a_still_and_their_segments(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    opened: list[str] = []
+    done = export_review(review, review.clips[0], tmp_path / "out", lambda: opened.append("one"))
+    assert opened == ["one", "one"]
+    assert done.notes == ()
+    assert done.video == tmp_path / "out" / "clip-1.mp4"
+    assert probe(done.video).frames == 40
+    assert done.still is not None
+    assert done.still.read_bytes() == JPEG
+    assert {number: probe(path).frames for number, path in done.segments.items()} == {1: 20, 2: 20}
+    assert [path.name for path in done.segments.values()] == ["segment-001.mp4", "segment-002.mp4"]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o600}
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_of_a_clip_of_a_review_what_is_damaged_is_left_out_and_named(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    stored = home.device.stored[home.segments[0]]
+    assert stored.poster is not None
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    stored.poster = stored.poster[:-1] + bytes([stored.poster[-1] ^ 1])
+    opened: list[str] = []
+    done = export_review(review, review.clips[0], tmp_path / "out", lambda: opened.append("one"))
+    assert opened == ["one", "one"]
+    assert list(done.segments) == [2]
+    assert done.video is not None
+    assert probe(done.video).frames == 20
+    assert [note.partition(":")[0] for note in done.notes] == ["segment 1 is left out", "the poster is left out"]
+    assert done.still is not None
+    assert done.still.read_bytes() != JPEG
+
+
+def test_of_a_clip_of_a_review_that_does_not_open_nothing_is_written(home: Home, tmp_path: Path) -> None:
+    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    stored = home.device.stored[home.segments[2]]
+    stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
+    done = export_review(review, review.clips[1], tmp_path / "out")
+    assert (done.video, done.still, done.segments) == (None, None, {})
+    assert [note.partition(":")[0] for note in done.notes] == ["segment 3 is left out"]
+
+
+def test_a_list_of_a_window_holds_what_lies_in_it_and_not_what_only_touches_it(home: Home, tmp_path: Path) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    first, second, third = home.segments
+
+    def ids(from_ms: int, to_ms: int) -> list[str]:
+        return [item.id for item in vault.listed(WINDOW_MS + from_ms, WINDOW_MS + to_ms)]
+
+    assert ids(2000, 60_000) == [second]
+    assert ids(1999, 60_001) == [first, second, third]
+    assert ids(62_000, 90_000) == []
+    assert [item.id for item in vault.listed()] == [first, second, third]

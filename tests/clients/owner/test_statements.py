@@ -1,0 +1,65 @@
+"""A statement that another client of the same owner overtook is signed once more, and only at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.clients.owner import statements as owner_statements
+from agent.clients.owner.decisions import opt_out
+from agent.errors import OvertakenError
+from agent.wire import envelope, strictjson
+from agent.wire.statements import OptOut
+from tests.clients.owner.conftest import Home, now
+
+
+class Overtaken:
+    """The link to a device where the first `times` statements are overtaken, `after_s` after they were begun."""
+
+    def __init__(self, home: Home, times: int, monkeypatch: pytest.MonkeyPatch, after_s: float = 0.0) -> None:
+        self._home = home
+        self._left = times
+        self._after_s = after_s
+        self.nonces: list[str] = []
+        self._now_s = 1000.0
+        monkeypatch.setattr(owner_statements.time, "monotonic", lambda: self._now_s)
+
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
+        return self.fetch(op, body=body, **arguments)[0]
+
+    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+        if op == "statement":
+            payload = envelope.read_unverified(arguments["envelope"].encode()).payload
+            self.nonces.append(strictjson.decode(payload, OptOut).nonce)
+            if self._left:
+                self._left -= 1
+                self._now_s += self._after_s
+                raise OvertakenError("A later statement of the same owner came first.")
+        return self._home.device.fetch(op, body=body, **arguments)
+
+
+def test_a_statement_that_was_overtaken_is_signed_once_more_with_another_number(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Overtaken(home, 1, monkeypatch)
+    before = len(home.device.statements)
+    opt_out(link, home.keys, clock=now)
+    assert len(set(link.nonces)) == len(link.nonces) == 2
+    assert len(home.device.statements) == before + 1
+
+
+def test_it_is_not_signed_a_third_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Overtaken(home, 2, monkeypatch)
+    with pytest.raises(OvertakenError):
+        opt_out(link, home.keys, clock=now)
+    assert len(link.nonces) == 2
+
+
+def test_a_refusal_that_comes_late_is_final_because_an_owner_may_have_said_something_else(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Overtaken(home, 1, monkeypatch, after_s=2.5)
+    with pytest.raises(OvertakenError):
+        opt_out(link, home.keys, clock=now)
+    assert len(link.nonces) == 1

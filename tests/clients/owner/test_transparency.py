@@ -1,0 +1,115 @@
+"""The owner's transparency report counts what the ledger says, and nothing else."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from agent.clients.owner.transparency import transparency_of
+from agent.clients.owner.transparency_picture import draw, page
+from agent.core.ledger.entries import EntryKind, LedgerEntry, entry
+from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+
+BOOT, SHA = "1" * 32, "ab" * 32
+POLICE, FIRE = "harbour-police", "harbour-fire"
+
+
+def at(second: int) -> Moment:
+    return Moment(BootNs(second * 10**9), UtcNs(second * 10**9), ClockQuality.SYNCED)
+
+
+def wrote(kind: EntryKind, second: int, requester: str = POLICE, number: int = 1, **fields: object) -> LedgerEntry:
+    request = {"request": f"{number:032x}", "requester": requester}
+    return entry(kind, BOOT, at(second), **{**request, **fields})
+
+
+def story() -> list[LedgerEntry]:
+    named = {"disclosure": "d" * 32}
+    return [
+        entry(EntryKind.BOOT, BOOT, at(0)),
+        wrote(EntryKind.RECEIVED, 1, subject=SHA),
+        wrote(EntryKind.MATCHED, 1, segments=3),
+        wrote(EntryKind.APPROVED, 2, subject=SHA, segments=2, **named),
+        wrote(EntryKind.SEALED, 2, subject=SHA, segments=2, size_bytes=5_000_000, **named),
+        wrote(EntryKind.SENDING, 3, **named),
+        wrote(EntryKind.RECEIPT, 4, subject=SHA, **named),
+        wrote(EntryKind.DELETED, 5, subject=SHA),
+        wrote(EntryKind.RECEIVED, 6, FIRE, 2, subject=SHA),
+        wrote(EntryKind.NO_MATCH, 6, FIRE, 2),
+        wrote(EntryKind.RECEIVED, 7, POLICE, 3, subject=SHA),
+        wrote(EntryKind.MATCHED, 7, POLICE, 3, segments=1),
+        wrote(EntryKind.DENIED, 8, POLICE, 3),
+        entry(EntryKind.BLOCKED, BOOT, at(9), requester=FIRE, reason="too many"),
+    ]
+
+
+def test_every_request_is_counted_once_under_who_asked_and_what_became_of_it() -> None:
+    found = transparency_of(story())
+    police, fire = found.askings
+    assert (police.requester, police.asked, police.matched, police.approved, police.denied) == (POLICE, 2, 2, 1, 1)
+    assert (police.sent, police.deleted, police.bytes_sent) == (1, 1, 5_000_000)
+    assert (fire.asked, fire.no_match, fire.blocked, fire.bytes_sent) == (1, 1, 1, 0)
+    assert (found.total.asked, found.total.bytes_sent) == (3, 5_000_000)
+    assert (found.from_ms, found.to_ms) == (0, 9000)
+
+
+def test_a_tip_is_counted_as_one_and_as_no_answer() -> None:
+    named = {"request": "e" * 32, "requester": POLICE, "disclosure": "e" * 32}
+    told = [
+        entry(EntryKind.TIP, BOOT, at(1), subject=SHA, segments=0, **named),
+        entry(EntryKind.SEALED, BOOT, at(1), subject=SHA, segments=0, size_bytes=4000, **named),
+        entry(EntryKind.SENDING, BOOT, at(2), **named),
+        entry(EntryKind.RECEIPT, BOOT, at(3), subject=SHA, **named),
+    ]
+    (police,) = transparency_of(told).askings
+    assert (police.tips, police.sent, police.asked, police.bytes_sent) == (1, 0, 0, 4000)
+    back = [told[0], told[1], entry(EntryKind.REVOKED, BOOT, at(2), **named)]
+    assert transparency_of(back).total.taken_back == 0
+
+
+def test_what_was_sealed_and_never_begun_did_not_leave() -> None:
+    kept = [each for each in story() if each.kind not in (EntryKind.SENDING, EntryKind.RECEIPT)]
+    assert transparency_of(kept).total.bytes_sent == 0
+
+
+def test_picture_and_page_show_every_requester_and_load_nothing() -> None:
+    found = transparency_of(story())
+    for text in (draw(found), page(found)):
+        assert POLICE in text
+        assert FIRE in text
+        assert "<script" not in text
+        assert "src=" not in text
+    assert "5,000,000" in page(found)
+
+
+def test_an_empty_ledger_says_that_nobody_asked() -> None:
+    assert "nobody has asked" in draw(transparency_of([]))
+    assert "What this doorbell was asked" in page(transparency_of([]))
+
+
+def bars(svg: str) -> list[tuple[int, int, int, str]]:
+    """Of each bar, in the order of the picture: where it begins, its width, its top, and the words behind it."""
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    root = ElementTree.fromstring(svg)
+    rects = [each.attrib for each in root.findall("svg:rect", names) if "rx" in each.attrib]
+    texts = {(int(each.attrib["x"]), int(each.attrib["y"])): each.text for each in root.findall("svg:text", names)}
+    shapes = [(int(each["x"]), int(each["width"]), int(each["y"])) for each in rects]
+    return [(x, width, y, texts[x + width + 8, y + 11] or "") for x, width, y in shapes]
+
+
+def test_each_bar_of_the_picture_is_as_long_as_its_number_and_has_it_behind() -> None:
+    found = transparency_of(story())
+    drawn = bars(draw(found))
+    assert [words.split()[0] for *_, words in drawn] == ["2", "2", "1", "1", "0", "0"]
+    longest = drawn[0][1]
+    assert [width for _, width, _, _ in drawn] == [longest, longest, *[round(longest / 2)] * 2, 2, 2]
+    assert len({top for _, _, top, _ in drawn}) == len(drawn), "no bar covers another"
+    assert all(x + width + 8 + 8 * len(words) <= 720 for x, width, _, words in drawn), "and all stands in the picture"
+
+
+def test_the_page_adds_up_where_there_is_more_than_one_requester() -> None:
+    both = page(transparency_of(story()))
+    one = page(transparency_of([each for each in story() if each.requester != FIRE]))
+    assert [both.count("<tr><td>"), one.count("<tr><td>")] == [3, 1]
+    body = both.partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = ElementTree.fromstring(f"<table>{body}</table>")
+    assert [[cell.text for cell in row][:2] for row in cells] == [[POLICE, "2"], [FIRE, "1"], ["all", "3"]]

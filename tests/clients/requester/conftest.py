@@ -1,0 +1,66 @@
+"""A requester with a request, and a house that filmed something: what most tests here begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.request_builder import Question
+from agent.core.media import Gop, StreamDescription
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.wire.area import Circle
+from agent.wire.fields import Incident, Kind
+from agent.wire.messages import Contact
+from tests.cameras import gops_of, play
+from tests.clients.requester.house import Changes, House
+
+NOW_S = 1_800_000_000
+ROOT_ID = "00112233445566aa"
+DESCRIPTION = StreamDescription(320, 180, 10, 320, 176, False)
+
+
+def question(**changes: object) -> Question:
+    values = {
+        "area": Circle(lat=52.3702, lon=4.8952, radius_m=300),
+        "from_s": NOW_S - 7200,
+        "to_s": NOW_S - 3600,
+        "not_after_s": NOW_S + 7 * 86_400,
+        "case": "2027-0114",
+        "incident": Incident.BURGLARY,
+        "description": "A burglary in the street; somebody may have passed your door.",
+        "contact": Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
+    }
+    return Question(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def gops() -> list[Gop]:
+    """Twelve seconds of the drawn porch, a GOP a second."""
+    return gops_of(play(ScriptedCamera([Visit(0.5), Visit(7.0)], duration_s=12, size_px=(320, 180)))[1])
+
+
+@pytest.fixture
+def requester(tmp_path: Path) -> Requester:
+    return Requester.create(tmp_path / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
+
+
+@pytest.fixture
+def asked(requester: Requester) -> Asked:
+    return requester.asked(messages.make_request(requester, question(), now_s=NOW_S).id)
+
+
+def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) -> House:
+    """Two clips: the first of two segments, the second of one."""
+    house = House((NOW_S - 6000) * 1000, changes=changes or Changes(), **values)  # type: ignore[arg-type]
+    first = house.record(DESCRIPTION, gops[0:3])
+    house.record(DESCRIPTION, gops[3:5], event=first[0].record.record.event, poster=False)
+    house.record(DESCRIPTION, gops[8:11])
+    return house
+
+
+@pytest.fixture
+def house(gops: list[Gop]) -> House:
+    return filmed(gops)

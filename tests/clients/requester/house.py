@@ -1,0 +1,366 @@
+"""A house in memory: a device that records sealed segments, and an owner whose client approves some of them.
+
+It does what recorder, owner's client and custodian do together, with the same functions of `core`, and hands over the
+parts of a disclosure.  Everything can be changed on the way (`Changes`), so that tests can lie in every field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.clients.opening import HybridIdentity, rewrap
+from agent.clients.requester.identity import Asked
+from agent.core.disclosure import Released, manifest_of
+from agent.core.ledger.merkle import leaf_hash
+from agent.core.media import Gop, StreamDescription
+from agent.core.timebase import ClockQuality
+from agent.core.transfer import PartSize
+from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.age.sealing import Sealer, seal_bytes
+from agent.core.vault.commitment import key_commitment
+from agent.core.vault.digest import FileDigest
+from agent.core.vault.following import FIRST, hash_behind, start_of
+from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
+from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
+from agent.core.vault.spans import Span, Stamp
+from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.poster import poster as poster_of
+from agent.wire import base64, envelope, strictjson
+from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.statements import Approval, ClipTold, Enrolment, NamedKey, NamedRecipient, SealedItem
+from tests.wire import samples
+
+BOOT = "0b" * 16
+
+
+@dataclass
+class Stored:
+    """One segment or poster as the vault keeps it."""
+
+    kind: PartKind
+    id: str
+    data: bytes
+    sealed: Sealed
+    record: SignedRecord
+    content: bytes = b""
+    """What is sealed, without what it says of itself."""
+
+    @property
+    def header(self) -> bytes:
+        return self.data[: self.sealed.header_size]
+
+    @property
+    def payload(self) -> bytes:
+        return self.data[self.sealed.header_size :]
+
+
+def unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass
+class Changes:
+    """A lie for each step; each gets the honest value and returns what is used instead."""
+
+    context: Callable[[Context], Context] = unchanged
+    poster: Callable[[Context], Context] = unchanged
+    """What the still says of itself."""
+    image: Callable[[bytes], bytes] = unchanged
+    media: Callable[[bytes], bytes] = unchanged
+    """The pictures, before they are sealed."""
+    record: Callable[[Segment], Any] = unchanged
+    approval: Callable[[Approval], Approval] = unchanged
+    enrolment: Callable[[Enrolment], Enrolment] = unchanged
+    manifest: Callable[[DisclosureManifest], DisclosureManifest] = unchanged
+    statements: Callable[[bytes], bytes] = unchanged
+    """The signed manifest before it is sealed."""
+    reply: Callable[[str], str] = unchanged
+    """To whom part 0 and the new headers are sealed."""
+    record_key: Ed25519PrivateKey | None = None
+    manifest_key: Ed25519PrivateKey | None = None
+    approval_key: Ed25519PrivateKey | None = None
+    enrolment_key: Ed25519PrivateKey | None = None
+
+
+@dataclass
+class Disclosure:
+    """What the device puts into its outbox."""
+
+    id: str
+    device: str
+    parts: list[bytes]
+
+    @property
+    def sizes(self) -> tuple[PartSize, ...]:
+        return tuple(PartSize(len(part), hashlib.sha256(part).hexdigest()) for part in self.parts)
+
+
+@dataclass
+class House:
+    """One door.  `start_ms`: UTC of its first frame."""
+
+    start_ms: int
+    quality: ClockQuality = ClockQuality.SYNCED
+    changes: Changes = field(default_factory=Changes)
+    name: str = "house"
+    epoch: int = 1
+    lists_every_s: int = 7200
+    """When its owners signed each of their lists, from the start on."""
+
+    def __post_init__(self) -> None:
+        self.device = private_key_from_seed(hashlib.sha256(f"device of {self.name}".encode()).digest())
+        self.owner = private_key_from_seed(hashlib.sha256(f"owner of {self.name}".encode()).digest())
+        self.identity = HybridIdentity(hashlib.sha256(f"identity of {self.name}".encode()).digest())
+        self.recovery = HybridIdentity(hashlib.sha256(f"recovery of {self.name}".encode()).digest())
+        self.stored: list[Stored] = []
+        self.tip = Tip()
+        self.ordinal = 0
+        self.reached: dict[str, str] = {}
+        """The hash behind the newest record of each clip."""
+
+    @property
+    def device_id(self) -> str:
+        return public_key_of(self.device).id
+
+    # Recording
+
+    def record(
+        self, description: StreamDescription, gops: Sequence[Gop], *, event: str | None = None, poster: bool = True,
+        sound: bytes | None = None,
+    ) -> list[Stored]:  # fmt: skip
+        """One segment of these GOPs, and the clip's poster if it is the clip's first."""
+        writer = FragmentedMp4Writer(description)
+        media = self.changes.media(writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:])))
+        segment = segment_id(secrets.token_bytes(16))
+        event = event or segment_id(secrets.token_bytes(16))
+        start_us, end_us = gops[0].start_ns // 1000, gops[-1].end_ns // 1000
+        utc_ms = self.start_ms + (start_us - self._first_us(start_us)) // 1000
+        span = Span(boot=BOOT, start_us=start_us, end_us=end_us, utc_ms=utc_ms, quality=self.quality)
+        begin = Begin(
+            segment=segment,
+            event=event,
+            ordinal=self.ordinal,
+            boot=BOOT,
+            start_us=start_us,
+            until_us=start_us + 30_000_000,
+            utc_ms=utc_ms,
+            quality=self.quality,
+        )
+        context = self.changes.context(
+            Context(
+                kind=Content.SEGMENT,
+                device=self.device_id,
+                segment=segment,
+                event=event,
+                ordinal=self.ordinal,
+                span=span,
+                media_bytes=len(media),
+            )
+        )
+        data, sealed, key = self._seal(media + context_box(context), begin)
+        image = self.changes.image(poster_of(gops[:1]))
+        own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(image))
+        still, sealed_still, still_key = self._seal(poster_plaintext(image, self.changes.poster(own)), None)
+        heard = None
+        if sound is not None:
+            own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(sound))
+            heard = self._seal(sound + context_box(own), None)
+        record = self.changes.record(
+            Segment(
+                id=segment,
+                event=event,
+                ordinal=self.ordinal,
+                span=span,
+                epoch=1,
+                file=sealed,
+                key=key,
+                poster=Poster(file=sealed_still, key=still_key) if poster else None,
+                follows=self.reached.get(event, FIRST),
+                sound=heard and Sound(file=heard[1], key=heard[2]),
+            )
+        )
+        self.ordinal += 1
+        signed = self._signed(record)
+        if signed.record.follows is not None:
+            self.reached[event] = hash_behind(signed.record.follows, signed.line)
+        stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed, media)]
+        if heard is not None:
+            stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed, sound or b""))
+        if poster:
+            stored.append(Stored(PartKind.POSTER, segment, still, sealed_still, signed, image))
+        self.stored += stored
+        return stored
+
+    def power_cut(
+        self, segment: Stored, kept_bytes: int, *, begun_late_ms: int = 0, later_us: int = 0, named: bool = True
+    ) -> Stored:
+        """The same segment as if power had failed: cut off, and adopted at the next start.
+
+        `begun_late_ms`: how far the clock was ahead when it began; by its end it was right.  `named`: whether a whole
+        file had got its final name; `later_us`: a lie of the device's about when it began.
+        """
+        data = segment.data[:kept_bytes]
+        digest = FileDigest(segment.header)
+        digest.update(data[segment.sealed.header_size :])
+        record = segment.record.record
+        begin = Begin(
+            segment=record.id,
+            event=record.event,
+            ordinal=record.ordinal,
+            boot=BOOT,
+            start_us=record.span.start_us + later_us,
+            until_us=record.span.start_us + 30_000_000,
+            utc_ms=record.span.utc_ms + begun_late_ms,
+            quality=record.span.quality,
+        )
+        at = Stamp(boot=BOOT, at_us=0, utc_ms=self.start_ms, quality=ClockQuality.UNKNOWN)
+        adopted = Adopted(begin=begin, complete=named and kept_bytes >= len(segment.data), file=digest.sealed(), at=at)
+        cut = Stored(PartKind.SEGMENT, segment.id, data, digest.sealed(), self._signed(adopted))
+        self.stored[self.stored.index(segment)] = cut
+        return cut
+
+    def _first_us(self, start_us: int) -> int:
+        first = next((each.record.record.span.start_us for each in self.stored), start_us)
+        return min(first, start_us)
+
+    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, Sealed, str]:
+        file_key = secrets.token_bytes(16)
+        sealer = Sealer(
+            file_key,
+            [self.identity.recipient(), self.recovery.recipient()],
+            nonce=secrets.token_bytes(16),
+            remarks=(begin_stanza(begin),) if begin else (),
+        )
+        payload = sealer.update(plaintext) + sealer.finish()
+        digest = FileDigest(sealer.header)
+        digest.update(payload)
+        return sealer.header + payload, digest.sealed(), key_commitment(file_key)
+
+    def _signed(self, record: Segment | Adopted) -> SignedRecord:
+        signed = sign_record(record, self.tip, (self.changes.record_key or self.device).sign)
+        self.tip = self.tip.after(signed)
+        return signed
+
+    # Approving and disclosing
+
+    def enrolments(self) -> list[bytes]:
+        """From epoch 1 to the one in force; a lie is about the last."""
+        chain: list[bytes] = []
+        for epoch in range(1, self.epoch + 1):
+            last = epoch == self.epoch
+            enrolment = Enrolment(
+                v=1,
+                device=public_key_of(self.device).text,
+                owner_time_ms=self.start_ms + (epoch - 1) * self.lists_every_s * 1000,
+                nonce="0e" * 16,
+                epoch=epoch,
+                recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),
+                approvers=(NamedKey(name="mira", key=public_key_of(self.owner).text),),
+                recovery=str(self.recovery.recipient()),
+                previous=hashlib.sha256(envelope.read_unverified(chain[-1]).payload).hexdigest() if chain else None,
+            )
+            key = (self.changes.enrolment_key if last else None) or self.owner
+            said = self.changes.enrolment(enrolment) if last else enrolment
+            chain.append(envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(said), key))
+        return chain
+
+    def records_told(self, clip: ClipTold) -> ClipRecords:
+        """Of a clip that has that many segments here; made up for one that has not."""
+        records = [
+            each.record
+            for each in self.stored
+            if each.kind is PartKind.SEGMENT
+            and clip.from_ms <= each.record.record.span.start_ms
+            and each.record.record.span.end_ms <= clip.to_ms
+        ]
+        made_up = [b"another record %d" % number for number in range(clip.segments - len(records))]
+        leaves = tuple(leaf_hash(line).hex() for line in (*(signed.line for signed in records), *made_up))
+        follows = None if made_up else start_of(records)
+        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves, follows=follows)
+
+    def disclose(
+        self,
+        asked: Asked,
+        chosen: Iterable[Stored] | None = None,
+        contact: ContactCard | None = None,
+        told: tuple[ClipTold, ...] = (),
+    ) -> Disclosure:
+        """The owner approves `chosen` (by default everything) for this request."""
+        chosen = list(self.stored if chosen is None else chosen)
+        reply = parse_recipient(self.changes.reply(asked.request.reply))
+        headers = [rewrap(each.header, [self.identity], [reply]) for each in chosen]
+        items = {
+            kind: tuple(
+                SealedItem(
+                    id=each.id,
+                    payload_sha256=each.sealed.sha256_payload,
+                    header_sha256=hashlib.sha256(header).hexdigest(),
+                )
+                for each, header in zip(chosen, headers, strict=True)
+                if each.kind is kind
+            )
+            for kind in PartKind
+        }
+        card = None
+        if contact is not None:
+            card = base64.encode(self._seal_to(reply, strictjson.encode(contact)))
+        approval = self.changes.approval(
+            Approval(
+                v=1,
+                device=public_key_of(self.device).text,
+                owner_time_ms=self.start_ms + 3_600_000,
+                nonce=secrets.token_hex(16),
+                request=asked.payload_sha256,
+                reply=asked.request.reply,
+                segments=items[PartKind.SEGMENT],
+                posters=items[PartKind.POSTER],
+                sounds=items[PartKind.SOUND],
+                contact=card,
+                clips=told or None,
+            )
+        )
+        signed_approval = envelope.sign(
+            Approval.PAYLOAD_TYPE, strictjson.encode(approval), self.changes.approval_key or self.owner
+        )
+        released = [
+            Released(each.kind, each.id, header, each.sealed, each.record)
+            for each, header in zip(chosen, headers, strict=True)
+        ]
+        parts = [header + each.payload for each, header in zip(chosen, headers, strict=True)]
+        disclosure = secrets.token_hex(16)
+        manifest = self.changes.manifest(
+            manifest_of(
+                released,
+                [hashlib.sha256(part).hexdigest() for part in parts],
+                disclosure=disclosure,
+                device=public_key_of(self.device).text,
+                request_sha256=asked.payload_sha256,
+                approval=signed_approval,
+                enrolments=self.enrolments(),
+                ledger=samples.ledgered(
+                    asked.request,
+                    disclosure,
+                    hashlib.sha256(strictjson.encode(approval)).hexdigest(),
+                    self.device,
+                ),
+                told=tuple(map(self.records_told, approval.clips or ())),
+            )
+        )
+        statements = envelope.sign(
+            DisclosureManifest.PAYLOAD_TYPE, strictjson.encode(manifest), self.changes.manifest_key or self.device
+        )
+        first = self._seal_to(reply, self.changes.statements(statements))
+        return Disclosure(disclosure, self.device_id, [first, *parts])
+
+    def _seal_to(self, reply: Any, plaintext: bytes) -> bytes:
+        return seal_bytes(plaintext, [reply], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))

@@ -1,0 +1,204 @@
+"""A requester's keys, numbers and requests: secret where they must be, never used twice, never lost half-way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.clients.opening import HybridIdentity, X25519Identity
+from agent.clients.requester.identity import Asked, Profile, Requester
+from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.sequence_numbers import SequenceCounter
+from agent.errors import ConfigurationError, StorageError
+from agent.platform import files
+from agent.wire.fields import Kind
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    public = make_key(tmp_path / "keys" / "root.key")
+    assert load_key(tmp_path / "keys" / "root.key").public_key().public_bytes_raw() == public.raw
+    assert stat.S_IMODE((tmp_path / "keys" / "root.key").stat().st_mode) == 0o600
+    with pytest.raises(ConfigurationError, match="exists already"):
+        make_key(tmp_path / "keys" / "root.key")
+
+
+def test_a_key_that_others_may_read_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    make_key(tmp_path / "root.key")
+    (tmp_path / "root.key").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        load_key(tmp_path / "root.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_what_is_no_key_is_refused_without_being_quoted(content: bytes, tmp_path: Path) -> None:
+    files.write(tmp_path / "root.key", content, secret=True)
+    with pytest.raises(ConfigurationError, match=r"root\.key") as raised:
+        load_key(tmp_path / "root.key")
+    assert "AAAA" not in str(raised.value)
+
+
+def test_a_folder_holds_one_requester_and_keeps_what_it_is(requester: Requester) -> None:
+    again = Requester.open(requester.folder)
+    assert (again.id, again.profile.kind, again.key) == ("rijnstad-police", Kind.POLICE, requester.key)
+    with pytest.raises(ConfigurationError, match="holds a requester already"):
+        Requester.create(requester.folder, "other", Kind.FIRE)
+
+
+def test_a_folder_without_a_requester_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="keygen"):
+        Requester.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "Police", "a/b", "a+", "-a", "x" * 33, "a\n"])
+def test_a_name_that_could_not_be_a_topic_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        Requester.create(tmp_path / "requester", name, Kind.POLICE)
+    assert not (tmp_path / "requester").exists()
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_grow_and_outlive_restarts(tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    numbers = [SequenceCounter(tmp_path).next() for _ in range(5)]
+    assert numbers == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("damage", [b"", b"-1\n", b"07\n", b"3", b"9007199254740991\n", b"x\n"])
+def test_a_damaged_counter_is_an_error_and_never_a_fresh_start(damage: bytes, tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    (tmp_path / "sequence").write_bytes(damage)
+    with pytest.raises(StorageError, match="must not be used again"):
+        SequenceCounter(tmp_path).next()
+
+
+def test_a_missing_counter_is_an_error_too(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="must not be used again"):
+        SequenceCounter(tmp_path).next()
+
+
+STEPS = ["os.fsync", "pathlib.Path.replace", "agent.platform.files.sync_folder"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_number_is_durable_before_it_is_used(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever step fails: either the number was never handed out, or it is not handed out again."""
+    counter = SequenceCounter(tmp_path)
+    counter.create()
+    used = [counter.next()]
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(step, fails)
+    with pytest.raises(StorageError):
+        used.append(counter.next())
+    monkeypatch.undo()
+    used += [SequenceCounter(tmp_path).next() for _ in range(3)]
+    assert len(set(used)) == len(used) == 4
+    assert used == sorted(used)
+
+
+def _take(folder: Path, count: int, numbers: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
+    for _ in range(count):
+        numbers.put(SequenceCounter(folder).next())
+
+
+def test_two_processes_never_get_the_same_number(tmp_path: Path) -> None:
+    SequenceCounter(tmp_path).create()
+    context = multiprocessing.get_context("spawn")
+    numbers = context.SimpleQueue()
+    workers = [context.Process(target=_take, args=(tmp_path, 20, numbers)) for _ in range(2)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    taken = [numbers.get() for _ in range(40)]
+    numbers.close()
+    assert sorted(taken) == list(range(1, 41))
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 31, "0" * 32, "g" * 32])
+def test_a_request_that_is_not_ours_is_not_found(name: str, requester: Requester) -> None:
+    with pytest.raises(ConfigurationError, match="no request"):
+        requester.asked(name)
+
+
+def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: Asked) -> None:
+    path = asked.folder / "request.dsse"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"request\.dsse"):
+        requester.asked(asked.request.id)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "holds no identity"),
+        (b"# only a remark\n", "holds no identity"),
+        (b"no identity\n", "Restore it from a backup"),
+        (
+            f"{HybridIdentity(bytes(32)).secret_text()}\n{HybridIdentity(b'1' * 32).secret_text()}\n".encode(),
+            "holds no",
+        ),
+        (f"{X25519Identity(bytes(32)).secret_text()}\n".encode(), "holds no identity"),
+        (b"\xff\xfe\n", "Restore it from a backup"),
+    ],
+    ids=["empty", "a remark", "other text", "two", "another kind", "no text"],
+)
+@pytest.mark.parametrize("file", ["tips", "reply"])
+def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
+    requester: Requester, asked: Asked, file: str, content: bytes, why: str
+) -> None:
+    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    files.write(path, content, secret=True)
+    with pytest.raises(ConfigurationError) as raised:
+        _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)
+    assert why in f"{raised.value.message} {raised.value.remedy}"
+    assert str(path) in raised.value.message
+
+
+@pytest.mark.parametrize("file", ["tips", "reply"])
+def test_an_identity_that_others_may_read_is_refused(requester: Requester, asked: Asked, file: str) -> None:
+    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)
+
+
+def test_the_identity_for_tips_opens_what_is_sealed_to_its_recipient(requester: Requester) -> None:
+    identity = requester.tips_identity()
+    assert identity is not None
+    assert (requester.folder / "tips.recipient").read_text() == f"{identity.recipient()}\n"
+    (requester.folder / "tips.identity").unlink()
+    assert requester.tips_identity() is None
+
+
+def test_a_damaged_profile_is_named_with_its_remedy(requester: Requester) -> None:
+    (requester.folder / Profile.FILE).write_text("{}")
+    with pytest.raises(ConfigurationError, match=Profile.FILE) as raised:
+        Requester.open(requester.folder)
+    assert raised.value.remedy == "Restore it from a backup."
+
+
+def test_a_key_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no key at .*signing\.key"):
+        load_key(tmp_path / "signing.key")
+
+
+def test_requests_are_listed_by_their_ids_and_nothing_else_is(requester: Requester) -> None:
+    assert list(requester.request_ids()) == []
+    for name in ("ab" * 16, "notes", "AB" * 16):
+        (requester.folder / "requests" / name).mkdir(parents=True)
+    assert list(requester.request_ids()) == ["ab" * 16]

@@ -1,0 +1,157 @@
+"""Tips: whoever sends them, they are opened with the folder's own key and held against the capture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.clients.opening import rewrap
+from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.incoming_tips import is_tip, open_tip, tips
+from agent.core.media import Gop
+from agent.core.transfer import HeldState
+from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.names import segment_id
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import Part, PartKind, TipManifest, TipText
+from agent.wire.identities import public_key_of
+from agent.wire.topics import ANONYMOUS
+from tests.cli.conftest import tool as tool
+from tests.clients.requester.conftest import ROOT_ID, filmed
+from tests.clients.requester.house import Changes, House, Stored
+from tests.damage import with_another_end
+
+TIP = "7" * 32
+
+
+def sealed(requester: Requester, data: bytes) -> bytes:
+    identity = requester.tips_identity()
+    assert identity is not None
+    return seal_bytes(data, [identity.recipient()], file_key=b"f" * 16, nonce=b"n" * 16)
+
+
+def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (), named: str = TIP) -> AnswerFolder:
+    """A tip on the disk, as the receiver leaves it."""
+    first = sealed(requester, strictjson.encode(manifest))
+    folder = AnswerFolder(requester.folder, named)
+    folder.create(
+        Origin(
+            v=1, device=ANONYMOUS, parts=len(parts) + 1, size_bytes=len(first), sha256=hashlib.sha256(first).hexdigest()
+        )
+    )
+    for number, part in enumerate((first, *parts)):
+        folder.part(number).write_bytes(part)
+    folder.end(HeldState.COMPLETE)
+    return folder
+
+
+def words(requester: Requester, text: str = "A white van.") -> TipManifest:
+    said = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
+    return TipManifest(v=1, tip=TIP, audience=ROOT_ID, message=said)
+
+
+def shown(requester: Requester, house: House, *chosen: Stored) -> tuple[TipManifest, list[bytes]]:
+    recipient = parse_recipient(str((requester.tips_identity() or house.identity).recipient()))
+    parts = [rewrap(each.header, [house.identity], [recipient]) + each.payload for each in chosen]
+    lines = {each.record.line.decode(): None for each in chosen}
+    manifest = TipManifest(
+        v=1,
+        tip=TIP,
+        audience=ROOT_ID,
+        device=public_key_of(house.device).text,
+        records=tuple(lines),
+        parts=tuple(
+            Part(kind=each.kind, id=each.id, size_bytes=len(part), sha256=hashlib.sha256(part).hexdigest())
+            for each, part in zip(chosen, parts, strict=True)
+        ),
+    )
+    return manifest, parts
+
+
+def one_of(house: House, kind: PartKind) -> Stored:
+    return next(each for each in house.stored if each.kind is kind)
+
+
+def test_words_are_read_and_name_no_camera(requester: Requester) -> None:
+    folder = laid(requester, words(requester))
+    assert is_tip(folder)
+    assert list(tips(requester.folder)) == [TIP]
+    opened = open_tip(requester, TIP)
+    assert (opened.text, opened.device, opened.files) == ("A white van.", None, ())
+
+
+def test_footage_is_what_a_camera_signed(requester: Requester, house: House) -> None:
+    segment, poster = one_of(house, PartKind.SEGMENT), one_of(house, PartKind.POSTER)
+    laid(requester, *shown(requester, house, segment, poster))
+    opened = open_tip(requester, TIP)
+    assert opened.device == house.device_id
+    assert [each.kind for each in opened.files] == [PartKind.SEGMENT, PartKind.POSTER]
+    assert [each.data for each in opened.files] == [segment.content, poster.content]
+
+
+def test_a_still_of_another_segment_is_no_tip(requester: Requester, gops: list[Gop]) -> None:
+    """An altered doorbell can put an old still under a new record; inside, it still says which segment it is of."""
+    lying = filmed(gops, Changes(poster=lambda c: msgspec.structs.replace(c, segment=segment_id(bytes(16)))))
+    laid(requester, *shown(requester, lying, one_of(lying, PartKind.POSTER)))
+    with pytest.raises(FormatError, match=r"poster of segment .* does not say of itself"):
+        open_tip(requester, TIP)
+
+
+@pytest.mark.parametrize("name", ["part", "record", "device", "missing", "other name", "more records"])
+def test_footage_that_was_changed_on_the_way_is_no_footage(requester: Requester, house: House, name: str) -> None:
+    manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    match name:
+        case "part":
+            parts[0] = with_another_end(parts[0])
+        case "record":
+            manifest = msgspec.structs.replace(manifest, records=(manifest.records[0].replace("sig", "sgi", 1),))
+        case "device":
+            manifest = msgspec.structs.replace(manifest, device=public_key_of(house.owner).text)
+        case "missing":
+            parts = []
+        case "other name":
+            manifest = msgspec.structs.replace(manifest, tip="8" * 32)
+        case "more records":
+            more = [each.record.line.decode() for each in house.stored if each.id != manifest.parts[0].id][:1]
+            manifest = msgspec.structs.replace(manifest, records=(*manifest.records, *more))
+    laid(requester, manifest, parts)
+    with pytest.raises((OpenError, FormatError)):
+        open_tip(requester, TIP)
+
+
+def test_a_manifest_names_a_device_exactly_where_there_is_footage(requester: Requester, house: House) -> None:
+    manifest, _ = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    for wrong in (
+        {"device": None},
+        {"parts": (), "records": ()},
+    ):
+        with pytest.raises(FormatError, match="device"):
+            strictjson.decode(strictjson.encode(msgspec.structs.replace(manifest, **wrong)), TipManifest)
+
+
+def test_a_folder_without_a_key_for_tips_says_so(requester: Requester) -> None:
+    laid(requester, words(requester))
+    (requester.folder / "tips.identity").unlink()
+    with pytest.raises(ConfigurationError, match="no key for tips"):
+        open_tip(requester, TIP)
+
+
+def test_tips_are_listed_and_written_and_no_disclosures(
+    requester: Requester, house: House, tool: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert "There are no tips." in tool("requester", "tips", "--folder", requester.folder).out
+    laid(requester, *shown(requester, house, one_of(house, PartKind.SEGMENT), one_of(house, PartKind.POSTER)))
+    said = tool("requester", "tips", "--folder", requester.folder, TIP[:4], "--out", tmp_path / "seen")
+    assert f"camera {house.device_id}" in said.out
+    assert (tmp_path / "seen" / TIP / "segment-001.mp4").stat().st_size > 0
+    assert (tmp_path / "seen" / TIP / "poster-002.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    assert "Nothing has come yet" in tool("requester", "verify", "--folder", requester.folder).err
+    assert tool("requester", "tips", "--folder", requester.folder, "f").status == 2

@@ -1,0 +1,153 @@
+"""The register: what a message costs does not grow with the messages before it, and no crash loses one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from agent.clients.requester import messages as requester_messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.publisher import Outgoing, is_published, publish, publish_pending
+from agent.errors import DoorwardError
+from agent.platform import files
+from agent.wire.area import Circle
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
+from tests.fake_bus import FakeBroker, FakeBus
+
+YEAR_S = 366 * 86_400
+TOUCHES = ("open", "os.listdir", "os.scandir")
+QUAY = Circle(lat=52.3702, lon=4.8952, radius_m=300)
+counting: list[int] = []
+
+
+def _count(event: str, _: object) -> None:
+    if counting and event in TOUCHES:
+        counting[0] += 1
+
+
+sys.addaudithook(_count)  # which Python never takes out again; it costs a comparison
+
+
+def touched(act: Callable[[], object]) -> int:
+    """How many files `act` opens and folders it lists."""
+    counting.append(0)
+    try:
+        act()
+        return counting[0]
+    finally:
+        counting.clear()
+
+
+@pytest.fixture
+def bus() -> FakeBus:
+    bus = FakeBus(FakeBroker(), "rijnstad-police")
+    bus.start()
+    return bus
+
+
+def ask(requester: Requester, number: int) -> str:
+    return requester_messages.make_request(requester, question(case=f"2027-{number:04}"), now_s=NOW_S).id
+
+
+def send_all(requester: Requester, bus: FakeBus) -> None:
+    outgoing = Outgoing(bus)
+    publish_pending(requester, outgoing, NOW_S, lambda *_: None)
+    while outgoing:
+        outgoing.pump()
+        if (event := bus.next_event(0)) is not None:
+            outgoing.settled(event)
+
+
+def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester: Requester, bus: FakeBus) -> None:
+    def costs(number: int) -> dict[str, int]:
+        return {
+            "ask": touched(lambda: ask(requester, number)),
+            "send": touched(lambda: send_all(requester, bus)),
+            "look for more to send": touched(lambda: send_all(requester, bus)),
+            "look again": touched(lambda: send_all(requester, bus)),
+            "the roots a receipt is made for": touched(requester.audiences),
+            "withdraw": touched(lambda: requester_messages.withdraw(requester, ask(requester, number + 500))),
+            "a bulletin": touched(
+                lambda: requester_messages.make_bulletin(
+                    requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=QUAY
+                )
+            ),
+        }
+
+    costs(1)  # which makes folders that stay
+    send_all(requester, bus)
+    few = costs(2)
+    for number in range(3, 61):
+        ask(requester, number)
+    send_all(requester, bus)
+    send_all(requester, bus)  # which strikes out what was sent
+    assert costs(61) == few
+    assert requester.audiences() == {ROOT_ID}
+    bus.stop()
+
+
+def test_an_answer_is_looked_for_among_the_requests_of_the_last_year_the_newest_first(requester: Requester) -> None:
+    old = requester_messages.make_request(requester, question(not_after_s=NOW_S + 60, case="1"), now_s=NOW_S).id
+    new = requester_messages.make_request(requester, question(not_after_s=NOW_S + 86_400, case="2"), now_s=NOW_S).id
+    assert requester.register.open_requests(NOW_S) == [new, old]
+    assert requester.register.open_requests(NOW_S + YEAR_S + 60) == [new, old]
+    assert requester.register.open_requests(NOW_S + YEAR_S + 61) == [new]
+    assert requester.register.open_requests(NOW_S) == [new], "struck out for good"
+
+
+def test_what_a_crash_left_half_done_is_skipped_and_nothing_that_was_signed_is_forgotten(
+    requester: Requester, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ask(requester, 1)
+    whole = files.write
+
+    def fails_at(name: str) -> Callable[..., None]:
+        def write(path: object, *values: object, **named: object) -> None:
+            if str(path).endswith(name):
+                raise DoorwardError("The power went.")
+            whole(path, *values, **named)  # type: ignore[arg-type]
+
+        return write
+
+    for name in ("request.dsse", "reply.identity"):
+        monkeypatch.setattr(files, "write", fails_at(name))
+        with pytest.raises(DoorwardError):
+            ask(requester, 1)
+    monkeypatch.setattr(files, "write", whole)
+    assert [asked.request.id for asked in requester.asked_in_case("2027-0001")] == [kept]
+    troubles: list[str] = []
+    publish_pending(requester, Outgoing(bus), NOW_S, lambda name, _: troubles.append(name))
+    assert troubles == []
+    send_all(requester, bus)
+    assert is_published(requester, kept)
+    bus.stop()
+
+
+def test_a_withdrawal_made_while_its_request_is_struck_out_is_still_sent(
+    requester: Requester, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask(requester, 1)
+    publish(requester_messages.signed(requester, request), bus, now_s=NOW_S)
+    strike = requester.register.sent
+    monkeypatch.setattr(
+        requester.register,
+        "sent",
+        lambda name: (requester_messages.withdraw(Requester.open(requester.folder), name), strike(name)),
+    )
+    publish_pending(requester, Outgoing(bus), NOW_S, lambda *_: None)
+    monkeypatch.undo()
+    assert not is_published(requester, request)
+    send_all(requester, bus)
+    assert is_published(requester, request)
+    bus.stop()
+
+
+def test_two_requests_of_one_case_are_found_among_all(requester: Requester) -> None:
+    for number in range(4):
+        area = Circle(lat=52.3702, lon=4.8952 + number / 10, radius_m=300)
+        requester_messages.make_request(requester, question(area=area, case="one"), now_s=NOW_S)
+        ask(requester, number)
+    assert len(list(requester.asked_in_case("one"))) == 4
+    assert list(requester.asked_in_case("another")) == []

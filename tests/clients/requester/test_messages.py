@@ -1,0 +1,249 @@
+"""What a requester says: checked before it is signed, stored whole or not at all, replaced by what is said later."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.retained_slots import SlotKind, Slots
+from agent.errors import ConfigurationError, DoorwardError, RequestError
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.area import Circle
+from agent.wire.fields import Kind
+from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
+from agent.wire.topics import REQUEST_SLOTS, cells_of, parse_topic
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
+from tests.wire import samples
+
+
+def test_a_request_says_what_was_asked_and_is_signed(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    opened = envelope.open_envelope(signed.envelope, FootageRequest.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    request = strictjson.decode(opened.payload, FootageRequest)
+    assert (request.id, request.requester, request.audience) == (signed.id, "rijnstad-police", ROOT_ID)
+    assert (request.kind, request.seq, request.case) == (Kind.POLICE, 1, "2027-0114")
+    assert (request.from_s, request.to_s) == (NOW_S - 7200, NOW_S - 3600)
+
+
+def test_a_request_is_published_in_every_cell_its_area_touches(requester: Requester) -> None:
+    area = Circle(lat=52.5, lon=5.0, radius_m=300)
+    signed = messages.make_request(requester, question(area=area), now_s=NOW_S)
+    assert len(signed.topics) == len(cells_of(area)) == 4
+    assert all(parse_topic(topic).slot == 0 for topic in signed.topics)  # type: ignore[union-attr]
+
+
+def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(requester: Requester) -> None:
+    asked = [
+        requester.asked(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id) for n in range(3)
+    ]
+    assert len({each.request.reply for each in asked}) == 3
+    for each in asked:
+        assert str(each.reply_identity().recipient()) == each.request.reply
+        assert stat.S_IMODE((each.folder / "reply.identity").stat().st_mode) == 0o600
+        assert stat.S_IMODE(each.folder.stat().st_mode) == 0o700
+
+
+def test_a_reply_key_that_others_may_read_is_not_used(asked: Asked) -> None:
+    (asked.folder / "reply.identity").chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        asked.reply_identity()
+
+
+OVER: dict[str, tuple[dict[str, object], str]] = {
+    "short": ({"from_s": NOW_S - 4000}, "at least 15 minutes"),
+    "long": ({"from_s": NOW_S - 3600 - 12 * 3600 - 1}, "at most 12 hours"),
+    "future": ({"to_s": NOW_S + 600}, "not about what will"),
+    "old": ({"from_s": NOW_S - 46 * 86_400, "to_s": NOW_S - 46 * 86_400 + 3600}, "last 45 days"),
+    "small": ({"area": Circle(lat=52.0, lon=4.0, radius_m=143)}, "larger"),
+    "large": ({"area": Circle(lat=52.0, lon=4.0, radius_m=643)}, "smaller"),
+    "expired": ({"not_after_s": NOW_S - 1}, "--days"),
+    "lives long": ({"not_after_s": NOW_S + 31 * 86_400}, "within 30 days"),
+}
+
+
+@pytest.mark.parametrize("limit", OVER)
+def test_an_honest_requester_learns_early_which_limit_a_request_is_over(limit: str, requester: Requester) -> None:
+    changes, remedy = OVER[limit]
+    with pytest.raises(RequestError, match=remedy):
+        messages.make_request(requester, question(**changes), now_s=NOW_S)
+    assert list(requester.request_ids()) == []
+    assert requester.next_number() == 1, "a refused question uses up no number"
+
+
+def test_a_third_request_for_one_case_in_one_area_is_refused(requester: Requester) -> None:
+    for _ in range(2):
+        messages.make_request(requester, question(), now_s=NOW_S)
+    with pytest.raises(RequestError, match="Two requests are the most"):
+        messages.make_request(requester, question(), now_s=NOW_S)
+    messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S)
+    elsewhere = Circle(lat=1.0, lon=1.0, radius_m=300)
+    messages.make_request(requester, question(area=elsewhere), now_s=NOW_S)  # it concerns none of the same doors
+
+
+def test_a_test_may_sign_what_no_device_will_consider(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(from_s=NOW_S - 3660), now_s=NOW_S, checked=False)
+    assert requester.asked(signed.id).request.window_s == 60
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"description": ""}, "description"),
+        ({"description": "x" * 501}, "description"),
+        ({"description": "see https://evil.example"}, "link"),
+        ({"case": ""}, "case"),
+        ({"from_s": NOW_S, "to_s": NOW_S - 1}, "ends before it begins"),
+    ],
+)
+def test_what_no_request_may_say_is_refused_with_the_field(
+    changes: dict[str, object], words: str, requester: Requester
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        messages.make_request(requester, question(**changes), now_s=NOW_S)
+
+
+def test_harmless_blemishes_of_a_text_are_repaired(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(description="  A  burglary\n in the cafe\u0301 "), now_s=NOW_S)
+    assert requester.asked(signed.id).request.description == "A burglary in the café"
+
+
+def test_without_an_audience_a_request_says_where_to_get_one(tmp_path: Path) -> None:
+    requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
+    with pytest.raises(ConfigurationError, match="--audience"):
+        messages.make_request(requester, question(), now_s=NOW_S)
+    signed = messages.make_request(requester, question(), now_s=NOW_S, audience=ROOT_ID)
+    assert requester.asked(signed.id).request.audience == ROOT_ID
+
+
+@pytest.mark.parametrize("step", ["reply.identity", "request.dsse", "rename"])
+def test_a_crash_while_a_request_is_stored_leaves_the_whole_of_it_or_nothing(
+    step: str, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write: Callable[..., None] = files.write
+
+    def dies(path: Path, data: bytes, *, secret: bool = False) -> None:
+        if path.name == step:
+            raise KeyboardInterrupt
+        write(path, data, secret=secret)
+
+    def dies_at_rename(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write", dies)
+    if step == "rename":
+        monkeypatch.setattr("pathlib.Path.rename", dies_at_rename)
+    with pytest.raises(KeyboardInterrupt):
+        messages.make_request(requester, question(), now_s=NOW_S)
+    monkeypatch.undo()
+    assert list(requester.request_ids()) == []
+    assert requester.asked(messages.make_request(requester, question(), now_s=NOW_S).id).request.seq == 2
+
+
+def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(requester: Requester, asked: Asked) -> None:
+    signed = messages.withdraw(requester, asked.request.id, "Solved.")
+    opened = envelope.open_envelope(signed.envelope, Withdrawal.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    withdrawal = strictjson.decode(opened.payload, Withdrawal)
+    assert (withdrawal.request, withdrawal.reason) == (asked.request.id, "Solved.")
+    assert withdrawal.seq > asked.request.seq
+    assert signed.topics == messages.signed(requester, asked.request.id).topics
+    assert requester.asked(asked.request.id).withdrawn
+
+
+def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Requester, asked: Asked) -> None:
+    signed = messages.state_deleted(requester, asked.request.id, NOW_S + 5)
+    opened = envelope.open_envelope(signed.envelope, Deletion.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    deletion = strictjson.decode(opened.payload, Deletion)
+    assert (deletion.request, deletion.deleted_s) == (asked.request.id, NOW_S + 5)
+    assert deletion.seq > asked.request.seq
+    assert requester.asked(asked.request.id).withdrawn
+    assert signed.not_after_s == NOW_S + 5 + 30 * 86_400
+
+
+def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, asked: Asked) -> None:
+    """Or whoever kept a copy of what was sent, and takes this folder later, could still open it."""
+    other = requester.asked(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+    secret = asked.reply_identity().secret_text().encode()
+    messages.state_deleted(requester, asked.request.id, NOW_S)
+    assert not [path for path in requester.folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+    with pytest.raises(ConfigurationError, match="was deleted with everything received"):
+        requester.asked(asked.request.id).reply_identity()
+    assert other.reply_identity()
+    messages.state_deleted(requester, asked.request.id, NOW_S + 1)
+
+
+def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
+    signed = messages.make_bulletin(
+        requester, "  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60, cells=("287-379", "287-380")
+    )
+    bulletin = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Bulletin)
+    assert (bulletin.title, bulletin.id, bulletin.not_after_s) == ("Flood warning", signed.id, NOW_S + 60)
+    assert signed.topics == tuple(f"doorward/v1/areas/287-{c}/bulletins/{requester.id}/0" for c in (379, 380))
+    with pytest.raises(RequestError, match="link"):
+        messages.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60, cells=("287-379",))
+    with pytest.raises(RequestError, match="nowhere 120 m wide"):
+        messages.make_bulletin(
+            requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=samples.NARROW["strip of 119 m"]
+        )
+    (requester.folder / "bulletins" / signed.id / "bulletin.dsse").write_bytes(b"{}")
+    with pytest.raises(DoorwardError):
+        messages.signed(requester, signed.id)
+
+
+def test_a_bulletin_for_nowhere_is_refused_and_one_with_an_area_goes_to_its_cells(requester: Requester) -> None:
+    with pytest.raises(RequestError, match="somewhere"):
+        messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60)
+    area = Circle(lat=53.5, lon=10.0, radius_m=300)
+    signed = messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60, area=area)
+    assert len(signed.topics) == len(cells_of(area)) == 4
+
+
+# -- slots -------------------------------------------------------------------------------------------------------------
+
+
+def slots_of(signed: messages.SignedMessage) -> list[int]:
+    return [parse_topic(topic).slot for topic in signed.topics]  # type: ignore[union-attr]
+
+
+def test_every_open_request_has_a_slot_of_its_own_and_what_is_said_later_takes_its_place(requester: Requester) -> None:
+    made = [messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S) for n in range(3)]
+    assert [slots_of(each) for each in made] == [[0], [1], [2]]
+    assert messages.withdraw(requester, made[1].id).topics == made[1].topics
+    assert messages.state_deleted(requester, made[0].id, NOW_S).topics == made[0].topics
+
+
+def test_when_all_slots_are_taken_the_one_that_ends_first_makes_room(requester: Requester) -> None:
+    slots, cell = Slots(requester.folder), "287-379"
+    ids = [f"{number:032x}" for number in range(REQUEST_SLOTS + 2)]
+    for number, name in enumerate(ids[:REQUEST_SLOTS]):
+        assert slots.take(SlotKind.REQUESTS, cell, name, 1000 + number) == number
+    assert slots.take(SlotKind.REQUESTS, cell, ids[REQUEST_SLOTS], 5000) == 0
+    assert slots.held(SlotKind.REQUESTS, cell, ids[0]) is None
+    assert slots.take(SlotKind.REQUESTS, cell, ids[1], 9000) == 1  # it has one, and keeps it for longer
+    assert slots.take(SlotKind.REQUESTS, cell, ids[REQUEST_SLOTS + 1], 5000) == 2
+    assert slots.take(SlotKind.REQUESTS, "287-380", ids[0], 5000) == 0
+    assert slots.take(SlotKind.BULLETINS, cell, ids[0], 5000) == 0
+
+
+def test_what_has_lost_its_slot_is_not_published_in_anothers_place_and_gets_one_to_say_more(
+    requester: Requester,
+) -> None:
+    first = messages.make_request(requester, question(), now_s=NOW_S)
+    cell = first.topics[0].split("/")[3]
+    for number in range(REQUEST_SLOTS):
+        Slots(requester.folder).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
+    assert messages.signed(requester, first.id).topics == ()
+    assert messages.withdraw(requester, first.id).topics != ()
+
+
+def test_a_damaged_list_of_slots_is_named(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    for damage in ("64 " + "0" * 32 + " 5\n", "nonsense\n"):
+        (requester.folder / "slots" / f"requests.{signed.topics[0].split('/')[3]}").write_text(damage)
+        with pytest.raises(ConfigurationError, match="damaged"):
+            messages.signed(requester, signed.id)

@@ -1,0 +1,552 @@
+"""Receiving: whole, once, acknowledged only when durable and verified; strangers fill neither disk nor memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.clients.requester import messages
+from agent.clients.requester.disclosure_folder import AnswerFolder, answers
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.incoming import Arrivals
+from agent.clients.requester.known_doorbells import KnownDoors
+from agent.clients.requester.receiving_service import News, NewsKind, Receiver, ReceivingLimits
+from agent.clients.requester.verification import verify_disclosure
+from agent.core.bus import Received
+from agent.core.media import Gop
+from agent.core.timebase import seconds
+from agent.core.transfer import HeldState, Outcome, ReceiverLimits
+from agent.errors import StorageError
+from agent.wire.disclosures import ReceiptState
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
+from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.house import Changes, Disclosure, House
+from tests.clients.requester.test_verification import STRANGER
+from tests.fake_bus import FakeBroker, FakeBus
+
+LIMITS = ReceivingLimits(free_bytes=0)
+
+
+class Desk:
+    """A requester's receiving service that can be stopped at any moment and started again."""
+
+    def __init__(self, broker: FakeBroker, requester: Requester, clock: TestClock) -> None:
+        self.broker, self.requester, self.clock = broker, requester, clock
+        self.news: list[News] = []
+        self.limits = LIMITS
+        self.begin()
+
+    def begin(self) -> None:
+        self.bus = FakeBus(self.broker, self.requester.id)
+        self.bus.start()
+        self.receiver = Receiver(
+            Requester.open(self.requester.folder), self.bus, self.clock, self.limits, tell=self.news.append
+        )
+        self.receiver.start()
+
+    def crash(self) -> None:
+        self.bus.stop()
+
+    def step(self) -> bool:
+        return self.receiver.step(0) is not None
+
+    @property
+    def kinds(self) -> list[NewsKind]:
+        return [each.kind for each in self.news if each.kind not in (NewsKind.PROGRESS, NewsKind.PUBLISHED)]
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def desk(broker: FakeBroker, requester: Requester, asked: Asked, clock: TestClock) -> Iterator[Desk]:
+    desk = Desk(broker, requester, clock)
+    yield desk
+    desk.bus.stop()
+
+
+def play(
+    clock: TestClock, desk: Desk, *doors: Door, until: Callable[[], bool] | None = None, most_s: int = 600
+) -> None:
+    """Let everybody act; when nobody has anything to do, let time pass."""
+    done = until or (lambda: all(door.finished for door in doors))
+    for _ in range(100_000):
+        if done():
+            return
+        if not any([desk.step(), *(door.step() for door in doors)]):
+            clock.boot_ns += seconds(1)
+            most_s -= 1
+            assert most_s, "nothing happens any more"
+    raise AssertionError("it never ends")
+
+
+def kept(requester: Requester, disclosure: Disclosure) -> bool:
+    folder = AnswerFolder(requester.folder, disclosure.id)
+    return [folder.part(number).read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
+
+
+def test_a_disclosure_arrives_whole_verified_and_acknowledged(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.DELIVERED
+    assert kept(requester, door.disclosure)
+    assert verify_disclosure(requester.folder, door.disclosure.id).ok
+    assert desk.kinds == [NewsKind.CONNECTED, NewsKind.BEGUN, NewsKind.COMPLETE]
+    (known,) = KnownDoors(requester.folder).all()
+    assert (known.id, known.first) == (door.disclosure.device, door.disclosure.id)
+    last = door.receipts[-1]
+    assert (last.state, last.request, last.manifest) == (
+        ReceiptState.COMPLETE,
+        asked.request.id,
+        door.disclosure.sizes[0].sha256,
+    )
+    assert verify_disclosure(requester.folder, door.disclosure.id).receipt == last  # kept as it was signed
+
+
+def test_the_first_receipt_names_no_request_because_nobody_knows_it_yet(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    first = door.receipts[0]
+    assert (first.state, first.request, first.manifest) == (ReceiptState.PARTIAL, None, None)
+    assert {each.audience for each in door.receipts} == {ROOT_ID}
+
+
+def test_the_broker_learns_nothing_of_what_is_in_a_disclosure(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    uploaded = b"".join(payload for who, _, payload in broker.published if who == door.disclosure.device)
+    for secret in (b"sha256_payload", asked.request.id.encode(), asked.payload_sha256.encode(), b"mira", b"ftyp"):
+        assert secret not in uploaded
+
+
+@pytest.mark.parametrize("every", [3, 7, 20])
+def test_a_disclosure_survives_crashes_of_the_requester_at_any_moment(
+    every: int, desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    steps = itertools.count(1)
+
+    def crash_now_and_then() -> bool:
+        if next(steps) % (every * 2) == 0 and door.finished is None and clock.boot_ns < 10**12 + seconds(300):
+            desk.crash()
+            desk.begin()
+        return door.finished is not None
+
+    play(clock, desk, door, until=crash_now_and_then, most_s=3000)
+    assert kept(requester, door.disclosure)
+    assert desk.kinds.count(NewsKind.COMPLETE) == 1
+
+
+@pytest.mark.parametrize("losing", [0.1, 0.4])
+def test_what_the_broker_loses_is_asked_for_again(
+    losing: float, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    dice = random.Random(4)
+
+    def lose(_: Received) -> bool:
+        return dice.random() < losing
+
+    broker = FakeBroker(lose)
+    desk = Desk(broker, requester, clock)
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door, most_s=6000)
+    assert kept(requester, door.disclosure)
+    desk.bus.stop()
+
+
+def test_the_same_disclosure_delivered_twice_is_received_once(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    door.bus.stop()
+    times = {
+        path: path.stat().st_mtime_ns for path in AnswerFolder(requester.folder, door.disclosure.id).path.iterdir()
+    }
+    for restart in (False, True):
+        if restart:
+            desk.crash()
+            desk.begin()
+        again = Door(broker, requester, door.disclosure, clock)
+        play(clock, desk, again)
+        again.bus.stop()
+        assert again.finished is not None
+        assert again.finished.outcome is Outcome.DELIVERED
+        assert again.chunks == [], "the receipt says that everything is here"
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert desk.kinds.count(NewsKind.COMPLETE) == 1
+
+
+def test_two_doors_answer_one_request_and_both_are_kept(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+) -> None:
+    houses = [filmed(gops, name=name) for name in ("left", "right")]
+    doors = [Door(broker, requester, each.disclose(asked), clock) for each in houses]
+    play(clock, desk, *doors)
+    assert all(kept(requester, door.disclosure) for door in doors)
+
+
+def test_complete_is_durable_before_it_is_said(
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: Asked,
+    house: House,
+    clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def disk_is_full(*_: object, **_more: object) -> None:
+        raise StorageError("The disk is full.")
+
+    door = Door(broker, requester, house.disclose(asked), clock)
+    monkeypatch.setattr(AnswerFolder, "end", disk_is_full)
+    with pytest.raises(StorageError):
+        play(clock, desk, door)
+    assert all(receipt.state is ReceiptState.PARTIAL for receipt in door.receipts)
+    monkeypatch.undo()
+    desk.crash()
+    desk.begin()
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.DELIVERED
+
+
+# -- what is not what it should be -------------------------------------------------------------------------------------
+
+
+def test_what_opens_with_none_of_our_keys_is_dropped_in_silence(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+) -> None:
+    house = filmed(gops, Changes(reply=lambda _: str(House(0, name="elsewhere").identity.recipient())))
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door, until=lambda: NewsKind.DROPPED in desk.kinds)
+    silent_since = len(door.receipts)
+    play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(200))
+    assert len(door.receipts) == silent_since
+    assert all(receipt.state is ReceiptState.PARTIAL for receipt in door.receipts)
+    assert list(answers(requester.folder)) == [], "nothing of it is kept"
+
+
+def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+) -> None:
+    house = filmed(gops, Changes(approval_key=STRANGER))
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+    assert {chunk.part for chunk in door.chunks} == {0}
+    folder = AnswerFolder(requester.folder, door.disclosure.id)
+    assert folder.state is HeldState.REFUSED
+    assert folder.sealed() == {0}
+    outcome = folder.outcome()
+    assert outcome is not None
+    assert "No trusted key" in outcome.reason
+    assert not verify_disclosure(requester.folder, door.disclosure.id).ok
+
+
+def test_a_disclosure_under_another_id_than_signed_is_refused(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.id = "0d" * 16
+    door = Door(broker, requester, disclosure, clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+    assert {chunk.part for chunk in door.chunks} == {0}
+    outcome = AnswerFolder(requester.folder, disclosure.id).outcome()
+    assert outcome is not None
+    assert "another name" in outcome.reason
+
+
+def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outlives_a_restart(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+) -> None:
+    house = filmed(gops, Changes(context=lambda context: msgspec.structs.replace(context, ordinal=77)))
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    door.bus.stop()
+    desk.crash()
+    desk.begin()
+    again = Door(broker, requester, door.disclosure, clock)
+    play(clock, desk, again)
+    assert [each.finished and each.finished.outcome for each in (door, again)] == [Outcome.REFUSED] * 2
+    assert again.chunks == []
+    assert again.receipts[-1].request == asked.request.id
+
+
+def test_an_answer_to_a_withdrawn_request_is_refused(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    messages.withdraw(requester, asked.request.id, "Solved.")
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+
+
+def test_a_device_that_pretends_to_be_another_is_refused(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.device = "ab" * 8
+    door = Door(broker, requester, disclosure, clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+
+
+def test_a_disclosure_larger_than_this_machine_takes_is_refused(
+    broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = ReceivingLimits(transfer=ReceiverLimits(part_bytes=50_000), free_bytes=0)
+    desk.begin()
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is Outcome.REFUSED
+    assert AnswerFolder(requester.folder, door.disclosure.id).sealed() == {0}
+    desk.bus.stop()
+
+
+def test_an_announcement_beyond_all_measure_leaves_nothing_behind(
+    broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = ReceivingLimits(transfer=ReceiverLimits(manifest_bytes=100), free_bytes=0)
+    desk.begin()
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(60))
+    assert door.receipts == []
+    assert list(answers(requester.folder)) == []
+    desk.bus.stop()
+
+
+def test_without_room_a_disclosure_waits_and_is_taken_when_there_is_room(
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: Asked,
+    house: House,
+    clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    monkeypatch.setattr(Arrivals, "_room", lambda _: 100_000)
+    play(clock, desk, door, until=lambda: NewsKind.NO_ROOM in desk.kinds)
+    play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(30))
+    assert {chunk.part for chunk in door.chunks} == {0}
+    monkeypatch.undo()
+    play(clock, desk, door)
+    assert kept(requester, door.disclosure)
+
+
+def test_one_device_can_open_few_disclosures_that_say_nothing(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    doors = [Door(broker, requester, house.disclose(asked), clock) for _ in range(9)]
+    for door in doors:
+        door.step()
+        door.step()
+    while desk.step():
+        pass
+    assert len(list(answers(requester.folder))) == LIMITS.unread_per_device
+    for door in doors[:-1]:
+        door.bus.stop()
+    play(clock, desk, doors[-1])
+    assert kept(requester, doors[-1].disclosure)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("doorward/v1/up/rijnstad-police/nonsense", b"x"),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-0/init", b"{"),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-0/init", b""),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-0/fin", b""),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-0/abort", b""),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-1/init", b"{}"),
+        (f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}-0/0-{'0' * 64}", b"x" * 1000),
+    ],
+)
+def test_nonsense_is_dropped_and_leaves_nothing(topic: str, payload: bytes, desk: Desk, requester: Requester) -> None:
+    while desk.step():
+        pass
+    published = len(desk.broker.published)
+    with desk.broker.lock:
+        desk.bus.deliver(Received(topic, payload, retained=False))
+    while desk.step():
+        pass
+    assert len(desk.broker.published) == published
+    assert list(answers(requester.folder)) == []
+
+
+def test_what_a_revocation_stopped_stays_unopened(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    play(clock, desk, door, until=lambda: NewsKind.BEGUN in desk.kinds)
+    door.sender.stop()
+    play(clock, desk, door, until=lambda: NewsKind.STOPPED in desk.kinds)
+    assert not verify_disclosure(requester.folder, door.disclosure.id).ok
+
+
+def test_requests_signed_by_another_process_are_published_by_a_running_service(
+    desk: Desk, broker: FakeBroker, requester: Requester, clock: TestClock
+) -> None:
+    while desk.step():
+        pass
+    signed = messages.make_request(requester, question(case="2027-0116"), now_s=NOW_S)
+    clock.boot_ns += seconds(2)
+    while desk.step():
+        pass
+    assert set(signed.topics) <= broker.retained.keys()
+    published = len(broker.published)
+    clock.boot_ns += seconds(2)
+    while desk.step():
+        pass
+    assert len(broker.published) == published, "and only once"
+    named = [(each.request, each.detail) for each in desk.news if each.kind is NewsKind.PUBLISHED]
+    assert named[-1] == (signed.id, "request"), "whoever watches is told which"
+
+
+def test_half_a_manifest_is_swept_at_the_start_and_asked_for_again(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door, until=lambda: bool(door.receipts))
+    desk.crash()
+    assert len(list(answers(requester.folder))) == 1
+    desk.begin()
+    assert list(answers(requester.folder)) == []
+    play(clock, desk, door)
+    assert kept(requester, door.disclosure)
+
+
+@pytest.mark.parametrize("damage", ["request.dsse", "reply.identity"])
+def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
+    damage: str,
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: Asked,
+    house: House,
+    clock: TestClock,
+) -> None:
+    spoiled = [
+        requester.asked(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id) for n in range(6)
+    ]
+    for each in spoiled:
+        (each.folder / damage).write_bytes(b"spoiled")
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    assert kept(requester, door.disclosure)
+    told = {each.request for each in desk.news if each.kind in (NewsKind.DAMAGED, NewsKind.NOT_PUBLISHED)}
+    assert told <= {each.request.id for each in spoiled}
+    if damage == "request.dsse":
+        assert told
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    verb=st.sampled_from(["init", "fin", "abort", "0-" + "0" * 64, "5-" + "ab" * 32, "x"]),
+    part=st.sampled_from(["0", "1", "20000", "20001", "-1", "00"]),
+    device=st.sampled_from(["ab" * 8, "zz", "ab" * 9]),
+    payload=st.one_of(
+        st.binary(max_size=200),
+        st.builds(
+            lambda parts, size, sha: b'{"parts":%d,"sha256":"%b","size_bytes":%d,"v":1}' % (parts, sha, size),
+            st.integers(-1, 30_000),
+            st.integers(-1, 2**41),
+            st.sampled_from([b"ab" * 32, b"AB" * 32, b""]),
+        ),
+    ),
+)
+def test_nothing_that_arrives_can_stop_the_service(
+    verb: str, part: str, device: str, payload: bytes, desk: Desk
+) -> None:
+    with desk.broker.lock:
+        topic = f"doorward/v1/up/rijnstad-police/{device}/{'cd' * 16}-{part}/{verb}"
+        desk.bus.deliver(Received(topic, payload, retained=False))
+    while desk.step():
+        pass
+
+
+def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_sent_twice(
+    broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+) -> None:
+    """Of two hundred at once a slow requester was sent 2.7 times the bytes: the broker dropped what waited for it."""
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = dataclasses.replace(LIMITS, at_once=2)
+    desk.begin()
+    houses = [filmed(gops, name=f"house {number}") for number in range(4)]
+    doors = [Door(broker, requester, house.disclose(asked), clock) for house in houses]
+    going: list[int] = []
+
+    def watched() -> bool:
+        begun = {each.disclosure for each in desk.news if each.kind is NewsKind.BEGUN}
+        over = {each.disclosure for each in desk.news if each.kind is NewsKind.COMPLETE}
+        going.append(len(begun - over))
+        return all(door.finished for door in doors)
+
+    play(clock, desk, *doors, until=watched, most_s=3000)
+    assert max(going) == 2
+    assert all(kept(requester, door.disclosure) for door in doors)
+    chunks = [topic for _, topic, _ in broker.published if "/up/" in topic and topic.rsplit("/", 1)[1][0].isdigit()]
+    assert len(chunks) == len(set(chunks))
+    desk.bus.stop()
+
+
+def test_a_receipt_that_was_put_off_goes_out_when_its_time_comes_and_nothing_else_happens(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+) -> None:
+    """A doorbell that waits for the receipt sends nothing that would remind the receiver of it."""
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    arrivals = desk.receiver._arrivals
+
+    def put_off() -> bool:
+        while desk.step():
+            pass
+        return arrivals.deadline_ns is not None
+
+    play(clock, desk, door, until=put_off)
+    due_ns = arrivals.deadline_ns
+    assert due_ns is not None
+
+    def said() -> int:
+        return sum(who == requester.id for who, _, _ in broker.published)
+
+    before = said()
+    clock.boot_ns = due_ns - 1
+    assert not desk.step()
+    assert said() == before
+    clock.boot_ns = due_ns
+    desk.step()
+    assert said() == before + 1
+    assert arrivals.deadline_ns is None

@@ -1,0 +1,101 @@
+"""What a root says of a requester: refused before it is signed is what no door would hear."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.roots import KnownRoots, swapped
+from agent.errors import ConfigurationError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.area import Area, Circle, Point
+from agent.wire.fields import Kind
+from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
+from tests.wire import samples
+
+RIJNSTAD = Region(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08))
+
+
+def bundle_for(requester: Requester, version: int = 3, **changes: object) -> bytes:
+    key = RequesterKey(key=requester.key.text, from_s=NOW_S - 86_400, until_s=NOW_S + 30 * 86_400)
+    entry = RequesterEntry(
+        id=requester.id, name="Rijnstad Police", kind=Kind.POLICE, keys=(key,), regions=(RIJNSTAD,)
+    )  # fmt: skip
+    listed = msgspec.structs.replace(entry, **changes)
+    made = TrustBundle(v=1, root=samples.ROOT_KEY.id, version=version, issued_s=NOW_S, requesters=(listed,))
+    return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), samples.ROOT)
+
+
+def ask(requester: Requester, audience: str | None = samples.ROOT_KEY.id, **changes: object) -> str:
+    return messages.make_request(requester, question(**changes), now_s=NOW_S, audience=audience).id
+
+
+def test_without_a_bundle_nothing_is_known_and_nothing_refused(requester: Requester) -> None:
+    assert KnownRoots(requester).ids() == []
+    assert ask(requester, ROOT_ID, area=Circle(lat=4.8952, lon=52.3702, radius_m=300))
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [
+        (Circle(lat=4.8952, lon=52.3702, radius_m=300), "latitude and longitude exchanged"),
+        (samples.outline(4.9, 52.37, (0, 0), (0, 600), (600, 600), (600, 0)), "latitude and longitude exchanged"),
+        (Circle(lat=53.5461, lon=9.9661, radius_m=300), "not lie in one of your regions"),
+        (Circle(lat=52.44, lon=4.9, radius_m=300), "not lie in one of your regions"),
+        (Circle(lat=-3.0, lon=120.0, radius_m=300), "not lie in one of your regions"),
+    ],
+)
+def test_an_area_outside_ones_regions_is_refused_before_a_number_is_used(
+    requester: Requester, area: Area, words: str
+) -> None:
+    KnownRoots(requester).take(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    with pytest.raises(RequestError, match=words):
+        ask(requester, area=area)
+    assert requester.next_number() == 1
+    assert ask(requester)
+
+
+def test_a_root_that_does_not_know_us_is_refused(requester: Requester) -> None:
+    KnownRoots(requester).take(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    with pytest.raises(RequestError, match="none of those whose bundles are here"):
+        ask(requester, ROOT_ID)
+    with pytest.raises(ConfigurationError, match="does not list the key"):
+        messages.make_request(
+            requester, question(), now_s=NOW_S + 31 * 86_400, audience=samples.ROOT_KEY.id
+        )  # the root lets this key end after thirty days
+
+
+def test_limits_and_kind_are_those_of_the_list(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.take(samples.ROOT_KEY.text, bundle_for(requester, limits=OwnLimits(window_max_s=1800)), NOW_S)
+    with pytest.raises(RequestError, match="window too long"):
+        ask(requester)
+    roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4, kind=Kind.FIRE), NOW_S)
+    with pytest.raises(RequestError, match="lists this requester as fire, not police"):
+        ask(requester)
+
+
+def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S)
+    for root, data in (
+        (samples.ROOT_KEY.text, bundle_for(requester, 3)),
+        (samples.OWNER_KEY.text, bundle_for(requester, 5)),
+        (samples.ROOT_KEY.text, b"{}"),
+        ("no key", bundle_for(requester, 5)),
+        (samples.ROOT_KEY.text, bundle_for(requester, 5, id="another")),
+    ):
+        with pytest.raises(ConfigurationError):
+            roots.take(root, data, NOW_S)
+    assert roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S).name == "Rijnstad Police"
+    (requester.folder / "roots" / samples.ROOT_KEY.id / "root.pub").write_text("x")
+    with pytest.raises(ConfigurationError, match="Take the bundle again"):
+        ask(requester)
+
+
+def test_what_has_no_other_way_round_is_left_alone() -> None:
+    assert swapped(Circle(lat=52.0, lon=120.0, radius_m=300)) is None
+    assert swapped(Circle(lat=52.0, lon=5.0, radius_m=300)) == Circle(lat=5.0, lon=52.0, radius_m=300)

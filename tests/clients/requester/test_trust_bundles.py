@@ -1,0 +1,128 @@
+"""Trust bundles: what a device accepts, and mistakes named with file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.clients.requester.trust_bundles import make_bundle, read_bundle
+from agent.errors import ConfigurationError
+from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.trust import TrustStore
+from tests.clients.requester.conftest import NOW_S
+
+ROOT = private_key_from_seed(b"r" * 32)
+KEY = public_key_of(private_key_from_seed(b"k" * 32)).text
+GOOD = f"""\
+version = 3
+
+[[requesters]]
+id = "rijnstad-police"
+name = "Rijnstad Police"
+kind = "police"
+regions = [{{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }}]
+limits = {{ window_max_s = 14400 }}
+
+[[requesters.keys]]
+key = "{KEY}"
+from = 2026-01-01
+until = 2027-12-31
+"""
+
+
+def listed(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "requesters.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def signed(tmp_path: Path, text: str, previous: bytes | None = None, root: Ed25519PrivateKey = ROOT) -> bytes:
+    return make_bundle(listed(tmp_path, text), root, issued_s=NOW_S, previous=previous)
+
+
+def test_a_bundle_is_what_a_device_that_trusts_the_root_accepts(tmp_path: Path) -> None:
+    data = signed(tmp_path, GOOD)
+    store, difference = TrustStore().with_root(public_key_of(ROOT)).accept(data)
+    assert difference.added == ("rijnstad-police",)
+    key_id = public_key_of(private_key_from_seed(b"k" * 32)).id
+    resolved = store.resolve(public_key_of(ROOT).id, "rijnstad-police", key_id, NOW_S)
+    assert resolved is not None
+    assert (resolved.name, resolved.limits.window_max_s) == ("Rijnstad Police", 14400)
+
+
+def test_a_date_is_meant_to_its_end_in_utc(tmp_path: Path) -> None:
+    (key,) = read_bundle(signed(tmp_path, GOOD), ROOT).requesters[0].keys
+    assert (key.from_s, key.until_s) == (1_767_225_600, 1_830_297_599)
+
+
+def test_a_time_may_be_given_with_its_offset_instead(tmp_path: Path) -> None:
+    text = GOOD.replace("from = 2026-01-01", "from = 2026-01-01T01:00:00+01:00")
+    assert read_bundle(signed(tmp_path, text), ROOT).requesters[0].keys[0].from_s == 1_767_225_600
+
+
+def test_a_bundle_may_vouch_for_nobody_any_more(tmp_path: Path) -> None:
+    assert read_bundle(signed(tmp_path, "version = 4\n"), ROOT).requesters == ()
+
+
+def test_a_version_that_is_not_higher_is_refused_before_any_device_sees_it(tmp_path: Path) -> None:
+    first = signed(tmp_path, GOOD)
+    with pytest.raises(ConfigurationError, match="version = 4"):
+        signed(tmp_path, GOOD, previous=first)
+    assert read_bundle(signed(tmp_path, GOOD.replace("version = 3", "version = 4"), first), ROOT).version == 4
+
+
+def twice(text: str) -> str:
+    return text + text[text.index("[[requesters]]") :]
+
+
+MISTAKES = {
+    "no version": (GOOD.replace("version = 3", ""), "line 1", "version"),
+    "version zero": (GOOD.replace("version = 3", "version = 0"), "line 1", "version"),
+    "not TOML": (GOOD.replace('kind = "police"', "kind = police"), "line 6", "TOML"),
+    "unknown key": (GOOD.replace("name =", "nam ="), "line", "nam"),
+    "unknown kind": (GOOD.replace('"police"', '"army"'), "line 6", "kind"),
+    "bad id": (GOOD.replace('"rijnstad-police"', '"Rijnstad Police"'), "line 4", "id"),
+    "a name that pretends": (GOOD.replace('"Rijnstad Police"', '"police.example"'), "line 5", "name"),
+    "corners swapped": (GOOD.replace("south = 52.27", "south = 53.27"), "line 7", "regions"),
+    "off the earth": (GOOD.replace("south = 52.27", "south = 95.0"), "line 7", "south"),
+    "no regions": (
+        GOOD.replace("regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]", ""),
+        "line 3",
+        "regions",
+    ),
+    "a limit that is none": (GOOD.replace("window_max_s", "window_longest_s"), "line 8", "window_longest_s"),
+    "a key that is none": (GOOD.replace(KEY, "ed25519:abc"), "line 11", "key"),
+    "a date in quotes": (GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'), "line 12", "no quotes"),
+    "a time without offset": (GOOD.replace("2026-01-01", "2026-01-01T00:00:00"), "line 12", "from"),
+    "validity turned round": (GOOD.replace("2027-12-31", "2025-12-31"), "line 13", "until"),
+    "an id twice": (twice(GOOD), "line 15", "entry 1 as well"),
+    "a key twice": (
+        twice(GOOD.replace('id = "rijnstad-police"\nname = "Rijnstad Police"', 'id = "a"\nname = "A"')).replace(
+            '"a"\nname = "A"', '"b"\nname = "B"', 1
+        ),
+        "line",
+        "entry 1 as well",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_file_line_and_key(mistake: str, tmp_path: Path) -> None:
+    text, line, words = MISTAKES[mistake]
+    with pytest.raises(ConfigurationError) as raised:
+        signed(tmp_path, text)
+    said = str(raised.value)
+    assert "requesters.toml" in said
+    assert line in said, said
+    assert words in said, said
+    assert raised.value.remedy
+
+
+def test_a_list_that_is_not_there_or_no_text_is_the_operators_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        make_bundle(tmp_path / "nowhere.toml", ROOT, issued_s=NOW_S)
+    (tmp_path / "requesters.toml").write_bytes(b"version = 3 # \xff\n")
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        make_bundle(tmp_path / "requesters.toml", ROOT, issued_s=NOW_S)

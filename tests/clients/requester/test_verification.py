@@ -1,0 +1,487 @@
+"""Verification: an honest disclosure holds, and a lie in any field is found by the check it belongs to."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
+from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, verify_disclosure
+from agent.core.media import Gop
+from agent.core.timebase import ClockQuality
+from agent.core.vault.names import segment_id
+from agent.core.vault.segment import Content
+from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire.identities import private_key_from_seed, public_key_of
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
+from tests.clients.requester.house import Changes, Disclosure, House
+
+STRANGER = private_key_from_seed(b"s" * 32)
+OTHER_SHA = "5e" * 32
+
+
+def lay_down(requester: Requester, asked: Asked, disclosure: Disclosure) -> AnswerFolder:
+    """Put a disclosure on the disk as the receiver would."""
+    folder = AnswerFolder(requester.folder, disclosure.id)
+    size = disclosure.sizes[0]
+    folder.create(
+        Origin(
+            v=1,
+            device=disclosure.device,
+            parts=len(disclosure.parts),
+            size_bytes=size.size_bytes,
+            sha256=size.sha256,
+        )
+    )
+    for number, part in enumerate(disclosure.parts):
+        folder.part(number).write_bytes(part)
+    folder.adopt(asked.envelope)
+    return folder
+
+
+def verified(requester: Requester, asked: Asked, disclosure: Disclosure) -> Verification:
+    lay_down(requester, asked, disclosure)
+    return verify_disclosure(requester.folder, disclosure.id)
+
+
+def test_an_honest_disclosure_holds_in_every_check(requester: Requester, asked: Asked, house: House) -> None:
+    verification = verified(requester, asked, house.disclose(asked))
+    assert verification.failed is None
+    assert verification.ok
+    assert [check.kind for check in verification.checks] == list(CheckKind)
+    assert (len(verification.segments), len(verification.posters)) == (3, 2)
+    assert verification.request == asked.request
+
+
+def test_each_check_of_an_honest_disclosure_says_what_it_saw_with_the_hash_to_compare(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    verification = verified(requester, asked, house.disclose(asked))
+    assert all(check.said for check in verification.checks)
+    proofs = {proof.value for check in verification.checks for proof in check.proofs}
+    assert public_key_of(house.device).text in proofs
+    assert public_key_of(house.owner).text in proofs
+    assert {hashlib.sha256(each.content).hexdigest() for each in house.stored} <= proofs
+
+
+def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: Asked, house: House) -> None:
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    verification = verified(requester, asked, house.disclose(asked, [poster]))
+    assert verification.ok
+    assert (len(verification.segments), len(verification.posters)) == (0, 1)
+
+
+def test_owners_of_a_later_epoch_count_when_each_list_was_signed_by_an_owner_of_the_one_before(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    assert verified(requester, asked, filmed(gops, epoch=3).disclose(asked)).ok
+    wrong = filmed(gops, Changes(enrolment_key=STRANGER), epoch=3)
+    failed = verified(requester, asked, wrong.disclose(asked)).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.OWNERS
+
+
+# -- lies ----------------------------------------------------------------------------------------------------------
+
+
+def later(value: object, **changes: object) -> object:
+    return msgspec.structs.replace(value, **changes)  # type: ignore[type-var]
+
+
+def of_part(**changes: object) -> Callable[[object], object]:
+    """Changes the first part in the manifest."""
+    return lambda manifest: later(manifest, parts=(later(manifest.parts[0], **changes), *manifest.parts[1:]))  # type: ignore[attr-defined]
+
+
+def of_item(**changes: object) -> Callable[[object], object]:
+    """Changes the first segment in the approval."""
+    return lambda said: later(said, segments=(later(said.segments[0], **changes), *said.segments[1:]))  # type: ignore[attr-defined]
+
+
+def of_span(**changes: object) -> Callable[[object], object]:
+    return lambda value: later(value, span=later(value.span, **changes))  # type: ignore[attr-defined]
+
+
+LIES: dict[str, tuple[Changes, CheckKind, str]] = {
+    "part 0 sealed to somebody else": (
+        Changes(reply=lambda _: str(House(0, name="elsewhere").identity.recipient())),
+        CheckKind.SEALED,
+        "cannot be opened",
+    ),
+    "the manifest signed by a stranger": (Changes(manifest_key=STRANGER), CheckKind.DEVICE, "No trusted key"),
+    "the manifest changed after signing": (
+        Changes(statements=lambda data: data.replace(b'"payload":"eyJ', b'"payload":"eyK')),
+        CheckKind.DEVICE,
+        "",
+    ),
+    "the manifest cut off": (Changes(statements=lambda data: data[:-1]), CheckKind.DEVICE, "not JSON"),
+    "the manifest of another disclosure": (
+        Changes(manifest=lambda m: later(m, disclosure="0d" * 16)),
+        CheckKind.DEVICE,
+        "another name",
+    ),
+    "an answer to another request": (
+        Changes(manifest=lambda m: later(m, request=OTHER_SHA)),
+        CheckKind.ANSWERS,
+        "another request",
+    ),
+    "owners of another device": (
+        Changes(enrolment=lambda e: later(e, device=public_key_of(STRANGER).text)),
+        CheckKind.OWNERS,
+        "another device",
+    ),
+    "a first list of owners signed by none of them": (
+        Changes(enrolment_key=STRANGER),
+        CheckKind.OWNERS,
+        "No trusted key",
+    ),
+    "an approval where the list of owners should be": (
+        Changes(manifest=lambda m: later(m, enrolments=(m.approval,))),
+        CheckKind.OWNERS,
+        "does not say who",
+    ),
+    "an approval by a stranger": (Changes(approval_key=STRANGER), CheckKind.APPROVAL, "No trusted key"),
+    "an approval by the device itself": (
+        Changes(approval_key=House(0).device),
+        CheckKind.APPROVAL,
+        "No trusted key",
+    ),
+    "an approval for another device": (
+        Changes(approval=lambda a: later(a, device=public_key_of(STRANGER).text)),
+        CheckKind.APPROVAL,
+        "another device",
+    ),
+    "an approval for another request": (
+        Changes(approval=lambda a: later(a, request=OTHER_SHA)),
+        CheckKind.APPROVAL,
+        "another request",
+    ),
+    "an approval for another reply key": (
+        Changes(approval=lambda a: later(a, reply=str(House(0, name="elsewhere").identity.recipient()))),
+        CheckKind.APPROVAL,
+        "another request",
+    ),
+    "more than was approved": (
+        Changes(approval=lambda a: later(a, posters=a.posters[1:])),
+        CheckKind.RECORDS,
+        "exactly what the owner approved",
+    ),
+    "less than was approved": (
+        Changes(manifest=lambda m: later(m, parts=m.parts[:-1])),
+        CheckKind.RECORDS,
+        "exactly what the owner approved",
+    ),
+    "a record missing": (
+        Changes(manifest=lambda m: later(m, records=m.records[:-1])),
+        CheckKind.RECORDS,
+        "record of segment .* is missing",
+    ),
+    "a record twice": (
+        Changes(manifest=lambda m: later(m, records=(*m.records, m.records[0]))),
+        CheckKind.RECORDS,
+        "one twice",
+    ),
+    "records by a stranger": (Changes(record_key=STRANGER), CheckKind.RECORDS, "No trusted key"),
+    "another payload approved than recorded": (
+        Changes(approval=of_item(payload_sha256=OTHER_SHA)),
+        CheckKind.RECORDS,
+        "not the one that was signed at capture",
+    ),
+    "another payload recorded than approved": (
+        Changes(record=lambda r: later(r, file=later(r.file, sha256_payload=OTHER_SHA))),
+        CheckKind.RECORDS,
+        "not the one that was signed at capture",
+    ),
+    "a segment outside the window": (
+        Changes(record=of_span(utc_ms=(NOW_S - 9000) * 1000)),
+        CheckKind.WINDOW,
+        "outside the requested window",
+    ),
+    "a part announced with another hash": (
+        Changes(manifest=of_part(sha256=OTHER_SHA)),
+        CheckKind.PARTS,
+        "not the one the device announced",
+    ),
+    "a part announced with another length": (
+        Changes(manifest=of_part(size_bytes=7)),
+        CheckKind.PARTS,
+        "not the one the device announced",
+    ),
+    "another header than approved": (
+        Changes(approval=of_item(header_sha256=OTHER_SHA)),
+        CheckKind.PARTS,
+        "not the one the owner approved",
+    ),
+    "a context of another device": (
+        Changes(context=lambda c: later(c, device="00" * 8)),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context of another segment": (
+        Changes(context=lambda c: later(c, segment="a" * 25 + "a")),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context of another event": (
+        Changes(context=lambda c: later(c, event="a" * 25 + "a")),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context with another number": (
+        Changes(context=lambda c: later(c, ordinal=99)),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context of another minute": (
+        Changes(context=of_span(utc_ms=(NOW_S - 5000) * 1000)),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context with a better clock": (
+        Changes(record=of_span(quality=ClockQuality.UNKNOWN)),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a context that names another length": (
+        Changes(context=lambda c: later(c, media_bytes=7)),
+        CheckKind.FOOTAGE,
+        "another length than its context names",
+    ),
+    "a context of another kind": (
+        Changes(context=lambda c: later(c, kind=Content.SOUND)),
+        CheckKind.FOOTAGE,
+        "does not say of itself",
+    ),
+    "a record that commits to another key": (
+        Changes(record=lambda r: later(r, key=OTHER_SHA)),
+        CheckKind.FOOTAGE,
+        "opens with another key",
+    ),
+    "a record that commits to another key of the still": (
+        Changes(record=lambda r: later(r, poster=r.poster and later(r.poster, key=OTHER_SHA))),
+        CheckKind.FOOTAGE,
+        "opens with another key",
+    ),
+    "a still of another segment": (
+        Changes(poster=lambda c: later(c, segment=segment_id(bytes(16)))),
+        CheckKind.FOOTAGE,
+        "poster of segment .* does not say of itself",
+    ),
+    "a still of another minute": (
+        Changes(poster=lambda c: later(c, span=later(c.span, utc_ms=c.span.utc_ms - 60_000))),
+        CheckKind.FOOTAGE,
+        "poster of segment .* does not say of itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_every_lie_is_found_by_its_check(lie: str, requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+    changes, kind, words = LIES[lie]
+    verification = verified(requester, asked, filmed(gops, changes).disclose(asked))
+    assert not verification.ok
+    failed = verification.failed
+    assert failed is not None
+    assert failed.kind is kind, failed.said
+    assert failed.said
+    assert re.search(words, failed.said), failed.said
+
+
+def test_after_the_first_failure_nothing_is_looked_at_and_nothing_is_believed(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    house = filmed(gops, Changes(approval_key=STRANGER))
+    verification = verified(requester, asked, house.disclose(asked))
+    outcomes = [check.outcome for check in verification.checks]
+    at = outcomes.index(CheckOutcome.FAILED)
+    assert outcomes == [CheckOutcome.PASSED] * at + [CheckOutcome.FAILED] + [CheckOutcome.NOT_REACHED] * (
+        len(CheckKind) - 1 - at
+    )
+    assert (verification.disclosed, verification.items, verification.contact) == (None, (), None)
+    assert verification.statements == b""
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("where", ["first", "middle", "last", "cut", "longer"])
+def test_a_changed_byte_in_any_part_is_found(
+    number: int, where: str, requester: Requester, asked: Asked, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    folder = lay_down(requester, asked, disclosure)
+    data = bytearray(disclosure.parts[number])
+    match where:
+        case "first":
+            data[0] ^= 1
+        case "middle":
+            data[len(data) // 2] ^= 1
+        case "last":
+            data[-1] ^= 1
+        case "cut":
+            data.pop()
+        case _:
+            data.append(0)
+    folder.part(number).write_bytes(data)
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert failed.kind is (CheckKind.PARTS if number else CheckKind.ARRIVED)
+
+
+def test_two_parts_that_changed_places_are_found(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.parts[1], disclosure.parts[3] = disclosure.parts[3], disclosure.parts[1]
+    failed = verified(requester, asked, disclosure).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.PARTS
+
+
+def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure).part(4).unlink()
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert (failed.kind, failed.said) == (CheckKind.ARRIVED, "1 of 6 parts have not arrived.")
+
+
+def test_parts_that_nobody_announced_are_found(requester: Requester, asked: Asked, house: House) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure).part(6).write_bytes(disclosure.parts[1])
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.PARTS
+
+
+def test_an_answer_to_one_request_is_none_to_another(requester: Requester, asked: Asked, house: House) -> None:
+    other = requester.asked(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+    failed = verified(requester, other, house.disclose(asked)).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.SEALED
+
+
+def test_a_request_kept_beside_the_disclosure_must_be_the_signed_one(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    folder = lay_down(requester, asked, disclosure)
+    folder.adopt(asked.envelope + b" ")
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.ARRIVED
+
+
+def test_a_disclosure_that_was_never_received_is_an_answer_and_no_crash(requester: Requester) -> None:
+    failed = verify_disclosure(requester.folder, secrets.token_hex(16)).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.ARRIVED
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "another"])
+def test_without_its_reply_identity_nothing_opens(
+    damage: str, requester: Requester, asked: Asked, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure)
+    path = asked.folder / "reply.identity"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_text("" if damage == "empty" else House(0, name="elsewhere").identity.secret_text())
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert failed.kind is CheckKind.SEALED
+
+
+# -- what owners may add, what power cuts leave ------------------------------------------------------------------------
+
+
+def test_what_the_owner_says_about_themselves_is_opened(requester: Requester, asked: Asked, house: House) -> None:
+    card = ContactCard(v=1, name="M. Jansen", street="Prinsengracht 12")
+    assert verified(requester, asked, house.disclose(asked, contact=card)).contact == card
+
+
+def test_an_unreadable_card_spoils_nothing_and_shows_nothing(
+    requester: Requester, asked: Asked, gops: list[Gop]
+) -> None:
+    house = filmed(gops, Changes(approval=lambda a: later(a, contact="AAAA")))
+    verification = verified(requester, asked, house.disclose(asked))
+    assert verification.ok
+    assert verification.contact is None
+
+
+def test_a_segment_cut_off_by_a_power_failure_opens_to_its_last_whole_second(
+    requester: Requester, asked: Asked, house: House, gops: list[Gop]
+) -> None:
+    last = house.record(DESCRIPTION, gops, poster=False)[0]
+    house.power_cut(last, len(last.data) * 2 // 3)
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, last.id)]))
+    assert verification.failed is None
+    (segment,) = verification.segments
+    assert not segment.witnessed
+    assert segment.context is None
+    assert 0 < segment.opened_bytes < len(last.content)
+    footage = next(check for check in verification.checks if check.kind is CheckKind.FOOTAGE)
+    assert "interrupted by a power failure" in footage.said
+
+
+def test_a_whole_segment_adopted_after_a_crash_verifies_with_its_own_word_for_the_end(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data))
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert verification.failed is None
+    assert not verification.segments[0].witnessed
+    assert verification.segments[0].context is not None
+
+
+def test_a_segment_that_only_lacked_its_name_is_held_against_what_it_says_of_itself(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data), named=False)
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert verification.failed is None
+    assert verification.segments[0].context is not None
+
+
+def test_a_segment_that_only_lacked_its_name_cannot_be_given_another_time(
+    requester: Requester, asked: Asked, house: House
+) -> None:
+    whole = house.stored[3]
+    house.power_cut(whole, len(whole.data), named=False, later_us=1_000_000)
+    verification = verified(requester, asked, house.disclose(asked, [last_of(house, whole.id)]))
+    assert verification.failed is not None
+    assert verification.failed.kind is CheckKind.FOOTAGE
+
+
+def last_of(house: House, segment: str) -> object:
+    return next(each for each in house.stored if each.id == segment and each.kind is PartKind.SEGMENT)
+
+
+def test_verifying_needs_no_network_and_writes_nothing(
+    requester: Requester, asked: Asked, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    before = {path: path.stat().st_mtime_ns for path in sorted(requester.folder.rglob("*"))}
+    assert verify_disclosure(requester.folder, disclosure.id).ok
+    assert {path: path.stat().st_mtime_ns for path in sorted(Path(requester.folder).rglob("*"))} == before
+
+
+def test_a_verification_is_a_value(requester: Requester, asked: Asked, house: House) -> None:
+    verification = verified(requester, asked, house.disclose(asked))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        verification.items = ()  # type: ignore[misc]

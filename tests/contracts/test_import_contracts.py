@@ -1,0 +1,167 @@
+"""The import contracts refuse what they are for: each forbidden import is planted in a copy, and one contract sees it.
+
+Source: docs/security/analysis.md, "Each cannot, and what shows it"; the contracts are in setup.cfg.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from grimp import build_graph
+
+ROOT = Path(__file__).resolve().parents[2]
+NEW = "from agent.core.brand_new import THING\n"
+PLANTS = [
+    # contract, file, what is planted at its end
+    ("uplink", "agent/uplink/uplink.py", "import agent.recorder.vault_recovery"),
+    ("uplink", "agent/uplink/uplink.py", "import agent.recorder.manifest_writer"),
+    ("uplink", "agent/uplink/uplink.py", "from agent.custodian import ledger_writer"),
+    ("uplink", "agent/uplink/uplink_process.py", "from agent.custodian.state_folder import StateFolder"),
+    ("uplink", "agent/uplink/home_mqtt.py", "from agent.vault import reader"),
+    ("uplink", "agent/uplink/alert_sender.py", "import sqlite3"),
+    ("uplink", "agent/mqtt/connection.py", "import cv2"),
+    ("uplink", "agent/uplink/uplink.py", "def late():\n    import agent.core.vault.age.sealing"),
+    ("recorder", "agent/recorder/recorder.py", "import ssl"),
+    ("recorder", "agent/recorder/recorder.py", "from agent.mqtt import MqttBus"),
+    ("recorder", "agent/recorder/composition.py", "from agent.custodian.journal_sqlite import SqliteJournal"),
+    ("recorder", "agent/recorder/recorder_process.py", "import agent.ipc.control_server"),
+    ("recorder", "agent/recorder/live_view.py", "import starlette.applications"),
+    ("recorder", "agent/platform/disk.py", "import smtplib"),
+    ("custodian", "agent/custodian/composition.py", "import agent.recorder.capture.camera_file"),
+    ("custodian", "agent/custodian/requests.py", "import agent.media.poster"),
+    ("custodian", "agent/custodian/page/server.py", "import av"),
+    ("custodian", "agent/vault/reader.py", "import paho.mqtt.client"),
+    ("pure", "agent/core/consent.py", "import time"),
+    ("pure", "agent/wire/messages.py", "from agent.platform import files"),
+    ("no-opening-on-the-device", "agent/vault/reader.py", "from agent.clients.opening import open_bytes"),
+    ("no-opening-on-the-device", "agent/cli/vault.py", "def late():\n    import agent.clients.owner.keys"),
+    ("sealing-cannot-open", "agent/core/vault/age/sealing.py", "import agent.clients.opening.payload"),
+    ("bridge", "firmware_bridge/bridge.py", "import agent.errors"),
+    ("adapters", "agent/recorder/capture/camera_file.py", "import agent.recorder.capture.camera_rtsp"),
+    ("owner", "agent/clients/owner/keys.py", "import agent.custodian.custodian"),
+    ("requester", "agent/clients/requester/identity.py", "import agent.clients.owner.keys"),
+    ("layers", "agent/vault/reader.py", "import agent.recorder.vault"),
+    ("uplink", "agent/uplink/uplink.py", NEW),
+    ("layers", "agent/brand_new.py", "THING = 1"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the contracts read, to plant into."""
+    folder = tmp_path_factory.mktemp("planted")
+    for package in ("agent", "firmware_bridge", "scripts"):
+        for path in (ROOT / package).rglob("*.py"):
+            if "node_modules" not in path.parts:
+                target = folder / path.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+    shutil.copyfile(ROOT / "setup.cfg", folder / "setup.cfg")
+    return folder
+
+
+DRIVER = """
+import json, sys
+from pathlib import Path
+from importlinter.cli import lint_imports
+answers = []
+for contract, name, text, new in json.load(sys.stdin):
+    path, module = Path(name), Path("agent/core/brand_new.py")
+    whole = path.read_text() if path.exists() else None
+    path.write_text(f"{whole or ''}\\n{text}\\n")
+    if new:
+        module.write_text("THING = 1\\n")
+    answers.append(lint_imports(limit_to_contracts=(contract,)))
+    module.unlink(missing_ok=True)
+    path.unlink() if whole is None else path.write_text(whole)
+print("ANSWERS", json.dumps(answers))
+"""
+"""Plants one after the other, in one process: each takes as long as reading one file and its contract."""
+
+
+@pytest.fixture(scope="module")
+def answers(copy: Path) -> list[int]:
+    """The exit status of import-linter for each plant."""
+    asked = json.dumps([(*plant, plant[2] == NEW) for plant in PLANTS])
+    words = [sys.executable, "-c", DRIVER]
+    done = subprocess.run(words, cwd=copy, input=asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout.rpartition("ANSWERS ")[2]))
+
+
+def refusals(copy: Path, *words: str) -> str:
+    """What the contracts say against the copy; empty when they are kept."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, *words], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Contracts" in done.stdout, done.stdout
+    return done.stdout if done.returncode else ""
+
+
+def test_the_contracts_are_kept(copy: Path) -> None:
+    assert refusals(copy) == ""
+
+
+@pytest.mark.parametrize("number", range(len(PLANTS)), ids=[f"{contract}: {text}" for contract, _, text in PLANTS])
+def test_a_forbidden_import_is_refused(answers: list[int], number: int) -> None:
+    assert answers[number] == 1
+
+
+def test_a_refusal_shows_the_way_of_the_import(copy: Path) -> None:
+    path = copy / "agent" / "platform" / "disk.py"
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(f"{whole}\nimport smtplib\n", encoding="utf-8")
+    try:
+        assert "agent.platform.disk -> smtplib" in refusals(copy, "--contract", "recorder")
+    finally:
+        path.write_text(whole, encoding="utf-8")
+
+
+def test_a_line_that_allows_more_than_is_imported_is_refused_too(copy: Path) -> None:
+    settings = copy / "setup.cfg"
+    whole = settings.read_text(encoding="utf-8")
+    settings.write_text(whole.replace("    agent.mqtt: bus ", "    agent.mqtt: bus brand_new ", 1), encoding="utf-8")
+    try:
+        assert "nothing imports it: agent.mqtt.brand_new" in refusals(copy, "--contract", "uplink")
+    finally:
+        settings.write_text(whole, encoding="utf-8")
+
+
+def test_only_solo_and_the_command_that_starts_a_process_import_all_three() -> None:
+    graph = build_graph("agent", exclude_type_checking_imports=True, cache_dir=None)
+    rooms = ("agent.recorder", "agent.custodian", "agent.uplink")
+    found = {
+        name
+        for name in graph.modules
+        if all(
+            any(each.startswith(f"{room}.") for each in graph.find_modules_directly_imported_by(name)) for room in rooms
+        )
+    }
+    assert found == {"agent.solo", "agent.cli.run"}
+
+
+def test_what_is_shared_is_used_by_two() -> None:
+    graph = build_graph("agent", exclude_type_checking_imports=True, cache_dir=None)
+    users = ("agent.recorder", "agent.custodian", "agent.uplink", "agent.clients", "agent.cli")
+    reach = {user: graph.find_upstream_modules(user, as_package=True) for user in users}
+    shared = {name for name in graph.modules if name.startswith(("agent.platform.", "agent.vault.", "agent.mqtt."))}
+    used = {name: [user for user in users if name in reach[user]] for name in shared}
+    # The command that starts a process starts all of them.
+    starts = graph.find_modules_directly_imported_by("agent.cli.run")
+    assert {name: by for name, by in used.items() if len(by) < 2 and name not in starts} == {}
+
+
+def test_no_file_name_is_used_more_than_twice() -> None:
+    names = Counter(
+        path.name
+        for package in ("agent", "firmware_bridge")
+        for path in (ROOT / package).rglob("*.py")
+        if "node_modules" not in path.parts and path.name != "__init__.py"
+    )
+    assert {name: count for name, count in names.items() if count > 2} == {}

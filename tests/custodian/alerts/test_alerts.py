@@ -1,0 +1,835 @@
+"""From news to a channel: neither lost nor doubled, whatever restarts, and nobody who records ever waits."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.alerts.alert_messages import ChannelAddress, HeldBack, Kept, Parcel, Waiting
+from agent.core.alerts.kinds import NEWS, TEST, AlertKind, Rank
+from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, HoldingBack
+from agent.core.alerts.policy import ChannelRules, Policy
+from agent.core.consent import State
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.custodian.alerts import alert_queue_sqlite
+from agent.custodian.alerts import alerts as alerts_module
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.custodian.alerts.alerts import Alerts, AlertSettings
+from agent.errors import NetworkError, StorageError
+from agent.platform.sqlite_snapshot import open_snapshot
+from agent.uplink import alert_sender
+from agent.uplink.alert_sender import Delivery
+from agent.wire.area import Circle
+from agent.wire.statements import OptOut, Scope
+from tests.custodians import DOOR, FIRE, Door, stated
+from tests.wire import samples
+
+PRESSED, MOVED = "12:00  Somebody pressed the button.", "12:00  Something moved at the door."
+ASKED_WORDS = NEWS["request"].text
+NOON_S = 12 * 3600
+HOUR_S = 3600.0
+HOLDING_BACK = HoldingBack(b"k" * 32)
+
+
+class TestClock:
+    """Stands still until the test moves it."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.second = float(NOON_S)
+        self.set_by_s = 0.0
+        self.quality = ClockQuality.SYNCED
+
+    boot_id = "0" * 32
+
+    def now(self) -> Moment:
+        ns = round(self.second * NS_PER_S)
+        return Moment(BootNs(ns), UtcNs(ns + round(self.set_by_s * NS_PER_S)), self.quality)
+
+
+class Phone:
+    """A courier and what it brought.  `fails` says whether the next one gets through."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.fails = False
+        self.attempts = 0
+        self._changed = threading.Condition()
+
+    def send(self, url: str, title: str, body: str) -> None:
+        assert (url, title) == ("ntfy://phone/door", "Doorward: door")
+        with self._changed:
+            self.attempts += 1
+            self._changed.notify_all()
+            if self.fails:
+                raise NetworkError("The channel did not take it (it answered 503).")
+            self.messages.append(body)
+
+    def wait_for(self, met: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(met, 15.0), self.messages
+
+
+def local(utc_ms: int) -> tuple[int, str]:
+    minutes = utc_ms // 60_000 % 1440
+    return minutes, f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+class House:
+    """Alerts, delivery and a phone; `running` is one run of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "alerts.sqlite"
+        self.clock = TestClock()
+        self.phone = Phone()
+        self.rules = ChannelRules("Ann", quiet=(22 * 60, 7 * 60))
+        self.digest: frozenset[AlertKind] = frozenset()
+        self.waiting = {"a1", "b2"}
+        self.asleep = False
+        self.looks = 0
+
+    def alerts(self) -> Alerts:
+        made = Alerts(
+            AlertSettings("Doorward: door", "", (ChannelAddress("Ann", "ntfy://phone/door"),)),
+            Policy((self.rules,), digest=self.digest),
+            SqliteAlertQueue(self.path),
+            self.clock,
+            local,
+            HOLDING_BACK,
+            waits=lambda once: once in self.waiting,
+            sleeps=lambda: self.asleep,
+        )
+        on_time = made._on_time
+
+        def counted() -> None:
+            on_time()
+            self.looks += 1
+
+        made._on_time = counted  # type: ignore[method-assign]
+        return made
+
+    def ask(self, alerts: Alerts, once: str) -> float:
+        """A request comes; the second in which its news may leave.  It is held back when this returns."""
+        before, came_ms = alerts.status()["held_back"], self.clock.now().utc_ns // 10**6
+        alerts.notify("request", "", once)
+        wait_until(lambda: alerts.status()["held_back"] > before)
+        return self.clock.second + HOLDING_BACK.of_ms(came_ms) / 1000
+
+    def turn(self, second: float) -> None:
+        """It is that late, and what is due by then has been done."""
+        self.clock.second = second
+        looks = self.looks
+        wait_until(lambda: self.looks >= looks + 2)  # the first may have begun before
+
+    @contextmanager
+    def running(self, *, delivers: bool = True) -> Iterator[Alerts]:
+        alerts = self.alerts()
+        alerts.start()
+        delivery = Delivery(alerts, self.phone)
+        if delivers:
+            delivery.start()
+        try:
+            yield alerts
+        finally:
+            alerts.stop()
+            delivery.stop()
+            alerts.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(alerts_module, "_LOOK_S", 0.01)
+    return House(tmp_path)
+
+
+def test_a_press_reaches_the_phone_and_leaves_the_queue(house: House) -> None:
+    with house.running() as alerts:
+        alerts.notify("button", "ignored")
+        house.phone.wait_for(lambda: house.phone.messages == [PRESSED])
+        wait_until(lambda: alerts.status()["channels"]["Ann"] == shown(delivered=1))
+
+
+def test_a_press_waits_for_nobody_s_next_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast that is in the end, `bench.alerts` measures."""
+    monkeypatch.setattr(alerts_module, "_LOOK_S", 3600.0)
+    monkeypatch.setattr(alert_sender, "_WAIT_S", 3600.0)
+    with house.running() as alerts:
+        wait_until(lambda: house.looks > 0)
+        for presses in (1, 2):
+            house.clock.second += HOUR_S
+            alerts.notify("button", "")
+            house.phone.wait_for(lambda presses=presses: len(house.phone.messages) == presses)  # type: ignore[misc]
+
+
+def test_what_was_raised_before_a_stop_is_told_after_the_start_and_once(house: House) -> None:
+    with house.running(delivers=False) as alerts:
+        alerts.notify("visitor", "")
+        alerts.notify("button", "")
+    for _ in range(3):
+        with house.running():
+            house.phone.wait_for(lambda: len(house.phone.messages) >= 2)
+    assert house.phone.messages == [PRESSED, MOVED]
+
+
+def test_a_channel_that_fails_is_tried_again_and_a_press_does_not_wait_for_that(house: House) -> None:
+    house.phone.fails = True
+    with house.running() as alerts:
+        alerts.notify("visitor", "")
+        wait_until(lambda: alerts.status()["channels"]["Ann"]["failures"] == 1)
+        assert alerts.status()["channels"]["Ann"]["fault"] == "The channel did not take it (it answered 503)."
+        house.phone.fails = False
+        alerts.notify("button", "")
+        house.phone.wait_for(lambda: house.phone.messages == [PRESSED, MOVED])
+
+
+def test_a_desk_that_forgets_what_was_taken_does_not_double_it(house: House) -> None:
+    """The custodian restarts between the channel's yes and the word that it said so."""
+    alerts = house.alerts()
+    alerts.start()
+    told = threading.Event()
+
+    class Deaf:
+        def channels(self) -> tuple[ChannelAddress, ...]:
+            return alerts.channels()
+
+        def collect(self, wait_s: float) -> tuple[Parcel, ...]:
+            return alerts.collect(wait_s)
+
+        def settle(self, parcel: Parcel, fault: str = "") -> None:
+            if not told.is_set():
+                told.set()
+                alerts.channels()  # a new desk has nothing in anybody's hands
+                raise NetworkError("No custodian answers.")
+            alerts.settle(parcel, fault)
+
+    delivery = Delivery(Deaf(), house.phone)
+    delivery.start()
+    alerts.notify("button", "")
+    wait_until(lambda: told.is_set() and alerts.status()["channels"]["Ann"]["waiting"] == 0)
+    alerts.stop()
+    delivery.stop()
+    alerts.close()
+    assert house.phone.messages == [PRESSED]
+
+
+def test_a_request_is_told_once_however_often_it_is_raised(house: House) -> None:
+    for _ in range(3):
+        with house.running() as alerts:
+            alerts.notify("request", "", once="a1")
+            alerts.notify("request", "", once="a1")
+    with house.running() as alerts:
+        house.turn(house.clock.second + LONGEST_MS / 1000)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        alerts.notify("request", "", once="a1")
+        due_s = house.ask(alerts, "b2")
+        house.turn(due_s + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+        house.turn(due_s + LONGEST_MS / 1000)
+    assert [message.partition("  ")[2] for message in house.phone.messages] == [ASKED_WORDS] * 2
+
+
+# -- requests are held back --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("once", ["a1", "b2"])
+def test_a_request_is_told_when_its_own_time_is_over_and_with_the_hour_at_which_it_is_told(
+    house: House, once: str
+) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, once)
+        for second in (NOON_S + 1, NOON_S + SHORTEST_MS / 1000 - 1, due_s - 1):
+            house.turn(second)
+            assert alerts.collect(0) == ()
+            assert alerts.status()["channels"]["Ann"] == shown()
+        house.turn(due_s + 1)
+        clock = local(round(due_s + 1) * 1000)[1]
+        house.phone.wait_for(lambda: house.phone.messages == [f"{clock}  {ASKED_WORDS}"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(0, 86_400),
+    st.sampled_from(ClockQuality),
+    st.lists(st.sampled_from(["visitor", "button", "tamper", "board", "request"]), max_size=5),
+    st.floats(0, 7200),
+    st.floats(0, 59),
+    st.text(min_size=1, max_size=8),
+)
+def test_how_long_it_is_held_back_depends_on_nothing_but_the_span_in_which_it_came(
+    hour_s: float, quality: ClockQuality, before: list[str], later_s: float, unwritten_s: float, once: str
+) -> None:
+    """Not on what was asked, quiet hours, what else was told, or how long ago the queue was written."""
+    clock = TestClock()
+    clock.second, clock.quality = hour_s, quality
+    queue = SqliteAlertQueue(":memory:")
+    policy = Policy((ChannelRules("Ann", quiet=(22 * 60, 7 * 60)),))
+    alerts = Alerts(AlertSettings("", "", ()), policy, queue, clock, local, HOLDING_BACK)
+    for number, name in enumerate(before):
+        alerts._take([alerts_module._Raised(name, clock.now(), f"other {number}")])
+    clock.second += later_s
+    alerts._on_time()
+    clock.second += unwritten_s
+    alerts._take([alerts_module._Raised("request", clock.now(), once)])
+    (held,) = [each for each in queue.held_back() if each.once == once]
+    assert held.left_ms - alerts._passed_ms(clock.now().boot_ns) == HOLDING_BACK.of_ms(held.came_ms)
+    clock.second += (SHORTEST_MS - 1) / 1000
+    alerts._on_time()
+    assert once in [each.once for each in queue.held_back()] or "request" in before
+    alerts.close()
+
+
+def test_what_leaves_meanwhile_is_to_the_letter_what_would_have_left_without_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts_module, "_LOOK_S", 0.01)
+
+    def messages(*, asked: bool) -> list[str]:
+        house = House(tmp_path / str(asked))
+        house.path.parent.mkdir()
+        with house.running() as alerts:
+            if asked:
+                house.ask(alerts, "a1")
+            for minute, name in enumerate(("visitor", "button", "tamper", "board", "camera", "trust")):
+                house.turn(NOON_S + 60 * minute)
+                alerts.notify(name, "")
+                house.phone.wait_for(lambda minute=minute: len(house.phone.messages) == minute + 1)  # type: ignore[misc]
+        return house.phone.messages
+
+    assert messages(asked=True) == messages(asked=False)
+
+
+def test_another_request_that_comes_meanwhile_makes_no_message_and_no_byte_of_its_own(house: House) -> None:
+    with house.running() as alerts:
+        first_s = house.ask(alerts, "a1")
+        second_s = house.ask(alerts, "b2")
+        house.turn(min(first_s, second_s) + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        house.turn(max(first_s, second_s) + 1)
+    assert [message.partition("  ")[2] for message in house.phone.messages] == [ASKED_WORDS]
+
+
+def test_a_request_that_waits_for_nobody_any_more_is_not_told_and_takes_no_other_with_it(house: House) -> None:
+    """Answered, withdrawn, opted out of.  Or an asker could bring the next one out early by taking this one back."""
+    with house.running() as alerts:
+        due = {"a1": house.ask(alerts, "a1")}
+        house.turn(house.clock.second + 600)
+        due["b2"] = house.ask(alerts, "b2")
+        early, late = sorted(due, key=due.__getitem__)
+        house.waiting.remove(early)
+        house.turn(due[early] + 1)
+        house.turn(due[late] - 1)
+        assert alerts.status()["channels"]["Ann"] == shown()
+        house.turn(due[late] + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_restarts_neither_shorten_nor_lengthen_the_time(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+    for second in range(NOON_S, int(due_s), 300):
+        house.clock.second = second
+        with house.running() as alerts:
+            house.turn(min(second + 270, due_s - 0.02))
+            house.turn(min(second + 300, due_s - 0.01))
+            assert alerts.status()["channels"]["Ann"] == shown()
+    with house.running():
+        house.turn(due_s + 0.01)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_power_cut_lengthens_the_time_by_the_last_minute_at_most_and_never_shortens_it(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        for minutes in range(1, 10):
+            house.turn(NOON_S + minutes * 60 + 30)
+        left_ms = {name: (house.path.with_name(name)).read_bytes() for name in ("alerts.sqlite", "alerts.sqlite-wal")}
+    folder = house.path.with_name("after the cut")
+    folder.mkdir()
+    for name, data in left_ms.items():
+        (folder / name).write_bytes(data)
+    queue = SqliteAlertQueue(folder / "alerts.sqlite")
+    (held,) = queue.held_back()
+    queue.close()
+    truly_ms = round((due_s - house.clock.second) * 1000)
+    assert truly_ms <= held.left_ms <= truly_ms + 60_000
+
+
+def test_a_clock_that_is_set_meanwhile_brings_nothing_out_and_keeps_nothing_in(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        for set_by_s in (400 * 86_400.0, -400 * 86_400.0):
+            house.clock.set_by_s = set_by_s
+            house.turn(house.clock.second + 1)
+            assert alerts.status()["channels"]["Ann"] == shown()
+        house.clock.set_by_s = 0.0
+        house.turn(due_s + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_request_of_the_night_waits_for_the_morning_and_one_just_before_it_for_its_own_time(house: House) -> None:
+    house.clock.second = 2 * HOUR_S
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        house.turn(due_s + 1)
+        wait_until(lambda: alerts.status()["kept"] == 1)
+        house.turn(7 * HOUR_S - 60)
+        assert house.phone.messages == []
+        house.ask(alerts, "b2")
+        house.turn(7 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        assert house.phone.messages[0].startswith(f"Meanwhile: {ASKED_WORDS.rstrip('.')} (")
+        house.turn(7 * HOUR_S + SHORTEST_MS / 1000 - 61)
+        assert len(house.phone.messages) == 1
+        house.turn(10 * HOUR_S)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+
+
+def test_while_the_owner_is_not_to_be_asked_what_is_held_back_stays_so(house: House) -> None:
+    with house.running() as alerts:
+        due_s = house.ask(alerts, "a1")
+        house.asleep = True
+        house.turn(due_s + 1)
+        house.turn(due_s + 6 * HOUR_S)
+        assert (alerts.status()["channels"]["Ann"], alerts.status()["kept"]) == (shown(), 0)
+        house.asleep = False
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+
+
+def test_a_request_of_the_digest_waits_for_it_and_for_the_next_one_when_its_time_ends_after_it(house: House) -> None:
+    house.digest = frozenset({AlertKind.REQUEST})
+    with house.running() as alerts:
+        house.ask(alerts, "a1")
+        house.turn(NOON_S + LONGEST_MS / 1000)
+        wait_until(lambda: alerts.status()["kept"] == 1)
+        house.turn(20 * HOUR_S - 60)
+        house.ask(alerts, "b2")
+        house.turn(20 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 1)
+        house.turn(20 * HOUR_S + LONGEST_MS / 1000)
+        assert len(house.phone.messages) == 1
+        house.turn(44 * HOUR_S + 1)
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+    assert all(ASKED_WORDS.rstrip(".") in message for message in house.phone.messages)
+
+
+def test_a_channel_that_is_gone_takes_along_what_was_held_back_for_it(house: House) -> None:
+    with house.running() as alerts:
+        house.ask(alerts, "a1")
+    house.rules = ChannelRules("Ben")
+    with house.running() as alerts:
+        assert alerts._queue.held_back() == ()
+
+
+def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches the house after a broadcast learns nothing from whether a connection is made."""
+    monkeypatch.setattr(alerts_module, "_LOOK_S", 0.01)
+    door = Door.enrolled()
+    alerts = Alerts(
+        AlertSettings("", "", (ChannelAddress("Ann", "ntfy://phone/door"),)),
+        Policy((ChannelRules("Ann"),)),
+        SqliteAlertQueue(tmp_path / "alerts.sqlite"),
+        door.clock,
+        local,
+        HOLDING_BACK,
+    )
+    alerts.start()
+    door.told.notify = alerts.notify  # type: ignore[method-assign]
+    yesterday_s = samples.request().from_s - 90_000
+    matched = door.ask()
+    wait_until(lambda: alerts.status()["held_back"] == 1)
+    unmatched = [
+        door.ask(area=Circle(lat=DOOR[0] + 0.05, lon=DOOR[1], radius_m=400)),
+        door.ask(from_s=yesterday_s, to_s=yesterday_s + 1200),
+    ]
+    denied = door.ask(FIRE)
+    door.deny(denied)
+    door.obey(OptOut(**stated(), scope=Scope.ALL))
+    opted_out = door.ask(FIRE)
+    for _ in range(2):
+        assert alerts.collect(0.3) == ()
+        door.clock.advance(SHORTEST_MS / 1000 - 2)
+    states = [door.state(each) for each in (matched, *unmatched, denied, opted_out)]
+    assert states == [State.OPTED_OUT, State.NO_MATCH, State.NO_MATCH, State.DENIED, State.OPTED_OUT]
+    # The witness was awake: two had matched, and one of them is heard of later.
+    assert alerts.status()["held_back"] == 2
+    door.clock.advance(LONGEST_MS / 1000)
+    assert len(alerts.collect(10)) == 1
+    alerts.stop()
+    alerts.close()
+    door.close()
+
+
+def test_the_night_is_told_in_one_message_in_the_morning_and_the_button_at_once(house: House) -> None:
+    house.clock.second = 3 * 3600.0
+    with house.running(delivers=False) as alerts:
+        for _ in range(12):
+            alerts.notify("visitor", "")
+        alerts.notify("board", "")
+        alerts.notify("button", "")
+    house.clock.second = 7 * 3600.0
+    with house.running() as alerts:
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+    assert house.phone.messages[0] == "03:00  Somebody pressed the button."
+    assert house.phone.messages[1].startswith("Meanwhile: 12 × Something moved at the door (last 03:00); The doorbell")
+
+
+def test_a_thousand_events_in_a_minute_give_one_alert_and_the_button_comes_first(house: House) -> None:
+    with house.running(delivers=False) as alerts:
+        for number in range(1000):
+            house.clock.second += 0.06
+            alerts.notify("visitor", "")
+            if number == 900:
+                alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["cooled"] + alerts.status()["overflowed"] == 999)
+        delivery = Delivery(alerts, house.phone)
+        delivery.start()
+        house.phone.wait_for(lambda: len(house.phone.messages) == 2)
+        delivery.stop()
+    assert [message[7:] for message in house.phone.messages] == [PRESSED[7:], MOVED[7:]]
+
+
+def test_whoever_raises_news_waits_for_no_disk(house: House) -> None:
+    """With a queue that hangs in every call."""
+    released = threading.Event()
+
+    class Stuck(SqliteAlertQueue):
+        def add(self, *arguments: object, **named: object) -> bool:
+            released.wait()
+            raise StorageError("The alerts cannot be kept.")
+
+        def waiting(self, channel: str, most: int) -> tuple[()]:
+            released.wait()
+            return ()
+
+    alerts = Alerts(
+        AlertSettings("Doorward: door", "", ()),
+        Policy((house.rules,)),
+        Stuck(":memory:"),
+        house.clock,
+        local,
+        HOLDING_BACK,
+    )
+    alerts.start()
+    fetching = threading.Thread(target=alerts.collect, args=(0.1,))
+    fetching.start()
+
+    def raise_news() -> None:
+        for _ in range(2000):
+            alerts.notify("visitor", "")
+            alerts.notify("button", "")
+
+    raising = threading.Thread(target=raise_news)
+    raising.start()
+    raising.join(60)
+    waited = raising.is_alive()
+    released.set()
+    raising.join()
+    assert not waited, "for a queue that answers nobody"
+    alerts.stop()
+    fetching.join()
+    alerts.close()
+
+
+def test_a_channel_that_is_configured_no_more_takes_its_alerts_with_it(house: House) -> None:
+    with house.running(delivers=False) as alerts:
+        alerts.notify("visitor", "")
+    house.rules = ChannelRules("Ben")
+    with house.running(delivers=False) as alerts:
+        assert alerts.status()["channels"] == {"Ben": shown()}
+        assert SqliteAlertQueue.counts(alerts._queue) == {}  # type: ignore[arg-type]
+
+
+def test_after_three_days_an_alert_is_given_up_and_counted(house: House) -> None:
+    with house.running(delivers=False) as alerts:
+        alerts.notify("visitor", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+        house.clock.second += 4 * 86_400
+        alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["given_up"] == 1)
+        assert alerts.status()["channels"]["Ann"]["waiting"] == 1
+
+
+def test_a_damaged_queue_is_set_aside_and_alerts_go_on(house: House) -> None:
+    house.path.write_bytes(b"not a database" * 1000)
+    with house.running() as alerts:
+        alerts.notify("button", "")
+        house.phone.wait_for(lambda: house.phone.messages == [PRESSED])
+    assert house.path.with_name("alerts.sqlite.damaged").exists()
+
+
+@pytest.mark.parametrize("place", ["alert", "alert_by_turn", "kept", "told"])
+def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_that_comes(
+    house: House, place: str
+) -> None:
+    """Such a file can be opened: the damage shows when somebody gets there."""
+    with house.running(delivers=False) as alerts:
+        for number in range(200):
+            alerts.notify("camera", "", f"{number}")
+    with closing(sqlite3.connect(house.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = db.execute("PRAGMA page_size").fetchall()
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (place,)).fetchall()
+    content = bytearray(house.path.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    house.path.write_bytes(content)
+    with house.running() as alerts:
+        alerts.notify("button", "", "a1")
+        house.phone.wait_for(lambda: house.phone.messages[-1:] == [PRESSED])
+    assert house.path.with_name("alerts.sqlite.damaged").exists()
+    with house.running(delivers=False) as alerts:
+        assert alerts.status()["channels"]["Ann"]["waiting"] == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "spoilt"),
+    [(b"12:00  The", b"12:00\xff The"), (b"queued_ms INTEGER", b"qxeued_ms INTEGER"), (b"alert (id", b"\xfflert (id")],
+)
+def test_one_byte_of_a_queue_that_is_another_costs_nothing_that_comes(
+    house: House, written: bytes, spoilt: bytes
+) -> None:
+    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    with house.running(delivers=False) as alerts:
+        alerts.notify("camera", "")
+    with closing(sqlite3.connect(house.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before, found, behind = house.path.read_bytes().rpartition(written)
+    assert found
+    house.path.write_bytes(before + spoilt + behind)
+    with house.running() as alerts:
+        alerts.notify("button", "", "a1")
+        house.phone.wait_for(lambda: PRESSED in house.phone.messages)
+    assert house.path.with_name("alerts.sqlite.damaged").exists()
+
+
+def test_a_rank_that_nobody_wrote_keeps_nobody_from_being_told(tmp_path: Path) -> None:
+    with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], ())
+        queue._db.execute("UPDATE alert SET rank = 99")
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["before"]
+
+
+def test_what_can_be_read_of_a_damaged_queue_is_still_told(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.sqlite"
+    request, kept = HeldBack(0, "Ann", "clip", "r1", 1, 5), Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "spoilt", 1)], [kept], "r1", [request])
+        queue._db.execute("UPDATE alert SET text = CAST(x'ff' AS TEXT), queued_ms = 'never'")
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 2)], ())
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
+        assert [replace(each, id=0) for each in queue.held_back()] == [request]
+        assert queue.kept("Ann", "quiet") == (kept,)
+        assert not queue.add((), (), "r1")
+    assert path.with_name("alerts.sqlite.damaged").exists()
+
+
+@pytest.mark.parametrize("refusal", ["PRAGMA query_only = ON", "PRAGMA max_page_count = 1"])
+def test_a_disk_that_takes_nothing_does_not_keep_its_owner_from_hearing_of_it(house: House, refusal: str) -> None:
+    """A card that has become read-only, or is full: the first thing its owner has to know."""
+    with house.running(delivers=False) as alerts:
+        alerts.notify("camera", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+        alerts._queue._db.execute(refusal)  # type: ignore[attr-defined]
+        delivery = Delivery(alerts, house.phone)
+        delivery.start()
+        for number in range(50):
+            alerts.notify("storage", "x" * 200, f"{number}")
+        alerts.notify("button", "")
+        house.phone.wait_for(lambda: sum(PRESSED in message for message in house.phone.messages) == 1)
+        house.phone.wait_for(lambda: sum(NEWS["storage"].text in message for message in house.phone.messages) > 0)
+        house.phone.wait_for(lambda: sum(NEWS["camera"].text in message for message in house.phone.messages) == 1)
+        alerts.stop()
+        delivery.stop()
+
+
+def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path: Path) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    first, second, third = (Waiting(0, "Ann", Rank.SOON, text, 1) for text in ("first", "second", "third"))
+    queue.add([first], ())
+    queue._db.execute("PRAGMA query_only = ON")
+    queue.add([second], ())
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["first", "second"]
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first"]
+    now_s = 61.0
+    queue.add([third], ())
+    queue.close()
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first", "second", "third"]
+        assert len({each.id for each in on_disk.waiting("Ann", 9)}) == 3
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set: no file can be opened on it, as on a full one, where there is no room for a write-ahead log."""
+    refuses = threading.Event()
+    opened = alert_queue_sqlite._opened
+
+    def open_or_refuse(path: str) -> sqlite3.Connection:
+        if refuses.is_set() and path != ":memory:":
+            raise sqlite3.OperationalError("disk I/O error")
+        return opened(path)
+
+    monkeypatch.setattr(alert_queue_sqlite, "_opened", open_or_refuse)
+    return refuses
+
+
+def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_what_has_come_since(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    request, other = HeldBack(0, "Ann", "clip", "r1", 1, 5), HeldBack(0, "Ann", "clip", "r2", 2, 6)
+    kept = Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "before", 1)], [kept], "r1", [request])
+    disk.set()
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "meanwhile", 2)], [replace(kept, last_ms=2)], "r2", [other])
+    ((meanwhile, meanwhile_held),) = zip(queue.waiting("Ann", 9), queue.held_back(), strict=True)
+    disk.clear()
+    now_s = 61.0
+    queue.remove([meanwhile.id])
+    queue.let_go([meanwhile_held], (), ())
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"], "done with another's row"
+    assert [replace(each, id=0) for each in queue.held_back()] == [request, other]
+    assert queue.kept("Ann", "quiet") == (replace(kept, count=4, last_ms=2),)
+    assert not queue.add((), (), "r1")
+    assert not queue.add((), (), "r2")
+    queue.remove([each.id for each in queue.waiting("Ann", 9)])
+    assert queue.waiting("Ann", 9) == ()
+    queue.close()
+
+
+def test_what_is_in_memory_goes_to_a_disk_that_takes_it_when_the_queue_is_closed(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    path = tmp_path / "alerts.sqlite"
+    disk.set()
+    queue = SqliteAlertQueue(path)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    disk.clear()
+    queue.close()
+    with closing(SqliteAlertQueue(path)) as queue:
+        assert queue.counts() == {"Ann": 1}
+
+
+def test_a_file_that_is_found_damaged_when_its_disk_returns_keeps_nothing_in_memory(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    path.write_bytes(b"\x55" * 8192)
+    disk.set()
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    disk.clear()
+    now_s = 61.0
+    assert queue.counts() == {"Ann": 1}
+    now_s = 122.0
+    assert queue.counts() == {"Ann": 1}
+    with closing(open_snapshot(path)) as on_disk:
+        assert on_disk.execute("SELECT channel, count(*) FROM alert GROUP BY channel").fetchall() == [("Ann", 1)]
+    queue.close()
+
+
+def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
+    queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
+    queue.close()
+    with pytest.raises(StorageError):
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+
+
+def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.sqlite"
+    with closing(SqliteAlertQueue(path)) as queue:
+        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "", 1, 5)])
+        delivered, held_back = queue.waiting("Ann", 9), queue.held_back()
+        queue._move(sqlite_damage())
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "b", 1, 5)])
+        queue.remove([each.id for each in delivered])
+        queue.let_go(held_back, (), ())
+        assert "a press" in [each.text for each in queue.waiting("Ann", 9)]
+        assert "b" in [each.once for each in queue.held_back()]
+    assert path.with_name("alerts.sqlite.damaged").exists()
+
+
+def sqlite_damage() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) -> None:
+    with closing(SqliteAlertQueue(tmp_path / "nowhere" / "alerts.sqlite")) as queue:
+        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+        assert queue.counts() == {"Ann": 1}
+
+
+def test_a_press_before_anybody_knew_the_time_is_not_given_up_when_the_clock_is_set(house: House) -> None:
+    """A clock without a battery goes on where it stopped; the network, which sets it, is what the press waits for."""
+    house.phone.fails = True
+    house.clock.quality = ClockQuality.UNKNOWN
+    with house.running(delivers=False) as alerts:
+        alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+    with house.running() as alerts:
+        house.clock.set_by_s = 30 * 24 * HOUR_S
+        house.clock.quality = ClockQuality.SYNCED
+        house.turn(house.clock.second + 10)
+        wait_until(lambda: alerts.status()["channels"]["Ann"]["failures"] >= 1)  # and so it waits for the next time
+        house.phone.fails = False
+        house.turn(house.clock.second + HOUR_S)
+        house.phone.wait_for(lambda: house.phone.messages == ["Somebody pressed the button."])
+        assert alerts.status()["given_up"] == 0
+
+
+def test_what_came_before_anybody_knew_the_time_is_given_up_three_days_after_somebody_did(house: House) -> None:
+    house.clock.quality = ClockQuality.UNKNOWN
+    with house.running(delivers=False) as alerts:
+        alerts.notify("button", "")
+        wait_until(lambda: alerts.status()["queued"] == 1)
+        house.clock.quality = ClockQuality.SYNCED
+        house.turn(house.clock.second + 10)
+        house.turn(house.clock.second + 71 * HOUR_S)
+        assert alerts.status()["given_up"] == 0
+        house.turn(house.clock.second + 2 * HOUR_S)
+        assert alerts.status()["given_up"] == 1
+
+
+def test_a_test_message_goes_to_every_channel_even_at_night(house: House) -> None:
+    house.clock.second = 3 * 3600.0
+    with house.running() as alerts:
+        assert alerts.test() == ("Ann",)
+        house.phone.wait_for(lambda: house.phone.messages == [f"03:00  {TEST}"])
+
+
+def test_without_a_clock_an_alert_has_no_time_and_no_quiet_hours(house: House) -> None:
+    house.clock.second, house.clock.quality = 3 * 3600.0, ClockQuality.UNKNOWN
+    with house.running() as alerts:
+        alerts.notify("visitor", "")
+        house.phone.wait_for(lambda: house.phone.messages == ["Something moved at the door."])
+
+
+def shown(*, waiting: int = 0, delivered: int = 0) -> dict[str, object]:
+    return {"waiting": waiting, "delivered": delivered, "failures": 0, "fault": ""}
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15.0
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -1,0 +1,193 @@
+"""Browsers as channels: kept over restarts, bounded, and told by the same rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.policy import Policy
+from agent.core.webpush import point_of
+from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
+from agent.custodian.alerts.alerts import Alerts, AlertSettings
+from agent.custodian.alerts.private_file import PrivateText
+from agent.custodian.alerts.push_channels import MOST_BROWSERS, PushChannels
+from agent.errors import FormatError, OpenError, RequestError
+from agent.uplink.alert_sender import Delivery
+from agent.wire.base64 import encode_url
+from agent.wire.control import Frame
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import PushSubscription, PushUnsubscription
+from tests import custodians
+from tests.custodian.alerts.test_alerts import HOLDING_BACK, TestClock, local, wait_until
+from tests.custodians import Door
+
+POINT = encode_url(point_of(ec.generate_private_key(ec.SECP256R1())))
+
+
+def ended(number: int) -> PushUnsubscription:
+    """As an owner signs it."""
+    return PushUnsubscription(**custodians.stated(), endpoint=f"https://push.test/{number}")
+
+
+def wanted(number: int, **changes: str) -> PushSubscription:
+    """As an owner signs it."""
+    values = {"endpoint": f"https://push.test/{number}", "p256dh": POINT, "auth": encode_url(b"s" * 16), **changes}
+    return PushSubscription(**custodians.stated(), **values)
+
+
+def channels(store: PrivateText, alerts: Alerts) -> PushChannels:
+    """Where every decision is durable at once."""
+    return PushChannels(store, alerts, lambda act: act())
+
+
+class Brought:
+    """A courier that keeps what it brought, by address."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str]] = []
+
+    def send(self, url: str, title: str, body: str) -> None:
+        told = json.loads(url.removeprefix("webpush:"))["endpoint"] if url.startswith("webpush:") else url
+        self.messages.append((told, body.rpartition("  ")[2]))
+
+
+def alerts_in(folder: Path) -> Alerts:
+    settings = AlertSettings("Doorward: door", "", (ChannelAddress("Ann", "ntfy://phone/door"),))
+    return Alerts(settings, Policy(()), SqliteAlertQueue(folder / "alerts.sqlite"), TestClock(), local, HOLDING_BACK)
+
+
+def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_asks_no_more(tmp_path: Path) -> None:
+    brought, store = Brought(), PrivateText(tmp_path / "push.json")
+    for run in range(2):
+        alerts = alerts_in(tmp_path)
+        push = channels(store, alerts)
+        alerts.start()
+        delivery = Delivery(alerts, brought)
+        delivery.start()
+        if run == 0:
+            push.subscribe(wanted(1), "anna")
+        alerts.notify("button", "")
+        wait_until(lambda run=run: len(brought.messages) == run + 1)
+        if run == 1:
+            push.subscribe(ended(1), "anna")
+            alerts.notify("button", "")
+        alerts.stop()
+        delivery.stop()
+        alerts.close()
+    assert brought.messages == [("https://push.test/1", "Somebody pressed the button.")] * 2
+    assert (tmp_path / "push.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_doorbells_key_stays_the_same_or_no_browser_could_be_reached_again(tmp_path: Path) -> None:
+    alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    keys = {str(channels(store, alerts).answers["push_key"](Frame({}))[0]["key"]) for _ in range(3)}
+    alerts.close()
+    assert len(keys) == 1
+
+
+def test_no_more_browsers_than_a_home_has_and_nothing_that_is_no_subscription(tmp_path: Path) -> None:
+    alerts = alerts_in(tmp_path)
+    push = channels(PrivateText(tmp_path / "push.json"), alerts)
+    for number in range(MOST_BROWSERS):
+        push.subscribe(wanted(number), "anna")
+    with pytest.raises(RequestError, match="Too many"):
+        push.subscribe(wanted(99), "anna")
+    with pytest.raises(FormatError):
+        push.subscribe(wanted(1, endpoint="http://192.168.1.1/"), "anna")
+    alerts.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x97\xff", b"{", b"[]", b'{"browsers": {}}', b'{"vapid": "", "browsers": {}}', b"null"]
+)
+def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: Path, content: bytes) -> None:
+    alerts = alerts_in(tmp_path)
+    path = tmp_path / "push.json"
+    channels(PrivateText(path), alerts).subscribe(wanted(1), "anna")
+    path.write_bytes(content)
+    push = channels(PrivateText(path), alerts)
+    push.subscribe(wanted(2), "anna")
+    again = channels(PrivateText(path), alerts)
+    assert again.answers["push_key"](Frame({})) == push.answers["push_key"](Frame({}))
+    alerts.close()
+
+
+def test_a_browser_that_lacks_something_is_damage(tmp_path: Path) -> None:
+    alerts = alerts_in(tmp_path)
+    store = PrivateText(tmp_path / "push.json")
+    channels(store, alerts).subscribe(wanted(1), "anna")
+    store.save(store.load().replace("p256dh", "p256dx"))
+    channels(store, alerts)
+    assert json.loads(store.load())["browsers"] == {}
+    alerts.close()
+
+
+def test_a_browser_of_an_owner_who_has_left_is_told_no_more(tmp_path: Path) -> None:
+    alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    push = channels(store, alerts)
+    push.subscribe(wanted(1), "anna")
+    push.subscribe(wanted(2), "bo")
+    push.leave(lambda key_id: key_id == "anna")
+    assert [each["owner"] for each in json.loads(store.load())["browsers"].values()] == ["bo"]
+    alerts.close()
+
+
+def test_only_an_owners_signature_adds_a_browser_and_it_stands_in_the_ledger_and_is_told(tmp_path: Path) -> None:
+    door, alerts = Door.enrolled(), alerts_in(tmp_path)
+    told: list[str] = []
+    push = PushChannels(
+        PrivateText(tmp_path / "push.json"),
+        alerts,
+        door.custodian.books.decisions.after,
+        lambda kind, _text: told.append(kind),
+    )
+    assert "push_subscribe" not in {*push.answers, *door.custodian.control._operations}
+    with pytest.raises(RequestError, match="alerts nobody"):
+        door.obey(wanted(1))
+    door.custodian.statements.subscribe = push.subscribe
+    with pytest.raises(OpenError):
+        door.obey(wanted(1), by=private_key_from_seed(b"s" * 32))
+    with pytest.raises(FormatError):
+        door.obey(wanted(1, endpoint="http://192.168.1.1/"))
+    assert told == []
+    assert "alerts-changed" not in door.kinds()
+    door.obey(wanted(1))
+    assert told == ["alerts"]
+    (entry,) = [each for each in door.entries() if each["kind"] == "alerts-changed"]
+    assert entry["reason"] == "anna"
+    door.close()
+    alerts.close()
+
+
+def test_only_an_owners_signature_ends_the_alerts_of_a_browser_and_it_stands_in_the_ledger_and_is_told(
+    tmp_path: Path,
+) -> None:
+    door, alerts, store = Door.enrolled(), alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    told: list[tuple[str, int]] = []
+
+    def tell(kind: str, _text: str) -> None:
+        told.append((kind, len(json.loads(store.load())["browsers"])))
+
+    push = PushChannels(store, alerts, door.custodian.books.decisions.after, tell)
+    door.custodian.statements.subscribe = push.subscribe
+    door.obey(wanted(1))
+    door.obey(wanted(2))
+    told.clear()
+    assert "push_unsubscribe" not in {*push.answers, *door.custodian.control._operations}
+    with pytest.raises(OpenError):
+        door.obey(ended(1), by=private_key_from_seed(b"s" * 32))
+    assert told == []
+    assert door.kinds().count("alerts-changed") == 2
+    door.obey(ended(1))
+    assert told == [("alerts ended", 2)], "the browser itself hears of it, too"
+    assert [each["endpoint"] for each in json.loads(store.load())["browsers"].values()] == ["https://push.test/2"]
+    (entry,) = [each for each in door.entries() if each["kind"] == "alerts-changed"][2:]
+    assert entry["reason"] == "anna"
+    door.obey(ended(1))  # a browser that the doorbell has forgotten can leave, too
+    assert len(json.loads(store.load())["browsers"]) == 1
+    door.close()
+    alerts.close()

@@ -1,0 +1,187 @@
+"""The doorbell's own authority vouches for this one doorbell and for nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from agent.custodian.page.certificate_authority import PageCertificates, _leaf, _Pair, _signer
+from agent.errors import ConfigurationError
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+NAME = "front-door.local"
+
+
+def made(
+    folder: Path, name: str = NAME, addresses: tuple[str, ...] = ("192.168.1.20",), days: int = 0
+) -> PageCertificates:
+    return PageCertificates(folder, name, addresses, NOW + datetime.timedelta(days=days))
+
+
+def leaf_of(folder: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates((folder / "page.pem").read_bytes())[0]
+
+
+def authority_in(folder: Path) -> list[x509.Certificate]:
+    """The intermediate and the root."""
+    return x509.load_pem_x509_certificates((folder / "authority.pem").read_bytes())
+
+
+def test_root_and_intermediate_permit_one_name_and_local_addresses_only(tmp_path: Path) -> None:
+    root = x509.load_der_x509_certificate(made(tmp_path).authority_der)
+    intermediate, stored = authority_in(tmp_path)
+    assert stored == root
+    for certificate, path_length in ((root, 1), (intermediate, 0)):
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        assert constraints.critical
+        permitted = constraints.value.permitted_subtrees or []
+        assert [each.value for each in permitted if isinstance(each, x509.DNSName)] == [NAME]
+        networks = [each.value for each in permitted if isinstance(each, x509.IPAddress)]
+        assert not any(network.is_global for network in networks)
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        assert (basic.ca, basic.path_length) == (True, path_length)
+
+
+def test_the_roots_key_is_destroyed_at_once(tmp_path: Path) -> None:
+    root = x509.load_der_x509_certificate(made(tmp_path).authority_der)
+    keys = [
+        serialization.load_pem_private_key(path.read_bytes(), None).public_key() for path in sorted(tmp_path.iterdir())
+    ]
+    assert len(keys) == 2
+    assert root.public_key() not in keys
+    root.verify_directly_issued_by(root)
+
+
+def openssl_takes(folder: Path, leaf: x509.Certificate, between: list[x509.Certificate], *name: str) -> bool:
+    """Whether OpenSSL lets a browser that installed the root trust `leaf`."""
+    _, root = authority_in(folder)
+    for file, certificates in (("root", [root]), ("between", between), ("leaf", [leaf])):
+        pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+        (folder / file).write_bytes(pem)
+    seconds = str(int(NOW.timestamp()))
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-attime", seconds, *name]
+    files = ["-no-CApath", "-no-CAfile", "-CAfile", folder / "root", "-untrusted", folder / "between", folder / "leaf"]
+    return subprocess.run([*command, *files], capture_output=True, check=False).returncode == 0
+
+
+def test_the_page_is_trusted_through_the_intermediate_and_a_bank_is_not(tmp_path: Path) -> None:
+    made(tmp_path, addresses=("192.168.1.20", "100.101.102.103", "fd7a:115c:a1e0::1"))
+    intermediate, root = authority_in(tmp_path)
+    verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(x509.DNSName(NAME))
+    assert verifier.verify(leaf_of(tmp_path), [intermediate])
+    for name in (("-verify_hostname", NAME), ("-verify_ip", "100.101.102.103"), ("-verify_ip", "fd7a:115c:a1e0::1")):
+        assert openssl_takes(tmp_path, leaf_of(tmp_path), [intermediate], *name)
+    assert not openssl_takes(tmp_path, leaf_of(tmp_path), [intermediate], "-verify_hostname", "other.local")
+
+
+@pytest.mark.parametrize("name", ["bank.example", "back-door.local", "local"])
+def test_a_thief_with_the_intermediates_key_can_vouch_for_no_other_name(tmp_path: Path, name: str) -> None:
+    made(tmp_path)
+    pair = stolen(tmp_path)
+    forged = _leaf(pair, name, (), NOW).certificate
+    assert not openssl_takes(tmp_path, forged, [pair.certificate], "-verify_hostname", name)
+    root = authority_in(tmp_path)[1]
+    verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(x509.DNSName(name))
+    with pytest.raises(VerificationError, match=r"(?i)constraint"):
+        verifier.verify(forged, [pair.certificate])
+
+
+def test_a_thief_with_the_intermediates_key_can_make_no_other_authority_and_none_for_the_internet(
+    tmp_path: Path,
+) -> None:
+    made(tmp_path)
+    pair = stolen(tmp_path)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
+    below = _signer(subject, key.public_key(), pair.certificate.subject, pair.key, "bank.example", NOW, path_length=0)
+    forged = _leaf(_Pair(below, key), "bank.example", (), NOW).certificate
+    assert not openssl_takes(tmp_path, forged, [below, pair.certificate], "-verify_hostname", "bank.example")
+    internet = _leaf(pair, NAME, (ipaddress.ip_address("203.0.113.7"),), NOW).certificate
+    assert not openssl_takes(tmp_path, internet, [pair.certificate], "-verify_ip", "203.0.113.7")
+
+
+def stolen(folder: Path) -> _Pair:
+    key = serialization.load_pem_private_key((folder / "authority.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return _Pair(authority_in(folder)[0], key)
+
+
+def test_the_authority_stays_and_the_leaf_is_renewed_a_month_before_its_end(tmp_path: Path) -> None:
+    first, leaf = made(tmp_path).authority_der, leaf_of(tmp_path)
+    assert made(tmp_path, days=300).authority_der == first
+    assert leaf_of(tmp_path) == leaf
+    assert made(tmp_path, days=370).authority_der == first
+    assert leaf_of(tmp_path) != leaf
+
+
+def test_a_new_address_makes_a_new_leaf_and_a_new_name_a_new_authority(tmp_path: Path) -> None:
+    first = made(tmp_path).authority_der
+    assert made(tmp_path, addresses=("192.168.1.20", "fd00::20")).authority_der == first
+    names = leaf_of(tmp_path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ipaddress.ip_address("fd00::20") in names.get_values_for_type(x509.IPAddress)
+    assert made(tmp_path, name="back-door.local").authority_der != first
+
+
+def test_a_new_address_is_certified_for_connections_that_come_now(tmp_path: Path) -> None:
+    page = made(tmp_path)
+    context, first = page.context(), leaf_of(tmp_path)
+    page.certify(("192.168.1.20",), NOW)
+    assert leaf_of(tmp_path) == first
+    page.certify(("192.168.77.2",), NOW)
+    assert leaf_of(tmp_path) != first
+    assert shown_by(context) == leaf_of(tmp_path)
+    page.certify((), NOW)
+    assert shown_by(context) == leaf_of(tmp_path), "an address that is gone is no reason to write"
+    page.certify((), NOW + datetime.timedelta(days=370))
+    assert shown_by(context).not_valid_after_utc > NOW + datetime.timedelta(days=700)
+
+
+def shown_by(server: ssl.SSLContext) -> x509.Certificate:
+    """What a phone is shown."""
+    phone = ssl.create_default_context()
+    phone.check_hostname, phone.verify_mode = False, ssl.CERT_NONE
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (phone.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True))
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    shown = ends[0].getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown)
+
+
+def test_an_address_of_the_internet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="local network"):
+        made(tmp_path, addresses=("203.0.113.7",))
+
+
+def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+    made(tmp_path / "page")
+    assert (tmp_path / "page").stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "page").iterdir())
+
+
+def test_a_damaged_key_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "authority.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError, match=r"authority\.pem"):
+        made(tmp_path)
+
+
+def test_a_damaged_leaf_is_made_anew_and_the_authority_stays(tmp_path: Path) -> None:
+    first = made(tmp_path).authority_der
+    (tmp_path / "page.pem").write_text("nothing")
+    assert made(tmp_path).authority_der == first
+    assert leaf_of(tmp_path).not_valid_after_utc > NOW

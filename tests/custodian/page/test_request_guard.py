@@ -1,0 +1,238 @@
+"""Other sites, other names and other ways in: rebinding, forgery, methods, sizes, headers, guessing over restarts."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.custodian.page.app import routes
+from agent.custodian.page.request_guard import HEADERS, PLAIN
+from agent.wire.control import Frame, write_frame
+from tests.custodian.page.door import NAME, Door, a_door
+
+HELLO = write_frame(Frame({}))
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with a_door(tmp_path_factory.mktemp("door")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cookie(door: Door) -> str:
+    return door.pair()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "front-door.local",
+        "front-door.local:1",
+        "127.0.0.1",
+        "localhost:{port}",
+        "",
+        "front-door.local.evil.example:{port}",
+        None,
+    ],
+)
+def test_a_name_that_is_not_ours_is_answered_with_nothing(door: Door, cookie: str, host: str | None) -> None:
+    host = host.format(port=door.port) if host else host
+    for method, path in (("GET", "/pair"), ("GET", "/authority.crt"), ("POST", "/api/page_hello")):
+        answer = door.ask(method, path, HELLO if method == "POST" else b"", cookie=cookie, host=host)
+        assert answer.status in (400, 421)
+        assert NAME.encode() not in answer.body
+
+
+def test_the_authority_is_to_be_had_without_tls_and_so_without_a_warning(door: Door) -> None:
+    page = door.ask_plainly("GET", "/install")
+    assert page.status == 200
+    assert door.page.certificates.fingerprint in page.body.decode()
+    assert b"<script" not in page.body
+    assert door.page.url in page.body.decode()
+    assert door.ask_plainly("GET", "/authority.crt").body == door.page.certificates.authority_der
+    assert door.ask_plainly("GET", "/").headers["location"] == "/install"
+    for path in PLAIN - {"/"}:
+        assert door.ask_plainly("GET", path).status == 200
+
+
+def test_nothing_else_is_served_or_taken_without_tls(door: Door) -> None:
+    paths = {route.path for route in routes(door.page._application)} - PLAIN
+    assert len(paths) > 40
+    for path in sorted(paths):
+        for method in ("GET", "POST"):
+            answer = door.ask_plainly(method, path)
+            assert answer.status == 403, path
+            assert "location" not in answer.headers, "a redirect would lead to a warning"
+    assert door.ask_plainly("POST", "/install").status == 403
+    for host in ("evil.example", f"evil.example:{door.port}", "127.0.0.1"):
+        assert door.ask_plainly("GET", "/install", host).status == 421
+
+
+def test_its_name_and_its_address_are_ours(door: Door) -> None:
+    for host in (door.host, door.host.upper(), f"127.0.0.1:{door.port}"):
+        assert door.ask("GET", "/pair", host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [None, "null", "https://evil.example", "http://{host}", "https://{host}.evil.example", "https://127.0.0.1:{port}"],
+)
+def test_a_post_from_another_origin_changes_nothing(door: Door, cookie: str, origin: str | None) -> None:
+    origin = origin.format(host=door.host, port=door.port) if origin else origin
+    for path in ("/api/page_leave", "/pair"):
+        assert door.ask("POST", path, HELLO, cookie=cookie, origin=origin).status == 403
+    assert door.op("page_hello", cookie).status == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_a_post_that_fetch_metadata_calls_foreign_changes_nothing(door: Door, cookie: str, site: str) -> None:
+    assert door.ask("POST", "/api/page_leave", HELLO, cookie=cookie, sec_fetch_site=site).status == 403
+    assert door.op("page_hello", cookie).status == 200
+
+
+def test_another_site_may_link_to_a_document_and_embed_nothing(door: Door) -> None:
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    assert door.ask("GET", "/pair", **link).status == 200
+    for path, mode, dest in (
+        ("/pair", "navigate", "iframe"),
+        ("/static/app.js", "no-cors", "script"),
+        ("/static/icon.svg", "no-cors", "image"),
+        ("/manifest.webmanifest", "cors", "manifest"),
+    ):
+        answer = door.ask("GET", path, sec_fetch_site="cross-site", sec_fetch_mode=mode, sec_fetch_dest=dest)
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_what_a_form_of_another_site_could_send_is_no_message(door: Door, cookie: str, kind: str) -> None:
+    assert door.ask("POST", "/api/page_hello", HELLO, cookie=cookie, content_type=kind).status == 400
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"])
+def test_no_other_method_and_no_cors(door: Door, method: str) -> None:
+    answer = door.ask(method, "/api/page_hello", origin="https://evil.example", access_control_request_method="POST")
+    assert answer.status in (400, 405)
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_get_changes_nothing(door: Door, cookie: str) -> None:
+    for op in ("page_leave", "page_end", "enrol", "statement", "page_invite"):
+        assert door.ask("GET", f"/api/{op}", cookie=cookie).status in (404, 405)
+    assert door.op("page_hello", cookie).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pair",
+        "/static/app.js",
+        "/nothing",
+        "/requests",
+        "/authority.crt",
+        "/static/../page.sqlite",
+        "/static/%2e%2e/pages.py",
+    ],
+)
+def test_every_answer_carries_the_same_protection(door: Door, path: str) -> None:
+    answer = door.ask("GET", path)
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert "server" not in answer.headers
+    csp = answer.headers["content-security-policy"]
+    assert "unsafe" not in csp
+    assert "require-trusted-types-for 'script'" in csp
+    assert "default-src 'none'" in csp
+
+
+def test_the_program_crosses_packed_where_the_browser_unpacks_and_is_fetched_once(door: Door) -> None:
+    plain = door.ask("GET", "/static/app.js")
+    packed = door.ask("GET", "/static/app.js", accept_encoding="br, gzip")
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 2
+    assert plain.headers["etag"] != packed.headers["etag"]
+    again = door.ask("GET", "/static/app.js", accept_encoding="gzip", if_none_match=packed.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    # What is anybody's own is never packed.
+    document = door.ask("GET", "/pair", accept_encoding="gzip")
+    assert "content-encoding" not in document.headers
+
+
+def test_the_cookie_is_bound_to_this_host_and_out_of_reach_of_scripts(door: Door) -> None:
+    code = door.page.answer(Frame({"op": "page_code"})).head["result"]["code"]
+    paired = door.ask("POST", "/pair", write_frame(Frame({"code": code})))
+    attributes = paired.headers["set-cookie"].lower()
+    assert attributes.startswith("__host-doorward=")
+    for needed in ("secure", "httponly", "samesite=strict", "path=/"):
+        assert needed in attributes
+    assert "domain" not in attributes
+    assert code not in paired.headers.get("location", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0\0\0\0",
+        b"\xff\xff\xff\xff",
+        write_frame(Frame({})) + b"x",
+        b"\0\0\0\x05hello\0\0\0\0",
+        b"\0\0\0\x02[]\0\0\0\0",
+    ],
+)
+def test_a_body_that_is_no_message_is_refused_in_words(door: Door, cookie: str, body: bytes) -> None:
+    answer = door.ask("POST", "/api/page_hello", body, cookie=cookie)
+    assert answer.status == 400
+    assert answer.frame.head["ok"] is False
+
+
+def test_a_body_that_is_too_large_is_not_read_to_its_end(door: Door, cookie: str) -> None:
+    answer = door.ask("POST", "/api/page_hello", write_frame(Frame({}, bytes(100_000))), cookie=cookie)
+    assert answer.status == 400
+    assert "larger" in answer.frame.head["error"]
+
+
+def test_a_strangers_browser_is_never_remembered_in_its_own_words(door: Door) -> None:
+    code = door.page.answer(Frame({"op": "page_code"})).head["result"]["code"]
+    door.ask(
+        "POST", "/pair", write_frame(Frame({"code": code})), user_agent="<script>alert(1)</script> Firefox/140 Linux"
+    )
+    assert {each.browser for each in door.page._visitors.sessions()} <= {"Firefox, Linux", "Browser"}
+
+
+def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Path) -> None:
+    guess = write_frame(Frame({"code": "0000-000-000"}))
+    statuses = []
+    for _ in range(3):
+        with a_door(tmp_path) as door:
+            # The clock stands still, so that a slow machine does not wait the guesser's time for them.
+            door.page._visitors._now_s = lambda: 1_800_000_000
+            door.code()  # while there is none, nothing is guessed
+            statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
+            last = door.ask("POST", "/pair", guess)
+    assert statuses[:3] == [400] * 3
+    assert statuses[6:] == [429] * 3
+    assert int(last.headers["retry-after"]) >= 1
+
+
+def test_the_page_is_off_unless_it_is_configured(tmp_path: Path) -> None:
+    from agent.config import load
+    from agent.solo import Solo
+
+    with a_door(tmp_path) as door:
+        text = (tmp_path / "doorward.toml").read_text()
+        assert door.solo.page is not None
+    (tmp_path / "doorward.toml").write_text(text.partition("[page]")[0])
+    solo = Solo(load(tmp_path / "doorward.toml"))
+    try:
+        assert solo.page is None
+    finally:
+        solo.close()

@@ -1,0 +1,234 @@
+"""Codes, sessions and patience: what lets a browser in, and what keeps a guesser out."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.custodian.page import sessions as module
+from agent.custodian.page.sessions import CODE_LIFE_S, MOST_TRIES, TooManyTriesError, Visitors, code_text
+from agent.errors import RequestError, StorageError
+
+
+class Entropy:
+    def token(self, size_bytes: int) -> bytes:
+        return secrets.token_bytes(size_bytes)
+
+
+class Hall:
+    """Visitors on a clock that moves only when told, and that can be shut down and started again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_800_000_000
+        self.open()
+
+    def open(self) -> None:
+        self.visitors = Visitors(self.path, Entropy(), lambda: self.now)
+
+    def restart(self) -> None:
+        self.visitors.close()
+        self.open()
+
+    def guess(self, address: str = "192.168.1.66") -> None:
+        with pytest.raises(RequestError):
+            self.visitors.pair("0000-000-000", address, "Firefox")
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Iterator[Hall]:
+    found = Hall(tmp_path / "page.sqlite")
+    yield found
+    found.visitors.close()
+
+
+def test_a_printed_code_lets_one_browser_in_once(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    token = hall.visitors.pair(code_text(code).lower(), "10.0.0.2", "Firefox")
+    assert hall.visitors.session(token) is not None
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_code_is_good_only_within_its_time(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    hall.now += CODE_LIFE_S
+    with pytest.raises(RequestError, match="no longer"):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_clock_that_is_set_back_does_not_revive_a_code(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    hall.now -= 10
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_the_code_before_the_newest_no_longer_counts(hall: Hall) -> None:
+    first = hall.visitors.make_code("printed")
+    hall.visitors.make_code("printed")
+    with pytest.raises(RequestError):
+        hall.visitors.pair(first, "10.0.0.2", "Firefox")
+
+
+def test_a_code_dies_of_too_many_wrong_tries_wherever_they_come_from(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_TRIES", 20)
+    code = hall.visitors.make_code("printed")
+    for number in range(20):
+        hall.guess(f"192.168.1.{number}")
+    with pytest.raises(RequestError):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive(hall: Hall) -> None:
+    hall.visitors.make_code("printed")
+    waits = []
+    for _ in range(12):
+        hall.guess()
+        hall.restart()
+        try:
+            hall.visitors.require_patience("pair 192.168.1.66")
+        except TooManyTriesError as error:
+            waits.append(error.wait_s)
+            hall.now += error.wait_s
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128]
+    hall.visitors.require_patience("pair 10.0.0.2")
+
+
+def test_a_guesser_with_many_addresses_keeps_nobody_from_a_code_that_is_printed(hall: Hall) -> None:
+    hall.visitors.make_code("printed")
+    for number in range(40):
+        hall.guess(f"192.168.1.{number}")
+        hall.now += 901  # of whatever wait there is, the guesser uses the first moment
+        hall.visitors.make_code("printed")
+    code = hall.visitors.make_code("printed")
+    for number in range(60):
+        hall.guess(f"192.168.2.{number}")
+    hall.visitors.pair(code, "10.0.0.2", "Firefox")
+
+
+def test_a_wrong_code_while_there_is_none_is_no_guess_and_writes_nothing(hall: Hall) -> None:
+    writes = hall.visitors._database.total_changes
+    for _ in range(20):
+        hall.guess()
+    hall.visitors.require_patience("pair 192.168.1.66")
+    assert hall.visitors._database.total_changes == writes
+
+
+def test_ten_million_guesses_take_longer_than_any_code_lives(hall: Hall) -> None:
+    """50 bits, ten thousand tries a code: a guesser may hope for nothing, if codes are printed all year long."""
+    codes_a_year = 365 * 86_400 / CODE_LIFE_S
+    assert codes_a_year * MOST_TRIES / 32**10 < 1e-6
+    assert len(hall.visitors.make_code("printed")) == 10
+
+
+def test_a_session_ends_when_it_is_not_used_and_when_its_owner_says_so(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    hall.now += module.SESSION_IDLE_S + 1
+    assert hall.visitors.session(token) is None
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert hall.visitors.end(session.id)
+    assert hall.visitors.session(token) is None
+
+
+def test_being_an_owners_lapses_and_renews_the_token(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert session.owner_key is None
+    renewed = hall.visitors.proved(session, "a" * 16)
+    assert hall.visitors.session(token) is None
+    proven = hall.visitors.session(renewed)
+    assert proven is not None
+    assert proven.owner_key == "a" * 16
+    hall.now += module.OWNER_IDLE_S + 1
+    lapsed = hall.visitors.session(renewed)
+    assert lapsed is not None
+    assert lapsed.owner_key is None
+
+
+def test_a_clock_that_is_behind_after_a_power_cut_ends_no_session_and_keeps_nobody_an_owner(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.proved(session, "a" * 16)
+    hall.now -= 3 * 86_400
+    behind = hall.visitors.session(token)
+    assert behind is not None
+    assert behind.owner_key is None
+    token = hall.visitors.proved(behind, "a" * 16)
+    again = hall.visitors.session(token)
+    assert again is not None
+    assert again.owner_key == "a" * 16
+    hall.now += 3 * 86_400
+    synced = hall.visitors.session(token)
+    assert synced is not None
+    assert synced.owner_key is None
+
+
+def spoil_all(path: Path) -> None:
+    path.write_bytes(b"\x55" * 8192)
+
+
+def spoil_a_table(path: Path) -> None:
+    """Such a file can be opened, and fails where somebody gets there."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = database.execute("PRAGMA page_size").fetchall()
+        ((root,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sessions'").fetchall()
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [spoil_all, spoil_a_table])
+def test_a_damaged_file_costs_the_browsers_that_were_let_in_and_not_the_doorbell(
+    hall: Hall, spoil: Callable[[Path], None]
+) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    hall.visitors.close()
+    spoil(hall.path)
+    hall.open()
+    assert hall.visitors.session(token) is None
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    assert hall.visitors.session(token) is not None
+    assert hall.path.with_name("page.sqlite.damaged").exists()
+
+
+def test_the_file_holds_neither_code_nor_cookie(hall: Hall, tmp_path: Path) -> None:
+    code = hall.visitors.make_code("printed")
+    token = hall.visitors.pair(hall.visitors.make_code("invitation"), "10.0.0.2", "Firefox")
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("page.sqlite*"))
+    assert code.encode() not in stored
+    assert token.encode() not in stored
+    assert (tmp_path / "page.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> None:
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.proved(session, "a" * 16)
+    hall.visitors._database.execute("PRAGMA query_only = 1")
+    hall.now += 3600
+    found = hall.visitors.session(token)
+    assert found is not None
+    assert found.owner_key == "a" * 16
+    # What cannot be noted is not forgotten either: it lapses from when it was last noted.
+    hall.now += module.OWNER_IDLE_S
+    found = hall.visitors.session(token)
+    assert found is not None
+    assert found.owner_key is None
+    with pytest.raises(StorageError):
+        hall.visitors.make_code("printed")

@@ -1,0 +1,117 @@
+"""What owners keep and delete: within caps, in the ledger first, and out of everything from that moment on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.core.consent import State
+from agent.core.ledger.entries import EntryKind
+from agent.core.timebase import ClockQuality
+from agent.custodian.holds import LONGEST_HOLD_S
+from agent.errors import RequestError
+from agent.wire.control import Frame
+from agent.wire.statements import Erasure, Hold, Release
+from tests.custodians import NOW_S, Door, stated
+
+_DAY_S = 86_400
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door.enrolled()
+    yield made
+    made.close()
+
+
+def hold(door: Door, *segments: str, until_s: int = NOW_S + _DAY_S) -> None:
+    door.obey(Hold(**stated(), segments=segments, until_s=until_s))
+
+
+def erase(door: Door, *segments: str) -> None:
+    door.obey(Erasure(**stated(), segments=segments))
+
+
+def test_what_an_owner_holds_stays_until_its_day_and_what_they_release_goes(door: Door) -> None:
+    first, second, _ = door.segments
+    hold(door, first, second)
+    assert door.custodian.held(100) == {first, second}
+    door.obey(Release(**stated(), segments=(second,)))
+    door.start()  # a power cut forgets nothing of it
+    assert door.custodian.held(100) == {first}
+    door.clock.advance(2 * _DAY_S)
+    assert door.custodian.held(100) == set()
+    door.custodian.on_time()
+    assert door.custodian.keeping.kept().held == {}
+
+
+def test_while_nobody_vouches_for_the_clock_no_hold_ends(door: Door) -> None:
+    hold(door, door.segments[0])
+    door.clock.advance(2 * _DAY_S)
+    door.clock.quality = ClockQuality.UNKNOWN
+    assert door.custodian.held(100) == {door.segments[0]}
+
+
+@pytest.mark.parametrize("until_s", [NOW_S - 200, NOW_S + LONGEST_HOLD_S + 200])
+def test_a_hold_lasts_at_most_a_year_and_is_not_over_before_it_begins(door: Door, until_s: int) -> None:
+    with pytest.raises(RequestError, match="a day to a year"):
+        hold(door, door.segments[0], until_s=until_s)
+    assert door.custodian.held(100) == set()
+
+
+def test_holds_keep_at_most_their_share_of_the_vault(door: Door) -> None:
+    sizes = [door.vault.find(name).stored_bytes for name in door.segments]  # type: ignore[union-attr]
+    door.held_bytes = sizes[0] + sizes[1]
+    door.start()
+    hold(door, *door.segments[:2])
+    with pytest.raises(RequestError, match="half of the vault"):
+        hold(door, door.segments[2])
+    assert door.custodian.held(100) == set(door.segments[:2])
+
+
+def test_what_is_not_there_can_be_neither_held_nor_deleted(door: Door) -> None:
+    before = door.kinds()
+    for try_it in (hold, erase):
+        with pytest.raises(RequestError, match="not stored"):
+            try_it(door, "a" * 26)
+    assert door.kinds() == before
+
+
+def test_a_deletion_is_in_the_ledger_before_anything_is_touched_and_done_only_when_the_vault_says_so(
+    door: Door,
+) -> None:
+    first = door.segments[0]
+    erase(door, first)
+    assert door.kinds()[-1] == EntryKind.ERASED.value
+    assert first in door.vault.kept, "nothing is touched yet"
+    door.start()
+    assert door.custodian.deleted() == {first}, "a power cut forgets no deletion"
+    door.vault.evict(first)
+    door.custodian.on_time()
+    assert door.custodian.deleted() == set()
+
+
+def test_what_is_deleted_shows_matches_and_leaves_no_more(door: Door) -> None:
+    before = door.ask()
+    erase(door, *door.segments[:2])
+    answer = door.custodian.control.answer(Frame({"op": "list", "from_ms": 0, "to_ms": 2**50})).head["result"]
+    assert [each["id"] for each in answer["segments"]] == door.segments[2:]
+    for operation in ("segment", "poster"):
+        with pytest.raises(RequestError):
+            door.custodian.control.answer(Frame({"op": operation, "id": door.segments[0]}))
+    shown = door.custodian.control.answer(Frame({"op": "request", "id": before.id})).head["result"]
+    assert shown["segments"] == door.segments[2:]
+    with pytest.raises(RequestError):
+        door.approve(before, door.segments[0])
+    after = door.ask()
+    assert door.journal.request(after.id).segments == (door.segments[2],)  # type: ignore[union-attr]
+    erase(door, door.segments[2])
+    nothing = door.ask()
+    assert door.journal.request(nothing.id).state is State.NO_MATCH  # type: ignore[union-attr]
+
+
+def test_deleting_ends_a_hold(door: Door) -> None:
+    hold(door, door.segments[0])
+    erase(door, door.segments[0])
+    assert door.custodian.held(100) == set()

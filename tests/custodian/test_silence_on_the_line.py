@@ -1,0 +1,311 @@
+"""Who listens on the line of a doorbell cannot tell a "no" from a "nothing here", nor from a "who are you?".
+
+A real bus and a real broker, with a tap between them that notes every record the doorbell sends: when, and how
+large (all of it is TLS).  A request comes that is met in one of the ways there are, and right behind it a second
+message, whose acknowledgement would tell how long the first one was thought about.  Where there is footage, looking
+through it takes more than three beats.  What the tap sees must be the same
+as for a request that matches nothing: as many records, of the same sizes, after times that a test of ranks cannot tell
+apart, even for a listener who knows the doorbell's clock and so its beats.
+
+A run compares a few pairs; `make prove-consent` compares 240, and shows that without the beat the test notices.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.bus import Connected
+from agent.core.consent import State
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.mqtt import BusSettings, MqttBus
+from agent.uplink.uplink import Uplink
+from agent.wire.identities import private_key_from_seed
+from agent.wire.limits import HARD
+from agent.wire.statements import OptIn, OptOut, Scope
+from agent.wire.topics import RequestTopic, cell_filter, cell_of
+from tests import custodians
+from tests.brokers import BrokerWithClients, broker_with_clients
+from tests.custodians import DOOR, POLICE, Door, signed, stated
+from tests.properties.amounts import amount
+from tests.uplink.test_uplink import RunningClock
+from tests.wire import samples
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(0)]
+
+DEVICE = samples.DEVICE_KEY.id
+STRANGER = private_key_from_seed(b"x" * 32)
+WAYS = ("denied", "ignored", "expired", "opted out", "untrusted", "malformed")
+PAIRS_OF_A_WAY = amount(3, 40)
+BEAT_S = BusSettings.__dataclass_fields__["inbound_beat_s"].default
+QUIET_S = 0.03
+PATIENCE_S = 60.0
+LEAST_LIKELY = 1e-4
+"""A difference in time less likely than this by chance is one."""
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.001)
+
+
+class Tap:
+    """A relay between the doorbell and its broker.  `sent`: (monotonic seconds, bytes) of each TLS record, upwards."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.sent: list[tuple[float, int]] = []
+        self.came: list[float] = []
+        """When something went down to the doorbell."""
+        self._open = True
+        self._rest = b""
+        self._thread = threading.Thread(target=self._relay, name="tap")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._open = False
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _relay(self) -> None:
+        near, _ = self._listener.accept()
+        with suppress(ConnectionError), near, socket.create_connection(("127.0.0.1", self._target)) as far:
+            for each in (near, far):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while self._open:
+                ready, _, _ = select.select([near, far], [], [], 0.2)
+                for source in ready:
+                    data = source.recv(64 << 10)
+                    if not data:
+                        return
+                    now = time.monotonic()
+                    if source is near:
+                        self._note(now, data)
+                        far.sendall(data)
+                    else:
+                        self.came.append(now)
+                        near.sendall(data)
+
+    def _note(self, now: float, data: bytes) -> None:
+        self._rest += data
+        while len(self._rest) >= 5 and len(self._rest) >= (size := 5 + int.from_bytes(self._rest[3:5], "big")):
+            self.sent.append((now, size))
+            self._rest = self._rest[size:]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the tap saw of one request: the sizes of what went up, how long behind a beat each of it was, and how long
+    after what went before."""
+
+    sizes: tuple[int, ...]
+    times_s: tuple[float, ...]
+
+
+class House:
+    """A door on a real line, and a requester."""
+
+    def __init__(self, world: BrokerWithClients, folder: Path, beat_s: float = BEAT_S) -> None:
+        self._beat_s = beat_s
+        self.door = Door.enrolled(journal=SqliteJournal(folder / "journal.sqlite"), limits=HARD)
+        self.asker = world.bus("harbour-police")
+        self.tap = Tap(world.broker.device_port)
+        self.heard = 0
+        look = self.door.vault.overlapping
+
+        def slowly(from_ms: int, to_ms: int) -> Any:
+            """As if there were a day of footage to look through, or nothing."""
+            found = look(from_ms, to_ms)
+            if found:
+                time.sleep(3.5 * BEAT_S)
+            return found
+
+        self.door.vault.overlapping = slowly  # type: ignore[method-assign]
+        take = self.door.custodian.on_message
+
+        def counted(topic: str, data: bytes) -> Any:
+            try:
+                return take(topic, data)
+            finally:
+                self.heard += 1
+
+        self.door.custodian.on_message = counted  # type: ignore[method-assign]
+        settings = world.settings(DEVICE, port=self.tap.port, inbound_beat_s=beat_s, keepalive_s=200)
+        self.bus = MqttBus(settings)
+        cell = cell_filter(cell_of(*DOOR))
+        self.uplink = Uplink(
+            self.bus,
+            self.door.custodian,
+            self.door.outbox,
+            RunningClock(),
+            device=DEVICE,
+            cell_filter=cell,
+            uniform=lambda _low, _high: 1e9,  # that it subscribes again is a matter of chance, and never of a request
+        )
+        self._thread = threading.Thread(target=self.uplink.run, name="uplink")
+        self._thread.start()
+        self.asker.start()
+        until(lambda: self.uplink.status().link == "connected", "the doorbell to connect")
+        until(lambda: isinstance(self.asker.next_event(1.0), Connected), "the requester to connect")
+        self._tokens = iter(range(1, 10**9))
+        self._settle()
+
+    def close(self) -> None:
+        self.uplink.stop()
+        self._thread.join()
+        self.tap.close()
+        self.door.close()
+
+    def _settle(self) -> None:
+        """Until nothing has moved for a while."""
+        while True:
+            before = len(self.tap.sent), len(self.tap.came)
+            time.sleep(QUIET_S)
+            if (len(self.tap.sent), len(self.tap.came)) == before:
+                return
+
+    def _publish(self, topic: str, data: bytes) -> None:
+        while self.asker.next_event(0) is not None:
+            pass  # what was acknowledged makes room
+        until(lambda: self.asker.publish(topic, data, token=next(self._tokens)), "the broker to take it")
+
+    def ask(self, way: str) -> Seen:
+        """A request that is met that way, another message behind it, and everything that follows."""
+        from_s = samples.request().from_s - (7200 if way == "no match" else 0)
+        number = next(custodians._numbers)
+        asked = custodians.request(
+            from_s=from_s,
+            to_s=from_s + 1200,
+            not_after_s=self.door.clock.now().utc_ns // 10**9 + 600,
+            case=f"HH {number:06}",  # equal lengths
+            seq=10**6 + number,
+        )
+        data = signed(asked, STRANGER if way == "untrusted" else POLICE)
+        if way == "malformed":
+            data = b"\0" * len(data)
+        topic = str(RequestTopic(cell_of(*DOOR), "harbour-police", 0))
+        if way == "opted out":
+            self.door.obey(OptOut(**stated(), scope=Scope.ALL))
+        self._settle()
+        time.sleep(random.uniform(0, self._beat_s))
+        self.tap.sent.clear()
+        self.tap.came.clear()
+        heard = self.heard
+        self._publish(topic, data)
+        self._publish(topic, b"?" * 100)
+        until(lambda: self.heard == heard + 2, "the doorbell to hear it")
+        until(lambda: len(self.tap.sent) >= 2, "the tap to see two acknowledgements")
+        if way == "denied":
+            self.door.deny(asked)
+        if way == "expired":
+            self._pass(900)
+        self._settle()
+        sent, came = list(self.tap.sent), list(self.tap.came)
+        if way == "opted out":
+            self.door.obey(OptIn(**stated(), scope=Scope.ALL))
+        state = {"denied": State.DENIED, "ignored": State.PENDING, "expired": State.EXPIRED, "no match": State.NO_MATCH}
+        assert self.door.state(asked) is (State.OPTED_OUT if way == "opted out" else state.get(way))
+        if way == "ignored":
+            self.door.deny(asked)  # much later
+        self._pass(1800)
+        # Without a beat, what a listener has is the time since the message came.
+        late = [at % self._beat_s if self._beat_s else at - came[0] for at, _ in sent]
+        gaps = [after - before for (before, _), (after, _) in itertools.pairwise(sent)]
+        return Seen(tuple(size for _, size in sent), (*late, *gaps))
+
+    def _pass(self, seconds: int) -> None:
+        """Time passes: half an hour from one request to the next is within the rates."""
+        self.door.clock.boot_ns += seconds * 10**9
+        self.door.custodian.requests.on_time()
+
+
+def chance(ones: list[float], others: list[float]) -> float:
+    """How likely so unequal ranks are by chance (Mann-Whitney, two-sided, normal approximation)."""
+    ranked = sorted((value, which) for which, values in enumerate((ones, others)) for value in values)
+    ranks = sum(rank for rank, (_, which) in enumerate(ranked, start=1) if which == 0)
+    n, m = len(ones), len(others)
+    expected, deviation = n * (n + m + 1) / 2, math.sqrt(n * m * (n + m + 1) / 12)
+    return math.erfc(abs(ranks - expected) / deviation / math.sqrt(2))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    with broker_with_clients(tmp_path / "broker") as world:
+        made: list[House] = []
+
+        def make(**how: Any) -> House:
+            made.append(House(world, tmp_path, **how))
+            return made[-1]
+
+        yield make
+        for each in made:
+            each.close()
+
+
+def pairs(house: House, ways: tuple[str, ...], count: int) -> dict[str, list[tuple[Seen, Seen]]]:
+    """Of each way, beside a request that matches nothing, in any order."""
+    order = [way for way in ways for _ in range(count)]
+    random.shuffle(order)
+    found: dict[str, list[tuple[Seen, Seen]]] = {way: [] for way in ways}
+    for way in order:
+        first = random.random() < 0.5
+        one = house.ask(way) if first else None
+        nothing = house.ask("no match")
+        found[way].append((one or house.ask(way), nothing))
+    return found
+
+
+def chances(seen: list[tuple[Seen, Seen]]) -> list[float]:
+    """For each time that could be told apart."""
+    return [
+        chance([one.times_s[at] for one, _ in seen], [other.times_s[at] for _, other in seen])
+        for at in range(len(seen[0][0].times_s))
+    ]
+
+
+def test_a_listener_cannot_tell_any_no_from_a_nothing_here(house: Callable[..., House]) -> None:
+    found = pairs(house(), WAYS, PAIRS_OF_A_WAY)
+    for way, seen in found.items():
+        assert {one.sizes for one, _ in seen} == {other.sizes for _, other in seen}, way
+        assert len({one.sizes for one, _ in seen}) == 1, way
+        by_chance = chances(seen)
+        print(f"{way}: {len(seen)} pairs, {seen[0][0].sizes} bytes, {[round(each, 3) for each in by_chance]}")
+        assert min(by_chance) > LEAST_LIKELY, way
+    there = [pair for way, seen in found.items() for pair in seen if way not in ("untrusted", "malformed")]
+    by_chance = chances(there)
+    print(f"footage or none: {len(there)} pairs, {[round(each, 3) for each in by_chance]}")
+    assert min(by_chance) > LEAST_LIKELY, "how long the doorbell looked through its footage"
+
+
+@pytest.mark.at_length("make prove-consent")
+def test_without_the_beat_a_listener_could_tell_who_is_trusted(house: Callable[..., House]) -> None:
+    found = pairs(house(beat_s=0.0), ("untrusted",), 60)["untrusted"]
+    whole = [(one, other) for one, other in found if len(one.sizes) == len(other.sizes) == 2]
+    print(f"{len(whole)} pairs: {chances(whole)}")
+    assert min(chances(whole)) < LEAST_LIKELY
+
+
+@pytest.mark.parametrize(("apart", "noticed"), [(0.0, False), (1.5, True)])
+def test_the_test_of_ranks_notices_a_difference_and_none_where_there_is_none(apart: float, noticed: bool) -> None:
+    drawn = random.Random(3)
+    ones = [drawn.expovariate(1.0) for _ in range(40)]
+    others = [drawn.expovariate(1.0) + apart for _ in range(40)]
+    assert (chance(ones, others) < LEAST_LIKELY) is noticed

@@ -1,0 +1,159 @@
+"""What the page lists of the vault: events and gaps as the manifest tells them, and nothing of what it cannot read."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from agent.core.vault.manifest import RawLine, split_lines
+from agent.custodian import timeline as module
+from agent.custodian.timeline import Timeline
+
+EVER = (0, 2**53)
+MINUTE_MS = 60_000
+
+
+class Log:
+    """A manifest of lines that nobody has signed: the list does not look at that."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def add(self, kind: str, **fields: Any) -> None:
+        payload = json.dumps({"record": {"kind": kind, **fields}}).encode()
+        self.data += json.dumps({"payload": base64.b64encode(payload).decode(), "sig": ""}).encode() + b"\n"
+
+    def segment(self, name: str, event: str, start_ms: int, *, label: str = "motion", poster: bool = False) -> None:
+        span = {"start_us": 0, "end_us": 5_000_000, "utc_ms": start_ms}
+        self.add("segment", id=name, event=event, span=span, label=label, **({"poster": {}} if poster else {}))
+
+    def gap(self, start_ms: int, length_ms: int, reason: str = "privacy switch") -> None:
+        self.add("gap", reason=reason, span={"start_us": 0, "end_us": length_ms * 1000, "utc_ms": start_ms})
+
+    def watching(self, from_minute: int, to_minute: int, quality: str = "synced") -> None:
+        length_us = (to_minute - from_minute) * MINUTE_MS * 1000
+        span = {"start_us": 0, "end_us": length_us, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
+        self.add("watching", span=span)
+
+    def chapters(self) -> tuple[int, ...]:
+        return (0,)
+
+    def end(self) -> int:
+        return len(self.data)
+
+    def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
+        return split_lines([bytes(self.data[position:])], position)
+
+
+def a_timeline() -> tuple[Log, Timeline]:
+    log = Log()
+    return log, Timeline(log)  # type: ignore[arg-type]
+
+
+def spans(timeline: Timeline) -> list[tuple[int, int, str]]:
+    return [(gap["start_ms"], gap["end_ms"], gap["reason"]) for gap in timeline.gaps(*EVER)]
+
+
+def test_events_are_told_newest_first_and_called_after_the_strongest_that_happened_in_them() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000, poster=True)
+    log.segment("b", "one", 6_000, label="button")
+    log.segment("c", "one", 11_000)
+    log.segment("d", "two", 60_000, label="pir")
+    newest, oldest = timeline.events(*EVER)
+    assert (newest["event"], newest["kind"]) == ("two", "pir")
+    assert oldest == {
+        "event": "one", "start_ms": 1_000, "end_ms": 16_000, "kind": "button", "poster": "a",
+        "segments": ["a", "b", "c"],
+    }  # fmt: skip
+    assert timeline.events(16_000, 60_000) == []
+
+
+def test_what_was_evicted_is_gone_and_an_event_with_it_when_nothing_of_it_is_left() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000)
+    log.segment("b", "one", 6_000)
+    log.segment("c", "two", 60_000)
+    assert len(timeline.events(*EVER)) == 2
+    log.add("evicted", segments=["a", "c"], reason="space", at={})
+    (left,) = timeline.events(*EVER)
+    assert left["segments"] == ["b"]
+
+
+def test_a_gap_is_told_once_with_its_end_as_soon_as_that_is_known() -> None:
+    log, timeline = a_timeline()
+    log.gap(1_000, 0)
+    assert spans(timeline) == [(1_000, 1_000, "privacy switch")]
+    log.gap(1_000, 5_000)
+    assert spans(timeline) == [(1_000, 6_000, "privacy switch")]
+    # Another one that begins where this one ended, and one that a power cut left open.
+    log.gap(6_000, 0, "camera lost")
+    log.gap(90_000, 0, "camera lost")
+    log.gap(90_000, 7_000, "camera covered")
+    assert spans(timeline)[:3] == [
+        (90_000, 97_000, "camera covered"),
+        (90_000, 90_000, "camera lost"),
+        (6_000, 6_000, "camera lost"),
+    ]
+
+
+def test_a_boot_is_a_gap_from_the_last_record_unless_it_comes_within_a_minute() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000)
+    log.add("boot", at={"utc_ms": 1_000 + MINUTE_MS})
+    log.add("boot", at={"utc_ms": 1_000 + 10 * MINUTE_MS})
+    assert [gap["reason"] for gap in timeline.gaps(*EVER)] == ["off"]
+
+
+def test_time_of_which_no_record_speaks_is_a_gap_also_where_doorward_alone_was_stopped() -> None:
+    log, timeline = a_timeline()
+    log.watching(0, 15)
+    log.segment("a", "one", 14 * MINUTE_MS)
+    # Stopped and started again an hour later, in the same boot.  An event comes before the first quarter is written.
+    log.segment("b", "two", 80 * MINUTE_MS)
+    assert spans(timeline) == [], "whether it watched before that event is not written down yet"
+    log.watching(75, 90)
+    assert spans(timeline) == [(15 * MINUTE_MS, 75 * MINUTE_MS, "off")]
+    log.watching(90, 105)
+    log.gap(105 * MINUTE_MS, 10 * MINUTE_MS)
+    log.watching(115, 130)
+    assert spans(timeline) == [
+        (105 * MINUTE_MS, 115 * MINUTE_MS, "privacy switch"),
+        (15 * MINUTE_MS, 75 * MINUTE_MS, "off"),
+    ]
+
+
+def test_what_was_evicted_leaves_no_gap_and_a_clock_that_was_not_set_says_nothing() -> None:
+    log, timeline = a_timeline()
+    log.watching(100, 115)
+    log.watching(0, 5, quality="unknown")
+    log.add("boot", at={"utc_ms": 7 * MINUTE_MS, "quality": "unknown"})
+    log.watching(115, 130)
+    log.segment("a", "one", 120 * MINUTE_MS)
+    log.add("evicted", segments=["a"], reason="space", at={})
+    assert spans(timeline) == []
+
+
+def test_a_damaged_line_costs_itself_and_a_line_being_written_waits_for_its_end() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000)
+    log.data += b'{"payload": "no base64"}\nnot json\n'
+    log.segment("b", "two", 60_000)
+    whole, log.data = log.data, log.data[:-5]
+    assert [event["event"] for event in timeline.events(*EVER)] == ["one"]
+    log.data = whole
+    assert [event["event"] for event in timeline.events(*EVER)] == ["two", "one"]
+
+
+def test_the_list_is_bounded_and_begins_anew_when_the_manifest_was_cut() -> None:
+    log, timeline = a_timeline()
+    for number in range(module.MOST_EVENTS + 5):
+        log.segment(f"s{number}", f"e{number}", number * 10_000)
+    found = timeline.events(*EVER)
+    assert len(found) == module.MOST_EVENTS
+    assert found[-1]["event"] == "e5"
+    log.data = bytearray()
+    log.segment("a", "one", 1_000)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["one"]

@@ -1,0 +1,102 @@
+"""The owner's end of the control socket repeats the device's words, and no word steers a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import errors
+from agent.errors import DoorwardError, NetworkError, StorageError
+from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_server import ControlSocket
+from agent.wire.control import Frame
+
+Answer = Callable[[Frame], Frame]
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Callable[[Answer], DeviceLink]]:
+    opened: list[Any] = []
+
+    def answering(answer: Answer) -> DeviceLink:
+        path = tmp_path / "run" / "control.sock"
+        server = ControlSocket(path, answer)
+        server.start()
+        opened.append(server.stop)
+        link = DeviceLink(path)
+        opened.append(link.close)
+        return link
+
+    yield answering
+    for close in reversed(opened):
+        close()
+
+
+Answering = Callable[[Answer], DeviceLink]
+
+
+def test_a_question_carries_its_arguments_and_bytes_and_the_answer_its_own(answering: Answering) -> None:
+    link = answering(lambda frame: Frame({"ok": True, "result": {"asked": frame.head}}, frame.body * 2))
+    assert link.fetch("list", body=b"ab", from_ms=3) == ({"asked": {"op": "list", "from_ms": 3}}, b"abab")
+    assert link.ask("list", body=b"ab") == {"asked": {"op": "list"}}
+
+
+@pytest.mark.parametrize("result", [None, 7, "text", ["a"]])
+def test_an_answer_that_is_no_object_has_no_fields(answering: Answering, result: object) -> None:
+    assert answering(lambda _: Frame({"ok": True, "result": result})).ask("list") == {}
+
+
+@pytest.mark.parametrize("ok", [False, None, 1, "yes"])
+def test_an_answer_counts_only_if_it_says_that_all_is_well(answering: Answering, ok: object) -> None:
+    with pytest.raises(DoorwardError, match="The device refused"):
+        answering(lambda _: Frame({"ok": ok, "result": {}})).ask("list")
+
+
+@pytest.mark.parametrize("kind", errors.__all__)
+def test_an_error_of_the_device_is_raised_as_what_it_is(answering: Answering, kind: str) -> None:
+    head = {"ok": False, "kind": kind, "error": "It is so.", "remedy": "Do that."}
+    with pytest.raises(DoorwardError) as raised:
+        answering(lambda _: Frame(head)).ask("list")
+    assert type(raised.value) is getattr(errors, kind)
+    assert (raised.value.message, raised.value.remedy) == ("It is so.", "Do that.")
+
+
+@pytest.mark.parametrize("kind", [None, "SystemExit", "annotations", "__doc__"])
+def test_an_error_of_no_kind_of_ours_is_an_error_of_ours(answering: Answering, kind: object) -> None:
+    with pytest.raises(DoorwardError) as raised:
+        answering(lambda _: Frame({"ok": False, "kind": kind, "error": "It is so."})).ask("list")
+    assert type(raised.value) is DoorwardError
+    assert raised.value.remedy == ""
+
+
+def test_no_answer_steers_the_terminal(answering: Answering) -> None:
+    steering, shown = (
+        "a\x1b[2Jb\rc\td\n\u202e",
+        "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c\td\n\N{REPLACEMENT CHARACTER}",
+    )
+    answers = iter(
+        [
+            Frame({"ok": True, "result": {steering: [steering, {"in": steering}], "n": 1, "plain": "größer"}}),
+            Frame({"ok": False, "kind": "StorageError", "error": steering, "remedy": steering}),
+        ]
+    )
+    link = answering(lambda _: next(answers))
+    assert link.ask("list") == {shown: [shown, {"in": shown}], "n": 1, "plain": "größer"}
+    with pytest.raises(StorageError) as raised:
+        link.ask("list")
+    assert (raised.value.message, raised.value.remedy) == (shown, shown)
+
+
+def test_a_device_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"No device answers at .*control.sock: No such file"):
+        DeviceLink(tmp_path / "control.sock")
+
+
+def test_a_link_is_closed_when_its_block_is_left(answering: Answering) -> None:
+    with answering(lambda frame: Frame({"ok": True, "result": {}}, frame.body)) as link:
+        assert link.ask("list") == {}
+    with pytest.raises((NetworkError, ValueError)):
+        link.ask("list")

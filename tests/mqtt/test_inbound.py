@@ -1,0 +1,67 @@
+"""A flood in one class of messages holds up no other, and nobody's own messages push out anybody else's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.core.bus import Received
+from agent.mqtt.bus_settings import BusSettings
+from agent.mqtt.inbound import InboundQueue
+
+RECEIPT = f"doorward/v1/receipts/{'a1' * 8}/{'cd' * 16}"
+
+
+def queue(**changes: float) -> InboundQueue:
+    nowhere = Path("nowhere")
+    return InboundQueue(BusSettings("", 1, "", nowhere, nowhere, nowhere, **changes))  # type: ignore[arg-type]
+
+
+def asked(who: str, payload: bytes = b"junk") -> Received:
+    return Received(f"doorward/v1/areas/1-1/requests/{who}/0", payload, retained=False)
+
+
+def test_a_receipt_is_handed_out_though_a_flood_of_the_cell_has_used_up_its_pace() -> None:
+    waiting = queue()
+    for number in range(10_000):
+        waiting.put(asked(f"crowd-{number % 100}"))
+    now_s = 100.0
+    while waiting.take(now_s) is not None:
+        pass
+    assert waiting.wait_s(now_s) == 0.05
+    receipt = Received(RECEIPT, b"stored", retained=False)
+    waiting.put(receipt)
+    assert waiting.wait_s(now_s) == 0
+    assert waiting.take(now_s) == receipt
+
+
+def test_a_flood_of_receipts_does_not_hold_up_a_request() -> None:
+    waiting = queue()
+    for number in range(1000):
+        waiting.put(Received(RECEIPT, b"%d" % number, retained=False))
+    request = asked("police")
+    waiting.put(request)
+    taken = []
+    while (message := waiting.take(5.0)) is not None:
+        taken.append(message)
+    assert request in taken
+    assert taken[0].payload == b"999"
+
+
+def test_somebody_who_asks_once_is_heard_after_one_turn_of_a_hundred_others() -> None:
+    waiting, now_s, turns = queue(), 0.0, 0
+    for number in range(10_000):
+        waiting.put(asked(f"crowd-{number % 100}", bytes(12_000)))
+    fresh = asked("police")
+    waiting.put(fresh)
+    while waiting.take(now_s) != fresh:
+        now_s += waiting.wait_s(now_s) or 0.0
+        turns += 1
+    assert now_s <= 101 / 20
+    assert turns <= 220
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    waiting = queue(inbound_bytes=100_000)
+    dropped = sum(waiting.put(asked(f"crowd-{number}", bytes(1000))) for number in range(500))
+    assert 445 < dropped < 460
+    assert queue().wait_s(1.0) is None

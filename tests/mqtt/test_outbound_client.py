@@ -1,0 +1,64 @@
+"""Who only calls binds and listens to nothing: the sandbox forbids both, and the broker must be reached in it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from urllib3.util import connection
+
+from agent.core.bus import Connected
+from agent.core.home_news import HomeAddress
+from agent.uplink.apprise_sender import AppriseCourier
+from agent.uplink.home_mqtt import MqttHomeBus
+from tests.brokers import broker_with_clients
+from tests.home_brokers import PASSWORD, USER, HomeBroker
+
+DEVICE = "ab" * 8
+
+
+@contextmanager
+def nothing_bound() -> Iterator[None]:
+    """Every bind(2) of this process meanwhile is told; an audit hook stays for ever, so this one can be deaf."""
+    bound: list[object] = []
+    hears = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if hears and event == "socket.bind":
+            bound.append(arguments[1])
+
+    sys.addaudithook(hook)
+    try:
+        yield
+    finally:
+        hears = False
+    assert bound == []
+
+
+@pytest.mark.broker
+def test_the_bus_for_footage_binds_nothing(tmp_path: Path) -> None:
+    with broker_with_clients(tmp_path) as world:
+        bus = world.bus(DEVICE)
+        with nothing_bound():
+            bus.start()
+            assert isinstance(bus.next_event(10), Connected)
+
+
+@pytest.mark.broker
+def test_the_bus_for_the_home_binds_nothing(tmp_path: Path) -> None:
+    with HomeBroker(tmp_path) as broker:
+        bus = MqttHomeBus(HomeAddress("127.0.0.1", broker.port, USER, PASSWORD, device=DEVICE, name="n", version="1"))
+        with nothing_bound():
+            bus.start()
+            bus.wait_connected(10)
+        bus.stop()
+
+
+def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HAS_IPV6", False)  # as urllib3 concludes in the sandbox
+    AppriseCourier().check("ntfy://ntfy.example/door")
+    assert connection.allowed_gai_family() == socket.AF_UNSPEC

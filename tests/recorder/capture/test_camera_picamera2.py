@@ -1,0 +1,95 @@
+"""What is asked of a Pi camera, by what it offers.  How it then films is tested on real libcamera (tests/hardware)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.recorder.capture.camera_picamera2 import PiMode
+from agent.recorder.capture.camera_picamera2.camera import _light
+from agent.recorder.capture.camera_picamera2.mode import controls_for, transform_for
+from agent.recorder.capture.camera_picamera2.pictures import Retouch
+
+
+@dataclass
+class Offering:
+    """As much of a camera as is asked what it can do."""
+
+    camera_controls: dict[str, Any] = field(default_factory=dict)
+
+
+LIMITS = (11_000, 120_000, None)
+
+
+def test_a_lens_that_moves_is_told_to_stay_where_it_is_sharp() -> None:
+    asked = controls_for(Offering({"LensPosition": (0.0, 32.0, 1.0), "AfMode": (0, 2, 0)}), PiMode(focus_m=2.0))
+    assert asked == {"AfMode": 0, "LensPosition": 0.5}
+
+
+def test_what_a_camera_does_not_offer_is_not_asked_of_it() -> None:
+    assert controls_for(Offering(), PiMode(focus_m=2.0, frames_per_s=15)) == {}
+
+
+@pytest.mark.parametrize(("frames_per_s", "frame_us"), [(15, 66_666), (60, 16_666), (5, 120_000), (1000, 11_000)])
+def test_the_frame_rate_is_one_that_the_sensor_has(frames_per_s: int, frame_us: int) -> None:
+    asked = controls_for(Offering({"FrameDurationLimits": LIMITS}), PiMode(frames_per_s=frames_per_s))
+    assert asked == {"FrameDurationLimits": (frame_us, frame_us)}, "both ends: exposure may not stretch a frame"
+
+
+def test_exposure_gain_and_lux_go_to_motion_as_the_camera_says_them() -> None:
+    light = _light({"ExposureTime": 33_000, "AnalogueGain": 4.0, "Lux": 12.5, "SensorTimestamp": 1})
+    assert (light.exposure_us, light.analogue_gain, light.lux) == (33_000, 4.0, 12.5)
+    assert _light({}) == type(light)()
+
+
+def test_a_camera_that_hangs_the_right_way_up_is_not_turned() -> None:
+    assert transform_for(PiMode()) == {}
+
+
+@pytest.mark.parametrize(
+    ("rotate", "mirror", "flips"),
+    [(True, False, (True, True)), (False, True, (True, False)), (True, True, (False, True))],
+)
+def test_rotation_and_mirroring_become_the_sensors_flips(
+    rotate: bool, mirror: bool, flips: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    # Debian's binding is for the system's own Python, which this test does not run in.
+    monkeypatch.setitem(sys.modules, "libcamera", SimpleNamespace(Transform=lambda *, hflip, vflip: (hflip, vflip)))
+    assert transform_for(PiMode(rotate=rotate, mirror=mirror)) == {"transform": flips}
+
+
+@pytest.mark.parametrize("flips", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("name", ["NV12", "YUV420"])
+def test_every_plane_is_turned_and_the_padding_behind_its_rows_is_not(name: str, flips: tuple[bool, bool]) -> None:
+    width, height, stride = 32, 16, 48
+    pixels = np.random.default_rng(3).integers(0, 256, (height * 3 // 2, stride), np.uint8)
+    before = pixels.copy()
+    Retouch(ZoneMap(), flips).retouch(pixels, {"size": (width, height), "format": name})
+    turn = np.s_[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
+    assert (pixels[:height, :width] == before[:height, :width][turn]).all()
+    assert (pixels[:height, width:] == before[:height, width:]).all()
+    shape = (height // 2, stride // 2, 2) if name == "NV12" else (2, height // 2, stride // 2)
+    old, new = before[height:].reshape(shape), pixels[height:].reshape(shape)
+    planes = (
+        zip(np.moveaxis(old, -1, 0), np.moveaxis(new, -1, 0), strict=True)
+        if name == "NV12"
+        else zip(old, new, strict=True)
+    )
+    for was, now in planes:
+        assert (now[:, : width // 2] == was[:, : width // 2][turn]).all()
+        assert (now[:, width // 2 :] == was[:, width // 2 :]).all()
+
+
+def test_a_privacy_zone_lies_where_it_was_drawn_in_the_turned_picture() -> None:
+    pixels = np.full((24, 32), 200, np.uint8)
+    left = Zone("window", ((0.0, 0.0), (0.375, 0.0), (0.375, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY)
+    Retouch(ZoneMap((left,)), (True, True)).retouch(pixels, {"size": (32, 16), "format": "YUV420"})
+    assert (pixels[:16, :12] == 16).all()
+    assert (pixels[:16, 12:] == 200).all()

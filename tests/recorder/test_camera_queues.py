@@ -1,0 +1,120 @@
+"""Between camera and readers: bounded, nothing that was decided is lost, and what goes goes up to a keyframe."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.timebase import BootNs
+from agent.ports import CameraEnd
+from agent.recorder import camera_queues as module
+from agent.recorder.camera_queues import LUMA_FRAMES, Intake, Mailbox
+
+
+def packet(number: int, *, keyframe: bool = False, size: int = 10) -> EncodedPacket:
+    return EncodedPacket(bytes(size), keyframe, BootNs(number))
+
+
+def frame(number: int) -> LumaFrame:
+    return LumaFrame(np.full((32, 32), number % 256, np.uint8), BootNs(number))
+
+
+def inside(mailbox: Mailbox[object]) -> list[object]:
+    mailbox.close()
+    found = []
+    while (item := mailbox.take()) is not None:
+        found.append(item)
+    return found
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Intake:
+    monkeypatch.setattr(module, "PACKET_BYTES", 100)
+    return Intake(live=True)
+
+
+def test_of_late_frames_the_oldest_go_and_are_counted_and_decisions_stay() -> None:
+    intake = Intake(live=True)
+    intake.lumas.force("pressed")
+    for number in range(LUMA_FRAMES + 3):
+        intake.luma(frame(number))
+    kept = inside(intake.lumas)
+    assert kept[0] == "pressed"
+    assert [each.sensor_ns for each in kept[1:]] == list(range(3, LUMA_FRAMES + 3))  # type: ignore[attr-defined]
+    assert (intake.frames, intake.frames_dropped) == (LUMA_FRAMES + 3, 3)
+
+
+def test_a_frame_is_copied_for_its_sensor_writes_the_next_one_over_it() -> None:
+    intake = Intake(live=True)
+    borrowed = frame(7)
+    intake.luma(borrowed)
+    borrowed.luma[:] = 0
+    assert inside(intake.lumas)[0].luma.max() == 7  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=60))
+def test_a_late_writer_is_given_only_packets_that_can_be_decoded(film: list[tuple[bool, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PACKET_BYTES", 100)
+        intake = Intake(live=True)
+    sent = [packet(number, keyframe=number == 0 or key, size=size) for number, (key, size) in enumerate(film)]
+    for each in sent:
+        intake.packet(each)
+    kept = [each for each in inside(intake.packets) if isinstance(each, EncodedPacket)]
+    assert sum(len(each.data) for each in kept) <= 100 or len(kept) == 1
+    assert len(kept) + intake.packets_dropped == len(sent)
+    before: dict[int, EncodedPacket] = {each.sensor_ns: each for each in sent}
+    have = {each.sensor_ns for each in kept}
+    for each in kept:
+        assert each.keyframe or before[each.sensor_ns - 1].sensor_ns in have
+
+
+def test_decisions_survive_an_overflow_in_their_place(live: Intake) -> None:
+    live.packet(packet(0, keyframe=True, size=60))
+    live.packets.force("clip begins")
+    live.packet(packet(1, keyframe=True, size=60))
+    live.packet(packet(2, size=20))
+    kept = inside(live.packets)
+    assert kept[0] == "clip begins"
+    assert [each.sensor_ns for each in kept[1:]] == [1, 2]  # type: ignore[attr-defined]
+    assert live.packets_dropped == 1
+
+
+def test_a_file_waits_for_its_reader_and_loses_nothing() -> None:
+    intake = Intake(live=False)
+    feeding = threading.Thread(target=lambda: [intake.luma(frame(number)) for number in range(50)])
+    feeding.start()
+    taken = []
+    while len(taken) < 50:
+        taken.append(intake.lumas.take(5))
+    feeding.join()
+    assert [each.sensor_ns for each in taken] == list(range(50))  # type: ignore[union-attr]
+    assert intake.frames_dropped == 0
+
+
+def test_closing_lets_a_waiting_camera_go() -> None:
+    intake = Intake(live=False)
+    for number in range(LUMA_FRAMES):
+        intake.luma(frame(number))
+    waiting = threading.Thread(target=intake.luma, args=(frame(99),))
+    waiting.start()
+    time.sleep(0.02)
+    assert waiting.is_alive()
+    intake.lumas.close()
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
+def test_the_first_end_is_why() -> None:
+    intake = Intake(live=True)
+    intake.ended(CameraEnd.LOST, "the detector failed")
+    intake.ended(CameraEnd.STOPPED, "the camera was stopped")
+    assert intake.end == (CameraEnd.LOST, "the detector failed")
+    assert intake.ended_event.is_set()
+    assert intake.lumas.closed

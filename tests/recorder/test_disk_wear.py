@@ -1,0 +1,29 @@
+"""What the status says about wear is what the kernel counted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.recorder.disk_wear import wear
+
+WRITTEN_BYTES = 8 << 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the kernel counts nothing here")
+def test_what_is_written_to_a_disk_is_counted_and_told_for_an_hour_of_footage(tmp_path: Path) -> None:
+    before = wear(0)
+    with (tmp_path / "file").open("wb") as file:
+        file.write(bytes(WRITTEN_BYTES))
+        os.fsync(file.fileno())
+    after = wear(1800)
+    if after["written_bytes"] == before["written_bytes"]:
+        pytest.skip("the temporary folder is in memory, and no disk wears out")
+    assert WRITTEN_BYTES <= after["written_bytes"] - before["written_bytes"] < 1.1 * WRITTEN_BYTES
+    assert after["bytes_per_recorded_hour"] == 2 * after["written_bytes"]
+
+
+def test_before_anything_is_recorded_there_is_no_rate() -> None:
+    assert wear(0)["bytes_per_recorded_hour"] is None

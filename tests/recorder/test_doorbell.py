@@ -1,0 +1,113 @@
+"""What the panel says becomes what the recorder does: once, at its own time, and through a real bridge."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.events import TriggerKind
+from agent.core.timebase import BootNs
+from agent.recorder.bridge_client import BridgeLink
+from agent.recorder.doorbell import Doorbell
+from firmware_bridge.backends.simulated import SimulatedLines
+from firmware_bridge.bridge import Bridge
+from firmware_bridge.health import Health
+from firmware_bridge.lines import Input, Output
+from firmware_bridge.settings import Board, Panel
+
+
+class Recorder:
+    """Writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, object]] = []
+        self.times_ns: list[int] = []
+        self.delivering = True
+        self.lux: float | None = 12.0
+
+    def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None:
+        self.asked.append(("trigger", kind))
+        self.times_ns.append(at_ns or 0)
+
+    def set_private(self, private: bool) -> None:
+        self.asked.append(("private", private))
+
+    def black_out(self, length_ns: int) -> None:
+        self.asked.append(("blackout", length_ns))
+
+    def relieve(self, rung: int) -> None:
+        self.asked.append(("relieve", rung))
+
+    @property
+    def private(self) -> object:
+        """What it was told last of the switch: between that and now, the bridge may have told of its board."""
+        return next((word for kind, word in reversed(self.asked) if kind == "private"), None)
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def notify(self, kind: str, text: str) -> None:
+        self.told.append(f"{kind}: {text}")
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Longer than several of the link's pauses: a bridge that comes late is met at a later try."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -> None:
+    recorder, got = Recorder(), []
+    doorbell = Doorbell(recorder, Owner())
+    doorbell.connected("simulated run-1", "pi4")
+    for _ in range(2):
+        doorbell.pressed(1, BootNs(5), held=False, got=lambda: got.append(1))
+    doorbell.connected("simulated run-2", "pi4")  # the bridge was restarted: its first press is another one
+    doorbell.pressed(1, BootNs(9), held=False, got=lambda: got.append(1))
+    assert recorder.asked == [("trigger", TriggerKind.BUTTON)] * 2
+    assert recorder.times_ns == [5, 9]
+    assert len(got) == 3
+
+
+def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
+    recorder, owner = Recorder(), Owner()
+    doorbell = Doorbell(recorder, owner)
+    for rung in (0, 1, 2, 2, 3, 2, 1, 0):
+        doorbell.board({"relief": rung, "temperature_c": 73.0, "under_voltage": False})
+    assert [rung for _, rung in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
+    assert len(owner.told) == 2, "that it does without a second opinion is not worth an alert"
+    assert "73 °C" in owner.told[0]
+
+
+def test_a_real_bridge_presses_switches_and_lights_through_the_link(tmp_path: Path) -> None:
+    lines = SimulatedLines()
+    panel = Panel(socket=tmp_path / "b.sock", debounce_ms=5)
+    recorder, owner = Recorder(), Owner()
+    doorbell = Doorbell(recorder, owner)
+    link = BridgeLink(panel.socket, doorbell, recorder, lambda: True)
+    link.start()  # before the bridge is there: it comes back until it is
+    for run in range(2):  # and again when the bridge was restarted
+        bridge = Bridge(lines, panel, Board(), health=Health)
+        thread = threading.Thread(target=bridge.run)
+        thread.start()
+        until(lambda: lines.on.get(Output.RECORDING_LED))
+        lines.hold(Input.BUTTON, True)
+        until(lambda wanted=run + 1: recorder.asked.count(("trigger", TriggerKind.BUTTON)) == wanted)  # type: ignore[misc]
+        lines.hold(Input.BUTTON, False)
+        lines.hold(Input.PRIVACY, True)
+        until(lambda: recorder.private is True)
+        lines.hold(Input.PRIVACY, False)
+        until(lambda: recorder.private is False)
+        lines.hold(Input.TAMPER, True)
+        until(lambda wanted=run + 1: sum("case" in told for told in owner.told) >= wanted)  # type: ignore[misc]
+        lines.hold(Input.TAMPER, False)
+        bridge.stop()
+        thread.join()
+    until(lambda: not doorbell.status()["connected"])
+    link.stop()

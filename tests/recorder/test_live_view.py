@@ -1,0 +1,240 @@
+"""Live view: the newest GOPs, sealed while an owner looks, by the way that everything goes; no way to the camera."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.live_stream import LiveGop, Stream, watch
+from agent.clients.owner.sync import meet
+from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live
+from agent.core.media import Gop
+from agent.core.segmenting import GopAssembler
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.segment import split_media
+from agent.core.vault.spans import Span
+from agent.custodian.live_buffer import LiveShelf
+from agent.errors import FormatError, OpenError, RequestError
+from agent.ipc.control_client import DeviceLink
+from agent.platform.system_clock import SystemClock
+from agent.recorder.live_view import LiveMaker
+from agent.wire.control import Frame
+from tests.cameras import assembled, filmed_by_camera
+from tests.recorder.test_recorder_and_hardware import House, until
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def keys(house: House, tmp_path: Path) -> OwnerKeys:
+    return OwnerKeys.load(tmp_path / "owner")
+
+
+@pytest.fixture
+def link(house: House, tmp_path: Path) -> Iterator[DeviceLink]:
+    with DeviceLink(tmp_path / "state" / "control.sock") as link:
+        yield link
+
+
+def seen(link: DeviceLink, keys: OwnerKeys, at_least: int) -> list[LiveGop]:
+    found: list[LiveGop] = []
+    ends_s = time.monotonic() + 20
+    for gops in watch(link, keys):
+        found += gops
+        if len(found) >= at_least:
+            break
+        assert time.monotonic() < ends_s, "waited in vain"
+    return found
+
+
+def test_an_owner_sees_what_is_filmed_gop_by_gop_in_a_stream_that_plays(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    began_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    gops = seen(link, keys, 4)
+    assert house.solo.recorder.status().segments == 0, "nothing has happened, and nothing was stored"
+    assert all(0.2 < gop.seconds < 1.5 for gop in gops)
+    assert all(after.span.start_us >= before.span.end_us for before, after in pairwise(gops))
+    assert gops[-1].span.end_us > began_us, "filmed while they look"
+    stream = Stream()
+    film = b"".join(map(stream.add, gops))
+    with av.open(io.BytesIO(film)) as container:
+        times = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert len(times) == sum(round(gop.seconds * 20) for gop in gops)
+    assert times == sorted(set(times))
+    wanted_s = (gops[-1].span.end_us - gops[0].span.start_us) / 1e6
+    assert abs(times[-1] - wanted_s) < 0.15
+
+
+def test_nothing_is_sealed_while_nobody_looks_and_looking_opens_no_camera(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().frames > 60)
+    assert house.solo._recording._live.sealed == 0
+    house.solo.recorder.set_private(True)
+    until(lambda: not house.solo.recorder.delivering)
+    looking = watch(link, keys)
+    assert [len(next(looking)) for _ in range(2)] == [0, 0]
+    assert house.opened == 1
+    assert house.solo.recorder.status().state == "privacy"
+    house.solo.recorder.set_private(False)
+    assert seen(link, keys, 1)
+
+
+def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    house.film()
+    met = meet(link, keys)
+    sealed = b""
+    while not sealed:
+        answer, body = link.fetch("live", after=0)
+        sealed = body[: answer["sizes"][0]] if answer["sizes"] else b""
+    media, context = split_live(open_bytes(sealed, [keys.identity]))
+    assert media.startswith(b"\0\0\0")
+    assert context.device == met.key.id
+    with pytest.raises(OpenError):
+        open_bytes(sealed, [HybridIdentity(bytes(32))])
+    with pytest.raises(FormatError):
+        split_media(open_bytes(sealed, [keys.identity]))
+
+
+class Replayed:
+    """A link whose device shows live what the test tells it to."""
+
+    def __init__(self, link: DeviceLink, sealed: list[bytes]) -> None:
+        self._link = link
+        self._sealed = sealed
+
+    def ask(self, op: str, **arguments: object) -> dict[str, object]:
+        return self._link.ask(op, **arguments)  # type: ignore[arg-type]
+
+    def fetch(self, op: str, **arguments: object) -> tuple[dict[str, object], bytes]:
+        if op != "live":
+            return self._link.fetch(op, **arguments)  # type: ignore[arg-type]
+        shown = self._sealed.pop(0)
+        return {"numbers": [1], "sizes": [len(shown)]}, shown
+
+
+def long_gops(start_s: int, parts: int) -> list[Gop]:
+    """A GOP of some seconds, 15 pictures a second, in parts of two."""
+    _, packets = filmed_by_camera(frames=30 * parts, gop=30 * parts)
+    shifted = [replace(each, sensor_ns=BootNs(each.sensor_ns + start_s * NS_PER_S)) for each in packets]
+    found = assembled(shifted, GopAssembler(NS_PER_S // 15))
+    assert len(found) == parts
+    return found
+
+
+class Desk:
+    """A custodian where somebody looks until the maker is stopped."""
+
+    def __init__(self) -> None:
+        self.sealed: dict[int, dict[int, bytes]] = {}
+        self.looks = True
+
+    def looked_at(self, patience_s: float) -> bool:
+        time.sleep(0.01 if patience_s else 0)
+        return self.looks
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
+        self.sealed.setdefault(number, {})[piece] = data
+        return self.looks
+
+
+def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    """Live view stayed dark for as long as a GOP, and for good when one was larger than 4 MiB."""
+    description, _ = filmed_by_camera(frames=1)
+    maker, desk = LiveMaker(house.solo.vault, SystemClock(), meet(link, keys).key.id), Desk()
+    first, second = long_gops(0, 4), long_gops(8, 4)
+    for part in first[:3]:
+        maker.push(part, description)
+    thread = threading.Thread(target=maker.run, args=(desk,))
+    thread.start()
+    try:
+        until(lambda: len(desk.sealed) == 3)
+        for number, part in enumerate([*first[3:], *second], 4):
+            maker.push(part, description)
+            until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
+    finally:
+        maker.stop()
+        thread.join()
+    shown = [b"".join(pieces[at] for at in sorted(pieces)) for _, pieces in sorted(desk.sealed.items())]
+    looking = watch(Replayed(link, list(shown)), keys)  # type: ignore[arg-type]
+    gops = [gop for _ in shown for gop in next(looking)]
+    assert [gop.continues for gop in gops] == [False, True, True, True] * 2
+    stream = Stream()
+    with av.open(io.BytesIO(b"".join(map(stream.add, gops)))) as container:
+        times = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 15 for number in range(240)], abs=1e-3)
+    # Who begins in the middle sees nothing that needs what they have not.
+    late = watch(Replayed(link, shown[1:]), keys)  # type: ignore[arg-type]
+    assert [len(next(late)) for _ in shown[1:]] == [0, 0, 0, 1, 1, 1, 1]
+
+
+def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    device = meet(link, keys).key.id
+    now_ms = time.time_ns() // 10**6
+
+    def sealed(device: str, start_us: int, utc_ms: int) -> bytes:
+        span = Span(
+            boot="0" * 32, start_us=start_us, end_us=start_us + 10**6, utc_ms=utc_ms, quality=ClockQuality.SYNCED
+        )
+        plaintext = live_plaintext(b"", LiveContext(device=device, span=span))
+        return seal_bytes(plaintext, [keys.identity.recipient()], file_key=bytes(16), nonce=bytes(16))
+
+    good, later = sealed(device, 10**7, now_ms), sealed(device, 2 * 10**7, now_ms)
+    for shown, why in (
+        ([good, later, good], "shows again"),
+        ([sealed("0" * 16, 10**7, now_ms)], "another one"),
+        ([sealed(device, 10**7, now_ms - 3_600_000)], "what is not"),
+    ):
+        looking = watch(Replayed(link, shown), keys)  # type: ignore[arg-type]
+        for _ in shown[1:]:
+            next(looking)
+        with pytest.raises(OpenError, match=why):
+            next(looking)
+
+
+def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
+    now_s = 100.0
+    shelf = LiveShelf(monotonic=lambda: now_s)
+    assert not shelf.looked_at(0.0)
+    gop = bytes(6 << 20)
+    for number in range(1, 6):
+        pieces = pieces_of(gop)
+        for each, data in enumerate(pieces):
+            shelf.put(number, each, len(pieces), data)
+    answer, body = shelf.answer(Frame({"after": 0}))
+    assert answer["numbers"] == [4, 5]
+    assert len(body) == sum(answer["sizes"]) == 2 * len(gop)
+    assert shelf.looked_at(0.0)
+    for piece, pieces, data in ((1, 1, b"x"), (-1, 1, b"x"), (0, 10_000, b"x"), (0, 1, bytes(1 << 20))):
+        with pytest.raises(RequestError):
+            shelf.put(9, piece, pieces, data)
+    now_s += 30
+    assert not shelf.looked_at(0.0)
+    shelf.close()
+    assert shelf.answer(Frame({"after": 0}))[0]["numbers"] == []

@@ -1,0 +1,143 @@
+"""The scrub reads everything, gently, over and over; it finds every flipped bit and raises no false alarm."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.core.retention import Limits
+from agent.recorder.scrub import Scrub
+from agent.wire.identities import public_key_of
+from tests.fake_disk import FakeDisk
+from tests.vaults import DEVICE_KEY, JPEG, ROOT, TestVault, box, make_vault
+
+KEY = public_key_of(DEVICE_KEY)
+FLIPS = 1000
+DAY_S = 86_400
+
+
+class Owner:
+    """A `Notifier` that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def notify(self, kind: str, text: str) -> None:
+        self.told.append(text)
+
+
+def recorded(count: int) -> tuple[TestVault, FakeDisk]:
+    disk = FakeDisk()
+    tested = make_vault(disk)
+    for number in range(count):
+        tested.record(
+            box(b"mdat", random.Random(number).randbytes(3000)),
+            poster=JPEG if number % 3 else None,
+            sound=box(b"mdat", b"heard") if number % 2 else None,
+        )
+    return tested, disk
+
+
+def one_round(scrub: Scrub) -> list[float]:
+    """Until everything was looked at once; the pauses asked for."""
+    pauses = []
+    rounds = scrub.status.rounds
+    while scrub.status.rounds == rounds:
+        pauses.append(scrub.step())
+    return pauses
+
+
+def test_a_thousand_flipped_bits_are_all_found_by_one_round_and_nothing_else_is() -> None:
+    """A bit in each of a thousand files; as many files beside them stay as they were."""
+    tested, disk = recorded(1200)
+    chance = random.Random(4)
+    files = [file for entry in tested.vault.entries() for file in (entry.file, *entry.companions)]
+    flipped = set()
+    for file in chance.sample(files, FLIPS):
+        path = ROOT / "segments" / file.shard / file.name
+        disk.flip_bit(path, chance.randrange(8 * (disk.size(path) or 0)))
+        flipped.add(file.name)
+    found: set[str] = set()
+    read_bytes = 0
+    for entry in tested.vault.entries():
+        check = tested.vault.check(entry, KEY)
+        found.update(check.damaged)
+        read_bytes += check.read_bytes
+        assert not check.missing
+    assert found == flipped
+    assert read_bytes == tested.vault.totals().stored_bytes
+    assert set(tested.vault.verify(KEY).damaged) == flipped
+
+
+def test_a_sound_vault_raises_no_alarm() -> None:
+    tested, _disk = recorded(50)
+    owner = Owner()
+    scrub = Scrub(tested.vault, KEY, owner, 10**9)
+    for _ in range(3):
+        one_round(scrub)
+    assert (scrub.status.segments, scrub.status.damaged, owner.told) == (150, (), [])
+
+
+def test_damage_is_told_to_the_owner_and_kept_in_the_status() -> None:
+    tested, disk = recorded(5)
+    entry = list(tested.vault.entries())[2]
+    disk.flip_bit(ROOT / "segments" / entry.file.shard / entry.file.name, 5000)
+    owner = Owner()
+    scrub = Scrub(tested.vault, KEY, owner, 10**9)
+    for _ in range(5):
+        scrub.step()
+    assert scrub.status.damaged == (entry.file.name,)
+    assert len(owner.told) == 1
+    assert entry.file.name in owner.told[0]
+
+
+def test_a_round_takes_as_long_as_the_day_s_budget_makes_it() -> None:
+    tested, _disk = recorded(20)
+    total = tested.vault.totals().stored_bytes
+    pauses = one_round(Scrub(tested.vault, KEY, Owner(), bytes_per_day=total))
+    assert sum(pauses[:-1]) == pytest.approx(DAY_S)
+
+
+def test_it_goes_on_where_the_last_process_stopped_and_begins_anew_at_the_end() -> None:
+    tested, _disk = recorded(6)
+    first = Scrub(tested.vault, KEY, Owner(), 10**9)
+    for _ in range(4):
+        first.step()
+    second = Scrub(tested.vault, KEY, Owner(), 10**9)
+    one_round(second)
+    assert second.status.segments == 2
+    one_round(second)
+    assert second.status.segments == 8
+
+
+def test_a_segment_that_makes_room_meanwhile_is_no_damage() -> None:
+    tested, _disk = recorded(3)
+    entry = next(tested.vault.entries())
+    tested.vault.roll((), Limits(most_bytes=1))
+    check = tested.vault.check(entry, KEY)
+    assert check.missing + check.damaged == []
+
+
+def test_without_a_budget_nothing_is_read() -> None:
+    tested, _disk = recorded(1)
+    Scrub(tested.vault, KEY, Owner(), 0).run(lambda _s: pytest.fail("it waits"))
+
+
+def test_an_empty_vault_is_looked_at_again_later() -> None:
+    tested = make_vault(FakeDisk())
+    scrub = Scrub(tested.vault, KEY, Owner(), 10**9)
+    assert scrub.step() == 3600
+    assert scrub.status.rounds == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="classes of I/O are Linux's")
+def test_the_reader_lets_everybody_else_go_first() -> None:
+    program = (
+        "import os; from agent.recorder.io_priority import work_idly\n"
+        "assert work_idly()\nassert os.getpriority(os.PRIO_PROCESS, 0) == 19\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)

@@ -1,0 +1,284 @@
+"""Sound is recorded beside the pictures, in time with them, and never at their cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clients.opening import open_bytes
+from agent.clients.owner.keys import OwnerKeys
+from agent.core.media import SoundDescription, SoundPacket
+from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.vault.records import Segment, Silence
+from agent.core.vault.segment import split_media
+from agent.errors import DeviceError
+from agent.media.sound import sound_mp4
+from agent.ports import CameraEnd, Microphone, SoundSink
+from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.recorder.sound_recorder import KEPT_NS, Listening
+from tests.contracts.test_microphone import tone, wav
+from tests.recorder.test_recorder_and_hardware import House, until
+from tests.sounds import times_ns
+
+
+class Pulled:
+    """A microphone that hears a file until somebody pulls it out; while it is out it cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.out = False
+        self.running: list[FileMicrophone] = []
+        self._sinks: list[SoundSink] = []
+
+    def open(self) -> SoundDescription:
+        if self.out:
+            raise DeviceError("The microphone 'x' cannot be opened.", remedy="Plug it in.")
+        self.running.append(FileMicrophone(self._path, paced=True))
+        return SoundDescription(24_000, self.running[-1].open().config, live=True)
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        self._sinks.append(sink)
+        self.running[-1].start(sink, BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
+
+    def stop(self) -> None:
+        if self.running:
+            self.running.pop().stop()
+
+    def pull(self) -> None:
+        self.out = True
+        self._sinks[-1].ended(CameraEnd.LOST, "The microphone 'x' gives nothing more: was it unplugged?")
+
+
+class Household(House):
+    """A `House` with a microphone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.microphone = Pulled(wav(folder / "long.wav", tone(120)))
+        super().__init__(folder)
+        self.keys = OwnerKeys.load(folder / "owner")
+
+    def open_microphone(self) -> Microphone:
+        return self.microphone
+
+    def records(self) -> list[Segment]:
+        found = [self.solo.vault.record(entry.id).record for entry in self.solo.vault.entries()]
+        return [record for record in found if isinstance(record, Segment)]
+
+    def press(self, segments: int) -> list[Segment]:
+        """Ring, and wait until so many segments are there."""
+        self.solo.press_button()
+        until(lambda: len(self.records()) >= segments)
+        return self.records()
+
+    def listened(self, seconds: float) -> None:
+        """Until so much of the sound has been heard: its own time, which waits where the machine makes it wait."""
+        listening = self.solo.recorder._listening
+        assert listening is not None
+        until(lambda: listening.packets * 1024 / 24_000 > seconds)
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Household]:
+    # A microphone may be as late as a busy machine makes it: here it is asked what is heard when, not how soon.
+    monkeypatch.setattr("agent.recorder.sound_recorder._LATE_S", 60.0)
+    house = Household(tmp_path)
+    yield house
+    house.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("listening", "microphone"))]
+
+
+def test_each_segment_s_sound_is_in_time_with_its_pictures(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    house.listened(4)  # longer than pre-roll and a GOP
+    first, *_ = house.press(1)
+    assert first.silence is None
+    sealed = house.solo.vault.read_sound(first.id)
+    assert sealed is not None
+    track, context = split_media(open_bytes(sealed, [house.keys.identity]))
+    assert context.span == first.span
+    begins_ns, ends_ns = times_ns(track)
+    assert 0 <= begins_ns < NS_PER_S // 20, "sound begins with the first picture, to a packet"
+    assert abs(ends_ns - first.span.duration_us * 1000) < NS_PER_S // 20
+
+
+def test_a_microphone_that_is_pulled_out_is_told_and_recorded_and_costs_no_picture(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    house.listened(1)
+    house.press(1)
+    house.microphone.pull()
+    until(lambda: house.told)
+    assert [text for text in house.told if "There is no sound" in text], house.told
+    until(lambda: house.solo.recorder.status().state == "watching")
+    time.sleep(5)  # longer than the pre-roll with which the next begins, on a busy machine too
+    before = len(house.records())  # of what went before, all: each segment is soon ended once nobody moves
+    after = house.press(before + 1)[-1]
+    assert (after.sound, after.silence) == (None, Silence.MICROPHONE)
+    assert after.span.duration_us > 1_000_000
+    assert "unplugged" in house.solo.recorder.status().sound
+
+
+def test_the_privacy_switch_silences_it_at_once(house: Household) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.status().sound == "listening")
+    house.solo.recorder.set_private(True)
+    until(lambda: not house.microphone.running)
+    assert house.solo.recorder.status().sound == "off"
+    house.solo.recorder.set_private(False)
+    until(lambda: house.solo.recorder.status().sound == "listening")
+
+
+DESCRIPTION = SoundDescription(24_000, b"\x13\x08", live=True)
+
+
+class Nobody:
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        pass
+
+
+class Deaf:
+    """Never gives anything."""
+
+    def __init__(self, live: bool = True) -> None:
+        self._live = live
+
+    def open(self) -> SoundDescription:
+        return SoundDescription(24_000, b"\x13\x08", live=self._live)
+
+    def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+        self._sink = sink
+
+    def stop(self) -> None:
+        pass
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
+    listening = Listening(Deaf, Nobody())
+    listening.begin(BootNs(0))
+    session = listening._session
+    assert session is not None
+    for second in range(2 * KEPT_NS // NS_PER_S):
+        session.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+    assert not listening.take(0, 100 * NS_PER_S).packets
+    assert listening.take(2 * KEPT_NS - 5 * NS_PER_S, 2 * KEPT_NS - NS_PER_S).packets
+    listening.end()
+    session.sound(SoundPacket(b"late", BootNs(4 * KEPT_NS)))
+    assert not listening.take(4 * KEPT_NS - 1, 4 * KEPT_NS + 1).packets, "heard after the end: nobody's"
+    listening.join()
+
+
+def test_a_microphone_that_is_there_and_gives_nothing_is_told_and_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.recorder.sound_recorder._STALL_S", 0.1)
+    monkeypatch.setattr("agent.recorder.sound_recorder._AGAIN_S", 0.1)
+    told: list[str] = []
+    opened: list[Deaf] = []
+
+    class Owner:
+        def notify(self, kind: str, text: str, once: str = "") -> None:
+            told.append(text)
+
+    def open_microphone() -> Microphone:
+        opened.append(Deaf())
+        return opened[-1]
+
+    listening = Listening(open_microphone, Owner())
+    listening.begin(BootNs(0))
+    until(lambda: len(opened) >= 2)
+    assert "gives nothing" in told[0]
+    listening.end()
+    listening.join()
+
+
+def test_a_microphone_that_hangs_keeps_nobody_waiting() -> None:
+    release = threading.Event()
+
+    class Hanging(Deaf):
+        def stop(self) -> None:
+            release.wait(20)
+
+    listening = Listening(Hanging, Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    began_s = time.monotonic()
+    listening.end()
+    assert time.monotonic() - began_s < 20, "shorter than it hangs"
+    assert listening.state == "off"
+    release.set()
+    listening.join()
+
+
+def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
+    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    given: list[int] = []
+    session = listening._session
+    assert session is not None
+
+    def give() -> None:
+        for second in range(400):
+            session.sound(SoundPacket(b"x", BootNs(second * NS_PER_S)))
+            given.append(second)
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    time.sleep(0.3)
+    assert len(given) < 120
+    heard = listening.take(300 * NS_PER_S, 305 * NS_PER_S)
+    assert len(heard.packets) == 5
+    listening.end()
+    giver.join()
+    listening.join()
+
+
+def test_what_waited_for_the_reader_of_one_camera_s_life_is_not_heard_in_the_next() -> None:
+    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    session = listening._session
+    assert session is not None
+    giver = threading.Thread(target=session.sound, args=(SoundPacket(b"old", BootNs(10 * KEPT_NS)),))
+    giver.start()
+    until(lambda: len(listening._changed._waiters) == 1)  # type: ignore[attr-defined]
+    with listening._changed:  # the giver is let go only once the next life has begun
+        listening.end()
+        listening.begin(BootNs(10 * KEPT_NS))
+    giver.join()
+    assert not listening._packets
+    listening.end()
+    listening.join()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_footage_does_not_begin_before_its_microphone_is_open_or_cannot_be(there: bool) -> None:
+    tried: list[Listening] = []
+
+    class Slow(Deaf):
+        def open(self) -> SoundDescription:
+            time.sleep(0.2)
+            tried.append(listening)
+            if not there:
+                raise DeviceError("The microphone 'x' cannot be opened.", remedy="Plug it in.")
+            return super().open()
+
+    listening = Listening(lambda: Slow(live=False), Nobody())
+    listening.begin(BootNs(0))
+    listening.settle()
+    assert tried
+    assert (listening.state == "listening") is there
+    listening.end()
+    listening.settle()
+    listening.join()
+
+
+def test_a_track_holds_what_begins_within_its_segment_and_keeps_holes() -> None:
+    packets = [SoundPacket(b"a" * 9, BootNs(at * NS_PER_S // 10)) for at in (0, 10, 11, 30, 40)]
+    track = sound_mp4(DESCRIPTION, packets, NS_PER_S, 4 * NS_PER_S)
+    assert track is not None
+    assert times_ns(track, every=True) == (0, NS_PER_S // 10, 2 * NS_PER_S, 2 * NS_PER_S + 42_666_667)
+    assert sound_mp4(DESCRIPTION, packets, 5 * NS_PER_S, 6 * NS_PER_S) is None

@@ -1,0 +1,356 @@
+"""What start-up and `verify` say of a vault that somebody or something damaged: the truth, and nothing is deleted."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from agent.clients.opening import VerifiedPrefix
+from agent.core.timebase import ClockQuality
+from agent.core.vault.records import EvictionReason
+from agent.custodian.vault_follower import FollowingIndex
+from agent.errors import StorageError
+from agent.platform.disk import RealDisk
+from agent.recorder.vault_recovery import StartReport
+from agent.vault.index_sqlite import SqliteIndex
+from agent.wire.identities import private_key_from_seed, public_key_of
+from tests.vaults import DEVICE_KEY, JPEG, OWNER, SteppedClock, TestVault, box, event_id, make_vault
+
+PUBLIC = public_key_of(DEVICE_KEY)
+MEDIA = (box(b"moof", bytes(70_000)), box(b"mdat", bytes(range(256)) * 700))
+
+
+@pytest.fixture
+def tested(tmp_path: Path) -> Iterator[TestVault]:
+    made = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "index.sqlite"), root=tmp_path / "vault")
+    yield made
+    made.close()
+
+
+def path_of(tested: TestVault, name: str) -> Path:
+    return tested.store._segments / name[0] / name
+
+
+def test_a_sound_vault_verifies_and_says_how_much_it_read(tested: TestVault) -> None:
+    for poster, sound in ((JPEG, MEDIA[0]), (None, None)):
+        tested.record(*MEDIA, poster=poster, sound=sound)
+    heard: list[tuple[int, int]] = []
+    report = tested.vault.verify(PUBLIC, lambda done, total: heard.append((done, total)))
+    assert report.sound
+    assert report.segments == 2
+    assert report.read_bytes == tested.vault.totals().stored_bytes == heard[-1][0] == heard[-1][1]
+
+
+def test_every_flipped_bit_is_found_and_touches_no_other_segment(tested: TestVault) -> None:
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
+    for name in (f"{ids[1]}.age", f"{ids[1]}.poster.age", f"{ids[1]}.sound.age"):
+        path = path_of(tested, name)
+        good = path.read_bytes()
+        for position in range(0, len(good), len(good) // 50 + 1):
+            path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+            assert tested.vault.verify(PUBLIC).damaged == [name]
+        path.write_bytes(good[:-1])
+        assert tested.vault.verify(PUBLIC).damaged == [name]
+        path.write_bytes(good)
+    assert tested.vault.verify(PUBLIC).sound
+
+
+def test_verify_names_what_is_missing_and_what_is_unknown(tested: TestVault) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(2)]
+    path_of(tested, f"{ids[0]}.age").unlink()
+    path_of(tested, f"{ids[1]}.age").with_name("holiday.mp4").write_bytes(b"x")
+    report = tested.vault.verify(PUBLIC)
+    assert (report.missing, report.unknown, report.damaged) == ([f"{ids[0]}.age"], ["holiday.mp4"], [])
+    assert not report.sound
+
+
+def test_verify_sees_another_device_s_signatures(tested: TestVault) -> None:
+    tested.record(*MEDIA)
+    report = tested.vault.verify(public_key_of(private_key_from_seed(b"x" * 32)))
+    assert [fault.line for fault in report.faults] == [1, 2]
+
+
+def test_a_missing_segment_is_told_once_and_leaves_the_index(tested: TestVault) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(3)]
+    path_of(tested, f"{ids[1]}.age").unlink()
+    assert tested.vault.start() == StartReport(missing=[ids[1]])
+    assert [entry.id for entry in tested.vault.entries()] == [ids[0], ids[2]]
+    assert tested.vault.start() == StartReport()
+    with pytest.raises(StorageError, match="not stored"):
+        tested.vault.record(ids[1])
+
+
+def test_a_missing_segment_that_comes_back_is_adopted_and_never_deleted(tested: TestVault) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(2)]
+    path = path_of(tested, f"{ids[0]}.age")
+    path.rename(path.with_name("hidden"))
+    report = tested.vault.start()
+    assert (report.missing, report.aside) == ([ids[0]], ["hidden"])
+    (path.parents[2] / "aside" / "hidden").rename(path)
+    assert tested.vault.start() == StartReport(adopted=[ids[0]])
+    entry = tested.vault.find(ids[0])
+    assert entry is not None
+    assert (entry.whole, entry.witnessed, entry.quality) == (True, False, ClockQuality.UNKNOWN)
+
+
+def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: Path) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(4)]
+    manifest = tmp_path / "vault" / "manifest.0"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2][:50] + b"!" + lines[2][51:]
+    manifest.write_bytes(b"".join(lines))
+    tested.index.clear()
+    report = tested.vault.start()
+    assert [fault.line for fault in report.faults] == [3, 4]
+    assert report.adopted == [ids[1]]
+    assert {entry.id for entry in tested.vault.entries()} == set(ids)
+    assert tested.vault.start() == StartReport()
+
+
+def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVault, tmp_path: Path) -> None:
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
+    (tmp_path / "vault" / "manifest.0").unlink()
+    report = tested.vault.start()
+    assert sorted(report.adopted) == sorted(ids)
+    assert tested.vault.verify(PUBLIC).sound
+    assert all(
+        entry.poster_bytes and entry.sound_bytes and entry.event == event_id(0) for entry in tested.vault.entries()
+    )
+
+
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age"])
+def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
+    tested: TestVault, tmp_path: Path, kind: str
+) -> None:
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
+    (tmp_path / "vault" / "manifest.0").unlink()
+    path_of(tested, ids[1] + kind).write_bytes(b"no age file")
+    report = tested.vault.start()
+    assert (sorted(report.adopted), report.aside) == (sorted(ids), [ids[1] + kind])
+    assert tested.vault.verify(PUBLIC).sound
+
+
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age"])
+def test_what_is_missing_beside_a_recorded_segment_is_told_by_verify_and_costs_only_itself(
+    tested: TestVault, kind: str
+) -> None:
+    ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(2)]
+    path_of(tested, ids[0] + kind).unlink()
+    assert tested.vault.start() == StartReport()
+    report = tested.vault.verify(PUBLIC)
+    assert (report.missing, report.damaged, report.unknown) == ([ids[0] + kind], [], [])
+    with pytest.raises(StorageError):
+        tested.vault.read_sound(ids[0]) if kind == ".sound.age" else tested.vault.read_poster(ids[0])
+    assert tested.vault.find(ids[0]) is not None
+    tested.vault._evict(list(tested.vault.entries())[:1], EvictionReason.BYTES, tested.clock.now())
+    assert tested.vault.verify(PUBLIC).sound
+
+
+@pytest.mark.parametrize("tail", [b"x", b'{"payload":"', b"\0" * 900, b"nonsense\nmore nonsense\n"])
+def test_a_line_that_was_being_written_is_cut_off(tested: TestVault, tmp_path: Path, tail: bytes) -> None:
+    tested.record(*MEDIA)
+    manifest = tmp_path / "vault" / "manifest.0"
+    good = manifest.read_bytes()
+    manifest.write_bytes(good + tail)
+    assert tested.vault.start() == StartReport(cut_bytes=len(tail))
+    assert manifest.read_bytes() == good
+    tested.record(*MEDIA)
+    assert tested.vault.verify(PUBLIC).sound
+
+
+def test_what_does_not_belong_is_set_aside_and_not_overwritten(tested: TestVault, tmp_path: Path) -> None:
+    segment = tested.record(*MEDIA)
+    place = path_of(tested, f"{segment}.age").parent
+    for content in (b"first", b"second"):
+        (place / "holiday.mp4").write_bytes(content)
+        assert tested.vault.start().aside == ["holiday.mp4"]
+    aside = tmp_path / "vault" / "aside"
+    assert sorted(path.name for path in aside.iterdir()) == ["holiday.mp4", "holiday.mp4.1"]
+    assert (aside / "holiday.mp4").read_bytes() == b"first"
+
+
+def test_a_segment_under_another_s_name_is_set_aside(tested: TestVault) -> None:
+    first = tested.record(*MEDIA)
+    stolen = event_id(5) + ".age"
+    path_of(tested, stolen).write_bytes(tested.ciphertext(first))
+    assert tested.vault.start().aside == [stolen]
+
+
+@pytest.mark.parametrize("kind", [".poster.age", ".sound.age", ".sound.part"])
+def test_what_lies_beside_a_segment_is_set_aside_without_it(tested: TestVault, kind: str) -> None:
+    poster = event_id(5) + kind
+    path_of(tested, poster).write_bytes(b"x")
+    assert tested.vault.start().aside == [poster]
+
+
+def test_a_cut_segment_opens_to_its_last_whole_chunk(tested: TestVault) -> None:
+    writer = tested.vault.begin(event_id(3), tested.clock.now(), label="button")
+    for _ in range(4):
+        tested.clock.advance(1)
+        writer.write(bytes(100_000))
+    part = path_of(tested, f"{writer.id}.part")
+    cut = part.read_bytes()[:-1000]
+    writer.abandon()
+    part.write_bytes(cut)
+    later = make_vault(
+        RealDisk(), index=tested.index, root=part.parents[2], clock=SteppedClock(boot=2, quality=ClockQuality.UNKNOWN)
+    )
+    (entry,) = later.vault.entries()
+    assert (entry.id, entry.whole, entry.size_bytes, entry.event) == (writer.id, False, len(cut), event_id(3))
+    prefix = VerifiedPrefix(io.BytesIO(later.ciphertext(writer.id)), [OWNER])
+    assert b"".join(prefix) == bytes(5 * 65536)
+    assert not prefix.complete
+    later.log.close()
+
+
+def test_a_ruined_index_is_made_anew_by_itself(tested: TestVault, tmp_path: Path) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(3)]
+    tested.index.close()
+    for content in (b"ruin" * 4096, b""):
+        for name in ("index.sqlite-wal", "index.sqlite-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / "index.sqlite").write_bytes(content)
+        assert tested.vault.start().rebuilt
+        assert [entry.id for entry in tested.vault.entries()] == ids
+        tested.index.close()
+
+
+PLACES = ("segment", "sqlite_autoindex_segment_1", "segment_by_time", "segment_of_event", "state")
+
+
+def ruin(index: Path, place: str) -> None:
+    """Spoil the root page of a table or an index: such a file can be opened, and fails where somebody gets there."""
+    with closing(sqlite3.connect(index)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_bytes,),) = db.execute("PRAGMA page_size").fetchall()
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (place,)).fetchall()
+    content = bytearray(index.read_bytes())
+    content[(root - 1) * page_bytes : root * page_bytes] = b"\x55" * page_bytes
+    index.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_index_that_is_ruined_in_the_middle_costs_no_footage_and_no_recording(
+    tested: TestVault, tmp_path: Path, place: str
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    tested.close()
+    ruin(tmp_path / "index.sqlite", place)
+    loses_nothing(tmp_path, ids)
+
+
+@pytest.mark.parametrize(
+    ("written", "spoilt"),
+    [
+        (b"synced", b"symced"),
+        (b"synced", b"\xffynced"),
+        (b"sound_bytes INTEGER", b"sound_bxtes INTEGER"),
+        (b"CREATE TABLE state", b"CREATE \xffABLE state"),
+    ],
+)
+def test_one_byte_of_an_index_that_is_another_costs_no_footage_and_no_recording(
+    tested: TestVault, tmp_path: Path, written: bytes, spoilt: bytes
+) -> None:
+    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    ids = [tested.record() for _ in range(40)]
+    tested.close()
+    index = tmp_path / "index.sqlite"
+    with closing(sqlite3.connect(index)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before, found, behind = index.read_bytes().rpartition(written)
+    assert found
+    index.write_bytes(before + spoilt + behind)
+    loses_nothing(tmp_path, ids)
+
+
+def loses_nothing(root: Path, ids: list[str]) -> None:
+    """With the index at `root`, of a vault that holds these."""
+    later = make_vault(RealDisk(), index=SqliteIndex(root / "index.sqlite"), root=root / "vault", seed=1)
+    with suppress(StorageError):  # damage that only shows when a row is added fails once, and its writer tries again
+        later.record()
+    with suppress(StorageError):  # and what only shows when all is read, too
+        list(later.vault.entries())
+    ids = [*ids, later.record()]
+    entries = [entry.id for entry in later.vault.entries()]
+    assert [name for name in entries if name in ids] == ids
+    assert later.vault.totals().segments == len(entries) == len(later.vault.overlapping(0, 2**60))
+    assert len(entries) <= len(ids) + 1
+    later.close()
+
+
+def test_an_index_that_is_ruined_under_a_reader_is_made_anew_before_anything_is_written(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    """The scrub meets it first: what is recorded next must not begin an index that knows of nothing before it."""
+    ids = [tested.record() for _ in range(40)]
+    tested.index.close()
+    ruin(tmp_path / "index.sqlite", "segment")
+    with pytest.raises(StorageError):
+        tested.vault.newest()
+    ids.append(tested.record())
+    assert [entry.id for entry in tested.vault.entries()] == ids
+    assert tested.vault.totals().segments == len(ids)
+
+
+def test_a_ruined_index_is_not_met_again_by_the_next_process(tested: TestVault, tmp_path: Path) -> None:
+    tested.record()
+    tested.index.close()
+    ruin(tmp_path / "index.sqlite", "segment")
+    with pytest.raises(StorageError):
+        list(tested.vault.entries())
+    assert not (tmp_path / "index.sqlite").exists()
+
+
+def test_who_follows_a_manifest_with_a_ruined_index_of_its_own_makes_it_anew_at_the_next_question(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    own = SqliteIndex(tmp_path / "own.sqlite")
+    following = FollowingIndex(tested.log, own)
+    assert len(list(following.oldest())) == 40
+    own.close()
+    ruin(tmp_path / "own.sqlite", "segment")
+    with pytest.raises(StorageError):
+        following.get(ids[0])
+    assert [entry.id for entry in following.oldest()] == ids
+    own.close()
+
+
+def test_an_index_that_was_made_anew_by_half_is_not_taken_for_a_whole_one(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not know is no longer held, nor shared: a custodian must not look at a part of it."""
+    ids = [tested.record() for _ in range(40)]
+    own = SqliteIndex(tmp_path / "own.sqlite")
+    following = FollowingIndex(tested.log, own)
+    assert following.get(ids[-1]) is not None
+    own.close()
+    ruin(tmp_path / "own.sqlite", "segment")
+    with pytest.raises(StorageError):
+        following.get(ids[-1])
+
+    def unread(_offset: int) -> Iterator[bytes]:
+        raise StorageError("The card does not answer.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(tested.log, "raw_lines", unread)
+        with pytest.raises(StorageError):
+            following.get(ids[-1])
+    assert following.get(ids[-1]) is not None
+    assert [entry.id for entry in following.oldest()] == ids
+    own.close()
+
+
+def test_an_evicted_file_that_comes_back_is_removed_again(tested: TestVault) -> None:
+    ids = [tested.record(*MEDIA) for _ in range(3)]
+    path = path_of(tested, f"{ids[0]}.age")
+    content = path.read_bytes()
+    tested.vault._evict(list(tested.vault.entries())[:1], EvictionReason.BYTES, tested.clock.now())
+    path.write_bytes(content)
+    assert tested.vault.start() == StartReport(removed=[path.name])
+    assert not path.exists()

@@ -1,0 +1,111 @@
+"""A push service on loopback, and a browser's half of the encryption."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agent.core.webpush import point_of, push_address
+from agent.errors import ConfigurationError, NetworkError
+from agent.uplink.push_sender import PushCourier
+from agent.wire.base64 import encode_url
+from tests.core.test_webpush import verify
+
+ENDPOINT = "https://push.test/p/an-address-nobody-guesses"
+
+
+class PushService:
+    """Takes what RFC 8030 lets it take; `answers` is what it says."""
+
+    def __init__(self) -> None:
+        self.answers = 201
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                service.taken.append(({**self.headers, "path": self.path}, body))
+                self.send_response(service.answers)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+
+    def connect(self, host: str, port: int) -> http.client.HTTPConnection:
+        assert (host, port) == ("push.test", 443)
+        return http.client.HTTPConnection("127.0.0.1", int(self.server.server_address[1]), timeout=30)
+
+
+class Browser:
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.auth = b"sixteen bytes ab"
+
+    def open(self, body: bytes) -> dict[str, Any]:
+        salt, sender, sealed = body[:16], body[21:86], body[86:]
+        assert body[16:21] == b"\x00\x00\x10\x00\x41"
+        shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        info = b"WebPush: info\0" + point_of(self.key) + sender
+        seed = HKDF(hashes.SHA256(), 32, self.auth, info).derive(shared)
+        key = HKDF(hashes.SHA256(), 16, salt, b"Content-Encoding: aes128gcm\0").derive(seed)
+        nonce = HKDF(hashes.SHA256(), 12, salt, b"Content-Encoding: nonce\0").derive(seed)
+        plain = AESGCM(key).decrypt(nonce, sealed, None)
+        assert plain[-1:] == b"\x02"
+        opened: dict[str, Any] = json.loads(plain[:-1])
+        return opened
+
+
+@pytest.fixture
+def service() -> Iterator[PushService]:
+    running = PushService()
+    running.thread.start()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+    running.thread.join()
+
+
+def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
+    return push_address(ENDPOINT, encode_url(point_of(browser.key)), encode_url(browser.auth), vapid)
+
+
+def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
+    browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
+    PushCourier(service.connect).send(address(browser, vapid), "Doorward: door", "14:03  Somebody pressed the button.")
+    ((headers, body),) = service.taken
+    assert browser.open(body) == {"title": "Doorward: door", "body": "14:03  Somebody pressed the button."}
+    assert b"button" not in body
+    assert headers["path"] == "/p/an-address-nobody-guesses"
+    assert headers["Content-Encoding"] == "aes128gcm"
+    assert int(headers["TTL"]) > 0
+    claims = verify(headers["Authorization"])
+    assert claims["aud"] == "https://push.test"
+    assert headers["Authorization"].endswith(encode_url(point_of(vapid)))
+
+
+@pytest.mark.parametrize(("status", "words"), [(410, "ended its subscription"), (429, "answered 429"), (500, "500")])
+def test_a_refusal_is_told_without_the_address(service: PushService, status: int, words: str) -> None:
+    service.answers = status
+    with pytest.raises(NetworkError, match=words) as refused:
+        PushCourier(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+    assert "guesses" not in str(refused.value)
+
+
+def test_an_address_that_is_none_is_the_operators_to_mend() -> None:
+    with pytest.raises(ConfigurationError):
+        PushCourier().send('webpush:{"endpoint": "https://push.test"}', "t", "b")
