@@ -1,6 +1,6 @@
 """The power goes on a real ext4: what was acknowledged survives, and at most two seconds of tail are lost.
 
-Three hundred cuts here; `python -m tests.crash.power.cuts --points 1000` does more, and RESULTS.md has the last
+A hundred cuts here; `python -m tests.crash.power.cuts --points 1000` does more, and RESULTS.md has the last
 result.
 """
 
